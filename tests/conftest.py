@@ -1,0 +1,34 @@
+"""What every test shares: strict DICOM writing, a private hash key, and the real data where it is present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pydicom
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _strict_dicom_writing():
+    """An object that pydicom would only warn about fails here, so conformance is checked wherever DICOM is written."""
+    before = pydicom.config.settings.writing_validation_mode
+    pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
+    yield
+    pydicom.config.settings.writing_validation_mode = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hash_key():
+    """Case names that no test run stores a key for."""
+    os.environ["PYRASEG_HASH_KEY"] = "the key of the tests"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real images in ../shared/data, which are not part of the project")
+    return folder

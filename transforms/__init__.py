@@ -1,0 +1,1 @@
+"""Image in, image out: readers and transforms. Trains nothing, writes no file, never imports ``pipeline``."""

@@ -1,0 +1,66 @@
+"""Names for cases that say nothing about the patient: a keyed hash instead of a path, a name or an ID."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from transforms.errors import OutputError
+
+__all__ = ["case_name", "key_file"]
+
+KEY_VARIABLE = "PYRASEG_HASH_KEY"
+NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision to be expected below a million cases
+
+
+def case_name(text: str) -> str:
+    """Name a case by a keyed hash (HMAC-SHA256) of ``text``, usually its path relative to the data set.
+
+    The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from ``key_file()``, which is made on first use: the
+    same case has the same name on one machine, and nobody without the key can find out which file it was by hashing guesses.
+
+    Raises:
+        OutputError: there is no key and none can be stored.
+    """
+    return "c" + hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:NAME_LENGTH]
+
+
+def key_file() -> Path:
+    """The file that keeps this user's key: ``$XDG_CONFIG_HOME/pyraseg/hash.key``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pyraseg" / "hash.key"
+
+
+def _key() -> bytes:
+    if key := os.environ.get(KEY_VARIABLE):
+        return key.encode()
+    path = key_file()
+    try:
+        return path.read_bytes() or _new_key(path)
+    except FileNotFoundError:
+        return _new_key(path)
+
+
+def _new_key(path: Path) -> bytes:
+    """Store a fresh key so that a second process that comes at the same moment reads the same one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_bytes(secrets.token_hex(32).encode())
+        try:
+            os.link(draft, path)  # unlike rename, link never replaces the key that another process has just stored
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return path.read_bytes()
+    except OSError as error:
+        raise OutputError(
+            "a place to keep the key that case names are hashed with",
+            found=f"a configuration folder that cannot be written ({error.strerror})",
+            remedy=f"Set the environment variable {KEY_VARIABLE} to a secret of your own.",
+            path=path,
+        ) from error

@@ -1,0 +1,59 @@
+"""The records that readers, transforms and writers share: frozen, without input or output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Code", "Segment", "SourceRef"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: value, coding scheme designator, meaning (DICOM PS3.3 section 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One class of a label set.
+
+    Attributes:
+        value: the class's value in a label map; 0 is background.
+        name: the class's name in configs, tables and reports.
+        colour: RGB, 0 to 255, for overlays.
+        category, type: the codes that DICOM SEG and SR carry; None for background and for classes without codes.
+    """
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+    category: Code | None = None
+    type: Code | None = None
+
+
+@dataclass(frozen=True)
+class SourceRef:
+    """Where one 2D frame or one series comes from, by its DICOM header.
+
+    Attributes:
+        path: the file.
+        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group where a real file
+            leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has one.
+        modality: (0008,0060), for example "US".
+        transfer_syntax_uid: (0002,0010).
+        number_of_frames: 1 for a single frame; more makes a cine, whatever the SOP class says.
+        rows, columns: the size of a frame in pixels.
+    """
+
+    path: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    modality: str
+    transfer_syntax_uid: str
+    number_of_frames: int
+    rows: int
+    columns: int

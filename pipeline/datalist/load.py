@@ -1,0 +1,165 @@
+"""Reading a datalist for training and evaluation: every refusal comes here, before the first epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.datalist.paths import frame_path, split_frame
+from pipeline.datalist.records import SPLITS, Datalist, Item
+from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nearest
+from transforms.errors import DatalistError, LabelError
+
+__all__ = ["load_datalist"]
+
+KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest")
+REBUILD = "Build it again with `python -m pipeline datalist`."
+
+
+def load_datalist(
+    path: str | Path,
+    *,
+    split: str | Sequence[str] | None = None,
+    dataset_dir: str | Path | None = None,
+    fold: int | None = None,
+) -> Datalist:
+    """Read and check a datalist.
+
+    Args:
+        path: the JSON file that ``write_datalist`` made, or one of MONAI's decathlon style with ``label_names`` added.
+        split: the split or splits that must hold items; their files must exist. None: the files of all splits.
+        dataset_dir: what the paths are relative to; the datalist's own folder where None.
+        fold: in a list with folds, the fold to validate on; the others are for training. "validation" needs it.
+
+    Raises:
+        DatalistError: a missing or malformed file, an unknown key, an empty split that was asked for, absent image or
+            label files, a group in two splits, a case that occurs twice.
+        LabelError: the label set contradicts itself.
+    """
+    wanted = SPLITS if split is None else (split,) if isinstance(split, str) else tuple(split)
+    content = _read(Path(path))
+    names, mapping = _label_set(content)
+    splits = {name: _items(content, name) for name in SPLITS}
+    check_items(splits)
+    digest = content_digest(splits, names, mapping)
+    splits = _choose_fold(splits, fold, wanted if split is not None else ())
+    _check_not_empty(splits, wanted, all_of_them=split is not None)
+    root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
+    absolute = {name: tuple(_absolute(item, root) for item in items) for name, items in splits.items()}
+    _check_files(item for name in wanted for item in absolute[name])
+    return Datalist(**absolute, label_names=names, label_map=mapping, digest=digest, seed=content.get("seed"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatalistError(
+            "a datalist file", found="no such file", remedy=f"Check the path. {REBUILD}", path=path
+        ) from error
+    except OSError as error:
+        found = f"one that cannot be read ({error.strerror})"
+        raise DatalistError(
+            "a datalist file", found=found, remedy="Check the path and its permissions.", path=path
+        ) from error
+    except json.JSONDecodeError as error:
+        found = f"a syntax error in line {error.lineno} ({error.msg})"
+        raise DatalistError("a datalist in JSON", found=found, remedy=REBUILD, path=path) from error
+    except UnicodeDecodeError as error:
+        raise DatalistError("a datalist in JSON", found="a file that is not text", remedy=REBUILD, path=path) from error
+    if not isinstance(content, dict) or not any(name in content for name in SPLITS):
+        found = "a file without them"
+        raise DatalistError(f"a datalist with the lists {', '.join(SPLITS)}", found=found, remedy=REBUILD, path=path)
+    _check_keys(content)
+    return content
+
+
+def _check_keys(content: Mapping[str, Any]) -> None:
+    """Further keys may describe the list; one that looks like a split or is nearly a known key is a mistake."""
+    for key, value in content.items():
+        close = nearest(key, KNOWN_KEYS)
+        looks_like_a_split = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+        if key not in KNOWN_KEYS and (close or looks_like_a_split):
+            raise DatalistError(
+                f"no keys like these but {', '.join(KNOWN_KEYS)}",
+                found=f'the unknown key "{key}"',
+                remedy=close or "Rename or remove it.",
+            )
+
+
+def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int, int]]:
+    names = content.get("label_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise LabelError(
+            "label_names, a list of class names in the datalist",
+            found="none" if names is None else type(names).__name__,
+            remedy='Add "label_names": ["background", ...] to the datalist.',
+        )
+    raw = content.get("label_map", {str(value): value for value in range(len(names))})
+    try:
+        mapping = {int(value): int(index) for value, index in raw.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        remedy = 'Write it as {"0": 0, "255": 1}.'
+        raise LabelError("label_map, mask values with their classes", found="something else", remedy=remedy) from error
+    check_labels(names, mapping)
+    return tuple(names), mapping
+
+
+def _items(content: Mapping[str, Any], name: str) -> list[Item]:
+    items = content.get(name, [])
+    if not isinstance(items, list):
+        raise DatalistError(f"a list of items under {name}", found=type(items).__name__, remedy=REBUILD)
+    return [complete_item(item) for item in items]
+
+
+def _choose_fold(splits: dict[str, list[Item]], fold: int | None, asked: Sequence[str]) -> dict[str, list[Item]]:
+    folds = sorted({item["fold"] for item in splits["training"] if "fold" in item})
+    if fold is None:
+        if folds and "validation" in asked and not splits["validation"]:
+            remedy = f"Choose the fold to validate on, one of {folds}."
+            raise DatalistError("one fold for validation", found=f"{len(folds)} folds and none chosen", remedy=remedy)
+        return splits
+    if fold not in folds:
+        remedy = f"Choose one of {folds}." if folds else "Build the datalist with --folds."
+        raise DatalistError(f"a datalist with the fold {fold}", found=f"the folds {folds}", remedy=remedy)
+    training = [item for item in splits["training"] if item.get("fold") != fold]
+    held_out = [item for item in splits["training"] if item.get("fold") == fold]
+    return {**splits, "training": training, "validation": held_out}
+
+
+def _check_not_empty(splits: Mapping[str, Sequence[Item]], wanted: Sequence[str], *, all_of_them: bool) -> None:
+    empty = [name for name in wanted if not splits.get(name)]
+    if (all_of_them and empty) or len(empty) == len(wanted):
+        counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
+        raise DatalistError(f"items in {empty[0]}", found=counts, remedy=REBUILD)
+
+
+def _absolute(item: Item, root: Path) -> Item:
+    file, frame = split_frame(item["image"])
+    label, label_frame = split_frame(item["label"])
+    return {
+        **item,
+        "image": frame_path(os.path.normpath(root / file), frame),
+        "label": frame_path(os.path.normpath(root / label), label_frame),
+    }
+
+
+def _check_files(items: Iterable[Item]) -> None:
+    absent: list[tuple[str, str]] = []
+    for item in items:
+        for key in ("image", "label"):
+            file, _ = split_frame(item[key])
+            if not os.path.isfile(file):
+                absent.append((item["case"], file))
+    if absent:
+        cases = list(dict.fromkeys(case for case, _ in absent))
+        first = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
+        raise DatalistError(
+            "the files that the datalist names",
+            found=f"{len(absent)} of them absent, in the cases {first}",
+            remedy="Set --dataset_dir to the folder that the datalist's paths are relative to.",
+            path=absent[0][1],
+        )

@@ -1,0 +1,81 @@
+"""Writing a datalist: JSON in MONAI's decathlon style, one item on a line, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.datalist.records import SPLITS, Item
+from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest
+from transforms.errors import DatalistError, OutputError
+
+__all__ = ["write_datalist"]
+
+
+def write_datalist(
+    path: str | Path,
+    splits: Mapping[str, Sequence[Item]],
+    *,
+    label_names: Sequence[str],
+    label_map: Mapping[int, int] | None = None,
+    **extra: Any,
+) -> Path:
+    """Write ``training``, ``validation`` and ``test`` with the label set, a digest and what ``extra`` adds.
+
+    Args:
+        path: the JSON file; its folder is made.
+        splits: items by split, with ``image`` and ``label`` relative to the data set's folder. A missing ``case``
+            becomes the keyed hash of the image's path, a missing ``group`` the case itself.
+        label_names: the classes in the order of their values, "background" first.
+        label_map: from a value in the mask files to its class; the identity where None.
+
+    Raises:
+        DatalistError: an unknown split, a malformed item, a repeated case, a group in two splits.
+        LabelError: the label set contradicts itself.
+        OutputError: the file cannot be written.
+    """
+    if unknown := sorted(set(splits) - set(SPLITS)):
+        raise DatalistError(f"the splits {', '.join(SPLITS)}", found=f'"{unknown[0]}"', remedy="Rename the split.")
+    mapping = dict(label_map) if label_map is not None else {value: value for value in range(len(label_names))}
+    check_labels(label_names, mapping)
+    complete = {split: [complete_item(item) for item in splits.get(split, ())] for split in SPLITS}
+    check_items(complete)
+    head = {
+        **extra,
+        "label_names": list(label_names),
+        "label_map": {str(value): mapping[value] for value in sorted(mapping)},
+        "digest": content_digest(complete, label_names, mapping),
+    }
+    _write_whole(Path(path), _layout(head, complete))
+    return Path(path)
+
+
+def _layout(head: Mapping[str, Any], splits: Mapping[str, Sequence[Item]]) -> str:
+    """One line an item: a change of the split reads well in a diff, and 3,000 items stay one page to a screen."""
+    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(head.items())]
+    for split in SPLITS:
+        items = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in splits[split])
+        lines.append(f' "{split}": [\n{items}\n ]' if items else f' "{split}": []')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "a datalist file that can be written",
+            found=f"a place that cannot ({error.strerror})",
+            remedy="Choose another output path, or give yourself write access there.",
+            path=path,
+        ) from error

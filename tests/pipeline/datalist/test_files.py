@@ -1,0 +1,211 @@
+"""Writing and reading a datalist: the round trip, and every refusal before the first epoch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from monai.data import load_decathlon_datalist
+
+from pipeline.datalist import check_label_names, load_datalist, write_datalist
+from transforms.errors import DatalistError, LabelError, OutputError
+from transforms.privacy import case_name
+
+NAMES = ["background", "hydronephrosis"]
+
+
+def item(name: str, group: str, **more: object) -> dict:
+    return {"image": f"images/{name}.png", "label": f"masks/{name}.png", "group": group, **more}
+
+
+@pytest.fixture
+def splits() -> dict[str, list[dict]]:
+    return {"training": [item("a", "g1"), item("b", "g1")], "validation": [item("c", "g2")], "test": [item("d", "g3")]}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, splits: dict[str, list[dict]]) -> Path:
+    for entry in (entry for items in splits.values() for entry in items):
+        for key in ("image", "label"):
+            (tmp_path / entry[key]).parent.mkdir(exist_ok=True)
+            (tmp_path / entry[key]).touch()
+    return tmp_path
+
+
+@pytest.fixture
+def written(dataset: Path, splits: dict[str, list[dict]]) -> Path:
+    return write_datalist(dataset / "datalist.json", splits, label_names=NAMES, label_map={0: 0, 255: 1}, seed=3)
+
+
+def edited(path: Path, change) -> Path:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_what_is_written_is_read_back_with_absolute_paths(written: Path) -> None:
+    datalist = load_datalist(written)
+    assert [entry["image"] for entry in datalist.training] == [str(written.parent / f"images/{n}.png") for n in "ab"]
+    assert datalist.label_names == tuple(NAMES)
+    assert datalist.label_map == {0: 0, 255: 1}
+    assert (datalist.num_classes, datalist.seed) == (2, 3)
+    assert datalist.validation[0]["case"] == case_name("images/c.png")
+
+
+def test_monai_reads_the_same_file(written: Path) -> None:
+    items = load_decathlon_datalist(str(written), data_list_key="validation")
+    assert items[0]["image"] == load_datalist(written).validation[0]["image"]
+
+
+def test_the_same_content_gives_the_same_bytes_and_another_label_another_digest(dataset: Path, splits: dict) -> None:
+    one = write_datalist(dataset / "1.json", splits, label_names=NAMES)
+    two = write_datalist(dataset / "2.json", splits, label_names=NAMES)
+    three = write_datalist(dataset / "3.json", splits, label_names=NAMES, label_map={0: 0, 255: 1})
+    assert one.read_bytes() == two.read_bytes()
+    assert load_datalist(one).digest != load_datalist(three).digest
+
+
+def test_the_digest_does_not_depend_on_the_hash_key(dataset: Path, splits: dict, monkeypatch) -> None:
+    one = load_datalist(write_datalist(dataset / "1.json", splits, label_names=NAMES))
+    monkeypatch.setenv("PYRASEG_HASH_KEY", "another machine's key")
+    two = load_datalist(write_datalist(dataset / "2.json", splits, label_names=NAMES))
+    assert one.training[0]["case"] != two.training[0]["case"]
+    assert one.digest == two.digest
+
+
+def test_a_frame_of_a_cine_keeps_its_index_and_its_file_is_checked(dataset: Path, splits: dict) -> None:
+    splits["test"] = [item("d", "g3") | {"image": f"images/d.png#frame_index={n}"} for n in (0, 1)]
+    datalist = load_datalist(write_datalist(dataset / "d.json", splits, label_names=NAMES), split="test")
+    assert datalist.test[1]["image"] == str(dataset / "images/d.png") + "#frame_index=1"
+
+
+def test_the_items_handed_out_are_copies(written: Path) -> None:
+    datalist = load_datalist(written)
+    datalist.items("training")[0]["image"] = "changed"
+    assert datalist.training[0]["image"] != "changed"
+
+
+def test_a_group_in_two_splits_is_refused_when_written_and_when_read(written: Path, splits: dict) -> None:
+    def leak(content: dict) -> None:
+        content["test"][0]["group"] = "g1"
+
+    with pytest.raises(DatalistError, match="g1 in test and training"):
+        load_datalist(edited(written, leak))
+    leak(splits)
+    with pytest.raises(DatalistError, match="g1 in test and training"):
+        write_datalist(written, splits, label_names=NAMES)
+
+
+def test_a_repeated_case_is_refused(written: Path) -> None:
+    with pytest.raises(DatalistError, match="1 cases more than once"):
+        load_datalist(edited(written, lambda content: content["training"].append(content["training"][0])))
+
+
+def test_absent_files_are_counted_and_named_without_their_path(written: Path) -> None:
+    missing = written.parent / "images" / "a.png"
+    missing.unlink()
+    with pytest.raises(DatalistError, match=f"1 of them absent, in the cases {case_name('images/a.png')}") as caught:
+        load_datalist(written)
+    assert caught.value.path == str(missing)
+    assert str(written.parent) not in str(caught.value)
+    assert load_datalist(written, split="test").test
+
+
+def test_the_data_may_lie_elsewhere_than_the_list(written: Path, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("lists") / "datalist.json"
+    elsewhere.write_bytes(written.read_bytes())
+    with pytest.raises(DatalistError, match="--dataset_dir"):
+        load_datalist(elsewhere)
+    assert load_datalist(elsewhere, dataset_dir=written.parent).training == load_datalist(written).training
+
+
+def test_an_empty_split_is_refused_only_where_it_is_asked_for(dataset: Path, splits: dict) -> None:
+    path = write_datalist(dataset / "d.json", {"training": splits["training"]}, label_names=NAMES)
+    assert load_datalist(path).validation == ()
+    with pytest.raises(DatalistError, match="items in validation, found training 2, validation 0, test 0"):
+        load_datalist(path, split=("training", "validation"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, "no such file"),
+        ("{", "a syntax error in line 1"),
+        ("[]", "a file without them"),
+        (b"\xff\xfe\x00", "a file that is not text"),
+    ],
+)
+def test_a_file_that_is_no_datalist_is_refused(tmp_path: Path, text, found: str) -> None:
+    path = tmp_path / "datalist.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DatalistError, match=found):
+        load_datalist(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(trainning=[]), 'Did you mean "training"'),
+        (lambda c: c.update(holdout=c["test"]), 'unknown key "holdout"'),
+        (lambda c: c["training"][0].update(lable="x"), 'Did you mean "label"'),
+        (lambda c: c["training"][0].pop("label"), "without a path under label"),
+        (lambda c: c.update(test="x"), "a list of items under test"),
+        (lambda c: c["test"].append(7), "item 1 of test as int"),
+    ],
+)
+def test_unknown_keys_and_malformed_items_are_refused(written: Path, change, message: str) -> None:
+    with pytest.raises(DatalistError, match=message):
+        load_datalist(edited(written, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("label_names"), "label_names"),
+        (lambda c: c.update(label_names=["kidney", "fluid"]), "background"),
+        (lambda c: c.update(label_map={"0": 0, "255": 2}), "mask value 255 mapped to class 2"),
+        (lambda c: c.update(label_map=[0, 1]), "label_map"),
+    ],
+)
+def test_a_label_set_that_contradicts_itself_is_refused(written: Path, change, message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        load_datalist(edited(written, change))
+
+
+def test_another_label_set_than_the_bundles_is_refused_with_the_override_that_fits(written: Path) -> None:
+    datalist = load_datalist(written)
+    check_label_names(datalist, NAMES)
+    with pytest.raises(LabelError) as caught:
+        check_label_names(datalist, ["background", "kidney", "hydronephrosis"])
+    assert "--label_names \"['background','hydronephrosis']\"" in caught.value.remedy
+
+
+def test_a_fold_chosen_becomes_the_validation_split(dataset: Path, splits: dict) -> None:
+    folded = {"training": [item(n, f"g{k}", fold=k) for k, n in enumerate("abc")], "test": splits["test"]}
+    path = write_datalist(dataset / "d.json", folded, label_names=NAMES)
+    datalist = load_datalist(path, split=("training", "validation"), fold=1)
+    assert [entry["group"] for entry in datalist.validation] == ["g1"]
+    assert [entry["group"] for entry in datalist.training] == ["g0", "g2"]
+    with pytest.raises(DatalistError, match="none chosen"):
+        load_datalist(path, split="validation")
+    with pytest.raises(DatalistError, match="the fold 7"):
+        load_datalist(path, fold=7)
+
+
+def test_a_group_in_two_folds_is_a_leak(dataset: Path) -> None:
+    folded = {"training": [item("a", "g1", fold=0), item("b", "g1", fold=1)]}
+    with pytest.raises(DatalistError, match="training fold 0 and training fold 1"):
+        write_datalist(dataset / "d.json", folded, label_names=NAMES)
+
+
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left_behind(dataset: Path, splits: dict) -> None:
+    blocked = dataset / "taken"
+    blocked.mkdir()
+    with pytest.raises(OutputError):
+        write_datalist(blocked, splits, label_names=NAMES)
+    with pytest.raises(OutputError):
+        write_datalist(dataset / "images" / "a.png" / "d.json", splits, label_names=NAMES)
+    assert not list(dataset.glob(".*"))

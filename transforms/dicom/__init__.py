@@ -1,0 +1,1 @@
+"""Reading DICOM: finding files, decoding frames, calibration, and the MONAI image reader on top."""

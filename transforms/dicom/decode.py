@@ -1,0 +1,193 @@
+"""Decoding the frames of one DICOM file, each without the others, to display values (C, H, W)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+
+from transforms.dicom.checks import check_codestream, check_display_valued, check_native_length, check_supported
+from transforms.dicom.codestream import Codestream, parse_jpeg, parse_jpeg2000
+from transforms.dicom.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
+from transforms.dicom.fragments import Span, locate_frames
+from transforms.dicom.header import ImageHeader, malformed, read_header
+from transforms.errors import InputError
+
+__all__ = ["PLUGINS", "CineReader"]
+
+# One decoder per transfer syntax, the fastest of those installed, so that results repeat. pydicom's own choice is another.
+PLUGINS: dict[uid.UID, str] = {
+    uid.ImplicitVRLittleEndian: "",
+    uid.ExplicitVRLittleEndian: "",
+    uid.ExplicitVRBigEndian: "",
+    uid.RLELossless: "pylibjpeg",
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pylibjpeg",
+    uid.JPEGLossless: "pylibjpeg",
+    uid.JPEGLosslessSV1: "pylibjpeg",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+}
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
+REMEDY = "Copy or export the file again, its pixel data is damaged."
+
+
+class CineReader:
+    """The frames of one display-valued DICOM file: its header parsed once, its frames located once, each decoded alone.
+
+    ``len(reader)``, ``reader.frame(index)`` and iteration; no file stays open between frames, so it may be shared by threads
+    and copied to processes. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3 (RGB), uint8 or uint16. Grey keeps its stored
+    values, MONOCHROME1 inverted; palettes are applied; no window is.
+
+    Raises:
+        InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.header: ImageHeader = read_header(path)
+        check_display_valued(self.header)
+        check_supported(self.header, frozenset(PLUGINS))
+        if not self.header.transfer_syntax.is_encapsulated:
+            check_native_length(self.header)
+
+    def __len__(self) -> int:
+        return self.header.number_of_frames
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.frame(index) for index in range(len(self)))
+
+    @property
+    def display_max(self) -> int:
+        """The value that shows as white."""
+        if self.header.photometric == "PALETTE COLOR":
+            return int(np.iinfo(self._palette[0].dtype).max)
+        if self.header.transfer_syntax == uid.JPEGBaseline8Bit:
+            return 255
+        return 2**self.header.bits_stored - 1
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame ``index``, from 0, as (C, H, W)."""
+        if not 0 <= index < len(self):
+            raise InputError(
+                f"a frame index from 0 to {len(self) - 1}",
+                found=str(index),
+                remedy="Correct the frame index behind the file's name.",
+                path=self.header.path,
+            )
+        with self._guard():
+            return self._display(*self._decoded(index))
+
+    def _guard(self) -> Any:
+        return malformed(
+            "decodable pixel data", path=self.header.path, found="a frame that cannot be decoded", remedy=REMEDY
+        )
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[Span, ...], ...]:
+        with self.header.path.open("rb") as file:
+            return locate_frames(file, self.header)
+
+    @cached_property
+    def _palette(self) -> tuple[np.ndarray, int]:
+        with malformed("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
+            return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
+
+    def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
+        """The samples (H, W) or (H, W, 3), and whether they still are YBR."""
+        if not self.header.transfer_syntax.is_encapsulated:
+            with self.header.path.open("rb") as file:
+                file.seek(self.header.value_offset)
+                return self._by_plugin(file, index), self.header.photometric.startswith("YBR")
+        data = self._encoded(index)
+        if self.header.transfer_syntax == uid.RLELossless:
+            return self._by_plugin(encapsulate([data], has_bot=False)), self.header.photometric.startswith("YBR")
+        facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
+        check_codestream(self.header, facts)
+        ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)
+        if facts.precision == 8 and self.header.transfer_syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
+            return _jpeg(data, facts, ybr), False
+        # The reversible and irreversible transforms of JPEG 2000 are part of its codestream, and its decoder undoes them.
+        ybr = ybr and self.header.photometric not in ("YBR_RCT", "YBR_ICT")
+        if self.header.transfer_syntax == uid.JPEGExtended12Bit:
+            return self._extended(data, index), ybr
+        return self._by_plugin(encapsulate([data], has_bot=False)), ybr
+
+    def _encoded(self, index: int) -> bytes:
+        with self.header.path.open("rb") as file:
+            parts = []
+            for offset, length in self._frames[index]:
+                file.seek(offset)
+                parts.append(file.read(length))
+        return b"".join(parts)
+
+    def _by_plugin(self, source: Any, index: int = 0) -> np.ndarray:
+        """Decode one frame with the pinned plugin, as stored: no colour conversion. ``source`` holds the frames up to it."""
+        header = self.header
+        encapsulated = header.transfer_syntax.is_encapsulated
+        array, _ = get_decoder(header.transfer_syntax).as_array(
+            source,
+            index=index,
+            raw=True,
+            decoding_plugin=PLUGINS[header.transfer_syntax],
+            rows=header.rows,
+            columns=header.columns,
+            samples_per_pixel=header.samples,
+            number_of_frames=1 if encapsulated else header.number_of_frames,
+            photometric_interpretation=header.photometric,
+            # Compressed colour comes by pixel whatever the header says; the decoders that yield planes say so themselves.
+            planar_configuration=0 if encapsulated else header.planar_configuration,
+            bits_allocated=header.bits_allocated,
+            bits_stored=header.bits_stored,
+            pixel_representation=header.pixel_representation if header.samples == 1 else 0,
+            pixel_keyword="PixelData",
+            pixel_vr=header.pixel_vr,
+        )
+        return array
+
+    def _extended(self, data: bytes, index: int) -> np.ndarray:
+        """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, at the price of decoding the whole file."""
+        try:
+            return self._by_plugin(encapsulate([data], has_bot=False))
+        except RuntimeError:
+            if self.header.samples != 1:
+                raise
+        import SimpleITK
+
+        volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
+        return volume[index].astype(np.uint16)
+
+    def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:
+        photometric = self.header.photometric
+        if photometric == "PALETTE COLOR":
+            frame = apply_palette(frame, *self._palette)
+        elif photometric == "MONOCHROME1":
+            frame = invert_grey(frame, self.display_max)
+        elif ybr:
+            frame = ybr_to_rgb(frame, self.header.bits_stored)
+        frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+        return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)
+
+
+def _jpeg(data: bytes, facts: Codestream, ybr: bool) -> np.ndarray:
+    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3), converting from YCbCr exactly if the samples are that.
+
+    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so what it will do has to be steered.
+    """
+    image = Image.open(BytesIO(data), formats=("JPEG",))
+    if facts.components == 1:
+        return np.asarray(image)
+    converts_itself = facts.adobe_transform != 0 and not facts.says_rgb
+    if converts_itself and not ybr:
+        image.draft("YCbCr", image.size)  # hands the samples out as they are
+    samples = np.asarray(image)
+    return ybr_to_rgb(samples) if ybr and not converts_itself else samples

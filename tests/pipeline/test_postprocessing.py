@@ -45,7 +45,7 @@ def test_applied_again_nothing_changes_and_no_class_is_invented(names, shape, sm
         changed += np.count_nonzero(once != labels)
         np.testing.assert_array_equal(postprocess(once), once)
         assert set(np.unique(once)) <= {0, *np.unique(labels)}
-    assert changed or smooth > 1  # rough maps are never clean already
+    assert changed or smooth > 1 or 1 in shape  # a rough map is never clean already, unless all of it is edge
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,0 +1,110 @@
+"""Laws of NIfTI label maps: every reader sees the same frame."""
+
+from __future__ import annotations
+
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+from pipeline.writers.nifti import write_label
+from transforms.errors import GeometryError, LabelError, OutputError
+
+
+@pytest.fixture
+def mask():
+    """37 rows x 53 columns, like none of its mirror images or rotations."""
+    labels = np.zeros((37, 53), np.uint8)
+    labels[4:20, 6:45] = 1
+    labels[8:12, 30:44] = 2
+    return labels
+
+
+@pytest.mark.parametrize("name", ["m.nii.gz", "m.nii"])
+def test_nibabel_reads_the_mask_columns_first(tmp_path, mask, name):
+    image = nibabel.load(write_label(tmp_path / name, mask))
+    assert image.shape == (53, 37, 1)
+    assert image.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 0].T, mask)
+
+
+def test_simpleitk_reads_the_mask_in_its_own_order(tmp_path, mask):
+    image = SimpleITK.ReadImage(str(write_label(tmp_path / "m.nii.gz", mask, spacing_mm=(0.25, 0.125))))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image)[0], mask)
+    assert image.GetPixelIDValue() == SimpleITK.sitkUInt8
+
+
+def test_the_geometry_is_the_one_that_itk_itself_writes(tmp_path, mask):
+    frame = SimpleITK.GetImageFromArray(mask[None])
+    frame.SetSpacing((0.125, 0.25, 1.0))
+    SimpleITK.WriteImage(frame, str(tmp_path / "itk.nii.gz"))
+    theirs = nibabel.load(tmp_path / "itk.nii.gz")
+    ours = nibabel.load(write_label(tmp_path / "ours.nii.gz", mask, spacing_mm=(0.25, 0.125)))
+    np.testing.assert_allclose(ours.affine, theirs.affine)
+    np.testing.assert_allclose(ours.get_qform(), theirs.get_qform())
+    assert ours.header.get_zooms() == theirs.header.get_zooms() == (0.125, 0.25, 1.0)
+    read = SimpleITK.ReadImage(str(tmp_path / "ours.nii.gz"))
+    assert read.GetSpacing() == frame.GetSpacing()
+    np.testing.assert_allclose(read.GetDirection(), frame.GetDirection())
+    np.testing.assert_allclose(read.GetOrigin(), frame.GetOrigin())
+
+
+def test_a_calibrated_mask_is_in_millimetres(tmp_path, mask):
+    header = nibabel.load(write_label(tmp_path / "m.nii.gz", mask, spacing_mm=(0.3, 0.2))).header
+    assert header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(header.get_zooms(), (0.2, 0.3, 1.0), rtol=1e-6)
+
+
+def test_an_uncalibrated_mask_says_so_and_claims_no_unit(tmp_path, mask):
+    path = write_label(tmp_path / "m.nii.gz", mask)
+    header = nibabel.load(path).header
+    assert header.get_xyzt_units()[0] == "unknown"
+    assert header.get_zooms() == (1.0, 1.0, 1.0)
+    assert b"uncalibrated" in header["descrip"].item()
+    assert SimpleITK.ReadImage(str(path)).GetSpacing() == (1.0, 1.0, 1.0)
+
+
+def test_the_frame_reader_gives_the_mask_back(tmp_path, mask):
+    frames = pytest.importorskip("transforms.frames", reason="needs the frame reader")
+    path = write_label(tmp_path / "m.nii.gz", mask, spacing_mm=(0.3, 0.2))
+    loaded = frames.LoadFramed("label")({"label": str(path)})["label"]
+    np.testing.assert_array_equal(np.asarray(loaded).reshape(mask.shape), mask)
+
+
+def test_the_gzip_header_carries_no_time_and_no_name(tmp_path, mask):
+    content = write_label(tmp_path / "m.nii.gz", mask).read_bytes()
+    assert content[3] == 0  # no name, no comment
+    assert content[4:8] == bytes(4)
+    assert len(gzip.decompress(content)) == 352 + mask.size
+
+
+def test_masks_of_other_integers_and_of_integral_floats_are_the_same_file(tmp_path, mask):
+    one = write_label(tmp_path / "a.nii.gz", mask).read_bytes()
+    assert write_label(tmp_path / "b.nii.gz", mask.astype(np.int64)).read_bytes() == one
+    assert write_label(tmp_path / "c.nii.gz", mask.astype(np.float32)).read_bytes() == one
+
+
+@pytest.mark.parametrize("value", [256, -1, 0.5, float("nan")])
+def test_a_value_that_bytes_cannot_hold_is_refused(tmp_path, value):
+    with pytest.raises(LabelError):
+        write_label(tmp_path / "m.nii.gz", np.full((3, 4), value))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4), (3,), (0, 4)])
+def test_a_mask_that_is_no_frame_is_refused(tmp_path, shape):
+    with pytest.raises(GeometryError):
+        write_label(tmp_path / "m.nii.gz", np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.0, 1.0), (0.2, -0.2), (float("nan"), 1.0), (float("inf"), 1.0)])
+def test_a_spacing_that_is_no_length_is_refused(tmp_path, mask, spacing_mm):
+    with pytest.raises(GeometryError):
+        write_label(tmp_path / "m.nii.gz", mask, spacing_mm=spacing_mm)
+
+
+def test_another_extension_is_refused(tmp_path, mask):
+    with pytest.raises(OutputError):
+        write_label(tmp_path / "m.png", mask)

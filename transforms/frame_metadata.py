@@ -20,8 +20,8 @@ def frame_metadata(
 ) -> dict[str, Any]:
     """Metadata of an array of ``shape`` (C, H, W).
 
-    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0, the identity where the image is not
-    calibrated; ``spacing_mm`` is then absent. ``more`` entries that are None are absent as well.
+    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0, the identity where the image is
+    not calibrated; ``spacing_mm`` is then absent. ``more`` entries that are None are absent as well.
     """
     row, column = spacing_mm or (1.0, 1.0)
     affine = np.diag([row, column, 1.0, 1.0]).astype(np.float64)

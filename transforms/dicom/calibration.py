@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
-    """One spacing for the whole image: that of its tissue regions if they agree, else none; Pixel Spacing without regions."""
+    """One spacing for the image: that of its tissue regions if they agree, else none; without any, Pixel Spacing."""
     regions = tissue_regions(dataset, rows, columns)
     if not regions:
         spacing = _pixel_spacing(dataset)
@@ -52,7 +52,8 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
 def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[TissueRegion]:
     """The regions of 2D tissue that are calibrated in cm on both axes.
 
-    One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left out with a warning.
+    One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left out with a
+    warning.
     """
     regions = (_region(item, rows, columns) for item in dataset.get("SequenceOfUltrasoundRegions") or [])
     return [region for region in regions if region]

@@ -1,4 +1,4 @@
-"""From decoded samples to display values: palettes, YBR and inverted grey become RGB or MONOCHROME2, each exactly once."""
+"""From decoded samples to display values: palettes and YBR become RGB, inverted grey becomes MONOCHROME2."""
 
 from __future__ import annotations
 
@@ -36,16 +36,18 @@ def invert_grey(frame: np.ndarray, display_max: int) -> np.ndarray:
 
 
 def apply_palette(frame: np.ndarray, table: np.ndarray, first: int) -> np.ndarray:
-    """Look indices (H, W) up in ``table`` (N, 3), whose row 0 belongs to index ``first``: (H, W, 3). Indices off the table
-    take its ends (PS3.3 C.7.6.3.1.5)."""
+    """Look indices (H, W) up in ``table`` (N, 3), whose row 0 belongs to index ``first``: (H, W, 3).
+
+    Indices off the table take its ends (PS3.3 C.7.6.3.1.5).
+    """
     return table[np.clip(frame.astype(np.int32) - first, 0, len(table) - 1)]
 
 
 def palette_table(dataset: Dataset, little_endian: bool = True) -> tuple[np.ndarray, int]:
     """The palette as an (N, 3) table, uint8 or uint16, and the first index that it maps.
 
-    A table that is declared with 16 bits but holds nothing above 255 counts as 8 bits, and one that is declared with 8 bits
-    but stored in 16 is cut down: real files have both.
+    A table that is declared with 16 bits but holds nothing above 255 counts as 8 bits, and one that is declared with
+    8 bits but stored in 16 is cut down: real files have both.
 
     Raises:
         AttributeError, ValueError: there is no usable table.

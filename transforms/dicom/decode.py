@@ -23,7 +23,7 @@ from transforms.errors import InputError
 
 __all__ = ["PLUGINS", "CineReader"]
 
-# One decoder per transfer syntax, the fastest of those installed, so that results repeat. pydicom's own choice is another.
+# One decoder per transfer syntax, so that results repeat: the fastest installed, which pydicom's choice is not.
 PLUGINS: dict[uid.UID, str] = {
     uid.ImplicitVRLittleEndian: "",
     uid.ExplicitVRLittleEndian: "",
@@ -45,9 +45,9 @@ REMEDY = "Copy or export the file again, its pixel data is damaged."
 class CineReader:
     """The frames of one display-valued DICOM file: its header parsed once, its frames located once, each decoded alone.
 
-    ``len(reader)``, ``reader.frame(index)`` and iteration; no file stays open between frames, so it may be shared by threads
-    and copied to processes. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3 (RGB), uint8 or uint16. Grey keeps its stored
-    values, MONOCHROME1 inverted; palettes are applied; no window is.
+    ``len(reader)``, ``reader.frame(index)`` and iteration; no file stays open between frames, so threads may share it
+    and processes copy it. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3 (RGB), uint8 or uint16. Grey keeps its
+    stored values, MONOCHROME1 inverted; palettes are applied; no window is.
 
     Raises:
         InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
@@ -116,7 +116,7 @@ class CineReader:
         ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)
         if facts.precision == 8 and self.header.transfer_syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
             return _jpeg(data, facts, ybr), False
-        # The reversible and irreversible transforms of JPEG 2000 are part of its codestream, and its decoder undoes them.
+        # JPEG 2000's reversible and irreversible transforms are part of its codestream, and its decoder undoes them.
         ybr = ybr and self.header.photometric not in ("YBR_RCT", "YBR_ICT")
         if self.header.transfer_syntax == uid.JPEGExtended12Bit:
             return self._extended(data, index), ybr
@@ -131,31 +131,30 @@ class CineReader:
         return b"".join(parts)
 
     def _by_plugin(self, source: Any, index: int = 0) -> np.ndarray:
-        """Decode one frame with the pinned plugin, as stored: no colour conversion. ``source`` holds the frames up to it."""
+        """Decode one frame with the pinned plugin, without colour conversion; ``source`` is at the first frame."""
         header = self.header
         encapsulated = header.transfer_syntax.is_encapsulated
-        array, _ = get_decoder(header.transfer_syntax).as_array(
-            source,
-            index=index,
-            raw=True,
-            decoding_plugin=PLUGINS[header.transfer_syntax],
-            rows=header.rows,
-            columns=header.columns,
-            samples_per_pixel=header.samples,
-            number_of_frames=1 if encapsulated else header.number_of_frames,
-            photometric_interpretation=header.photometric,
-            # Compressed colour comes by pixel whatever the header says; the decoders that yield planes say so themselves.
-            planar_configuration=0 if encapsulated else header.planar_configuration,
-            bits_allocated=header.bits_allocated,
-            bits_stored=header.bits_stored,
-            pixel_representation=header.pixel_representation if header.samples == 1 else 0,
-            pixel_keyword="PixelData",
-            pixel_vr=header.pixel_vr,
-        )
+        options: dict[str, Any] = {
+            "rows": header.rows,
+            "columns": header.columns,
+            "samples_per_pixel": header.samples,
+            "number_of_frames": 1 if encapsulated else header.number_of_frames,
+            "photometric_interpretation": header.photometric,
+            # Compressed colour comes by pixel whatever the header says; decoders that yield planes say so themselves.
+            "planar_configuration": 0 if encapsulated else header.planar_configuration,
+            "bits_allocated": header.bits_allocated,
+            "bits_stored": header.bits_stored,
+            "pixel_representation": header.pixel_representation if header.samples == 1 else 0,
+            "pixel_keyword": "PixelData",
+            "pixel_vr": header.pixel_vr,
+        }
+        plugin = PLUGINS[header.transfer_syntax]
+        decoder = get_decoder(header.transfer_syntax)
+        array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
         return array
 
     def _extended(self, data: bytes, index: int) -> np.ndarray:
-        """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, at the price of decoding the whole file."""
+        """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, which decodes the whole file for it."""
         try:
             return self._by_plugin(encapsulate([data], has_bot=False))
         except RuntimeError:
@@ -179,9 +178,9 @@ class CineReader:
 
 
 def _jpeg(data: bytes, facts: Codestream, ybr: bool) -> np.ndarray:
-    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3), converting from YCbCr exactly if the samples are that.
+    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3), converting samples that are YCbCr and only those.
 
-    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so what it will do has to be steered.
+    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so it has to be steered.
     """
     image = Image.open(BytesIO(data), formats=("JPEG",))
     if facts.components == 1:

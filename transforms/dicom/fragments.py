@@ -1,7 +1,8 @@
-"""Where the frames of encapsulated pixel data lie in the file (PS3.5 annex A.4), found once so that each can be read alone."""
+"""Where the frames of encapsulated pixel data lie in the file (PS3.5 annex A.4), so that each can be read alone."""
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import BinaryIO
 
@@ -18,7 +19,7 @@ END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000 ali
 
 
 def locate_frames(file: BinaryIO, header: ImageHeader) -> tuple[tuple[Span, ...], ...]:
-    """The fragments of every frame, by the Extended or Basic Offset Table, else one fragment per frame, else by end markers.
+    """The fragments of every frame: by an offset table, else one fragment per frame, else by end-of-image markers.
 
     Raises:
         InputError: the pixel data is cut off, or does not hold as many frames as the header says.
@@ -55,7 +56,7 @@ def _fragments(file: BinaryIO, header: ImageHeader) -> list[Span]:
         return []
     file.seek(items[-1] + 4)
     last = struct.unpack("<L", file.read(4))[0]
-    lengths = [after - item - ITEM_HEADER for item, after in zip(items, items[1:], strict=False)] + [last]
+    lengths = [after - item - ITEM_HEADER for item, after in itertools.pairwise(items)] + [last]
     return [(item + ITEM_HEADER, length) for item, length in zip(items, lengths, strict=True)]
 
 
@@ -69,7 +70,7 @@ def _by_extended_table(header: ImageHeader, start: int) -> tuple[tuple[Span, ...
 
 
 def _by_basic_table(spans: list[Span], starts: list[int], frames: int) -> tuple[tuple[Span, ...], ...]:
-    """Empty where the table does not fit the fragments: some encoders write a wrong one, and the fragments still tell."""
+    """Empty where the table does not fit the fragments: some encoders write a wrong one."""
     ends = [*starts[1:], spans[-1][0] + 1 if spans else 0]
     if len(starts) != frames or not set(starts) <= {offset for offset, _ in spans} or starts != sorted(set(starts)):
         return ()

@@ -102,7 +102,7 @@ class ImageHeader:
 def malformed(wanted: str, *, path: Path, found: str, remedy: str) -> Iterator[None]:
     """Turn whatever a library raises on malformed data into an `InputError`.
 
-    The library's own message is left out, and so is its traceback: both may quote a path or an attribute of the patient.
+    The library's own message and traceback are left out: both may quote a path or an attribute of the patient.
     """
     try:
         yield
@@ -166,14 +166,14 @@ def _check_not_deflated(meta: Dataset, path: Path) -> None:
 
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
-    """VR, offset and length of the value of Pixel Data, at whose tag `dcmread` has stopped; None where there is none."""
+    """VR, offset and length of the value of Pixel Data, at whose tag `dcmread` has stopped; None without one."""
     little = not syntax or syntax.is_private or syntax.is_little_endian
     order = "<" if little else ">"
     start = file.read(12)
     if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
         return None
     offset = file.tell() - len(start)
-    if syntax.is_implicit_VR if not syntax.is_private else False:
+    if not syntax.is_private and syntax.is_implicit_VR:
         return "OW", offset + 8, struct.unpack(f"{order}L", start[4:8])[0]
     return start[4:6].decode("ascii"), offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
 

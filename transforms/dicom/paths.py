@@ -11,7 +11,7 @@ _FRAGMENT = re.compile(r"(?P<path>.+)#frame_index=(?P<index>\d+)", re.DOTALL)
 
 
 def frame_path(path: str | Path, frame_index: int) -> str:
-    """The path string of frame ``frame_index`` (0-based; DICOM's 1-based frame numbers appear in written objects only)."""
+    """The path string of frame ``frame_index`` (0-based; DICOM's 1-based numbers appear in written objects only)."""
     return f"{path}#frame_index={frame_index}"
 
 

@@ -54,8 +54,8 @@ class DicomReader(ImageReader):
 
     For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named ``cine.dcm#frame_index=3``.
 
-    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not when `get_data`
-    does: so `read` only takes the path apart, and `get_data` decodes and refuses.
+    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not when
+    `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
     """
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
@@ -70,8 +70,9 @@ class DicomReader(ImageReader):
         """Decode the frame.
 
         Returns:
-            the array (C, H, W) and its metadata: `transforms.frame_metadata`, and ``frame_index``, ``number_of_frames``,
-            ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box`` (row0, col0, row1, col1, half-open).
+            the array (C, H, W) and its metadata: `transforms.frame_metadata`, and ``frame_index``,
+            ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box`` (row0,
+            col0, row1, col1, half-open).
 
         Raises:
             InputError: the file cannot be read right, or has several frames and none is named.

@@ -1,0 +1,102 @@
+"""What each case of a phantom data set is: planned from its own seed, then written as one DICOM object and its masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.phantom.annotations import Header, annotation_layer
+from pipeline.phantom.dicom import ENCODINGS, Encoding, Frames, build_dataset
+from pipeline.phantom.ultrasound import draw_case, render_frame
+
+__all__ = ["CasePlan", "plan_cases", "write_case"]
+
+# Position in the data set alone decides these, so that small sets show every kind too.
+DRY_EVERY = 5  # the last of five cases has no fluid
+UNCALIBRATED_EVERY, UNCALIBRATED = 12, 3
+CINE_EVERY = 3
+OBLONG_EVERY, OBLONG, OBLONG_ASPECT = 7, 4, 1.08  # pixels higher than wide: the two deltas differ
+TINTS = ((1.0, 1.0, 1.0), (1.0, 0.94, 0.84), (0.88, 0.95, 1.0))
+GRADES, GRADE_SHARES = (1, 2, 3, 4), (0.15, 0.3, 0.3, 0.25)
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """One case before it is rendered.
+
+    Attributes:
+        name: "case_0001" onwards; it is the patient in the datalist.
+        entropy: of the case's own generator, its place in the data set last.
+        grade: of the fluid collection, 0 (none) to 4.
+        frames: 1, or more for a cine.
+        aspect: a pixel's height over its width.
+    """
+
+    name: str
+    entropy: tuple[int, int]
+    grade: int
+    frames: int
+    encoding: Encoding
+    calibrated: bool
+    aspect: float
+    header: Header
+
+
+def plan_cases(cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
+    """Plan ``cases`` cases; the plan of one does not depend on how many there are."""
+    children = np.random.SeedSequence(seed).spawn(cases)
+    return [_plan(index, seed, np.random.default_rng(child), patient_name) for index, child in enumerate(children)]
+
+
+def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | None) -> CasePlan:
+    grade = int(rng.choice(GRADES, p=GRADE_SHARES))
+    frames = int(rng.integers(6, 9))
+    header = Header(
+        patient_name=patient_name or f"PHANTOM^CASE {index + 1:04d}",
+        patient_id=f"PHANTOM-{seed}-{index + 1:04d}",
+        birth_date=f"19{rng.integers(40, 99):02d}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}",
+        study_date=f"2020{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}",
+        study_time=f"{rng.integers(8, 18):02d}{rng.integers(0, 60):02d}00",
+        institution=str(rng.choice(["PHANTOM GENERAL HOSPITAL", "SYNTHETIC CLINIC", "NOWHERE MEDICAL CENTRE"])),
+        probe=str(rng.choice(["C5-1", "C1-6", "3.5C"])),
+        side=str(rng.choice(["L", "R"])),
+    )
+    return CasePlan(
+        name=f"case_{index + 1:04d}",
+        entropy=(seed, index),
+        grade=0 if index % DRY_EVERY == DRY_EVERY - 1 else grade,
+        frames=frames if index % CINE_EVERY == 1 else 1,
+        encoding=ENCODINGS[index % len(ENCODINGS)],
+        calibrated=index % UNCALIBRATED_EVERY != UNCALIBRATED,
+        aspect=OBLONG_ASPECT if index % OBLONG_EVERY == OBLONG else 1.0,
+        header=header,
+    )
+
+
+def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
+    """Render the case and write ``images/NAME.dcm`` and one mask per frame; returns its datalist items."""
+    # A key of its own keeps the picture's chance apart from the plan's, which comes from the same seed and place.
+    rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
+    case = draw_case(rng, grade=plan.grade, frames=plan.frames, aspect=plan.aspect)
+    layer = annotation_layer(case.sector, plan.header, calipers=bool(rng.random() < 0.6))
+    tint = TINTS[int(rng.integers(len(TINTS)))]
+    grey, labels = zip(*(render_frame(case, index) for index in range(plan.frames)), strict=True)
+    frames = Frames(np.stack(grey), layer, tint, case.sector, plan.calibrated)
+    dataset = build_dataset(frames, plan.header, encoding=plan.encoding, identity=("pyraseg", "us", *plan.entropy))
+    dataset.save_as(folder / "images" / f"{plan.name}.dcm", enforce_file_format=True)
+    for index, label in enumerate(labels):
+        Image.fromarray(label).save(folder / "labels" / f"{plan.name}_f{index:03d}.png")
+    return [_item(plan, index) for index in range(plan.frames)]
+
+
+def _item(plan: CasePlan, index: int) -> dict[str, str]:
+    frame = f"#frame_index={index}" if plan.frames > 1 else ""
+    return {
+        "image": f"images/{plan.name}.dcm{frame}",
+        "label": f"labels/{plan.name}_f{index:03d}.png",
+        "case": f"{plan.name}_f{index:03d}",
+        "group": plan.name,
+    }

@@ -1,0 +1,92 @@
+"""Losses on logits and hard labels, computed in float32 whatever the autocast, main and auxiliary output alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from monai.losses import DeepSupervisionLoss, DiceCELoss
+from torch import Tensor, nn
+
+from transforms.errors import ConfigError
+
+__all__ = ["AuxiliaryLoss", "DiceCrossEntropyLoss"]
+
+
+class DiceCrossEntropyLoss(DiceCELoss):
+    """``lambda_ce * CE + lambda_dice * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax, all classes.
+
+    Source: CN113409326A [0127]-[0132]. It is MONAI's ``DiceCELoss`` with the options of that formula, in float32: in
+    bfloat16 a sum over an image of p^2 loses its small terms.
+
+    Args:
+        lambda_dice, lambda_ce: weights of the two terms, not both 0.
+        weight: one weight per class, background first, for both terms: CE is the weighted mean over the pixels, the
+            Dice terms are multiplied by their class's weight and not renormalised.
+        batch: take Dice over the whole batch rather than over each image. An image that lacks a class has a Dice term
+            of nearly 1 for it, however good the rest is; over the batch that is rare.
+
+    Raises:
+        ConfigError: a weight that is negative or not finite, or both terms switched off.
+    """
+
+    def __init__(
+        self,
+        *,
+        lambda_dice: float = 1.0,
+        lambda_ce: float = 1.0,
+        weight: Sequence[float] | None = None,
+        batch: bool = False,
+    ) -> None:
+        _weights("the weights of Dice and cross entropy", (lambda_dice, lambda_ce))
+        super().__init__(
+            softmax=True,
+            to_onehot_y=True,
+            squared_pred=True,
+            include_background=True,
+            lambda_dice=lambda_dice,
+            lambda_ce=lambda_ce,
+            weight=None if weight is None else torch.tensor(_weights("the class weights", weight)),
+            batch=batch,
+        )
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32 scalar."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float(), target)
+
+
+class AuxiliaryLoss(DeepSupervisionLoss):
+    """``loss(main) + weight * loss(auxiliary)`` of a stacked output; of a plain output, ``loss(main)``.
+
+    Source of the weight: Zhao et al., PSPNet, CVPR 2017, section 4.2.
+
+    Args:
+        loss: takes logits (B, K, H, W[, D]) and labels (B, 1, H, W[, D]).
+        weight: of the auxiliary output.
+
+    Raises:
+        ConfigError: ``weight`` is negative or not finite.
+    """
+
+    def __init__(self, loss: nn.Module, *, weight: float = 0.4) -> None:
+        super().__init__(loss, weights=_weights("the weights of main and auxiliary loss", (1.0, weight)))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, 2, K, H, W[, D]), main first, or (B, K, H, W[, D]), and labels (B, 1, H, W[, D]), to a scalar.
+
+        A network with an auxiliary head gives the first in training and the second in evaluation.
+        """
+        stacked = input.dim() == target.dim() + 1
+        return super().forward(list(input.unbind(1)) if stacked else input, target)
+
+
+def _weights(name: str, values: Sequence[float]) -> list[float]:
+    """The values, checked: finite, none negative, not all 0."""
+    numbers = [float(value) for value in values]
+    if all(math.isfinite(number) and number >= 0 for number in numbers) and any(numbers):
+        return numbers
+    raise ConfigError(
+        f"{name} to be 0 or more and not all 0", found=str(numbers), remedy="Set them to 1 to weigh all alike."
+    )

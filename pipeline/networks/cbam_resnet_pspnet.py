@@ -1,0 +1,102 @@
+"""CBAM-ResNet-PSPNet: attention before and after the residual stages, then pyramid pooling (CN113409326A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.networks.attention import attention_block
+from pipeline.networks.initialisation import initialise
+from pipeline.networks.options import positive_integer
+from pipeline.networks.pyramid import PyramidPooling, resize_like, segmentation_head
+from pipeline.networks.resnet import ResNet
+
+__all__ = ["CBAMResNetPSPNet"]
+
+HEAD_DIVISOR = 4  # both heads work on a quarter of their stage's channels: 512 and 256 for ResNet-50
+
+
+class CBAMResNetPSPNet(nn.Module):
+    """``head(pyramid(CBAM_end(stages(CBAM_start(stem(x))))))``: (B, in_channels, H, W[, D]) -> (B, K, H, W[, D]).
+
+    The output are logits of K exclusive classes, at the input's size; any size goes, a multiple of the output stride or
+    not. Source: CN113409326A [0085]-[0142]; pyramid and auxiliary head: Zhao et al., PSPNet, CVPR 2017.
+
+    With ``aux`` the forward of the *training* mode returns the main and the auxiliary logits stacked, (B, 2, K, H, W[,
+    D]), main first, as MONAI's DynUNet does for deep supervision: a tensor in both modes passes TorchScript, where a
+    tuple would not. ``pipeline.losses.AuxiliaryLoss`` takes it apart. The evaluation mode returns the main logits
+    alone.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the input.
+        out_channels: number of classes K, background included.
+        depth: 18, 34, 50, 101 or 152.
+        attention: "cbam", "se", "cam", "sam" or "none", the same block at both places.
+        order: "channel_first" or "spatial_first", for "cbam".
+        reduction: channel reduction of the attention's MLP.
+        output_stride: input size over feature size at the pyramid, 8, 16 or 32.
+        bins: cells per axis of the pyramid's levels.
+        stem: "deep3", "deep2" or "plain7" (see ``ResNet``).
+        aux: add the auxiliary head on layer3.
+        dropout: of whole channels in the heads, in [0, 1).
+
+    Attributes:
+        out_channels, output_stride: as given.
+
+    Raises:
+        ConfigError: an argument outside what is listed here; the message names the nearest one.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 2,
+        in_channels: int = 3,
+        *,
+        out_channels: int = 3,
+        depth: int = 50,
+        attention: str = "cbam",
+        order: str = "channel_first",
+        reduction: int = 16,
+        output_stride: int = 16,
+        bins: Sequence[int] = (1, 2, 3, 6),
+        stem: str = "deep3",
+        aux: bool = False,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        positive_integer("out_channels", out_channels)
+        self.out_channels = out_channels
+        self.output_stride = output_stride
+        self.backbone = ResNet(spatial_dims, in_channels, depth=depth, output_stride=output_stride, stem=stem)
+        self.attention_start, self.attention_end = (
+            attention_block(attention, spatial_dims, channels=channels, reduction=reduction, order=order)
+            for channels in (self.backbone.stem_channels, self.backbone.out_channels)
+        )
+        self.pyramid = PyramidPooling(spatial_dims, self.backbone.out_channels, bins=bins)
+        tap, last = self.backbone.stage_channels[2:]
+        self.head = segmentation_head(
+            spatial_dims,
+            self.pyramid.out_channels,
+            width=last // HEAD_DIVISOR,
+            out_channels=out_channels,
+            dropout=dropout,
+        )
+        self.auxiliary = None
+        if aux:
+            self.auxiliary = segmentation_head(
+                spatial_dims, tap, width=tap // HEAD_DIVISOR, out_channels=out_channels, dropout=dropout
+            )
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]); with ``aux``, in training, (B, 2, K, H, W[, D])."""
+        features = self.backbone.layer1(self.attention_start(self.backbone.stem(x)))
+        tap = self.backbone.layer3(self.backbone.layer2(features))
+        features = self.pyramid(self.attention_end(self.backbone.layer4(tap)))
+        logits = resize_like(self.head(features), x)
+        if self.auxiliary is not None and self.training:
+            return torch.stack([logits, resize_like(self.auxiliary(tap), x)], dim=1)
+        return logits

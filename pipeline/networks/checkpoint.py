@@ -1,0 +1,118 @@
+"""Weights from files, read without running their code: any state dict, and this project's own checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.networks.description import describe
+from transforms.errors import CheckpointError
+
+__all__ = ["load_checkpoint", "read_state", "strip_prefixes"]
+
+WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
+NESTS = ("state_dict", "model", "network")  # where a training program keeps the state dict beside other things
+# What torch.load raises on bytes that are no checkpoint depends on where its unpickler stumbles.
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
+def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]:
+    """Read the state dict in a file that ``torch.save`` wrote, on the CPU and with ``weights_only``.
+
+    Args:
+        path: the file.
+        key: its entry that holds the state dict. A file that *is* a state dict needs none; None also finds it under
+            "state_dict", "model" or "network".
+
+    Raises:
+        CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError("a checkpoint file", found="no such file", remedy="Check its path.", path=path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise CheckpointError(
+            "a file of tensors written by torch.save",
+            found=f"a file that torch.load refuses ({type(error).__name__})",
+            remedy="Check that it is complete and holds a state dict; code in checkpoints is never run.",
+            path=path,
+        ) from error
+    for name in NESTS if key is None else (key,):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    return _checked(content, path=path)
+
+
+def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
+    """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
+
+    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is left out where
+    the network has none: it serves the training alone. Options that leave no trace in the weights (the output stride, the
+    bins' values, the dropout) are the configuration's own to keep.
+
+    Args:
+        network: changed in place, unless an error is raised.
+
+    Raises:
+        CheckpointError: no such file, no checkpoint, or one of another architecture or class count, with the
+            differences.
+    """
+    state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path, key=key).items()}
+    own = network.state_dict()
+    if not any(name.startswith("auxiliary.") for name in own):
+        state = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
+    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
+        raise _mismatch(own, state, path=path)
+    network.load_state_dict(state)
+
+
+def strip_prefixes(name: str, prefixes: tuple[str, ...]) -> str:
+    """The name without any of the prefixes at its start, however many there are."""
+    for prefix in prefixes:
+        if name.startswith(prefix):
+            return strip_prefixes(name.removeprefix(prefix), prefixes)
+    return name
+
+
+def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values()):
+        return {str(name): value for name, value in content.items()}
+    entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
+    raise CheckpointError(
+        "a dictionary of tensors by parameter name",
+        found=f"{entries}, not all of them tensors",
+        remedy="Name the entry that holds the state dict by key.",
+        path=path,
+    )
+
+
+def _mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, path: str | Path) -> CheckpointError:
+    wanted, found = describe(own), describe(state)
+    differing = [fact for fact in wanted if wanted[fact] != found.get(fact)]
+    if not wanted or not found or not differing:
+        shapes = sum(own[name].shape != state[name].shape for name in own.keys() & state.keys())
+        wanted, found, differing = {"": f"this network's {len(own)} tensors"}, {}, [""]
+        found[""] = f"{len(own.keys() - state.keys())} of them missing, {len(state.keys() - own.keys())} unknown, "
+        found[""] += f"{shapes} of another shape"
+    return CheckpointError(
+        "a checkpoint with " + ", ".join(wanted[fact] for fact in differing),
+        found="a checkpoint with " + ", ".join(found[fact] for fact in differing),
+        remedy="Build the network as the checkpoint was trained, or choose another checkpoint.",
+        path=path,
+    )

@@ -1,0 +1,34 @@
+"""How a network starts when no weights are given."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from pipeline.networks.attention import ChannelAttention, SpatialAttention
+
+__all__ = ["initialise"]
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw every convolution from He's normal distribution; attention and class scores start neutral.
+
+    * Convolutions: He et al., ICCV 2015, by fan-out, as torchvision's ResNet; batch norms: weight 1, bias 0.
+    * The last layer of each attention unit is 0, so that every channel and place starts with the weight 0.5 (the
+      reference code of CBAM starts its spatial gate so). He's rule, made for ReLU, would start the sigmoid saturated.
+    * The classifiers start near 0 with bias 0: every class equally likely, whatever the number of classes.
+    """
+    for module in network.modules():
+        if isinstance(module, _ConvNd):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:  # only the classifiers have one
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, _BatchNorm):
+            module.reset_parameters()
+    for module in network.modules():
+        if isinstance(module, ChannelAttention):
+            nn.init.zeros_(module.mlp.get_parameter("2.weight"))
+        elif isinstance(module, SpatialAttention):
+            nn.init.zeros_(module.conv.weight)

@@ -1,0 +1,117 @@
+"""A pretrained ResNet's weights into the backbone, and a backbone that stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from pipeline.networks.checkpoint import WRAPPERS, read_state, strip_prefixes
+from pipeline.networks.options import choice
+from pipeline.networks.resnet import ResNet
+from transforms.errors import CheckpointError, ConfigError
+
+__all__ = ["PretrainedReport", "freeze_backbone", "load_pretrained"]
+
+PREFIXES = (*WRAPPERS, "model.", "network.", "backbone.", "encoder.")
+INPUT_RULES = ("sum", "mean", "skip")
+FIRST_CONVOLUTIONS = ("conv1.weight", "conv1.0.weight")
+RGB = 3
+COUNTER = "num_batches_tracked"  # absent from older files, and without influence at a fixed momentum
+
+
+@dataclass(frozen=True)
+class PretrainedReport:
+    """What ``load_pretrained`` did, by the names of the backbone's parameters and buffers, sorted.
+
+    Attributes:
+        loaded: copied from the file.
+        adapted: those of the loaded whose input channels were changed from RGB.
+        skipped: in the file and in the backbone, but not copied, with the reason.
+        missing: in the backbone only, left as they were.
+        unexpected: in the file only (``fc.weight`` of a classifier, say).
+    """
+
+    loaded: tuple[str, ...]
+    adapted: tuple[str, ...]
+    skipped: Mapping[str, str]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def load_pretrained(
+    network: nn.Module, path: str | Path, *, input_rule: str = "sum", key: str | None = None
+) -> PretrainedReport:
+    """Copy the weights in a ResNet state dict file into ``network.backbone``, or into ``network`` if it has none.
+
+    The names are torchvision's, after "module.", "backbone.", "encoder." and the like. Nothing is downloaded, and no
+    code in the file is run.
+
+    Args:
+        network: changed in place, unless an error is raised.
+        path: a file written by ``torch.save``.
+        input_rule: what becomes of an RGB first convolution where the network takes another number of channels. "sum"
+            keeps the sum over the channels, so that a grey image acts as the same image in RGB did; "mean" gives each
+            channel the mean of the three; "skip" leaves the network's own.
+        key: the entry of the file that holds the state dict; None looks for the usual ones.
+
+    Raises:
+        CheckpointError: no such file, no state dict in it, or nothing in it fits.
+        ConfigError: no such ``input_rule``.
+    """
+    choice("input_rule", input_rule, INPUT_RULES)
+    backbone = getattr(network, "backbone", network)
+    own = backbone.state_dict()
+    given = {strip_prefixes(name, PREFIXES): value for name, value in read_state(path, key=key).items()}
+    fitting = {name: _adapt(name, given[name], own[name], rule=input_rule) for name in own.keys() & given.keys()}
+    loaded = {name: value for name, value in fitting.items() if value.shape == own[name].shape}
+    if not any(value.dim() > 1 for value in loaded.values()):
+        raise CheckpointError(
+            "weights of a ResNet like the network's backbone",
+            found=f"{len(given)} tensors, {len(fitting)} with its names, no convolution with its shapes",
+            remedy="Choose a file of the same depth and stem, with torchvision's parameter names.",
+            path=path,
+        )
+    backbone.load_state_dict(loaded, strict=False)
+    return PretrainedReport(
+        loaded=tuple(sorted(loaded)),
+        adapted=tuple(sorted(name for name in loaded if loaded[name] is not given[name])),
+        skipped={name: _reason(given[name], own[name]) for name in sorted(fitting.keys() - loaded.keys())},
+        missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(COUNTER))),
+        unexpected=tuple(sorted(given.keys() - own.keys())),
+    )
+
+
+def freeze_backbone(network: nn.Module) -> None:
+    """Keep the backbone as it is: no gradients, and batch norms that use and keep their running statistics in training.
+
+    The attention blocks, the pyramid and the heads go on learning.
+
+    Raises:
+        ConfigError: the network has no ``ResNet`` as its ``backbone``.
+    """
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, ResNet):
+        raise ConfigError(
+            "a network with a ResNet as its backbone",
+            found=type(network).__name__,
+            remedy="Freeze a CBAMResNetPSPNet.",
+        )
+    backbone.freeze()
+
+
+def _adapt(name: str, value: Tensor, own: Tensor, *, rule: str) -> Tensor:
+    """The first convolution's RGB weights (O, 3, ...) for the network's input channels; all else unchanged."""
+    if name not in FIRST_CONVOLUTIONS or rule == "skip" or value.dim() != own.dim():
+        return value
+    channels = own.shape[1]
+    if value.shape[1] != RGB or channels == RGB:
+        return value
+    mean = value.mean(dim=1, keepdim=True)
+    return (mean * (RGB / channels if rule == "sum" else 1)).expand(-1, channels, *value.shape[2:]).contiguous()
+
+
+def _reason(given: Tensor, own: Tensor) -> str:
+    return f"shape {tuple(given.shape)} in the file, {tuple(own.shape)} in the network"

@@ -1,0 +1,97 @@
+"""Pyramid pooling and the segmentation heads of PSPNet (Zhao et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.layers.factories import Conv, Dropout, Pool
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.networks.blocks import conv_norm
+from pipeline.networks.options import fraction, positive_integer
+from transforms.errors import ConfigError
+
+__all__ = ["PyramidLevel", "PyramidPooling", "resize_like", "segmentation_head"]
+
+
+def resize_like(x: Tensor, reference: Tensor) -> Tensor:
+    """Resample (B, C, H, W[, D]) linearly to the reference's size, pixel areas aligned (``align_corners=False``)."""
+    mode = "bilinear" if x.dim() == 4 else "trilinear"
+    return functional.interpolate(x, size=reference.shape[2:], mode=mode, align_corners=False)
+
+
+class PyramidLevel(nn.Module):
+    """Adaptive average pool to ``bins`` per axis, 1x1 convolution, batch norm, ReLU, resampled to the input's size.
+
+    A batch of one leaves one value per channel at level 1, of which no variance can be taken: the norm then uses its
+    running statistics, in training too.
+    """
+
+    def __init__(self, spatial_dims: int, in_channels: int, *, out_channels: int, bins: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.pool = Pool["adaptiveavg", spatial_dims](bins)
+        self.conv, self.norm = conv_norm(spatial_dims, in_channels, out_channels=out_channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W[, D]) -> (B, out_channels, H, W[, D])."""
+        y = self.conv(self.pool(x))
+        if self.training and y.numel() == y.shape[1]:
+            norm = self.norm
+            y = functional.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        else:
+            y = self.norm(y)
+        return resize_like(self.relu(y), x)
+
+
+class PyramidPooling(nn.Module):
+    """The input beside its averages over ever finer grids, (B, C, H, W[, D]) -> (B, out_channels, H, W[, D]).
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: C; each level gets C divided by the number of levels, rounded down.
+        bins: cells per axis of each level, coarse to fine.
+
+    Raises:
+        ConfigError: no bins, more bins than channels, or a bin that is no whole number above 0.
+    """
+
+    def __init__(self, spatial_dims: int, in_channels: int, *, bins: Sequence[int] = (1, 2, 3, 6)) -> None:
+        super().__init__()
+        if isinstance(bins, str) or not isinstance(bins, Sequence) or not 0 < len(bins) <= in_channels:
+            raise ConfigError(
+                "bins to be a list of cells per axis",
+                found=repr(bins),
+                remedy="Set bins to (1, 2, 3, 6) or another list.",
+            )
+        for value in bins:
+            positive_integer("each of bins", value)
+        width = in_channels // len(bins)
+        self.out_channels = in_channels + width * len(bins)
+        self.levels = nn.ModuleList(
+            PyramidLevel(spatial_dims, in_channels, out_channels=width, bins=value) for value in bins
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W[, D]) -> (B, out_channels, H, W[, D]), the input's channels first."""
+        features = [x]
+        for level in self.levels:
+            features.append(level(x))  # noqa: PERF401  TorchScript has no comprehension over modules
+        return torch.cat(features, dim=1)
+
+
+def segmentation_head(
+    spatial_dims: int, in_channels: int, *, width: int, out_channels: int, dropout: float = 0.1
+) -> nn.Sequential:
+    """3x3 convolution to ``width``, batch norm, ReLU, dropout of whole channels, 1x1 convolution to the logits.
+
+    Raises:
+        ConfigError: ``dropout`` outside [0, 1).
+    """
+    fraction("dropout", dropout)
+    conv, norm = conv_norm(spatial_dims, in_channels, out_channels=width, kernel_size=3)
+    classifier = Conv["conv", spatial_dims](width, out_channels, kernel_size=1)
+    return nn.Sequential(conv, norm, nn.ReLU(inplace=True), Dropout["dropout", spatial_dims](dropout), classifier)

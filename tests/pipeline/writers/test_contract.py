@@ -1,0 +1,71 @@
+"""The contract of every writer: it returns its path, writes whole or not at all, and repeats itself to the byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.segments import resolve_segments
+from pipeline.writers.nifti import write_label
+from pipeline.writers.overlay import write_overlay
+from pipeline.writers.png import write_png
+from transforms.errors import OutputError
+
+IMAGE = np.random.default_rng(0).random((1, 30, 40), np.float32)
+MASK = np.zeros((30, 40), np.uint8)
+MASK[5:20, 8:30] = 1
+SEGMENTS = resolve_segments(("background", "kidney"))
+
+# A new writer is a line here: the extension, and how it writes to a path.
+WRITERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "nifti": (".nii.gz", lambda path: write_label(path, MASK, spacing_mm=(0.3, 0.2))),
+    "overlay": (".png", lambda path: write_overlay(path, IMAGE, MASK, SEGMENTS, reference=MASK)),
+    "png": (".png", lambda path: write_png(path, np.zeros((4, 5, 3), np.uint8))),
+}
+
+
+@pytest.fixture(params=WRITERS)
+def writer(request):
+    return WRITERS[request.param]
+
+
+def test_it_returns_the_path_where_the_only_new_file_is(writer, tmp_path):
+    extension, write = writer
+    target = tmp_path / "new" / f"case{extension}"
+    assert write(target) == target
+    assert target.stat().st_size > 0
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_repeated_it_gives_the_same_bytes(writer, tmp_path):
+    extension, write = writer
+    assert write(tmp_path / f"a{extension}").read_bytes() == write(tmp_path / f"b{extension}").read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error(writer, tmp_path):
+    extension, write = writer
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(OutputError) as caught:
+        write(tmp_path / "taken" / f"case{extension}")
+    assert caught.value.path == str(tmp_path / "taken" / f"case{extension}")
+    assert "taken" not in str(caught.value)
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(writer, tmp_path, monkeypatch):
+    extension, write = writer
+    target = tmp_path / f"case{extension}"
+    target.write_bytes(b"old")
+
+    def no_room(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OutputError, match="no room"):
+        write(target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]

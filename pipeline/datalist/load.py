@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist.paths import frame_path, split_frame
 from pipeline.datalist.records import SPLITS, Datalist, Item
 from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nearest
+from transforms.dicom.paths import frame_path, split_frame_path
 from transforms.errors import DatalistError, LabelError
 
 __all__ = ["load_datalist"]
@@ -138,22 +138,22 @@ def _check_not_empty(splits: Mapping[str, Sequence[Item]], wanted: Sequence[str]
 
 
 def _absolute(item: Item, root: Path) -> Item:
-    file, frame = split_frame(item["image"])
-    label, label_frame = split_frame(item["label"])
-    return {
-        **item,
-        "image": frame_path(os.path.normpath(root / file), frame),
-        "label": frame_path(os.path.normpath(root / label), label_frame),
-    }
+    return {**item, "image": _absolute_path(item["image"], root), "label": _absolute_path(item["label"], root)}
+
+
+def _absolute_path(text: str, root: Path) -> str:
+    file, frame = split_frame_path(text)
+    path = os.path.normpath(root / file)
+    return path if frame is None else frame_path(path, frame)
 
 
 def _check_files(items: Iterable[Item]) -> None:
     absent: list[tuple[str, str]] = []
     for item in items:
         for key in ("image", "label"):
-            file, _ = split_frame(item[key])
-            if not os.path.isfile(file):
-                absent.append((item["case"], file))
+            file, _ = split_frame_path(item[key])
+            if not file.is_file():
+                absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))
         first = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")

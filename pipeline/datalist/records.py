@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["SPLITS", "Datalist", "Item"]
+__all__ = ["SPLITS", "Collection", "Datalist", "Entry", "Item"]
 
 SPLITS = ("training", "validation", "test")
 
@@ -42,3 +43,33 @@ class Datalist:
     def items(self, split: str) -> list[Item]:
         """Fresh copies of the items of "training", "validation" or "test", safe to hand to a MONAI dataset."""
         return [dict(item) for item in getattr(self, split)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image with its mask, before the split; paths are POSIX and relative to the data set's folder.
+
+    Attributes:
+        image, label: the files.
+        frame, label_frame: which frame of a multi-frame file, from 0; None for the whole file.
+        group: what the split keeps together, as the data set names it: it may identify, so its hash is written.
+        category: a class of the whole image ("normal"), from the table; None without one.
+        values: the values in the mask, known once it was read.
+    """
+
+    image: str
+    label: str
+    group: str = ""
+    category: str | None = None
+    frame: int | None = None
+    label_frame: int | None = None
+    values: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a source found: the data set's folder, the entries, and (relative path, reason) for the rest."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+    left_out: tuple[tuple[str, str], ...] = ()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.datalist.records import SPLITS, Item
 from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest
-from transforms.errors import DatalistError, OutputError
+from pipeline.files import atomic_write
+from transforms.errors import DatalistError
 
 __all__ = ["write_datalist"]
 
@@ -50,7 +49,8 @@ def write_datalist(
         "label_map": {str(value): mapping[value] for value in sorted(mapping)},
         "digest": content_digest(complete, label_names, mapping),
     }
-    _write_whole(Path(path), _layout(head, complete))
+    with atomic_write(path, "w") as file:
+        file.write(_layout(head, complete))
     return Path(path)
 
 
@@ -61,21 +61,3 @@ def _layout(head: Mapping[str, Any], splits: Mapping[str, Sequence[Item]]) -> st
         items = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in splits[split])
         lines.append(f' "{split}": [\n{items}\n ]' if items else f' "{split}": []')
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "a datalist file that can be written",
-            found=f"a place that cannot ({error.strerror})",
-            remedy="Choose another output path, or give yourself write access there.",
-            path=path,
-        ) from error

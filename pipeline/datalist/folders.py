@@ -1,0 +1,104 @@
+"""Matching images to masks by stem, and the frames of cines to masks named ``stem_f002``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from pipeline.datalist.headers import stem
+from pipeline.datalist.records import Collection, Entry
+from transforms.errors import DatalistError
+
+__all__ = ["pair_folders", "walk"]
+
+FRAME_STEM = re.compile(r"^(?P<stem>.+)_f(?P<frame>\d+)$")
+Key = tuple[str, str]
+
+
+def walk(folder: Path) -> list[Path]:
+    """Every file below a folder, sorted, without hidden ones."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def pair_folders(images: Path, labels: Path, *, root: Path, label_suffix: str = "") -> Collection:
+    """Pair each image with the mask of the same stem in the same relative folder.
+
+    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very stem.
+
+    Raises:
+        DatalistError: a folder is missing or outside ``root``, two files have one stem (``path`` lists them), or there
+            is no pair.
+    """
+    _check_folders(images, labels, root, label_suffix)
+    image_files = _by_stem(images, leave_suffix=label_suffix if images == labels else "")
+    label_files = _by_stem(labels, only_suffix=label_suffix)
+    entries, used, orphans = [], set(), []
+    for key, label in label_files.items():
+        owner, frame = _owner(key, image_files)
+        if owner is None:
+            orphans.append((_posix(label, root), "no image"))
+            continue
+        used.add(owner)
+        entries.append(Entry(_posix(image_files[owner], root), _posix(label, root), frame=frame))
+    left_out = [(_posix(path, root), "no mask") for key, path in image_files.items() if key not in used] + orphans
+    if not entries:
+        raise DatalistError(
+            "images and masks with the same names",
+            found=f"{len(image_files)} images and {len(label_files)} masks, none alike",
+            remedy="Check the folders, or name what masks add to the stem with --label-suffix.",
+            path=images,
+        )
+    return Collection(root, tuple(sorted(entries, key=lambda entry: (entry.image, entry.frame or 0))), tuple(left_out))
+
+
+def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) -> None:
+    for folder, kind in ((images, "images"), (labels, "labels")):
+        if not folder.is_dir():
+            raise DatalistError(f"a folder of {kind}", found="none", remedy=f"Check --{kind}.", path=folder)
+        if not folder.is_relative_to(root):
+            remedy = "Give a --dataset_dir that holds both folders."
+            raise DatalistError(
+                f"{kind} in the data set's folder", found="a folder outside", remedy=remedy, path=folder
+            )
+    if images == labels and not label_suffix:
+        remedy = "Give two folders, or what tells masks from images with --label-suffix."
+        raise DatalistError("images apart from masks", found="one folder for both", remedy=remedy, path=images)
+
+
+def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
+    """Files by (relative folder, stem); masks lose their suffix."""
+    found: dict[Key, list[Path]] = defaultdict(list)
+    for path in walk(folder):
+        name = stem(path)
+        if (leave_suffix and name.endswith(leave_suffix)) or not name.endswith(only_suffix):
+            continue
+        found[path.parent.relative_to(folder).as_posix(), name.removesuffix(only_suffix)].append(path)
+    ambiguous = [path for paths in found.values() if len(paths) > 1 for path in paths]
+    if ambiguous:
+        raise DatalistError(
+            "one file for each stem",
+            found=f"{len(ambiguous)} files that share theirs with another",
+            remedy="Move the duplicates away, or list the pairs in a table (--table).",
+            path=", ".join(map(str, ambiguous[:10])),
+        )
+    return {key: paths[0] for key, paths in found.items()}
+
+
+def _owner(key: Key, images: dict[Key, Path]) -> tuple[Key | None, int | None]:
+    if key in images:
+        return key, None
+    folder, name = key
+    match = FRAME_STEM.match(name)
+    if match and (folder, match["stem"]) in images:
+        return (folder, match["stem"]), int(match["frame"])
+    return None, None
+
+
+def _posix(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

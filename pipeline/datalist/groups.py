@@ -1,0 +1,88 @@
+"""What the split keeps together: a patient, a study, a folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from pipeline.datalist.records import Collection
+from transforms.errors import DatalistError
+from transforms.privacy import case_name
+
+__all__ = ["GROUP_FROM", "Grouping", "group_name"]
+
+GROUP_FROM = ("parent", "patient_id", "file")
+
+
+def group_name(text: str) -> str:
+    """A keyed hash of a folder name, table value or PatientID: groups may identify, and datalists are logged."""
+    return "g" + case_name(f"group:{text}")[1:]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How a group follows from an image: by a regular expression on its path, or by one of ``GROUP_FROM``.
+
+    Attributes:
+        pattern: searched in the image's relative path; its group "group", its first, or the whole match counts.
+        source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed) or "file" (each image by
+            itself).
+    """
+
+    pattern: str | None = None
+    source: str | None = None
+
+    def apply(self, found: Collection) -> Collection:
+        """Give each entry its group; what has none is left out with the reason.
+
+        Raises:
+            DatalistError: neither or both ways were chosen, or the pattern is no regular expression.
+        """
+        self._check()
+        groups = {image: self._group(image, found.root) for image in dict.fromkeys(e.image for e in found.entries)}
+        entries = tuple(replace(entry, group=groups[entry.image]) for entry in found.entries if groups[entry.image])
+        reason = "no PatientID" if self.source == "patient_id" else "the group's pattern does not match its path"
+        without = tuple((image, reason) for image, group in groups.items() if not group)
+        return Collection(found.root, entries, found.left_out + without)
+
+    def _check(self) -> None:
+        if (self.pattern is None) == (self.source is None) or self.source not in (None, *GROUP_FROM):
+            raise DatalistError(
+                "one way to tell which images belong to one patient",
+                found="none" if self.pattern is None and self.source is None else "several, or an unknown one",
+                remedy=f"Give --group-pattern REGEX, or --group-from with one of {', '.join(GROUP_FROM)}.",
+            )
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            remedy = r"For example 'images/(\w+)_\d+' for images/g391_0001.jpg."
+            raise DatalistError("a regular expression for the group", found=str(error), remedy=remedy) from error
+
+    def _group(self, image: str, root: Path) -> str:
+        if self.pattern is not None:
+            return _matched(re.search(self.pattern, image))
+        if self.source == "parent":
+            return PurePosixPath(image).parent.as_posix()
+        return image if self.source == "file" else _patient(root / image)
+
+
+def _matched(match: re.Match[str] | None) -> str:
+    if match is None:
+        return ""
+    if "group" in match.groupdict():
+        return match["group"] or ""
+    return match[1] or "" if match.groups() else match[0]
+
+
+def _patient(path: Path) -> str:
+    """PatientID is hashed here, before anything can print it."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
+    except (InvalidDicomError, OSError, EOFError, ValueError):
+        return ""
+    identity = str(header.get("PatientID") or "").strip()
+    return group_name(identity) if identity else ""

@@ -1,0 +1,123 @@
+"""The options of ``python -m pipeline datalist``, and what they do; cheap to import, for ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.datalist.sources import Source
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options: where the data is, what keeps together, the labels, the split."""
+    _add_source(parser)
+    _add_grouping(parser)
+    _add_split(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("the data, from a table or from folders")
+    data.add_argument("--table", metavar="CSV", help="a row for each image; paths relative to the table's folder")
+    data.add_argument("--image", default="image", metavar="COLUMN", help="the table's column of images (default image)")
+    data.add_argument("--label", default="label", metavar="COLUMN", help="the column of masks (default label)")
+    data.add_argument("--group", default="group", metavar="COLUMN", help="the column to split on (default group)")
+    data.add_argument(
+        "--class", dest="category", metavar="COLUMN", help="a column with a class of the whole image, to balance"
+    )
+    data.add_argument("--images", metavar="DIR", help="a folder of images (DICOM, NIfTI, PNG, JPEG)")
+    data.add_argument(
+        "--labels", metavar="DIR", help="a folder of masks with the same names; STEM_f002 for frame 2 of a cine"
+    )
+    data.add_argument(
+        "--label-suffix", default="", metavar="TEXT", help='what masks have behind the stem, for example "_mask"'
+    )
+    data.add_argument(
+        "--dataset_dir", "--dataset-dir", metavar="DIR", help="what paths are relative to (default: holds both)"
+    )
+    data.add_argument(
+        "--label-map",
+        action="append",
+        metavar="VALUE=NAME",
+        help="mask values and their classes, 255=hydronephrosis; repeatable, or with commas",
+    )
+
+
+def _add_grouping(parser: argparse.ArgumentParser) -> None:
+    from pipeline.datalist.groups import GROUP_FROM
+
+    groups = parser.add_argument_group("what the split keeps together (folders)")
+    groups.add_argument("--group-pattern", metavar="REGEX", help=r"on the image's path, for example 'images/(\w+)_\d+'")
+    groups.add_argument(
+        "--group-from", choices=GROUP_FROM, help="the parent folder, DICOM's PatientID, or each file by itself"
+    )
+    groups.add_argument(
+        "--keep-groups", action="store_true", help="write the groups' names; without it, keyed hashes of them"
+    )
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    split = parser.add_argument_group("the split")
+    split.add_argument(
+        "--fractions",
+        nargs=3,
+        type=float,
+        default=(0.7, 0.1, 0.2),
+        metavar=("TRAINING", "VALIDATION", "TEST"),
+        help="parts of 1 (default 0.7 0.1 0.2)",
+    )
+    split.add_argument(
+        "--folds", type=int, metavar="K", help="K folds for training and validation, beside the test fraction"
+    )
+    split.add_argument("--seed", type=int, default=0, help="same seed, same split (default 0)")
+    split.add_argument("--no-duplicates-check", action="store_true", help="do not look for one file in two groups")
+    split.add_argument("--strict", action="store_true", help="stop where anything would be left out")
+    split.add_argument("--output", required=True, metavar="JSON", help="the datalist to write")
+
+
+def run(arguments: argparse.Namespace) -> list[str]:
+    """Build the datalist and return the report's lines.
+
+    Raises:
+        PyrasegError: whatever ``build_datalist`` refuses, or neither a table nor folders.
+    """
+    from pipeline.datalist.build import build_datalist
+
+    report = build_datalist(
+        _source(arguments),
+        arguments.output,
+        label_map=arguments.label_map,
+        fractions=arguments.fractions,
+        folds=arguments.folds,
+        seed=arguments.seed,
+        keep_groups=arguments.keep_groups,
+        find_duplicates=not arguments.no_duplicates_check,
+        strict=arguments.strict,
+    )
+    return report.lines()
+
+
+def _source(arguments: argparse.Namespace) -> Source:
+    from pipeline.datalist.groups import Grouping
+    from pipeline.datalist.sources import FolderSource, TableSource
+    from transforms.errors import DatalistError
+
+    folders = arguments.images is not None and arguments.labels is not None
+    if (arguments.table is not None) == folders:
+        raise DatalistError(
+            "a table, or a folder of images and one of masks",
+            found="both" if folders else "neither",
+            remedy="Give --table, or --images and --labels.",
+        )
+    if arguments.table is not None:
+        return TableSource(arguments.table, arguments.image, arguments.label, arguments.group, arguments.category)
+    grouping = Grouping(pattern=arguments.group_pattern, source=arguments.group_from)
+    return FolderSource(
+        arguments.images,
+        arguments.labels,
+        grouping,
+        dataset_dir=arguments.dataset_dir,
+        label_suffix=arguments.label_suffix,
+    )

@@ -1,0 +1,120 @@
+"""What building a datalist did: counts by split, the largest groups, and what was left out with the reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["DatalistReport", "SplitReport"]
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """One split, or one fold of it.
+
+    Attributes:
+        name: "training", "fold 0", "validation", "test".
+        items, groups: their numbers.
+        frames_by_class: frames that hold the class, by its name, without the background.
+        categories: frames by the class of the whole image, where the table has one.
+    """
+
+    name: str
+    items: int
+    groups: int
+    frames_by_class: Mapping[str, int]
+    categories: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class DatalistReport:
+    """What was written and what was not.
+
+    Attributes:
+        path: the datalist.
+        splits: a report for each split or fold.
+        largest_groups: (group, frames, split), largest first, as the data set names them: for a terminal, not a log.
+        left_out: (path relative to the data set, reason).
+        dataset_dir: what the datalist's paths are relative to.
+        label_names, seed, digest: as written.
+    """
+
+    path: Path
+    splits: tuple[SplitReport, ...]
+    largest_groups: tuple[tuple[str, int, str], ...]
+    left_out: tuple[tuple[str, str], ...]
+    dataset_dir: Path
+    label_names: tuple[str, ...]
+    seed: int
+    digest: str = field(repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Items by split."""
+        return {split.name: split.items for split in self.splits}
+
+    def lines(self) -> list[str]:
+        """The report as aligned text, for a terminal."""
+        return [*self._table(), "", *self._groups(), "", *self._left_out(), "", *self._written()]
+
+    def _table(self) -> list[str]:
+        classes = self.label_names[1:]
+        categories = list(dict.fromkeys(name for split in self.splits for name in sorted(split.categories)))
+        total = sum(split.items for split in self.splits) or 1
+        head = ["split", "items", "share", "groups", *(f"with {name}" for name in classes), *categories]
+        rows = [
+            [
+                split.name,
+                str(split.items),
+                f"{100 * split.items / total:.1f} %",
+                str(split.groups),
+                *(_of(split.frames_by_class.get(name, 0), split.items) for name in classes),
+                *(_of(split.categories.get(name, 0), split.items) for name in categories),
+            ]
+            for split in self.splits
+        ]
+        return _aligned([head, *rows])
+
+    def _groups(self) -> Iterator[str]:
+        yield f"largest groups (of {sum(split.groups for split in self.splits)}):"
+        rows = [[f"  {group}", str(frames), split] for group, frames, split in self.largest_groups]
+        yield from _aligned(rows, right={1})
+
+    def _left_out(self) -> Iterator[str]:
+        reasons = Counter(reason for _, reason in self.left_out)
+        yield f"left out: {len(self.left_out)}"
+        for reason, number in reasons.most_common(SHOWN):
+            example = next(path for path, why in self.left_out if why == reason)
+            yield f"  {number} x {reason} (first: {example})"
+        if len(reasons) > SHOWN:
+            yield f"  ... and {len(reasons) - SHOWN} other reasons"
+
+    def _written(self) -> Iterator[str]:
+        yield f"wrote {self.path} (seed {self.seed}, digest {self.digest[:12]})"
+        if self.path.parent.resolve() != self.dataset_dir.resolve():
+            yield f"its paths are relative to the data set's folder: train with --dataset_dir {self.dataset_dir}"
+        names = ",".join(f"'{name}'" for name in self.label_names)
+        yield f'its classes as an override: --label_names "[{names}]"'
+
+
+def _of(number: int, total: int) -> str:
+    return f"{number} ({100 * number / total:.1f} %)" if total else "0"
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: set[int] | None = None) -> list[str]:
+    """Columns of equal width: the first to the left, numbers to the right."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    to_right = set(range(1, len(widths))) if right is None else right
+    return [
+        "  ".join(
+            cell.rjust(w) if n in to_right else cell.ljust(w)
+            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,71 @@
+"""Finding the images to predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from pipeline.datalist import find_images, inference_items
+from transforms.errors import DatalistError
+from transforms.privacy import case_name
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_dicom, make_image) -> Path:
+    make_dicom(tmp_path / "a" / "IM0001", seed=1)  # no suffix, as scanners write them
+    make_dicom(tmp_path / "a" / "deep" / "cine.dcm", frames=3)
+    make_image(tmp_path / "b.png", seed=1)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 6), np.uint8), np.eye(4)), tmp_path / "c.nii.gz")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def names(items: list[dict], root: Path) -> list[str]:
+    return [str(item["image"]).removeprefix(f"{root}/") for item in items]
+
+
+def test_a_folder_is_searched_to_its_depth_and_each_frame_of_a_cine_is_an_item(folder: Path) -> None:
+    items = inference_items(folder)
+    assert names(items, folder) == [
+        "b.png",
+        "c.nii.gz",
+        "a/IM0001",
+        *(f"a/deep/cine.dcm#frame_index={n}" for n in range(3)),
+    ]
+    assert items[-1]["case"] == case_name("a/deep/cine.dcm#frame_index=2")
+
+
+def test_what_is_no_image_is_named_with_a_reason(folder: Path) -> None:
+    assert dict(find_images(folder).left_out) == {
+        "broken.png": "a damaged or another kind of file",
+        "notes.txt": "a file without the DICM prefix",
+    }
+
+
+def test_a_file_and_a_glob_are_places_too(folder: Path) -> None:
+    assert names(inference_items(folder / "b.png"), folder) == ["b.png"]
+    assert names(inference_items(f"{folder}/**/*.dcm"), folder) == [
+        f"a/deep/cine.dcm#frame_index={n}" for n in range(3)
+    ]
+
+
+def test_a_case_keeps_its_name_by_folder_and_by_glob(folder: Path) -> None:
+    by_folder = {item["image"]: item["case"] for item in inference_items(folder)}
+    assert all(by_folder[item["image"]] == item["case"] for item in inference_items(f"{folder}/**/*.dcm"))
+
+
+@pytest.mark.parametrize("place", ["", "nowhere", "*.jpg"])
+def test_a_place_without_images_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(DatalistError, match="DICOM, NIfTI, PNG or JPEG images"):
+        inference_items(tmp_path / place)
+
+
+def test_every_real_ultrasound_file_is_found(shared_data: Path) -> None:
+    found = find_images(shared_data / "dicom" / "us")
+    assert found.left_out == ()
+    assert len({str(item["image"]).partition("#")[0] for item in found.items}) == 14

@@ -1,0 +1,30 @@
+# Every target makes .venv first. PYTHON=python3.12 make demo   chooses another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+BUNDLE := bundles/us_hydronephrosis
+
+.PHONY: demo test lint bench mlflow clean
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: .venv/.installed  ## phantom, training, evaluation, inference, pictures: about 6 minutes on 2 cores
+	$(BIN)/python scripts/demo.py
+
+test: lint  ## ruff, mypy, pytest
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed  ## tables of speed, measured side by side on this machine
+	$(BIN)/python -m tests.bench
+
+mlflow: .venv/.installed  ## the tracking page of the demo's runs, on http://127.0.0.1:5000
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///demo/mlruns.db
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,125 @@
+"""The command line, ``python -m pipeline VERB`` or ``pyraseg VERB``: the only place that prints and exits.
+
+A verb is an object: its arguments, and a ``run`` that returns the lines to print. Heavy imports stay inside ``run``, so
+that ``--help`` answers at once. Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from transforms.errors import PyrasegError
+
+__all__ = ["VERBS", "Verb", "main", "report_error"]
+
+TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
+PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
+
+
+class Verb(Protocol):
+    """One command."""
+
+    name: str
+    help: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]: ...
+
+
+class Phantom:
+    """Write synthetic DICOM images with labels and a datalist."""
+
+    name = "phantom"
+    help = "write a synthetic data set: real DICOM files, labels and a datalist"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--modality", default="us", help="us (default)")
+        parser.add_argument("--cases", type=int, default=24, metavar="N", help="patients to invent (default 24)")
+        parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default 0)")
+        parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.phantom import generate
+
+        return generate(
+            arguments.output, modality=arguments.modality, cases=arguments.cases, seed=arguments.seed
+        ).lines()
+
+
+class Datalist:
+    """Split a data set into training, validation and test by group and write the datalist JSON."""
+
+    name = "datalist"
+    help = "make a datalist (split by patient) from folders or from a table"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from pipeline.datalist.options import add_arguments
+
+        add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.datalist.options import run
+
+        return run(arguments)
+
+
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        for line in arguments.verb.run(arguments):
+            print(line)
+    except PyrasegError as error:
+        if not report_error(error, show_path=True):
+            raise
+        return 1
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
+    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked for.
+
+    The path is shown to the person who typed the command (``show_path``); a training run's output may be a log, so
+    there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
+    """
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        return False
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if error.path and (show_path or os.environ.get(PATHS_VARIABLE) == "1"):
+        print(f"  file: {printable(error.path)}", file=sys.stderr)
+    elif error.path:
+        print(f"  ({PATHS_VARIABLE}=1 shows the file's path)", file=sys.stderr)
+    return True
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters: a file name may hold terminal escapes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pyraseg",
+        description="Attention-pyramid segmentation bundles for MONAI: what MONAI's own command line has not.",
+        epilog="Training, evaluation and inference are plain MONAI: python -m monai.bundle run training ...",
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        sub = verbs.add_parser(verb.name, help=verb.help, description=verb.__doc__)
+        verb.add_arguments(sub)
+        sub.set_defaults(verb=verb)
+    return parser

@@ -1,0 +1,147 @@
+"""What MONAI's bundle runner leaves out: typing errors in overrides stop the run, and errors end in one sentence.
+
+Bundle configs call these functions from their ``initialize`` list; users go on running plain ``python -m monai.bundle
+run``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from transforms.errors import ConfigError, PyrasegError
+
+__all__ = ["cause", "install_error_report", "plain_values", "refuse_unknown_ids", "unknown_ids"]
+
+
+def refuse_unknown_ids() -> None:
+    """Stop a bundle run whose command line overrides an id that no config file knows.
+
+    MONAI adds an unknown override as a new entry that nothing reads: ``--max_epohcs 5`` trains with the default. To be
+    called from a config expression; the parser is found in the ``ConfigWorkflow`` that evaluates it.
+
+    Raises:
+        ConfigError: with the nearest known id as its remedy.
+    """
+    workflow = _calling_workflow()
+    if workflow is None:
+        return
+    files = [*sorted(Path(workflow.config_root_path).glob("*.yaml")), *_config_files_on_the_way()]
+    for unknown, known in unknown_ids(workflow.parser.config, (_load(file) for file in files)):
+        *place, name = unknown.split("::")
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise ConfigError(
+            "overrides of ids that the bundle's configs define",
+            found=f"--{unknown}",
+            remedy=f"Did you mean --{'::'.join([*place, *near])}?" if near else f"Known ids: {', '.join(known)}.",
+        )
+
+
+def unknown_ids(config: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each id of ``config`` that none of ``files`` defines, with the ids that are known beside it.
+
+    Arguments of a component (a mapping with ``_target_``) are not looked at: MONAI checks them against the signature.
+    """
+    layers = [_nested(file) for file in files if isinstance(file, Mapping)]
+    known = {key for layer in layers for key in layer} | {"_meta_"}
+    for key, value in config.items():
+        if key not in known:
+            yield key, sorted(known - {"_meta_"})
+        elif isinstance(value, Mapping) and key != "_meta_" and "_target_" not in value:
+            inner = [layer[key] for layer in layers if isinstance(layer.get(key), Mapping)]
+            if inner and not any("_target_" in layer for layer in inner):
+                yield from ((f"{key}::{name}", near) for name, near in unknown_ids(value, inner))
+
+
+def plain_values() -> dict[str, Any]:
+    """The numbers, words and lists among the top-level ids of the bundle that is running, overrides included.
+
+    These are a run's parameters. Components are left alone, and so are expressions that call something.
+    """
+    workflow = _calling_workflow()
+    if workflow is None:
+        return {}
+    config = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
+    simple = [key for key, value in config.items() if not isinstance(value, Mapping) and not _calls(value)]
+    values = {key: workflow.parser.get_parsed_content(key) for key in simple}
+    return {key: value for key, value in values.items() if _is_plain(value)}
+
+
+def _calls(value: Any) -> bool:
+    """An expression with a call, or a list of expressions such as ``initialize``."""
+    if isinstance(value, list):
+        return any(_calls(entry) or str(entry).startswith("$") for entry in value)
+    return isinstance(value, str) and value.startswith("$") and "(" in value
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool) or (isinstance(value, list) and all(map(_is_plain, value)))
+
+
+def cause(error: BaseException | None) -> PyrasegError | None:
+    """The error of ours behind MONAI's wrappings ("applying transform ...", "Failed to instantiate ..."), if any."""
+    while error is not None:
+        if isinstance(error, PyrasegError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def install_error_report() -> None:
+    """End the process with our error's sentence instead of MONAI's chain of tracebacks, exit status 1.
+
+    Any other exception keeps Python's report. The environment variable ``PYRASEG_TRACEBACK=1`` keeps it for all.
+    """
+    from pipeline.cli import report_error
+
+    def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        ours = cause(error)
+        if ours is None or not report_error(ours):
+            sys.__excepthook__(kind, error, traceback)
+
+    sys.excepthook = report
+
+
+def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell out the ids of an overlay: ``{"+train::handlers": x}`` becomes ``{"train": {"handlers": x}}``."""
+    spelt: dict[str, Any] = {}
+    for key, value in layer.items():
+        head, *rest = key.lstrip("+").replace("#", "::").split("::")
+        if not rest:
+            spelt[head] = value
+            continue
+        place = spelt[head] = dict(spelt[head]) if isinstance(spelt.get(head), Mapping) else {}
+        for step in rest[:-1]:
+            place = place.setdefault(step, {})
+        place[rest[-1]] = value
+    return spelt
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    from monai.bundle import ConfigParser
+
+    return ConfigParser.load_config_file(str(file))
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _calling_workflow() -> Any:
+    """MONAI hands its parser to no expression, so look it up in the call stack."""
+    from monai.bundle import ConfigWorkflow
+
+    return next((f.f_locals["self"] for f in _frames() if isinstance(f.f_locals.get("self"), ConfigWorkflow)), None)
+
+
+def _config_files_on_the_way() -> list[Path]:
+    """The config files named on the command line: they may lie outside the bundle."""
+    named = next((f.f_locals.get("config_file") for f in _frames() if f.f_code.co_name == "create_workflow"), None)
+    return [Path(file) for file in ([named] if isinstance(named, str) else named or [])]

@@ -1,0 +1,1 @@
+"""From images to label maps on their own grid."""

@@ -1,0 +1,92 @@
+"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame, and a table of them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.transforms import Compose
+from transforms.preprocessing import restoration
+
+from pipeline.config import cause
+from pipeline.files import atomic_write
+from pipeline.networks import load_checkpoint
+from pipeline.writers.nifti import write_label
+from pipeline.writers.overlay import write_overlay
+from transforms.records import Segment
+
+__all__ = ["SavePredictions", "infer"]
+
+
+def infer(evaluator: Any, *, checkpoint: str | Path) -> None:
+    """Load a checkpoint and run a MONAI evaluator over its data.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or does not fit the network.
+        PyrasegError: a file cannot be read, with the case's name.
+    """
+    load_checkpoint(evaluator.network, checkpoint)
+    try:
+        evaluator.run()
+    except RuntimeError as error:
+        ours = cause(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+class SavePredictions:
+    """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and, at the end,
+    ``cases.csv``.
+
+    Files are named by the case's keyed hash; ``cases.csv`` leads back to the input, by its path relative to
+    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, dataset_dir: str | Path, segments: Sequence[Segment], preprocessing: Compose
+    ) -> None:
+        self.folder = Path(folder)
+        self.dataset_dir = Path(dataset_dir)
+        self.segments = tuple(segments)
+        self.restore_image = restoration(preprocessing, keys="image")
+        self._rows: list[list[Any]] = []
+        self._paths: dict[str, str] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._save)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def _start(self, engine: Any) -> None:
+        root = self.dataset_dir if self.dataset_dir.is_dir() else self.dataset_dir.parent
+        self._rows = []
+        self._paths = {item["case"]: os.path.relpath(item["image"], root) for item in engine.data_loader.dataset.data}
+
+    def _save(self, engine: Any) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._save_one(batch["case"], output["image"], np.asarray(output["pred"].cpu())[0].astype(np.uint8))
+
+    def _save_one(self, case: str, image: Any, mask: np.ndarray) -> None:
+        source = self.restore_image({"image": image})["image"]
+        spacing_mm = image.meta.get("spacing_mm")
+        spacing_mm = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
+        write_label(self.folder / "labels" / f"{case}.nii.gz", mask, spacing_mm=spacing_mm)
+        write_overlay(self.folder / "overlays" / f"{case}.png", np.asarray(source.cpu()), mask, self.segments)
+        pixels = np.bincount(mask.ravel(), minlength=len(self.segments))[1:]
+        areas = [f"{n * np.prod(spacing_mm):.2f}" if spacing_mm else "" for n in pixels]
+        self._rows.append([case, self._paths[case], image.meta["spacing_source"], *pixels, *areas])
+
+    def _finish(self, engine: Any) -> None:
+        names = [segment.name for segment in self.segments[1:]]
+        with atomic_write(self.folder / "cases.csv", "w") as file:
+            table = csv.writer(file)
+            table.writerow(
+                ["case", "image", "spacing_source", *(f"{n}_pixels" for n in names), *(f"{n}_mm2" for n in names)]
+            )
+            table.writerows(self._rows)

@@ -1,0 +1,98 @@
+"""How a batch goes through the network: whole or by sliding window, in full or mixed precision, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+
+from transforms.errors import ConfigError
+
+__all__ = ["AutocastInferer", "make_inferer", "mixed_precision", "select_device"]
+
+
+def select_device(name: str) -> torch.device:
+    """``auto`` (a GPU where there is one), or any name that torch knows.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "a GPU that torch can use", found="none", remedy="Use --device cpu, or install torch for CUDA."
+        )
+    return device
+
+
+def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dtype | None:
+    """The type that convolutions compute in: bfloat16 where the device has it in hardware, None for float32.
+
+    bfloat16 has float32's range, so no gradient scaler is needed. ``amp``: ``auto``, True (also where it is emulated)
+    or False.
+    """
+    if amp is False:
+        return None
+    if amp is True:
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else None
+
+
+def _native_bf16() -> bool:
+    """oneDNN also claims bfloat16 on processors that emulate it, which is slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class AutocastInferer(Inferer):
+    """Run another inferer under autocast on any device (MONAI's engines autocast on CUDA only); returns float32.
+
+    Args:
+        inferer: the inferer to run.
+        device, dtype: where and in which type; dtype None switches autocast off.
+        channels_last: lay 2D batches out (B, H, W, C) in memory, which convolutions on CPUs and tensor cores prefer.
+    """
+
+    def __init__(
+        self, inferer: Inferer, *, device: torch.device, dtype: torch.dtype | None = None, channels_last: bool = True
+    ) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.device = device
+        self.dtype = dtype
+        self.channels_last = channels_last
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Map inputs (B, C, H, W) to the network's output in float32."""
+        # A MetaTensor dispatches every operation of the network through Python; the network needs no metadata.
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        if self.channels_last and plain.ndim == 4:
+            plain = plain.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            return self.inferer(plain, network, *args, **kwargs).float()
+
+
+def make_inferer(
+    mode: str, *, device: torch.device, amp: bool | str = "auto", roi_size: Sequence[int] = (), overlap: float = 0.5
+) -> AutocastInferer:
+    """``whole``: the network sees the whole image; ``sliding``: windows of ``roi_size`` pixels, Gaussian weights,
+    ``overlap``.
+
+    Raises:
+        ConfigError: another mode.
+    """
+    if mode == "whole":
+        inferer: Inferer = SimpleInferer()
+    elif mode == "sliding":
+        inferer = SlidingWindowInferer(roi_size=roi_size, sw_batch_size=4, overlap=overlap, mode="gaussian")
+    else:
+        raise ConfigError("an inference mode of whole or sliding", found=repr(mode), remedy="Correct --inference_mode.")
+    return AutocastInferer(inferer, device=device, dtype=mixed_precision(device, amp))

@@ -1,0 +1,109 @@
+"""Pictures of predictions while training and evaluating: one contact sheet of chosen cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.transforms import Compose
+from transforms.preprocessing import restoration
+
+from pipeline.evaluation import score_case
+from pipeline.tracking import RunTracker
+from pipeline.writers.grid import draw_grid
+from pipeline.writers.overlay import draw_overlay
+from pipeline.writers.png import write_png
+from transforms.records import Segment
+
+__all__ = ["OverlayGrid"]
+
+
+@dataclass(frozen=True)
+class _Tile:
+    picture: np.ndarray
+    case: str
+    dice: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.case}  Dice {self.dice:.2f}"
+
+
+class OverlayGrid:
+    """Ignite handler for an evaluator: a sheet with ``count`` cases, logged whenever the key metric is the best so far.
+
+    The cases are spread evenly over the validation list, one a group where there are enough groups, so that
+    neighbouring frames of one patient do not fill the sheet. Each tile shows the frame within its tissue region only,
+    the prediction filled, the reference as a line.
+
+    Args:
+        tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
+        segments: names and colours of the classes.
+        preprocessing: what made the images, undone here to show them on the source grid.
+        folder: where to write ``overlays.png`` as well, if anywhere.
+    """
+
+    def __init__(
+        self,
+        tracker: RunTracker,
+        *,
+        segments: Sequence[Segment],
+        preprocessing: Compose,
+        name: str = "validation",
+        folder: str | Path | None = None,
+        count: int = 12,
+    ) -> None:
+        self.tracker = tracker
+        self.segments = tuple(segments)
+        self.restore_image = restoration(preprocessing, keys="image")
+        self.name = name
+        self.folder = None if folder is None else Path(folder)
+        self.count = count
+        self._chosen: set[str] = set()
+        self._tiles: list[_Tile] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def _start(self, engine: Any) -> None:
+        self._tiles = []
+        self._chosen = self._chosen or _spread(engine.data_loader.dataset.data, self.count)
+
+    def _collect(self, engine: Any) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if batch["case"] in self._chosen:
+                self._tiles.append(self._tile({**batch, **output}))
+
+    def _tile(self, item: dict[str, Any]) -> _Tile:
+        image = self.restore_image({"image": item["image"]})["image"]
+        scores = score_case(
+            item["pred"], item["label"], label_names=[s.name for s in self.segments], case=item["case"], group=""
+        )
+        dice = [score.dice for score in scores if score.reference_pixels]
+        prediction, reference = (np.asarray(item[key].cpu())[0].astype(np.uint8) for key in ("pred", "label"))
+        picture = draw_overlay(np.asarray(image.cpu()), prediction, self.segments, reference=reference)
+        return _Tile(picture, item["case"], float(np.mean(dice)) if dice else float("nan"))
+
+    def _finish(self, engine: Any) -> None:
+        if not self._tiles or engine.state.best_metric_epoch != engine.state.epoch:
+            return
+        tiles = sorted(self._tiles, key=lambda tile: -np.nan_to_num(tile.dice, nan=-1.0))
+        sheet = draw_grid(
+            [tile.picture for tile in tiles], columns=4, titles=[t.title for t in tiles], segments=self.segments
+        )
+        self.tracker.log_image(sheet, f"overlays/{self.name}.png")
+        if self.folder is not None:
+            write_png(self.folder / "overlays.png", sheet)
+
+
+def _spread(items: Sequence[dict[str, Any]], count: int) -> set[str]:
+    """Names of ``count`` cases at even distances, from different groups first."""
+    first_of_group = list({item["group"]: item["case"] for item in reversed(items)}.values())[::-1]
+    cases = first_of_group if len(first_of_group) >= count else [item["case"] for item in items]
+    return {cases[i] for i in np.linspace(0, len(cases) - 1, min(count, len(cases))).round().astype(int)}

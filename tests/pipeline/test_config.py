@@ -1,0 +1,82 @@
+"""Overrides that name nothing stop a run; an error of ours is found behind MONAI's wrappings."""
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from pipeline.config import cause, unknown_ids
+from transforms.errors import ConfigError, InputError
+
+CONFIG = """
+imports:
+- $from pipeline import config
+max_epochs: 5
+rate: $@max_epochs * 2
+labels: [background, kidney]
+folder: /some/where
+train:
+  loader: {_target_: dict, batch_size: 2}
+initialize:
+- $config.refuse_unknown_ids()
+run:
+- $config.plain_values()
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    file = tmp_path / "configs" / "train.yaml"
+    file.parent.mkdir()
+    file.write_text(CONFIG)
+    return str(file)
+
+
+def workflow(config_file, **overrides):
+    return ConfigWorkflow(config_file=config_file, logging_file=False, **overrides)
+
+
+def refusal(config_file, **overrides):
+    with pytest.raises(RuntimeError) as wrapped:
+        workflow(config_file, **overrides).initialize()
+    error = cause(wrapped.value)
+    assert isinstance(error, ConfigError)
+    return str(error)
+
+
+def test_an_override_that_names_no_id_stops_with_the_nearest_name(config_file):
+    assert "found --max_epohcs. Did you mean --max_epochs?" in refusal(config_file, max_epohcs=3)
+
+
+def test_a_nested_override_that_names_no_id_stops_with_the_nearest_name(config_file):
+    assert "found --train::loder. Did you mean --train::loader?" in refusal(config_file, **{"train::loder": 3})
+
+
+def test_known_overrides_and_new_arguments_of_a_component_pass(config_file):
+    workflow(config_file, max_epochs=3, **{"train::loader::shuffle": True}).initialize()
+
+
+def test_an_overlay_may_define_ids_of_its_own(config_file, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("extra: 1\nmax_epochs: $@extra + 1\n")
+    flow = workflow([config_file, str(overlay)])
+    assert list(unknown_ids(flow.parser.config, [])) != []
+    assert "extra" not in dict(unknown_ids(flow.parser.config, [{"extra": 1}, flow.parser.config]))
+
+
+def test_plain_values_holds_resolved_numbers_and_lists_with_overrides(config_file):
+    flow = workflow(config_file, max_epochs=7)
+    flow.initialize()
+    (values,) = flow.run()
+    assert values["max_epochs"] == 7
+    assert values["rate"] == 14
+    assert values["labels"] == ["background", "kidney"]
+    assert "initialize" not in values
+    assert "train" not in values
+
+
+def test_our_error_is_found_behind_the_wrappings_of_others():
+    ours = InputError("a file", found="none", remedy="Check.")
+    wrapped = RuntimeError("applying transform")
+    wrapped.__cause__ = RuntimeError("in a worker")
+    wrapped.__cause__.__cause__ = ours
+    assert cause(wrapped) is ours
+    assert cause(RuntimeError("alone")) is None

@@ -32,7 +32,7 @@ def draw_grid(
     note: str = "",
     cell: int = 320,
 ) -> np.ndarray:
-    """Lay pictures out row by row, each shrunk to fit a square cell, with its title above and a legend below them all.
+    """Lay pictures out row by row, each shrunk to fit its cell, with a title above and a legend below them all.
 
     Args:
         tiles: RGB, uint8 (height, width, 3), of any sizes.
@@ -40,7 +40,7 @@ def draw_grid(
         titles: one short text for each tile, nothing that names a patient: the case's hashed name, a Dice score.
         segments: the classes that the legend names; value 0 is left out.
         note: a short text after the legend, such as "dashed: reference".
-        cell: the side of a cell in pixels.
+        cell: the width of a cell in pixels, and the most that its height may be.
 
     Returns:
         RGB, uint8 (height, width, 3); the same input gives the same pixels.
@@ -53,19 +53,20 @@ def draw_grid(
     if not tiles or len(tiles) != len(titles) or columns < 1:
         found = f"{len(tiles)} tiles, {len(titles)} titles, {columns} columns"
         raise ConfigError("tiles, a title for each and a column", found=found, remedy="Give as many titles as tiles.")
-    columns = min(columns, len(tiles))
+    pictures = [Image.fromarray(tile) for tile in tiles]
+    for picture in pictures:
+        picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    columns, tall = min(columns, len(tiles)), LINE + GAP + max(picture.height for picture in pictures)
     rows = -(-len(tiles) // columns)
     font = ImageFont.load_default(TEXT)
-    width, height = GAP + columns * (cell + GAP), GAP + rows * (LINE + cell + GAP)
+    width, height = GAP + columns * (cell + GAP), GAP + rows * tall
     legend = _legend(segments, note, font, width=width)
     sheet = Image.new("RGB", (width, height + (legend[-1].row + 1) * LINE if legend else height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    for index, (tile, title) in enumerate(zip(tiles, titles, strict=True)):
-        left, top = GAP + index % columns * (cell + GAP), GAP + index // columns * (LINE + cell + GAP)
+    for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        left, top = GAP + index % columns * (cell + GAP), GAP + index // columns * tall
         pen.text((left, top), _shortened(title, font, width=cell), fill=INK, font=font)
-        picture = Image.fromarray(tile)
-        picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
-        sheet.paste(picture, (left + (cell - picture.width) // 2, top + LINE + (cell - picture.height) // 2))
+        sheet.paste(picture, (left + (cell - picture.width) // 2, top + LINE))
     for entry in legend:
         entry.draw(pen, font, top=height)
     return np.asarray(sheet)

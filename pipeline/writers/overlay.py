@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.png import write_png
-from transforms.errors import GeometryError, LabelError
+from transforms.errors import ConfigError, GeometryError, LabelError
 from transforms.records import Segment
 
 __all__ = ["draw_grid", "draw_overlay", "write_overlay"]
@@ -47,9 +47,12 @@ def draw_overlay(
         RGB, uint8 (height, width, 3).
 
     Raises:
+        ConfigError: ``alpha`` is out of its range.
         GeometryError: the image is not (C, H, W) with one or three channels, or a mask has another size.
         LabelError: a mask holds a value that no segment has.
     """
+    if not 0 <= alpha <= 1:
+        raise ConfigError("an alpha from 0 to 1", found=f"{alpha}", remedy="Give the fill's opacity, such as 0.35.")
     frame = _rgb(image)
     drawn = [segment for segment in segments if segment.value]
     labels = [_labels(each, frame, drawn) for each in (mask, reference) if each is not None]
@@ -75,7 +78,7 @@ def write_overlay(
     """Write ``draw_overlay`` of the same arguments as a PNG without metadata.
 
     Raises:
-        GeometryError, LabelError: as ``draw_overlay``.
+        ConfigError, GeometryError, LabelError: as ``draw_overlay``.
         OutputError: the file cannot be written.
     """
     return write_png(path, draw_overlay(image, mask, segments, reference=reference, alpha=alpha))

@@ -31,6 +31,13 @@ def test_tiles_stand_row_by_row_and_keep_their_aspect():
     assert lefts[0] == lefts[3] < lefts[1] == lefts[4] < lefts[2]
 
 
+def test_a_row_is_as_tall_as_the_tallest_tile_and_its_title():
+    sheet = draw_grid([tile(COLOURS[0], 100, 300), tile(COLOURS[1], 200, 300)], columns=1, titles=["", ""])
+    first, second = box(sheet, COLOURS[0]), box(sheet, COLOURS[1])
+    assert second[0] - first[0] == 200 + 22 + 8
+    assert len(sheet) - second[1] == 8
+
+
 def test_a_tile_smaller_than_its_cell_is_not_enlarged():
     top, bottom, left, right = box(draw_grid([tile(COLOURS[0], 30, 50)], columns=1, titles=["a"]), COLOURS[0])
     assert (bottom - top, right - left) == (30, 50)

@@ -11,6 +11,7 @@ import SimpleITK
 
 from pipeline.writers.nifti import write_label
 from transforms.errors import GeometryError, LabelError, OutputError
+from transforms.frames import LoadFramed
 
 
 @pytest.fixture
@@ -66,13 +67,6 @@ def test_an_uncalibrated_mask_says_so_and_claims_no_unit(tmp_path, mask):
     assert SimpleITK.ReadImage(str(path)).GetSpacing() == (1.0, 1.0, 1.0)
 
 
-def test_the_frame_reader_gives_the_mask_back(tmp_path, mask):
-    frames = pytest.importorskip("transforms.frames", reason="needs the frame reader")
-    path = write_label(tmp_path / "m.nii.gz", mask, spacing_mm=(0.3, 0.2))
-    loaded = frames.LoadFramed("label")({"label": str(path)})["label"]
-    np.testing.assert_array_equal(np.asarray(loaded).reshape(mask.shape), mask)
-
-
 def test_the_gzip_header_carries_no_time_and_no_name(tmp_path, mask):
     content = write_label(tmp_path / "m.nii.gz", mask).read_bytes()
     assert content[3] == 0  # no name, no comment
@@ -84,6 +78,15 @@ def test_masks_of_other_integers_and_of_integral_floats_are_the_same_file(tmp_pa
     one = write_label(tmp_path / "a.nii.gz", mask).read_bytes()
     assert write_label(tmp_path / "b.nii.gz", mask.astype(np.int64)).read_bytes() == one
     assert write_label(tmp_path / "c.nii.gz", mask.astype(np.float32)).read_bytes() == one
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.3, 0.2), None])
+def test_the_frame_reader_gives_mask_and_spacing_back(tmp_path, mask, spacing_mm):
+    path = write_label(tmp_path / "m.nii.gz", mask, spacing_mm=spacing_mm)
+    loaded = LoadFramed("label")({"label": str(path)})["label"]
+    np.testing.assert_array_equal(np.asarray(loaded), mask[None])
+    found = loaded.meta.get("spacing_mm")
+    assert found is None if spacing_mm is None else found == pytest.approx(spacing_mm, rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [256, -1, 0.5, float("nan")])

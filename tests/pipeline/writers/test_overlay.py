@@ -9,7 +9,7 @@ import torch
 from pipeline.segments import resolve_segments
 from pipeline.writers.overlay import draw_overlay, write_overlay
 from pipeline.writers.png import write_png
-from transforms.errors import GeometryError, LabelError
+from transforms.errors import ConfigError, GeometryError, LabelError
 
 DECLARED = [{"name": "kidney", "colour": [255, 0, 0]}, {"name": "hydronephrosis", "colour": [0, 255, 0]}]
 SEGMENTS = resolve_segments(("background", "kidney", "hydronephrosis"), DECLARED)
@@ -155,3 +155,9 @@ def test_what_is_no_rgb_picture_is_no_png(tmp_path, picture):
     with pytest.raises(GeometryError):
         write_png(tmp_path / "p.png", picture)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+def test_an_alpha_out_of_range_is_refused(image, mask, alpha):
+    with pytest.raises(ConfigError):
+        draw_overlay(image, mask, SEGMENTS, alpha=alpha)

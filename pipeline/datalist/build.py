@@ -66,7 +66,9 @@ def build_datalist(
         check_duplicates(found, shown=shown)
     chosen = assign(found.entries, parts, mapping, seed=seed)
     splits = _items(found.entries, parts, chosen, shown)
-    path = write_datalist(output, splits, label_names=names, label_map=mapping, seed=seed, **how(fractions, folds))
+    path = write_datalist(
+        output, splits, label_names=names, label_map=_written(mapping, found), seed=seed, **how(fractions, folds)
+    )
     return DatalistReport(
         path=path,
         splits=tuple(_split_report(n, part, found.entries, chosen, names, mapping) for n, part in enumerate(parts)),
@@ -75,9 +77,7 @@ def build_datalist(
         dataset_dir=found.root,
         label_names=tuple(names),
         seed=seed,
-        digest=content_digest(
-            {split: [complete_item(item) for item in splits[split]] for split in splits}, names, mapping
-        ),
+        digest=content_digest(splits, names, _written(mapping, found)),
     )
 
 
@@ -100,6 +100,13 @@ def _undeclared(found: Collection) -> LabelError:
     return LabelError(
         "names for the values in the masks", found=f"the values {some} and no names", remedy=suggestion(values[:10])
     )
+
+
+def _written(mapping: Mapping[int, int], found: Collection) -> dict[int, int]:
+    """Masks of one bit hold 0 and 1 and open as 0 and 255: a map that declares one of the two stands for both."""
+    if not any(entry.one_bit for entry in found.entries) or (1 in mapping) == (255 in mapping):
+        return dict(mapping)
+    return {**mapping, 1: mapping.get(1, mapping.get(255, 0)), 255: mapping.get(255, mapping.get(1, 0))}
 
 
 def _items(

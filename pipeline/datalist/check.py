@@ -52,7 +52,7 @@ def _check(entry: Entry, root: Path, declared: Mapping[int, int] | None) -> Chec
         if reason := _misfit(entry, image, label):
             return [], [(entry.image, reason)]
         frames = _frames(entry, image)
-        return _check_values([replace(one, values=_values(one, root)) for one in frames], declared)
+        return _check_values([_with_values(one, root, declared) for one in frames], declared)
     except InputError as error:
         part = "mask" if error.path == str(root / entry.label) else "image"
         return [], [(entry.image, f"{part}: {error.found}")]
@@ -68,22 +68,26 @@ def _misfit(entry: Entry, image: Grid, label: Grid) -> str:
         if entry.frame >= image.depth:
             return f"a mask for frame {entry.frame} (from 0) of {image.depth}"
         return "" if label.depth == 1 else f"a mask of {label.depth} frames for one frame"
-    if image.depth == label.depth:
+    if image.depth == label.depth and image.cine == label.cine:
         return ""
-    if image.cine and label.depth == 1:
-        return f"one mask for a cine of {image.depth} frames: name it after its frame, STEM_f000 for the first"
+    if image.cine and not label.cine:
+        return f"one mask file for a cine of {image.depth} frames: write one a frame, STEM_f000 for the first"
     return f"image of {image.depth} frames or slices, mask of {label.depth}"
 
 
 def _frames(entry: Entry, image: Grid) -> list[Entry]:
-    """A cine whose mask has as many frames is an item for each; a NIfTI volume stays one item."""
+    """A cine whose DICOM mask has as many frames is an item for each; a NIfTI volume stays one item."""
     if not image.cine or entry.frame is not None:
         return [entry]
     return [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
 
 
-def _values(entry: Entry, root: Path) -> frozenset[int]:
-    return mask_values(root / entry.label, entry.label_frame)
+def _with_values(entry: Entry, root: Path, declared: Mapping[int, int] | None) -> Entry:
+    mask = mask_values(root / entry.label, entry.label_frame)
+    values = mask.values
+    if mask.one_bit and declared is not None and 1 not in declared and 255 in declared:
+        values = frozenset(255 if value == 1 else value for value in values)
+    return replace(entry, values=values, one_bit=mask.one_bit)
 
 
 def _check_values(entries: list[Entry], declared: Mapping[int, int] | None) -> Checked:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +12,9 @@ from transforms.errors import InputError, LabelError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Grid", "is_nifti", "is_raster", "mask_values", "read_grid", "stem"]
+__all__ = ["Grid", "MaskValues", "is_nifti", "is_raster", "mask_values", "read_grid", "stem"]
 
-RASTER = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+RASTER = (".png", ".jpg", ".jpeg", ".bmp")  # what the frame reader knows; anything else is taken for DICOM
 NIFTI = (".nii", ".nii.gz")
 
 
@@ -64,15 +63,14 @@ def read_grid(path: Path) -> Grid:
 
 
 def _raster_grid(path: Path) -> Grid:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import ExifTags, Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            return Grid(image.height, image.width)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # the frame reader turns it upright
+            return Grid(image.width, image.height) if turned else Grid(image.height, image.width)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(
-            "a readable PNG, JPEG, BMP or TIFF image", "a damaged or another kind of file", path
-        ) from error
+        raise _unreadable("a readable PNG, JPEG or BMP image", "a damaged or another kind of file", path) from error
 
 
 def _nifti_grid(path: Path) -> Grid:
@@ -93,8 +91,16 @@ def _dicom_grid(path: Path) -> Grid:
     return Grid(header.rows, header.columns, header.number_of_frames, cine=header.number_of_frames > 1)
 
 
-def mask_values(path: Path, frame: int | None = None) -> frozenset[int]:
-    """The values that occur in a mask. A mask of one bit counts as 0 and 255, as it looks when it is opened.
+@dataclass(frozen=True)
+class MaskValues:
+    """The values that occur in a mask; those of one bit are 0 and 1 as stored, though they open as 0 and 255."""
+
+    values: frozenset[int]
+    one_bit: bool = False
+
+
+def mask_values(path: Path, frame: int | None = None) -> MaskValues:
+    """The values that occur in a mask, or in one frame of a multi-frame DICOM mask.
 
     Raises:
         InputError: the mask cannot be read.
@@ -105,38 +111,33 @@ def mask_values(path: Path, frame: int | None = None) -> frozenset[int]:
     import numpy as np
 
     data = _nifti_data(path) if is_nifti(path) else _dicom_data(path)
-    if frame is not None:
-        data = data[..., frame] if is_nifti(path) else data[frame]
-    found = np.unique(data)
+    found = np.unique(data if frame is None else data[frame])
     if not np.all(found == np.round(found)):  # NaN is unequal to itself, so it is caught here
         raise LabelError(
             "a mask of whole numbers", found="fractions", remedy="Save labels, not probabilities.", path=path
         )
-    return frozenset(int(value) for value in found)
+    return MaskValues(frozenset(int(value) for value in found))
 
 
-def _raster_values(path: Path) -> frozenset[int]:
+def _raster_values(path: Path) -> MaskValues:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            if len(image.getbands()) > 1:
+            if len(image.getbands()) > 1 and image.mode not in {"LA", "La"}:
                 raise LabelError(
                     "a mask with one channel",
                     found=f"a colour mask ({image.mode})",
                     remedy="Save it as greyscale with one value a class.",
                     path=path,
                 )
-            if image.mode in {"1", "L", "P"}:
-                return _occurring(image.histogram())
-            return frozenset(int(value) for value in np.unique(np.asarray(image)))
+            if image.mode in {"L", "P"}:  # several times as fast as sorting the pixels
+                return MaskValues(frozenset(value for value, count in enumerate(image.histogram()) if count))
+            found = np.unique(np.asarray(image.getchannel(0)))
+            return MaskValues(frozenset(int(value) for value in found), one_bit=image.mode == "1")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable("a readable mask", "a damaged or another kind of file", path) from error
-
-
-def _occurring(histogram: Iterable[int]) -> frozenset[int]:
-    return frozenset(value for value, count in enumerate(histogram) if count)
 
 
 def _nifti_data(path: Path) -> np.ndarray:

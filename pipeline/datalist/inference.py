@@ -10,7 +10,6 @@ from pathlib import Path
 from pipeline.datalist.folders import walk
 from pipeline.datalist.headers import is_nifti, is_raster, read_grid
 from pipeline.datalist.records import Item
-from transforms.dicom.paths import frame_path
 from transforms.errors import DatalistError, InputError
 from transforms.privacy import case_name
 
@@ -44,14 +43,11 @@ def find_images(place: str | Path) -> FoundImages:
         DatalistError: nothing is there, or nothing of it is an image; ``path`` is the place.
     """
     root, files = _files(place)
-    items: list[Item] = []
-    left_out: list[tuple[str, str]] = []
-    for file in files:
-        name = file.relative_to(root).as_posix()
-        try:
-            items += _items(file, name)
-        except InputError as error:
-            left_out.append((name, error.found))
+    left_out = {file: "a link that leads out of the folder" for file in files if _leads_out(file, root)}
+    pictures = [file for file in files if file not in left_out and (is_nifti(file) or is_raster(file))]
+    images = {file: [str(file)] for file in pictures if not _refused(file, left_out)}
+    images |= _dicom([file for file in files if file not in left_out and file not in pictures], left_out)
+    items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
         raise DatalistError(
             "DICOM, NIfTI, PNG or JPEG images",
@@ -59,7 +55,8 @@ def find_images(place: str | Path) -> FoundImages:
             remedy="Check the path.",
             path=place,
         )
-    return FoundImages(tuple(items), tuple(left_out))
+    named = ((file.relative_to(root).as_posix(), reason) for file, reason in left_out.items())
+    return FoundImages(tuple(items), tuple(sorted(named)))
 
 
 def _files(place: str | Path) -> tuple[Path, list[Path]]:
@@ -83,10 +80,26 @@ def _fixed_part(path: Path) -> Path:
     return Path(*parts[:first])
 
 
-def _items(file: Path, name: str) -> list[Item]:
-    grid = read_grid(file)
-    if is_nifti(file) or is_raster(file) or grid.depth == 1:
-        return [{"image": str(file), "case": case_name(name)}]
-    return [
-        {"image": frame_path(file, index), "case": case_name(frame_path(name, index))} for index in range(grid.depth)
-    ]
+def _leads_out(file: Path, root: Path) -> bool:
+    return file.is_symlink() and not file.resolve().is_relative_to(root.resolve())
+
+
+def _refused(file: Path, left_out: dict[Path, str]) -> bool:
+    try:
+        read_grid(file)
+    except InputError as error:
+        left_out[file] = error.found
+    return file in left_out
+
+
+def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+    """The frames of each DICOM image; copies of one object and what is not DICOM are left out."""
+    from transforms.dicom.discover import discover, frame_paths
+
+    refs, errors = discover(files)
+    left_out.update({Path(error.path): error.found for error in errors if error.path})
+    return {Path(ref.path): frame_paths(ref) for ref in refs}
+
+
+def _item(text: str, root: Path) -> Item:
+    return {"image": text, "case": case_name(Path(text).relative_to(root).as_posix())}

@@ -55,6 +55,7 @@ class Entry:
         group: what the split keeps together, as the data set names it: it may identify, so its hash is written.
         category: a class of the whole image ("normal"), from the table; None without one.
         values: the values in the mask, known once it was read.
+        one_bit: the mask has one bit a pixel: its 1 may have been declared as 255, as which it opens.
     """
 
     image: str
@@ -64,6 +65,7 @@ class Entry:
     frame: int | None = None
     label_frame: int | None = None
     values: frozenset[int] = frozenset()
+    one_bit: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["assign_groups", "check_fractions"]
 
-TRIES = 16
+TRIES = 64
 JITTER = 0.5  # of log size: a group may overtake one 1.6 times as large, so seeds differ in where the large ones go
-WORK = 200_000  # groups placed in all tries together; one try is always made
+WORK = 50_000  # groups placed in all tries together; one try is always made
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:

@@ -53,7 +53,14 @@ def make_image() -> Callable[..., None]:
 
 
 def write_dicom(
-    path: Path, *, frames: int = 1, rows: int = 6, columns: int = 9, patient: str = "", seed: int = 0
+    path: Path,
+    *,
+    frames: int = 1,
+    rows: int = 6,
+    columns: int = 9,
+    patient: str = "",
+    seed: int = 0,
+    pixels: np.ndarray | None = None,
 ) -> None:
     """A native greyscale ultrasound image, or a cine of several frames."""
     meta = FileMetaDataset()
@@ -68,7 +75,8 @@ def write_dicom(
     image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
     if frames > 1:
         image.NumberOfFrames = frames
-    pixels = np.random.default_rng(seed).integers(0, 255, (frames, rows, columns), dtype=np.uint8)
+    if pixels is None:
+        pixels = np.random.default_rng(seed).integers(0, 255, (frames, rows, columns), dtype=np.uint8)
     image.PixelData = pixels.tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save_as(path, enforce_file_format=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pipeline.cli import main
 from pipeline.datalist import DatalistReport, FolderSource, Grouping, TableSource, build_datalist, load_datalist
 from pipeline.datalist.groups import group_name
 from transforms.errors import DatalistError, LabelError
+from transforms.frames import LoadFrame, LoadFramed
 from transforms.privacy import case_name
 
 FLUID = ["255=hydronephrosis"]
@@ -129,10 +130,21 @@ def test_what_does_not_fit_is_left_out_with_its_reason(source: TableSource, make
         built(source, strict=True)
 
 
-def test_a_mask_of_one_bit_counts_as_0_and_255(source: TableSource) -> None:
-    path = Path(source.table).parent / "masks/p00_000.png"
-    Image.open(path).convert("1").save(path)
-    assert built(source).left_out == ()
+@pytest.mark.parametrize("declared", ["255=fluid", "1=fluid"])
+def test_the_reader_finds_no_value_in_a_one_bit_mask_that_the_map_lacks(source: TableSource, declared: str) -> None:
+    for path in (Path(source.table).parent / "masks").iterdir():
+        Image.open(path).convert("1").save(path)
+    report = built(source, label_map=[declared])
+    datalist = load_datalist(report.path)
+    load = LoadFrame(as_labels=True)
+    assert report.left_out == ()
+    classes = {datalist.label_map[int(value)] for item in _all(datalist) for value in load(item["label"]).unique()}
+    assert classes == {0, 1}
+    assert sum(split.frames_by_class["fluid"] for split in report.splits) == 25
+
+
+def test_an_eight_bit_mask_gets_no_second_value(source: TableSource) -> None:
+    assert load_datalist(built(source).path).label_map == {0: 0, 255: 1}
 
 
 def test_one_file_in_two_groups_is_a_leak_and_in_one_group_is_none(source: TableSource) -> None:
@@ -248,19 +260,55 @@ def test_a_mask_a_frame_makes_an_item_a_frame(tmp_path: Path, make_dicom, make_i
     assert case_name("images/case_0.dcm#frame_index=2") in {item["case"] for item in items}
 
 
-def test_a_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(tmp_path: Path, make_dicom) -> None:
+def test_a_dicom_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(tmp_path: Path, make_dicom) -> None:
     for case in range(3):
+        mask = np.zeros((4, 6, 9), np.uint8)
+        mask[1, 2:4, 1:3] = 255
         make_dicom(tmp_path / f"images/{case}.dcm", frames=4, seed=case)
-        mask = np.zeros((9, 6, 4), np.uint8)  # NIfTI counts (x, y, frame)
-        mask[2:4, 1:3, 1] = 255
-        (tmp_path / "masks").mkdir(exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / f"masks/{case}.nii.gz")
+        make_dicom(tmp_path / f"masks/{case}.dcm", frames=4, pixels=mask)
     report = built(folders(tmp_path))
     assert sum(report.counts.values()) == 12
     assert sum(split.frames_by_class["hydronephrosis"] for split in report.splits) == 3
     item = load_datalist(report.path).test[1]
     assert item["image"].endswith("#frame_index=1")
-    assert item["label"].endswith("#frame_index=1")
+    loaded = LoadFramed(("image", "label"))(item)
+    assert loaded["image"].shape == loaded["label"].shape == (1, 6, 9)
+    assert loaded["label"].max() == 255
+
+
+def test_a_nifti_mask_of_several_frames_is_left_out_because_no_reader_takes_its_frames(
+    tmp_path: Path, make_dicom
+) -> None:
+    (tmp_path / "masks").mkdir()
+    make_dicom(tmp_path / "images/a.dcm", frames=4)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 6, 4), np.uint8), np.eye(4)), tmp_path / "masks/a.nii.gz")
+    with pytest.raises(DatalistError, match="write one a frame, STEM_f000"):
+        built(folders(tmp_path))
+
+
+def test_a_volume_stays_one_item(tmp_path: Path) -> None:
+    for case in range(3):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            volume = nibabel.Nifti1Image(np.full((9, 6, 4), 255 if case else 0, np.uint8), np.diag([1, 1, 2 + case, 1]))
+            nibabel.save(volume, tmp_path / folder / f"{case}.nii.gz")
+    assert sum(built(folders(tmp_path)).counts.values()) == 3
+
+
+def test_a_picture_that_is_turned_upright_is_measured_upright(tmp_path: Path, make_image) -> None:
+    for case in range(3):
+        make_image(tmp_path / f"images/{case}.jpg", rows=9, columns=6, seed=case + 1)
+        make_image(
+            tmp_path / f"masks/{case}.png", rows=6 if case == 0 else 9, columns=9 if case == 0 else 6, values=(0, 255)
+        )
+    turned = Image.open(tmp_path / "images/0.jpg")
+    exif = turned.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned.save(tmp_path / "images/0.jpg", exif=exif)
+    report = built(folders(tmp_path))
+    assert report.left_out == ()
+    first = next(item for item in _all(load_datalist(report.path)) if item["image"].endswith("0.jpg"))
+    assert LoadFrame()(first["image"]).shape == (1, 6, 9)
 
 
 def test_one_mask_for_a_whole_cine_is_left_out(tmp_path: Path, make_dicom, make_image) -> None:

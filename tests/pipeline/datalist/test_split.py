@@ -37,16 +37,16 @@ def test_folds_are_alike() -> None:
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
-    counts = skewed().tolist()
+    counts = skewed(60).tolist()
     one, two, three = (assign_groups(counts, PARTS, seed=seed) for seed in (1, 1, 2))
     assert one == two
     assert one != three
 
 
 def test_seeds_move_the_large_groups_too() -> None:
-    counts = skewed()
+    counts = skewed(60)
     large = np.argsort(-counts[:, 0])[:8]
-    placements = {tuple(np.asarray(assign_groups(counts.tolist(), PARTS, seed=seed))[large]) for seed in range(8)}
+    placements = {tuple(np.asarray(assign_groups(counts.tolist(), PARTS, seed=seed))[large]) for seed in range(6)}
     assert len(placements) > 1
 
 

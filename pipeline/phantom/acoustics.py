@@ -1,4 +1,4 @@
-"""From tissue to echoes: speckle from scatterers seen through a point spread function, attenuation, gain, haze, log compression."""
+"""From tissue to echoes: speckle through a point spread function, attenuation, gain, haze, log compression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from pipeline.phantom.sector import Sector
 from pipeline.phantom.tissue import Tissue
@@ -62,11 +62,11 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
         lateral=rng.uniform(0.9, 1.5),
         focus=rng.uniform(0.3, 0.7),
         looks=int(rng.integers(1, 4)),
-        gain_db=rng.uniform(-3, 4),
+        gain_db=rng.uniform(-5, 4),
         range_db=rng.uniform(52, 66),
         tgc_db=tuple(float(v) for v in rng.normal(0, 2.0, 6)),
-        edge_db=rng.uniform(0, 8),
-        loss_db_mm=rng.uniform(0.0, 0.07),
+        edge_db=rng.uniform(0, 14),
+        loss_db_mm=rng.uniform(0.0, 0.11),
         haze_db=rng.uniform(-26, -17),
         near_db=rng.uniform(-14, -4),
         noise_db=rng.uniform(-42, -32),
@@ -138,10 +138,10 @@ def _haze(power: Array, settings: Acoustics, sector: Sector) -> Array:
     """Side lobes and reverberation that fill dark places, and the haze below the probe's face."""
     scale = np.float32(10 ** (settings.haze_db / 10))
     lobes = gaussian_filter(power, (3.0, 14.0), truncate=2.5)
-    delay = 5.0 / sector.sample_mm
+    delay = round(5.0 / sector.sample_mm)
     echoes = np.zeros_like(power)
     for order in (1, 2, 3):
-        echoes += shift(power, (order * delay, 0), order=0) * np.float32(0.5**order)
+        echoes[order * delay :] += power[: -order * delay] * np.float32(0.5**order)
     depth = np.linspace(0, sector.depth_mm, sector.samples, dtype=np.float32)[:, None]
     near = np.float32(10 ** (settings.near_db / 10)) * np.exp(-depth / 9)
     return scale * (0.5 * lobes + gaussian_filter(echoes, (1.0, 3.0), truncate=2.5)) + near
@@ -158,7 +158,7 @@ def _noise(settings: Acoustics, sector: Sector, rng: np.random.Generator) -> Arr
     )
 
 
-def _compress(level_db: Array, range_db: float) -> Array:
+def _compress(level_db: NDArray[np.floating], range_db: float) -> Array:
     """Log compression with a soft shoulder: liver (0 dB) comes out at about 40 % grey."""
     share = np.clip((level_db + 0.62 * range_db) / range_db, 0, 1.15)
     return (255 * np.clip(share**1.5 * 0.95, 0, 1)).astype(np.float32)

@@ -1,6 +1,7 @@
-"""Random anatomy as frozen records: the kidney, its fluid and what surrounds it. Drawing parameters only; nothing is applied here.
+"""Random anatomy as frozen records: the kidney, its fluid, what surrounds it. Parameters only; nothing is applied here.
 
-Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's own (u along its long axis, v across).
+Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's own (u along its long
+axis, v across).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _draw_kidney(rng: np.random.Generator, depth_mm: float, grade: int) -> Kidne
         outline=tuple((k, float(rng.uniform(0.2, 1) * 0.09 / k), float(rng.uniform(0, 2 * np.pi))) for k in orders),
         hilum=hilum,
         sinus=(rng.uniform(0.38, 0.52), rng.uniform(0.05, 0.2)),
-        pyramids=tuple((np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count),
+        pyramids=tuple(((np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count).tolist()),
         fluid=_draw_fluid(rng, along, across, hilum[0], grade),
         stone=(along * rng.uniform(-0.3, 0.3), across * rng.uniform(-0.2, 0.2), rng.uniform(1.2, 2.5))
         if rng.random() < 0.15
@@ -101,7 +102,7 @@ def _draw_fluid(rng: np.random.Generator, along: float, across: float, hilum: fl
     """The pelvis, then the calyces that leave it: more, longer and wider with the grade."""
     if grade == 0:
         return ()
-    radius = across * (0.13 + 0.055 * grade) * rng.uniform(0.85, 1.15)
+    radius = across * (0.17 + 0.06 * grade) * rng.uniform(0.85, 1.15)
     reach = along * rng.uniform(0.16, 0.30)
     side = across * rng.uniform(0.0, 0.15) * np.sin(hilum)
     tilt = across * rng.normal(0, 0.06)
@@ -125,5 +126,5 @@ def _draw_calyx(
         (start[0], start[1]),
         (float(end[0]), float(end[1])),
         neck,
-        axes[1] * (0.07 + 0.04 * grade) * rng.uniform(0.8, 1.25),
+        axes[1] * (0.09 + 0.045 * grade) * rng.uniform(0.8, 1.25),
     )

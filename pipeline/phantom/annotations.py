@@ -14,7 +14,8 @@ __all__ = ["COLOURS", "Header", "annotation_layer"]
 
 # The values of the annotation layer: 0 nothing, then these; grey tones 4 to 7 make the grey bar.
 COLOURS: tuple[tuple[int, int, int], ...] = (
-    (0, 0, 0), (235, 235, 235), (240, 210, 60), (90, 200, 240), (60, 60, 60), (110, 110, 110), (160, 160, 160), (210, 210, 210)
+    (0, 0, 0), (235, 235, 235), (240, 210, 60), (90, 200, 240),
+    (60, 60, 60), (110, 110, 110), (160, 160, 160), (210, 210, 210),
 )  # fmt: skip
 WHITE, YELLOW, CYAN, BAR = 1, 2, 3, (4, 5, 6, 7)
 

@@ -1,4 +1,4 @@
-"""What each case of a phantom data set is: planned from its own seed, then written as one DICOM object and its masks."""
+"""One case of a phantom data set: planned from its own seed, then written as one DICOM object and its masks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image
 
 from pipeline.phantom.annotations import Header, annotation_layer
 from pipeline.phantom.dicom import ENCODINGS, Encoding, Frames, build_dataset
-from pipeline.phantom.ultrasound import draw_case, render_frame
+from pipeline.phantom.ultrasound import UltrasoundCase, draw_case, render_frame
 
-__all__ = ["CasePlan", "plan_cases", "write_case"]
+__all__ = ["CasePlan", "draw_planned_case", "plan_cases", "write_case"]
 
 # Position in the data set alone decides these, so that small sets show every kind too.
 DRY_EVERY = 5  # the last of five cases has no fluid
@@ -32,7 +32,10 @@ class CasePlan:
         entropy: of the case's own generator, its place in the data set last.
         grade: of the fluid collection, 0 (none) to 4.
         frames: 1, or more for a cine.
+        encoding, calibrated: how the object stores pixels, and whether it has a region with physical deltas.
         aspect: a pixel's height over its width.
+        calipers: whether caliper marks are burned in.
+        tint: RGB factors of the tissue's colour map.
     """
 
     name: str
@@ -42,6 +45,8 @@ class CasePlan:
     encoding: Encoding
     calibrated: bool
     aspect: float
+    calipers: bool
+    tint: tuple[float, float, float]
     header: Header
 
 
@@ -72,19 +77,24 @@ def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | N
         encoding=ENCODINGS[index % len(ENCODINGS)],
         calibrated=index % UNCALIBRATED_EVERY != UNCALIBRATED,
         aspect=OBLONG_ASPECT if index % OBLONG_EVERY == OBLONG else 1.0,
+        calipers=bool(rng.random() < 0.6),
+        tint=TINTS[int(rng.integers(len(TINTS)))],
         header=header,
     )
 
 
+def draw_planned_case(plan: CasePlan) -> UltrasoundCase:
+    """Draw the case's anatomy and settings, from a key of their own beside the plan's."""
+    rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
+    return draw_case(rng, grade=plan.grade, frames=plan.frames, aspect=plan.aspect)
+
+
 def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
     """Render the case and write ``images/NAME.dcm`` and one mask per frame; returns its datalist items."""
-    # A key of its own keeps the picture's chance apart from the plan's, which comes from the same seed and place.
-    rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
-    case = draw_case(rng, grade=plan.grade, frames=plan.frames, aspect=plan.aspect)
-    layer = annotation_layer(case.sector, plan.header, calipers=bool(rng.random() < 0.6))
-    tint = TINTS[int(rng.integers(len(TINTS)))]
+    case = draw_planned_case(plan)
+    layer = annotation_layer(case.sector, plan.header, calipers=plan.calipers)
     grey, labels = zip(*(render_frame(case, index) for index in range(plan.frames)), strict=True)
-    frames = Frames(np.stack(grey), layer, tint, case.sector, plan.calibrated)
+    frames = Frames(np.stack(grey), layer, plan.tint, case.sector, plan.calibrated)
     dataset = build_dataset(frames, plan.header, encoding=plan.encoding, identity=("pyraseg", "us", *plan.entropy))
     dataset.save_as(folder / "images" / f"{plan.name}.dcm", enforce_file_format=True)
     for index, label in enumerate(labels):

@@ -110,7 +110,7 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 
 
 def _add_pixels(dataset: Dataset, frames: Frames, encoding: Encoding) -> None:
-    """Image Pixel (C.7.6.3): the picture in the samples of its photometric interpretation, then in its transfer syntax."""
+    """Image Pixel (C.7.6.3): the samples of the photometric interpretation, stored in the transfer syntax."""
     pixels = _samples(frames, encoding)
     dataset.Rows, dataset.Columns = frames.grey.shape[1:]
     dataset.SamplesPerPixel = 3 if pixels.ndim == 4 else 1

@@ -73,7 +73,7 @@ class Sector:
         """Interpolate a polar image (samples, beams) at the pixel centres: (H, W), 0 outside the sector."""
         depth, angle = self._to_polar()
         beam = (angle + self.half_angle) * ((self.beams - 1) / (2 * self.half_angle))
-        inside = self.mask()
+        inside = (depth >= 0) & (depth <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
         frame = np.zeros(inside.shape, np.float32)
         places = np.stack([depth[inside] / self.sample_mm, beam[inside]])
         frame[inside] = map_coordinates(image, places, order=1, mode="nearest")

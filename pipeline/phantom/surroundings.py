@@ -1,4 +1,4 @@
-"""What lies around the kidney: layers, liver, vessels, cysts, ribs and gas, as frozen records drawn at random (lengths in mm)."""
+"""What lies around the kidney, drawn at random: layers, liver, vessels, cysts, ribs and gas (lengths in mm)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Surroundings:
     Attributes:
         layers: depths in mm at which skin, fat and muscle end.
         wave: (amplitude mm, wavelength mm, phase) of the layers' undulation.
-        liver: (slope, offset mm) of the line above which the liver lies, or None where bowel and fat surround the kidney.
+        liver: (slope, offset mm) of the line above which it lies, or None where fat surrounds the kidney.
         fat_rim_mm: thickness of the bright perirenal fat.
         psoas_mm: depth at which the deep muscle begins.
         blobs, shadows: the distractors.

@@ -1,4 +1,4 @@
-"""The tissue on the polar grid: how strongly each point scatters (dB), how smooth it is, and what the beam loses there (dB per mm)."""
+"""The tissue on the polar grid: what each point scatters and reflects (dB), and what the beam loses there (dB/mm)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.phantom.shapes import (
     kidney_coordinates,
     kidney_level,
     sinus_level,
+    wrap_angle,
 )
 from pipeline.phantom.surroundings import Surroundings
 
@@ -26,7 +27,7 @@ ANECHOIC_DB = -55.0
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random field as a sum of plane waves, so that texture moves with the tissue: standard deviation about 1."""
+    """A smooth random field, standard deviation about 1: plane waves, so that texture moves with the tissue."""
 
     vectors: tuple[tuple[float, float, float], ...]
 
@@ -73,9 +74,9 @@ def draw_palette(rng: np.random.Generator) -> Palette:
         fat=rng.uniform(-3, 3),
         muscle=rng.uniform(-9, -4),
         retroperitoneum=rng.uniform(-3, 5),
-        rim=rng.uniform(5, 10),
+        rim=rng.uniform(3, 9),
         cortex=rng.uniform(-7, -2),
-        medulla=rng.uniform(-9, -4),
+        medulla=rng.uniform(-12, -5),
         sinus=rng.uniform(6, 11),
         capsule=rng.uniform(5, 11),
         patchy=Waves.draw(rng, (22, 16)),
@@ -102,16 +103,23 @@ class Tissue:
 def paint_tissue(
     anatomy: Anatomy, palette: Palette, points: tuple[Array, Array], shift_mm: tuple[float, float]
 ) -> Tissue:
-    """Evaluate the anatomy at tissue coordinates ``points`` (mm); organs are displaced by ``shift_mm``, the body wall is not."""
+    """Evaluate the anatomy at tissue coordinates (mm); organs are displaced by ``shift_mm``, the body wall is not."""
     x, y = points
     moved = x - np.float32(shift_mm[0]), y - np.float32(shift_mm[1])
     tissue = Tissue(np.zeros_like(x), np.full_like(x, -60), np.zeros_like(x))
     _paint_depth(tissue, anatomy.surroundings, palette, moved)
     outside = _paint_kidney(tissue, anatomy, palette, moved)
     _paint_blobs(tissue, anatomy.surroundings, moved, outside)
-    _paint_wall(tissue, anatomy.surroundings, palette, points)
+    wall = slice(0, _rows_above(points[1], anatomy.surroundings.layers[2] + 6))  # deeper rows have no body wall
+    shallow = Tissue(tissue.echo_db[wall], tissue.mirror_db[wall], tissue.loss_db_mm[wall])
+    _paint_wall(shallow, anatomy.surroundings, palette, (points[0][wall], points[1][wall]))
     _paint_shadows(tissue, anatomy.surroundings, points, moved)
     return tissue
+
+
+def _rows_above(y: Array, depth_mm: float) -> int:
+    """How many rows of the polar grid reach into the first ``depth_mm`` under the probe's middle or edge."""
+    return int(np.count_nonzero(y.min(axis=1) < depth_mm))
 
 
 def _paint_depth(tissue: Tissue, around: Surroundings, palette: Palette, points: tuple[Array, Array]) -> None:
@@ -140,10 +148,12 @@ def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tu
     across = np.float32(kidney.semi_axes[1])
     strands = palette.strands(u, v)
     rim = (level - 1) * across < anatomy.surroundings.fat_rim_mm * (1 + 0.5 * palette.patchy(u, v))
-    echo = np.where(rim, palette.rim + strands, tissue.echo_db)
+    echo = np.where(rim, palette.rim + 2 * strands, tissue.echo_db)
     echo = np.where(level < 1, palette.cortex + 0.7 * palette.patchy(u, v), echo)
     echo = echo + palette.medulla * _pyramids(kidney, u, v, level)
-    fluid = fluid_distance(kidney, u, v)
+    fluid = np.full_like(u, 99)
+    inner = level < 1
+    fluid[inner] = fluid_distance(kidney, u[inner], v[inner])
     sinus = np.clip(np.maximum((1.08 - sinus_level(kidney, u, v) + 0.06 * strands) * 6, 1.6 - fluid / 1.2), 0, 1) * (
         level < 0.93
     )
@@ -153,8 +163,8 @@ def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tu
     wet = (fluid < 0) & (level < PARENCHYMA_LEVEL)
     tissue.echo_db[:] = np.where(wet, ANECHOIC_DB, echo)
     tissue.loss_db_mm[wet] = -0.16  # the depth gain expects tissue here: what lies behind fluid comes out brighter
-    _reflect(tissue, (level - 1) * across, palette.capsule, 1.0)
-    _reflect(tissue, fluid, palette.capsule - 1, 1.0)
+    _reflect(tissue, (level - 1) * across, palette.capsule + 1.5 * strands, 1.0)
+    _reflect(tissue, fluid, palette.capsule - 3 + 1.5 * strands, 0.8)
     _paint_stone(tissue, kidney, u, v)
     return level
 
@@ -162,11 +172,11 @@ def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tu
 def _pyramids(kidney: Kidney, u: Array, v: Array, level: Array) -> Array:
     """Membership (0 to 1) of the medullary pyramids: wedges between sinus and cortex, their tips towards the sinus."""
     phi = np.arctan2(v / np.float32(kidney.semi_axes[1]), u / np.float32(kidney.semi_axes[0]))
-    member = np.zeros_like(u)
+    turn = np.full_like(u, np.pi)
     for direction in kidney.pyramids:
-        turn = np.angle(np.exp(1j * (phi - direction))).astype(np.float32)
-        width = 0.75 * np.pi / len(kidney.pyramids) * np.clip((level - 0.35) * 2.2, 0.05, 1)
-        member = np.maximum(member, np.exp(-((turn / width) ** 4)))
+        np.minimum(turn, np.abs(wrap_angle(phi - np.float32(direction))), out=turn)
+    width = 0.75 * np.pi / len(kidney.pyramids) * np.clip((level - 0.35) * 2.2, 0.05, 1)
+    member = np.exp(-((turn / width) ** 4))
     return member * np.clip((level - 0.45) * 12, 0, 1) * np.clip((0.80 - level) * 14, 0, 1)
 
 
@@ -195,18 +205,19 @@ def _paint_wall(tissue: Tissue, around: Surroundings, palette: Palette, points: 
     face = y + x**2 / np.float32(2 * 55)  # the wall follows the curved face
     skin, fat, muscle = around.layers
     streaks = palette.streaks(x, face + bend)
-    deep = face + bend
+    texture = palette.patchy(x, y)
+    deep = face + bend + 0.4 * texture
     tissue.echo_db[:] = np.where(deep < muscle, palette.muscle + 4.5 * streaks, tissue.echo_db)
     tissue.echo_db[:] = np.where(deep < fat, palette.fat + 3.5 * palette.streaks(x, 1.3 * deep), tissue.echo_db)
     tissue.echo_db[:] = np.where(face < skin, 8, tissue.echo_db)
-    for depth, gain in ((fat, 8.0), (muscle, 10.0)):
-        _reflect(tissue, deep - np.float32(depth), gain, 0.8)
+    for depth, gain in ((fat, 3.0), (muscle, 5.0)):
+        _reflect(tissue, deep - np.float32(depth), gain + 3 * texture, 0.8)
 
 
 def _paint_shadows(
     tissue: Tissue, around: Surroundings, points: tuple[Array, Array], moved: tuple[Array, Array]
 ) -> None:
-    skin, _, muscle = around.layers
+    muscle = around.layers[2]
     for shadow in around.shadows:
         x, y = points if shadow.centre[1] <= muscle else moved  # a rib stays with the wall, gas moves with the organs
         level = np.hypot(
@@ -218,9 +229,9 @@ def _paint_shadows(
         tissue.loss_db_mm[inside] = shadow.loss_db / (2 * shadow.semi_axes[1])
 
 
-def _reflect(tissue: Tissue, distance: Array, gain_db: float, width_mm: float) -> None:
+def _reflect(tissue: Tissue, distance: Array, gain_db: float | Array, width_mm: float) -> None:
     """A thin interface where ``distance`` (mm) is 0: bright where the beam meets it squarely, faint where it grazes."""
     along, across = np.gradient(distance)
     square = along**2 / (along**2 + (across * 2) ** 2 + 1e-9)
-    level = gain_db - 14 * (1 - square) - 4 * (distance / np.float32(0.6 * width_mm)) ** 2
+    level = gain_db - 18 * (1 - square) - 4 * (distance / np.float32(0.6 * width_mm)) ** 2
     np.maximum(tissue.mirror_db, level, out=tissue.mirror_db)

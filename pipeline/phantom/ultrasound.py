@@ -21,7 +21,7 @@ class UltrasoundCase:
     """All that one case is made of.
 
     Attributes:
-        shifts_mm: how far the organs lie off their place in each frame, (right, down) in mm; one entry for a single frame.
+        shifts_mm: how far the organs lie off their place in each frame, (right, down) in mm.
         noise_seed: of the electronic noise, which differs from frame to frame.
     """
 
@@ -35,7 +35,7 @@ class UltrasoundCase:
 
 
 def draw_case(rng: np.random.Generator, *, grade: int, frames: int, aspect: float = 1.0) -> UltrasoundCase:
-    """Draw one case with ``frames`` frames, a fluid collection of ``grade`` 0 to 4 and pixels of ``aspect`` (height over width)."""
+    """Draw one case: its number of frames, its fluid's grade 0 to 4, its pixels' aspect (height over width)."""
     sector = draw_sector(rng, aspect=aspect)
     anatomy, palette, acoustics = (
         draw_anatomy(rng, sector.depth_mm, grade=grade),

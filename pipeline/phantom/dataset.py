@@ -14,7 +14,7 @@ from pipeline.datalist import write_datalist
 from pipeline.phantom.cases import CasePlan, plan_cases, write_case
 from transforms.errors import ConfigError, OutputError
 
-__all__ = ["LABEL_NAMES", "PhantomReport", "generate"]
+__all__ = ["LABEL_NAMES", "PhantomReport", "generate", "split_cases"]
 
 LABEL_NAMES = ("background", "kidney", "hydronephrosis")
 MODALITIES = ("us",)
@@ -59,26 +59,29 @@ class PhantomReport:
 def generate(
     output: str | Path, *, modality: str = "us", cases: int = 24, seed: int = 0, patient_name: str | None = None
 ) -> PhantomReport:
-    """Write a phantom data set to ``output``; the same arguments give the same bytes, and a case does not depend on ``cases``.
+    """Write a phantom data set to ``output``.
+
+    The same arguments give the same bytes, and a case does not depend on how many there are.
 
     Args:
         output: a folder that does not exist yet or is empty.
         modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis).
         cases: patients, one DICOM object each, at least 5.
         seed: of everything random, 0 or more.
-        patient_name: one name for all headers and pixels instead of invented ones; latin letters.
+        patient_name: one name for all headers and pixels instead of invented ones; ASCII.
 
     Raises:
-        ConfigError: an unknown modality, too few cases or a negative seed.
+        ConfigError: an unknown modality, too few cases, a negative seed or a name that cannot be drawn.
         OutputError: the folder is not empty or cannot be written.
     """
-    _check(modality, cases, seed)
+    _check(modality, cases, seed, patient_name)
     folder = Path(output)
+    made = not folder.exists()
     draft = _open_folder(folder)
     try:
         plans = plan_cases(cases, seed=seed, patient_name=patient_name)
         items = {plan.name: write_case(plan, draft) for plan in plans}
-        split = _split(plans, seed)
+        split = split_cases(plans, seed)
         splits = {name: [item for plan in part for item in items[plan.name]] for name, part in split.items()}
         for name in ("images", "labels"):
             (draft / name).rename(folder / name)
@@ -86,11 +89,11 @@ def generate(
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        _tidy(folder, draft, made=made)
     return _report(folder, datalist, modality, plans, {name: len(part) for name, part in splits.items()})
 
 
-def _check(modality: str, cases: int, seed: int) -> None:
+def _check(modality: str, cases: int, seed: int, patient_name: str | None) -> None:
     if modality not in MODALITIES:
         raise ConfigError(
             "a modality that the phantom has (us)", found=f'"{modality}"', remedy='Give "us"; others are not there yet.'
@@ -103,6 +106,14 @@ def _check(modality: str, cases: int, seed: int) -> None:
         )
     if seed < 0:
         raise ConfigError("a seed of 0 or more", found=f"{seed}", remedy="Give another seed.")
+    if patient_name is not None and not (
+        patient_name.isascii() and patient_name.isprintable() and patient_name.strip()
+    ):
+        raise ConfigError(
+            "a patient name of ASCII letters, which the burned-in font has",
+            found="an empty name or one with other characters",
+            remedy="Give a name such as PHANTOM^ALPHA.",
+        )
 
 
 def _open_folder(folder: Path) -> Path:
@@ -123,6 +134,16 @@ def _open_folder(folder: Path) -> Path:
     return draft
 
 
+def _tidy(folder: Path, draft: Path, *, made: bool) -> None:
+    """Remove the draft; without a datalist, which comes last, remove all that was written."""
+    shutil.rmtree(draft, ignore_errors=True)
+    if not (folder / "datalist.json").exists():
+        for name in ("images", "labels"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        if made:
+            folder.rmdir()
+
+
 def _unwritable(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         "an output folder that can be written",
@@ -132,8 +153,8 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
     )
 
 
-def _split(plans: list[CasePlan], seed: int) -> dict[str, list[CasePlan]]:
-    """About 60/20/20 by patient, for patients with and without fluid apart, so that each split shows both where it can."""
+def split_cases(plans: list[CasePlan], seed: int) -> dict[str, list[CasePlan]]:
+    """About 60/20/20 by patient, with and without fluid apart: each split shows both where it can."""
     rng = np.random.default_rng([seed, 60, 20, 20])
     split: dict[str, list[CasePlan]] = {"training": [], "validation": [], "test": []}
     for wet in (True, False):

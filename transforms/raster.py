@@ -47,10 +47,10 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
 
 def _samples(image: Image.Image, as_labels: bool) -> np.ndarray:
     if as_labels and image.mode in ("P", "1"):
-        return np.asarray(image).astype(np.uint8)
+        return np.array(image).astype(np.uint8)
     if image.mode.startswith("I"):  # pillow opens 16-bit grey as I;16, older versions as I
-        return np.asarray(image).astype(np.uint16)
-    return np.asarray(image.convert(GREY_MODES.get(image.mode, "RGB")))
+        return np.array(image).astype(np.uint16)
+    return np.array(image.convert(GREY_MODES.get(image.mode, "RGB")))
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -88,7 +89,8 @@ def _inside(ends: list[int], rows: int, columns: int) -> bool:
 
 
 def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    values = [float(value) for value in dataset.get("PixelSpacing") or []]
+    stated = dataset.get("PixelSpacing")
+    values = [float(value) for value in stated] if isinstance(stated, Sequence) else []
     if len(values) != 2 or not all(math.isfinite(value) and value > 0 for value in values):
         return None
     return values[0], values[1]

@@ -21,7 +21,7 @@ def ybr_to_rgb(frame: np.ndarray, bits_stored: int = 8) -> np.ndarray:
     """
     if frame.dtype == np.uint8 and bits_stored == 8:
         # pillow's fixed-point conversion stays within one level of the formula, at a tenth of the time
-        return np.asarray(Image.fromarray(frame, mode="YCbCr").convert("RGB"))
+        return np.array(Image.fromarray(frame, mode="YCbCr").convert("RGB"))
     y, cb, cr = np.moveaxis(frame.astype(np.float64), -1, 0) - np.array([0, 1, 1])[:, None, None] * 2.0 ** (
         bits_stored - 1
     )

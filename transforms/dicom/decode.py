@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
 
 from transforms.dicom.checks import check_codestream, check_display_valued, check_native_length, check_supported
-from transforms.dicom.codestream import Codestream, parse_jpeg, parse_jpeg2000
+from transforms.dicom.codecs import PLUGINS, as_pixel_data, decode_by_plugin, decode_jpeg, decode_native
+from transforms.dicom.codestream import parse_jpeg, parse_jpeg2000
 from transforms.dicom.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
 from transforms.dicom.fragments import Span, locate_frames
 from transforms.dicom.header import ImageHeader, malformed, read_header
 from transforms.errors import InputError
 
-__all__ = ["PLUGINS", "CineReader"]
+__all__ = ["CineReader"]
 
-# One decoder per transfer syntax, so that results repeat: the fastest installed, which pydicom's choice is not.
-PLUGINS: dict[uid.UID, str] = {
-    uid.ImplicitVRLittleEndian: "",
-    uid.ExplicitVRLittleEndian: "",
-    uid.ExplicitVRBigEndian: "",
-    uid.RLELossless: "pylibjpeg",
-    uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLossless: "pylibjpeg",
-    uid.JPEGLosslessSV1: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-}
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 REMEDY = "Copy or export the file again, its pixel data is damaged."
 
@@ -105,22 +87,20 @@ class CineReader:
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
         """The samples (H, W) or (H, W, 3), and whether they still are YBR."""
         if not self.header.transfer_syntax.is_encapsulated:
-            with self.header.path.open("rb") as file:
-                file.seek(self.header.value_offset)
-                return self._by_plugin(file, index), self.header.photometric.startswith("YBR")
+            return decode_native(self.header, index), self.header.photometric.startswith("YBR")
         data = self._encoded(index)
         if self.header.transfer_syntax == uid.RLELossless:
-            return self._by_plugin(encapsulate([data], has_bot=False)), self.header.photometric.startswith("YBR")
+            return decode_by_plugin(self.header, as_pixel_data(data)), self.header.photometric.startswith("YBR")
         facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
         check_codestream(self.header, facts)
         ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)
         if facts.precision == 8 and self.header.transfer_syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
-            return _jpeg(data, facts, ybr), False
+            return decode_jpeg(data, facts, ybr), False
         # JPEG 2000's reversible and irreversible transforms are part of its codestream, and its decoder undoes them.
         ybr = ybr and self.header.photometric not in ("YBR_RCT", "YBR_ICT")
         if self.header.transfer_syntax == uid.JPEGExtended12Bit:
             return self._extended(data, index), ybr
-        return self._by_plugin(encapsulate([data], has_bot=False)), ybr
+        return decode_by_plugin(self.header, as_pixel_data(data)), ybr
 
     def _encoded(self, index: int) -> bytes:
         with self.header.path.open("rb") as file:
@@ -130,33 +110,10 @@ class CineReader:
                 parts.append(file.read(length))
         return b"".join(parts)
 
-    def _by_plugin(self, source: Any, index: int = 0) -> np.ndarray:
-        """Decode one frame with the pinned plugin, without colour conversion; ``source`` is at the first frame."""
-        header = self.header
-        encapsulated = header.transfer_syntax.is_encapsulated
-        options: dict[str, Any] = {
-            "rows": header.rows,
-            "columns": header.columns,
-            "samples_per_pixel": header.samples,
-            "number_of_frames": 1 if encapsulated else header.number_of_frames,
-            "photometric_interpretation": header.photometric,
-            # Compressed colour comes by pixel whatever the header says; decoders that yield planes say so themselves.
-            "planar_configuration": 0 if encapsulated else header.planar_configuration,
-            "bits_allocated": header.bits_allocated,
-            "bits_stored": header.bits_stored,
-            "pixel_representation": header.pixel_representation if header.samples == 1 else 0,
-            "pixel_keyword": "PixelData",
-            "pixel_vr": header.pixel_vr,
-        }
-        plugin = PLUGINS[header.transfer_syntax]
-        decoder = get_decoder(header.transfer_syntax)
-        array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
-        return array
-
     def _extended(self, data: bytes, index: int) -> np.ndarray:
         """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, which decodes the whole file for it."""
         try:
-            return self._by_plugin(encapsulate([data], has_bot=False))
+            return decode_by_plugin(self.header, as_pixel_data(data))
         except RuntimeError:
             if self.header.samples != 1:
                 raise
@@ -175,18 +132,3 @@ class CineReader:
             frame = ybr_to_rgb(frame, self.header.bits_stored)
         frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
         return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)
-
-
-def _jpeg(data: bytes, facts: Codestream, ybr: bool) -> np.ndarray:
-    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3), converting samples that are YCbCr and only those.
-
-    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so it has to be steered.
-    """
-    image = Image.open(BytesIO(data), formats=("JPEG",))
-    if facts.components == 1:
-        return np.asarray(image)
-    converts_itself = facts.adobe_transform != 0 and not facts.says_rgb
-    if converts_itself and not ybr:
-        image.draft("YCbCr", image.size)  # hands the samples out as they are
-    samples = np.asarray(image)
-    return ybr_to_rgb(samples) if ybr and not converts_itself else samples

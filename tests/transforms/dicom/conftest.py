@@ -1,4 +1,4 @@
-"""Synthetic DICOM ultrasound for the tests of the readers: a writer of any transfer syntax, and one asymmetric picture."""
+"""Synthetic DICOM ultrasound: a writer of any transfer syntax, and pictures that no transposition leaves alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from pydicom.uid import (
 Writer = Callable[..., Path]
 
 
-def jpeg_bytes(frame: np.ndarray, *, photometric: str = "YBR_FULL_422", subsampling: int = 0, bare: bool = False) -> bytes:
+def jpeg_bytes(
+    frame: np.ndarray, *, photometric: str = "YBR_FULL_422", subsampling: int = 0, bare: bool = False
+) -> bytes:
     """Pillow's JPEG; for "RGB" the samples go in as they are. ``bare`` removes the JFIF marker."""
     buffer = BytesIO()
     options: dict[str, Any] = {"quality": 95}
@@ -105,7 +107,9 @@ def set_encoded(dataset: FileDataset, frames: Sequence[np.ndarray], **jpeg: Any)
     dataset["PixelData"].is_undefined_length = True
 
 
-def region(box: tuple[int, int, int, int], delta: tuple[float, float], *, data_type: int = 1, units: int = 3) -> Dataset:
+def ultrasound_region(
+    box: tuple[int, int, int, int], delta: tuple[float, float], *, data_type: int = 1, units: int = 3
+) -> Dataset:
     """An ultrasound region of ``box`` (row0, col0, row1, col1), inclusive, with ``delta`` (row, column) in cm."""
     item = Dataset()
     item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, data_type, 0
@@ -113,6 +117,11 @@ def region(box: tuple[int, int, int, int], delta: tuple[float, float], *, data_t
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = units
     item.PhysicalDeltaY, item.PhysicalDeltaX = delta
     return item
+
+
+@pytest.fixture
+def region() -> Callable[..., Dataset]:
+    return ultrasound_region
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom import uid
+from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import convert_color_space
 
@@ -114,7 +117,9 @@ def test_jpeg_that_is_silent_about_its_colours_is_what_the_header_states(write_d
 @pytest.mark.parametrize(("transform", "stated"), [(1, "YBR_FULL_422"), (1, "RGB"), (0, "YBR_FULL_422"), (0, "RGB")])
 def test_jpeg_with_an_adobe_marker_is_converted_once(write_dicom, colour, transform, stated):
     marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
-    path = write_dicom(colour, photometric="RGB", syntax=uid.JPEGBaseline8Bit, jpeg={"photometric": "YBR", "bare": True})
+    path = write_dicom(
+        colour, photometric="RGB", syntax=uid.JPEGBaseline8Bit, jpeg={"photometric": "YBR", "bare": True}
+    )
     dataset = pydicom.dcmread(path)
     data = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
     data = data[:2] + marker + data[2:]
@@ -185,6 +190,13 @@ def test_frames_are_found_with_any_offset_table(write_dicom, colour, table, frag
         np.testing.assert_array_equal(read(path, index), expected[index])
 
 
+@pytest.mark.parametrize("syntax", [*NATIVE, *LOSSLESS, uid.JPEGBaseline8Bit], ids=NAME)
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_frames_may_be_written_to(write_dicom, colour, syntax, photometric):
+    frame = CineReader(write_dicom(colour, photometric=photometric, syntax=syntax)).frame(0)
+    assert frame.flags.writeable
+
+
 def test_one_frame_is_read_without_decoding_the_others(write_dicom, colour, monkeypatch):
     frames = [np.roll(colour, shift, axis=0) for shift in range(5)]
     cine = CineReader(write_dicom(frames, photometric="RGB", syntax=uid.RLELossless))
@@ -251,10 +263,8 @@ def test_damaged_compressed_frames_are_refused_or_read_but_never_crash(write_dic
             for place in rng.integers(start, len(whole), 4):
                 damaged[place] = rng.integers(256)
             path.write_bytes(damaged)
-            try:
+            with contextlib.suppress(InputError):
                 assert CineReader(path).frame(0).shape == (3, 40, 64)
-            except InputError as error:
-                assert error.path == str(path)
 
 
 def test_a_compressed_frame_of_another_size_is_refused(write_dicom, colour):
@@ -313,3 +323,17 @@ def test_the_header_keeps_no_identity(write_dicom, grey):
     header: ImageHeader = CineReader(write_dicom(grey)).header
     assert "PatientName" not in header.dataset
     assert "SENTINEL" not in str(header.dataset)
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_12_bit_jpeg_is_read_as_simpleitk_reads_it(tmp_path, name):
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip("this example is not part of the installed pydicom")
+    dataset = pydicom.dcmread(path)
+    dataset.Modality, dataset.PixelRepresentation = "US", 0  # a nuclear medicine image passes for ultrasound here
+    dataset.save_as(tmp_path / name)
+    expected = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / name)))
+    decoded = CineReader(tmp_path / name).frame(0)
+    assert decoded.dtype == np.uint16
+    assert np.abs(decoded.astype(int) - expected).max() <= 1

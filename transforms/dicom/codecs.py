@@ -1,0 +1,96 @@
+"""The decoders of single frames: raw values, JPEG by pillow, and everything else by one pinned plugin of pydicom."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+from pydicom import uid
+from pydicom.pixels import get_decoder
+
+from transforms.dicom.codestream import Codestream
+from transforms.dicom.colour import ybr_to_rgb
+from transforms.dicom.header import ImageHeader
+
+__all__ = ["PLUGINS", "as_pixel_data", "decode_by_plugin", "decode_jpeg", "decode_native"]
+
+# One decoder per transfer syntax, so that results repeat: the fastest installed, which pydicom's choice is not.
+PLUGINS: dict[uid.UID, str] = {
+    uid.ImplicitVRLittleEndian: "",
+    uid.ExplicitVRLittleEndian: "",
+    uid.ExplicitVRBigEndian: "",
+    uid.RLELossless: "pylibjpeg",
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pylibjpeg",
+    uid.JPEGLossless: "pylibjpeg",
+    uid.JPEGLosslessSV1: "pylibjpeg",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+}
+
+
+def decode_native(header: ImageHeader, index: int) -> np.ndarray:
+    """Frame ``index`` of uncompressed pixel data as stored, (H, W) or (H, W, 3)."""
+    plain = header.transfer_syntax.is_little_endian and header.bits_stored == header.bits_allocated
+    with header.path.open("rb") as file:
+        if not plain or header.pixel_representation or header.photometric == "YBR_FULL_422":
+            file.seek(header.value_offset)
+            return decode_by_plugin(header, file, index)
+        # Straight into the array: pydicom takes the bytes first and copies them
+        dtype = np.dtype(f"<u{header.bits_allocated // 8}")
+        count = header.rows * header.columns * header.samples
+        file.seek(header.value_offset + index * count * dtype.itemsize)
+        samples = np.fromfile(file, dtype, count)
+    if header.samples == 1:
+        return samples.reshape(header.rows, header.columns)
+    if header.planar_configuration:
+        return samples.reshape(3, header.rows, header.columns).transpose(1, 2, 0)
+    return samples.reshape(header.rows, header.columns, 3)
+
+
+def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:
+    """Decode one frame with the pinned plugin, without colour conversion; ``source`` is at the first frame."""
+    encapsulated = header.transfer_syntax.is_encapsulated
+    options: dict[str, Any] = {
+        "rows": header.rows,
+        "columns": header.columns,
+        "samples_per_pixel": header.samples,
+        "number_of_frames": 1 if encapsulated else header.number_of_frames,
+        "photometric_interpretation": header.photometric,
+        # Compressed colour comes by pixel whatever the header says; decoders that yield planes say so themselves.
+        "planar_configuration": 0 if encapsulated else header.planar_configuration,
+        "bits_allocated": header.bits_allocated,
+        "bits_stored": header.bits_stored,
+        "pixel_representation": header.pixel_representation if header.samples == 1 else 0,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": header.pixel_vr,
+    }
+    plugin = PLUGINS[header.transfer_syntax]
+    decoder = get_decoder(header.transfer_syntax)
+    array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
+    return array
+
+
+def as_pixel_data(data: bytes) -> bytes:
+    """One compressed frame as encapsulated pixel data: an empty offset table and one item (PS3.5 A.4)."""
+    return struct.pack("<HHLHHL", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, len(data)) + data
+
+
+def decode_jpeg(data: bytes, facts: Codestream, ybr: bool) -> np.ndarray:
+    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3), converting samples that are YCbCr and only those.
+
+    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so it has to be steered.
+    """
+    image = Image.open(BytesIO(data), formats=("JPEG",))
+    if facts.components == 1:
+        return np.array(image)
+    converts_itself = facts.adobe_transform != 0 and not facts.says_rgb
+    if converts_itself and not ybr:
+        image.draft("YCbCr", image.size)  # hands the samples out as they are
+    samples = np.array(image)
+    return ybr_to_rgb(samples) if ybr and not converts_itself else samples

@@ -59,7 +59,7 @@ class DatalistReport:
 
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
-        return [*self._table(), "", *self._groups(), "", *self._left_out(), "", *self._written()]
+        return [*self._table(), *self._absent(), "", *self._groups(), "", *self._left_out(), "", *self._written()]
 
     def _table(self) -> list[str]:
         classes = self.label_names[1:]
@@ -78,6 +78,13 @@ class DatalistReport:
             for split in self.splits
         ]
         return _aligned([head, *rows])
+
+    def _absent(self) -> Iterator[str]:
+        """A class that a split lacks cannot be learnt or judged there: a value mistyped, or too few groups."""
+        for name in self.label_names[1:]:
+            lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
+            if lacking:
+                yield f"warning: no frame with {name} in {', '.join(lacking)}"
 
     def _groups(self) -> Iterator[str]:
         yield f"largest groups (of {sum(split.groups for split in self.splits)}):"

@@ -327,6 +327,12 @@ def test_a_nifti_frame_has_its_rows_in_the_second_number(tmp_path: Path, make_im
     assert built(folders(tmp_path)).left_out == ()
 
 
+def test_a_class_that_no_frame_holds_is_warned_of(source: TableSource) -> None:
+    lines = built(source, label_map=["255=fluid,7=stone"]).lines()
+    assert "warning: no frame with stone in training, validation, test" in lines
+    assert not any("no frame with fluid" in line for line in lines)
+
+
 def test_the_command_writes_the_datalist_and_says_what_it_did(table: Path, capsys) -> None:
     output = table.parent / "datalist.json"
     words = f"datalist --table {table} --label mask --group patient --class kind --label-map 255=fluid --seed 3"

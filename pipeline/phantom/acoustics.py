@@ -144,7 +144,7 @@ def _haze(power: Array, settings: Acoustics, sector: Sector) -> Array:
         echoes[order * delay :] += power[: -order * delay] * np.float32(0.5**order)
     depth = np.linspace(0, sector.depth_mm, sector.samples, dtype=np.float32)[:, None]
     near = np.float32(10 ** (settings.near_db / 10)) * np.exp(-depth / 9)
-    return scale * (0.5 * lobes + gaussian_filter(echoes, (1.0, 3.0), truncate=2.5)) + near
+    return scale * (0.5 * lobes + gaussian_filter(echoes, (3.5, 5.0), truncate=2.0)) + near
 
 
 def _noise(settings: Acoustics, sector: Sector, rng: np.random.Generator) -> Array:

@@ -15,7 +15,8 @@ from pipeline.phantom.ultrasound import render_frame
 __all__ = ["write_sheet"]
 
 CONTOURS = {1: (230, 60, 60), 2: (70, 220, 90)}  # kidney red, fluid green
-TILE = (240, 180)  # columns, rows in pixels
+QUANTIZED = 160  # colours: keeps the file small
+TILE = (300, 225)  # columns, rows in pixels
 
 
 def write_sheet(path: str | Path, *, cases: int = 8, seed: int = 0, across: int = 2) -> Path:
@@ -26,9 +27,10 @@ def write_sheet(path: str | Path, *, cases: int = 8, seed: int = 0, across: int 
         grey, labels = render_frame(case, 0)
         layer = annotation_layer(case.sector, plan.header, calipers=True)
         plain = np.where(layer[..., None] > 0, np.array(COLOURS, np.uint8)[layer], grey[..., None])
-        pairs.append(np.concatenate([_tile(plain), _tile(_with_contours(plain, labels))], axis=1))
+        tile = _tile(plain)
+        pairs.append(np.concatenate([tile, _with_contours(tile, labels)], axis=1))
     rows = [np.concatenate(pairs[place : place + across], axis=1) for place in range(0, len(pairs), across)]
-    sheet = Image.fromarray(np.concatenate(rows)).quantize(128)
+    sheet = Image.fromarray(np.concatenate(rows)).quantize(QUANTIZED, method=Image.Quantize.FASTOCTREE)
     sheet.save(path, optimize=True)
     return Path(path)
 
@@ -37,9 +39,10 @@ def _with_contours(picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDA
     from scipy.ndimage import binary_dilation
 
     drawn = picture.copy()
+    small = np.asarray(Image.fromarray(labels).resize(TILE, Image.Resampling.NEAREST))
     for value, colour in CONTOURS.items():
-        inside = labels >= value
-        drawn[binary_dilation(inside, iterations=2) & ~inside] = colour
+        inside = small >= value
+        drawn[binary_dilation(inside) & ~inside] = colour
     return drawn
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.phantom.anatomy import Anatomy, Kidney
+from pipeline.phantom.palette import Palette
 from pipeline.phantom.shapes import (
     PARENCHYMA_LEVEL,
     blob_level,
@@ -19,70 +20,10 @@ from pipeline.phantom.shapes import (
 )
 from pipeline.phantom.surroundings import Surroundings
 
-__all__ = ["Palette", "Tissue", "Waves", "draw_palette", "paint_tissue"]
+__all__ = ["Tissue", "paint_tissue"]
 
 Array = NDArray[np.float32]
 ANECHOIC_DB = -55.0
-
-
-@dataclass(frozen=True)
-class Waves:
-    """A smooth random field, standard deviation about 1: plane waves, so that texture moves with the tissue."""
-
-    vectors: tuple[tuple[float, float, float], ...]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, wavelength_mm: tuple[float, float], *, count: int = 7) -> Waves:
-        """Wavelengths along x and y in mm, varied by a half."""
-        k = (
-            2
-            * np.pi
-            / (np.asarray(wavelength_mm) * rng.uniform(0.6, 1.6, (count, 2)))
-            * rng.choice([-1, 1], (count, 2))
-        )
-        return cls(
-            tuple((float(a), float(b), float(p)) for (a, b), p in zip(k, rng.uniform(0, 2 * np.pi, count), strict=True))
-        )
-
-    def __call__(self, x: Array, y: Array) -> Array:
-        total = np.zeros_like(x)
-        for a, b, phase in self.vectors:
-            total += np.cos(np.float32(a) * x + np.float32(b) * y + np.float32(phase))
-        return total * np.float32(np.sqrt(2 / len(self.vectors)))
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Echogenicity of every tissue in dB against liver, and the textures."""
-
-    fat: float
-    muscle: float
-    retroperitoneum: float
-    rim: float
-    cortex: float
-    medulla: float
-    sinus: float
-    capsule: float
-    patchy: Waves
-    streaks: Waves
-    strands: Waves
-
-
-def draw_palette(rng: np.random.Generator) -> Palette:
-    """Draw the echogenicities and textures of one case."""
-    return Palette(
-        fat=rng.uniform(-3, 3),
-        muscle=rng.uniform(-9, -4),
-        retroperitoneum=rng.uniform(-3, 5),
-        rim=rng.uniform(3, 9),
-        cortex=rng.uniform(-7, -2),
-        medulla=rng.uniform(-12, -5),
-        sinus=rng.uniform(6, 11),
-        capsule=rng.uniform(5, 11),
-        patchy=Waves.draw(rng, (22, 16)),
-        streaks=Waves.draw(rng, (45, 3.2), count=9),
-        strands=Waves.draw(rng, (9, 5), count=9),
-    )
 
 
 @dataclass(frozen=True)
@@ -135,8 +76,8 @@ def _paint_depth(tissue: Tissue, around: Surroundings, palette: Palette, points:
         edge = y - np.float32(offset) - np.float32(slope) * x - np.float32(around.psoas_mm * 0.5) + 2 * texture
         tissue.echo_db[:] = np.where(edge < 0, liver, fat)
         _reflect(tissue, edge, 0.0, 3.0)
-    deep = y - np.float32(around.psoas_mm) - 3 * np.sin(x / 25)
-    tissue.echo_db[:] = np.where(deep > 0, palette.muscle + 2 * palette.streaks(x, y) + texture, tissue.echo_db)
+    deep = y - np.float32(around.psoas_mm) - 4 * np.sin(x / 30 + around.wave[2]) + 1.5 * texture
+    tissue.echo_db[:] = np.where(deep > 0, 0.6 * palette.muscle + 2 * palette.streaks(x, y) + texture, tissue.echo_db)
     _reflect(tissue, deep, 0.0, 6.0)
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.phantom.acoustics import Acoustics, Scatterers, draw_acoustics, draw_scatterers, echo_image
 from pipeline.phantom.anatomy import Anatomy, draw_anatomy
+from pipeline.phantom.palette import Palette, draw_palette
 from pipeline.phantom.sector import Sector, draw_sector
 from pipeline.phantom.shapes import label_map
-from pipeline.phantom.tissue import Palette, draw_palette, paint_tissue
+from pipeline.phantom.tissue import paint_tissue
 
 __all__ = ["UltrasoundCase", "draw_case", "render_frame"]
 

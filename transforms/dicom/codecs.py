@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 from pydicom import uid
 from pydicom.pixels import get_decoder
+from rle.utils import decode_pixel_data
 
 from transforms.dicom.codestream import Codestream
 from transforms.dicom.colour import ybr_to_rgb
 from transforms.dicom.header import ImageHeader
 
-__all__ = ["PLUGINS", "as_pixel_data", "decode_by_plugin", "decode_jpeg", "decode_native"]
+__all__ = ["PLUGINS", "as_pixel_data", "decode_by_plugin", "decode_jpeg", "decode_native", "decode_rle"]
 
 # One decoder per transfer syntax, so that results repeat: the fastest installed, which pydicom's choice is not.
 PLUGINS: dict[uid.UID, str] = {
@@ -51,6 +52,16 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
     if header.planar_configuration:
         return samples.reshape(3, header.rows, header.columns).transpose(1, 2, 0)
     return samples.reshape(header.rows, header.columns, 3)
+
+
+def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:
+    """One RLE frame as stored. The plugin's own function spares the copies that pydicom makes around it."""
+    if header.bits_stored != header.bits_allocated or header.pixel_representation:
+        return decode_by_plugin(header, as_pixel_data(data))
+    size: dict[str, Any] = {"rows": header.rows, "columns": header.columns, "bits_allocated": header.bits_allocated}
+    samples = np.frombuffer(decode_pixel_data(data, version=2, **size), dtype=f"<u{header.bits_allocated // 8}")
+    planes = samples.reshape(header.samples, header.rows, header.columns)
+    return planes[0] if header.samples == 1 else planes.transpose(1, 2, 0)
 
 
 def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:

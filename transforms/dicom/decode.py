@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import uid
 
 from transforms.dicom.checks import check_codestream, check_display_valued, check_native_length, check_supported
-from transforms.dicom.codecs import PLUGINS, as_pixel_data, decode_by_plugin, decode_jpeg, decode_native
+from transforms.dicom.codecs import PLUGINS, as_pixel_data, decode_by_plugin, decode_jpeg, decode_native, decode_rle
 from transforms.dicom.codestream import parse_jpeg, parse_jpeg2000
 from transforms.dicom.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
 from transforms.dicom.fragments import Span, locate_frames
@@ -90,7 +90,7 @@ class CineReader:
             return decode_native(self.header, index), self.header.photometric.startswith("YBR")
         data = self._encoded(index)
         if self.header.transfer_syntax == uid.RLELossless:
-            return decode_by_plugin(self.header, as_pixel_data(data)), self.header.photometric.startswith("YBR")
+            return decode_rle(self.header, data), self.header.photometric.startswith("YBR")
         facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
         check_codestream(self.header, facts)
         ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
 from monai.transforms import MapTransform, Transform
@@ -96,7 +97,9 @@ class LoadFrame(Transform):
         except PyrasegError as error:
             found = f"{error.found}, in case {case}"
             raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
-        return MetaTensor.ensure_torch_and_prune_meta(_torch_array(array), metadata | {"case": case})
+        # tensors rather than NumPy arrays: a dataset's cache is read back with weights_only, which refuses those
+        plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
+        return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})
 
 
 class LoadFramed(MapTransform):
@@ -139,4 +142,5 @@ def _check_values(array: np.ndarray, handle: FrameHandle) -> None:
 def _torch_array(array: np.ndarray) -> np.ndarray:
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     wider = TORCH_TYPES.get(native.dtype.str[1:])
-    return np.ascontiguousarray(native if wider is None else native.astype(wider))
+    typed = native if wider is None else native.astype(wider)
+    return np.require(typed, requirements=["C", "W"])  # PyTorch warns of read-only memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ class CBAMResNetPSPNet(nn.Module):
 
     Attributes:
         out_channels, output_stride: as given.
+        options: all arguments by name, plain values; a checkpoint keeps them, so that the network can be built again.
 
     Raises:
         ConfigError: an argument outside what is listed here; the message names the nearest one.
@@ -67,6 +69,20 @@ class CBAMResNetPSPNet(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        self.options: dict[str, Any] = {
+            "spatial_dims": spatial_dims,
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "depth": depth,
+            "attention": attention,
+            "order": order,
+            "reduction": reduction,
+            "output_stride": output_stride,
+            "bins": list(bins),
+            "stem": stem,
+            "aux": aux,
+            "dropout": dropout,
+        }
         positive_integer("out_channels", out_channels)
         self.out_channels = out_channels
         self.output_stride = output_stride

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.networks.description import describe
 from transforms.errors import CheckpointError
 
-__all__ = ["load_checkpoint", "read_state", "strip_prefixes"]
+__all__ = ["load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
 
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
 NESTS = ("state_dict", "model", "network")  # where a training program keeps the state dict beside other things
@@ -42,10 +42,23 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
     """
+    content = read_checkpoint(path)
+    for name in NESTS if key is None else (key,):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    return _checked(content, path=path)
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """Whatever ``torch.save`` wrote into a file, tensors on the CPU; read with ``weights_only``, so no code in it runs.
+
+    Raises:
+        CheckpointError: no such file, or no file of ``torch.save``.
+    """
     if not Path(path).is_file():
         raise CheckpointError("a checkpoint file", found="no such file", remedy="Check its path.", path=path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise CheckpointError(
             "a file of tensors written by torch.save",
@@ -53,18 +66,14 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
             remedy="Check that it is complete and holds a state dict; code in checkpoints is never run.",
             path=path,
         ) from error
-    for name in NESTS if key is None else (key,):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    return _checked(content, path=path)
 
 
 def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
     """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
 
     The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is left out where
-    the network has none: it serves the training alone. Options that leave no trace in the weights (the output stride, the
-    bins' values, the dropout) are the configuration's own to keep.
+    the network has none: it serves the training alone. Options that leave no trace in the weights (the output stride,
+    the bins' values, the dropout) are the configuration's own to keep.
 
     Args:
         network: changed in place, unless an error is raised.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from monai.networks.layers.factories import Conv, Dropout, Pool
+from monai.networks.layers.factories import Conv, Dropout
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,13 +13,36 @@ from pipeline.networks.blocks import conv_norm
 from pipeline.networks.options import fraction, positive_integer
 from transforms.errors import ConfigError
 
-__all__ = ["PyramidLevel", "PyramidPooling", "resize_like", "segmentation_head"]
+__all__ = ["AdaptiveAveragePool", "PyramidLevel", "PyramidPooling", "resize_like", "segmentation_head"]
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
     """Resample (B, C, H, W[, D]) linearly to the reference's size, pixel areas aligned (``align_corners=False``)."""
     mode = "bilinear" if x.dim() == 4 else "trilinear"
     return functional.interpolate(x, size=reference.shape[2:], mode=mode, align_corners=False)
+
+
+class AdaptiveAveragePool(nn.Module):
+    """Average over ``bins`` boxes per axis, (B, C, H, W[, D]) -> (B, C, bins, bins[, bins]).
+
+    In 3D it is torch's ``AdaptiveAvgPool3d``, which no ONNX exporter takes, as two poolings in 2D: the mean over a box
+    is the mean along one axis of the means over the other two.
+    """
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W[, D]) -> (B, C, bins, bins[, bins])."""
+        bins = self.bins
+        if x.dim() == 4:
+            return functional.adaptive_avg_pool2d(x, (bins, bins))
+        batch, channels, height = x.shape[0], x.shape[1], x.shape[2]
+        planes = functional.adaptive_avg_pool2d(x.flatten(1, 2), (bins, bins))
+        columns = planes.reshape(batch, channels, height, bins * bins)
+        boxes = functional.adaptive_avg_pool2d(columns, (bins, bins * bins))
+        return boxes.reshape(batch, channels, bins, bins, bins)
 
 
 class PyramidLevel(nn.Module):
@@ -32,7 +55,7 @@ class PyramidLevel(nn.Module):
     def __init__(self, spatial_dims: int, in_channels: int, *, out_channels: int, bins: int) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.pool = Pool["adaptiveavg", spatial_dims](bins)
+        self.pool = AdaptiveAveragePool(bins)
         self.conv, self.norm = conv_norm(spatial_dims, in_channels, out_channels=out_channels)
         self.relu = nn.ReLU(inplace=True)
 

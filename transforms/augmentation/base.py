@@ -1,0 +1,146 @@
+"""What the random transforms share: the array form of an intensity change, and the dictionary form of any of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandomizableTransform
+
+from transforms.augmentation.bars import content_box
+from transforms.errors import ConfigError
+
+__all__ = ["RandFrameTransform", "RandFrameTransformd", "RandIntensity", "checked_range", "like", "plain"]
+
+
+class RandFrameTransform(RandomizableTransform):
+    """Base of the array forms: ``randomize`` draws, calling applies; frames are (C, H, W), float32 in [0, 1].
+
+    Args:
+        prob: the probability that a call changes anything; otherwise it returns its very argument.
+
+    Raises:
+        ConfigError: a probability outside [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.1) -> None:
+        if not 0 <= prob <= 1:
+            raise ConfigError("a probability from 0 to 1", found=f"{prob}", remedy="Correct the probability.")
+        super().__init__(prob)
+
+    def randomize(self, data: torch.Tensor) -> None:
+        """Decide whether to act on a frame such as ``data``, and draw how."""
+        super().randomize(None)
+        if self._do_transform:
+            self.draw(data)
+
+    def __call__(self, image: torch.Tensor, randomize: bool = True) -> torch.Tensor:
+        """Apply to (C, H, W); with ``randomize=False`` what was drawn before is applied again."""
+        if randomize:
+            self.randomize(image)
+        return self.apply(image) if self._do_transform else image
+
+    @abstractmethod
+    def draw(self, data: torch.Tensor) -> None:
+        """Draw the parameters from ``self.R``."""
+
+    @abstractmethod
+    def apply(self, image: torch.Tensor) -> torch.Tensor:
+        """A new tensor; ``image`` itself may lie in a cache and stays as it is."""
+
+
+class RandIntensity(RandFrameTransform):
+    """Base of the transforms that change brightness and move nothing; letterbox bars keep their grey."""
+
+    @abstractmethod
+    def shade_(self, tissue: torch.Tensor) -> None:
+        """Change (C, h, w), the frame between its bars, in place; it is a copy and is clamped to [0, 1] afterwards."""
+
+    def apply(self, image: torch.Tensor) -> torch.Tensor:
+        pixels = plain(image).clone()
+        rows, columns = content_box(pixels)
+        tissue = pixels[:, rows, columns]
+        self.shade_(tissue)
+        tissue.clamp_(0, 1)
+        return like(pixels, image)
+
+
+class RandFrameTransformd(RandomizableTransform, MapTransform):
+    """Dictionary form: the array form's one draw is applied to every key, so equal seeds give equal results in both.
+
+    Args:
+        keys: the entries to change.
+        transform: the array form.
+        allow_missing_keys: pass over keys that an item lacks.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, transform: RandFrameTransform, *, allow_missing_keys: bool = False
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, transform.prob)
+        self.transform = transform
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Self:
+        super().set_random_state(seed, state)
+        self.transform.set_random_state(seed, state)
+        return self
+
+    def randomize(self, data: torch.Tensor) -> None:
+        self.transform.randomize(data)
+        self._do_transform = self.transform._do_transform
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        present = list(self.key_iterator(item))
+        if present:
+            self.randomize(item[present[0]])
+        for key in present:
+            item[key] = self.apply(key, item[key])
+        return item
+
+    def apply(self, key: Hashable, value: torch.Tensor) -> torch.Tensor:
+        return self.transform(value, randomize=False)
+
+
+def plain(image: torch.Tensor) -> torch.Tensor:
+    """The pixels without metadata: every operation on a MetaTensor costs its dispatch."""
+    return image.as_tensor() if isinstance(image, MetaTensor) else torch.as_tensor(image)
+
+
+def like(pixels: torch.Tensor, image: torch.Tensor, index_map: np.ndarray | None = None) -> torch.Tensor:
+    """``pixels`` with the metadata of ``image``, if it has any.
+
+    Args:
+        pixels: the result.
+        image: what it was made from.
+        index_map: 3 x 3, from a (row, column) of the result to the one in ``image``, where pixels have moved; the
+            affine follows.
+    """
+    if not isinstance(image, MetaTensor):
+        return pixels
+    result = MetaTensor(pixels, meta=dict(image.meta), applied_operations=image.applied_operations)
+    if index_map is not None:
+        full = np.eye(4)
+        full[np.ix_([0, 1, 3], [0, 1, 3])] = index_map
+        result.affine = image.affine @ torch.as_tensor(full, dtype=image.affine.dtype)
+    return result
+
+
+def checked_range(name: str, values: tuple[float, float], *, above: float = -float("inf")) -> tuple[float, float]:
+    """``values`` as (lowest, highest).
+
+    Raises:
+        ConfigError: not two numbers in ascending order, or one that is not greater than ``above``.
+    """
+    low, high = (float(value) for value in values) if len(values) == 2 else (1.0, 0.0)
+    if not above < low <= high < float("inf"):
+        bound = "" if above == -float("inf") else f" above {above:g}"
+        remedy = "Give the lowest value first, then the highest."
+        raise ConfigError(f"a {name} range of two ascending numbers{bound}", found=str(tuple(values)), remedy=remedy)
+    return low, high

@@ -1,0 +1,48 @@
+"""The ultrasound augmentation that bundle configs name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai.transforms import Compose
+
+from transforms.augmentation.affine import RandFrameAffined
+from transforms.augmentation.attenuation import RandDepthAttenuationd
+from transforms.augmentation.flip import RandHorizontalFlipd
+from transforms.augmentation.gain import RandGaind
+from transforms.augmentation.shadow import RandAcousticShadowd
+from transforms.augmentation.speckle import RandSpeckled
+from transforms.errors import ConfigError
+
+__all__ = ["ultrasound_augmentation"]
+
+
+def ultrasound_augmentation(keys: Sequence[str] = ("image", "label"), *, probability: float = 0.5) -> Compose:
+    """Random changes that one scanner, setting or hand makes against another, for preprocessed frames and their labels.
+
+    The image is (C, H, W), float32 in [0, 1], depth down the rows; the label map (1, H, W) of whole numbers, 0 the
+    background. Plain tensors stay plain.
+
+    Args:
+        keys: the image, then label maps on its grid, if any.
+        probability: that of each step; 0 leaves the item as it is.
+
+    Raises:
+        ConfigError: no key, or a probability outside [0, 1].
+    """
+    if isinstance(keys, str) or not keys:
+        raise ConfigError(
+            "a list of keys, the image first", found=repr(keys), remedy='Give for example ["image", "label"].'
+        )
+    image = keys[0]
+    # Brightness first: the bars are found by their lines of grey, which a rotation tilts.
+    return Compose(
+        [
+            RandSpeckled(image, probability),
+            RandAcousticShadowd(image, probability),
+            RandDepthAttenuationd(image, probability),
+            RandGaind(image, probability),
+            RandHorizontalFlipd(keys, probability),
+            RandFrameAffined(keys, probability),
+        ]
+    )

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pipeline.files import atomic_write
+from pipeline.networks import read_checkpoint
 
 __all__ = ["BEST", "LAST", "Checkpoints", "read_facts", "save_checkpoint"]
 
@@ -40,7 +41,7 @@ def read_facts(path: str | Path, declared: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         ``label_names``, ``input_size`` and ``network`` (the network's keyword arguments).
     """
-    facts = {
+    facts: dict[str, Any] = {
         "label_names": [segment["name"] for segment in declared["segments"]],
         "input_size": list(declared["preprocessing"]["size"]),
         "network": {**declared["network"], "in_channels": declared["preprocessing"]["in_channels"]},

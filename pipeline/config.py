@@ -7,15 +7,19 @@ run``.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from transforms import errors
 from transforms.errors import ConfigError, PyrasegError
 
 __all__ = ["cause", "install_error_report", "plain_values", "refuse_unknown_ids", "unknown_ids"]
+
+WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M)
 
 
 def refuse_unknown_ids() -> None:
@@ -85,10 +89,20 @@ def _is_plain(value: Any) -> bool:
 def cause(error: BaseException | None) -> PyrasegError | None:
     """The error of ours behind MONAI's wrappings ("applying transform ...", "Failed to instantiate ..."), if any."""
     while error is not None:
-        if isinstance(error, PyrasegError):
-            return error
+        ours = error if isinstance(error, PyrasegError) else _from_worker(str(error))
+        if ours is not None:
+            return ours
         error = error.__cause__ or error.__context__
     return None
+
+
+def _from_worker(text: str) -> PyrasegError | None:
+    """A data-loading process sends its exception home as text alone; take ours out of it."""
+    found = WORKER_ERROR.findall(text) if "DataLoader worker" in text else []
+    if not found:
+        return None
+    kind, wanted, what, remedy = found[-1]
+    return getattr(errors, kind)(wanted, found=what, remedy=remedy)
 
 
 def install_error_report() -> None:

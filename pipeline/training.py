@@ -85,7 +85,9 @@ def place(
     """Load pretrained ResNet weights if a file is named, and move the network to its device and memory format."""
     if pretrained:
         logger.info("%s", load_pretrained(network, pretrained))
-    return network.to(device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
+    if channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's annotations
+    return network.to(device)
 
 
 def data_facts(data: Datalist, network: torch.nn.Module) -> dict[str, Any]:

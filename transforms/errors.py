@@ -1,7 +1,7 @@
 """The errors of this project. One base class; each error says what was wanted, what was found and what to do.
 
-A message never carries a path, a name or an ID: it may end in a log. ``PyrasegError.path`` keeps the path as data, for the
-command line to show to the person who typed it.
+A message never carries a path, a name or an ID: it may end in a log. ``PyrasegError.path`` keeps the path as data, for
+the command line to show to the person who typed it.
 """
 
 from __future__ import annotations

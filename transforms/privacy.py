@@ -19,8 +19,9 @@ NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision to be expected bel
 def case_name(text: str) -> str:
     """Name a case by a keyed hash (HMAC-SHA256) of ``text``, usually its path relative to the data set.
 
-    The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from ``key_file()``, which is made on first use: the
-    same case has the same name on one machine, and nobody without the key can find out which file it was by hashing guesses.
+    The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from ``key_file()``, which is made on first
+    use: the same case has the same name on one machine, and nobody without the key can find out which file it was by
+    hashing guesses.
 
     Raises:
         OutputError: there is no key and none can be stored.

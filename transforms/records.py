@@ -40,8 +40,8 @@ class SourceRef:
 
     Attributes:
         path: the file.
-        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group where a real file
-            leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has one.
+        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group where a
+            real file leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has one.
         modality: (0008,0060), for example "US".
         transfer_syntax_uid: (0002,0010).
         number_of_frames: 1 for a single frame; more makes a cine, whatever the SOP class says.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +68,7 @@ class CBAMResNetPSPNet(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.options: dict[str, Any] = {
+        self.options = {
             "spatial_dims": spatial_dims,
             "in_channels": in_channels,
             "out_channels": out_channels,

@@ -4,11 +4,11 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from pipeline.config import cause, unknown_ids
-from transforms.errors import ConfigError, InputError
+from transforms.errors import ConfigError, InputError, LabelError
 
 CONFIG = """
 imports:
-- $from pipeline import config
+- $import pipeline.config as config
 max_epochs: 5
 rate: $@max_epochs * 2
 labels: [background, kidney]
@@ -80,3 +80,13 @@ def test_our_error_is_found_behind_the_wrappings_of_others():
     wrapped.__cause__.__cause__ = ours
     assert cause(wrapped) is ours
     assert cause(RuntimeError("alone")) is None
+
+
+def test_our_error_is_found_in_what_a_data_loading_process_sends():
+    ours = LabelError("mask values 0, 1", found="7, in case c1", remedy="Declare 0.5 or 7.")
+    text = f"Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
+    text += f"\ntransforms.errors.LabelError: {ours}\n\nmore"
+    found = cause(RuntimeError(text))
+    assert type(found) is LabelError
+    assert str(found) == str(ours)
+    assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)

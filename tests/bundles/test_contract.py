@@ -1,0 +1,94 @@
+"""What every bundle must have and do, by MONAI's checks and the model zoo's rules; a new bundle is tested by being there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+
+from pipeline.segments import resolve_segments
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/metadata.json"))
+PLACES = re.compile(r"(/home/|/root/|/Users/|/work/|[A-Z]:\\\\)")
+ZOO_LIMIT = 25 * 2**20  # bytes of a file in git
+
+
+@pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
+def bundle(request) -> Path:
+    return request.param
+
+
+def metadata(bundle: Path) -> dict:
+    return json.loads((bundle / "configs" / "metadata.json").read_text())
+
+
+def files(bundle: Path) -> list[Path]:
+    kept = ("configs", "docs", "LICENSE")
+    return [path for name in kept for path in [bundle / name, *(bundle / name).glob("**/*")] if path.is_file()]
+
+
+def test_the_metadata_fits_monai_s_schema(bundle, shared_data):
+    schema = shared_data / "monai_schema" / "meta_schema_20240725.json"
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(schema))
+
+
+def test_the_model_zoo_s_files_are_there(bundle):
+    names = ["LICENSE", "configs/train.yaml", "configs/evaluate.yaml", "configs/inference.yaml", "configs/logging.conf"]
+    names += ["docs/README.md", "docs/data_license.txt"]
+    assert [name for name in names if not (bundle / name).is_file()] == []
+    assert all(path.stat().st_size < ZOO_LIMIT for path in files(bundle))
+
+
+def test_the_version_is_in_the_changelog(bundle):
+    meta = metadata(bundle)
+    assert meta["version"] in meta["changelog"]
+
+
+def test_no_file_names_a_place_on_somebody_s_machine(bundle):
+    assert [path.name for path in files(bundle) if PLACES.search(path.read_text())] == []
+
+
+def test_segments_inputs_and_outputs_agree(bundle):
+    meta = metadata(bundle)
+    names = [segment["name"] for segment in meta["segments"]]
+    outputs = meta["network_data_format"]["outputs"]["pred"]
+    assert list(outputs["channel_def"].values()) == names
+    assert outputs["num_channels"] == len(names)
+    assert meta["network_data_format"]["inputs"]["image"]["spatial_shape"] == meta["preprocessing"]["size"]
+    assert all(segment.type for segment in resolve_segments(names, meta["segments"])[1:])
+
+
+def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=str(bundle / "configs" / "inference.yaml"),
+        bundle_root=str(bundle),
+        device="cpu",
+    )
+
+
+def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
+    config = str(bundle / "configs" / "inference.yaml")
+    workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
+    workflow.parser.parse(True)
+    network = workflow.parser.get_parsed_content("network_def").eval()
+    torch.save({"model": network.state_dict()}, tmp_path / "model.pt")
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(tmp_path / "model.pt"),
+        config_file=config,
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        key_in_ckpt="model",
+        bundle_root=str(bundle),
+    )
+    exported = torch.jit.load(str(tmp_path / "model.ts")).eval()
+    image = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.allclose(exported(image), network(image), atol=1e-5)

@@ -1,0 +1,205 @@
+"""The ultrasound bundle from DICOM files to label maps, through MONAI's own entry points, in process."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from monai.bundle import ConfigWorkflow, run
+
+from pipeline.config import cause
+from transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
+from transforms.frames import LoadFrame
+
+NAMES = ["background", "kidney", "hydronephrosis"]
+
+
+def refusal(kind, run_id, config_file, **overrides):
+    """Run and return the one sentence of the error of ours that ends it."""
+    with pytest.raises((RuntimeError, kind)) as raised:
+        run(run_id, config_file=config_file, **overrides)
+    error = cause(raised.value)
+    assert isinstance(error, kind)
+    return str(error)
+
+
+def runs_named(store, name):
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    return [r for r in client.search_runs([experiment]) if r.info.run_name == name]
+
+
+def test_training_leaves_a_checkpoint_that_says_what_it_is(trained):
+    content = torch.load(trained, weights_only=True)
+    assert content["label_names"] == NAMES
+    assert content["input_size"] == [64, 64]
+    assert content["network"]["depth"] == 18
+    assert (trained.parent / "last.pt").is_file()
+
+
+def test_training_is_one_mlflow_run_with_what_a_reader_looks_for(ultrasound, trained):
+    (tracked,) = runs_named(ultrasound.store, "trained")
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.params["depth"] == "18"
+    assert tracked.data.params["dataset_digest"]
+    assert {"loss", "learning_rate", "val_mean_dice", "val_dice_kidney"} <= set(tracked.data.metrics)
+    artifacts = MlflowClient(ultrasound.store).list_artifacts(tracked.info.run_id, "overlays")
+    assert [a.path for a in artifacts] == ["overlays/validation.png"]
+
+
+def test_the_images_of_training_evaluation_and_inference_are_the_same(ultrasound, trained):
+    flows = {
+        name: ConfigWorkflow(
+            config_file=ultrasound.config(name), logging_file=False, **ultrasound.common, **{size: [64, 64]}
+        )
+        for name, size in (("train", "input_size"), ("inference", "inference_size"))
+    }
+    for flow in flows.values():
+        flow.parser.parse(True)
+    deterministic = flows["train"].parser.get_parsed_content("train::deterministic_transforms")
+    source = flows["train"].parser.get_parsed_content("validate::preprocessing")
+    inference = flows["inference"].parser.get_parsed_content("preprocessing")
+    for item in flows["train"].parser.get_parsed_content("data").items("training")[:3]:
+        images = [transform(dict(item))["image"] for transform in (deterministic, source, inference)]
+        assert torch.equal(images[0], images[1])
+        assert torch.equal(images[0], images[2])
+
+
+def test_evaluation_scores_every_test_case_on_its_source_grid(ultrasound, trained):
+    folder = ultrasound.output / "evaluation"
+    overrides = {"checkpoint": str(trained), "output_dir": str(folder), "tracking_uri": ultrasound.store}
+    run(
+        "evaluating",
+        config_file=[ultrasound.config("train"), ultrasound.config("evaluate")],
+        **ultrasound.common,
+        **overrides,
+        cache_dir=str(ultrasound.output / "cache"),
+        experiment_name="tests",
+        run_name="evaluated",
+    )
+    test = json.loads((ultrasound.data / "datalist.json").read_text())["test"]
+    with open(folder / "cases.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["case"] for row in rows} == {item["case"] for item in test}
+    first = next(row for row in rows if row["class"] == "kidney")
+    item = next(item for item in test if item["case"] == first["case"])
+    label = LoadFrame(as_labels=True)(str(ultrasound.data / item["label"]))
+    assert int(first["reference_pixels"]) == int((label == 1).sum())
+    assert (folder / "overlays.png").is_file()
+    (tracked,) = runs_named(ultrasound.store, "evaluated")
+    assert "test_mean_dice" in tracked.data.metrics
+
+
+def test_inference_writes_a_label_map_on_the_source_grid_for_every_frame(ultrasound, trained):
+    folder = ultrasound.output / "predictions"
+    overrides = {**ultrasound.common, "dataset_dir": str(ultrasound.data / "images")}
+    run(
+        "inference",
+        config_file=ultrasound.config("inference"),
+        checkpoint=str(trained),
+        output_dir=str(folder),
+        **overrides,
+    )
+    with open(folder / "cases.csv") as file:
+        rows = list(csv.DictReader(file))
+    frames = sum(
+        len(json.loads((ultrasound.data / "datalist.json").read_text())[split])
+        for split in ("training", "validation", "test")
+    )
+    assert len(rows) == frames
+    for row in rows[:5]:
+        source = LoadFrame()(str(ultrasound.data / "images" / row["image"]))
+        stored = nibabel.load(folder / "labels" / f"{row['case']}.nii.gz")
+        assert stored.shape[:2] == tuple(source.shape[:0:-1])
+        values = np.asarray(stored.dataobj)
+        assert int(row["kidney_pixels"]) == int((values == 1).sum())
+        assert (folder / "overlays" / f"{row['case']}.png").is_file()
+        assert (row["kidney_mm2"] != "") == (row["spacing_source"] != "none")
+
+
+def test_a_label_set_of_two_classes_is_one_override(ultrasound, tmp_path):
+    content = json.loads((ultrasound.data / "datalist.json").read_text())
+    content |= {"label_names": ["background", "hydronephrosis"], "label_map": {"0": 0, "1": 0, "2": 1}}
+    del content["digest"]
+    datalist = tmp_path / "two.json"
+    datalist.write_text(json.dumps(content))
+    overrides = ultrasound.training("two") | {"datalist": str(datalist), "max_epochs": 1, "tracking": False}
+    remedy = refusal(LabelError, "training", ultrasound.config("train"), **overrides)
+    assert "--label_names" in remedy
+    run(
+        "training",
+        config_file=ultrasound.config("train"),
+        **overrides,
+        label_names=["background", "hydronephrosis"],
+        aux=True,
+        train__unused=None,
+    ) if False else run(
+        "training",
+        config_file=ultrasound.config("train"),
+        **overrides,
+        label_names=["background", "hydronephrosis"],
+        aux=True,
+    )
+    content = torch.load(ultrasound.output / "two" / "model.pt", weights_only=True)
+    assert content["label_names"] == ["background", "hydronephrosis"]
+
+
+@pytest.mark.parametrize("name", ["train", "inference"])
+def test_monai_finds_every_required_property(ultrasound, trained, name):
+    overrides = {**ultrasound.training("properties"), "tracking": False} if name == "train" else ultrasound.common
+    if name == "inference":
+        overrides = {**overrides, "checkpoint": str(trained), "output_dir": str(ultrasound.output / "properties")}
+    flow = ConfigWorkflow(
+        config_file=ultrasound.config(name),
+        logging_file=False,
+        workflow_type="train" if name == "train" else "infer",
+        **overrides,
+    )
+    flow.initialize()
+    assert flow.check_properties() == []
+
+
+class TestBadInput:
+    """One clear sentence each, and nothing half-written."""
+
+    def test_a_mistyped_override(self, ultrasound):
+        overrides = ultrasound.training("typo") | {"max_epohcs": 1}
+        assert "--max_epochs" in refusal(ConfigError, "training", ultrasound.config("train"), **overrides)
+
+    def test_an_output_folder_that_is_in_use(self, ultrasound, trained):
+        sentence = refusal(OutputError, "training", ultrasound.config("train"), **ultrasound.training())
+        assert "--overwrite true" in sentence
+
+    def test_a_datalist_that_is_not_there(self, ultrasound, tmp_path):
+        overrides = ultrasound.training("missing") | {"dataset_dir": str(tmp_path)}
+        assert "no such file" in refusal(DatalistError, "training", ultrasound.config("train"), **overrides)
+        assert not (ultrasound.output / "missing").exists()
+
+    def test_a_checkpoint_that_is_not_there(self, ultrasound, tmp_path):
+        sentence = refusal(
+            CheckpointError,
+            "inference",
+            ultrasound.config("inference"),
+            **ultrasound.common,
+            checkpoint=str(tmp_path / "none.pt"),
+            output_dir=str(tmp_path / "out"),
+        )
+        assert "no such file" in sentence
+
+    def test_a_checkpoint_of_another_architecture(self, ultrasound, trained, tmp_path):
+        sentence = refusal(
+            CheckpointError,
+            "evaluating",
+            [ultrasound.config("train"), ultrasound.config("evaluate")],
+            **ultrasound.common,
+            checkpoint=str(trained),
+            output_dir=str(tmp_path / "out"),
+            tracking=False,
+            network_def="$networks.CBAMResNetPSPNet(depth=34)",
+        )
+        assert "18" in sentence

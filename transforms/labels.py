@@ -1,4 +1,4 @@
-"""Label maps for training: declared mask values to class indices, and one grid with the image."""
+"""Label maps for training: from the values in the mask file to class indices, on the image's grid."""
 
 from __future__ import annotations
 
@@ -10,63 +10,50 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from transforms.errors import ConfigError, GeometryError, LabelError
+from transforms.errors import GeometryError, LabelError
 
 __all__ = ["CheckSameGridd", "MapLabelValues", "MapLabelValuesd"]
 
-SHOWN = 10  # values that an error lists before it goes over to counting
-
 
 class MapLabelValues(Transform):
-    """Turn the values of a mask (1, H, W) into class indices, uint8; a value that is not declared is refused.
+    """Map mask values to class indices and refuse every other value.
 
     Args:
-        label_map: mask value to class index, for example {"0": 0, "255": 1}; the keys may be text, as JSON has them.
-            None: the mask holds class indices already.
-        num_classes: with it, every class index lies below it.
-
-    Raises:
-        ConfigError: a key that is no whole number, or a class index outside 0 to ``num_classes`` - 1 (or 255).
+        label_map: from a value in the mask to its class; the classes themselves if None.
+        num_classes: number of classes, background included.
     """
 
-    def __init__(self, label_map: Mapping[Any, int] | None = None, *, num_classes: int | None = None) -> None:
-        if label_map is None and num_classes is None:
-            raise ConfigError("a label map or the number of classes", found="neither", remedy="Give one of them.")
-        pairs = {v: v for v in range(num_classes or 0)} if label_map is None else _whole_numbers(label_map)
-        self.label_map = dict(sorted(pairs.items()))
-        highest = 255 if num_classes is None else num_classes - 1
-        if outside := sorted({index for index in self.label_map.values() if not 0 <= index <= highest}):
-            raise ConfigError(
-                f"class indices from 0 to {highest}",
-                found=f"{_listed(outside)} in the label map",
-                remedy="Correct the label map or the label names.",
-            )
+    def __init__(self, label_map: Mapping[int, int] | None, *, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.label_map = {int(k): int(v) for k, v in sorted((label_map or {k: k for k in range(num_classes)}).items())}
 
-    def __call__(self, mask: torch.Tensor) -> torch.Tensor:
-        """Class indices (1, H, W).
+    def __call__(self, label: torch.Tensor) -> torch.Tensor:
+        """(1, H, W) of any number type to uint8 class indices of the same shape and metadata.
 
         Raises:
-            LabelError: several channels, or values that are not declared.
+            LabelError: several channels (a colour mask), or a value that the map does not declare.
         """
-        plain = mask.as_tensor() if isinstance(mask, MetaTensor) else torch.as_tensor(mask)
-        where = _in_case(mask)
-        if plain.ndim != 3 or plain.shape[0] != 1:
+        plain = label.as_tensor() if isinstance(label, MetaTensor) else label
+        case = getattr(label, "meta", {}).get("case", "without a name")
+        if plain.shape[0] != 1:
+            remedy = "Convert colour masks to one channel of class values."
+            raise LabelError("a mask with one channel", found=f"{plain.shape[0]} in case {case}", remedy=remedy)
+        self._check_values(plain, case)
+        classes = torch.zeros(plain.shape, dtype=torch.uint8)
+        for value, index in self.label_map.items():
+            if index:
+                classes[plain == value] = index
+        return MetaTensor(classes, meta=label.meta) if isinstance(label, MetaTensor) else classes
+
+    def _check_values(self, plain: torch.Tensor, case: str) -> None:
+        undeclared = [value for value in torch.unique(plain).tolist() if value not in self.label_map]
+        if undeclared:
+            shown = ", ".join(f"{value:g}" for value in undeclared[:5]) + (", ..." if len(undeclared) > 5 else "")
             raise LabelError(
-                "a mask of one channel whose values are classes",
-                found=f"an array of {' x '.join(str(n) for n in plain.shape)}{where}",
-                remedy="Save the mask as PNG or NIfTI with one channel and one value per class, not as a colour picture.",
+                f"mask values among {', '.join(map(str, self.label_map))}",
+                found=f"{shown} in case {case}",
+                remedy="Declare them when making the datalist, for example --label-map 255=hydronephrosis.",
             )
-        values = torch.unique(plain).tolist()
-        if undeclared := [value for value in values if value not in self.label_map]:
-            raise LabelError(
-                f"the declared mask values {_listed(list(self.label_map))}",
-                found=f"{_listed(undeclared)} beside {_listed([v for v in values if v in self.label_map])}{where}",
-                remedy="Declare the value in the datalist's label map (--label-map VALUE=NAME) or correct the mask.",
-            )
-        indices = torch.zeros(plain.shape, dtype=torch.uint8, device=plain.device)
-        for value in values:
-            indices[plain == value] = self.label_map[int(value)]
-        return MetaTensor(indices).copy_meta_from(mask) if isinstance(mask, MetaTensor) else indices
 
 
 class MapLabelValuesd(MapTransform):
@@ -74,66 +61,38 @@ class MapLabelValuesd(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection = "label",
-        label_map: Mapping[Any, int] | None = None,
+        keys: KeysCollection,
+        label_map: Mapping[int, int] | None,
         *,
-        num_classes: int | None = None,
+        num_classes: int,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.transform = MapLabelValues(label_map, num_classes=num_classes)
+        self.map_values = MapLabelValues(label_map, num_classes=num_classes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
-            item[key] = self.transform(item[key])
+            item[key] = self.map_values(item[key])
         return item
 
 
 class CheckSameGridd(MapTransform):
-    """Refuse an item whose entries, (C, H, W) each, differ in size; the first key is the reference."""
+    """Refuse an item whose entries differ in their spatial size.
+
+    Raises:
+        GeometryError: with both sizes, on calling.
+    """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item as it is.
-
-        Raises:
-            GeometryError: two sizes, with both of them named.
-        """
         item = dict(data)
-        present = list(self.key_iterator(item))
-        for key in present[1:]:
-            reference, other = item[present[0]], item[key]
-            if reference.shape[-2:] != other.shape[-2:]:
+        first, *others = [(key, tuple(item[key].shape[1:])) for key in self.key_iterator(item)]
+        for key, size in others:
+            if size != first[1]:
+                case = getattr(item[first[0]], "meta", {}).get("case", "without a name")
                 raise GeometryError(
-                    f"{key} of the same size as {present[0]}, {_size(reference)}",
-                    found=f"{_size(other)}{_in_case(reference)}",
-                    remedy="Export the mask on the image's own grid.",
+                    f"a {key} of the {first[0]}'s size, {' x '.join(map(str, first[1]))}",
+                    found=f"{' x '.join(map(str, size))} in case {case}",
+                    remedy="Check that they belong together; nothing is resized to fit.",
                 )
         return item
-
-
-def _whole_numbers(label_map: Mapping[Any, int]) -> dict[int, int]:
-    try:
-        return {int(value): int(index) for value, index in label_map.items()}
-    except (TypeError, ValueError):
-        raise ConfigError(
-            "a label map from mask values to class indices, both whole numbers",
-            found="something else among them",
-            remedy='Write it like {"0": 0, "255": 1}.',
-        ) from None
-
-
-def _listed(values: list[Any]) -> str:
-    if not values:
-        return "no declared value"
-    shown = ", ".join(f"{value:g}" for value in values[:SHOWN])
-    return f"{shown} and {len(values) - SHOWN} more" if len(values) > SHOWN else shown
-
-
-def _size(image: torch.Tensor) -> str:
-    return f"{image.shape[-2]} x {image.shape[-1]} pixels"
-
-
-def _in_case(image: Any) -> str:
-    case = image.meta.get("case") if isinstance(image, MetaTensor) else None
-    return f", in case {case}" if case else ""

@@ -1,179 +1,163 @@
-"""Aspect-preserving resize into a fixed frame with bars, and its exact inverse."""
+"""Resize to a fixed size with the aspect ratio kept and bars at the sides, and the exact way back for probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.data.meta_obj import get_track_meta
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_tensor, ensure_tuple_rep
 
 from transforms.errors import ConfigError
 
-__all__ = ["Letterbox", "LetterboxGeometry", "Letterboxd", "letterbox_geometry"]
+__all__ = ["GREY", "Letterbox", "Letterboxd", "letterbox_shape"]
 
-MODES = ("bilinear", "nearest")
+GREY = 128 / 255  # CN113409326A [0135]: bars of grey value 128, here after scaling to [0, 1]
 
 
-@dataclass(frozen=True)
-class LetterboxGeometry:
-    """Where a frame lies in its letterbox; all in pixels, (rows, columns).
+def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The size (h, w) of the resized picture and its offset (top, left) within ``target``; all (rows, columns) in
+    pixels.
 
-    Attributes:
-        source: the frame's size.
-        size: the letterbox's size.
-        inner: the frame's size in the letterbox.
-        offset: the bars above and to the left of it.
+    The shorter side is truncated, as the patent does: 768 x 1024 into 473 x 473 gives 354 x 473, 59 rows of bar above
+    and 60 below. So the scale differs between the axes by up to one pixel's worth, and the way back must go axis by
+    axis.
     """
-
-    source: tuple[int, int]
-    size: tuple[int, int]
-    inner: tuple[int, int]
-    offset: tuple[int, int]
-
-    @property
-    def affine(self) -> np.ndarray:
-        """(3, 3) matrix from letterbox pixels to source pixels, pixel centres at integers (align_corners=False)."""
-        matrix = np.eye(3)
-        for axis in range(2):
-            scale = self.source[axis] / self.inner[axis]
-            matrix[axis, axis] = scale
-            matrix[axis, 2] = (0.5 - self.offset[axis]) * scale - 0.5
-        return matrix
-
-    @property
-    def window(self) -> tuple[slice, slice, slice]:
-        """The frame's place in a (C, H, W) letterbox."""
-        (top, left), (height, width) = self.offset, self.inner
-        return slice(None), slice(top, top + height), slice(left, left + width)
-
-
-def letterbox_geometry(source: tuple[int, int], size: tuple[int, int]) -> LetterboxGeometry:
-    """Fit ``source`` into ``size`` with the aspect ratio kept.
-
-    The fitted size is truncated to whole pixels and an odd bar's extra row lies below (right): 768 x 1024 becomes
-    354 x 473 with 59 rows above and 60 below in 473 x 473 (CN113409326A [0135]).
-    """
-    # In integers: 473 * (1024 / 1024) must not be truncated to 472.
-    tall = source[0] * size[1] > source[1] * size[0]
-    if tall:
-        inner = (size[0], max(1, source[1] * size[0] // source[0]))
+    (rows, columns), (height, width) = source, target
+    if height * columns <= width * rows:
+        scaled = height, max(1, columns * height // rows)
     else:
-        inner = (max(1, source[0] * size[1] // source[1]), size[1])
-    offset = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-    return LetterboxGeometry(source, size, inner, offset)
+        scaled = max(1, rows * width // columns), width
+    return scaled, ((height - scaled[0]) // 2, (width - scaled[1]) // 2)
 
 
 class Letterbox(InvertibleTransform):
-    """Resize a frame (C, H, W) into (C, *size), aspect ratio kept, the rest filled with bars.
+    """Resize (C, H, W) into (C, *size), aspect ratio kept, and fill the bars.
 
-    A frame that fits already passes unchanged. Shrinking filters first, or speckle would alias. The inverse crops the
-    bars and resamples to the source size exactly: give it probabilities, not a label map.
+    A pixel's centre is at its index (``align_corners=False``), so nothing shifts by half a pixel. Shrinking in bilinear
+    mode is antialiased. The affine follows. The inverse cuts the bars off and resamples to the source size; on class
+    probabilities it is meant to run before the argmax.
 
     Args:
-        size: (rows, columns) of the result in pixels, or one number for both.
-        mode: "bilinear" for images and probabilities, which become float32; "nearest" for label maps, which keep
-            their dtype.
-        fill: value of the bars, in the image's own units.
+        size: (height, width) of the result in pixels.
+        mode: "bilinear" for images and probabilities, "nearest" for label maps.
+        fill: the value of the bars.
 
     Raises:
-        ConfigError: an unknown mode or a size below 1.
+        ConfigError: a size that is not two numbers above 0, or another mode.
     """
 
-    def __init__(self, size: Sequence[int] | int, *, mode: str = "bilinear", fill: float = 0.0) -> None:
-        self.size = _pair(ensure_tuple_rep(size, 2))
-        if mode not in MODES:
-            raise ConfigError(f"one of the modes {', '.join(MODES)}", found=f"{mode!r}", remedy="Choose one of them.")
-        if min(self.size) < 1:
-            found = f"{self.size[0]} x {self.size[1]}"
-            raise ConfigError("a letterbox of at least 1 x 1 pixel", found=found, remedy="Give a larger size.")
-        self.mode = mode
+    def __init__(self, size: Sequence[int], *, mode: str = "bilinear", fill: float = GREY) -> None:
+        if len(size) != 2 or min(size) < 1:
+            raise ConfigError(
+                "a size (height, width) above 0", found=str(tuple(size)), remedy="Correct the input size."
+            )
+        self.size = (int(size[0]), int(size[1]))
+        self.mode = _checked(mode)
         self.fill = float(fill)
 
-    def __call__(self, img: torch.Tensor) -> torch.Tensor:
-        """Letterbox ``img`` (C, H, W); a `MetaTensor`'s affine follows, and the step is traced for `inverse`."""
-        image = convert_to_tensor(img, track_meta=get_track_meta())
-        geometry = letterbox_geometry((int(image.shape[-2]), int(image.shape[-1])), self.size)
-        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-        resized = _resample(plain, geometry.inner, self.mode)
-        out = resized.new_full((resized.shape[0], *self.size), self.fill)
-        out[geometry.window] = resized
-        if not isinstance(image, MetaTensor):
-            return out
-        boxed = MetaTensor(out).copy_meta_from(image)
-        extra = {"mode": self.mode, "inner": geometry.inner, "offset": geometry.offset}
-        return self.push_transform(boxed, affine=geometry.affine, extra_info=extra, orig_size=geometry.source)
+    def __call__(self, image: torch.Tensor, *, mode: str | None = None, fill: float | None = None) -> MetaTensor:
+        """Letterbox (C, H, W); ``mode`` and ``fill`` replace those of the constructor for this call."""
+        mode = self.mode if mode is None else _checked(mode)
+        source = convert_to_tensor(image, track_meta=True)
+        shape = (int(source.shape[1]), int(source.shape[2]))
+        scaled, offset = letterbox_shape(shape, self.size)
+        boxed = _pad(
+            _resize(source.as_tensor(), scaled, mode), offset, self.size, self.fill if fill is None else float(fill)
+        )
+        result = MetaTensor(boxed, meta=source.meta, applied_operations=source.applied_operations)
+        info = {"scaled": list(scaled), "offset": list(offset), "mode": mode}
+        return self.push_transform(result, orig_size=shape, affine=_index_map(shape, scaled, offset), extra_info=info)
 
-    def inverse(self, data: MetaTensor) -> MetaTensor:
-        """(K, *size) back on the source grid (K, H, W): bars cropped, then resampled in the traced mode."""
-        traced = self.pop_transform(data)
-        extra = traced[TraceKeys.EXTRA_INFO]
-        source, inner, offset = (_pair(v) for v in (traced[TraceKeys.ORIG_SIZE], extra["inner"], extra["offset"]))
-        geometry = LetterboxGeometry(source, self.size, inner, offset)
-        restored = _resample(data.as_tensor()[geometry.window], geometry.source, extra["mode"])
-        out = MetaTensor(restored).copy_meta_from(data)
-        out.affine = _compose(out.affine, np.linalg.inv(geometry.affine))
-        return out
+    def inverse(self, data: torch.Tensor) -> MetaTensor:
+        """Bring (K, *size) back to the source grid (K, H, W), resampled in the mode of the way here."""
+        applied = self.pop_transform(data)
+        info = applied[TraceKeys.EXTRA_INFO]
+        scaled, offset = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
+        shape = [int(v) for v in applied[TraceKeys.ORIG_SIZE]]
+        inner = _plain(data)[:, offset[0] : offset[0] + scaled[0], offset[1] : offset[1] + scaled[1]]
+        result = MetaTensor(
+            _resize(inner, shape, info["mode"]), meta=data.meta, applied_operations=data.applied_operations
+        )
+        back = np.linalg.inv(_index_map(shape, scaled, offset))
+        result.affine = result.affine @ torch.as_tensor(_homogeneous(back), dtype=result.affine.dtype)
+        return result
 
 
 class Letterboxd(MapTransform, InvertibleTransform):
-    """`Letterbox` on the entries of a dictionary; ``mode`` and ``fill`` may be given per key."""
+    """`Letterbox` on the entries of a dictionary; ``mode`` and ``fill`` may differ by key."""
 
     def __init__(
         self,
         keys: KeysCollection,
-        size: Sequence[int] | int,
+        size: Sequence[int],
         *,
-        mode: Sequence[str] | str = "bilinear",
-        fill: Sequence[float] | float = 0.0,
+        mode: str | Sequence[str] = "bilinear",
+        fill: float | Sequence[float] = GREY,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        modes, fills = ensure_tuple_rep(mode, len(self.keys)), ensure_tuple_rep(fill, len(self.keys))
-        self.letterboxes = tuple(Letterbox(size, mode=m, fill=f) for m, f in zip(modes, fills, strict=True))
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.fill = ensure_tuple_rep(fill, len(self.keys))
+        self.letterbox = Letterbox(size)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        for key, letterbox in self.key_iterator(item, self.letterboxes):
-            item[key] = letterbox(item[key])
+        for key, mode, fill in self.key_iterator(item, self.mode, self.fill):
+            item[key] = self.letterbox(item[key], mode=mode, fill=fill)
         return item
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        for key, letterbox in self.key_iterator(item, self.letterboxes):
-            item[key] = letterbox.inverse(item[key])
+        for key in self.key_iterator(item):
+            item[key] = self.letterbox.inverse(item[key])
         return item
 
 
-def _resample(image: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
-    """(C, H, W) to (C, *size), pixel centres as in interpolate's align_corners=False for both modes."""
-    source = (int(image.shape[-2]), int(image.shape[-1]))
-    if mode == "nearest":
-        # torch's "nearest" is half a pixel off and "nearest-exact" lacks the integer types of label maps.
-        rows, columns = (_nearest(n, m, image.device) for n, m in zip(source, size, strict=True))
-        return image if source == size else image[:, rows][:, :, columns]
-    image = image.to(torch.float32)
-    if source == size:
+def _checked(mode: str) -> str:
+    if mode not in ("bilinear", "nearest"):
+        remedy = "Use bilinear for images and probabilities, nearest for label maps."
+        raise ConfigError("a mode of bilinear or nearest", found=repr(mode), remedy=remedy)
+    return mode
+
+
+def _plain(data: torch.Tensor) -> torch.Tensor:
+    return data.as_tensor() if isinstance(data, MetaTensor) else data
+
+
+def _resize(image: torch.Tensor, shape: Sequence[int], mode: str) -> torch.Tensor:
+    """(C, H, W) to (C, *shape) by pixel centres; labels keep their dtype, images become floating point."""
+    if tuple(image.shape[1:]) == tuple(shape):
         return image
-    return torch.nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    if mode == "nearest":
+        return F.interpolate(image[None].float(), list(shape), mode="nearest-exact")[0].to(image.dtype)
+    values = image if image.is_floating_point() else image.float()
+    shrinks = shape[0] < image.shape[1] or shape[1] < image.shape[2]
+    return F.interpolate(values[None], list(shape), mode="bilinear", align_corners=False, antialias=shrinks)[0]
 
 
-def _nearest(source: int, size: int, device: torch.device) -> torch.Tensor:
-    return (torch.arange(size, device=device) * 2 + 1) * source // (2 * size)
+def _pad(image: torch.Tensor, offset: Sequence[int], size: Sequence[int], fill: float) -> torch.Tensor:
+    top, left = offset
+    bars = (left, size[1] - image.shape[2] - left, top, size[0] - image.shape[1] - top)
+    return F.pad(image, bars, value=fill) if any(bars) else image
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    """Collation may have turned the traced numbers into tensors."""
-    return int(values[0]), int(values[1])
+def _index_map(source: Sequence[int], scaled: Sequence[int], offset: Sequence[int]) -> np.ndarray:
+    """3 x 3: from (row, column) in the letterboxed picture to (row, column) in the source; pixel centres at the
+    indices.
+    """
+    scale = [source[axis] / scaled[axis] for axis in (0, 1)]
+    shift = [scale[axis] * (0.5 - offset[axis]) - 0.5 for axis in (0, 1)]
+    return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]], [0, 0, 1]], dtype=np.float64)
 
 
-def _compose(affine: torch.Tensor, pixels: np.ndarray) -> torch.Tensor:
-    step = torch.eye(affine.shape[-1], dtype=torch.float64)
-    step[:2, :2], step[:2, -1] = torch.as_tensor(pixels[:2, :2]), torch.as_tensor(pixels[:2, 2])
-    return affine.to(torch.float64) @ step
+def _homogeneous(map2d: np.ndarray) -> np.ndarray:
+    """A 3 x 3 map of the plane as the 4 x 4 that MetaTensor's affine is."""
+    full = np.eye(4)
+    full[:2, :2], full[:2, 3] = map2d[:2, :2], map2d[:2, 2]
+    return full

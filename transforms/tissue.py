@@ -10,7 +10,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Crop, InvertibleTransform, MapTransform, Transform
-from monai.transforms.traits import LazyTrait
 from monai.utils import TraceKeys
 from numpy.typing import NDArray
 
@@ -40,6 +39,11 @@ class CropToTissue(Crop):
     def __init__(self, margin: int = 0) -> None:
         super().__init__()
         self.margin = margin
+
+    @property
+    def requires_current_data(self) -> bool:
+        """The box depends on the pixels, so that pending operations come first."""
+        return True
 
     def box(self, image: torch.Tensor) -> Box:
         """The box that ``image`` (C, H, W) is cropped to, never empty.
@@ -71,7 +75,7 @@ class CropToTissue(Crop):
         return restored
 
 
-class CropToTissued(MapTransform, InvertibleTransform, LazyTrait):
+class CropToTissued(MapTransform, InvertibleTransform):
     """`CropToTissue` on the entries of a dictionary, all to the one box of the image.
 
     Args:

@@ -19,7 +19,8 @@ __all__ = ["RandFrameTransform", "RandFrameTransformd", "RandIntensity", "checke
 
 
 class RandFrameTransform(RandomizableTransform):
-    """Base of the array forms: ``randomize`` draws, calling applies; frames are (C, H, W), float32 in [0, 1].
+    """Base of the array forms: ``randomize`` draws, calling applies; frames are (C, H, W), float32 in [0, 1],
+    in main memory.
 
     Args:
         prob: the probability that a call changes anything; otherwise it returns its very argument.

@@ -17,8 +17,8 @@ ONSET = (0.05, 0.5)  # fraction of the depth at which the shadow begins
 HALF_WIDTH = (0.025, 0.1)  # fractions of the width, where it begins
 SPREAD = (0.0, 0.8)  # how much wider, in half widths, one whole depth further down
 TILT = (-0.3, 0.3)  # fractions of the width that the axis drifts over the whole depth: beams of a sector diverge
-RISE = 0.06  # fraction of the depth over which it reaches its full darkness
-EDGE = 0.8  # half widths over which the side of the shadow fades
+RISE = 0.12  # fraction of the depth over which it reaches its full darkness
+EDGE = 1.4  # half widths over which the side of the shadow fades
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RandAcousticShadow(RandIntensity):
         ConfigError: a range that is not two ascending numbers above 0 and at most 1.
     """
 
-    def __init__(self, prob: float = 0.1, *, strength: tuple[float, float] = (0.3, 0.85)) -> None:
+    def __init__(self, prob: float = 0.1, *, strength: tuple[float, float] = (0.3, 0.75)) -> None:
         super().__init__(prob)
         low, high = checked_range("shadow strength", strength, above=0)
         self.strength = checked_range("shadow strength", (low, high if high <= 1 else -1.0), above=0)
@@ -72,7 +72,7 @@ class RandAcousticShadowd(RandFrameTransformd):
         keys: KeysCollection,
         prob: float = 0.1,
         *,
-        strength: tuple[float, float] = (0.3, 0.85),
+        strength: tuple[float, float] = (0.3, 0.75),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, RandAcousticShadow(prob, strength=strength), allow_missing_keys=allow_missing_keys)

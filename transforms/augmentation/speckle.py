@@ -26,7 +26,7 @@ class RandSpeckle(RandIntensity):
     """
 
     def __init__(
-        self, prob: float = 0.1, *, strength: tuple[float, float] = (0.05, 0.25), grain: tuple[int, int] = (2, 4)
+        self, prob: float = 0.1, *, strength: tuple[float, float] = (0.05, 0.2), grain: tuple[int, int] = (2, 4)
     ) -> None:
         super().__init__(prob)
         self.strength = checked_range("strength", strength, above=0)
@@ -54,7 +54,7 @@ class RandSpeckled(RandFrameTransformd):
         keys: KeysCollection,
         prob: float = 0.1,
         *,
-        strength: tuple[float, float] = (0.05, 0.25),
+        strength: tuple[float, float] = (0.05, 0.2),
         grain: tuple[int, int] = (2, 4),
         allow_missing_keys: bool = False,
     ) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 from transforms import errors
 from transforms.errors import ConfigError, PyrasegError
 
-__all__ = ["cause", "install_error_report", "plain_values", "refuse_unknown_ids", "unknown_ids"]
+__all__ = ["cause", "install_error_report", "plain_values", "read_flags", "refuse_unknown_ids", "unknown_ids"]
 
+FLAGS = {"true": True, "false": False, "null": None, "none": None}
 WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M)
 
 
@@ -59,6 +60,20 @@ def unknown_ids(config: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -
             inner = [layer[key] for layer in layers if isinstance(layer.get(key), Mapping)]
             if inner and not any("_target_" in layer for layer in inner):
                 yield from ((f"{key}::{name}", near) for name, near in unknown_ids(value, inner))
+
+
+def read_flags() -> None:
+    """Let ``--overwrite true`` mean what it says: MONAI's command line hands ``true`` and ``false`` on as words.
+
+    To be the first expression of ``initialize``, before anything is resolved.
+    """
+    workflow = _calling_workflow()
+    if workflow is None:
+        return
+    for key, value in list(workflow.parser.config.items()):
+        if isinstance(value, str) and value.lower() in FLAGS:
+            workflow.parser.config[key] = FLAGS[value.lower()]
+            workflow.parser.ref_resolver.reset()
 
 
 def plain_values() -> dict[str, Any]:

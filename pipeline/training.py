@@ -6,15 +6,17 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping as IgniteEarlyStopping
 from monai.engines.utils import IterationEvents
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Sampler
 
 from pipeline.config import cause
 from pipeline.datalist import Datalist
@@ -25,8 +27,10 @@ from transforms.errors import ConfigError, OutputError
 __all__ = [
     "EarlyStopping",
     "GradientClipping",
+    "GroupSampler",
     "claim_folder",
     "data_facts",
+    "group_sampler",
     "hash_files",
     "place",
     "train",
@@ -168,6 +172,32 @@ class EarlyStopping:
     def _score(self, engine: Engine) -> float:
         state = self.evaluator.state
         return state.metrics[state.key_metric_name]
+
+
+class GroupSampler(Sampler[int]):
+    """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random order.
+
+    In real sets a few patients hold most frames; a cine's neighbouring frames say nearly the same. None draws all frames.
+    """
+
+    def __init__(self, groups: Sequence[str], *, frames_per_group: int | None, seed: int = 0) -> None:
+        if frames_per_group is not None and frames_per_group < 1:
+            raise ConfigError("frames_per_group above 0", found=str(frames_per_group), remedy="Leave it out for all.")
+        self.members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
+        self.frames_per_group = frames_per_group
+        self.random = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return sum(min(len(members), self.frames_per_group or len(members)) for members in self.members)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = [self.random.permutation(members)[: self.frames_per_group] for members in self.members]
+        return iter(self.random.permutation(np.concatenate(drawn)).tolist())
+
+
+def group_sampler(items: Sequence[Mapping[str, Any]], *, frames_per_group: int | None, seed: int = 0) -> GroupSampler:
+    """A ``GroupSampler`` over datalist items."""
+    return GroupSampler([item["group"] for item in items], frames_per_group=frames_per_group, seed=seed)
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:

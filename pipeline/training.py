@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping as IgniteEarlyStopping
+from monai.data import PersistentDataset
+from monai.data.utils import pickle_hashing
 from monai.engines.utils import IterationEvents
+from monai.utils import TraceKeys
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 
@@ -25,6 +28,7 @@ from transforms.dicom.paths import split_frame_path
 from transforms.errors import ConfigError, OutputError
 
 __all__ = [
+    "CachedDataset",
     "EarlyStopping",
     "GradientClipping",
     "GroupSampler",
@@ -177,7 +181,7 @@ class EarlyStopping:
 class GroupSampler(Sampler[int]):
     """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random order.
 
-    In real sets a few patients hold most frames; a cine's neighbouring frames say nearly the same. None draws all frames.
+    In real sets a few patients hold most frames, and neighbouring frames of a cine say nearly the same. None draws all.
     """
 
     def __init__(self, groups: Sequence[str], *, frames_per_group: int | None, seed: int = 0) -> None:
@@ -198,6 +202,32 @@ class GroupSampler(Sampler[int]):
 def group_sampler(items: Sequence[Mapping[str, Any]], *, frames_per_group: int | None, seed: int = 0) -> GroupSampler:
     """A ``GroupSampler`` over datalist items."""
     return GroupSampler([item["group"] for item in items], frames_per_group=frames_per_group, seed=seed)
+
+
+class CachedDataset(PersistentDataset):
+    """MONAI's ``PersistentDataset`` with a cache that notices changed files and transforms and can be read back.
+
+    Args:
+        data, transform, cache_dir: as MONAI's.
+        track_meta: keep the metadata and the trace of transforms, for inversion.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Callable[..., Any], cache_dir: str | Path, *, track_meta: bool = False
+    ) -> None:
+        super().__init__(
+            data,
+            transform,
+            cache_dir,
+            hash_func=hash_files,
+            hash_transform=pickle_hashing,
+            track_meta=track_meta,
+        )
+
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        """A MetaTensor's trace is keyed by MONAI's ``TraceKeys``, which MONAI forgets to allow when it reads back."""
+        with torch.serialization.safe_globals([TraceKeys]):
+            return super()._cachecheck(item_transformed)
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME ...]``: print the tables, all or those named, with the machine that they were measured on."""
+"""``python -m tests.bench [NAME ...]``: print the tables, all or those named, and the machine."""
 
 import importlib
 import os
@@ -15,7 +15,8 @@ def machine() -> str:
     cpu = next((row.split(":")[1].strip() for row in _cpuinfo() if row.startswith("model name")), platform.processor())
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{cpu}, {os.cpu_count()} cores, {gpu}, load {load}, torch {torch.__version__}, Python {platform.python_version()}"
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{cpu}, {os.cpu_count()} cores, {gpu}, load {load}, {versions}"
 
 
 def _cpuinfo() -> list[str]:

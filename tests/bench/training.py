@@ -25,7 +25,8 @@ def table() -> str:
     ours, alone = statistics.median(epochs), statistics.median(bare)
     ratio = statistics.median(a / b for a, b in zip(epochs, bare, strict=True))
     return (
-        "ResNet-18, output stride 8, 224 x 224, batch 8; the bundle reads its cache in 2 workers, augments, logs to MLflow\n\n"
+        "ResNet-18, output stride 8, 224 x 224, batch 8; "
+        "the bundle reads its cache in 2 workers, augments, logs to MLflow\n\n"
         "| loop | frames per second | ratio |\n| --- | --- | --- |\n"
         f"| forward, backward, step on tensors in memory | {alone:.2f} | 1 |\n"
         f"| `run training` | {ours:.2f} | {ratio:.3f} |"

@@ -1,4 +1,4 @@
-"""What every bundle must have and do, by MONAI's checks and the model zoo's rules; a new bundle is tested by being there."""
+"""What every bundle must have and do, by MONAI's checks and the model zoo's rules; it is enough to be there."""
 
 from __future__ import annotations
 

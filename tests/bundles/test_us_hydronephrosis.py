@@ -128,30 +128,18 @@ def test_a_label_set_of_two_classes_is_one_override(ultrasound, tmp_path):
     del content["digest"]
     datalist = tmp_path / "two.json"
     datalist.write_text(json.dumps(content))
-    overrides = ultrasound.training("two") | {"datalist": str(datalist), "max_epochs": 1, "tracking": False}
+    overrides = ultrasound.training("two") | {"datalist": str(datalist), "max_epochs": 1, "track": False}
     remedy = refusal(LabelError, "training", ultrasound.config("train"), **overrides)
     assert "--label_names" in remedy
-    run(
-        "training",
-        config_file=ultrasound.config("train"),
-        **overrides,
-        label_names=["background", "hydronephrosis"],
-        aux=True,
-        train__unused=None,
-    ) if False else run(
-        "training",
-        config_file=ultrasound.config("train"),
-        **overrides,
-        label_names=["background", "hydronephrosis"],
-        aux=True,
-    )
+    two = {"label_names": ["background", "hydronephrosis"], "aux": True}
+    run("training", config_file=ultrasound.config("train"), **overrides, **two)
     content = torch.load(ultrasound.output / "two" / "model.pt", weights_only=True)
     assert content["label_names"] == ["background", "hydronephrosis"]
 
 
 @pytest.mark.parametrize("name", ["train", "inference"])
 def test_monai_finds_every_required_property(ultrasound, trained, name):
-    overrides = {**ultrasound.training("properties"), "tracking": False} if name == "train" else ultrasound.common
+    overrides = {**ultrasound.training("properties"), "track": False} if name == "train" else ultrasound.common
     if name == "inference":
         overrides = {**overrides, "checkpoint": str(trained), "output_dir": str(ultrasound.output / "properties")}
     flow = ConfigWorkflow(
@@ -199,7 +187,7 @@ class TestBadInput:
             **ultrasound.common,
             checkpoint=str(trained),
             output_dir=str(tmp_path / "out"),
-            tracking=False,
+            track=False,
             network_def="$networks.CBAMResNetPSPNet(depth=34)",
         )
         assert "18" in sentence

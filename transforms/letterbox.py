@@ -74,13 +74,13 @@ class Letterbox(InvertibleTransform):
         info = {"scaled": list(scaled), "offset": list(offset), "mode": mode}
         return self.push_transform(result, orig_size=shape, affine=_index_map(shape, scaled, offset), extra_info=info)
 
-    def inverse(self, data: torch.Tensor) -> MetaTensor:
+    def inverse(self, data: MetaTensor) -> MetaTensor:
         """Bring (K, *size) back to the source grid (K, H, W), resampled in the mode of the way here."""
         applied = self.pop_transform(data)
         info = applied[TraceKeys.EXTRA_INFO]
         scaled, offset = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
         shape = [int(v) for v in applied[TraceKeys.ORIG_SIZE]]
-        inner = _plain(data)[:, offset[0] : offset[0] + scaled[0], offset[1] : offset[1] + scaled[1]]
+        inner = data.as_tensor()[:, offset[0] : offset[0] + scaled[0], offset[1] : offset[1] + scaled[1]]
         result = MetaTensor(
             _resize(inner, shape, info["mode"]), meta=data.meta, applied_operations=data.applied_operations
         )
@@ -126,19 +126,21 @@ def _checked(mode: str) -> str:
     return mode
 
 
-def _plain(data: torch.Tensor) -> torch.Tensor:
-    return data.as_tensor() if isinstance(data, MetaTensor) else data
-
-
 def _resize(image: torch.Tensor, shape: Sequence[int], mode: str) -> torch.Tensor:
     """(C, H, W) to (C, *shape) by pixel centres; labels keep their dtype, images become floating point."""
     if tuple(image.shape[1:]) == tuple(shape):
         return image
-    if mode == "nearest":
-        return F.interpolate(image[None].float(), list(shape), mode="nearest-exact")[0].to(image.dtype)
+    if mode == "nearest":  # torch's "nearest" is half a pixel off, and "nearest-exact" lacks the wider integer types
+        rows, columns = (_nearest(n, m, image.device) for n, m in zip(image.shape[1:], shape, strict=True))
+        return image[:, rows[:, None], columns]
     values = image if image.is_floating_point() else image.float()
     shrinks = shape[0] < image.shape[1] or shape[1] < image.shape[2]
     return F.interpolate(values[None], list(shape), mode="bilinear", align_corners=False, antialias=shrinks)[0]
+
+
+def _nearest(source: int, size: int, device: torch.device) -> torch.Tensor:
+    """The source index under each of ``size`` pixel centres."""
+    return (torch.arange(size, device=device) * 2 + 1) * source // (2 * size)
 
 
 def _pad(image: torch.Tensor, offset: Sequence[int], size: Sequence[int], fill: float) -> torch.Tensor:

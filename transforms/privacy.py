@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -24,7 +25,7 @@ def case_name(text: str) -> str:
     hashing guesses.
 
     Raises:
-        OutputError: there is no key and none can be stored.
+        OutputError: there is no key and none can be stored, or the stored one is empty.
     """
     return "c" + hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:NAME_LENGTH]
 
@@ -39,7 +40,17 @@ def _key() -> bytes:
         return key.encode()
     path = key_file()
     try:
-        return path.read_bytes() or _new_key(path)
+        key_bytes = _stored_key(path)
+    except OSError as error:
+        raise _no_key(f"a configuration folder that cannot be read or written ({error.strerror})", path) from error
+    if not key_bytes:  # an empty key hashes as well as any, for everybody alike
+        raise _no_key("an empty key file", path)
+    return key_bytes
+
+
+def _stored_key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         return _new_key(path)
 
@@ -47,21 +58,19 @@ def _key() -> bytes:
 def _new_key(path: Path) -> bytes:
     """Store a fresh key so that a second process that comes at the same moment reads the same one."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         draft.touch(mode=0o600)
         draft.write_bytes(secrets.token_hex(32).encode())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)  # unlike rename, link never replaces the key that another process has just stored
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-        return path.read_bytes()
-    except OSError as error:
-        raise OutputError(
-            "a place to keep the key that case names are hashed with",
-            found=f"a configuration folder that cannot be written ({error.strerror})",
-            remedy=f"Set the environment variable {KEY_VARIABLE} to a secret of your own.",
-            path=path,
-        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def _no_key(found: str, path: Path) -> OutputError:
+    remedy = (
+        f"Remove the file or free its place, or set the environment variable {KEY_VARIABLE} to a secret of your own."
+    )
+    return OutputError("a place to keep the key that case names are hashed with", found=found, remedy=remedy, path=path)

@@ -25,7 +25,7 @@ from pipeline.config import cause
 from pipeline.datalist import Datalist
 from pipeline.networks import load_pretrained
 from transforms.dicom.paths import split_frame_path
-from transforms.errors import ConfigError, OutputError
+from transforms.errors import ConfigError, InputError, OutputError
 
 __all__ = [
     "CachedDataset",
@@ -37,6 +37,7 @@ __all__ = [
     "group_sampler",
     "hash_files",
     "place",
+    "shared_handler",
     "train",
     "warmup_schedule",
 ]
@@ -94,7 +95,9 @@ def place(
     if pretrained:
         logger.info("%s", load_pretrained(network, pretrained))
     if channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's annotations
+        volumes = any(parameter.ndim == 5 for parameter in network.parameters())
+        layout = torch.channels_last_3d if volumes else torch.channels_last
+        network.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
     return network.to(device)
 
 
@@ -142,6 +145,15 @@ def warmup_schedule(
     return LambdaLR(optimizer, factor)
 
 
+def shared_handler(handler: Any) -> Any:
+    """Give back ``handler``, which the trainer and the evaluator share.
+
+    MONAI's ``check_properties`` looks for a ``_target_`` in each of the trainer's handlers and fails on a plain
+    reference.
+    """
+    return handler
+
+
 class GradientClipping:
     """Ignite handler: scale a step's gradients down to a total norm of ``max_norm`` (0 switches it off)."""
 
@@ -162,9 +174,15 @@ class EarlyStopping:
 
     MONAI's ``EarlyStopHandler`` wants the trainer at construction, which a config cannot give without a circular
     reference.
+
+    Raises:
+        ConfigError: a patience below 1.
     """
 
     def __init__(self, evaluator: Any, *, patience: int, interval: int = 1) -> None:
+        if patience < 1:
+            remedy = "Give --patience as many validations as --max_epochs to never stop early."
+            raise ConfigError("a patience of 1 or more", found=str(patience), remedy=remedy)
         self.evaluator = evaluator
         self.patience = patience
         self.interval = interval
@@ -182,6 +200,10 @@ class GroupSampler(Sampler[int]):
     """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random order.
 
     In real sets a few patients hold most frames, and neighbouring frames of a cine say nearly the same. None draws all.
+    A frame comes again only once all of its group have been drawn.
+
+    Raises:
+        ConfigError: a number of frames below 1.
     """
 
     def __init__(self, groups: Sequence[str], *, frames_per_group: int | None, seed: int = 0) -> None:
@@ -190,13 +212,22 @@ class GroupSampler(Sampler[int]):
         self.members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
         self.frames_per_group = frames_per_group
         self.random = np.random.default_rng(seed)
+        self._waiting = [members[:0] for members in self.members]
 
     def __len__(self) -> int:
         return sum(min(len(members), self.frames_per_group or len(members)) for members in self.members)
 
     def __iter__(self) -> Iterator[int]:
-        drawn = [self.random.permutation(members)[: self.frames_per_group] for members in self.members]
+        drawn = [self._draw(group) for group in range(len(self.members))]
         return iter(self.random.permutation(np.concatenate(drawn)).tolist())
+
+    def _draw(self, group: int) -> np.ndarray:
+        members, queue = self.members[group], self._waiting[group]
+        count = min(len(members), self.frames_per_group or len(members))
+        if len(queue) < count:
+            queue = np.concatenate([queue, self.random.permutation(np.setdiff1d(members, queue))])
+        self._waiting[group] = queue[count:]
+        return queue[:count]
 
 
 def group_sampler(items: Sequence[Mapping[str, Any]], *, frames_per_group: int | None, seed: int = 0) -> GroupSampler:
@@ -234,6 +265,9 @@ def hash_files(item: Mapping[str, Any]) -> bytes:
     """Cache key of a datalist item: its content, and size and time of every file it names.
 
     MONAI's own key sees paths only, so a mask that was corrected in place would go on training from the cache.
+
+    Raises:
+        InputError: a file is gone.
     """
     stamps = {key: _stamp(value) for key, value in item.items() if key in ("image", "label")}
     text = json.dumps([CACHE_VERSION, dict(item), stamps], sort_keys=True, default=str)
@@ -241,5 +275,11 @@ def hash_files(item: Mapping[str, Any]) -> bytes:
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    status = split_frame_path(path)[0].stat()
+    file = split_frame_path(path)[0]
+    try:
+        status = file.stat()
+    except OSError as error:
+        found = f"one that is gone ({error.strerror})"
+        remedy = "Check the data set, or build the datalist again."
+        raise InputError("an image or label file", found=found, remedy=remedy, path=file) from error
     return status.st_size, status.st_mtime_ns

@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         for line in arguments.verb.run(arguments):
-            print(line)
+            print(printable(line))
+        sys.stdout.flush()  # so that a reader who has gone is noticed here and not at Python's exit
     except PyrasegError as error:
         if not report_error(error, show_path=True):
             raise
@@ -98,7 +99,7 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         return False
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)
     if error.path and (show_path or os.environ.get(PATHS_VARIABLE) == "1"):
         print(f"  file: {printable(error.path)}", file=sys.stderr)
     elif error.path:
@@ -107,7 +108,7 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters: a file name may hold terminal escapes."""
+    """``text`` without control characters: the name of a file or of a class may hold terminal escapes."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

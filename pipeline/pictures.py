@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
-from transforms.preprocessing import restoration
 
 from pipeline.evaluation import score_case
 from pipeline.tracking import RunTracker
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.overlay import draw_overlay
 from pipeline.writers.png import write_png
+from transforms.preprocessing import restoration
 from transforms.records import Segment
 
 __all__ = ["OverlayGrid"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class _Tile:
 
     @property
     def title(self) -> str:
-        return f"{self.case}  Dice {self.dice:.2f}"
+        return f"{self.case}  no structure" if np.isnan(self.dice) else f"{self.case}  Dice {self.dice:.2f}"
 
 
 class OverlayGrid:
     """Ignite handler for an evaluator: a sheet with ``count`` cases, logged whenever the key metric is the best so far.
 
-    The cases are spread evenly over the validation list, one a group where there are enough groups, so that
-    neighbouring frames of one patient do not fill the sheet. Each tile shows the frame within its tissue region only,
+    The cases are spread over the groups as evenly as their sizes allow, so that neighbouring frames of one patient do
+    not fill the sheet. Each tile shows the frame within its tissue region only,
     the prediction filled, the reference as a line.
 
     Args:
@@ -103,7 +105,18 @@ class OverlayGrid:
 
 
 def _spread(items: Sequence[dict[str, Any]], count: int) -> set[str]:
-    """Names of ``count`` cases at even distances, from different groups first."""
-    first_of_group = list({item["group"]: item["case"] for item in reversed(items)}.values())[::-1]
-    cases = first_of_group if len(first_of_group) >= count else [item["case"] for item in items]
-    return {cases[i] for i in np.linspace(0, len(cases) - 1, min(count, len(cases))).round().astype(int)}
+    """Names of ``count`` cases: as many of each group as of any other, and at even distances within it."""
+    groups: dict[str, list[str]] = {}
+    for item in items:
+        groups.setdefault(item["group"], []).append(item["case"])
+    if len(groups) > count:
+        return {cases[0] for cases in _evenly(list(groups.values()), count)}
+    quota = dict.fromkeys(groups, 0)
+    for _ in range(min(count, len(items))):
+        fewest = min((name for name in groups if quota[name] < len(groups[name])), key=quota.__getitem__)
+        quota[fewest] += 1
+    return {case for name, cases in groups.items() for case in _evenly(cases, quota[name])}
+
+
+def _evenly(values: list[_T], count: int) -> list[_T]:
+    return [values[i] for i in np.linspace(0, len(values) - 1, count).round().astype(int)]

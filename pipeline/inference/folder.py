@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
-from transforms.preprocessing import restoration
 
 from pipeline.config import cause
 from pipeline.files import atomic_write
 from pipeline.networks import load_checkpoint
 from pipeline.writers.nifti import write_label
 from pipeline.writers.overlay import write_overlay
+from transforms.preprocessing import restoration
 from transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
@@ -64,9 +64,10 @@ class SavePredictions:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def _start(self, engine: Any) -> None:
-        root = self.dataset_dir if self.dataset_dir.is_dir() else self.dataset_dir.parent
+        # dataset_dir may also be one file, or a glob with several levels of wildcards
+        root = next(place for place in (self.dataset_dir, *self.dataset_dir.parents) if place.is_dir())
         self._rows = []
-        self._paths = {item["case"]: os.path.relpath(item["image"], root) for item in engine.data_loader.dataset.data}
+        self._paths = {item["case"]: _relative(item["image"], root) for item in engine.data_loader.dataset.data}
 
     def _save(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
@@ -90,3 +91,8 @@ class SavePredictions:
                 ["case", "image", "spacing_source", *(f"{n}_pixels" for n in names), *(f"{n}_mm2" for n in names)]
             )
             table.writerows(self._rows)
+
+
+def _relative(path: str, root: Path) -> str:
+    """``path`` as seen from ``root``; a name that is not UTF-8 must not cost the table at the end of a run."""
+    return os.fsencode(os.path.relpath(path, root)).decode("utf-8", "backslashreplace")

@@ -18,15 +18,22 @@ def select_device(name: str) -> torch.device:
     """``auto`` (a GPU where there is one), or any name that torch knows.
 
     Raises:
-        ConfigError: a GPU is asked for and there is none.
+        ConfigError: a name that torch does not know, or a GPU that is not there.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        remedy = "Use --device auto, cpu or cuda:0."
+        raise ConfigError("a device that torch knows", found=repr(name), remedy=remedy) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "a GPU that torch can use", found="none", remedy="Use --device cpu, or install torch for CUDA."
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} GPUs, counted from 0"
+        raise ConfigError(f"GPU number {device.index}", found=found, remedy="Use --device cuda:0.")
     return device
 
 
@@ -35,7 +42,12 @@ def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dty
 
     bfloat16 has float32's range, so no gradient scaler is needed. ``amp``: ``auto``, True (also where it is emulated)
     or False.
+
+    Raises:
+        ConfigError: another ``amp``.
     """
+    if amp != "auto" and not isinstance(amp, bool):
+        raise ConfigError("amp of auto, true or false", found=repr(amp), remedy="Correct --amp.")
     if amp is False:
         return None
     if amp is True:

@@ -1,0 +1,144 @@
+"""A batch goes through the network whole or by windows, with one result, in the precision asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
+
+from pipeline.inference.inferer import AutocastInferer, make_inferer, mixed_precision, select_device
+from pipeline.networks import CBAMResNetPSPNet
+from transforms.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network() -> CBAMResNetPSPNet:
+    torch.manual_seed(0)
+    return CBAMResNetPSPNet(depth=18, in_channels=1, out_channels=2).eval()
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    return torch.rand(2, 1, 48, 64, generator=torch.Generator().manual_seed(1))
+
+
+def infer(mode: str, image: torch.Tensor, network: torch.nn.Module, **options) -> torch.Tensor:
+    with torch.no_grad():
+        return make_inferer(mode, device=CPU, amp=False, **options)(image, network)
+
+
+class TestMakeInferer:
+    def test_a_window_of_the_image_s_size_gives_what_the_whole_image_gives(self, network, image):
+        whole = infer("whole", image, network)
+        sliding = infer("sliding", image, network, roi_size=(48, 64))
+        assert torch.allclose(whole, sliding, atol=1e-5)
+
+    @pytest.mark.parametrize("size", [(100, 70), (40, 90), (30, 30)])
+    def test_windows_cover_an_image_of_any_size(self, network, size):
+        image = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(2))
+        scores = infer("sliding", image, network, roi_size=(48, 64))
+        assert scores.shape == (1, 2, *size)
+        assert scores.isfinite().all()
+
+    @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+    def test_windows_leave_no_seam_where_the_network_looks_at_a_pixel_alone(self, overlap):
+        image = torch.rand(1, 1, 100, 70, generator=torch.Generator().manual_seed(3))
+        pointwise = torch.nn.Conv2d(1, 2, kernel_size=1)
+        sliding = infer("sliding", image, pointwise, roi_size=(32, 32), overlap=overlap)
+        assert torch.allclose(sliding, infer("whole", image, pointwise), atol=1e-5)
+
+    def test_another_mode_is_refused(self):
+        with pytest.raises(ConfigError, match="whole or sliding, found 'tiled'"):
+            make_inferer("tiled", device=CPU)
+
+
+class Seen(torch.nn.Module):
+    """A convolution that remembers what it was given and what it computed in."""
+
+    def __init__(self, dims: int = 2) -> None:
+        super().__init__()
+        self.conv = (torch.nn.Conv2d if dims == 2 else torch.nn.Conv3d)(3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.input = x
+        output = self.conv(x)
+        self.computed_in = output.dtype
+        return output
+
+
+class TestAutocastInferer:
+    def run(self, image: torch.Tensor, network: Seen | None = None, **options) -> tuple[Seen, torch.Tensor]:
+        network = network or Seen()
+        with torch.no_grad():
+            return network, AutocastInferer(SimpleInferer(), device=CPU, **options)(image, network)
+
+    @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+    def test_the_network_computes_in_the_type_asked_for_and_the_result_is_float32(self, dtype):
+        network, scores = self.run(torch.rand(2, 3, 8, 8), dtype=dtype)
+        assert network.computed_in == (dtype or torch.float32)
+        assert scores.dtype == torch.float32
+
+    def test_half_the_mantissa_moves_the_scores_a_little_and_no_more(self, network, image):
+        full, half = (
+            AutocastInferer(SimpleInferer(), device=CPU, dtype=dtype)(image, network).detach()
+            for dtype in (None, torch.bfloat16)
+        )
+        assert 0 < (full - half).abs().max() < 0.1 * full.abs().max()
+
+    def test_the_network_sees_a_plain_tensor_of_the_same_values(self):
+        image = MetaTensor(torch.rand(1, 3, 8, 8), meta={"case": "c1"})
+        network, scores = self.run(image)
+        assert type(network.input) is torch.Tensor
+        assert torch.equal(network.input, image.as_tensor())
+        assert type(scores) is torch.Tensor
+
+    @pytest.mark.parametrize("channels_last", [True, False])
+    def test_the_layout_in_memory_is_as_asked_for(self, channels_last):
+        network, _ = self.run(torch.rand(2, 3, 8, 8), channels_last=channels_last)
+        assert network.input.is_contiguous(memory_format=torch.channels_last) is channels_last
+
+    def test_volumes_pass_as_they_are(self):
+        network, scores = self.run(torch.rand(1, 3, 4, 8, 8), Seen(dims=3))
+        assert network.input.is_contiguous()
+        assert scores.shape == (1, 2, 4, 8, 8)
+
+
+class TestMixedPrecision:
+    @pytest.mark.parametrize(("native", "dtype"), [(False, None), (True, torch.bfloat16)])
+    def test_auto_is_bfloat16_only_on_a_processor_that_has_it(self, monkeypatch, native, dtype):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert mixed_precision(CPU, "auto") == dtype
+
+    def test_auto_answers_on_this_machine(self):
+        assert mixed_precision(CPU) in (None, torch.bfloat16)
+
+    @pytest.mark.parametrize(("amp", "dtype"), [(True, torch.bfloat16), (False, None)])
+    def test_a_plain_answer_is_obeyed_everywhere(self, amp, dtype):
+        assert mixed_precision(CPU, amp) == dtype
+        assert mixed_precision(torch.device("cuda"), amp) == dtype
+
+    @pytest.mark.parametrize("amp", ["yes", "float16", 1, None])
+    def test_another_answer_is_refused(self, amp):
+        with pytest.raises(ConfigError, match="amp of auto, true or false"):
+            mixed_precision(CPU, amp)
+
+
+class TestSelectDevice:
+    def test_auto_is_a_gpu_where_there_is_one(self):
+        assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def test_a_name_is_taken_as_it_is(self):
+        assert select_device("cpu") == CPU
+
+    def test_a_gpu_that_is_not_there_is_refused(self):
+        with pytest.raises(ConfigError, match=r"GPU.*Use --device"):
+            select_device(f"cuda:{torch.cuda.device_count()}")
+
+    def test_a_name_that_torch_does_not_know_is_refused(self):
+        with pytest.raises(ConfigError, match="found 'gpu'"):
+            select_device("gpu")

@@ -1,0 +1,107 @@
+"""Scores on the network's grid become a label map on the grid of the source image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import CacheDataset
+from PIL import Image
+from scipy import ndimage
+
+from pipeline.inference.label_maps import label_map_postprocessing
+from transforms.frames import LoadFrame
+from transforms.preprocessing import ultrasound_preprocessing
+from transforms.tissue import CropToTissue
+
+NAMES = ["background", "kidney", "hydronephrosis"]
+SHAPE = (70, 110)
+RENAL = slice(25, 45), slice(40, 70)
+
+
+@pytest.fixture
+def frame(tmp_path) -> str:
+    """A field of dark tissue, off the centre, with a bright rectangle in it."""
+    picture = np.zeros(SHAPE, np.uint8)
+    picture[12:62, 20:100] = np.random.default_rng(0).integers(40, 90, (50, 80))
+    picture[RENAL] = 230
+    Image.fromarray(picture).save(tmp_path / "frame.png")
+    return str(tmp_path / "frame.png")
+
+
+def load(frame: str, size: tuple[int, int], **options):
+    preprocessing = ultrasound_preprocessing(size=size, in_channels=1, **options)
+    return preprocessing, preprocessing({"image": frame})
+
+
+def scores_of(item, *, sharpness: float = 40.0):
+    """What a network would say that calls bright pixels kidney: (3, h, w), with the trace of the image."""
+    image = item["image"]
+    kidney = (image - 0.6) * sharpness
+    return torch.cat([-kidney, kidney, torch.full_like(image, -100.0)])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 40), (200, 260), SHAPE])
+@pytest.mark.parametrize("crop", [True, False])
+def test_the_label_map_lies_on_the_source_grid_where_the_structure_is(frame, size, crop):
+    preprocessing, item = load(frame, size, crop=crop)
+    item["pred"] = scores_of(item)
+    pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
+    assert pred.shape == (1, *SHAPE)
+    expected = np.zeros(SHAPE, bool)
+    expected[RENAL] = True
+    found = np.asarray(pred)[0] == 1
+    dice = 2 * (found & expected).sum() / (found.sum() + expected.sum())
+    assert dice > 0.9
+    assert set(np.unique(pred)) == {0, 1}
+
+
+def test_what_was_cropped_away_is_background_whatever_the_network_prefers(frame):
+    preprocessing, item = load(frame, (64, 64))
+    always_kidney = torch.zeros_like(item["image"]).repeat(3, 1, 1)
+    always_kidney[1] = 9.0
+    item["pred"] = always_kidney
+    pred = np.asarray(label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"])[0]
+    assert set(np.unique(pred)) == {0, 1}
+    top, left, bottom, right = CropToTissue().box(LoadFrame()(frame))
+    assert 0 < (bottom - top) * (right - left) < pred.size
+    inside = np.zeros(SHAPE, bool)
+    inside[top:bottom, left:right] = True
+    assert np.array_equal(pred == 1, inside)
+
+
+def test_probabilities_and_not_labels_are_resampled(frame):
+    """Between a sure pixel and an unsure one the border lies nearer to the unsure one; labels would put it midway."""
+    preprocessing, item = load(frame, (5, 8), crop=False, blank=False)
+    scores = torch.zeros_like(item["image"]).repeat(2, 1, 1)
+    scores[0], scores[1] = 8.0, -8.0  # sure of background
+    scores[:, :, 4:] = torch.tensor([0.0, 0.2])[:, None, None]  # hardly sure of kidney
+    item["pred"] = scores
+    pred = np.asarray(label_map_postprocessing(preprocessing, label_names=NAMES[:2])(item)["pred"])[0]
+    midway = SHAPE[1] // 2
+    first = int(np.flatnonzero(pred[SHAPE[0] // 2])[0])
+    assert first >= midway + 4
+
+
+def test_the_bundle_s_clean_up_runs_on_the_source_grid(frame):
+    preprocessing, item = load(frame, (64, 64))
+    scores = scores_of(item)
+    scores[0, 20, 50], scores[1, 20, 50] = -9.0, 9.0  # a speck beside the structure
+    results = {}
+    for name, options in {"plain": None, "clean": {"minimum_area": 0.01}}.items():
+        item["pred"] = scores.clone()
+        post = label_map_postprocessing(preprocessing, label_names=NAMES, options=options)
+        results[name] = np.asarray(post(dict(item))["pred"])
+    assert ndimage.label(results["plain"][0] == 1)[1] == 2
+    assert ndimage.label(results["clean"][0] == 1)[1] == 1
+    assert results["clean"].shape == (1, *SHAPE)
+
+
+def test_an_item_from_a_cache_restores_like_a_fresh_one(frame):
+    preprocessing, fresh = load(frame, (64, 64))
+    cached = CacheDataset([{"image": frame}], preprocessing, num_workers=0, progress=False)[0]
+    maps = []
+    for item in (fresh, cached):
+        item["pred"] = scores_of(item)
+        maps.append(label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"])
+    assert torch.equal(torch.as_tensor(maps[0]), torch.as_tensor(maps[1]))

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from transforms.tissue_lettering import find_lettering
+
 __all__ = ["find_tissue"]
 
 Mask = NDArray[np.bool_]
@@ -40,8 +42,9 @@ def find_tissue(image: Any, display_max: float) -> Mask:
     meant to be too large rather than too small. It is all True where tissue fills the frame and where nothing
     convincing is found.
 
-    Text that touches or overlaps the sector, and text within the hull (the notch above a curved probe's face), stays. A
-    sector's far end without any echo looks like background and can be outside.
+    Lettering that lies in a hull above the tissue, as in the notch above a curved probe's face, is left out again where
+    the background surrounds it. Text that touches or overlaps the sector stays. A sector's far end without any echo
+    looks like background and can be outside.
 
     Args:
         image: (C, H, W), any real dtype, a tensor or an array.
@@ -56,12 +59,17 @@ def find_tissue(image: Any, display_max: float) -> Mask:
     if counts.max() < LEAST_BACKGROUND * grey.size:
         return whole
     block = max(1, round(min(grey.shape) / DETECTION_SIDE))
-    small = _components(_contrast(grey, flat, counts), block)
+    components = _components(_contrast(grey, flat, counts), block)
     mask = np.zeros(grey.shape, dtype=bool)
-    for component in small:
+    for component in components:
         mask |= _hull(component, block, grey.shape)
     share = np.count_nonzero(mask) / mask.size
-    return mask if LEAST_TISSUE <= share <= WHOLE else whole
+    if not LEAST_TISSUE <= share <= WHOLE:
+        return whole
+    near = ndimage.binary_dilation(np.logical_or.reduce(components), iterations=MARGIN)
+    tissue = np.logical_or.accumulate(near, axis=0).repeat(block, axis=0).repeat(block, axis=1)
+    tissue = tissue[: grey.shape[0], : grey.shape[1]]
+    return mask & ~find_lettering(grey, int(counts.argmax()), place=mask & ~tissue, tissue=tissue)
 
 
 def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:

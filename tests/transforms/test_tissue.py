@@ -196,6 +196,29 @@ def test_a_sector_cut_off_by_the_frame_stays_whole_at_the_edge():
     assert not mask[:20, :100].any()
 
 
+def test_lettering_in_the_notch_above_a_curved_face_goes_and_no_tissue_does():
+    rows, columns = np.mgrid[:400, :600]
+    depth = np.hypot(rows + 60, columns - 300)
+    sector = (np.abs(columns - 300) < rows + 60) & (depth > 150) & (depth < 400)
+    tissue = np.where(sector, speckle(400, 600), 0).astype(np.uint8)[None]
+    noted = write(tissue, (285, 52), "20Hz")
+    text = (noted != tissue)[0]
+    mask = find_tissue(noted, 255)
+    assert text.sum() > 50
+    assert not mask[text].any()
+    assert mask[sector].all()
+
+
+def test_what_looks_like_lettering_amid_echoes_stays():
+    rows, columns = np.mgrid[:400, :600]
+    sector = (np.abs(columns - 300) < rows + 60) & (rows > 60) & (np.hypot(rows + 60, columns - 300) < 400)
+    image = np.where(sector, speckle(400, 600), 0).astype(np.uint8)[None]
+    image[0, 80:120, 250:350] = 0  # no echo below the face, but for a small reflector within
+    image[0, 96:101, 298:303] = 220
+    mask = find_tissue(image, 255)
+    assert mask[sector].all()
+
+
 def test_the_dark_lower_corners_of_a_linear_probe_stay():
     image = panels((40, 100, 280, 300))
     depth, across = np.mgrid[:240, :200]
@@ -271,4 +294,4 @@ def test_real_frames_keep_what_is_bright_in_their_regions(shared_data):
         top, left, bottom, right = image.meta["tissue_box"]
         assert crop.shape[1:] == (bottom - top, right - left)
         blank = BlankOutsideTissue()(crop)
-        assert float(blank.float().sum() / crop.float().sum()) > 0.95
+        assert float(blank.float().sum() / crop.float().sum()) > 0.93  # lettering is bright, and gone

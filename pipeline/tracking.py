@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 FLUSH_SECONDS = 10.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
 PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
+PLACES = ("checkpoint", "datalist", "dir", "file", "folder", "image", "label", "path", "pretrained", "root", "uri")
 METRICS_PER_BATCH = 1000  # MLflow's limit for one request
 
 
@@ -48,7 +49,7 @@ def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             safe |= {f"{key}.{name}": inner for name, inner in safe_parameters(value).items()}
         else:
-            safe[key] = "<path>" if _is_path(value) else str(value)[:PARAMETER_LENGTH]
+            safe[key] = "<path>" if _names_place(key) or _is_path(value) else str(value)[:PARAMETER_LENGTH]
     return safe
 
 
@@ -207,13 +208,15 @@ class RunTracker:
         self.log_metrics(engine.state.metrics, step=self.epoch)
 
 
+def _names_place(key: str) -> bool:
+    """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look like one."""
+    return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PLACES
+
+
 def _is_path(value: Any) -> bool:
-    text = str(value)
-    return (
-        isinstance(value, Path)
-        or text.startswith(("/", "./", "../", "~", "\\\\", "file:", "sqlite:"))
-        or text[1:3] == ":\\"
-    )
+    if isinstance(value, list | tuple):
+        return any(_is_path(entry) for entry in value)
+    return isinstance(value, Path) or (isinstance(value, str) and any(sign in value for sign in "/\\~"))
 
 
 def _require_reachable(tracking_uri: str) -> None:

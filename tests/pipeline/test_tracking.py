@@ -57,6 +57,21 @@ def test_paths_never_become_parameters():
     assert safe == {"dataset_dir": "<path>", "size": "[1, 2]", "data.file": "<path>", "data.up": "<path>"}
 
 
+def test_a_relative_path_is_one_too_with_a_separator_or_by_its_parameter_s_name():
+    safe = safe_parameters(
+        {
+            "note": "DOE_JANE/us",
+            "mount": "D:\\DOE",
+            "dataset_dir": "DOE_JANE",
+            "datalist": "DOE.json",
+            "files": ["a", "b/c"],
+        }
+    )
+    assert set(safe.values()) == {"<path>"}
+    plain = {"split": "test", "lr_decay": "poly", "fold": None, "label_names": ["background", "fluid"], "amp": True}
+    assert safe_parameters(plain) == {name: str(value) for name, value in plain.items()}
+
+
 def test_an_unreachable_server_is_said_within_seconds():
     with pytest.raises(TrackingError, match="no answer"), RunTracker("http://127.0.0.1:9", experiment_name="x"):
         pass

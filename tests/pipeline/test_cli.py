@@ -193,6 +193,7 @@ class TestEntryPoints:
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,6 +17,7 @@ from ignite.handlers import EarlyStopping as IgniteEarlyStopping
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.engines.utils import IterationEvents
+from monai.transforms import Compose
 from monai.utils import TraceKeys
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
@@ -47,11 +48,15 @@ logger = logging.getLogger(__name__)
 CACHE_VERSION = 1  # part of every cache key; raised when a transform computes something else under the same parameters
 
 
-def train(trainer: Any, tracker: Any) -> None:
-    """Run a MONAI trainer inside its MLflow run; an error of ours behind MONAI's wrappings comes out as itself."""
+def train(trainer: Any, tracker: Any, *, checkpoint: str | Path) -> None:
+    """Run a MONAI trainer inside its MLflow run and store the best checkpoint there.
+
+    An error of ours behind MONAI's wrappings comes out as itself.
+    """
     try:
         with tracker:
             trainer.run()
+            tracker.log_file(checkpoint, "checkpoints")
     except RuntimeError as error:
         ours = cause(error)
         if ours is None:
@@ -246,9 +251,11 @@ class CachedDataset(PersistentDataset):
     def __init__(
         self, data: Sequence[Any], transform: Callable[..., Any], cache_dir: str | Path, *, track_meta: bool = False
     ) -> None:
+        # MONAI takes a nested Compose for random and would cache what comes before it: the paths.
+        flat = transform.flatten() if isinstance(transform, Compose) else transform
         super().__init__(
             data,
-            transform,
+            flat,
             cache_dir,
             hash_func=hash_files,
             hash_transform=pickle_hashing,

@@ -56,7 +56,8 @@ def read_checkpoint(path: str | Path) -> Any:
         CheckpointError: no such file, or no file of ``torch.save``.
     """
     if not Path(path).is_file():
-        raise CheckpointError("a checkpoint file", found="no such file", remedy="Check its path.", path=path)
+        remedy = "Train one first, or correct its path (--checkpoint)."
+        raise CheckpointError("a checkpoint file", found="no such file", remedy=remedy, path=path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:

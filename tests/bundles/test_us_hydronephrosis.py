@@ -48,8 +48,12 @@ def test_training_is_one_mlflow_run_with_what_a_reader_looks_for(ultrasound, tra
     assert tracked.data.params["depth"] == "18"
     assert tracked.data.params["dataset_digest"]
     assert {"loss", "learning_rate", "val_mean_dice", "val_dice_kidney"} <= set(tracked.data.metrics)
-    artifacts = MlflowClient(ultrasound.store).list_artifacts(tracked.info.run_id, "overlays")
-    assert [a.path for a in artifacts] == ["overlays/validation.png"]
+    stored = [
+        a.path
+        for folder in ("overlays", "checkpoints")
+        for a in MlflowClient(ultrasound.store).list_artifacts(tracked.info.run_id, folder)
+    ]
+    assert stored == ["overlays/validation.png", "checkpoints/model.pt"]
 
 
 def test_the_images_of_training_evaluation_and_inference_are_the_same(ultrasound, trained):

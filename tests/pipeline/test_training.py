@@ -16,7 +16,7 @@ from ignite.metrics import Average
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
-from monai.transforms import Compose, Transform
+from monai.transforms import Compose, RandFlipd, Transform
 from PIL import Image
 
 from pipeline.datalist import Datalist
@@ -294,6 +294,13 @@ class TestCachedDataset:
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
         assert done.stdout.strip() == b"2"
         assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
+
+    def test_what_comes_before_the_random_transforms_is_stored_however_deep_it_is_nested(self, items, tmp_path):
+        fixed = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        both = Compose([fixed, Compose([RandFlipd("image", prob=0.5)])])
+        assert len(list(CachedDataset(items, both, tmp_path / "cache"))) == 2
+        for stored in (tmp_path / "cache").iterdir():
+            assert torch.load(stored, weights_only=False)["image"].shape == (3, 32, 40)
 
     def test_a_corrected_mask_is_read_anew_and_the_other_item_is_not(self, items, filled, tmp_path):
         files = self.cached(tmp_path)

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping as IgniteEarlyStopping
-from monai.data import PersistentDataset
-from monai.data.utils import pickle_hashing
 from monai.engines.utils import IterationEvents
-from monai.transforms import Compose
-from monai.utils import TraceKeys
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Sampler
 
 from pipeline.config import cause
 from pipeline.datalist import Datalist
 from pipeline.networks import load_pretrained
-from transforms.dicom.paths import split_frame_path
-from transforms.errors import ConfigError, InputError, OutputError
+from transforms.errors import ConfigError, OutputError
 
 __all__ = [
-    "CachedDataset",
     "EarlyStopping",
     "GradientClipping",
-    "GroupSampler",
     "claim_folder",
     "data_facts",
-    "group_sampler",
-    "hash_files",
     "place",
     "shared_handler",
     "train",
@@ -44,8 +31,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-CACHE_VERSION = 1  # part of every cache key; raised when a transform computes something else under the same parameters
 
 
 def train(trainer: Any, tracker: Any, *, checkpoint: str | Path) -> None:
@@ -199,94 +184,3 @@ class EarlyStopping:
     def _score(self, engine: Engine) -> float:
         state = self.evaluator.state
         return state.metrics[state.key_metric_name]
-
-
-class GroupSampler(Sampler[int]):
-    """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random order.
-
-    In real sets a few patients hold most frames, and neighbouring frames of a cine say nearly the same. None draws all.
-    A frame comes again only once all of its group have been drawn.
-
-    Raises:
-        ConfigError: a number of frames below 1.
-    """
-
-    def __init__(self, groups: Sequence[str], *, frames_per_group: int | None, seed: int = 0) -> None:
-        if frames_per_group is not None and frames_per_group < 1:
-            raise ConfigError("frames_per_group above 0", found=str(frames_per_group), remedy="Leave it out for all.")
-        self.members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
-        self.frames_per_group = frames_per_group
-        self.random = np.random.default_rng(seed)
-        self._waiting = [members[:0] for members in self.members]
-
-    def __len__(self) -> int:
-        return sum(min(len(members), self.frames_per_group or len(members)) for members in self.members)
-
-    def __iter__(self) -> Iterator[int]:
-        drawn = [self._draw(group) for group in range(len(self.members))]
-        return iter(self.random.permutation(np.concatenate(drawn)).tolist())
-
-    def _draw(self, group: int) -> np.ndarray:
-        members, queue = self.members[group], self._waiting[group]
-        count = min(len(members), self.frames_per_group or len(members))
-        if len(queue) < count:
-            queue = np.concatenate([queue, self.random.permutation(np.setdiff1d(members, queue))])
-        self._waiting[group] = queue[count:]
-        return queue[:count]
-
-
-def group_sampler(items: Sequence[Mapping[str, Any]], *, frames_per_group: int | None, seed: int = 0) -> GroupSampler:
-    """A ``GroupSampler`` over datalist items."""
-    return GroupSampler([item["group"] for item in items], frames_per_group=frames_per_group, seed=seed)
-
-
-class CachedDataset(PersistentDataset):
-    """MONAI's ``PersistentDataset`` with a cache that notices changed files and transforms and can be read back.
-
-    Args:
-        data, transform, cache_dir: as MONAI's.
-        track_meta: keep the metadata and the trace of transforms, for inversion.
-    """
-
-    def __init__(
-        self, data: Sequence[Any], transform: Callable[..., Any], cache_dir: str | Path, *, track_meta: bool = False
-    ) -> None:
-        # MONAI takes a nested Compose for random and would cache what comes before it: the paths.
-        flat = transform.flatten() if isinstance(transform, Compose) else transform
-        super().__init__(
-            data,
-            flat,
-            cache_dir,
-            hash_func=hash_files,
-            hash_transform=pickle_hashing,
-            track_meta=track_meta,
-        )
-
-    def _cachecheck(self, item_transformed: Any) -> Any:
-        """A MetaTensor's trace is keyed by MONAI's ``TraceKeys``, which MONAI forgets to allow when it reads back."""
-        with torch.serialization.safe_globals([TraceKeys]):
-            return super()._cachecheck(item_transformed)
-
-
-def hash_files(item: Mapping[str, Any]) -> bytes:
-    """Cache key of a datalist item: its content, and size and time of every file it names.
-
-    MONAI's own key sees paths only, so a mask that was corrected in place would go on training from the cache.
-
-    Raises:
-        InputError: a file is gone.
-    """
-    stamps = {key: _stamp(value) for key, value in item.items() if key in ("image", "label")}
-    text = json.dumps([CACHE_VERSION, dict(item), stamps], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest().encode()
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    file = split_frame_path(path)[0]
-    try:
-        status = file.stat()
-    except OSError as error:
-        found = f"one that is gone ({error.strerror})"
-        remedy = "Check the data set, or build the datalist again."
-        raise InputError("an image or label file", found=found, remedy=remedy, path=file) from error
-    return status.st_size, status.st_mtime_ns

@@ -2,7 +2,7 @@
 
 from pipeline.datalist.build import build_datalist
 from pipeline.datalist.groups import Grouping
-from pipeline.datalist.inference import find_images, inference_items
+from pipeline.datalist.inference import find_images
 from pipeline.datalist.label_map import parse_label_map
 from pipeline.datalist.load import load_datalist
 from pipeline.datalist.records import Datalist
@@ -20,7 +20,6 @@ __all__ = [
     "build_datalist",
     "check_label_names",
     "find_images",
-    "inference_items",
     "load_datalist",
     "parse_label_map",
     "write_datalist",

@@ -13,7 +13,7 @@ from pipeline.datalist.records import Item
 from transforms.errors import DatalistError, InputError
 from transforms.privacy import case_name
 
-__all__ = ["FoundImages", "find_images", "inference_items"]
+__all__ = ["FoundImages", "find_images"]
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,6 @@ class FoundImages:
 
     items: tuple[Item, ...]
     left_out: tuple[tuple[str, str], ...]
-
-
-def inference_items(dataset_dir: str | Path) -> list[Item]:
-    """The items of ``find_images``, as a list for a MONAI dataset.
-
-    Raises:
-        DatalistError: no image there.
-    """
-    return [dict(item) for item in find_images(dataset_dir).items]
 
 
 def find_images(place: str | Path) -> FoundImages:

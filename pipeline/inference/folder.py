@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +23,27 @@ from transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
 
+logger = logging.getLogger(__name__)
 
-def infer(evaluator: Any, *, checkpoint: str | Path) -> None:
+
+def infer(
+    evaluator: Any, *, checkpoint: str | Path, folder: str | Path, left_out: Sequence[tuple[str, str]] = ()
+) -> None:
     """Load a checkpoint and run a MONAI evaluator over its data.
+
+    Args:
+        evaluator: with `SavePredictions` among its handlers.
+        checkpoint: the weights.
+        folder: the output folder, for ``left_out.csv``.
+        left_out: relative path and reason of every file that is no image to predict; written down, never dropped.
 
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
         PyrasegError: a file cannot be read, with the case's name.
     """
     load_checkpoint(evaluator.network, checkpoint)
+    if left_out:
+        _write_left_out(Path(folder) / "left_out.csv", left_out)
     try:
         evaluator.run()
     except RuntimeError as error:
@@ -38,6 +51,14 @@ def infer(evaluator: Any, *, checkpoint: str | Path) -> None:
         if ours is None:
             raise
         raise ours from error
+
+
+def _write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> None:
+    with atomic_write(path, "w") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "reason"])
+        table.writerows((_text(name), reason) for name, reason in left_out)
+    logger.warning("%d files are left out; %s says which and why", len(left_out), path.name)
 
 
 class SavePredictions:
@@ -94,5 +115,9 @@ class SavePredictions:
 
 
 def _relative(path: str, root: Path) -> str:
-    """``path`` as seen from ``root``; a name that is not UTF-8 must not cost the table at the end of a run."""
-    return os.fsencode(os.path.relpath(path, root)).decode("utf-8", "backslashreplace")
+    return _text(os.path.relpath(path, root))
+
+
+def _text(name: str) -> str:
+    """A name that is not UTF-8 must not cost the table at the end of a run."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

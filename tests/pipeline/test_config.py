@@ -84,7 +84,7 @@ def test_our_error_is_found_behind_the_wrappings_of_others():
 
 def test_our_error_is_found_in_what_a_data_loading_process_sends():
     ours = LabelError("mask values 0, 1", found="7, in case c1", remedy="Declare 0.5 or 7.")
-    text = f"Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
+    text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
     text += f"\ntransforms.errors.LabelError: {ours}\n\nmore"
     found = cause(RuntimeError(text))
     assert type(found) is LabelError

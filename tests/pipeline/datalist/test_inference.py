@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from pipeline.datalist import find_images, inference_items
+from pipeline.datalist import find_images
 from transforms.errors import DatalistError
 from transforms.privacy import case_name
 
@@ -25,12 +26,12 @@ def folder(tmp_path: Path, make_dicom, make_image) -> Path:
     return tmp_path
 
 
-def names(items: list[dict], root: Path) -> list[str]:
+def names(items: Sequence[dict], root: Path) -> list[str]:
     return [str(item["image"]).removeprefix(f"{root}/") for item in items]
 
 
 def test_a_folder_is_searched_to_its_depth_and_each_frame_of_a_cine_is_an_item(folder: Path) -> None:
-    items = inference_items(folder)
+    items = find_images(folder).items
     assert names(items, folder) == [
         "b.png",
         "c.nii.gz",
@@ -58,21 +59,21 @@ def test_a_copy_of_an_object_and_a_link_out_of_the_folder_are_left_out(folder: P
 
 
 def test_a_file_and_a_glob_are_places_too(folder: Path) -> None:
-    assert names(inference_items(folder / "b.png"), folder) == ["b.png"]
-    assert names(inference_items(f"{folder}/**/*.dcm"), folder) == [
+    assert names(find_images(folder / "b.png").items, folder) == ["b.png"]
+    assert names(find_images(f"{folder}/**/*.dcm").items, folder) == [
         f"a/deep/cine.dcm#frame_index={n}" for n in range(3)
     ]
 
 
 def test_a_case_keeps_its_name_by_folder_and_by_glob(folder: Path) -> None:
-    by_folder = {item["image"]: item["case"] for item in inference_items(folder)}
-    assert all(by_folder[item["image"]] == item["case"] for item in inference_items(f"{folder}/**/*.dcm"))
+    by_folder = {item["image"]: item["case"] for item in find_images(folder).items}
+    assert all(by_folder[item["image"]] == item["case"] for item in find_images(f"{folder}/**/*.dcm").items)
 
 
 @pytest.mark.parametrize("place", ["", "nowhere", "*.jpg"])
 def test_a_place_without_images_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(DatalistError, match="DICOM, NIfTI, PNG or JPEG images"):
-        inference_items(tmp_path / place)
+        find_images(tmp_path / place)
 
 
 def test_every_real_ultrasound_file_is_found_or_is_a_second_file_of_one_object(shared_data: Path) -> None:
@@ -81,4 +82,4 @@ def test_every_real_ultrasound_file_is_found_or_is_a_second_file_of_one_object(s
     files = {str(item["image"]).partition("#")[0] for item in found.items}
     assert {reason for _, reason in found.left_out} <= {"a second file with the UID of an earlier one"}
     assert len(files) + len(found.left_out) == 14
-    assert all(inference_items(folder / name) for name, _ in found.left_out)
+    assert all(find_images(folder / name).items for name, _ in found.left_out)

@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 
 from pipeline.checkpoints import save_checkpoint
-from pipeline.datalist import inference_items
+from pipeline.datalist import find_images
 from pipeline.inference.folder import SavePredictions, infer
 from pipeline.inference.label_maps import label_map_postprocessing
 from pipeline.segments import resolve_segments
@@ -69,14 +69,15 @@ def checkpoint(tmp_path) -> Path:
 def predict(place: str | Path, output: Path, checkpoint: Path) -> list[dict[str, str]]:
     """Run inference as the bundle does and return the table."""
     handler = SavePredictions(output, dataset_dir=place, segments=resolve_segments(NAMES), preprocessing=PREPROCESSING)
+    found = find_images(place)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(inference_items(place), PREPROCESSING), batch_size=1, num_workers=0),
+        val_data_loader=DataLoader(Dataset(list(found.items), PREPROCESSING), batch_size=1, num_workers=0),
         network=Bright(threshold=5.0),  # finds nothing until the checkpoint is loaded
         postprocessing=label_map_postprocessing(PREPROCESSING, label_names=NAMES),
         val_handlers=[handler],
     )
-    infer(evaluator, checkpoint=checkpoint)
+    infer(evaluator, checkpoint=checkpoint, folder=output, left_out=found.left_out)
     with open(output / "cases.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -184,3 +185,12 @@ def test_a_frame_that_cannot_be_used_is_said_by_its_case_and_leaves_no_table(dat
     assert "roe" not in str(raised.value)
     assert raised.value.path == str(data / "roe.nii")
     assert not (output / "cases.csv").exists()
+
+
+def test_a_file_that_is_no_image_is_written_down_with_its_reason(data, output, checkpoint):
+    (data / "torn.png").write_bytes((data / "plain.png").read_bytes()[:40])
+    assert len(predict(data, output, checkpoint)) == 3
+    with open(output / "left_out.csv", newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["file"] == "torn.png"
+    assert row["reason"]

@@ -1,0 +1,74 @@
+"""Preprocessed items on disk, computed again when a file or a transform has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import PersistentDataset
+from monai.data.utils import pickle_hashing
+from monai.transforms import Compose
+from monai.utils import TraceKeys
+
+from transforms.dicom.paths import split_frame_path
+from transforms.errors import InputError
+
+__all__ = ["CachedDataset", "hash_files"]
+
+CACHE_VERSION = 1  # part of every cache key; raised when a transform computes something else under the same parameters
+
+
+class CachedDataset(PersistentDataset):
+    """MONAI's ``PersistentDataset`` with a cache that notices changed files and transforms and can be read back.
+
+    Args:
+        data, transform, cache_dir: as MONAI's.
+        track_meta: keep the metadata and the trace of transforms, for inversion.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Callable[..., Any], cache_dir: str | Path, *, track_meta: bool = False
+    ) -> None:
+        # MONAI takes a nested Compose for random and would cache what comes before it: the paths.
+        flat = transform.flatten() if isinstance(transform, Compose) else transform
+        super().__init__(
+            data,
+            flat,
+            cache_dir,
+            hash_func=hash_files,
+            hash_transform=pickle_hashing,
+            track_meta=track_meta,
+        )
+
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        """A MetaTensor's trace is keyed by MONAI's ``TraceKeys``, which MONAI forgets to allow when it reads back."""
+        with torch.serialization.safe_globals([TraceKeys]):
+            return super()._cachecheck(item_transformed)
+
+
+def hash_files(item: Mapping[str, Any]) -> bytes:
+    """Cache key of a datalist item: its content, and size and time of every file it names.
+
+    MONAI's own key sees paths only, so a mask that was corrected in place would go on training from the cache.
+
+    Raises:
+        InputError: a file is gone.
+    """
+    stamps = {key: _stamp(value) for key, value in item.items() if key in ("image", "label")}
+    text = json.dumps([CACHE_VERSION, dict(item), stamps], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest().encode()
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    file = split_frame_path(path)[0]
+    try:
+        status = file.stat()
+    except OSError as error:
+        found = f"one that is gone ({error.strerror})"
+        remedy = "Check the data set, or build the datalist again."
+        raise InputError("an image or label file", found=found, remedy=remedy, path=file) from error
+    return status.st_size, status.st_mtime_ns

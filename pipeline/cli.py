@@ -68,7 +68,27 @@ class Datalist:
         return run(arguments)
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist())
+class Bundle:
+    """Copy a bundle that came with the installed package, to run it with MONAI from any folder."""
+
+    name = "bundle"
+    help = "copy a bundle out of the installed package"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("bundle", metavar="NAME", help="for example us_hydronephrosis")
+        parser.add_argument("--output", required=True, metavar="DIR", help="the folder to make")
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.bundles import copy_bundle
+
+        folder = copy_bundle(arguments.bundle, arguments.output)
+        return [
+            f"copied to {folder}; in that folder:",
+            "  python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR",
+        ]
+
+
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

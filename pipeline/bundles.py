@@ -1,0 +1,42 @@
+"""The bundles that come with the package."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from importlib import resources
+from pathlib import Path
+
+from transforms.errors import ConfigError, OutputError
+
+__all__ = ["bundle_names", "copy_bundle"]
+
+OUTPUTS = shutil.ignore_patterns("__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*")  # of runs in a source tree
+
+
+def bundle_names() -> list[str]:
+    """The names of the bundles, sorted."""
+    return sorted(entry.name for entry in resources.files("bundles").iterdir() if entry.joinpath("configs").is_dir())
+
+
+def copy_bundle(name: str, folder: str | Path) -> Path:
+    """Copy the bundle ``name`` into the new folder ``folder``, without outputs of runs.
+
+    Raises:
+        ConfigError: there is no such bundle.
+        OutputError: the folder is there already, or cannot be made.
+    """
+    names = bundle_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        raise ConfigError(f"a bundle among {', '.join(names)}", found=repr(name), remedy=f"Did you mean {near[0]}?")
+    folder = Path(folder)
+    try:
+        with resources.as_file(resources.files("bundles") / name) as source:
+            shutil.copytree(source, folder, ignore=OUTPUTS)
+    except FileExistsError as error:
+        raise OutputError("a new folder", found="one that is there", remedy="Name another.", path=folder) from error
+    except OSError as error:
+        found = f"one that cannot be made ({error.strerror})"
+        raise OutputError("a new folder", found=found, remedy="Name another.", path=folder) from error
+    return folder

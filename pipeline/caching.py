@@ -12,7 +12,7 @@ import torch
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose
-from monai.utils import TraceKeys
+from monai.utils import TraceKeys, convert_to_tensor
 
 from transforms.dicom.paths import split_frame_path
 from transforms.errors import InputError
@@ -45,9 +45,14 @@ class CachedDataset(PersistentDataset):
         )
 
     def _cachecheck(self, item_transformed: Any) -> Any:
-        """A MetaTensor's trace is keyed by MONAI's ``TraceKeys``, which MONAI forgets to allow when it reads back."""
+        """As MONAI's, with two repairs.
+
+        A MetaTensor's trace is keyed by ``TraceKeys``, which MONAI forgets to allow when it reads back; and a fresh item
+        keeps its metadata where a stored one has none, so that a batch of both does not collate.
+        """
         with torch.serialization.safe_globals([TraceKeys]):
-            return super()._cachecheck(item_transformed)
+            item = super()._cachecheck(item_transformed)
+        return convert_to_tensor(item, convert_numeric=False, track_meta=self.track_meta)
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.data import DataLoader
 from monai.transforms import Compose, RandFlipd
 from PIL import Image
 
@@ -153,3 +154,10 @@ class TestCachedDataset:
         with pytest.warns(UserWarning, match="Corrupt cache file"):
             again = list(self.dataset(items, tmp_path))
         assert torch.equal(again[0]["image"], filled[0]["image"])
+
+    def test_fresh_and_stored_items_go_into_one_batch(self, items, tmp_path):
+        transform = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        half = CachedDataset(items, transform, tmp_path / "cache")
+        assert half[0]["image"].shape == (3, 32, 40)
+        (batch,) = DataLoader(CachedDataset(items, transform, tmp_path / "cache"), batch_size=2, num_workers=0)
+        assert batch["image"].shape == (2, 3, 32, 40)

@@ -47,8 +47,8 @@ class CachedDataset(PersistentDataset):
     def _cachecheck(self, item_transformed: Any) -> Any:
         """As MONAI's, with two repairs.
 
-        A MetaTensor's trace is keyed by ``TraceKeys``, which MONAI forgets to allow when it reads back; and a fresh item
-        keeps its metadata where a stored one has none, so that a batch of both does not collate.
+        A MetaTensor's trace is keyed by ``TraceKeys``, which MONAI forgets to allow when it reads back; and a fresh
+        item keeps its metadata where a stored one has none, so that a batch of both does not collate.
         """
         with torch.serialization.safe_globals([TraceKeys]):
             item = super()._cachecheck(item_transformed)

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo"
 BUNDLE = "bundles/us_hydronephrosis"
 # What makes the full network small enough for a laptop: the same classes, code and config, other numbers.
-OVERRIDES = "--depth 18 --output_stride 8 --input_size [160,160] --batch_size 8 --max_epochs 10 --learning_rate 0.001"
+OVERRIDES = (
+    "--depth 18 --output_stride 8 --input_size [144,192] --batch_size 4 --max_epochs 9 --val_interval 3 "
+    "--warmup_epochs 1 --learning_rate 0.001 --batch_dice true --augmentation_probability 0.3 --num_workers 1"
+)
 
 
 def main() -> int:
@@ -25,7 +28,7 @@ def main() -> int:
     start = time.monotonic()
     step("1. A phantom: real DICOM ultrasound files, labels, a split by patient")
     run("python -m pipeline phantom --modality us --cases 60 --seed 0 --output demo/phantom")
-    step("2. Training (overrides make it small; the full network is the same command without the second line)")
+    step("2. Training. Overrides make the shipped configuration small:\n    " + OVERRIDES)
     config = f"{BUNDLE}/configs/train.yaml"
     run(f"{monai} training --config_file {config} {common} --output_dir demo/models --cache_dir demo/cache {OVERRIDES}")
     step("3. Evaluation on the test patients")
@@ -35,10 +38,10 @@ def main() -> int:
         f'{monai} evaluating --config_file "{configs}" {common} {checkpoint} --cache_dir demo/cache '
         "--output_dir demo/evaluation"
     )
-    step("4. Inference on the folder of DICOM files")
+    step("4. Inference on DICOM files")
     run(
         f"{monai} inference --config_file {BUNDLE}/configs/inference.yaml --bundle_root {BUNDLE} "
-        f"--dataset_dir demo/phantom/images {checkpoint} --output_dir demo/predictions"
+        f"--dataset_dir demo/phantom/images/case_000*.dcm {checkpoint} --output_dir demo/predictions"
     )
     report(time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full")
     return 0

@@ -41,7 +41,7 @@ def main() -> int:
     step("4. Inference on DICOM files")
     run(
         f"{monai} inference --config_file {BUNDLE}/configs/inference.yaml --bundle_root {BUNDLE} "
-        f"--dataset_dir demo/phantom/images/case_000*.dcm {checkpoint} --output_dir demo/predictions"
+        f"--dataset_dir 'demo/phantom/images/case_000*.dcm' {checkpoint} --output_dir demo/predictions"
     )
     report(time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full")
     return 0

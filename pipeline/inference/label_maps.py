@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai.transforms import Activationsd, AsDiscreted, Compose
-from transforms.preprocessing import restoration
 
 from pipeline.postprocessing import Postprocessd
+from transforms.preprocessing import restoration
 
 __all__ = ["label_map_postprocessing"]
 

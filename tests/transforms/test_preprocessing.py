@@ -13,7 +13,7 @@ from monai.data import DataLoader, MetaTensor, decollate_batch
 from monai.data.utils import pickle_hashing
 from PIL import Image
 
-from pipeline.training import CachedDataset
+from pipeline.caching import CachedDataset
 from transforms.errors import ConfigError, GeometryError, LabelError
 from transforms.preprocessing import restoration, ultrasound_preprocessing
 

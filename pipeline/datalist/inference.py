@@ -84,12 +84,20 @@ def _refused(file: Path, left_out: dict[Path, str]) -> bool:
 
 
 def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    """The frames of each DICOM image; copies of one object and what is not DICOM are left out."""
+    """The frames of each DICOM picture; copies of one object, CT, MR or PET and what is not DICOM are left out."""
+    from transforms.dicom.checks import check_display_valued
     from transforms.dicom.discover import discover, frame_paths
 
     refs, errors = discover(files)
+    frames: dict[Path, list[str]] = {}
+    for ref in refs:
+        try:
+            check_display_valued(ref)
+            frames[Path(ref.path)] = frame_paths(ref)
+        except InputError as error:
+            errors.append(error)
     left_out.update({Path(error.path): error.found for error in errors if error.path})
-    return {Path(ref.path): frame_paths(ref) for ref in refs}
+    return frames
 
 
 def _item(text: str, root: Path) -> Item:

@@ -112,6 +112,7 @@ class SavePredictions:
                 ["case", "image", "spacing_source", *(f"{n}_pixels" for n in names), *(f"{n}_mm2" for n in names)]
             )
             table.writerows(self._rows)
+        logger.info("%d frames predicted: label maps, overlays and cases.csv are in the output folder", len(self._rows))
 
 
 def _relative(path: str, root: Path) -> str:

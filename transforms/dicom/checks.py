@@ -7,6 +7,7 @@ from pydicom.uid import UID, AllTransferSyntaxes, RLELossless
 from transforms.dicom.codestream import Codestream
 from transforms.dicom.header import UNDEFINED_LENGTH, ImageHeader
 from transforms.errors import InputError
+from transforms.records import SourceRef
 
 __all__ = ["MAX_FRAME_BYTES", "check_codestream", "check_display_valued", "check_native_length", "check_supported"]
 
@@ -33,7 +34,7 @@ DISPLAY_CLASSES = (
 )
 
 
-def check_display_valued(header: ImageHeader) -> None:
+def check_display_valued(header: ImageHeader | SourceRef) -> None:
     """Refuse what is not ultrasound or a secondary capture: its values need HU, SUV or a real-world mapping first."""
     if header.modality in DISPLAY_MODALITIES or header.sop_class_uid.startswith(DISPLAY_CLASSES):
         return

@@ -16,7 +16,7 @@ from pipeline.tracking import RunTracker
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.overlay import draw_overlay
 from pipeline.writers.png import write_png
-from transforms.preprocessing import restoration
+from transforms.preprocessing import source_view
 from transforms.records import Segment
 
 __all__ = ["OverlayGrid"]
@@ -45,7 +45,7 @@ class OverlayGrid:
     Args:
         tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
         segments: names and colours of the classes.
-        preprocessing: what made the images, undone here to show them on the source grid.
+        preprocessing: what made the images; its crop and blanking show the frames at their own resolution here.
         folder: where to write ``overlays.png`` as well, if anywhere.
     """
 
@@ -61,11 +61,11 @@ class OverlayGrid:
     ) -> None:
         self.tracker = tracker
         self.segments = tuple(segments)
-        self.restore_image = restoration(preprocessing, keys="image")
+        self.view = source_view(preprocessing)
         self.name = name
         self.folder = None if folder is None else Path(folder)
         self.count = count
-        self._chosen: set[str] = set()
+        self._chosen: dict[str, str] = {}  # case: path
         self._tiles: list[_Tile] = []
 
     def attach(self, engine: Engine) -> None:
@@ -75,7 +75,10 @@ class OverlayGrid:
 
     def _start(self, engine: Any) -> None:
         self._tiles = []
-        self._chosen = self._chosen or _spread(engine.data_loader.dataset.data, self.count)
+        items = engine.data_loader.dataset.data
+        if not self._chosen:
+            chosen = _spread(items, self.count)
+            self._chosen = {item["case"]: item["image"] for item in items if item["case"] in chosen}
 
     def _collect(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
@@ -83,13 +86,13 @@ class OverlayGrid:
                 self._tiles.append(self._tile({**batch, **output}))
 
     def _tile(self, item: dict[str, Any]) -> _Tile:
-        image = self.restore_image({"image": item["image"]})["image"]
+        image = self.view({"image": self._chosen[item["case"]], "case": item["case"]})["image"]
         scores = score_case(
             item["pred"], item["label"], label_names=[s.name for s in self.segments], case=item["case"], group=""
         )
         dice = [score.dice for score in scores if score.reference_pixels]
         prediction, reference = (np.asarray(item[key].cpu())[0].astype(np.uint8) for key in ("pred", "label"))
-        picture = draw_overlay(np.asarray(image.cpu()), prediction, self.segments, reference=reference)
+        picture = draw_overlay(np.asarray(image), prediction, self.segments, reference=reference)
         return _Tile(picture, item["case"], float(np.mean(dice)) if dice else float("nan"))
 
     def _finish(self, engine: Any) -> None:

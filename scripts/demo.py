@@ -14,7 +14,7 @@ DEMO = ROOT / "demo"
 BUNDLE = "bundles/us_hydronephrosis"
 # What makes the full network small enough for a laptop: the same classes, code and config, other numbers.
 OVERRIDES = (
-    "--depth 18 --output_stride 8 --input_size [144,192] --batch_size 4 --max_epochs 9 --val_interval 3 "
+    "--depth 18 --output_stride 8 --input_size [144,192] --batch_size 4 --max_epochs 9 --val_interval 9 "
     "--warmup_epochs 1 --learning_rate 0.001 --batch_dice true --augmentation_probability 0.3 --num_workers 1"
 )
 

@@ -14,7 +14,7 @@ from transforms.labels import CheckSameGridd, MapLabelValuesd
 from transforms.letterbox import GREY, Letterboxd
 from transforms.tissue import BlankOutsideTissued, CropToTissued
 
-__all__ = ["restoration", "ultrasound_preprocessing"]
+__all__ = ["restoration", "source_view", "ultrasound_preprocessing"]
 
 
 def ultrasound_preprocessing(
@@ -55,6 +55,20 @@ def ultrasound_preprocessing(
     steps += [ScaleDisplayd("image"), ToChannelsd("image", in_channels)]
     modes, fills = ["bilinear", "nearest"][: len(moved)], [GREY, 0.0][: len(moved)]
     return Compose([*steps, Letterboxd(moved, size, mode=modes, fill=fills)])
+
+
+def source_view(preprocessing: Compose) -> Compose:
+    """What shows a frame at its own resolution, cropped and blanked as ``preprocessing`` does it, for pictures.
+
+    Returns:
+        A dictionary transform: ``image`` a path in, float32 (C, H, W) in [0, 1] on the source grid out, black outside
+        the tissue.
+    """
+    kinds = {type(step) for step in preprocessing.transforms}
+    steps: list[Any] = [LoadFramed("image")]
+    steps += [kind("image") for kind in (CropToTissued, BlankOutsideTissued) if kind in kinds]
+    view = Compose([*steps, ScaleDisplayd("image")])
+    return Compose([view, restoration(view, keys="image")])
 
 
 def restoration(preprocessing: Compose, *, keys: str) -> Invertd:

@@ -26,10 +26,8 @@ MARGIN = 3  # blocks added around, for the corners that the removal of strokes r
 LEAST_BACKGROUND = 0.01  # of the frame: with less of it flat, tissue fills the frame
 LEAST_TISSUE = 0.02  # of the frame: less is a logo or a picture of a probe
 LEAST_PANEL = 0.25  # of the largest component: a second panel rather than a thumbnail
-FACE_ROWS, FACE_WIDTH = (
-    0.1,
-    0.93,
-)  # a component this wide in its first rows is a linear probe's: its sides go straight down
+FACE_ROWS = 0.1  # of a component's rows: where a probe's face shows
+FACE_WIDTH = 0.93  # of its width: a component this wide in those rows is a linear probe's, its sides go straight down
 WHOLE = 0.97  # of the frame: what is left beside it are rounded corners
 
 

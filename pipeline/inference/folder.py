@@ -18,7 +18,7 @@ from pipeline.files import atomic_write
 from pipeline.networks import load_checkpoint
 from pipeline.writers.nifti import write_label
 from pipeline.writers.overlay import write_overlay
-from transforms.preprocessing import restoration
+from transforms.preprocessing import source_view
 from transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
@@ -75,9 +75,10 @@ class SavePredictions:
         self.folder = Path(folder)
         self.dataset_dir = Path(dataset_dir)
         self.segments = tuple(segments)
-        self.restore_image = restoration(preprocessing, keys="image")
+        self.view = source_view(preprocessing)
         self._rows: list[list[Any]] = []
         self._paths: dict[str, str] = {}
+        self._root = Path()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -86,23 +87,25 @@ class SavePredictions:
 
     def _start(self, engine: Any) -> None:
         # dataset_dir may also be one file, or a glob with several levels of wildcards
-        root = next(place for place in (self.dataset_dir, *self.dataset_dir.parents) if place.is_dir())
+        self._root = next(place for place in (self.dataset_dir, *self.dataset_dir.parents) if place.is_dir())
         self._rows = []
-        self._paths = {item["case"]: _relative(item["image"], root) for item in engine.data_loader.dataset.data}
+        self._paths = {item["case"]: item["image"] for item in engine.data_loader.dataset.data}
 
     def _save(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
             self._save_one(batch["case"], output["image"], np.asarray(output["pred"].cpu())[0].astype(np.uint8))
 
     def _save_one(self, case: str, image: Any, mask: np.ndarray) -> None:
-        source = self.restore_image({"image": image})["image"]
+        source = self.view({"image": self._paths[case], "case": case})["image"]
         spacing_mm = image.meta.get("spacing_mm")
         spacing_mm = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
         write_label(self.folder / "labels" / f"{case}.nii.gz", mask, spacing_mm=spacing_mm)
-        write_overlay(self.folder / "overlays" / f"{case}.png", np.asarray(source.cpu()), mask, self.segments)
+        write_overlay(self.folder / "overlays" / f"{case}.png", np.asarray(source), mask, self.segments)
         pixels = np.bincount(mask.ravel(), minlength=len(self.segments))[1:]
         areas = [f"{n * np.prod(spacing_mm):.2f}" if spacing_mm else "" for n in pixels]
-        self._rows.append([case, self._paths[case], image.meta["spacing_source"], *pixels, *areas])
+        self._rows.append(
+            [case, _relative(self._paths[case], self._root), image.meta["spacing_source"], *pixels, *areas]
+        )
 
     def _finish(self, engine: Any) -> None:
         names = [segment.name for segment in self.segments[1:]]

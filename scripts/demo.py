@@ -14,7 +14,7 @@ DEMO = ROOT / "demo"
 BUNDLE = "bundles/us_hydronephrosis"
 # What makes the full network small enough for a laptop: the same classes, code and config, other numbers.
 OVERRIDES = (
-    "--depth 18 --output_stride 8 --input_size [144,192] --batch_size 4 --max_epochs 9 --val_interval 9 "
+    "--depth 18 --output_stride 8 --input_size [136,184] --batch_size 4 --max_epochs 9 --val_interval 9 "
     "--warmup_epochs 1 --learning_rate 0.001 --batch_dice true --augmentation_probability 0.3 --num_workers 1"
 )
 
@@ -41,7 +41,7 @@ def main() -> int:
     step("4. Inference on DICOM files")
     run(
         f"{monai} inference --config_file {BUNDLE}/configs/inference.yaml --bundle_root {BUNDLE} "
-        f"--dataset_dir 'demo/phantom/images/case_000*.dcm' {checkpoint} --output_dir demo/predictions"
+        f"--dataset_dir 'demo/phantom/images/case_000[1-3].dcm' {checkpoint} --output_dir demo/predictions"
     )
     report(time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full")
     return 0

@@ -1,14 +1,18 @@
-"""Segmentation networks as pure modules, 2D and 3D from the same classes, and the loading of their weights."""
+"""Segmentation networks as pure modules, 2D and 3D from the same classes, by name, and the loading of their weights."""
 
 from __future__ import annotations
 
+from pipeline.networks.baselines import DEFAULT_NETWORK, NETWORKS, build_network
 from pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
 from pipeline.networks.checkpoint import load_checkpoint, read_checkpoint
 from pipeline.networks.pretrained import PretrainedReport, freeze_backbone, load_pretrained
 
 __all__ = [
+    "DEFAULT_NETWORK",
+    "NETWORKS",
     "CBAMResNetPSPNet",
     "PretrainedReport",
+    "build_network",
     "freeze_backbone",
     "load_checkpoint",
     "load_pretrained",

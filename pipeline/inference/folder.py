@@ -15,7 +15,7 @@ from monai.transforms import Compose
 
 from pipeline.config import cause
 from pipeline.files import atomic_write
-from pipeline.networks import load_checkpoint
+from pipeline.inference.ensemble import load_checkpoints
 from pipeline.writers.nifti import write_label
 from pipeline.writers.overlay import write_overlay
 from transforms.preprocessing import source_view
@@ -27,13 +27,17 @@ logger = logging.getLogger(__name__)
 
 
 def infer(
-    evaluator: Any, *, checkpoint: str | Path, folder: str | Path, left_out: Sequence[tuple[str, str]] = ()
+    evaluator: Any,
+    *,
+    checkpoint: str | Path | Sequence[str | Path],
+    folder: str | Path,
+    left_out: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Load a checkpoint and run a MONAI evaluator over its data.
 
     Args:
         evaluator: with `SavePredictions` among its handlers.
-        checkpoint: the weights.
+        checkpoint: the weights; several for an ``Ensemble``.
         folder: the output folder, for ``left_out.csv``.
         left_out: relative path and reason of every file that is no image to predict; written down, never dropped.
 
@@ -41,7 +45,7 @@ def infer(
         CheckpointError: the checkpoint is missing or does not fit the network.
         PyrasegError: a file cannot be read, with the case's name.
     """
-    load_checkpoint(evaluator.network, checkpoint)
+    load_checkpoints(evaluator.network, checkpoint)
     if left_out:
         _write_left_out(Path(folder) / "left_out.csv", left_out)
     try:

@@ -1,4 +1,4 @@
-"""How a batch goes through the network: whole or by sliding window, in full or mixed precision, on the CPU or a GPU."""
+"""How a batch goes through the network: whole or by sliding window, flipped or not, in full or mixed precision."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 
+from pipeline.inference.ensemble import EnsembleInferer
+from pipeline.inference.flips import FlipInferer
 from transforms.errors import ConfigError
 
 __all__ = ["AutocastInferer", "make_inferer", "mixed_precision", "select_device"]
@@ -93,13 +95,22 @@ class AutocastInferer(Inferer):
 
 
 def make_inferer(
-    mode: str, *, device: torch.device, amp: bool | str = "auto", roi_size: Sequence[int] = (), overlap: float = 0.5
-) -> AutocastInferer:
+    mode: str,
+    *,
+    device: torch.device,
+    amp: bool | str = "auto",
+    roi_size: Sequence[int] = (),
+    overlap: float = 0.5,
+    tta_flips: Sequence[str] | None = None,
+) -> Inferer:
     """``whole``: the network sees the whole image; ``sliding``: windows of ``roi_size`` pixels, Gaussian weights,
     ``overlap``.
 
+    The members of an ``Ensemble`` are averaged. ``tta_flips`` names the axes of ``FlipInferer``; None or empty: the
+    image as it is.
+
     Raises:
-        ConfigError: another mode.
+        ConfigError: another mode, or an unknown axis.
     """
     if mode == "whole":
         inferer: Inferer = SimpleInferer()
@@ -107,4 +118,5 @@ def make_inferer(
         inferer = SlidingWindowInferer(roi_size=roi_size, sw_batch_size=4, overlap=overlap, mode="gaussian")
     else:
         raise ConfigError("an inference mode of whole or sliding", found=repr(mode), remedy="Correct --inference_mode.")
-    return AutocastInferer(inferer, device=device, dtype=mixed_precision(device, amp))
+    inferer = EnsembleInferer(AutocastInferer(inferer, device=device, dtype=mixed_precision(device, amp)))
+    return FlipInferer(inferer, tta_flips) if tta_flips else inferer

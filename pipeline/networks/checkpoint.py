@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.networks.description import describe
 from transforms.errors import CheckpointError
 
-__all__ = ["load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
+__all__ = ["find_state", "load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
 
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
 NESTS = ("state_dict", "model", "network")  # where a training program keeps the state dict beside other things
@@ -42,7 +42,15 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
     """
-    content = read_checkpoint(path)
+    return find_state(read_checkpoint(path), path=path, key=key)
+
+
+def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dict[str, Tensor]:
+    """The state dict in what ``read_checkpoint`` gave, as ``read_state`` finds it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     for name in NESTS if key is None else (key,):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from pipeline.networks.checkpoint import WRAPPERS, read_state, strip_prefixes
+from pipeline.networks.checkpoint import WRAPPERS, find_state, read_checkpoint, strip_prefixes
 from pipeline.networks.options import choice
 from pipeline.networks.resnet import ResNet
 from transforms.errors import CheckpointError, ConfigError
 
-__all__ = ["PretrainedReport", "freeze_backbone", "load_pretrained"]
+__all__ = ["PretrainedReport", "freeze_backbone", "load_pretrained", "unfreeze_backbone"]
 
 PREFIXES = (*WRAPPERS, "model.", "network.", "backbone.", "encoder.")
 INPUT_RULES = ("sum", "mean", "skip")
@@ -58,13 +59,16 @@ def load_pretrained(
         key: the entry of the file that holds the state dict; None looks for the usual ones.
 
     Raises:
-        CheckpointError: no such file, no state dict in it, or nothing in it fits.
+        CheckpointError: no such file, no state dict in it, or nothing in it fits; or the file says of itself, as those
+            of ``pipeline.pretraining`` do, that its backbone has other options than the network's.
         ConfigError: no such ``input_rule``.
     """
     choice("input_rule", input_rule, INPUT_RULES)
     backbone = getattr(network, "backbone", network)
     own = backbone.state_dict()
-    given = {strip_prefixes(name, PREFIXES): value for name, value in read_state(path, key=key).items()}
+    content = read_checkpoint(path)
+    _refuse_another_backbone(content, network, path=path)
+    given = {strip_prefixes(name, PREFIXES): value for name, value in find_state(content, path=path, key=key).items()}
     fitting = {name: _adapt(name, given[name], own[name], rule=input_rule) for name in own.keys() & given.keys()}
     loaded = {name: value for name, value in fitting.items() if value.shape == own[name].shape}
     if not any(value.dim() > 1 for value in loaded.values()):
@@ -92,14 +96,46 @@ def freeze_backbone(network: nn.Module) -> None:
     Raises:
         ConfigError: the network has no ``ResNet`` as its ``backbone``.
     """
+    _resnet(network).freeze()
+
+
+def unfreeze_backbone(network: nn.Module) -> None:
+    """Undo ``freeze_backbone``.
+
+    Raises:
+        ConfigError: the network has no ``ResNet`` as its ``backbone``.
+    """
+    _resnet(network).unfreeze()
+
+
+def _resnet(network: nn.Module) -> ResNet:
     backbone = getattr(network, "backbone", None)
-    if not isinstance(backbone, ResNet):
-        raise ConfigError(
-            "a network with a ResNet as its backbone",
-            found=type(network).__name__,
-            remedy="Freeze a CBAMResNetPSPNet.",
+    if isinstance(backbone, ResNet):
+        return backbone
+    raise ConfigError(
+        "a network with a ResNet as its backbone",
+        found=type(network).__name__,
+        remedy="Freeze a CBAMResNetPSPNet.",
+    )
+
+
+def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Path) -> None:
+    """Compare the options that a file of ours keeps with the network's; RGB weights fit any number of channels."""
+    given = content.get("backbone") if isinstance(content, Mapping) else None
+    own = getattr(network, "options", None)
+    if not isinstance(given, Mapping) or not isinstance(own, Mapping):
+        return
+    differing = [name for name in given if name in own and own[name] != given[name]]
+    if given.get("in_channels") == RGB and "in_channels" in differing:
+        differing.remove("in_channels")
+    if differing:
+        options = " ".join(f"--{name} {given[name]}" for name in differing)
+        raise CheckpointError(
+            "a pretrained backbone with " + ", ".join(f"{name} {own[name]}" for name in differing),
+            found="one with " + ", ".join(f"{name} {given[name]}" for name in differing),
+            remedy=f"Build the network with {options}, or pretrain one like it.",
+            path=path,
         )
-    backbone.freeze()
 
 
 def _adapt(name: str, value: Tensor, own: Tensor, *, rule: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,9 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 
-from pipeline.evaluation import score_case
+from pipeline.distributed import gather, is_main
+from pipeline.evaluation.keep import pack, unpack
+from pipeline.evaluation.scores import score_case
 from pipeline.tracking import RunTracker
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.overlay import draw_overlay
@@ -22,13 +24,17 @@ from transforms.records import Segment
 __all__ = ["OverlayGrid"]
 
 _T = TypeVar("_T")
+NOTE = "filled: prediction, dashed: reference"
 
 
 @dataclass(frozen=True)
-class _Tile:
-    picture: np.ndarray
+class _Seen:
+    """One case: its Dice (the mean over the classes that it shows, NaN without any) and both label maps, compressed."""
+
     case: str
     dice: float
+    prediction: bytes
+    reference: bytes
 
     @property
     def title(self) -> str:
@@ -38,9 +44,10 @@ class _Tile:
 class OverlayGrid:
     """Ignite handler for an evaluator: a sheet with ``count`` cases, logged whenever the key metric is the best so far.
 
-    The cases are spread over the groups as evenly as their sizes allow, so that neighbouring frames of one patient do
-    not fill the sheet. Each tile shows the frame within its tissue region only,
-    the prediction filled, the reference as a line.
+    First come the best, the median and the worst case by mean Dice over the classes that they show, named so; then
+    cases spread over the groups as evenly as their sizes allow, so that neighbouring frames of one patient do not fill
+    the sheet, by falling Dice. Each tile shows the frame within its tissue region only, the prediction filled, the
+    reference as a line. Frames are read and drawn only for a sheet that is made.
 
     Args:
         tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
@@ -65,46 +72,59 @@ class OverlayGrid:
         self.name = name
         self.folder = None if folder is None else Path(folder)
         self.count = count
-        self._chosen: dict[str, str] = {}  # case: path
-        self._tiles: list[_Tile] = []
+        self._seen: dict[str, _Seen] = {}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
-    def _start(self, engine: Any) -> None:
-        self._tiles = []
-        items = engine.data_loader.dataset.data
-        if not self._chosen:
-            chosen = _spread(items, self.count)
-            self._chosen = {item["case"]: item["image"] for item in items if item["case"] in chosen}
+    def _start(self, engine: Engine) -> None:
+        self._seen = {}
 
     def _collect(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
-            if batch["case"] in self._chosen:
-                self._tiles.append(self._tile({**batch, **output}))
-
-    def _tile(self, item: dict[str, Any]) -> _Tile:
-        image = self.view({"image": self._chosen[item["case"]], "case": item["case"]})["image"]
-        scores = score_case(
-            item["pred"], item["label"], label_names=[s.name for s in self.segments], case=item["case"], group=""
-        )
-        dice = [score.dice for score in scores if score.reference_pixels]
-        prediction, reference = (np.asarray(item[key].cpu())[0].astype(np.uint8) for key in ("pred", "label"))
-        picture = draw_overlay(np.asarray(image), prediction, self.segments, reference=reference)
-        return _Tile(picture, item["case"], float(np.mean(dice)) if dice else float("nan"))
+            case, maps = str(batch["case"]), (output["pred"], output["label"])
+            scores = score_case(*maps, label_names=[s.name for s in self.segments], case=case, group="")
+            dice = [score.dice for score in scores if score.reference_pixels]
+            self._seen[case] = _Seen(case, float(np.mean(dice)) if dice else float("nan"), *map(pack, maps))
 
     def _finish(self, engine: Any) -> None:
-        if not self._tiles or engine.state.best_metric_epoch != engine.state.epoch:
-            return
-        tiles = sorted(self._tiles, key=lambda tile: -np.nan_to_num(tile.dice, nan=-1.0))
-        sheet = draw_grid(
-            [tile.picture for tile in tiles], columns=4, titles=[t.title for t in tiles], segments=self.segments
-        )
+        if self._seen and engine.state.best_metric_epoch == engine.state.epoch:
+            items = {i["case"]: i for part in gather(list(engine.data_loader.dataset.data)) for i in part}
+            seen = {case: one for part in gather(self._seen) for case, one in part.items()}
+            if is_main():
+                self._publish(self._sheet(seen, items))
+        self._seen = {}
+
+    def _publish(self, sheet: np.ndarray) -> None:
         self.tracker.log_image(sheet, f"overlays/{self.name}.png")
         if self.folder is not None:
             write_png(self.folder / "overlays.png", sheet)
+
+    def _sheet(self, seen: dict[str, _Seen], items: dict[str, dict[str, Any]]) -> np.ndarray:
+        ranked = _ranked(seen.values(), most=self.count)
+        named = {one.case: f"{place}: {one.title}" for place, one in ranked.items()}
+        others = [item for item in items.values() if item["case"] in seen and item["case"] not in named]
+        spread = _spread(others, self.count - len(named)) if others and self.count > len(named) else set()
+        rest = sorted((seen[case] for case in spread), key=lambda one: (-np.nan_to_num(one.dice, nan=-1.0), one.case))
+        titles = named | {one.case: one.title for one in rest}
+        tiles = [self._tile(seen[case], items[case]["image"]) for case in titles]
+        return draw_grid(tiles, columns=4, titles=list(titles.values()), segments=self.segments, note=NOTE)
+
+    def _tile(self, one: _Seen, path: str) -> np.ndarray:
+        image = np.asarray(self.view({"image": path, "case": one.case})["image"])
+        return draw_overlay(image, unpack(one.prediction), self.segments, reference=unpack(one.reference))
+
+
+def _ranked(seen: Iterable[_Seen], *, most: int) -> dict[str, _Seen]:
+    """The best, the median and the worst of the cases that show a structure; fewer where there are fewer."""
+    order = sorted((one for one in seen if not np.isnan(one.dice)), key=lambda one: (-one.dice, one.case))
+    chosen: dict[str, _Seen] = {}
+    for name, place in (("best", 0), ("worst", -1), ("median", (len(order) - 1) // 2)):
+        if order and len(chosen) < most and order[place] not in chosen.values():
+            chosen[name] = order[place]
+    return {name: chosen[name] for name in ("best", "median", "worst") if name in chosen}
 
 
 def _spread(items: Sequence[dict[str, Any]], count: int) -> set[str]:

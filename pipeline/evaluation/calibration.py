@@ -1,0 +1,114 @@
+"""How far a network's confidence can be believed: counts by confidence, and the expected calibration error."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+__all__ = ["BINS", "TOP", "CaseConfidence", "Reliability", "count_confidence", "pool"]
+
+BINS = 15
+TOP = "top_label"
+
+
+@dataclass(frozen=True, eq=False)
+class CaseConfidence:
+    """Counts of one case by curve (every class, then the top label) and bin of confidence: arrays (K + 1, bins).
+
+    Attributes:
+        names: the curves' names, the classes' and ``TOP``.
+        pixels: how many pixels have their confidence in the bin.
+        confidence: the sum of it.
+        correct: how many of them are right.
+    """
+
+    case: str
+    group: str
+    names: tuple[str, ...]
+    pixels: np.ndarray
+    confidence: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The curve of one class, or of the top label, over many cases; arrays (bins,), NaN where a bin is empty."""
+
+    name: str
+    share: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean distance of accuracy and confidence, each bin by its share of pixels."""
+        filled = self.share > 0
+        return float((self.share * np.abs(self.accuracy - self.confidence))[filled].sum())
+
+
+def count_confidence(
+    probabilities: torch.Tensor,
+    reference: torch.Tensor,
+    *,
+    label_names: Sequence[str],
+    case: str,
+    group: str,
+    bins: int = BINS,
+) -> CaseConfidence:
+    """Count one case's pixels by confidence, in bins of equal width, the last one with 1.
+
+    For a class, confidence is its probability and right is where the reference shows it (one class against the others);
+    for the top label it is the highest probability and right is where that class is the reference's. Both are of the
+    network itself, before any clean-up of the label map.
+
+    Args:
+        probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Where they sum to 0, outside the region
+            that the network has seen, nothing is counted.
+        reference: (1, H, W) or (1, H, W, D), class indices.
+
+    Source:
+        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3; class by class as in Kull et al.,
+        Beyond temperature scaling, NeurIPS 2019.
+    """
+    flat = torch.as_tensor(probabilities).detach().float().cpu().flatten(1).numpy()
+    truth = torch.as_tensor(reference).cpu().flatten().numpy()
+    seen = flat.sum(axis=0) > 0
+    if not seen.all():
+        flat, truth = flat[:, seen], truth[seen]
+    top = flat.argmax(axis=0)
+    curves = [(flat[k], truth == k) for k in range(len(flat))] + [(flat.max(axis=0), truth == top)]
+    counted = [_count(confidence, right, bins) for confidence, right in curves]
+    pixels, confidence, correct = (np.stack(part) for part in zip(*counted, strict=True))
+    return CaseConfidence(case, group, (*label_names, TOP), pixels, confidence, correct)
+
+
+def _count(confidence: np.ndarray, right: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    place = np.minimum((confidence * bins).astype(np.intp), bins - 1)
+    pixels = np.bincount(place, minlength=bins)
+    return pixels, np.bincount(place, confidence, minlength=bins), np.bincount(place[right], minlength=bins)
+
+
+def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Reliability, ...]:
+    """One curve for each class and the top label.
+
+    Args:
+        by_group: a case's counts become shares of its pixels, and their means over each group are averaged over the
+            groups, as in the means of the other scores; otherwise all pixels of all cases weigh the same.
+    """
+    stacks = [np.stack([c.pixels, c.confidence, c.correct]).astype(float) for c in cases if c.pixels[-1].any()]
+    if not stacks:
+        return ()
+    if by_group:
+        groups: dict[str, list[np.ndarray]] = defaultdict(list)
+        for case, stack in zip((c for c in cases if c.pixels[-1].any()), stacks, strict=True):
+            groups[case.group].append(stack / stack[0, -1].sum())
+        stacks = [np.mean(members, axis=0) for members in groups.values()]
+    pixels, confidence, correct = np.sum(stacks, axis=0)
+    with np.errstate(invalid="ignore"):
+        mean, accuracy = confidence / pixels, correct / pixels
+    share = pixels / pixels.sum(axis=1, keepdims=True)
+    return tuple(Reliability(n, share[k], mean[k], accuracy[k]) for k, n in enumerate(cases[0].names))

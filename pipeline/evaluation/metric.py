@@ -1,0 +1,150 @@
+"""The Ignite metric behind validation and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from ignite.metrics import Metric
+
+from pipeline.distributed import gather
+from pipeline.evaluation.calibration import CaseConfidence, count_confidence
+from pipeline.evaluation.quantities import QuantityError, compare_quantities
+from pipeline.evaluation.results import Results
+from pipeline.evaluation.scores import CaseScore, score_case, source_spacing
+from pipeline.evaluation.surfaces import TOLERANCE
+from transforms.errors import DatalistError
+
+__all__ = ["PROBABILITIES", "SegmentationScores"]
+
+PROBABILITIES = "probabilities"  # the item's entry that label_map_postprocessing leaves them in
+
+
+class SegmentationScores(Metric):
+    """Collects the records of every case and reports their summary.
+
+    Its own value is ``mean_dice``; the rest of the summary joins ``engine.state.metrics`` as ``<prefix>_<name>``, and
+    ``engine.state.results`` has the `Results`. It reads the decollated output and batch: per item ``pred`` and
+    ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing from the metadata, and ``probabilities``
+    (K, H, W) on the same grid if they are there.
+
+    Args:
+        label_names: the classes, background first.
+        prefix: of the metrics' names, such as "val" or "test".
+        surfaces: whether to measure distances between surfaces: for evaluation, too slow for every epoch.
+        tolerance: of surface Dice, by unit; see `surface_scores`.
+        quantities: declarations of clinical quantities to compare; see `measure`. Frames only.
+        resamples, seed: of the bootstrap; 0 resamples for no intervals.
+    """
+
+    def __init__(
+        self,
+        label_names: Sequence[str],
+        *,
+        prefix: str = "val",
+        surfaces: bool = False,
+        tolerance: Mapping[str, float] | None = None,
+        quantities: Iterable[Mapping[str, Any]] = (),
+        resamples: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.label_names = list(label_names)
+        self.prefix = prefix
+        self.surfaces = surfaces
+        self.tolerance = dict(tolerance or TOLERANCE)
+        self.declared = tuple(quantities)
+        self.resamples = resamples
+        self.seed = seed
+        self.rows: list[CaseScore] = []
+        self.confidences: list[CaseConfidence] = []
+        self.quantities: list[QuantityError] = []
+        self._results: Results | None = None
+        super().__init__(output_transform=lambda output: output)
+
+    def reset(self) -> None:
+        self.rows, self.confidences, self.quantities = [], [], []
+        self._results = None
+
+    def update(self, output: Sequence[Mapping[str, Any]]) -> None:
+        self._results = None
+        for item in output:
+            case = str(item.get("case", f"case {len(self.rows)}"))
+            self._add(item, case=case, group=str(item.get("group", case)))
+
+    def _add(self, item: Mapping[str, Any], *, case: str, group: str) -> None:
+        prediction, reference, names = item["pred"], item["label"], self.label_names
+        spacing = source_spacing(item)
+        self.rows += score_case(
+            prediction,
+            reference,
+            label_names=names,
+            case=case,
+            group=group,
+            spacing_mm=spacing,
+            surfaces=self.surfaces,
+            tolerance=self.tolerance,
+        )
+        if self.declared and reference.ndim == 3:
+            self.quantities += compare_quantities(
+                prediction,
+                reference,
+                label_names=names,
+                declared=self.declared,
+                spacing_mm=spacing,
+                case=case,
+                group=group,
+            )
+        if PROBABILITIES in item:
+            counted = count_confidence(item[PROBABILITIES], reference, label_names=names, case=case, group=group)
+            self.confidences.append(counted)
+
+    def iteration_completed(self, engine: Any) -> None:
+        """The case's name and group are in the batch, the prediction in the output."""
+        self.update(
+            [{**batch, **output} for batch, output in zip(engine.state.batch, engine.state.output, strict=True)]
+        )
+
+    def gather(self) -> None:
+        """Take the records of every process of a distributed run; every process calls it. No effect in one process.
+
+        A case that a sampler gave to two processes counts once.
+        """
+        parts = gather((self.rows, self.confidences, self.quantities))
+        if len(parts) == 1:
+            return
+        rows, confidences, quantities = (list(chain.from_iterable(part)) for part in zip(*parts, strict=True))
+        self.rows = list({(row.case, row.label): row for row in rows}.values())
+        self.confidences = list({record.case: record for record in confidences}.values())
+        self.quantities = list({(row.case, row.reference.name): row for row in quantities}.values())
+
+    def results(self) -> Results:
+        """Everything so far, of all processes."""
+        if self._results is None:
+            self.gather()
+            self._results = Results(
+                tuple(self.rows),
+                confidences=tuple(self.confidences),
+                quantities=tuple(self.quantities),
+                tolerance=self.tolerance if self.surfaces else {},
+                resamples=self.resamples,
+                seed=self.seed,
+            )
+        return self._results
+
+    def compute(self) -> float:
+        value = self.results().mean_dice
+        if np.isnan(value):
+            raise DatalistError(
+                "cases to measure on that show at least one of the classes",
+                found=f"{len(self.rows)} rows without any",
+                remedy="Build a datalist whose splits hold every class.",
+            )
+        return value
+
+    def completed(self, engine: Any, name: str) -> None:
+        results = self.results()
+        engine.state.metrics |= {f"{self.prefix}_{key}": value for key, value in results.metrics().items()}
+        engine.state.results = results
+        super().completed(engine, name)

@@ -1,0 +1,80 @@
+"""How far clinical quantities of a prediction are from those of its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipeline.evaluation.bootstrap import Estimate, estimate
+from pipeline.measurement import Quantity, measure
+
+__all__ = ["QuantityError", "QuantitySummary", "compare_quantities", "summarise_quantities"]
+
+
+@dataclass(frozen=True)
+class QuantityError:
+    """One quantity of one case, measured on the prediction and on the reference."""
+
+    case: str
+    group: str
+    predicted: Quantity
+    reference: Quantity
+
+    @property
+    def error(self) -> float:
+        """Predicted minus reference, in the quantity's unit; NaN where either is absent."""
+        if self.predicted.value is None or self.reference.value is None:
+            return float("nan")
+        return self.predicted.value - self.reference.value
+
+    @property
+    def reason(self) -> str:
+        """Why there is no error, else empty."""
+        absent = {"prediction": self.predicted.reason, "reference": self.reference.reason}
+        if len(set(absent.values())) == 1:
+            return self.predicted.reason
+        return "; ".join(f"{where}: {reason}" for where, reason in absent.items() if reason)
+
+
+def compare_quantities(
+    prediction: torch.Tensor,
+    reference: torch.Tensor,
+    *,
+    label_names: Sequence[str],
+    declared: Iterable[Mapping[str, Any]],
+    spacing_mm: Sequence[float] | None,
+    case: str,
+    group: str,
+) -> list[QuantityError]:
+    """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see `measure`."""
+    wanted = [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+    maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
+    measured = [measure(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
+    return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
+
+
+@dataclass(frozen=True)
+class QuantitySummary:
+    """The errors of one quantity over many cases: ``error`` is the bias, ``absolute_error`` the mean distance."""
+
+    name: str
+    unit: str
+    error: Estimate
+    absolute_error: Estimate
+
+
+def summarise_quantities(
+    errors: Sequence[QuantityError], *, resamples: int = 0, seed: int = 0
+) -> dict[str, QuantitySummary]:
+    """Summarise quantity by quantity; the arguments are those of `estimate`."""
+    summary: dict[str, QuantitySummary] = {}
+    for name in dict.fromkeys(error.reference.name for error in errors):
+        rows = [error for error in errors if error.reference.name == name]
+        values, groups = [row.error for row in rows], [row.group for row in rows]
+        signed = estimate(values, groups, resamples=resamples, seed=seed)
+        absolute = estimate([abs(value) for value in values], groups, resamples=resamples, seed=seed)
+        summary[name] = QuantitySummary(name, rows[0].reference.unit, signed, absolute)
+    return summary

@@ -1,0 +1,45 @@
+"""One evaluation of a checkpoint, tracked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import cause
+from pipeline.evaluation.keep import CaseResults
+from pipeline.evaluation.tables import report
+from pipeline.inference.ensemble import load_checkpoints
+
+__all__ = ["evaluate"]
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    evaluator: Any, tracker: Any, *, checkpoint: str | Path | Sequence[str | Path], folder: str | Path
+) -> None:
+    """Load a checkpoint, run a MONAI evaluator inside a MLflow run of its own, write, log and report the results.
+
+    Args:
+        evaluator: with `SegmentationScores` as its key metric.
+        tracker: the run to log to.
+        checkpoint: the weights; several for an ensemble.
+        folder: for the files of `CaseResults`.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or does not fit the network.
+        OutputError: ``folder`` cannot be written.
+    """
+    load_checkpoints(evaluator.network, checkpoint)
+    CaseResults(tracker, folder=folder).attach(evaluator)
+    try:
+        with tracker:
+            evaluator.run()
+    except RuntimeError as error:
+        ours = cause(error)
+        if ours is None:
+            raise
+        raise ours from error
+    logger.info("%s", report(evaluator.state.results))

@@ -1,0 +1,160 @@
+"""Scores of one class in one case, from pixel counts and surfaces on the source grid.
+
+Conventions: reference present and prediction empty is Dice 0 and counted as missed; both empty is left out of Dice and
+counted as a true negative; reference empty and prediction not is a false positive with its area. What is not defined
+is NaN, never 0 or 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.evaluation.surfaces import SurfaceScores, surface_scores
+
+__all__ = ["CaseScore", "score_case", "source_spacing"]
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """The pixel counts of one class in one case, its surfaces, and what follows from them.
+
+    Attributes:
+        case, group: the keyed hash of the case, and what must not be split (the patient).
+        label: the class's name.
+        reference_pixels, predicted_pixels, common_pixels: pixels, or voxels, on the source grid.
+        spacing_mm: of the source grid, one number an axis; None without calibration.
+        surfaces: None where they were not computed or the reference is empty.
+    """
+
+    case: str
+    group: str
+    label: str
+    reference_pixels: int
+    predicted_pixels: int
+    common_pixels: int
+    spacing_mm: tuple[float, ...] | None = None
+    surfaces: SurfaceScores | None = None
+
+    @property
+    def dice(self) -> float:
+        """Dice coefficient; NaN where the reference has no such structure, as with ``iou`` and ``sensitivity``."""
+        return self._share(2 * self.common_pixels, self.reference_pixels + self.predicted_pixels)
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union (Jaccard index)."""
+        return self._share(self.common_pixels, self.reference_pixels + self.predicted_pixels - self.common_pixels)
+
+    @property
+    def sensitivity(self) -> float:
+        """The share of the reference that was found."""
+        return self._share(self.common_pixels, self.reference_pixels)
+
+    @property
+    def precision(self) -> float:
+        """The share of the prediction that is right; NaN also where nothing was predicted."""
+        return self._share(self.common_pixels, self.predicted_pixels) if self.predicted_pixels else NAN
+
+    @property
+    def missed(self) -> bool:
+        """The structure is there and nothing was predicted."""
+        return self.reference_pixels > 0 and self.predicted_pixels == 0
+
+    @property
+    def false_positive(self) -> bool:
+        """The structure is not there and something was predicted."""
+        return self.reference_pixels == 0 and self.predicted_pixels > 0
+
+    @property
+    def size_unit(self) -> str:
+        """The unit of ``size``: mm2 for frames, ml for volumes, empty without calibration."""
+        if self.spacing_mm is None:
+            return ""
+        return "mm2" if len(self.spacing_mm) == 2 else "ml"
+
+    def size(self, pixels: int) -> float:
+        """An area in mm2, or a volume in ml; NaN without calibration."""
+        if self.spacing_mm is None:
+            return NAN
+        return pixels * math.prod(self.spacing_mm) / (1000 if len(self.spacing_mm) == 3 else 1)
+
+    def values(self) -> dict[str, float]:
+        """Every score that a summary takes the mean of, by name.
+
+        What depends on a unit has it in its name, so that millimetres and pixels never meet in one mean. Sizes of
+        errors are predicted minus reference.
+        """
+        if self.false_positive:
+            return self._sized("false_positive_area", self.predicted_pixels)
+        if not self.reference_pixels:
+            return {}
+        scores = {name: getattr(self, name) for name in ("dice", "iou", "sensitivity", "precision")}
+        scores |= self._sized("area_error", self.predicted_pixels - self.reference_pixels)
+        if self.surfaces:
+            unit = self.surfaces.unit
+            scores |= {f"{name}_{unit}": getattr(self.surfaces, name) for name in ("hd95", "assd", "surface_dice")}
+        return scores
+
+    def _sized(self, name: str, pixels: int) -> dict[str, float]:
+        calibrated = name.replace("area", "volume") if self.size_unit == "ml" else name
+        sized = {f"{name}_pixels": float(pixels)}
+        return sized | ({f"{calibrated}_{self.size_unit}": self.size(pixels)} if self.spacing_mm else {})
+
+    def _share(self, part: int, whole: int) -> float:
+        return part / whole if self.reference_pixels else NAN
+
+
+def score_case(
+    prediction: torch.Tensor,
+    reference: torch.Tensor,
+    *,
+    label_names: Sequence[str],
+    case: str,
+    group: str,
+    spacing_mm: Sequence[float] | None = None,
+    surfaces: bool = False,
+    tolerance: Mapping[str, float] | None = None,
+) -> list[CaseScore]:
+    """Compare two label maps of one shape, (1, H, W) or (1, H, W, D), class by class without background.
+
+    Args:
+        spacing_mm: of the grid, None without calibration.
+        surfaces: whether to compute the distances as well, which takes far longer than the counts.
+        tolerance: of surface Dice, see `surface_scores`.
+    """
+    p, r = (torch.as_tensor(x).long().flatten() for x in (prediction, reference))
+    counts = torch.bincount(r * len(label_names) + p, minlength=len(label_names) ** 2).reshape(len(label_names), -1)
+    spacing = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
+    maps = [np.asarray(torch.as_tensor(x).cpu())[0] for x in (prediction, reference)] if surfaces else None
+    scores = []
+    for k, name in enumerate(label_names[1:], start=1):
+        distances = None
+        if maps is not None:
+            distances = surface_scores(maps[0] == k, maps[1] == k, spacing_mm=spacing, tolerance=tolerance)
+        numbers = int(counts[k].sum()), int(counts[:, k].sum()), int(counts[k, k])
+        scores.append(CaseScore(case, group, name, *numbers, spacing_mm=spacing, surfaces=distances))
+    return scores
+
+
+def source_spacing(item: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """The source grid's spacing in mm from the metadata of an item's image, else of its label; None if neither has it.
+
+    Frames carry it as ``spacing_mm`` where they are calibrated; a volume's stands in its label's affine.
+    """
+    metas = [getattr(item.get(key), "meta", {}) for key in ("image", "label")]
+    label = item["label"]
+    axes = label.ndim - 1
+    for meta in metas:
+        if (stated := meta.get("spacing_mm")) is not None and len(stated) == axes:
+            return tuple(float(value) for value in stated)
+    if axes == 3 and hasattr(label, "pixdim") and metas[1].get("spacing_source") != "none":
+        return tuple(float(value) for value in label.pixdim)
+    return None

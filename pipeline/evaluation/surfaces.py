@@ -1,0 +1,105 @@
+"""Distances between the surfaces of two masks: HD95, ASSD and normalised surface Dice, in 2D and 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from monai.metrics.utils import get_surface_distance
+from scipy import ndimage
+
+from transforms.errors import ConfigError, GeometryError
+
+__all__ = ["TOLERANCE", "SurfaceScores", "surface_scores"]
+
+TOLERANCE = {"mm": 2.0, "px": 3.0}  # of surface Dice, where a bundle declares none
+
+
+@dataclass(frozen=True)
+class SurfaceScores:
+    """Distances between two surfaces.
+
+    Attributes:
+        hd95, assd: 95th percentile of the Hausdorff distance and average symmetric surface distance, in ``unit``.
+        surface_dice: the share of both surfaces that lies within the tolerance of the other one.
+        unit: "mm", or "px" where the image is not calibrated.
+    """
+
+    hd95: float
+    assd: float
+    surface_dice: float
+    unit: str
+
+
+def surface_scores(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    tolerance: Mapping[str, float] | None = None,
+) -> SurfaceScores | None:
+    """Compare the surfaces of two masks (H, W) or (H, W, D), as MONAI 1.6 defines them.
+
+    A surface is the mask's pixels with a face neighbour outside it; beyond the image's edge is outside. HD95 is the
+    greater of the two directions' 95th percentiles (interpolated linearly), not the percentile of both pooled. ASSD is
+    the mean of both directions' distances pooled. Surface Dice counts surface pixels, none weighted by its area
+    (``use_subvoxels=False``).
+
+    Args:
+        prediction, reference: masks of one shape.
+        spacing_mm: one number an axis; None measures in pixels.
+        tolerance: of surface Dice, by unit, such as ``{"mm": 2.0, "px": 3.0}``.
+
+    Returns:
+        None where the reference is empty. Where only the prediction is, both distances are the image's diagonal and
+        surface Dice is 0: a structure that was missed must not improve a mean.
+
+    Raises:
+        ConfigError: no tolerance of 0 or more in the unit.
+        GeometryError: masks of different shapes, or a spacing for another number of axes.
+    """
+    prediction, reference = (np.asarray(mask, dtype=bool) for mask in (prediction, reference))
+    _check(prediction, reference, spacing_mm)
+    unit = "px" if spacing_mm is None else "mm"
+    spacing = np.ones(reference.ndim) if spacing_mm is None else np.asarray(spacing_mm, dtype=float)
+    limit = _limit(TOLERANCE if tolerance is None else tolerance, unit)
+    if not reference.any():
+        return None
+    if not prediction.any():
+        diagonal = float(np.linalg.norm(spacing * reference.shape))
+        return SurfaceScores(hd95=diagonal, assd=diagonal, surface_dice=0.0, unit=unit)
+    there, back = _distances(prediction, reference, spacing)
+    both = np.concatenate([there, back])
+    hd95 = max(float(np.quantile(each, 0.95)) for each in (there, back))
+    close = float((both <= np.float32(limit)).mean())
+    return SurfaceScores(hd95=hd95, assd=float(both.mean(dtype=float)), surface_dice=close, unit=unit)
+
+
+def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From each surface pixel of one mask to the nearest of the other, and back.
+
+    Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay the same.
+    """
+    box = ndimage.find_objects((one | other).view(np.uint8))[0]
+    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (one[box], other[box])]
+    there, back = (get_surface_distance(a, b, spacing=spacing) for a, b in (edges, edges[::-1]))
+    return np.asarray(there), np.asarray(back)
+
+
+def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None) -> None:
+    if prediction.shape != reference.shape:
+        found = f"{prediction.shape} and {reference.shape}"
+        remedy = "Bring the prediction back to the source grid first."
+        raise GeometryError("masks of one shape", found=found, remedy=remedy)
+    if spacing is not None and (len(spacing) != reference.ndim or not min(spacing) > 0):
+        found = f"a spacing of {len(spacing)} numbers for {reference.ndim} axes, or one that is not above 0"
+        raise GeometryError("a spacing in mm for each axis", found=found, remedy="Correct the image's calibration.")
+
+
+def _limit(tolerance: Mapping[str, float], unit: str) -> float:
+    limit = tolerance.get(unit)
+    if limit is None or not 0 <= limit < np.inf:
+        remedy = "Declare evaluation::surface_tolerance in the bundle's metadata.json."
+        raise ConfigError(f"a surface tolerance in {unit}", found=repr(limit), remedy=remedy)
+    return float(limit)

@@ -61,7 +61,7 @@ def report(seconds: float, full: str) -> None:
     summary = json.loads((DEMO / "evaluation" / "summary.json").read_text())
     step(f"Done in {seconds / 60:.1f} minutes")
     for name in ("kidney", "hydronephrosis"):
-        print(f"  Dice {name:15} {summary[f'frame_mean_dice_{name}']:.3f} (mean over test frames that show it)")
+        print(f"  Dice {name:15} {summary['classes'][name]['dice']['frame_mean']:.3f} (mean over test frames that show it)")
     print(
         "\nLook at\n"
         "  demo/evaluation/overlays.png    test frames: prediction filled, reference as a line\n"

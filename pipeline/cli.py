@@ -88,7 +88,40 @@ class Bundle:
         ]
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle())
+class Sync:
+    """Send to MLflow what trainings have kept while their server was away."""
+
+    name = "sync"
+    help = "send to MLflow what waits in a training's output folder"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("folder", metavar="FOLDER", help="a training's output folder, or one above several")
+        parser.add_argument("--tracking_uri", metavar="URI", help="another address of the same store")
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.tracking.sync import sync
+
+        return sync(arguments.folder, tracking_uri=arguments.tracking_uri)
+
+
+class Crossval:
+    """Train and evaluate a bundle on every fold of a datalist, and put the folds together."""
+
+    name = "crossval"
+    help = "k-fold cross-validation: a MONAI training and an evaluation a fold, one summary"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from pipeline.crossval.options import add_arguments
+
+        add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.crossval.options import run
+
+        return run(arguments)
+
+
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Sync())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         for line in arguments.verb.run(arguments):
-            print(printable(line))
+            print(printable(line), flush=True)  # in order with what a process that a verb starts prints
         sys.stdout.flush()  # so that a reader who has gone is noticed here and not at Python's exit
     except PyrasegError as error:
         if not report_error(error, show_path=True):

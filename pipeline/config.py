@@ -17,7 +17,15 @@ from typing import Any
 from transforms import errors
 from transforms.errors import ConfigError, PyrasegError
 
-__all__ = ["cause", "install_error_report", "plain_values", "read_flags", "refuse_unknown_ids", "unknown_ids"]
+__all__ = [
+    "cause",
+    "install_error_report",
+    "plain_values",
+    "read_flags",
+    "refuse_unknown_ids",
+    "unknown_ids",
+    "whole_config",
+]
 
 FLAGS = {"true": True, "false": False, "null": None, "none": None}
 WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M)
@@ -88,6 +96,15 @@ def plain_values() -> dict[str, Any]:
     simple = [key for key, value in config.items() if not isinstance(value, Mapping) and not _calls(value)]
     values = {key: workflow.parser.get_parsed_content(key) for key in simple}
     return {key: value for key, value in values.items() if _is_plain(value)}
+
+
+def whole_config() -> dict[str, Any]:
+    """Every id of the bundle that is running, overrides included: plain ones as their values, the rest as written."""
+    workflow = _calling_workflow()
+    if workflow is None:
+        return {}
+    written = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
+    return written | plain_values()
 
 
 def _calls(value: Any) -> bool:

@@ -1,0 +1,127 @@
+"""What a run is told: metrics, parameters, tags, files. Everything goes to the run's outbox; nothing here waits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.tracking.handler import EngineLog
+from pipeline.tracking.outbox import Outbox
+from pipeline.tracking.parameters import safe_parameters
+
+__all__ = ["RunLog", "now"]
+
+logger = logging.getLogger(__name__)
+
+NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's name
+
+
+class RunLog(EngineLog):
+    """The log methods of a tracker. Without an outbox (tracking switched off, the run closed) they do nothing.
+
+    Raises:
+        OutputError: from any method, where a file cannot be read or there is no room for what waits.
+    """
+
+    def __init__(self) -> None:
+        self._outbox: Outbox | None = None
+        self._last_steps: dict[str, int] = {}  # of a resumed run, by metric
+
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
+        """Log every scalar of ``metrics``. Left out are NaN (a class without a case) and steps a resumed run has."""
+        if self._outbox is None:
+            return
+        scalars = {NOT_A_KEY.sub("_", k): float(v) for k, v in metrics.items() if np.ndim(v) == 0}
+        new = {k: v for k, v in scalars.items() if np.isfinite(v) and step > self._last_steps.get(k, step - 1)}
+        if new:
+            self._outbox.append({"kind": "metrics", "step": step, "time": now(), "values": new})
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Log parameters, without paths."""
+        if self._outbox is not None:
+            self._append("params", safe_parameters(parameters))
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; their values are sent as they are."""
+        if self._outbox is not None:
+            self._append("tags", tags)
+
+    def log_file(self, path: str | Path, folder: str = "") -> None:
+        """Store a file as an artifact, as it is now."""
+        if self._outbox is not None:
+            self._outbox.add_file(path, folder)
+
+    def log_checkpoint(self, path: str | Path) -> None:
+        """Store a checkpoint as ``checkpoints/<its name>``, with its SHA-256 as the tag ``checkpoint.sha256``.
+
+        The file may be replaced afterwards, and must not be changed in place.
+        """
+        if self._outbox is None:
+            return
+        self._outbox.add_file(path, "checkpoints", link=True)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._append("tags", {"checkpoint.sha256": digest, "checkpoint.name": Path(path).name})
+
+    def log_model(self, network: Any, example: Any) -> None:
+        """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
+
+        A network that torch cannot export is noted as the tag ``model.export``; its checkpoint is there all the same.
+        """
+        if self._outbox is None:
+            return
+        from pipeline.tracking.model import save_model
+
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                root = save_model(network, example, folder=Path(temporary) / "model")
+            except (RuntimeError, TypeError, ValueError) as error:
+                logger.warning("the network cannot be exported (%s): no MLflow model", type(error).__name__)
+                self._append("tags", {"model.export": f"failed: {type(error).__name__}"})
+                return
+            for path in sorted(path for path in root.rglob("*") if path.is_file()):
+                self._outbox.add_file(path, path.parent.relative_to(root.parent).as_posix(), link=True)
+        self._append("tags", {"model.export": "pt2"})
+
+    def log_image(self, image: np.ndarray, name: str) -> None:
+        """Store an (H, W, 3) uint8 picture as an artifact; ``name`` ends in ``.png``."""
+        if self._outbox is None:
+            return
+        from PIL import Image
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            Image.fromarray(image).save(path)
+            self._outbox.add_file(path, _folder_of(name), link=True)
+
+    def log_json(self, content: Mapping[str, Any], name: str) -> None:
+        """Store a JSON document as an artifact."""
+        self.log_text(json.dumps(content, indent=1), name)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Store a text file as an artifact."""
+        if self._outbox is not None:
+            self._outbox.add_text(text, _folder_of(name), name=Path(name).name)
+
+    def _append(self, kind: str, values: Mapping[str, Any]) -> None:
+        if values and self._outbox is not None:
+            self._outbox.append({"kind": kind, "values": {key: str(value) for key, value in values.items()}})
+
+
+def now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+def _folder_of(name: str) -> str:
+    folder = Path(name).parent.as_posix()
+    return "" if folder == "." else folder

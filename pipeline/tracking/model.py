@@ -1,0 +1,83 @@
+"""A network as an MLflow model that loads without pickle: torch's exported graph (``.pt2``) with its signature."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+__all__ = ["save_model"]
+
+EXAMPLE_SIZE = 64  # pixels per axis: the example is stored with the model, as text
+BATCH = 2  # a dimension of 1 would be exported as the constant 1
+
+
+def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Path:
+    """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into ``folder``, which must not exist.
+
+    The batch is free in the signature, and so are height and width (and depth) where the network's graph lets them.
+    Load it with ``mlflow.pytorch.load_model``, also under ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
+
+    Args:
+        network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); left as it is.
+        example: an input of the right shape. Only its shape and type are used: no image leaves with the model.
+
+    Raises:
+        RuntimeError, ValueError, TypeError: torch cannot export this network.
+    """
+    import mlflow.pytorch
+    from mlflow.models import ModelSignature
+
+    network = copy.deepcopy(getattr(network, "module", network)).cpu().eval().requires_grad_(False)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's annotations
+    program, x = _export(network, example)
+    free = _free_dimensions(program)
+    with torch.no_grad():
+        signature = ModelSignature(_schema(x, free, name="image"), _schema(network(x), free))
+    # MLflow would export the network once more: it is given a stand-in, whose archive is then replaced
+    mlflow.pytorch.save_model(
+        nn.Identity(),
+        str(folder),
+        signature=signature,
+        input_example=x.numpy(),
+        serialization_format="pt2",
+        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", "numpy"],
+    )
+    (archive,) = Path(folder).rglob("*.pt2")
+    torch.export.save(program, archive)
+    return Path(folder)
+
+
+def _export(network: nn.Module, example: Tensor) -> tuple[ExportedProgram, Tensor]:
+    """The program, and zeros it can be called with: small ones where it is free in their size."""
+    batch, (channels, *size) = max(len(example), BATCH), example.shape[1:]
+    everything = (0, *range(2, example.dim()))
+    small = torch.zeros((batch, channels, *(min(pixels, EXAMPLE_SIZE) for pixels in size)))
+    try:
+        program = torch.export.export(network, (small,), dynamic_shapes=(dict.fromkeys(everything, Dim.AUTO),))
+    except (RuntimeError, ValueError):
+        program = None
+    if program is not None and _free_dimensions(program) == everything:
+        return program, small
+    whole = torch.zeros((batch, channels, *size))
+    return torch.export.export(network, (whole,), dynamic_shapes=({0: Dim.AUTO},)), whole
+
+
+def _free_dimensions(program: ExportedProgram) -> tuple[int, ...]:
+    """Export leaves a dimension of its input free or, without a word, makes it the example's constant."""
+    inputs = program.graph_signature.user_inputs
+    (shape,) = (node.meta["val"].shape for node in program.graph.nodes if node.name in inputs)
+    return tuple(dim for dim, size in enumerate(shape) if not isinstance(size, int))
+
+
+def _schema(x: Tensor, free: Sequence[int], *, name: str | None = None) -> Any:
+    import numpy as np
+    from mlflow.types import Schema, TensorSpec
+
+    shape = tuple(-1 if dim in free else size for dim, size in enumerate(x.shape))
+    return Schema([TensorSpec(np.dtype("float32"), shape, name)])

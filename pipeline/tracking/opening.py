@@ -1,0 +1,77 @@
+"""Making a run in the store, or finding the one to continue and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.tracking.store import experiment_id
+from transforms.errors import TrackingError
+
+__all__ = ["OpenRun", "open_run"]
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run in the store: its client, and what it holds already.
+
+    Attributes:
+        status: RUNNING, FINISHED, FAILED or KILLED, as the store has it; RUNNING of a run that is resumed is stale.
+        last_steps: of each metric, the last step that the store has.
+    """
+
+    client: Any
+    run_id: str
+    status: str = "RUNNING"
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    last_steps: Mapping[str, int] = field(default_factory=dict)
+
+
+def open_run(
+    tracking_uri: str, *, run_id: str | None, experiment_name: str, run_name: str, tags: Mapping[str, str]
+) -> OpenRun:
+    """Make a run, or look up ``run_id``.
+
+    Raises:
+        TrackingError: the store refuses, or has no such run.
+    """
+    import mlflow
+
+    try:
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        if run_id is not None:
+            return _find(client, run_id)
+        run = client.create_run(experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags))
+    except mlflow.exceptions.MlflowException as error:
+        raise TrackingError(
+            "a tracking store that accepts the run",
+            found=f"a refusal ({error.error_code})",
+            remedy="Check --tracking_uri and --experiment_name, or choose another experiment.",
+        ) from error
+    return OpenRun(client, run.info.run_id)
+
+
+def _find(client: Any, run_id: str) -> OpenRun:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise _no_such_run("none in this store") from error
+    if run.info.lifecycle_stage != "active":
+        raise _no_such_run("a deleted one")
+    # the store keeps the latest value of each metric with its step: no need to read whole histories
+    steps = {metric.key: metric.step for metric in run.data._metric_objs}
+    return OpenRun(client, run_id, run.info.status, run.data.params, run.data.tags, steps)
+
+
+def _no_such_run(found: str) -> TrackingError:
+    return TrackingError(
+        "the MLflow run that this training began with",
+        found=found,
+        remedy="Check --tracking_uri, restore the run there, or log the rest to a new run with --run_id new.",
+    )

@@ -1,0 +1,200 @@
+"""What waits to be sent, on disk: a journal in order, copies of files, and how far it has been sent.
+
+Everything a run logs is written here first, so a killed process or an absent server loses nothing. One process at a
+time holds an outbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.files import atomic_write
+from transforms.errors import OutputError, TrackingError
+
+__all__ = ["FACTS", "Entry", "Outbox"]
+
+FACTS = "outbox.json"
+Entry = dict[str, Any]
+
+
+class Outbox:
+    """The entries of one run that wait, in a folder of their own.
+
+    Args:
+        folder: made where it is missing; what an earlier process left in it waits on.
+        facts: whose entries they are, for ``pyraseg sync``; None leaves what is recorded.
+
+    Raises:
+        TrackingError: another process holds this outbox.
+        OutputError: the folder cannot be written, or there is no room for an entry (from any method).
+    """
+
+    def __init__(self, folder: str | Path, facts: Mapping[str, str] | None = None) -> None:
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Path] = {}  # destination: the copy that waits for it
+        with _writing(self.folder):
+            (self.folder / "files").mkdir(parents=True, exist_ok=True)
+            self._holder = _hold(self.folder / ".lock")
+            if facts is not None:
+                with atomic_write(self.folder / FACTS, "w") as file:
+                    json.dump(dict(facts), file)
+            self._journal = _open_journal(self.folder / "journal.jsonl")
+        self._sent = self._read_sent()
+        self._files = max((int(path.name) for path in (self.folder / "files").iterdir()), default=0)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
+
+    def append(self, entry: Entry) -> None:
+        """Put one entry at the end; it outlives the process from here on, and a power cut from ``sync`` on."""
+        with self._lock, _writing(self.folder):
+            self._journal.write(json.dumps(entry).encode() + b"\n")
+
+    def add_file(self, path: str | Path, folder: str, *, name: str = "", link: bool = False) -> None:
+        """Copy a file and put it at the end. A copy that still waits for the same place is dropped for it.
+
+        Args:
+            link: the file will be replaced and never changed in place, so that a hard link is as good as a copy.
+        """
+        name = name or Path(path).name
+        with _writing(self.folder):
+            copy = self._place(name)
+            _duplicate(Path(path), copy, link=link)
+        self._supersede(f"{folder}/{name}", copy)
+        self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
+
+    def add_text(self, text: str, folder: str, *, name: str) -> None:
+        """Put a text file at the end."""
+        with _writing(self.folder):
+            copy = self._place(name)
+            copy.write_text(text, encoding="utf-8")
+        self._supersede(f"{folder}/{name}", copy)
+        self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
+
+    def sync(self) -> None:
+        """Bring the journal to the disk itself."""
+        with self._lock, _writing(self.folder):
+            os.fsync(self._journal.fileno())
+
+    def waiting(self, limit: int | None = None) -> list[tuple[int, Entry]]:
+        """The entries that wait, oldest first, each with the position to ``advance`` to once it has been sent."""
+        found: list[tuple[int, Entry]] = []
+        with open(self._journal.name, "rb") as file:
+            file.seek(self._sent)
+            position = self._sent
+            for line in file:
+                if not line.endswith(b"\n") or (limit is not None and len(found) == limit):
+                    break
+                position += len(line)
+                found.append((position, json.loads(line)))
+        return found
+
+    def advance(self, position: int) -> None:
+        """Note that everything before ``position`` has been sent."""
+        self._sent = position
+        with _writing(self.folder):
+            (self.folder / "sent").write_text(str(position))
+
+    def set_aside(self, entry: Entry, reason: str) -> None:
+        """Keep an entry that the store refuses, out of the way of those behind it."""
+        with _writing(self.folder), open(self.folder / "refused.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"reason": reason, **entry}) + "\n")
+
+    @property
+    def refused(self) -> int:
+        """How many entries the store has refused."""
+        path = self.folder / "refused.jsonl"
+        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+    def close(self) -> None:
+        """Let go; an outbox in which nothing waits and nothing was refused is removed."""
+        if self._journal.closed:
+            return
+        empty = not self.waiting(1) and not self.refused
+        self._journal.close()
+        if empty:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the outbox of another run stays
+                self.folder.parent.rmdir()
+        self._holder.close()
+
+    def _read_sent(self) -> int:
+        """The position; a torn note (a power cut) means sending again, which the store takes for the same."""
+        path = self.folder / "sent"
+        text = path.read_text() if path.exists() else ""
+        return int(text) if text.isdigit() and int(text) <= os.path.getsize(self._journal.name) else 0
+
+    def _place(self, name: str) -> Path:
+        with self._lock:
+            self._files += 1
+            folder = self.folder / "files" / str(self._files)
+        folder.mkdir()
+        return folder / name
+
+    def _supersede(self, destination: str, copy: Path) -> None:
+        """Checkpoints and pictures are replaced at each better epoch: only the last need wait for a server."""
+        older, self._waiting[destination] = self._waiting.get(destination), copy
+        if older is not None:
+            shutil.rmtree(older.parent, ignore_errors=True)
+
+
+def _duplicate(path: Path, copy: Path, *, link: bool) -> None:
+    if link:
+        with contextlib.suppress(OSError):  # another file system, or one without links
+            os.link(path, copy)
+            return
+    shutil.copyfile(path, copy)
+
+
+def _open_journal(path: Path) -> IO[bytes]:
+    """Open for appending, without buffer; a line that a killed process left torn is cut off."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+    return open(path, "ab", buffering=0)
+
+
+def _hold(path: Path) -> IO[bytes]:
+    """Lock a file for as long as it is open and the process lives; nothing is locked where there are no locks.
+
+    A POSIX record lock: unlike ``flock``'s, data-loading processes that outlive a killed training do not hold it on.
+    """
+    file = open(path, "ab")  # noqa: SIM115  # it stays open
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            file.close()
+            raise TrackingError(
+                "a run that no other process is tracking",
+                found="one that a live process holds",
+                remedy="Wait until that training has ended, or start a new run.",
+            ) from error
+        except OSError:  # a network file system without locks
+            return file
+    return file
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            "room for what waits to be sent to MLflow",
+            found=f"a file that cannot be read or written ({error.strerror or type(error).__name__})",
+            remedy="Free some space, or choose another output folder.",
+            path=error.filename or folder,
+        ) from error

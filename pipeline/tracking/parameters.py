@@ -1,0 +1,59 @@
+"""What a run's parameters and config may say: everything but places, for a path may hold a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["safe_config", "safe_parameters"]
+
+HIDDEN = "<path>"
+PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
+PLACES = ("checkpoint", "datalist", "dir", "file", "folder", "image", "label", "path", "pretrained", "root", "uri")
+
+
+def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Flatten to MLflow parameters, every path replaced by ``<path>``: a path may hold a name."""
+    safe: dict[str, str] = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping):
+            safe |= {f"{key}.{name}": inner for name, inner in safe_parameters(value).items()}
+        else:
+            safe[key] = HIDDEN if _names_place(key) or _is_path(value) else str(value)[:PARAMETER_LENGTH]
+    return safe
+
+
+def safe_config(config: Any, *, key: str = "") -> Any:
+    """A config as plain values (mappings, lists, numbers, words), its paths replaced as ``safe_parameters`` does.
+
+    Values of other types appear as text. References (``@id``) and expressions (``$...``) without a path stay as they
+    are.
+    """
+    if isinstance(config, Mapping):
+        return {str(name): safe_config(value, key=str(name)) for name, value in config.items()}
+    if _is_reference(config):
+        return config
+    if _names_place(key) and config is not None:
+        return HIDDEN
+    if isinstance(config, list | tuple):
+        return [safe_config(value) for value in config]
+    if _is_path(config):
+        return HIDDEN
+    return config if config is None or isinstance(config, bool | int | float | str) else str(config)
+
+
+def _is_reference(value: Any) -> bool:
+    """``'@output_dir'``: the id of a value and not the value."""
+    return isinstance(value, str) and value.startswith("@") and value[1:].replace("::", "").isidentifier()
+
+
+def _names_place(key: str) -> bool:
+    """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look like one."""
+    return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PLACES
+
+
+def _is_path(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_path(entry) for entry in value)
+    return isinstance(value, Path) or (isinstance(value, str) and any(sign in value for sign in "/\\~"))

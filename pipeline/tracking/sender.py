@@ -1,0 +1,213 @@
+"""Sending an outbox to the store: in order, in few requests, in the background, again and again until it arrives."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from types import TracebackType
+from typing import Any
+
+from pipeline.tracking.outbox import Entry, Outbox
+from pipeline.tracking.store import answers
+
+__all__ = ["BackgroundSender", "Sender"]
+
+logger = logging.getLogger(__name__)
+
+SEND_SECONDS = 5.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
+LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
+LINES_AT_ONCE = 2000
+LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request
+FINAL = {
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_ALREADY_EXISTS",
+    "BAD_REQUEST",
+    "INVALID_STATE",
+}
+FINAL_STATUS = {400, 413, 422}  # of an artifact; the others may pass: a login that ran out, a proxy
+
+
+class Sender:
+    """Hands the entries of an outbox to a MLflow client."""
+
+    def __init__(self, client: Any, outbox: Outbox, *, run_id: str) -> None:
+        self.client = client
+        self.outbox = outbox
+        self.run_id = run_id
+        self.stopped = threading.Event()
+
+    def send_waiting(self) -> bool:
+        """Send what waits; True once nothing does, False where the store is away or fails.
+
+        Entries that it refuses for good are set aside.
+        """
+        if not self.outbox.waiting(1):
+            return True
+        if not answers(self.client.tracking_uri):
+            return False
+        attempt = _Attempt()
+        with attempt:
+            while not self.stopped.is_set() and (found := self.outbox.waiting(LINES_AT_ONCE)):
+                for kind, group in groupby(found, key=lambda pair: pair[1]["kind"]):
+                    self._send_kind(kind, list(group))
+        if attempt.error is not None:
+            logger.debug("sending to MLflow failed (%s)", type(attempt.error).__name__)
+        return attempt.error is None
+
+    def _send_kind(self, kind: str, group: Sequence[tuple[int, Entry]]) -> None:
+        if kind not in LIMITS:
+            for position, entry in group:
+                self._offer(kind, [entry])
+                self.outbox.advance(position)
+            return
+        singles = [single for _, entry in group for single in _singles(entry)]
+        for start in range(0, len(singles), LIMITS[kind]):
+            self._offer(kind, singles[start : start + LIMITS[kind]])
+        self.outbox.advance(group[-1][0])
+
+    def _offer(self, kind: str, entries: Sequence[Entry]) -> None:
+        """Send entries of one kind; of a refused request, find the entries that are to blame."""
+        attempt = _Attempt()
+        with attempt:
+            self._send(kind, entries)
+        if attempt.error is None:
+            return
+        if not _final(attempt.error):
+            raise attempt.error
+        if len(entries) == 1:
+            reason = getattr(attempt.error, "error_code", type(attempt.error).__name__)
+            self.outbox.set_aside(entries[0], reason)
+            logger.warning("the tracking store refuses one of the %s (%s); the run goes on", kind, reason)
+            return
+        half = len(entries) // 2
+        self._offer(kind, entries[:half])
+        self._offer(kind, entries[half:])
+
+    def _send(self, kind: str, entries: Sequence[Entry]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        (first, *_) = entries
+        if kind == "metrics":
+            metrics = [Metric(e["key"], e["value"], e["time"], e["step"]) for e in entries]
+            self.client.log_batch(self.run_id, metrics=metrics)
+        elif kind == "params":
+            self.client.log_batch(self.run_id, params=[Param(e["key"], e["value"]) for e in entries])
+        elif kind == "tags":
+            self.client.log_batch(self.run_id, tags=[RunTag(e["key"], e["value"]) for e in entries])
+        elif kind == "file":
+            self._send_file(first)
+        elif kind == "dataset":
+            self._send_dataset(first)
+        elif kind == "untag":
+            self.client.delete_tag(self.run_id, first["key"])
+        elif first["status"] == "RUNNING":
+            self.client.update_run(self.run_id, status="RUNNING")
+        else:
+            self.client.set_terminated(self.run_id, first["status"], end_time=first["time"])
+
+    def _send_file(self, entry: Entry) -> None:
+        path = self.outbox.folder / entry["source"]
+        if not path.exists():  # a newer one for the same place stands behind it
+            return
+        attempt = _Attempt()
+        with attempt:
+            self.client.log_artifact(self.run_id, str(path), entry["folder"] or None)
+        if attempt.error is not None and path.exists():
+            raise attempt.error
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _send_dataset(self, entry: Entry) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(entry["name"], entry["digest"], "datalist", entry["source"], profile=entry["profile"])
+        tags = [InputTag("mlflow.data.context", entry["context"])]
+        self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
+
+
+class BackgroundSender:
+    """A thread that empties an outbox while the training goes on."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._done = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="mlflow-sender", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Send now instead of after a few seconds."""
+        self._wake.set()
+
+    def close(self, *, patience: float, longest: float = 600.0) -> bool:
+        """Send the rest and end; False where entries still wait.
+
+        Args:
+            patience: seconds to go on while the store is away.
+            longest: seconds to wait for a store that takes what it is given, a large checkpoint for example.
+        """
+        self._closing.set()
+        self._wake.set()
+        start = time.monotonic()
+        while self._thread.is_alive() and not self._done.wait(0.02):
+            passed = time.monotonic() - start
+            if passed > longest or (self._failing and passed > patience):
+                break
+        self.sender.stopped.set()
+        self._wake.set()
+        self._thread.join(timeout=1.0)  # it may be in a request
+        return self._done.is_set()
+
+    def _run(self) -> None:
+        pauses = _pauses()
+        while not self.sender.stopped.is_set():
+            self._wake.wait(0.5 if self._closing.is_set() and self._failing else next(pauses))
+            self._wake.clear()
+            self._failing = not self.sender.send_waiting()
+            if not self._failing:
+                pauses = _pauses()
+            if self._closing.is_set() and not self._failing and not self.sender.outbox.waiting(1):
+                self._done.set()
+                return
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds before the next attempt: the usual ones, then ever longer."""
+    seconds = SEND_SECONDS
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, LONGEST_WAIT)
+
+
+def _singles(entry: Entry) -> Iterator[Entry]:
+    """One entry of the journal holds all metrics of a step, or all parameters; a request is made of single ones."""
+    shared = {name: value for name, value in entry.items() if name != "values"}
+    return ({**shared, "key": key, "value": value} for key, value in entry["values"].items())
+
+
+class _Attempt:
+    """Keep any error of a block as ``error``: artifact stores raise their own kinds, from libraries we do not know."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self.error = error if isinstance(error, Exception) else None
+        return self.error is not None
+
+
+def _final(error: Exception) -> bool:
+    """Whether sending again is in vain: the store itself says no, to what was sent and not to who sent it."""
+    code = getattr(error, "error_code", None)
+    if isinstance(code, str):
+        return code in FINAL
+    return getattr(getattr(error, "response", None), "status_code", None) in FINAL_STATUS

@@ -1,0 +1,233 @@
+"""One MLflow run from its opening to its true final status, resumable, and indifferent to a server that goes away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.tracking.environment import describe_environment
+from pipeline.tracking.failure import describe_error, error_name, final_status
+from pipeline.tracking.log import RunLog, now
+from pipeline.tracking.opening import OpenRun, open_run
+from pipeline.tracking.outbox import Entry, Outbox
+from pipeline.tracking.parameters import PARAMETER_LENGTH, safe_config, safe_parameters
+from pipeline.tracking.process import is_first_process, sigterm_unwinds
+from pipeline.tracking.sender import BackgroundSender, Sender
+from pipeline.tracking.store import bounded_requests, require_reachable, without_login
+from pipeline.tracking.system import PREFIX as SYSTEM
+from pipeline.tracking.system import SystemSampler
+from transforms.errors import OutputError
+
+__all__ = ["RunTracker"]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0  # seconds to wait, at the end, for a server that is away
+PATIENCE_KILLED = 5.0  # a scheduler that sent SIGTERM sends SIGKILL soon
+
+
+class RunTracker(RunLog):
+    """One MLflow run, and the Ignite handler that feeds it.
+
+    Use it as a context manager around ``trainer.run()`` and put it among the handlers of the trainer and of the
+    evaluator::
+
+        with tracker:
+            trainer.run()
+
+    All that is logged goes to an outbox on disk and from there, in the background, to the store: logging never waits
+    for a server, and what a server did not take waits there for a resumed run or for ``pyraseg sync``.
+
+    Args:
+        tracking_uri: a MLflow server, or ``sqlite:///...``.
+        experiment_name, run_name: as MLflow shows them; without a run name the date and time are used.
+        parameters: logged once at the start, through ``safe_parameters``.
+        enabled: False makes every call do nothing. Processes of a distributed run other than the first are silent by
+            themselves.
+        run_id: continue this run instead of making one. No step of a metric is logged twice; a parameter that has
+            changed becomes the tag ``resumed.<name>``.
+        parent_run_id: show the run below this one, as a fold below its cross-validation.
+        tags: set on the run.
+        outbox_dir: where the run keeps what waits; a temporary folder where None.
+        config: the resolved config, kept as ``config.yaml`` without paths.
+        split: the cases of each split by their hashes, kept as ``split.json``; see ``split_record``.
+        patience: seconds to wait, at the end, for a server that is away.
+
+    Raises:
+        TrackingError: on entering, when the server cannot be reached, the experiment is deleted, or the run to
+            continue does not exist or is being written by a live process.
+        OutputError: the outbox cannot be written.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        *,
+        experiment_name: str,
+        run_name: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        enabled: bool = True,
+        run_id: str | None = None,
+        parent_run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        outbox_dir: str | Path | None = None,
+        config: Mapping[str, Any] | None = None,
+        split: Mapping[str, Any] | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        super().__init__()
+        self.tracking_uri = tracking_uri
+        self.experiment_name = experiment_name
+        self.run_name = run_name or time.strftime("%Y-%m-%d %H:%M:%S")
+        self.parameters = dict(parameters or {})
+        self.enabled = enabled
+        self.parent_run_id = parent_run_id
+        self.tags = dict(tags or {})
+        self.outbox_dir = outbox_dir
+        self.config = config
+        self.split = split
+        self.patience = patience
+        self.run_id: str | None = None
+        self._resume = run_id
+        self._stack = ExitStack()
+
+    def __enter__(self) -> RunTracker:
+        if not self.enabled or not is_first_process():
+            return self
+        with ExitStack() as stack:
+            stack.enter_context(bounded_requests())
+            require_reachable(self.tracking_uri)
+            opened = self._open()
+            self.run_id = opened.run_id
+            self._start(opened, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _start(self, opened: OpenRun, stack: ExitStack) -> None:
+        """Open the outbox, send what an earlier process left in it, describe the run, and start the threads."""
+        facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
+        outbox = Outbox(self._folder(opened.run_id), facts)
+        stack.callback(outbox.close)
+        sender = Sender(opened.client, outbox, run_id=opened.run_id)
+        if self._resume:
+            opened = self._catch_up(sender)
+        self._outbox = outbox
+        stack.callback(setattr, self, "_outbox", None)
+        self._describe(opened, outbox)
+        self._sender = BackgroundSender(sender)
+        stack.callback(self._sender.close, patience=0)
+        system_steps = [step for name, step in self._last_steps.items() if name.startswith(SYSTEM)]
+        self._sampler = SystemSampler(self._log_system, first_step=max(system_steps, default=-1) + 1)
+        stack.callback(self._sampler.stop)
+        stack.enter_context(sigterm_unwinds())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if self._outbox is not None:
+                self._end(self._outbox, error)
+
+    def _end(self, outbox: Outbox, error: BaseException | None) -> None:
+        self._sampler.stop()
+        if error is not None:
+            self.log_tags({"error": error_name(error)})
+            self.log_text(describe_error(error), "error/traceback.txt")
+        status = final_status(error)
+        outbox.append({"kind": "status", "status": status, "time": now()})
+        outbox.sync()
+        patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
+        if not self._sender.close(patience=patience):
+            self._say_what_waits(outbox)
+
+    def flush(self) -> None:
+        """Return once everything logged so far is on disk; it is sent soon after."""
+        if self._outbox is not None:
+            self._outbox.sync()
+            self._sender.wake()
+
+    def _open(self) -> OpenRun:
+        parent = {"mlflow.parentRunId": self.parent_run_id} if self.parent_run_id else {}
+        return open_run(
+            self.tracking_uri,
+            run_id=self._resume,
+            experiment_name=self.experiment_name,
+            run_name=self.run_name,
+            tags={"mlflow.source.name": "pyraseg", **parent},
+        )
+
+    def _folder(self, run_id: str) -> Path:
+        return Path(self.outbox_dir or Path(tempfile.gettempdir()) / f"pyraseg-outbox-{os.getpid()}") / run_id
+
+    def _catch_up(self, sender: Sender) -> OpenRun:
+        """Send what the earlier process left, then see how far the run has come; what cannot be sent counts too."""
+        sender.send_waiting()
+        opened = self._open()
+        self._last_steps = dict(opened.last_steps)
+        for _, entry in sender.outbox.waiting():
+            if entry["kind"] == "metrics":
+                later = {k: max(entry["step"], self._last_steps.get(k, entry["step"])) for k in entry["values"]}
+                self._last_steps |= later
+        return opened
+
+    def _describe(self, opened: OpenRun, outbox: Outbox) -> None:
+        environment = describe_environment()
+        given = safe_parameters(self.parameters | environment)
+        self._append("params", {name: value for name, value in given.items() if name not in opened.params})
+        changed = {name: value for name, value in given.items() if opened.params.get(name, value) != value}
+        tags = {f"resumed.{name}": value for name, value in changed.items()} | self.tags
+        if self._resume:
+            outbox.append({"kind": "status", "status": "RUNNING", "time": now()})
+            count = int(opened.tags.get("pyraseg.resumes", "0")) + 1
+            tags |= {"pyraseg.resumed_from": opened.status, "pyraseg.resumes": str(count)}
+            if "error" in opened.tags:
+                outbox.append({"kind": "untag", "key": "error"})
+        elif "commit" in environment["code"]:
+            tags["mlflow.source.git.commit"] = environment["code"]["commit"]
+        self._append("tags", tags)
+        self._describe_inputs(outbox)
+
+    def _describe_inputs(self, outbox: Outbox) -> None:
+        if self.config is not None:
+            import yaml
+
+            self.log_text(yaml.safe_dump(safe_config(self.config), sort_keys=False), "config.yaml")
+        if self.split is not None:
+            self.log_json(self.split, "split.json")
+            if not self._resume:
+                for entry in _datasets(self.split):
+                    outbox.append(entry)
+
+    def _log_system(self, values: Mapping[str, float], step: int) -> None:
+        try:
+            self.log_metrics(values, step=step)
+        except OutputError:  # the training's own thread will say it
+            logger.debug("no room for system metrics")
+
+    def _say_what_waits(self, outbox: Outbox) -> None:
+        place = "OUTPUT_DIR" if self.outbox_dir else str(outbox.folder)
+        logger.warning(
+            "the tracking server does not answer: %d entries wait on disk; send them with: python -m pipeline sync %s",
+            len(outbox.waiting()),
+            place,
+        )
+
+
+def _datasets(split: Mapping[str, Any]) -> Iterator[Entry]:
+    """MLflow's dataset inputs: one per split that has cases, known by the datalist's digest."""
+    digest = str(split.get("digest", ""))[:36]  # MLflow's limit
+    for context in ("training", "validation", "test"):
+        groups = split.get(context)
+        if groups and digest:
+            profile = {"groups": len(groups), "cases": sum(map(len, groups.values()))}
+            source = json.dumps({"artifact": "split.json"})
+            facts = {"digest": digest, "source": source, "profile": json.dumps(profile)[:PARAMETER_LENGTH]}
+            yield {"kind": "dataset", "name": f"datalist {context}", "context": context, **facts}

@@ -1,0 +1,76 @@
+"""A stored model loads without pickle, gives the same numbers, and says what it takes."""
+
+import mlflow.pytorch
+import pytest
+import torch
+from torch import nn
+
+from pipeline.networks import CBAMResNetPSPNet
+from pipeline.tracking import RunTracker
+from pipeline.tracking.model import save_model
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return CBAMResNetPSPNet(spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16, aux=True).train()
+
+
+@pytest.fixture
+def _no_pickle(monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+
+def shapes(uri):
+    signature = mlflow.models.get_model_info(uri).signature
+    return [tensors.inputs[0].shape for tensors in (signature.inputs, signature.outputs)]
+
+
+@pytest.mark.usefixtures("_no_pickle")
+def test_a_network_of_ours_comes_back_from_its_run_with_free_batch_and_size(network, store, monkeypatch):
+    example = torch.rand(1, 3, 96, 128).to(memory_format=torch.channels_last)
+    with RunTracker(store, experiment_name="models") as tracker:
+        tracker.log_model(network.to(memory_format=torch.channels_last), example)
+    assert network.training
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store)
+    uri = f"runs:/{tracker.run_id}/model"
+    loaded, reference = mlflow.pytorch.load_model(uri), network.eval()
+    assert shapes(uri) == [(-1, 3, -1, -1), (-1, 3, -1, -1)]
+    with torch.no_grad():
+        for size in ((1, 3, 96, 128), (3, 3, 72, 56)):
+            x = torch.rand(size)
+            torch.testing.assert_close(loaded(x), reference(x), rtol=1e-4, atol=1e-5)
+    network.train()
+
+
+class FixedSize(nn.Module):
+    """Works at one size alone, as some baselines do."""
+
+    def forward(self, x):
+        return x.reshape(-1, 3, 96 * 80).mean(-1)[:, :, None, None] + torch.zeros(1, 1, 96, 80)
+
+
+@pytest.mark.usefixtures("_no_pickle")
+def test_a_network_of_one_size_says_so_in_its_signature(tmp_path):
+    folder = save_model(FixedSize(), torch.rand(1, 3, 96, 80), folder=tmp_path / "model")
+    assert shapes(str(folder)) == [(-1, 3, 96, 80), (-1, 3, 96, 80)]
+    x = torch.rand(3, 3, 96, 80)
+    torch.testing.assert_close(mlflow.pytorch.load_model(str(folder))(x), FixedSize()(x))
+
+
+def test_no_image_leaves_with_the_model(tmp_path):
+    folder = save_model(nn.Conv2d(3, 2, 1), torch.full((1, 3, 8, 8), 0.12345), folder=tmp_path / "model")
+    assert "0.1234" not in "".join(path.read_text() for path in folder.glob("*.json"))
+
+
+class Untraceable(nn.Module):
+    def forward(self, x):
+        return x if x.sum().item() > 0 and str(x.mean().item()) > "0" else -x
+
+
+def test_a_network_that_torch_cannot_export_costs_the_run_nothing_but_the_model(store):
+    with RunTracker(store, experiment_name="models") as tracker:
+        tracker.log_model(Untraceable(), torch.rand(1, 3, 8, 8))
+    run = mlflow.MlflowClient(store).get_run(tracker.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["model.export"].startswith("failed")

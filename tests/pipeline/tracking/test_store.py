@@ -1,0 +1,60 @@
+"""The store is asked within limits that end with the asking."""
+
+import os
+
+import pytest
+
+from pipeline.tracking.store import answers, bounded_requests, experiment_id, without_login
+
+NAMES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+
+
+@pytest.fixture(autouse=True)
+def _unset(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def limits():
+    return [os.environ.get(name) for name in NAMES]
+
+
+def test_limits_hold_until_the_last_of_several_trackings_has_ended():
+    first, second = bounded_requests(), bounded_requests()
+    first.__enter__()
+    second.__enter__()
+    assert None not in limits()
+    first.__exit__(None, None, None)
+    assert None not in limits()
+    second.__exit__(None, None, None)
+    assert limits() == [None, None]
+
+
+def test_a_limit_that_the_user_has_set_stands(monkeypatch):
+    monkeypatch.setenv(NAMES[0], "5")
+    with bounded_requests():
+        assert limits()[0] == "5"
+    assert limits() == ["5", None]
+
+
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("https://doe:secret@host:5000/x", "https://host:5000/x"),
+        ("http://host", "http://host"),
+        ("sqlite:////data/a@b/mlruns.db", "sqlite:////data/a@b/mlruns.db"),
+    ],
+)
+def test_a_login_is_written_nowhere(uri, kept):
+    assert without_login(uri) == kept
+
+
+def test_nobody_answers_where_nothing_listens():
+    assert not answers("http://127.0.0.1:9")
+
+
+def test_an_experiment_is_made_once(store):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    assert experiment_id(client, "once") == experiment_id(client, "once")

@@ -24,37 +24,45 @@ def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 
 def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """The diameter in mm of the largest circle, or sphere, in a mask that is not empty, to within a pixel.
+    """The diameter in mm of the largest circle, or sphere, in a mask (H, W) or (H, W, D) that is not empty.
 
-    Its centre is a pixel's. Beyond the array's edge is outside.
+    Beyond the array's edge is outside. The centre is sought at every half pixel.
     """
-    return 2 * float(_depth(mask, spacing_mm, inset=0.5)[mask].max())
+    return 2 * float(_to_outside(mask, spacing_mm).max())
 
 
 def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-    """From every pixel of a cavity's contour the distance in mm to the outer contour of the wall around it.
+    """From every point of a cavity's contour the distance in mm to the outer contour of the wall around it.
 
     The outer contour is that of both together with their holes filled, so the cavity's own far side is never taken
     for it. Where the cavity has no wall the thickness is 0.
 
     Returns:
-        (N,), N the pixels of the cavity's contour; empty without a cavity.
+        (N,), N points half a pixel apart on the cavity's contour; empty without a cavity.
     """
-    whole = ndimage.binary_fill_holes(np.pad(wall | cavity, 1))
-    inner = np.pad(cavity, 1)
-    contour = inner & ~ndimage.binary_erosion(inner)
-    depth: np.ndarray = _depth(whole, spacing_mm, inset=1.0)[contour]
-    return depth
+    whole, inner = np.pad(ndimage.binary_fill_holes(wall | cavity), 1), np.pad(cavity, 1)
+    thickness: np.ndarray = _to_outside(whole, spacing_mm)[_between(inner) == 0.5]
+    return thickness
 
 
-def _depth(mask: np.ndarray, spacing_mm: Sequence[float], *, inset: float) -> np.ndarray:
-    """Distance in mm from each pixel to the nearest one outside, less ``inset`` pixels along the way between them.
+def _to_outside(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """The distance in mm from every point half a pixel apart to the outline of the mask, 0 outside it."""
+    inside = _between(np.pad(mask, 1)) > 0.5
+    distances: np.ndarray = ndimage.distance_transform_edt(inside, sampling=np.asarray(spacing_mm) / 2)
+    return distances[(slice(2, -2),) * mask.ndim]
 
-    The transform measures from centre to centre: half a pixel of it is outside, and half within the pixel itself.
+
+def _between(mask: np.ndarray) -> np.ndarray:
+    """A mask interpolated linearly to points half a pixel apart: (2 H - 1, 2 W - 1) of (H, W), the pixels at the even
+    indices.
+
+    Its level of one half, the outline, runs through the middles of the pixels' faces and cuts stairs off, as marching
+    squares do. Distances between pixels' centres would be half a pixel off at each end.
     """
-    spacing = np.asarray(spacing_mm, dtype=float)
-    distances, nearest = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing, return_indices=True)
-    steps = np.linalg.norm(nearest - np.indices(distances.shape), axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kept = np.where(steps > 0, 1 - inset / steps, 0.0)
-    return (distances * kept)[(slice(1, -1),) * mask.ndim]
+    values = mask.astype(np.float32)
+    for axis in range(mask.ndim):
+        values = np.moveaxis(values, axis, 0)
+        finer = np.empty((2 * len(values) - 1, *values.shape[1:]), np.float32)
+        finer[::2], finer[1::2] = values, (values[:-1] + values[1:]) / 2
+        values = np.moveaxis(finer, 0, axis)
+    return values

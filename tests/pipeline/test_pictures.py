@@ -1,126 +1,123 @@
-"""The contact sheet of an evaluation: cases of every group, tissue only, and only when it is the best so far."""
+"""The contact sheet of an evaluation: best, median and worst, then cases of every group, only when it is the best."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from itertools import repeat
 
 import numpy as np
 import pytest
 import torch
 from ignite.metrics import Average
-from monai.data import DataLoader, Dataset
-from monai.engines import SupervisedEvaluator
 from PIL import Image
 
-from pipeline.inference.label_maps import label_map_postprocessing
+import pipeline.pictures
+from pipeline.evaluation import SegmentationScores
 from pipeline.pictures import OverlayGrid, _spread
-from pipeline.segments import resolve_segments
-from pipeline.tracking import RunTracker
-from transforms.preprocessing import ultrasound_preprocessing
-
-NAMES = ["background", "kidney"]
-SEGMENTS = resolve_segments(NAMES)
-PREPROCESSING = ultrasound_preprocessing(size=(48, 64), in_channels=1, label="source", num_classes=2)
-
-
-class Sheets(RunTracker):
-    """A tracker that is switched off and keeps the pictures it is handed."""
-
-    def __init__(self) -> None:
-        super().__init__("sqlite:///unused.db", experiment_name="x", enabled=False)
-        self.logged: list[tuple[str, np.ndarray]] = []
-
-    def log_image(self, image: np.ndarray, name: str) -> None:
-        self.logged.append((name, image))
-
-
-class Bright(torch.nn.Module):
-    """Calls what is bright kidney."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([0.6 - x, x - 0.6], dim=1)
-
-
-def write_case(folder: Path, number: int, *, group: str, kidney: bool = True) -> dict[str, str]:
-    """A frame with a dark field of tissue, a bright kidney in it, if any, and burned-in marks in a corner."""
-    frame, mask = np.zeros((90, 120), np.uint8), np.zeros((90, 120), np.uint8)
-    frame[20:80, 10:110] = np.random.default_rng(number).integers(40, 90, (60, 100))
-    if kidney:
-        mask[35:60, 40:80] = 1
-        frame[mask == 1] = 220
-    frame[2:6, 100:118:2] = 255
-    paths = {"image": folder / f"{number}.png", "label": folder / f"{number}_mask.png"}
-    Image.fromarray(frame).save(paths["image"])
-    Image.fromarray(mask).save(paths["label"])
-    return {**{key: str(path) for key, path in paths.items()}, "case": f"c{number:03d}", "group": group}
+from tests.pipeline.evaluation.engines import PREPROCESSING, SEGMENTS, Artifacts, evaluator, write_case
 
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory) -> list[dict[str, str]]:
+    """Five frames of three groups: 40, 30, 20 and 10 of the kidney's 40 columns are seen; the last has no kidney."""
     folder = tmp_path_factory.mktemp("cases")
-    groups = ["a", "a", "a", "b", "c"]
-    return [write_case(folder, n, group=group, kidney=group != "c") for n, group in enumerate(groups)]
+    groups = zip("aaabc", (20, 40, 10, 30, 0), strict=True)
+    return [write_case(folder, n, group=g, kidney=g != "c", seen=seen) for n, (g, seen) in enumerate(groups)]
 
 
-def evaluator(items, handler: OverlayGrid, scores: list[float]) -> SupervisedEvaluator:
-    values = iter([score for score in scores for _ in items])
-    return SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(items, PREPROCESSING), batch_size=1, num_workers=0),
-        network=Bright(),
-        postprocessing=label_map_postprocessing(PREPROCESSING, label_names=NAMES),
-        key_val_metric={"score": Average(output_transform=lambda _: next(values))},
-        val_handlers=[handler],
-    )
+@pytest.fixture
+def drawn(monkeypatch) -> list[tuple[list[np.ndarray], list[str]]]:
+    """The tiles and titles of each sheet that is drawn."""
+    sheets: list[tuple[list[np.ndarray], list[str]]] = []
+    draw = pipeline.pictures.draw_grid
+
+    def keep(tiles, *, titles, **options):
+        sheets.append((tiles, titles))
+        return draw(tiles, titles=titles, **options)
+
+    monkeypatch.setattr(pipeline.pictures, "draw_grid", keep)
+    return sheets
 
 
-def grid(tracker: RunTracker, **options) -> OverlayGrid:
+def grid(tracker: Artifacts, **options) -> OverlayGrid:
     return OverlayGrid(tracker, segments=SEGMENTS, preprocessing=PREPROCESSING, **options)
 
 
+def run(items, handler, *, metric=None) -> None:
+    evaluator(items, [handler], metric=metric or Average(output_transform=lambda _: 1.0)).run()
+
+
 def test_a_sheet_is_logged_when_the_metric_is_the_best_so_far_and_never_else(items):
-    tracker = Sheets()
-    engine = evaluator(items, grid(tracker), [0.5, 0.4, 0.5, 0.6])
+    values = iter([score for score in (0.5, 0.4, 0.5, 0.6) for _ in items])
+    tracker = Artifacts()
+    engine = evaluator(items, [grid(tracker)], metric=Average(output_transform=lambda _: next(values)))
     counts = []
     for epoch in range(1, 5):
         engine.run(epoch)
-        counts.append(len(tracker.logged))
+        counts.append(len(tracker.images))
     assert counts == [1, 1, 1, 2]
-    assert {name for name, _ in tracker.logged} == {"overlays/validation.png"}
+    assert {name for name, _ in tracker.images} == {"overlays/validation.png"}
 
 
-def test_a_sheet_is_rgb_bytes_and_the_same_cases_each_time(items, tmp_path):
-    tracker = Sheets()
-    engine = evaluator(items, grid(tracker, folder=tmp_path / "out", name="test", count=2), [0.5, 0.6])
-    engine.run(1)
-    engine.run(2)
-    (name, first), (_, second) = tracker.logged
+def test_a_sheet_is_rgb_bytes_the_same_each_time_and_in_the_folder(items, tmp_path):
+    tracker = Artifacts()
+    for _ in range(2):
+        run(items, grid(tracker, folder=tmp_path / "out", name="test", count=4))
+    (name, first), (_, second) = tracker.images
     assert name == "overlays/test.png"
     assert (first.dtype, first.ndim, first.shape[2]) == (np.uint8, 3, 3)
     assert np.array_equal(first, second)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "overlays.png")), second)
 
 
-def test_a_tile_shows_the_prediction_within_the_tissue_and_its_dice(items):
-    handler = grid(Sheets())
-    evaluator(items, handler, [0.5]).run(1)
-    tiles = {tile.case: tile for tile in handler._tiles}
-    assert set(tiles) == {item["case"] for item in items}
-    assert tiles["c000"].dice > 0.9
-    assert tiles["c000"].title == f"c000  Dice {tiles['c000'].dice:.2f}"
-    assert tiles["c004"].title == "c004  no structure"
-    picture = tiles["c000"].picture
+def test_best_median_and_worst_come_first_by_name_then_the_others_by_falling_dice(items, drawn):
+    run(items, grid(Artifacts()))
+    ((_, titles),) = drawn
+    assert [title.split("  ")[0] for title in titles] == ["best: c001", "median: c003", "worst: c002", "c000", "c004"]
+    dice = [float(title.split()[-1]) for title in titles[:4]]
+    assert dice[0] > dice[1] > dice[3] > dice[2]
+    assert titles[4] == "c004  no structure"
+
+
+def test_the_dice_in_a_title_is_that_of_the_scores(items, drawn):
+    metric = SegmentationScores(["background", "kidney"])
+    run(items, grid(Artifacts()), metric=metric)
+    best = max((row for row in metric.rows if row.reference_pixels), key=lambda row: row.dice)
+    assert drawn[0][1][0] == f"best: {best.case}  Dice {best.dice:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [([4], ["c004"]), ([1], ["best"]), ([1, 2], ["best", "worst"]), ([0, 1, 2], ["best", "median", "worst"])],
+)
+def test_few_cases_have_few_names_and_each_case_is_shown_once(items, drawn, chosen, expected):
+    run([items[n] for n in chosen], grid(Artifacts()))
+    assert [title.split(" ")[0].rstrip(":") for title in drawn[0][1]] == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_there_are_never_more_tiles_than_asked_for(items, drawn, count):
+    run(items, grid(Artifacts(), count=count))
+    assert len(drawn[0][1]) == count
+
+
+def test_a_tile_shows_the_prediction_within_the_tissue(items, drawn):
+    run(items, grid(Artifacts()))
+    picture = drawn[0][0][0]
     high, wide = picture.shape[:2]
     assert wide / high == pytest.approx(100 / 60, rel=0.1)  # the tissue's shape, not the frame's 120 x 90
     coloured = np.ptp(picture.astype(int), axis=2) > 20
     assert coloured.mean() == pytest.approx(25 * 40 / (60 * 100), rel=0.2)
 
 
-def test_only_chosen_cases_become_tiles(items):
-    handler = grid(Sheets(), count=3)
-    evaluator(items, handler, [0.5]).run(1)
-    assert [tile.case for tile in handler._tiles] == ["c000", "c003", "c004"]
+def test_no_frame_is_read_for_a_sheet_that_is_not_made(items, monkeypatch):
+    values = iter([*repeat(0.5, len(items)), *repeat(0.4, len(items))])
+    handler = grid(Artifacts())
+    engine = evaluator(items, [handler], metric=Average(output_transform=lambda _: next(values)))
+    engine.run(1)
+    monkeypatch.setattr(handler, "view", lambda _: pytest.fail("a frame was read"))
+    engine.run(2)
+    assert torch.is_tensor(engine.state.output[0]["pred"])
 
 
 class TestSpread:

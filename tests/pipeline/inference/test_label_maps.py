@@ -105,3 +105,22 @@ def test_an_item_from_a_cache_restores_like_a_fresh_one(frame):
         item["pred"] = scores_of(item)
         maps.append(label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"])
     assert torch.equal(torch.as_tensor(maps[0]), torch.as_tensor(maps[1]))
+
+
+def test_the_probabilities_are_left_on_the_source_grid_and_their_argmax_is_the_label_map(frame):
+    preprocessing, item = load(frame, (64, 64))
+    item["pred"] = scores_of(item, sharpness=3.0)
+    out = label_map_postprocessing(preprocessing, label_names=NAMES, probabilities="probabilities")(item)
+    probabilities = out["probabilities"]
+    assert probabilities.shape == (3, *SHAPE)
+    assert torch.equal(probabilities.argmax(0), out["pred"][0].long())
+    total = probabilities.sum(0)
+    seen = total > 0
+    assert 0 < int(seen.sum()) < seen.numel()
+    assert torch.allclose(total[seen], torch.ones(int(seen.sum())), atol=1e-5)
+
+
+def test_without_being_asked_for_no_probabilities_are_kept(frame):
+    preprocessing, item = load(frame, (64, 64))
+    item["pred"] = scores_of(item)
+    assert set(label_map_postprocessing(preprocessing, label_names=NAMES)(item)) == set(item)

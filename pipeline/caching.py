@@ -14,6 +14,7 @@ from monai.data.utils import pickle_hashing
 from monai.transforms import Compose
 from monai.utils import TraceKeys, convert_to_tensor
 
+from pipeline.sampling import Draw
 from transforms.dicom.paths import split_frame_path
 from transforms.errors import InputError
 
@@ -43,6 +44,12 @@ class CachedDataset(PersistentDataset):
             hash_transform=pickle_hashing,
             track_meta=track_meta,
         )
+
+    def __getitem__(self, index: Any) -> Any:
+        """The item, augmented with the random numbers of its draw, whichever process loads it."""
+        if isinstance(index, Draw) and isinstance(self.transform, Compose):
+            self.transform.set_random_state(seed=index.seed)
+        return super().__getitem__(index)
 
     def _cachecheck(self, item_transformed: Any) -> Any:
         """As MONAI's, with two repairs.

@@ -108,7 +108,9 @@ def whole_config() -> dict[str, Any]:
 
 
 def _calls(value: Any) -> bool:
-    """An expression with a call, or a list of expressions such as ``initialize``."""
+    """An expression with a call, a component, or a list of them such as ``initialize``."""
+    if isinstance(value, Mapping):
+        return True
     if isinstance(value, list):
         return any(_calls(entry) or str(entry).startswith("$") for entry in value)
     return isinstance(value, str) and value.startswith("$") and "(" in value
@@ -145,6 +147,8 @@ def install_error_report() -> None:
     from pipeline.cli import report_error
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return  # what stopped has said what it saved; the exit status tells of the signal
         ours = cause(error)
         if ours is None or not report_error(ours):
             sys.__excepthook__(kind, error, traceback)

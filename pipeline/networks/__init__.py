@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.networks.baselines import DEFAULT_NETWORK, NETWORKS, build_network
 from pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
 from pipeline.networks.checkpoint import load_checkpoint, read_checkpoint
-from pipeline.networks.pretrained import PretrainedReport, freeze_backbone, load_pretrained
+from pipeline.networks.pretrained import PretrainedReport, freeze_backbone, load_pretrained, unfreeze_backbone
 
 __all__ = [
     "DEFAULT_NETWORK",
@@ -17,4 +17,5 @@ __all__ = [
     "load_checkpoint",
     "load_pretrained",
     "read_checkpoint",
+    "unfreeze_backbone",
 ]

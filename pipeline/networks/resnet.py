@@ -78,6 +78,11 @@ class ResNet(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    def unfreeze(self) -> None:
+        """Let everything learn again, from the network's next ``train()`` on."""
+        self.frozen = False
+        self.requires_grad_(True)
+
     def train(self, mode: bool = True) -> ResNet:
         """Set the mode as any module does; a frozen one stays in evaluation, or its batch norms would move on."""
         return super().train(mode and not self.frozen)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader
-from monai.transforms import Compose, RandFlipd
+from monai.transforms import Compose, RandFlipd, RandRotated
 from PIL import Image
 
 from pipeline.caching import CachedDataset, hash_files
+from pipeline.sampling import Draw
 from transforms.errors import InputError
 from transforms.preprocessing import ultrasound_preprocessing
 
@@ -161,3 +162,15 @@ class TestCachedDataset:
         assert half[0]["image"].shape == (3, 32, 40)
         (batch,) = DataLoader(CachedDataset(items, transform, tmp_path / "cache"), batch_size=2, num_workers=0)
         assert batch["image"].shape == (2, 3, 32, 40)
+
+
+def test_a_draw_s_seed_decides_the_augmentation_in_whichever_process_and_order(item, tmp_path):
+    transform = Compose([ultrasound_preprocessing(size=(32, 32)), RandRotated(keys="image", range_x=1.0, prob=1.0)])
+    dataset = CachedDataset([item, item], transform, tmp_path / "cache")
+    draws = [Draw(0, 5), Draw(1, 6), Draw(0, 7)]
+    first = [dataset[draw]["image"] for draw in draws]
+    assert not torch.equal(first[0], first[2])
+    for workers in (0, 2):
+        loader = DataLoader(dataset, batch_size=1, sampler=draws[::-1], num_workers=workers)
+        again = [batch["image"][0] for batch in loader]
+        assert all(torch.equal(a, b) for a, b in zip(again[::-1], first, strict=True))

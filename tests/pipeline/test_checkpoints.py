@@ -131,5 +131,5 @@ class TestCheckpoints:
         assert best.items() >= FACTS.items()
         assert last.items() >= FACTS.items()
         assert best["best_metric"] == pytest.approx(0.2)
-        assert last["optimizer"]["state"][0]["momentum_buffer"].shape == (1, 1)
+        assert last["state"]["optimizer"]["state"][0]["momentum_buffer"].shape == (1, 1)
         assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, BEST]

@@ -1,9 +1,12 @@
-"""An epoch takes no more of a patient than was asked for, and in time takes everything."""
+"""An epoch takes no more of a patient than was asked for, in time takes everything, and can be taken again."""
+
+import itertools
+import pickle
 
 import pytest
 from monai.data import DataLoader, Dataset
 
-from pipeline.sampling import GroupSampler, group_sampler
+from pipeline.sampling import Draw, GroupSampler, group_sampler
 from transforms.errors import ConfigError
 
 
@@ -46,3 +49,35 @@ class TestGroupSampler:
     def test_no_frame_at_all_is_refused(self, limit):
         with pytest.raises(ConfigError, match="frames_per_group above 0"):
             GroupSampler(["a"], frames_per_group=limit)
+
+    @pytest.mark.parametrize("limit", [None, 3])
+    @pytest.mark.parametrize(("epochs", "draws"), [(0, 0), (2, 0), (3, 5), (0, 2)])
+    def test_a_sampler_can_go_to_any_place_and_draws_on_from_there_with_the_same_seeds(self, limit, epochs, draws):
+        def stream(sampler):
+            return [(int(draw), draw.seed) for _ in range(5) for draw in sampler]
+
+        whole = stream(GroupSampler(self.GROUPS, frames_per_group=limit, seed=7))
+        later = GroupSampler(self.GROUPS, frames_per_group=limit, seed=7)
+        later.seek(epochs, draws=draws)
+        place = epochs * len(later) + draws
+        assert stream(later)[: len(whole) - place] == whole[place:]
+
+    def test_a_frame_s_seed_is_another_in_each_epoch_and_for_each_frame(self):
+        sampler = GroupSampler(self.GROUPS, frames_per_group=None)
+        seeds = [draw.seed for _ in range(4) for draw in sampler]
+        assert len(set(seeds)) == len(seeds)
+
+    @pytest.mark.parametrize("ranks", [2, 3, 5])
+    def test_processes_share_an_epoch_in_equal_parts_that_together_hold_all(self, ranks):
+        parts = [GroupSampler(self.GROUPS, frames_per_group=None, share=(rank, ranks)) for rank in range(ranks)]
+        assert len({len(part) for part in parts}) == 1
+        drawn = [[int(draw) for draw in part] for part in parts]
+        assert {len(part) for part in drawn} == {len(parts[0])}
+        assert set(itertools.chain(*drawn)) == set(range(len(self.GROUPS)))
+        assert sum(map(len, drawn)) - len(self.GROUPS) < ranks  # no more repeated than it takes to be equal
+
+
+def test_a_draw_is_its_index_and_keeps_its_seed_on_the_way_to_another_process():
+    draw = pickle.loads(pickle.dumps(Draw(3, 99)))
+    assert [10, 11, 12, 13][draw] == 13
+    assert draw.seed == 99

@@ -1,0 +1,69 @@
+"""One training from its first step, or from where it stopped, to its last, inside one MLflow run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from pipeline.checkpoints import BEST, Checkpoints
+from pipeline.config import cause
+from pipeline.networks import load_checkpoint
+from pipeline.training.stopping import Interruption
+
+__all__ = ["train"]
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    trainer: Any,
+    tracker: Any,
+    *,
+    checkpoints: Checkpoints,
+    interruption: Interruption,
+    resume: bool = False,
+    example: Any = None,
+) -> None:
+    """Run a MONAI trainer inside its MLflow run; store the best checkpoint and the best network there.
+
+    An error of ours behind MONAI's wrappings comes out as itself.
+
+    Args:
+        trainer, tracker: MONAI's trainer with its handlers; the run.
+        checkpoints: one of those handlers.
+        interruption: another; takes Ctrl-C and SIGTERM.
+        resume: go on from ``last.pt`` where there is one.
+        example: an input (1, C, H, W) to store the network in MLflow with; None stores the checkpoint alone.
+
+    Raises:
+        KeyboardInterrupt: the training was stopped; everything is saved.
+        CheckpointError: ``last.pt`` is of other data, another network or other labels.
+    """
+    try:
+        with logging_redirect_tqdm(), checkpoints, interruption.watching(), tracker:
+            checkpoints.tracker = tracker
+            if resume and checkpoints.restore(trainer):
+                logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
+            if checkpoints.finished(trainer):
+                logger.info("this training is complete; nothing is left to do")
+            else:
+                trainer.run()
+            _store(tracker, checkpoints, example=example)
+    except RuntimeError as error:
+        ours = cause(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
+    """The best checkpoint and the network it holds, for MLflow; nothing where no validation has taken place."""
+    best = checkpoints.folder / BEST
+    if tracker.run_id is None or not best.is_file():
+        return
+    tracker.log_checkpoint(best)
+    if example is not None:
+        load_checkpoint(checkpoints.network, best)
+        tracker.log_model(checkpoints.network, example)

@@ -1,0 +1,116 @@
+"""What stands before the first step: the output folder, the random numbers, the network's place, the run's facts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.utils import set_determinism
+
+from pipeline import distributed
+from pipeline.checkpoints import LAST
+from pipeline.datalist import Datalist
+from pipeline.networks import load_pretrained
+from transforms.errors import OutputError
+
+__all__ = ["claim_folder", "data_facts", "place", "seed_everything", "shared_handler"]
+
+logger = logging.getLogger(__name__)
+
+
+def claim_folder(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
+    """Make ``folder`` for this run's outputs.
+
+    Args:
+        folder: new, or with hidden files at most.
+        overwrite: files of an earlier run may be there; they are replaced one by one.
+        resume: ``last.pt`` of the run to continue may be there. A new folder is none to complain of: a job that is
+            restarted by its scheduler has one command for the first start and for the others.
+
+    Raises:
+        OutputError: it cannot be written, or holds files that this run must not touch.
+    """
+    folder = Path(folder)
+    _make(folder)
+    in_use = any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if not in_use or overwrite or not distributed.is_main() or (resume and (folder / LAST).is_file()):
+        return folder
+    if resume:
+        found, remedy = "one that holds other files and no last.pt", "Name that run's folder with --output_dir."
+    else:
+        found = "one that holds the results of an earlier run"
+        remedy = (
+            "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
+        )
+    raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{distributed.rank()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            "an output folder that can be written",
+            found=f"one that cannot ({error.strerror})",
+            remedy="Name another with --output_dir.",
+            path=folder,
+        ) from error
+
+
+def seed_everything(seed: int, *, deterministic: bool = False) -> None:
+    """Seed Python, NumPy, torch and MONAI.
+
+    Args:
+        deterministic: also forbid torch every algorithm that may give another result in a second run, and cuDNN to
+            choose its own: slower on a GPU. On a CPU with a fixed number of threads both ways give the same bits.
+
+    Raises:
+        RuntimeError: later, from torch, where an operation has no deterministic form on the device.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by torch's documentation
+    set_determinism(seed, use_deterministic_algorithms=deterministic)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def place(
+    network: torch.nn.Module, device: torch.device, *, channels_last: bool = True, pretrained: str | None = None
+) -> torch.nn.Module:
+    """Load pretrained ResNet weights if a file is named, and move the network to its device and memory format."""
+    if pretrained:
+        logger.info("%s", load_pretrained(network, pretrained))
+    if channels_last:
+        volumes = any(parameter.ndim == 5 for parameter in network.parameters())
+        layout = torch.channels_last_3d if volumes else torch.channels_last
+        network.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
+    return network.to(device)
+
+
+def data_facts(data: Datalist, network: torch.nn.Module) -> dict[str, Any]:
+    """What a run's parameters say of its data and its network: counts and a digest, no path and no name."""
+    counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
+    groups = {
+        f"{split}_groups": len({i["group"] for i in data.items(split)}) for split in ("training", "validation", "test")
+    }
+    return {
+        "dataset_digest": data.digest,
+        **counts,
+        **groups,
+        "network_parameters": sum(p.numel() for p in network.parameters()),
+    }
+
+
+def shared_handler(handler: Any) -> Any:
+    """Give back ``handler``, which the trainer and the evaluator share.
+
+    MONAI's ``check_properties`` looks for a ``_target_`` in each of the trainer's handlers and fails on a plain
+    reference.
+    """
+    return handler

@@ -1,0 +1,118 @@
+"""When a training ends before its last epoch: no more progress, or somebody who stops it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping as IgniteEarlyStopping
+from monai.engines import Trainer
+
+from pipeline import distributed
+from pipeline.checkpoints import Checkpoints
+from transforms.errors import ConfigError
+
+__all__ = ["EarlyStopping", "Interruption"]
+
+logger = logging.getLogger(__name__)
+
+
+class EarlyStopping:
+    """Ignite handler for the trainer: stop when the evaluator's key metric has not risen for ``patience`` validations.
+
+    MONAI's ``EarlyStopHandler`` wants the trainer at construction, which a config cannot give without a circular
+    reference.
+
+    Args:
+        evaluator: MONAI's, with a key metric.
+        patience: so many validations without a rise end the training.
+        interval: epochs between two validations.
+        checkpoints: where the count is kept, for a training that is resumed.
+
+    Raises:
+        ConfigError: a patience below 1.
+    """
+
+    def __init__(
+        self, evaluator: Any, *, patience: int, interval: int = 1, checkpoints: Checkpoints | None = None
+    ) -> None:
+        if patience < 1:
+            remedy = "Give --patience as many validations as --max_epochs to never stop early."
+            raise ConfigError("a patience of 1 or more", found=str(patience), remedy=remedy)
+        self.evaluator = evaluator
+        self.patience = patience
+        self.interval = interval
+        self._stopping: Any = None
+        if checkpoints is not None:
+            checkpoints.state["early_stopping"] = self
+
+    def attach(self, engine: Engine) -> None:
+        self._stopping = IgniteEarlyStopping(patience=self.patience, score_function=self._score, trainer=engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._stopping)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the patience is spent."""
+        return self._stopping.counter >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._stopping.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._stopping.load_state_dict(state)
+
+    def _score(self, engine: Engine) -> float:
+        state = self.evaluator.state
+        return state.metrics[state.key_metric_name]
+
+
+class Interruption:
+    """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
+
+    An exception in the middle of the optimizer's step would leave weights that belong to no step at all. A second
+    signal stops at once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the trainer,
+    and among those of the evaluator.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.requested = False
+        self._trainer: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        if isinstance(engine, Trainer):
+            self._trainer = engine
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_requested)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take the signals for the time of the block."""
+        self.requested = False
+        former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _request(self, number: int, frame: Any) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        logger.warning("stopping after this step; press Ctrl-C once more to stop at once")
+
+    def _stop_if_requested(self, engine: Engine) -> None:
+        if not distributed.any_rank(self.requested):
+            return
+        self.checkpoints.save_last(self._trainer)
+        state = self._trainer.state
+        logger.warning(
+            "stopped and saved in epoch %d, step %d; go on with the same command and --resume true",
+            state.epoch,
+            state.iteration,
+        )
+        raise KeyboardInterrupt

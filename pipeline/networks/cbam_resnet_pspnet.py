@@ -11,7 +11,9 @@ from pipeline.networks.attention import attention_block
 from pipeline.networks.initialisation import initialise
 from pipeline.networks.options import positive_integer
 from pipeline.networks.pyramid import PyramidPooling, resize_like, segmentation_head
+from pipeline.networks.refinement import Refinement
 from pipeline.networks.resnet import ResNet
+from transforms.errors import ConfigError
 
 __all__ = ["CBAMResNetPSPNet"]
 
@@ -41,6 +43,8 @@ class CBAMResNetPSPNet(nn.Module):
         bins: cells per axis of the pyramid's levels.
         stem: "deep3", "deep2" or "plain7" (see ``ResNet``).
         aux: add the auxiliary head on layer3.
+        skips: stages of the backbone, 1 to 3, whose finer maps refine the head's features, coarse to fine: (1,), or
+            (2, 1) for an output stride of 16; () is the patent's network. The logits then have layer1's stride, 4.
         dropout: of whole channels in the heads, in [0, 1).
 
     Attributes:
@@ -66,6 +70,7 @@ class CBAMResNetPSPNet(nn.Module):
         stem: str = "deep3",
         aux: bool = False,
         dropout: float = 0.1,
+        skips: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.options = {
@@ -81,6 +86,7 @@ class CBAMResNetPSPNet(nn.Module):
             "stem": stem,
             "aux": aux,
             "dropout": dropout,
+            "skips": list(skips),
         }
         positive_integer("out_channels", out_channels)
         self.out_channels = out_channels
@@ -99,6 +105,16 @@ class CBAMResNetPSPNet(nn.Module):
             out_channels=out_channels,
             dropout=dropout,
         )
+        self.refinements = nn.ModuleList(
+            Refinement(
+                spatial_dims,
+                last // HEAD_DIVISOR,
+                stage=stage,
+                finer_channels=self.backbone.stage_channels[stage - 1],
+                width=last // HEAD_DIVISOR,
+            )
+            for stage in _descending(skips)
+        )
         self.auxiliary = None
         if aux:
             self.auxiliary = segmentation_head(
@@ -108,10 +124,29 @@ class CBAMResNetPSPNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]); with ``aux``, in training, (B, 2, K, H, W[, D])."""
-        features = self.backbone.layer1(self.attention_start(self.backbone.stem(x)))
-        tap = self.backbone.layer3(self.backbone.layer2(features))
-        features = self.pyramid(self.attention_end(self.backbone.layer4(tap)))
-        logits = resize_like(self.head(features), x)
+        stages = [self.backbone.layer1(self.attention_start(self.backbone.stem(x)))]
+        stages.append(self.backbone.layer2(stages[0]))
+        stages.append(self.backbone.layer3(stages[1]))
+        features = self.pyramid(self.attention_end(self.backbone.layer4(stages[2])))
+        logits = resize_like(self._classify(features, stages), x)
         if self.auxiliary is not None and self.training:
-            return torch.stack([logits, resize_like(self.auxiliary(tap), x)], dim=1)
+            return torch.stack([logits, resize_like(self.auxiliary(stages[2]), x)], dim=1)
         return logits
+
+    def _classify(self, features: Tensor, stages: list[Tensor]) -> Tensor:
+        """The head, with the refinements between its convolution and its classifier."""
+        if len(self.refinements) == 0:
+            return self.head(features)
+        features = self.head[2](self.head[1](self.head[0](features)))
+        for refinement in self.refinements:
+            features = refinement(features, stages[refinement.stage - 1])
+        return self.head[4](self.head[3](features))
+
+
+def _descending(skips: Sequence[int]) -> list[int]:
+    stages = list(skips)
+    if stages == sorted(set(stages), reverse=True) and set(stages) <= {1, 2, 3}:
+        return stages
+    raise ConfigError(
+        "skips from the stages 3, 2, 1, coarse to fine", found=str(stages), remedy="Use [1], [2, 1] or []."
+    )

@@ -30,6 +30,7 @@ def describe(state: Mapping[str, Tensor]) -> dict[str, str]:
         "stem": f"stem {STEM_CONVOLUTIONS.get(len(stem), 'unknown')}",
         "attention": _attention(state),
         "bins": f"{len(levels)} pyramid levels",
+        "skips": f"{len({n.split('.')[1] for n in state if n.startswith('refinements.')})} skips",
         "aux": "an auxiliary head" if "auxiliary.4.bias" in state else "no auxiliary head",
     }
 

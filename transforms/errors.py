@@ -17,6 +17,7 @@ __all__ = [
     "LabelError",
     "OutputError",
     "PyrasegError",
+    "RunError",
     "TrackingError",
 ]
 
@@ -77,3 +78,7 @@ class OutputError(PyrasegError):
 
 class TrackingError(PyrasegError):
     """The tracking server cannot be reached or refuses the run."""
+
+
+class RunError(PyrasegError):
+    """A training or an evaluation that was started as a process of its own did not end well."""

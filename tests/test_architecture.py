@@ -167,7 +167,9 @@ def test_the_command_line_imports_nothing_heavy_at_its_top():
     assert {str(name).split(".")[0] for name in names} - set(sys.stdlib_module_names) == {"transforms"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["datalist", "--help"], ["phantom", "--help"], []], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["datalist", "--help"], ["crossval", "--help"], ["phantom", "--help"], []], ids=str
+)
 def test_help_answers_without_loading_a_heavy_library(arguments):
     code = (
         "import runpy, sys\n"

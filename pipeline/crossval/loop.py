@@ -40,7 +40,7 @@ def cross_validate(plan: Plan, *, resume: bool = False, start: Start = run_proce
         ConfigError: a cross-validation to resume was begun with other settings.
         RunError: a training or evaluation failed.
         TrackingError: as ``RunTracker``.
-        KeyboardInterrupt: it was stopped, after a line that says how to go on.
+        KeyboardInterrupt, SystemExit: it was stopped, after a line that says how to go on.
     """
     state = _claim(plan, resume=resume)
     try:
@@ -49,7 +49,7 @@ def cross_validate(plan: Plan, *, resume: bool = False, start: Start = run_proce
             steps = _Steps(plan, start=start, parent=tracker.run_id)
             yield from steps.run()
             yield from _conclude(plan, tracker)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         yield "stopped; what is done is kept. Go on with the same command and --resume"
         raise
 

@@ -33,7 +33,7 @@ def run_process(command: Sequence[str], *, patience: float = PATIENCE) -> int:
 
 def _end(process: subprocess.Popen[bytes], patience: float) -> None:
     try:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # a shell starts jobs in the background with SIGINT ignored
         process.wait(patience)
     except subprocess.TimeoutExpired:
         logger.warning("the process did not stop within %.0f seconds and is ended", patience)

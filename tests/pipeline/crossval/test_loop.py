@@ -9,9 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.crossval.loop import cross_validate
+from tests.pipeline.crossval.pretender import FOLDS, Pretender
 from transforms.errors import ConfigError, OutputError, RunError
-
-from .conftest import FOLDS, Pretender
 
 ALL = [f"{step} {fold}" for fold in FOLDS for step in ("training", "evaluating")] + ["evaluating test"]
 
@@ -64,10 +63,11 @@ class TestOneRun:
 
 
 class TestInterruption:
-    def test_it_says_how_to_go_on_and_stays_an_interruption(self, plan):
+    @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
+    def test_it_says_how_to_go_on_and_stays_an_interruption(self, plan, how):
         lines: list[str] = []
-        steps = cross_validate(plan(), start=Pretender(plan(), before=stop_at("training", "1")))
-        with pytest.raises(KeyboardInterrupt):
+        steps = cross_validate(plan(), start=Pretender(plan(), before=stop_at("training", "1", how=how)))
+        with pytest.raises(how):
             list(map(lines.append, steps))
         assert "--resume" in lines[-1]
 

@@ -7,9 +7,8 @@ import json
 import pytest
 
 from pipeline.crossval.plan import read_overrides
+from tests.pipeline.crossval.pretender import FOLDS, read
 from transforms.errors import ConfigError, DatalistError
-
-from .conftest import FOLDS, read
 
 
 class TestPlan:

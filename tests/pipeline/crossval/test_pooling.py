@@ -7,9 +7,8 @@ import statistics
 import pytest
 
 from pipeline.crossval.pooling import pool, read_rows
+from tests.pipeline.crossval.pretender import FOLDS, row, write_rows
 from transforms.errors import DatalistError
-
-from .conftest import FOLDS, row, write_rows
 
 
 def folded(fold: int, *rows: dict[str, str]) -> list[dict[str, str]]:

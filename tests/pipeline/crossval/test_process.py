@@ -15,7 +15,7 @@ from pipeline.crossval.process import run_process
 WAITING = """
 import os, pathlib, signal, subprocess, sys, time
 asked = []
-signal.signal(signal.SIGINT, lambda *_: asked.append(1))
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {helper.pid}")
 while not asked or STUBBORN:

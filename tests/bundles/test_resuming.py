@@ -1,0 +1,69 @@
+"""A bundle's training, killed as a scheduler or an empty battery would and resumed by the same command."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP = 5  # in the second epoch
+
+
+def command(ultrasound, name: str, *more_configs: str, **overrides) -> list[str]:
+    """The words of a shell command, as a user types them."""
+    configs = [ultrasound.config("train"), *more_configs]
+    options = ultrasound.training(name) | {"max_epochs": 3, "run_name": name, "num_workers": 1} | overrides
+    words = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+    return ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), *words]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def resumed(ultrasound, tmp_path_factory) -> tuple[Path, Path]:
+    """The folders of an unbroken training, and of one that was killed in its second epoch and resumed."""
+    overlay = tmp_path_factory.mktemp("overlay") / "kill.yaml"
+    overlay.write_text(f"+train::handlers:\n- _target_: tests.pipeline.training.kill.KillAt\n  step: {STEP}\n")
+    assert run(command(ultrasound, "whole")).returncode == 0
+    killed = run(command(ultrasound, "killed", str(overlay)))
+    assert killed.returncode == -signal.SIGKILL
+    (stale,) = tracked(ultrasound, "killed")
+    assert stale.info.status == "RUNNING"
+    again = run(command(ultrasound, "killed", resume="true"))
+    assert again.returncode == 0, again.stderr
+    return ultrasound.output / "whole", ultrasound.output / "killed"
+
+
+def tracked(ultrasound, name):
+    client = MlflowClient(ultrasound.store)
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    return [run for run in client.search_runs([experiment]) if run.info.run_name == name]
+
+
+@pytest.mark.parametrize("file", ["last.pt", "model.pt"])
+def test_the_weights_are_those_of_a_training_that_nothing_interrupted(resumed, file):
+    whole, killed = (torch.load(folder / file, weights_only=True) for folder in resumed)
+    assert whole["epoch"] == killed["epoch"]
+    assert all(torch.equal(killed["model"][name], value) for name, value in whole["model"].items())
+
+
+def test_mlflow_has_one_run_whose_steps_are_those_of_an_unbroken_one(ultrasound, resumed):
+    client = MlflowClient(ultrasound.store)
+    (whole,), (killed,) = tracked(ultrasound, "whole"), tracked(ultrasound, "killed")
+    assert killed.info.status == "FINISHED"
+    assert killed.data.tags["pyraseg.resumed_from"] == "RUNNING"
+    for key in ("loss", "learning_rate", "val_mean_dice", "val_dice_kidney"):
+        histories = [
+            [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, key)]
+            for run in (whole, killed)
+        ]
+        assert sorted(histories[1]) == sorted(histories[0]), key
+        assert histories[0], key

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 
 __all__ = ["BINS", "TOP", "CaseConfidence", "Reliability", "count_confidence", "pool"]
 
@@ -74,22 +75,31 @@ def count_confidence(
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3; class by class as in Kull et al.,
         Beyond temperature scaling, NeurIPS 2019.
     """
-    flat = torch.as_tensor(probabilities).detach().float().cpu().flatten(1).numpy()
-    truth = torch.as_tensor(reference).cpu().flatten().numpy()
-    seen = flat.sum(axis=0) > 0
-    if not seen.all():
+    flat, truth = (_plain(each) for each in (probabilities, reference))
+    flat, truth = flat.flatten(1).float(), truth.flatten()
+    seen = flat.sum(dim=0) > 0
+    if not bool(seen.all()):
         flat, truth = flat[:, seen], truth[seen]
-    top = flat.argmax(axis=0)
-    curves = [(flat[k], truth == k) for k in range(len(flat))] + [(flat.max(axis=0), truth == top)]
+    highest, top = flat.max(dim=0)
+    curves = [(flat[k], truth == k) for k in range(len(flat))] + [(highest, truth == top)]
     counted = [_count(confidence, right, bins) for confidence, right in curves]
     pixels, confidence, correct = (np.stack(part) for part in zip(*counted, strict=True))
     return CaseConfidence(case, group, (*label_names, TOP), pixels, confidence, correct)
 
 
-def _count(confidence: np.ndarray, right: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    place = np.minimum((confidence * bins).astype(np.intp), bins - 1)
-    pixels = np.bincount(place, minlength=bins)
-    return pixels, np.bincount(place, confidence, minlength=bins), np.bincount(place[right], minlength=bins)
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Without metadata, which slow every operation down."""
+    return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)).detach().cpu()
+
+
+def _count(confidence: torch.Tensor, right: torch.Tensor, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    values = confidence.numpy()
+    place = (values * bins).astype(np.intp)
+    np.minimum(place, bins - 1, out=place)
+    place += np.multiply(right.numpy(), bins, dtype=np.intp)  # those that are right have bins of their own
+    pixels = np.bincount(place, minlength=2 * bins).reshape(2, bins)
+    total = np.bincount(place, values, minlength=2 * bins).reshape(2, bins)
+    return pixels.sum(axis=0), total.sum(axis=0), pixels[1]
 
 
 def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Reliability, ...]:

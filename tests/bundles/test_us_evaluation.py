@@ -1,0 +1,77 @@
+"""`evaluating` on any split: every file agrees with the datalist, and the best validation's files are kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from monai.bundle import run
+
+from transforms.frames import LoadFrame
+
+FILES = {"cases.csv", "summary.json", "quantities.csv", "confidence.csv", "reliability.png", "predictions.npz"}
+
+
+def evaluate(workspace, checkpoint, split: str, **overrides):
+    folder = workspace.output / f"evaluated_{split}"
+    run(
+        "evaluating",
+        config_file=[workspace.config("train"), workspace.config("evaluate")],
+        **workspace.common,
+        cache_dir=str(workspace.output / "cache"),
+        checkpoint=str(checkpoint),
+        output_dir=str(folder),
+        split=split,
+        **overrides,
+    )
+    return folder
+
+
+def read(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys):
+    tracked = {"tracking_uri": ultrasound.store, "experiment_name": "tests", "run_name": "all files"}
+    folder = evaluate(ultrasound, trained, "test", resamples=200, **tracked)
+    assert {path.name for path in folder.iterdir()} >= FILES | {"overlays.png"}
+    items = {item["case"]: item for item in json.loads((ultrasound.data / "datalist.json").read_text())["test"]}
+    rows = read(folder / "cases.csv")
+    masks = np.load(folder / "predictions.npz", allow_pickle=False)
+    assert set(masks) == set(items) == {row["case"] for row in rows}
+    for row in rows:
+        label = np.asarray(LoadFrame(as_labels=True)(str(ultrasound.data / items[row["case"]]["label"])))[0]
+        value = {"kidney": 1, "hydronephrosis": 2}[row["class"]]
+        assert label.shape == masks[row["case"]].shape
+        assert int((label == value).sum()) == int(row["reference_pixels"])
+        assert int((masks[row["case"]] == value).sum()) == int(row["predicted_pixels"])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["surface_tolerance"] == {"mm": 2.0, "px": 3.0}
+    assert summary["interval"]["resamples"] == 200
+    assert f"{len(items)} cases of {summary['groups']} groups" in capsys.readouterr().out
+    client = MlflowClient(ultrasound.store)
+    (found,) = client.search_runs(
+        [client.get_experiment_by_name("tests").experiment_id], "attributes.run_name = 'all files'"
+    )
+    assert found.data.metrics["test_mean_dice"] == pytest.approx(summary["mean_dice"])
+    assert {artifact.path for artifact in client.list_artifacts(found.info.run_id)} >= FILES
+
+
+def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ultrasound, trained):
+    folder = evaluate(ultrasound, trained, "validation", surfaces=False, resamples=0, track=False, quantities=[])
+    items = json.loads((ultrasound.data / "datalist.json").read_text())["validation"]
+    rows = read(folder / "cases.csv")
+    assert {row["case"] for row in rows} == {item["case"] for item in items}
+    assert {row["hd95"] for row in rows} == {""}
+    assert not (folder / "quantities.csv").exists()
+
+
+def test_training_keeps_what_the_best_validation_gave(ultrasound, trained):
+    folder = trained.parent / "validation"
+    assert {path.name for path in folder.iterdir()} == FILES - {"quantities.csv"}
+    items = json.loads((ultrasound.data / "datalist.json").read_text())["validation"]
+    assert set(np.load(folder / "predictions.npz", allow_pickle=False)) == {item["case"] for item in items}

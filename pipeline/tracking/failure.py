@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config import cause
-from pipeline.tracking.process import STOPPED
 
 __all__ = ["describe_error", "error_name", "final_status"]
 
 ROOT = Path(__file__).resolve().parents[2]
-STATUSES = {STOPPED, 128 + signal.SIGINT}
+STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT}  # exit statuses of a process that was asked to end
 
 
 def final_status(error: BaseException | None) -> str:
     """FINISHED, KILLED (Ctrl-C, SIGTERM) or FAILED."""
     if error is None:
         return "FINISHED"
-    asked_to = isinstance(error, SystemExit) and error.code in STATUSES
+    asked_to = isinstance(error, SystemExit) and error.code in STOPPED
     return "KILLED" if asked_to or isinstance(error, KeyboardInterrupt) else "FAILED"
 
 

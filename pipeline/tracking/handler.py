@@ -36,7 +36,7 @@ class EngineLog:
     def _iteration_completed(self, engine: Engine) -> None:
         loss = engine.state.output[0]["loss"] if isinstance(engine.state.output, list) else engine.state.output["loss"]
         rate = engine.optimizer.param_groups[0]["lr"]
-        self.log_metrics({"loss": float(loss), "learning_rate": rate}, step=engine.state.iteration)
+        self.log_metrics({"loss": loss.item(), "learning_rate": rate}, step=engine.state.iteration)
 
     def _epoch_completed(self, engine: Engine) -> None:
         step = self._trainer.state.epoch if self._trainer is not None else 0

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 __all__ = ["save_model"]
 
@@ -48,6 +49,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
         serialization_format="pt2",
         pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", "numpy"],
     )
+    _forget_places(program)
     (archive,) = Path(folder).rglob("*.pt2")
     torch.export.save(program, archive)
     return Path(folder)
@@ -73,6 +75,13 @@ def _free_dimensions(program: ExportedProgram) -> tuple[int, ...]:
     inputs = program.graph_signature.user_inputs
     (shape,) = (node.meta["val"].shape for node in program.graph.nodes if node.name in inputs)
     return tuple(dim for dim, size in enumerate(shape) if not isinstance(size, int))
+
+
+def _forget_places(program: ExportedProgram) -> None:
+    """Each node of the graph carries the traceback of its making, with full paths."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 def _schema(x: Tensor, free: Sequence[int], *, name: str | None = None) -> Any:

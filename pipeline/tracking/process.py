@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["STOPPED", "is_first_process", "sigterm_unwinds"]
-
-STOPPED = 128 + signal.SIGTERM  # the exit status of a process that was asked to end
+__all__ = ["is_first_process", "sigterm_unwinds"]
 
 
 def is_first_process() -> bool:
@@ -34,7 +32,7 @@ def sigterm_unwinds() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if os.getpid() == owner:
-            raise SystemExit(STOPPED)
+            raise KeyboardInterrupt
         signal.signal(number, signal.SIG_DFL)  # a data-loading process ends as it always did
         os.kill(os.getpid(), number)
 

@@ -52,8 +52,8 @@ class RunTracker(RunLog):
         parameters: logged once at the start, through ``safe_parameters``.
         enabled: False makes every call do nothing. Processes of a distributed run other than the first are silent by
             themselves.
-        run_id: continue this run instead of making one. No step of a metric is logged twice; a parameter that has
-            changed becomes the tag ``resumed.<name>``.
+        run_id: continue this run; None and "new" make one. No step of a metric is logged twice, and a parameter that
+            has changed becomes the tag ``resumed.<name>``.
         parent_run_id: show the run below this one, as a fold below its cross-validation.
         tags: set on the run.
         outbox_dir: where the run keeps what waits; a temporary folder where None.
@@ -96,7 +96,7 @@ class RunTracker(RunLog):
         self.split = split
         self.patience = patience
         self.run_id: str | None = None
-        self._resume = run_id
+        self._resume = None if run_id in (None, "", "new") else run_id
         self._stack = ExitStack()
 
     def __enter__(self) -> RunTracker:

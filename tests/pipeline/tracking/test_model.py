@@ -1,5 +1,8 @@
 """A stored model loads without pickle, gives the same numbers, and says what it takes."""
 
+import zipfile
+from pathlib import Path
+
 import mlflow.pytorch
 import pytest
 import torch
@@ -58,9 +61,19 @@ def test_a_network_of_one_size_says_so_in_its_signature(tmp_path):
     torch.testing.assert_close(mlflow.pytorch.load_model(str(folder))(x), FixedSize()(x))
 
 
-def test_no_image_leaves_with_the_model(tmp_path):
-    folder = save_model(nn.Conv2d(3, 2, 1), torch.full((1, 3, 8, 8), 0.12345), folder=tmp_path / "model")
+def test_no_image_and_no_path_of_the_code_leaves_with_the_model(tmp_path):
+    folder = save_model(SegmentationHead(), torch.full((1, 3, 8, 8), 0.12345), folder=tmp_path / "model")
     assert "0.1234" not in "".join(path.read_text() for path in folder.glob("*.json"))
+    (archive,) = folder.rglob("*.pt2")
+    with zipfile.ZipFile(archive) as records:
+        assert not any(str(Path(__file__).parent).encode() in records.read(name) for name in records.namelist())
+
+
+class SegmentationHead(nn.Module):
+    """A little of a network, written in this file: its path is one that must not leave."""
+
+    def forward(self, x):
+        return torch.relu(x) + 1
 
 
 class Untraceable(nn.Module):

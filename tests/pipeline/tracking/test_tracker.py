@@ -124,7 +124,7 @@ class TestTheEnd:
         assert "DOE" not in text
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
-    def test_sigterm_ends_a_run_killed_and_the_process_with_its_status(self, store):
+    def test_sigterm_ends_a_run_killed_and_the_process_as_ctrl_c_does(self, store):
         code = f"""
             import sys, time
             from pipeline.tracking import RunTracker
@@ -134,11 +134,16 @@ class TestTheEnd:
                 time.sleep(60)
         """
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+        assert process.returncode != 0
         (run,) = runs(store, "sigterm")
         assert (run.info.status, run.data.metrics["loss"]) == ("KILLED", 1.0)
 
@@ -270,3 +275,9 @@ def test_the_environment_names_the_server(monkeypatch, tmp_path):
     assert default_tracking_uri(tmp_path) == "http://tracking:5000"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert default_tracking_uri(tmp_path) == f"sqlite:///{tmp_path / 'mlruns.db'}"
+
+
+def test_a_run_that_is_asked_to_be_new_is(store):
+    with RunTracker(store, experiment_name="new", run_id="new") as tracker:
+        pass
+    assert [run.info.run_id for run in runs(store, "new")] == [tracker.run_id]

@@ -48,7 +48,7 @@ class TestEveryNetwork:
             assert torch.equal(again(image), built(image))
         assert again.options == built.options
 
-    @pytest.mark.parametrize("name", [name for name in BASELINES if name != "flexible_unet"])
+    @pytest.mark.parametrize("name", BASELINES)
     def test_torchscript_pads_and_cuts_as_the_module_does(self, name):
         eager = network(name).eval()
         scripted = torch.jit.script(eager)

@@ -102,7 +102,8 @@ def test_every_variant_keeps_the_contract(depth, attention, stem, stride, dims):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"attention": "se", "stem": "plain7"}, {"attention": "sam", "output_stride": 8}]
+    "options",
+    [{"skips": [2, 1]}, {"attention": "se", "stem": "plain7"}, {"attention": "sam", "output_stride": 8, "skips": [1]}],
 )
 def test_every_parameter_learns_from_a_batch_of_one(options):
     torch.manual_seed(0)

@@ -28,6 +28,7 @@ def network(**options) -> CBAMResNetPSPNet:
         ({"aux": True, "attention": "cam", "order": "spatial_first", "stem": "plain7"}, (64, 64)),
         ({"attention": "none", "output_stride": 8}, (64, 70)),
         ({"spatial_dims": 3, "aux": True, "attention": "cbam"}, (33, 20, 34)),
+        ({"aux": True, "skips": [2, 1]}, (50, 61)),
     ],
 )
 def test_torchscript_agrees_in_both_modes_after_saving(options, size):
@@ -46,7 +47,11 @@ def test_torchscript_agrees_in_both_modes_after_saving(options, size):
 
 @pytest.mark.parametrize(
     ("options", "size"),
-    [({"aux": True}, (224, 224)), ({"attention": "none"}, (90, 107)), ({"spatial_dims": 3}, (32, 40, 33))],
+    [
+        ({"aux": True, "skips": [2, 1]}, (224, 224)),
+        ({"attention": "none"}, (90, 107)),
+        ({"spatial_dims": 3}, (32, 40, 33)),
+    ],
 )
 def test_onnx_agrees(options, size, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the exported graph")

@@ -61,7 +61,8 @@ def report(seconds: float, full: str) -> None:
     summary = json.loads((DEMO / "evaluation" / "summary.json").read_text())
     step(f"Done in {seconds / 60:.1f} minutes")
     for name in ("kidney", "hydronephrosis"):
-        print(f"  Dice {name:15} {summary['classes'][name]['dice']['frame_mean']:.3f} (mean over test frames that show it)")
+        dice = summary["classes"][name]["dice"]["frame_mean"]
+        print(f"  Dice {name:15} {dice:.3f} (mean over test frames that show it)")
     print(
         "\nLook at\n"
         "  demo/evaluation/overlays.png    test frames: prediction filled, reference as a line\n"

@@ -161,7 +161,7 @@ def test_the_data_hold_the_name_in_headers_pixels_and_paths(outcome):
 
 
 def test_no_line_of_the_log_identifies(outcome):
-    assert all(f"Supervised{engine}" in outcome.log for engine in ("Trainer", "Evaluator"))
+    assert all(f"pipeline.{part}" in outcome.log for part in ("training", "evaluation"))
     assert [line for line in outcome.log.splitlines() if identifying(line)] == []
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from monai.networks.nets import DynUNet, FlexibleUNet, SegResNet, UNet
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,16 +42,14 @@ class PaddedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W[, D]) -> (B, K, H, W[, D])."""
+        # By indices: functional.pad and slices bind an exported graph to what the size of its example needed.
         sizes = x.shape[2:]
-        more: list[int] = []  # of the last axis first, as functional.pad wants it
-        for size in sizes:
+        for axis, size in enumerate(sizes):
             target = max((size + self.stride - 1) // self.stride, 2) * self.stride
-            more = [0, target - size] + more  # noqa: RUF005 - TorchScript cannot unpack a list
-        if sum(more) > 0:
-            x = functional.pad(x, more, mode="replicate")
+            x = x.index_select(axis + 2, torch.arange(target, device=x.device).clamp(max=size - 1))
         y = self.network(x)
         for axis, size in enumerate(sizes):
-            y = y.narrow(axis + 2, 0, size)
+            y = y.index_select(axis + 2, torch.arange(size, device=x.device))
         return y
 
 
@@ -69,10 +69,33 @@ def _unet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float
     )
 
 
+class ZeroShortcut(nn.Module):
+    """The parameter-free shortcut of a small ResNet, (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]): He et al.'s
+    option A. MONAI's is a function that makes its zeros anew, which neither TorchScript nor torch.export takes.
+    """
+
+    def __init__(self, planes: int, stride: int, *, spatial_dims: int) -> None:
+        super().__init__()
+        self.planes = planes
+        pooling = nn.AvgPool2d if spatial_dims == 2 else nn.AvgPool3d
+        self.pooling = pooling(kernel_size=1, stride=stride)
+        self.axes = [0, 0] * spatial_dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.pooling(x)
+        return functional.pad(y, self.axes + [0, self.planes - y.shape[1]])  # noqa: RUF005 - TorchScript cannot unpack
+
+
 def _flexible_unet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:
-    return FlexibleUNet(
+    network = FlexibleUNet(
         in_channels, out_channels, "resnet34", pretrained=False, spatial_dims=spatial_dims, dropout=dropout
     )
+    for block in network.encoder.modules():
+        shortcut = getattr(block, "downsample", None)
+        if isinstance(shortcut, partial):
+            arguments = shortcut.keywords
+            block.downsample = ZeroShortcut(arguments["planes"], arguments["stride"], spatial_dims=spatial_dims)
+    return network
 
 
 def _segresnet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:

@@ -116,7 +116,7 @@ class Progress:
 
 
 def time_left(elapsed_s: float, *, done: int, remaining: int) -> str:
-    """Hours, minutes and seconds for ``remaining`` steps at the mean speed of the ``done`` ones; ``?`` before the first.
+    """Hours, minutes and seconds for ``remaining`` steps at the mean speed of the ``done``; ``?`` before the first.
 
     Example:
         >>> time_left(30.0, done=10, remaining=100)

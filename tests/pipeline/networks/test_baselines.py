@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.networks.nets import FlexibleUNet
 
 from pipeline.networks import DEFAULT_NETWORK, NETWORKS, CBAMResNetPSPNet, build_network
 from pipeline.networks.baselines import PaddedNetwork
@@ -30,12 +31,22 @@ class TestEveryNetwork:
                 assert logits.isfinite().all()
                 assert logits.min() < 0 < logits.max()  # no activation at the end
 
-    @pytest.mark.parametrize("name", BASELINES)
-    @pytest.mark.parametrize("dims", [2, 3])
+    @pytest.mark.parametrize(("name", "dims"), [*((name, 2) for name in BASELINES), ("unet", 3), ("segresnet", 3)])
     def test_a_step_of_training_reaches_every_parameter(self, name, dims):
         built = network(name, dims)
         built(torch.rand(1, 1, *VOLUMES[dims])).square().mean().backward()
         assert [n for n, p in built.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+
+    @pytest.mark.parametrize("dims", [2, 3])
+    def test_the_flexible_unet_computes_what_monai_s_own_does(self, dims):
+        """Its shortcuts are replaced by ones that can be exported."""
+        torch.manual_seed(0)
+        original = FlexibleUNet(1, 2, "resnet34", spatial_dims=dims).eval()
+        built = network("flexible_unet", dims, dropout=0.0).eval()
+        built.network.load_state_dict(original.state_dict())
+        image = torch.rand(1, 1, *[64] * dims)
+        with torch.no_grad():
+            assert torch.equal(built(image), original(image))
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_its_options_build_it_again(self, name):
@@ -56,6 +67,16 @@ class TestEveryNetwork:
             image = torch.rand(1, 1, *size)
             with torch.no_grad():
                 assert torch.allclose(scripted(image), eager(image), atol=1e-5)
+
+    @pytest.mark.parametrize(("name", "side"), [("unet", 64), ("flexible_unet", 50)])  # without padding, and with
+    def test_an_exported_graph_takes_other_sizes_than_its_example(self, name, side):
+        eager = network(name).eval()
+        free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+        exported = torch.export.export(eager, (torch.zeros(2, 1, side, side),), dynamic_shapes=(free,)).module()
+        for size in [(64, 64), (50, 70), (131, 33)]:
+            image = torch.rand(3, 1, *size)
+            with torch.no_grad():
+                assert torch.allclose(exported(image), eager(image), atol=1e-5)
 
     @pytest.mark.parametrize("name", BASELINES)
     def test_dropout_is_passed_on(self, name):

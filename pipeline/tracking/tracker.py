@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -165,7 +164,7 @@ class RunTracker(RunLog):
         )
 
     def _folder(self, run_id: str) -> Path:
-        return Path(self.outbox_dir or Path(tempfile.gettempdir()) / f"pyraseg-outbox-{os.getpid()}") / run_id
+        return Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / run_id
 
     def _catch_up(self, sender: Sender) -> OpenRun:
         """Send what the earlier process left, then see how far the run has come; what cannot be sent counts too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ class Interruption:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self.requested = False
+        self._owner = os.getpid()
         self._trainer: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -91,7 +93,7 @@ class Interruption:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Take the signals for the time of the block."""
-        self.requested = False
+        self.requested, self._owner = False, os.getpid()
         former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -100,6 +102,9 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _request(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._owner:
+            _leave_to_owner(number)
+            return
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
@@ -116,3 +121,13 @@ class Interruption:
             state.iteration,
         )
         raise KeyboardInterrupt
+
+
+def _leave_to_owner(number: int) -> None:
+    """A process that loads data inherits the handler, and gets a terminal's Ctrl-C too: its owner decides when it ends.
+
+    SIGTERM is how the owner ends it.
+    """
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -191,6 +191,18 @@ def test_the_signals_are_python_s_own_again_afterwards(tmp_path):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_process_that_loads_data_leaves_ctrl_c_to_its_owner_and_ends_when_told(tmp_path, number, status):
+    interruption = Training(tmp_path).interruption
+    with interruption.watching():
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), number)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+    assert not interruption.requested
+
+
 def test_early_stopping_counts_on(tmp_path):
     first = Training(tmp_path, epochs=5, patience=2).raise_at(16, kill)
     first.run()

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-ROUNDS = 8
-STEPS = 20  # of an epoch
+ROUNDS = 7
+STEPS = 8  # of an epoch
 BATCH = (4, 3, 64, 64)
 
 

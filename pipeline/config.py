@@ -27,7 +27,7 @@ __all__ = [
     "whole_config",
 ]
 
-FLAGS = {"true": True, "false": False, "null": None, "none": None}
+FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
 WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.tracking.store import experiment_id
+from pipeline.tracking.store import experiment_id, one_at_a_time
 from transforms.errors import TrackingError
 
 __all__ = ["OpenRun", "open_run"]
@@ -40,10 +40,11 @@ def open_run(
     import mlflow
 
     try:
-        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
-        if run_id is not None:
-            return _find(client, run_id)
-        run = client.create_run(experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags))
+        with one_at_a_time(tracking_uri):
+            client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+            if run_id is not None:
+                return _find(client, run_id)
+            run = client.create_run(experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags))
     except mlflow.exceptions.MlflowException as error:
         raise TrackingError(
             "a tracking store that accepts the run",

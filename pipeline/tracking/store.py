@@ -12,9 +12,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from filelock import FileLock
+
 from transforms.errors import OutputError, TrackingError
 
-__all__ = ["answers", "bounded_requests", "default_tracking_uri", "experiment_id", "require_reachable", "without_login"]
+__all__ = [
+    "answers",
+    "bounded_requests",
+    "default_tracking_uri",
+    "experiment_id",
+    "one_at_a_time",
+    "require_reachable",
+    "without_login",
+]
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
@@ -77,6 +87,16 @@ def experiment_id(client: Any, name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                 raise
     return found.experiment_id
+
+
+@contextmanager
+def one_at_a_time(tracking_uri: str) -> Iterator[None]:
+    """Let one process at a time open a sqlite store: two that both make its tables spoil it for each other."""
+    if not tracking_uri.startswith(SQLITE):
+        yield
+        return
+    with FileLock(f"{tracking_uri.removeprefix(SQLITE)}.lock"):
+        yield
 
 
 class _Limits:

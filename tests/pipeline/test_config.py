@@ -1,5 +1,7 @@
 """Overrides that name nothing stop a run; an error of ours is found behind MONAI's wrappings."""
 
+from pathlib import Path
+
 import pytest
 from monai.bundle import ConfigWorkflow
 
@@ -71,6 +73,18 @@ def test_plain_values_holds_resolved_numbers_and_lists_with_overrides(config_fil
     assert values["labels"] == ["background", "kidney"]
     assert "initialize" not in values
     assert "train" not in values
+
+
+def test_the_command_line_s_words_for_yes_no_and_nothing_are_read_and_none_stays_a_name(config_file):
+    file = Path(config_file)
+    file.write_text(
+        CONFIG.replace(
+            "initialize:\n", "first: 1\nsecond: 1\nthird: 1\nfourth: 1\ninitialize:\n- $config.read_flags()\n"
+        )
+    )
+    flow = workflow(config_file, first="true", second="False", third="null", fourth="none")
+    flow.initialize()
+    assert [flow.parser[name] for name in ("first", "second", "third", "fourth")] == [True, False, None, "none"]
 
 
 def test_our_error_is_found_behind_the_wrappings_of_others():

@@ -2,9 +2,10 @@
 
 import os
 
+import filelock
 import pytest
 
-from pipeline.tracking.store import answers, bounded_requests, experiment_id, without_login
+from pipeline.tracking.store import answers, bounded_requests, experiment_id, one_at_a_time, without_login
 
 NAMES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 
@@ -58,3 +59,11 @@ def test_an_experiment_is_made_once(store):
 
     client = MlflowClient(store)
     assert experiment_id(client, "once") == experiment_id(client, "once")
+
+
+def test_a_sqlite_store_is_opened_by_one_process_at_a_time_and_a_server_by_any_number(tmp_path):
+    other = filelock.FileLock(tmp_path / "runs.db.lock", timeout=0)
+    with one_at_a_time(f"sqlite:///{tmp_path / 'runs.db'}"), pytest.raises(filelock.Timeout):
+        other.acquire()
+    with other, one_at_a_time("http://127.0.0.1:5000"):
+        assert other.is_locked

@@ -27,8 +27,6 @@ class Refinement(nn.Module):
         width: channels of the output.
     """
 
-    stage: int
-
     def __init__(self, spatial_dims: int, in_channels: int, *, stage: int, finer_channels: int, width: int) -> None:
         super().__init__()
         self.stage = stage

@@ -139,7 +139,7 @@ class CBAMResNetPSPNet(nn.Module):
             return self.head(features)
         features = self.head[2](self.head[1](self.head[0](features)))
         for refinement in self.refinements:
-            features = refinement(features, stages[refinement.stage - 1])  # type: ignore[operator]  # an int, says Refinement
+            features = refinement(features, stages)
         return self.head[4](self.head[3](features))
 
 

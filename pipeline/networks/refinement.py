@@ -22,7 +22,7 @@ class Refinement(nn.Module):
     Args:
         spatial_dims: 2 or 3.
         in_channels: C.
-        stage: number of the finer stage, kept as an attribute for the network that calls this.
+        stage: number of the finer stage, from 1.
         finer_channels: of the backbone's stage, (B, finer_channels, H, W[, D]).
         width: channels of the output.
     """
@@ -34,7 +34,8 @@ class Refinement(nn.Module):
         self.fuse, self.fuse_norm = conv_norm(spatial_dims, in_channels + REDUCED, out_channels=width, kernel_size=3)
         self.relu = nn.ReLU(inplace=True)
 
-    def forward(self, x: Tensor, finer: Tensor) -> Tensor:
-        """(B, C, h, w[, d]) and (B, finer_channels, H, W[, D]) -> (B, width, H, W[, D])."""
+    def forward(self, x: Tensor, stages: list[Tensor]) -> Tensor:
+        """(B, C, h, w[, d]) and the maps of stage 1, 2, ... -> (B, width, H, W[, D]), the size of its own stage."""
+        finer = stages[self.stage - 1]
         borders = self.relu(self.reduce_norm(self.reduce(finer)))
         return self.relu(self.fuse_norm(self.fuse(torch.cat([resize_like(x, finer), borders], dim=1))))

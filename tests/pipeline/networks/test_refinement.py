@@ -12,16 +12,16 @@ from transforms.errors import CheckpointError, ConfigError
 def test_the_output_has_the_finer_grid_whatever_its_size(dims):
     refinement = Refinement(dims, 16, stage=1, finer_channels=8, width=24)
     coarse, finer = torch.randn(2, 16, *(5, 4, 3)[:dims]), torch.randn(2, 8, *(19, 15, 12)[:dims])
-    assert refinement(coarse, finer).shape == (2, 24, *(19, 15, 12)[:dims])
+    assert refinement(coarse, [finer]).shape == (2, 24, *(19, 15, 12)[:dims])
 
 
 def test_both_the_coarse_and_the_finer_map_speak():
     torch.manual_seed(0)
     refinement = Refinement(2, 4, stage=1, finer_channels=4, width=8).eval()
     coarse, finer = torch.randn(1, 4, 4, 4), torch.randn(1, 4, 8, 8)
-    base = refinement(coarse, finer)
-    assert not torch.allclose(refinement(coarse + 1, finer), base)
-    assert not torch.allclose(refinement(coarse, finer + 1), base)
+    base = refinement(coarse, [finer])
+    assert not torch.allclose(refinement(coarse + 1, [finer]), base)
+    assert not torch.allclose(refinement(coarse, [finer + 1]), base)
 
 
 @pytest.mark.parametrize(("stride", "skips", "cells"), [(16, (), 4), (16, (2,), 8), (16, (2, 1), 16), (8, (1,), 16)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pydicom
@@ -32,3 +33,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real images in ../shared/data, which are not part of the project")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_the_tests():
+    """A shell starts its background jobs with SIGINT ignored, and a test that interrupts itself would wait for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

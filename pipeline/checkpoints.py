@@ -61,6 +61,7 @@ class Checkpoints:
     """Ignite handler. On the trainer: ``last.pt`` after every epoch; on the evaluator: ``model.pt`` when the key metric
     rose.
 
+    A training that begins anew takes an earlier one's ``model.pt`` away: until its own first validation there is none.
     ``last.pt`` holds all that decides about the next step: weights, optimizer, schedule, averages, the counts of early
     stopping, the best metric so far, every random state, and the MLflow run. It is to be the trainer's last handler of
     an epoch's end. As a context manager around a training it takes ``last.pt`` away again where an error ended the
@@ -179,6 +180,8 @@ class Checkpoints:
             engine.scaler.load_state_dict(self._scaler)  # MONAI's trainer has just made it
         if engine.state.iteration == 0:
             self.save_last(engine)
+            if distributed.is_main():
+                (self.folder / BEST).unlink(missing_ok=True)
 
     def _open_epoch(self, engine: Engine) -> None:
         self._closed = False

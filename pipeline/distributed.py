@@ -85,7 +85,17 @@ def is_main() -> bool:
 
 
 def share(items: Sequence[_T]) -> list[_T]:
-    """This process's part of ``items``; the parts are disjoint and hold all, so that no case is validated twice."""
+    """This process's part of ``items``; the parts are disjoint and hold all, so that no case is validated twice.
+
+    Raises:
+        ConfigError: fewer items than processes; one without any would leave the others waiting.
+    """
+    if len(items) < world_size():
+        raise ConfigError(
+            "a validation case or more for each process",
+            found=f"{len(items)} cases for {world_size()} processes",
+            remedy="Start fewer processes, or validate on more cases.",
+        )
     return list(items[rank() :: world_size()])
 
 

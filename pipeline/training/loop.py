@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -61,8 +62,13 @@ def train(
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
     """The best checkpoint and the network it holds, for MLflow; nothing where no validation has taken place."""
     best = checkpoints.folder / BEST
-    if tracker.run_id is None or not best.is_file():
-        return
+    if not best.is_file():
+        logger.warning("no validation took place, so there is no %s: --val_interval is above --max_epochs", BEST)
+    elif tracker.run_id is not None:
+        _log(tracker, checkpoints, best=best, example=example)
+
+
+def _log(tracker: Any, checkpoints: Checkpoints, *, best: Path, example: Any) -> None:
     tracker.log_checkpoint(best)
     if example is not None:
         load_checkpoint(checkpoints.network, best)

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from pipeline.networks import freeze_backbone, unfreeze_backbone
 from transforms.errors import ConfigError
 
-__all__ = ["FrozenBackbone", "GradientClipping", "WeightAverage", "warmup_schedule"]
+__all__ = ["FrozenBackbone", "GradientClipping", "WeightAverage", "steps_now", "warmup_schedule"]
 
 
 def warmup_schedule(
@@ -64,7 +64,7 @@ class GradientClipping:
             engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if _steps_now(engine):
+        if steps_now(engine):
             nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
 
 
@@ -101,7 +101,7 @@ class WeightAverage:
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
 
     def _update(self, engine: Engine) -> None:
-        if _steps_now(engine):
+        if steps_now(engine):
             self._average.update_parameters(self._raw)
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class FrozenBackbone:
         (freeze_backbone if engine.state.epoch <= self.epochs else unfreeze_backbone)(self.network)
 
 
-def _steps_now(engine: Any) -> bool:
+def steps_now(engine: Any) -> bool:
     """Whether the optimizer steps in this iteration, by the rule of MONAI's ``SupervisedTrainer``."""
     done = (engine.state.iteration - 1) % engine.state.epoch_length + 1
     return done % engine.accumulation_steps == 0 or done == engine.state.epoch_length

@@ -15,6 +15,7 @@ from monai.engines import Trainer
 
 from pipeline import distributed
 from pipeline.checkpoints import Checkpoints
+from pipeline.training.optimisation import steps_now
 from transforms.errors import ConfigError
 
 __all__ = ["EarlyStopping", "Interruption"]
@@ -74,9 +75,10 @@ class EarlyStopping:
 class Interruption:
     """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
 
-    An exception in the middle of the optimizer's step would leave weights that belong to no step at all. A second
-    signal stops at once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the trainer,
-    and among those of the evaluator.
+    An exception in the middle of the optimizer's step would leave weights that belong to no step at all, and gradients
+    that are still being accumulated are in no file: it waits for the step that takes them. A second signal stops at
+    once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the trainer, and among those
+    of the evaluator.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -84,11 +86,15 @@ class Interruption:
         self.requested = False
         self._owner = os.getpid()
         self._trainer: Any = None
+        self._common = 0  # steps of a validation that all processes take
 
     def attach(self, engine: Engine) -> None:
         if isinstance(engine, Trainer):
             self._trainer = engine
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_requested)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._trained)
+        else:
+            engine.add_event_handler(Events.EPOCH_STARTED, self._validation_started)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._validated)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -110,7 +116,18 @@ class Interruption:
         self.requested = True
         logger.warning("stopping after this step; press Ctrl-C once more to stop at once")
 
-    def _stop_if_requested(self, engine: Engine) -> None:
+    def _trained(self, engine: Engine) -> None:
+        if steps_now(engine):
+            self._stop_if_requested()
+
+    def _validation_started(self, engine: Any) -> None:
+        self._common = min(distributed.gather(engine.state.epoch_length))
+
+    def _validated(self, engine: Any) -> None:
+        if engine.state.iteration <= self._common:  # a process with fewer cases asks no more: none may wait for it
+            self._stop_if_requested()
+
+    def _stop_if_requested(self) -> None:
         if not distributed.any_rank(self.requested):
             return
         self.checkpoints.save_last(self._trainer)

@@ -27,6 +27,12 @@ def test_the_parts_of_several_processes_hold_every_case_once(monkeypatch):
     assert sorted(parts) == list(range(10))
 
 
+def test_fewer_cases_than_processes_are_refused_before_one_waits_for_another(monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    with pytest.raises(ConfigError, match="found 2 cases for 3 processes"):
+        distributed.share(["a", "b"])
+
+
 def test_torchrun_without_the_config_for_it_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"multi_gpu_train\.yaml as the second config file"):

@@ -52,7 +52,16 @@ class Killed(BaseException):
 class Training:
     """A network with dropout and momentum that learns ten noisy numbers in batches of two, validated every epoch."""
 
-    def __init__(self, folder, *, epochs: int = 4, patience: int = 9, facts=FACTS, batch_size: int = 2) -> None:
+    def __init__(
+        self,
+        folder,
+        *,
+        epochs: int = 4,
+        patience: int = 9,
+        facts=FACTS,
+        batch_size: int = 2,
+        accumulation_steps: int = 1,
+    ) -> None:
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
@@ -90,6 +99,7 @@ class Training:
             network=self.network,
             optimizer=optimizer,
             loss_function=torch.nn.MSELoss(),
+            accumulation_steps=accumulation_steps,
             decollate=False,
         )
         self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._step, schedule)
@@ -176,6 +186,25 @@ def test_ctrl_c_stops_after_the_step_that_it_met_and_not_within_it(tmp_path):
     training.run()
     assert max(training.losses) == 7
     assert torch.load(tmp_path / LAST, weights_only=True)["iteration"] == 7
+
+
+@pytest.mark.parametrize(("step", "stopped_after"), [(6, 7), (7, 7), (10, 10)])  # epochs of 5, the last step alone
+def test_ctrl_c_waits_for_the_step_that_takes_the_accumulated_gradients(tmp_path, step, stopped_after):
+    whole = Training(tmp_path / "whole", accumulation_steps=2)
+    whole.run()
+    first = Training(tmp_path / "stopped", accumulation_steps=2).raise_at(step, ctrl_c)
+    first.run()
+    assert max(first.losses) == stopped_after
+    second = Training(tmp_path / "stopped", accumulation_steps=2)
+    second.run(resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(second.weights(), whole.weights(), strict=True))
+
+
+def test_a_training_that_begins_anew_does_not_leave_another_s_best_network_beside_its_own_state(tmp_path):
+    Training(tmp_path, epochs=2).run()
+    assert (tmp_path / BEST).is_file()
+    Training(tmp_path, epochs=2).raise_at(2, kill).run()
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):

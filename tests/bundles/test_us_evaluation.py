@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from monai.bundle import run
+from monai.bundle import ConfigWorkflow, run
 
 from transforms.frames import LoadFrame
 
@@ -75,3 +75,12 @@ def test_training_keeps_what_the_best_validation_gave(ultrasound, trained):
     assert {path.name for path in folder.iterdir()} == FILES - {"quantities.csv"}
     items = json.loads((ultrasound.data / "datalist.json").read_text())["validation"]
     assert set(np.load(folder / "predictions.npz", allow_pickle=False)) == {item["case"] for item in items}
+
+
+def test_the_weights_are_the_checkpoints_alone_whatever_the_training_began_from(ultrasound, trained):
+    """A cross-validation hands ``--pretrained`` on to every step, and an ensemble has no backbone to load it into."""
+    configs = [ultrasound.config("train"), ultrasound.config("evaluate")]
+    options = {**ultrasound.common, "checkpoint": [str(trained)] * 2, "pretrained": "gone.pt"}
+    flow = ConfigWorkflow(config_file=configs, logging_file=False, **options)
+    flow.parser.parse(True)
+    assert len(flow.parser.get_parsed_content("network").members) == 2

@@ -141,6 +141,15 @@ def test_a_label_set_of_two_classes_is_one_override(ultrasound, tmp_path):
     assert content["label_names"] == ["background", "hydronephrosis"]
 
 
+def test_an_epoch_has_a_step_also_where_its_draws_are_fewer_than_a_batch_and_the_frames_are_more(ultrasound):
+    overrides = ultrasound.training("few") | {"frames_per_group": 1, "batch_size": 11}
+    flow = ConfigWorkflow(config_file=ultrasound.config("train"), logging_file=False, **overrides)
+    flow.parser.parse(True)
+    loader = flow.parser.get_parsed_content("train::dataloader")
+    assert len(loader.sampler) < 11 < len(loader.dataset)
+    assert len(loader) == 1
+
+
 @pytest.mark.parametrize("name", ["train", "inference"])
 def test_monai_finds_every_required_property(ultrasound, trained, name):
     overrides = {**ultrasound.training("properties"), "track": False} if name == "train" else ultrasound.common

@@ -73,6 +73,7 @@ class Checkpoints:
         learning: the network that the optimizer changes, under ``model`` in ``last.pt``; None where it is the same.
         state: what else ``last.pt`` keeps, by name; objects with ``state_dict()`` and ``load_state_dict()``.
         facts: plain values that go into both, such as the label names.
+        settings: plain values by the names of their options, which a resumed training must repeat.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class Checkpoints:
         state: Mapping[str, Any],
         facts: Mapping[str, Any],
         learning: torch.nn.Module | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.network = network
         self.learning = network if learning is None else learning
         self.state = dict(state)
         self.facts = dict(facts)
+        self.settings = dict(settings or {})
         self.tracker: Any = None
         self._evaluator: Any = None
         self._closed = True  # the epoch's end, validation included, is in the state
@@ -122,6 +125,7 @@ class Checkpoints:
             "iteration": engine.state.iteration,
             "epoch_length": engine.state.epoch_length,
             "closed": self._closed,
+            "settings": self.settings,
             "best_metric": float(self._evaluator.state.best_metric),
             "best_metric_epoch": int(self._evaluator.state.best_metric_epoch),
             "run_id": getattr(self.tracker, "run_id", None),
@@ -164,8 +168,9 @@ class Checkpoints:
         return stopped or engine.state.iteration >= engine.state.max_epochs * engine.state.epoch_length
 
     def _check(self, content: Mapping[str, Any], engine: Any, *, path: Path) -> None:
-        wanted = {**self.facts, "steps per epoch": engine.state.epoch_length}
-        found = {**content, "steps per epoch": content.get("epoch_length")}
+        steps = "steps per epoch"
+        wanted = {**self.facts, **self.settings, steps: engine.state.epoch_length}
+        found = {**content, **content.get("settings", {}), steps: content.get("epoch_length")}
         differing = [name for name, value in wanted.items() if found.get(name) != value]
         if differing:
             raise CheckpointError(

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
+START = {"resume", "overwrite", "run_id", "parent_run_id"}
 WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M)
 
 
@@ -87,7 +88,8 @@ def read_flags() -> None:
 def plain_values() -> dict[str, Any]:
     """The numbers, words and lists among the top-level ids of the bundle that is running, overrides included.
 
-    These are a run's parameters. Components are left alone, and so are expressions that call something.
+    These are a run's parameters. Components are left alone, and so are expressions that call something, and what says
+    how this start differs from an earlier one of the same run.
     """
     workflow = _calling_workflow()
     if workflow is None:
@@ -95,7 +97,7 @@ def plain_values() -> dict[str, Any]:
     config = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
     simple = [key for key, value in config.items() if not isinstance(value, Mapping) and not _calls(value)]
     values = {key: workflow.parser.get_parsed_content(key) for key in simple}
-    return {key: value for key, value in values.items() if _is_plain(value)}
+    return {key: value for key, value in values.items() if _is_plain(value) and key not in START}
 
 
 def whole_config() -> dict[str, Any]:

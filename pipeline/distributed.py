@@ -23,6 +23,7 @@ __all__ = [
     "parallel",
     "rank",
     "rank_device",
+    "refuse_several",
     "share",
     "start",
     "world_size",
@@ -55,6 +56,21 @@ def start(enabled: bool, *, device: str = "auto") -> None:
         if target.type == "cuda":
             torch.cuda.set_device(target)
         dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+
+
+def refuse_several() -> None:
+    """For what one process does alone.
+
+    Raises:
+        ConfigError: torchrun started several, which would all write the same files.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise ConfigError(
+            "one process for anything but training",
+            found=f"{processes} processes of torchrun",
+            remedy="Leave torchrun out; share the data out over several commands instead.",
+        )
 
 
 def rank_device(name: str = "auto") -> torch.device:
@@ -130,9 +146,11 @@ def parallel(
     """
     if sync_batchnorm and device.type == "cuda":
         _synchronise(network)
-    return DistributedDataParallel(
+    wrapped = DistributedDataParallel(
         network, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused
     )
+    torch.manual_seed(torch.initial_seed() + rank())  # each process drops channels of its own
+    return wrapped
 
 
 class BroadcastBuffers:

@@ -6,14 +6,16 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
 from transforms.errors import OutputError
 
-__all__ = ["case_name", "key_file"]
+__all__ = ["case_name", "is_hashed", "key_file"]
 
 KEY_VARIABLE = "PYRASEG_HASH_KEY"
+HASHED = re.compile(r"[cg][0-9a-f]{12}")
 NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision to be expected below a million cases
 
 
@@ -28,6 +30,11 @@ def case_name(text: str) -> str:
         OutputError: there is no key and none can be stored, or the stored one is empty.
     """
     return "c" + hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:NAME_LENGTH]
+
+
+def is_hashed(name: str) -> bool:
+    """Whether a case's or a group's name has the form of a keyed hash."""
+    return HASHED.fullmatch(name) is not None
 
 
 def key_file() -> Path:

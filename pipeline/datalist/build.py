@@ -66,8 +66,15 @@ def build_datalist(
         check_duplicates(found, shown=shown)
     chosen = assign(found.entries, parts, mapping, seed=seed)
     splits = _items(found.entries, parts, chosen, shown)
+    kept = {"keep_names": True} if keep_groups else {}
     path = write_datalist(
-        output, splits, label_names=names, label_map=_written(mapping, found), seed=seed, **how(fractions, folds)
+        output,
+        splits,
+        label_names=names,
+        label_map=_written(mapping, found),
+        seed=seed,
+        **kept,
+        **how(fractions, folds),
     )
     return DatalistReport(
         path=path,

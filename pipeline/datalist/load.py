@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalist.records import SPLITS, Datalist, Item
-from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nearest
+from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nameless, nearest
 from transforms.dicom.paths import frame_path, split_frame_path
 from transforms.errors import DatalistError, LabelError
 
 __all__ = ["load_datalist"]
 
-KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest")
+KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest", "keep_names")
 REBUILD = "Build it again with `python -m pipeline datalist`."
 
 
@@ -30,6 +30,8 @@ def load_datalist(
 
     Args:
         path: the JSON file that ``write_datalist`` made, or one of MONAI's decathlon style with ``label_names`` added.
+            Names of cases and groups that are no keyed hashes are hashed, because they go into logs, tables and MLflow;
+            ``"keep_names": true`` in the file keeps them.
         split: the split or splits that must hold items; their files must exist. None: the files of all splits.
         dataset_dir: what the paths are relative to; the datalist's own folder where None.
         fold: in a list with folds, the fold to validate on; the others are for training. "validation" needs it.
@@ -42,7 +44,8 @@ def load_datalist(
     wanted = SPLITS if split is None else (split,) if isinstance(split, str) else tuple(split)
     content = _read(Path(path))
     names, mapping = _label_set(content)
-    splits = {name: _items(content, name) for name in SPLITS}
+    as_written = content.get("keep_names") is True
+    splits = {name: [item if as_written else nameless(item) for item in _items(content, name)] for name in SPLITS}
     check_items(splits)
     digest = content_digest(splits, names, mapping)
     splits = _choose_fold(splits, fold, wanted if split is not None else ())

@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipeline.datalist.groups import group_name
 from pipeline.datalist.records import SPLITS, Datalist, Item
 from transforms.errors import DatalistError, LabelError
-from transforms.privacy import case_name
+from transforms.privacy import case_name, is_hashed
 
 __all__ = [
     "check_items",
@@ -20,6 +21,7 @@ __all__ = [
     "check_leaks",
     "complete_item",
     "content_digest",
+    "nameless",
     "nearest",
 ]
 
@@ -41,6 +43,14 @@ def complete_item(item: Any) -> Any:
         return item  # left for the check to name
     case = item.get("case") or case_name(item["image"])
     return {**item, "case": case, "group": item.get("group", case)}
+
+
+def nameless(item: Any) -> Any:
+    """The item with keyed hashes in the place of names that somebody typed: they may be a patient's."""
+    if not isinstance(item, dict):
+        return item
+    hashes = {"case": case_name, "group": group_name}
+    return item | {key: hashes[key](str(item[key])) for key in hashes if key in item and not is_hashed(str(item[key]))}
 
 
 def check_items(splits: Mapping[str, Sequence[Item]]) -> None:

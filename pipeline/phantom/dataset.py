@@ -85,7 +85,9 @@ def generate(
         splits = {name: [item for plan in part for item in items[plan.name]] for name, part in split.items()}
         for name in ("images", "labels"):
             (draft / name).rename(folder / name)
-        datalist = write_datalist(folder / "datalist.json", splits, label_names=LABEL_NAMES, modality=modality)
+        datalist = write_datalist(
+            folder / "datalist.json", splits, label_names=LABEL_NAMES, modality=modality, keep_names=True
+        )
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:

@@ -7,9 +7,11 @@ from pipeline.training.optimisation import FrozenBackbone, GradientClipping, Wei
 from pipeline.training.progress import Progress
 from pipeline.training.setup import claim_folder, data_facts, place, seed_everything, shared_handler
 from pipeline.training.stopping import EarlyStopping, Interruption
+from pipeline.training.validation import FinalValidation
 
 __all__ = [
     "EarlyStopping",
+    "FinalValidation",
     "FrozenBackbone",
     "GradientClipping",
     "Interruption",

@@ -43,20 +43,25 @@ def train(
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
     try:
-        with logging_redirect_tqdm(), checkpoints, interruption.watching(), tracker:
+        with logging_redirect_tqdm(), tracker:
             checkpoints.tracker = tracker
-            if resume and checkpoints.restore(trainer):
-                logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
-            if checkpoints.finished(trainer):
-                logger.info("this training is complete; nothing is left to do")
-            else:
-                trainer.run()
-            _store(tracker, checkpoints, example=example)
+            with checkpoints, interruption.watching():
+                _run(trainer, checkpoints, resume=resume)
+            _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
     except RuntimeError as error:
         ours = cause(error)
         if ours is None:
             raise
         raise ours from error
+
+
+def _run(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
+    if resume and checkpoints.restore(trainer):
+        logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
+    if checkpoints.finished(trainer):
+        logger.info("this training is complete; nothing is left to do")
+    else:
+        trainer.run()
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:

@@ -48,3 +48,10 @@ def test_the_config_without_torchrun_is_refused(monkeypatch):
 def test_a_plain_start_joins_nothing():
     distributed.start(False)
     assert not torch.distributed.is_initialized()
+
+
+def test_what_one_process_does_alone_refuses_several(monkeypatch):
+    distributed.refuse_several()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="one process for anything but training, found 2"):
+        distributed.refuse_several()

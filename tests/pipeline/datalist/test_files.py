@@ -91,7 +91,7 @@ def test_a_group_in_two_splits_is_refused_when_written_and_when_read(written: Pa
     def leak(content: dict) -> None:
         content["test"][0]["group"] = "g1"
 
-    with pytest.raises(DatalistError, match="g1 in test and training"):
+    with pytest.raises(DatalistError, match=r"first g\w{12} in test and training"):
         load_datalist(edited(written, leak))
     leak(splits)
     with pytest.raises(DatalistError, match="g1 in test and training"):
@@ -185,7 +185,7 @@ def test_another_label_set_than_the_bundles_is_refused_with_the_override_that_fi
 
 def test_a_fold_chosen_becomes_the_validation_split(dataset: Path, splits: dict) -> None:
     folded = {"training": [item(n, f"g{k}", fold=k) for k, n in enumerate("abc")], "test": splits["test"]}
-    path = write_datalist(dataset / "d.json", folded, label_names=NAMES)
+    path = write_datalist(dataset / "d.json", folded, label_names=NAMES, keep_names=True)
     datalist = load_datalist(path, split=("training", "validation"), fold=1)
     assert [entry["group"] for entry in datalist.validation] == ["g1"]
     assert [entry["group"] for entry in datalist.training] == ["g0", "g2"]
@@ -209,3 +209,27 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left_behind(da
     with pytest.raises(OutputError):
         write_datalist(dataset / "images" / "a.png" / "d.json", splits, label_names=NAMES)
     assert not list(dataset.glob(".*"))
+
+
+def test_names_that_somebody_typed_are_hashed_unless_the_list_says_to_keep_them(dataset: Path) -> None:
+    splits = {"training": [item("a", "DOE^JANE", case="DOE JANE 1970"), item("b", "DOE^JANE", case="c0123456789ab")]}
+    path = write_datalist(dataset / "typed.json", splits, label_names=NAMES)
+    first, second = load_datalist(path, split="training").training
+    assert "DOE" not in f"{first['case']} {first['group']}"
+    assert first["case"] == case_name("DOE JANE 1970")
+    assert first["group"] == second["group"]
+    assert second["case"] == "c0123456789ab"
+    kept = write_datalist(dataset / "kept.json", splits, label_names=NAMES, keep_names=True)
+    assert [entry["case"] for entry in load_datalist(kept, split="training").training] == [
+        "DOE JANE 1970",
+        "c0123456789ab",
+    ]
+
+
+def test_no_error_names_a_case_as_somebody_typed_it(dataset: Path) -> None:
+    splits = {"training": [item("a", "g", case="DOE JANE"), item("b", "g", case="other")]}
+    path = write_datalist(dataset / "typed.json", splits, label_names=NAMES)
+    path.write_text(path.read_text().replace('"other"', '"DOE JANE"'))
+    with pytest.raises(DatalistError, match="more than once") as raised:
+        load_datalist(path, split="training")
+    assert "DOE" not in str(raised.value)

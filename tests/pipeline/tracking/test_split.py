@@ -1,6 +1,4 @@
-"""The split is told by hashes, whatever the datalist calls its cases."""
-
-import json
+"""The split is told by the names that the tables have."""
 
 from pipeline.datalist import Datalist
 from pipeline.tracking import split_record
@@ -22,10 +20,3 @@ def test_cases_stand_by_group_in_their_split():
         "validation": {},
         "test": {},
     }
-
-
-def test_names_of_a_list_made_by_hand_are_hashed():
-    data = Datalist((), (item("DOE 1", "DOE"),), (), ("background", "fluid"), {0: 0, 1: 1}, "digest")
-    record = split_record(data)
-    assert "DOE" not in json.dumps(record)
-    assert record["validation"] == {case_name("DOE"): [case_name("DOE 1")]}

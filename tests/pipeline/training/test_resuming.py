@@ -60,6 +60,7 @@ class Training:
         patience: int = 9,
         facts=FACTS,
         batch_size: int = 2,
+        rate: float = 0.01,
         accumulation_steps: int = 1,
     ) -> None:
         torch.manual_seed(0)
@@ -67,7 +68,7 @@ class Training:
         np.random.seed(0)  # noqa: NPY002
         self.network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
         items = [{"image": torch.randn(1), "label": torch.randn(1), "group": f"g{n % 3}"} for n in range(10)]
-        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
+        optimizer = torch.optim.SGD(self.network.parameters(), lr=rate, momentum=0.9)
         schedule = warmup_schedule(optimizer, total_steps=20, warmup_steps=3)
         self.average = WeightAverage(self.network, decay=0.8)
         self.checkpoints = Checkpoints(
@@ -76,6 +77,7 @@ class Training:
             learning=self.network,
             state={"optimizer": optimizer, "lr_scheduler": schedule, "ema": self.average},
             facts=facts,
+            settings={"learning_rate": rate},
         )
         self.interruption = Interruption(self.checkpoints)
         self.evaluator = SupervisedEvaluator(
@@ -290,9 +292,10 @@ def test_what_is_logged_is_sent_before_each_checkpoint_is_written(tmp_path):
         ({"facts": FACTS | {"dataset_digest": "other"}}, "dataset_digest"),
         ({"facts": FACTS | {"label_names": ["background"]}}, "label_names"),
         ({"batch_size": 5}, "steps per epoch"),
+        ({"rate": 0.02}, "learning_rate"),
     ],
 )
-def test_another_data_set_label_set_or_batch_size_is_refused_by_its_name(tmp_path, options, named):
+def test_another_data_set_label_set_batch_size_or_rate_is_refused_by_its_name(tmp_path, options, named):
     Training(tmp_path, epochs=1).run()
     other = Training(tmp_path, epochs=2, **options)
     with pytest.raises(CheckpointError, match=f"another value of {named}"):

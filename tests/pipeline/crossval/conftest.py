@@ -29,7 +29,7 @@ def workspace(tmp_path) -> Path:
     training = [
         {**common, "case": case, "group": case[0], "fold": fold} for fold, cases in FOLDS.items() for case in cases
     ]
-    content = {"label_names": ["background", "kidney"], "training": training}
+    content = {"label_names": ["background", "kidney"], "training": training, "keep_names": True}
     content["test"] = [{**common, "case": "t1", "group": "t"}]
     (data / "datalist.json").write_text(json.dumps(content))
     return tmp_path

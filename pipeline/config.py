@@ -10,6 +10,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from transforms.errors import ConfigError, PyrasegError
 __all__ = [
     "cause",
     "install_error_report",
+    "our_errors",
     "plain_values",
     "read_flags",
     "refuse_unknown_ids",
@@ -130,6 +132,18 @@ def cause(error: BaseException | None) -> PyrasegError | None:
             return ours
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Let an error of ours that MONAI has wrapped in a RuntimeError leave the block as itself."""
+    try:
+        yield
+    except RuntimeError as error:
+        ours = cause(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 def _from_worker(text: str) -> PyrasegError | None:

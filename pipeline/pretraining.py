@@ -18,7 +18,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from pipeline.checkpoints import save_checkpoint
-from pipeline.config import cause
+from pipeline.config import our_errors
 from pipeline.datalist import find_images, load_datalist
 from pipeline.datalist.records import Item
 from pipeline.networks import CBAMResNetPSPNet
@@ -49,15 +49,9 @@ def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
 
     An error of ours behind MONAI's wrappings comes out as itself.
     """
-    try:
-        with tracker:
-            trainer.run()
-            tracker.log_file(backbone, "checkpoints")
-    except RuntimeError as error:
-        ours = cause(error)
-        if ours is None:
-            raise
-        raise ours from error
+    with our_errors(), tracker:
+        trainer.run()
+        tracker.log_file(backbone, "checkpoints")
 
 
 def unlabelled_frames(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import cause
+from pipeline.config import our_errors
 from pipeline.evaluation.keep import CaseResults
 from pipeline.evaluation.tables import report
 from pipeline.inference.ensemble import load_checkpoints
@@ -34,12 +34,6 @@ def evaluate(
     """
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
-    try:
-        with tracker:
-            evaluator.run()
-    except RuntimeError as error:
-        ours = cause(error)
-        if ours is None:
-            raise
-        raise ours from error
+    with our_errors(), tracker:
+        evaluator.run()
     logger.info("%s", report(evaluator.state.results))

@@ -13,7 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 
-from pipeline.config import cause
+from pipeline.config import our_errors
 from pipeline.files import atomic_write
 from pipeline.inference.ensemble import load_checkpoints
 from pipeline.writers.nifti import write_label
@@ -48,13 +48,8 @@ def infer(
     load_checkpoints(evaluator.network, checkpoint)
     if left_out:
         _write_left_out(Path(folder) / "left_out.csv", left_out)
-    try:
+    with our_errors():
         evaluator.run()
-    except RuntimeError as error:
-        ours = cause(error)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 def _write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> None:

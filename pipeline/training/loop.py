@@ -9,7 +9,7 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pipeline.checkpoints import BEST, Checkpoints
-from pipeline.config import cause
+from pipeline.config import our_errors
 from pipeline.networks import load_checkpoint
 from pipeline.training.stopping import Interruption
 
@@ -42,17 +42,11 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    try:
-        with logging_redirect_tqdm(), tracker:
-            checkpoints.tracker = tracker
-            with checkpoints, interruption.watching():
-                _run(trainer, checkpoints, resume=resume)
-            _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
-    except RuntimeError as error:
-        ours = cause(error)
-        if ours is None:
-            raise
-        raise ours from error
+    with our_errors(), logging_redirect_tqdm(), tracker:
+        checkpoints.tracker = tracker
+        with checkpoints, interruption.watching():
+            _run(trainer, checkpoints, resume=resume)
+        _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
 
 
 def _run(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:

@@ -61,7 +61,7 @@ class TestUnlabelledFrames:
         splits = {"training": items("a") + items("b"), "validation": items("c"), "test": items("d")}
         if folds:
             splits = {"training": items("a", fold=0) + items("b", fold=1), "test": items("d")}
-        content = {**splits, "label_names": ["background", "kidney"]}
+        content = {**splits, "keep_names": True, "label_names": ["background", "kidney"]}
         (folder / name).write_text(json.dumps(content))
         return folder / name
 

@@ -10,7 +10,7 @@ BUNDLE := bundles/us_hydronephrosis
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-demo: .venv/.installed  ## phantom, training, evaluation, inference, pictures: about 8 minutes on 2 cores
+demo: .venv/.installed  ## phantom, training, evaluation, inference, pictures: some minutes on 2 cores
 	$(BIN)/python scripts/demo.py
 
 test: lint  ## ruff, mypy, pytest

@@ -38,6 +38,7 @@ class Progress:
 
     def attach(self, engine: Engine) -> None:
         if not isinstance(engine, Trainer):
+            engine.add_event_handler(Events.STARTED, self._evaluation_started)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._validated)
             engine.add_event_handler(Events.COMPLETED, self._validation_ended)
             return
@@ -92,11 +93,21 @@ class Progress:
         speed = self._images * distributed.world_size() / max(self._busy, 1e-9)
         return f"loss {sum(recent) / max(1, len(recent)):.3f}, {speed:.1f} images/s, {left} left"
 
+    def _evaluation_started(self, engine: Any) -> None:
+        if self._trainer is None and self.terminal:
+            self._bar = tqdm(total=engine.state.epoch_length, desc="evaluating", unit="case", leave=False)
+
     def _validated(self, engine: Any) -> None:
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        if self._trainer is None:
+            self._bar.update(1)
+        else:
             self._bar.set_description_str(f"validating {engine.state.iteration}/{engine.state.epoch_length}")
 
     def _validation_ended(self, engine: Any) -> None:
+        if self._trainer is None:
+            self.close()
         name = engine.state.key_metric_name
         if self._trainer is None or name is None or not distributed.is_main():
             return

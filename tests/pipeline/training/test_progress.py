@@ -40,6 +40,12 @@ def test_a_terminal_shows_a_bar_with_loss_speed_and_time_left(capsys, monkeypatc
     assert "left" in last
 
 
+def test_an_evaluation_alone_counts_its_cases(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    evaluator_scoring([0.5], val_handlers=[Progress()]).run()
+    assert "evaluating" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("elapsed", "done", "remaining", "text"),
     [(30.0, 10, 100, "0:05:00"), (10.0, 10, 0, "0:00:00"), (7200.0, 2, 30, "1 day, 6:00:00"), (5.0, 0, 10, "?")],

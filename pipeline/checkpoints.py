@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -30,8 +30,18 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
         OutputError: the file cannot be written; what was there before stays.
     """
     with atomic_write(path) as file:
-        torch.save(dict(content), file)
+        _write(content, file)
     return Path(path)
+
+
+def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
+    """``torch.save``, which hides a full disk behind the RuntimeError of its closing archive."""
+    try:
+        torch.save(dict(content), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def read_facts(path: str | Path, declared: Mapping[str, Any]) -> dict[str, Any]:

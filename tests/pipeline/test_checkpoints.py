@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -46,6 +48,18 @@ class TestSaveCheckpoint:
         path = save_checkpoint(tmp_path / BEST, {"epoch": 1})
         with pytest.raises(RuntimeError, match="cannot be stored"):
             save_checkpoint(path, {"model": torch.ones(1000), "epoch": Unwritable()})
+        assert torch.load(path, weights_only=True) == {"epoch": 1}
+        assert [file.name for file in tmp_path.iterdir()] == [BEST]
+
+    def test_a_full_disk_is_said_as_such_and_the_earlier_file_stays(self, tmp_path):
+        path = save_checkpoint(tmp_path / BEST, {"epoch": 1})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))  # stands for the end of the disk
+        try:
+            with pytest.raises(OutputError, match="no room for it"):
+                save_checkpoint(path, {"model": torch.ones(2**20)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert torch.load(path, weights_only=True) == {"epoch": 1}
         assert [file.name for file in tmp_path.iterdir()] == [BEST]
 

@@ -15,32 +15,13 @@ from scipy import ndimage
 
 from pipeline.lengths import feret_diameter, inscribed_diameter, wall_thickness
 from transforms.errors import ConfigError, GeometryError
-from transforms.records import Code
+from transforms.records import Code, Quantity
 
-__all__ = ["MEASURES", "Quantity", "measure"]
+__all__ = ["MEASURES", "measure"]
 
 Masks = Sequence[np.ndarray]
 Spacing = Sequence[float]
 KEYS = {"name", "measure", "segments", "code"}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One measured quantity.
-
-    Attributes:
-        name: as the bundle declares it.
-        value: None where it is absent; never inf or NaN.
-        unit: UCUM, such as "mm2", "mm", "%" or "{ratio}".
-        reason: why it is absent, else empty.
-        code: the concept for a structured report, if one is declared.
-    """
-
-    name: str
-    value: float | None
-    unit: str
-    reason: str = ""
-    code: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +83,8 @@ def _measure(entry: Mapping[str, Any], labels: np.ndarray, names: Sequence[str],
         masks = [labels == names.index(segment) for segment in entry["segments"]]
         result = how.function(masks, (1.0, 1.0) if spacing is None else tuple(spacing))
     code = Code(*entry["code"]) if "code" in entry else None
-    if isinstance(result, str):
-        return Quantity(entry["name"], None, how.unit, reason=result, code=code)
-    return Quantity(entry["name"], float(result), how.unit, code=code)
+    value, reason = (None, result) if isinstance(result, str) else (float(result), "")
+    return Quantity(entry["name"], value, how.unit, reason=reason, segments=tuple(entry["segments"]), code=code)
 
 
 def _declared(entry: Mapping[str, Any]) -> Measure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Code", "Segment", "SourceRef"]
+__all__ = ["Code", "Quantity", "Segment", "SourceRef"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,27 @@ class Segment:
     colour: tuple[int, int, int]
     category: Code | None = None
     type: Code | None = None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One measured quantity.
+
+    Attributes:
+        name: as the bundle declares it.
+        value: None where it is absent; never inf or NaN.
+        unit: UCUM, such as "mm2", "mm", "%" or "{ratio}".
+        reason: why it is absent, else empty.
+        segments: the names of the classes that it is measured on.
+        code: the concept for a structured report, if one is declared.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    reason: str = ""
+    segments: tuple[str, ...] = ()
+    code: Code | None = None
 
 
 @dataclass(frozen=True)

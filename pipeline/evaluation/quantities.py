@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from pipeline.evaluation.bootstrap import Estimate, estimate
-from pipeline.measurement import Quantity, measure
+from pipeline.measurement import measure
+from transforms.records import Quantity
 
 __all__ = ["QuantityError", "QuantitySummary", "compare_quantities", "summarise_quantities"]
 

@@ -1,0 +1,61 @@
+"""What the writers of results take: the prediction for one item, on the grid of its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transforms.records import Quantity, Segment, SourceRef
+
+__all__ = ["Algorithm", "Prediction"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made a prediction, as DICOM's algorithm identification says it (PS3.3 section 10.16).
+
+    Attributes:
+        name: the bundle's name.
+        version: the bundle's version.
+        weights: SHA-256 of the checkpoint, hexadecimal; of all of them together for an ensemble.
+        bundle: the name of the bundle's folder, such as "us_hydronephrosis".
+    """
+
+    name: str
+    version: str
+    weights: str
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The label maps of one item: a single frame, or all frames of a cine.
+
+    Attributes:
+        source: the file.
+        case: the item's hashed name, for texts that must name no patient.
+        labels: (F, H, W) uint8, class values, frame by frame as the source has them; F = 1 for a single frame.
+        segments: the classes in the order of their values, background first.
+        algorithm: what made it.
+        spacing_mm: (row, column) in mm per pixel, None without calibration.
+        key_frame: the frame that ``quantities`` are measured on, counted from 0.
+        key_frame_rule: how it was chosen, in words.
+        quantities: of the key frame.
+        probabilities: (F, K, H, W) of the classes, from 0 to 1, 0 for all classes where the network has seen nothing;
+            None where they were not asked for.
+        salt: what else sets this result apart from another of the same source and weights, such as the options; the
+            UIDs of written objects follow from source, weights and salt, so that a repeated run writes the same ones.
+    """
+
+    source: SourceRef
+    case: str
+    labels: np.ndarray
+    segments: tuple[Segment, ...]
+    algorithm: Algorithm
+    spacing_mm: tuple[float, float] | None = None
+    key_frame: int = 0
+    key_frame_rule: str = ""
+    quantities: tuple[Quantity, ...] = ()
+    probabilities: np.ndarray | None = None
+    salt: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,33 @@ from transforms.records import Code, Quantity
 
 __all__ = ["MEASURES", "measure"]
 
-Masks = Sequence[np.ndarray]
-Spacing = Sequence[float]
 KEYS = {"name", "measure", "segments", "code"}
 
 
 @dataclass(frozen=True)
+class Structures:
+    """What a measure is taken on: the segments' masks (H, W) in its roles' order, and the (row, column) spacing.
+
+    Several measures of the same segments share one, and so what is dear to compute.
+    """
+
+    masks: tuple[np.ndarray, ...]
+    spacing_mm: tuple[float, ...]
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Pixels of each mask."""
+        return tuple(int(np.count_nonzero(mask)) for mask in self.masks)
+
+    @cached_property
+    def thickness(self) -> np.ndarray:
+        """`wall_thickness` of the first mask around the second."""
+        return wall_thickness(self.masks[0], self.masks[1], self.spacing_mm)
+
+
+@dataclass(frozen=True)
 class Measure:
-    """How a quantity is measured: ``function`` takes the segments' masks and the spacing, and gives a value or the
-    reason why there is none.
+    """How a quantity is measured: ``function`` gives a value or the reason why there is none.
 
     Attributes:
         unit: UCUM.
@@ -35,7 +54,7 @@ class Measure:
         calibrated: whether it needs millimetres.
     """
 
-    function: Callable[[Masks, Spacing], float | str]
+    function: Callable[[Structures], float | str]
     unit: str
     roles: tuple[str, ...]
     calibrated: bool
@@ -66,22 +85,35 @@ def measure(
     if labels.ndim != 2:
         remedy = "Measure frames one by one."
         raise GeometryError("a label map (H, W) or (1, H, W)", found=f"{labels.shape}", remedy=remedy)
-    box = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)[0]
-    cropped = labels if box is None else labels[box]
-    return tuple(_measure(entry, cropped, label_names, spacing_mm) for entry in declared)
+    cropped, spacing = labels[_around_foreground(labels)], (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)
+
+    @cache
+    def structures(*segments: str) -> Structures:
+        return Structures(tuple(cropped == label_names.index(segment) for segment in segments), spacing)
+
+    return tuple(_measure(entry, structures, label_names, calibrated=spacing_mm is not None) for entry in declared)
 
 
-def _measure(entry: Mapping[str, Any], labels: np.ndarray, names: Sequence[str], spacing: Spacing | None) -> Quantity:
+def _around_foreground(labels: np.ndarray) -> tuple[slice, slice]:
+    """The box of what is not background, all where there is nothing else."""
+    rows, columns = (np.flatnonzero(labels.any(axis=1 - axis)) for axis in (0, 1))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _measure(
+    entry: Mapping[str, Any], structures: Callable[..., Structures], names: Sequence[str], *, calibrated: bool
+) -> Quantity:
     how = _declared(entry)
     unknown = [segment for segment in entry["segments"] if segment not in names]
     result: float | str
     if unknown:
         result = f"the label set has no {unknown[0]}"
-    elif how.calibrated and spacing is None:
+    elif how.calibrated and not calibrated:
         result = "the image is not calibrated"
     else:
-        masks = [labels == names.index(segment) for segment in entry["segments"]]
-        result = how.function(masks, (1.0, 1.0) if spacing is None else tuple(spacing))
+        result = how.function(structures(*entry["segments"]))
     code = Code(*entry["code"]) if "code" in entry else None
     value, reason = (None, result) if isinstance(result, str) else (float(result), "")
     return Quantity(entry["name"], value, how.unit, reason=reason, segments=tuple(entry["segments"]), code=code)
@@ -102,56 +134,52 @@ def _declared(entry: Mapping[str, Any]) -> Measure:
     return how
 
 
-def _area(masks: Masks, spacing: Spacing) -> float:
-    return int(np.count_nonzero(masks[0])) * math.prod(spacing)
+def _area(of: Structures) -> float:
+    return of.counts[0] * math.prod(of.spacing_mm)
 
 
 def _ratio(part: int, whole: int, scale: float = 1.0, *, without: str) -> float | str:
     return scale * part / whole if whole else f"no {without} in the frame"
 
 
-def _counts(masks: Masks) -> tuple[int, int]:
-    return int(np.count_nonzero(masks[0])), int(np.count_nonzero(masks[1]))
-
-
-def _hydronephrosis_index(masks: Masks, _: Spacing) -> float | str:
-    parenchyma, fluid = _counts(masks)
+def _hydronephrosis_index(of: Structures) -> float | str:
+    parenchyma, fluid = of.counts
     return _ratio(parenchyma, parenchyma + fluid, 100.0, without="kidney")
 
 
-def _fluid_fraction(masks: Masks, _: Spacing) -> float | str:
-    parenchyma, fluid = _counts(masks)
+def _fluid_fraction(of: Structures) -> float | str:
+    parenchyma, fluid = of.counts
     return _ratio(fluid, parenchyma + fluid, without="kidney")
 
 
-def _harp(masks: Masks, _: Spacing) -> float | str:
-    parenchyma, fluid = _counts(masks)
+def _harp(of: Structures) -> float | str:
+    parenchyma, fluid = of.counts
     return _ratio(fluid, parenchyma, without="parenchyma")
 
 
-def _phar(masks: Masks, _: Spacing) -> float | str:
-    parenchyma, fluid = _counts(masks)
+def _phar(of: Structures) -> float | str:
+    parenchyma, fluid = of.counts
     return _ratio(parenchyma, fluid, without="fluid")
 
 
-def _length(masks: Masks, spacing: Spacing) -> float | str:
-    whole = masks[0] | masks[1]
-    if not whole.any():
+def _length(of: Structures) -> float | str:
+    if not any(of.counts):
         return "no kidney in the frame"
-    components, _ = ndimage.label(whole, np.ones((3, 3)))
-    return feret_diameter(components == np.bincount(components.ravel())[1:].argmax() + 1, spacing)
+    components, number = ndimage.label(of.masks[0] | of.masks[1], np.ones((3, 3)))
+    largest = np.bincount(components.ravel())[1:].argmax() + 1 if number > 1 else 1
+    return feret_diameter(components == largest, of.spacing_mm)
 
 
-def _inscribed(masks: Masks, spacing: Spacing) -> float | str:
-    return inscribed_diameter(masks[0], spacing) if masks[0].any() else "no fluid in the frame"
+def _inscribed(of: Structures) -> float | str:
+    return inscribed_diameter(of.masks[0], of.spacing_mm) if of.counts[0] else "no fluid in the frame"
 
 
-def _thickness(reduce: Callable[[np.ndarray], Any]) -> Callable[[Masks, Spacing], float | str]:
-    def thickness(masks: Masks, spacing: Spacing) -> float | str:
-        for mask, name in zip(masks, ("parenchyma", "fluid"), strict=True):
-            if not mask.any():
+def _thickness(reduce: Callable[[np.ndarray], Any]) -> Callable[[Structures], float | str]:
+    def thickness(of: Structures) -> float | str:
+        for pixels, name in zip(of.counts, ("parenchyma", "fluid"), strict=True):
+            if not pixels:
                 return f"no {name} in the frame"
-        return float(reduce(wall_thickness(masks[0], masks[1], spacing)))
+        return float(reduce(of.thickness))
 
     return thickness
 

@@ -115,7 +115,7 @@ class Postprocess(Transform):
         components, number = ndimage.label(fluid | kidney | _enclosed(~kidney), structure)
         stray = np.ones(number + 1, bool)
         stray[components[kidney]] = stray[0] = False
-        return _blend(labels, stray[components])
+        return _blend(labels, stray[components]) if stray.any() else labels
 
 
 class Postprocessd(MapTransform):
@@ -138,10 +138,13 @@ class Postprocessd(MapTransform):
 
 def _around_foreground(labels: LabelMap) -> tuple[slice, ...] | None:
     """The foreground's bounding box and one more pixel, so that background stays joined around it; or None."""
-    box = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
-    if box[0] is None:
-        return None
-    return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box[0])
+    box = []
+    for axis in range(labels.ndim):
+        (at,) = np.nonzero(labels.max(axis=tuple(other for other in range(labels.ndim) if other != axis)))
+        if not len(at):
+            return None
+        box.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2))
+    return tuple(box)
 
 
 def _enclosed(mask: np.ndarray) -> np.ndarray:
@@ -152,14 +155,14 @@ def _enclosed(mask: np.ndarray) -> np.ndarray:
     for axis in range(mask.ndim):
         for side in (0, -1):
             enclosed[components.take(side, axis)] = False
-    return enclosed[components]
+    return enclosed[components] if enclosed.any() else np.zeros(mask.shape, bool)
 
 
 def _blend(labels: LabelMap, gone: np.ndarray) -> LabelMap:
     """Give each region of ``gone`` the class of most of its face neighbours; the lower one at a tie."""
-    regions, number = ndimage.label(gone)
-    if not number:
+    if not gone.any():
         return labels
+    regions, number = ndimage.label(gone)
     classes = int(labels.max()) + 1
     votes = np.zeros((number + 1) * classes, np.int64)
     for axis in range(labels.ndim):

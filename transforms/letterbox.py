@@ -15,7 +15,7 @@ from monai.utils import TraceKeys, convert_to_tensor, ensure_tuple_rep
 
 from transforms.errors import ConfigError
 
-__all__ = ["GREY", "Letterbox", "Letterboxd", "letterbox_shape"]
+__all__ = ["GREY", "Letterbox", "Letterboxd", "letterbox_shape", "resample"]
 
 GREY = 128 / 255  # CN113409326A [0135]: bars of grey value 128, here after scaling to [0, 1]
 
@@ -81,9 +81,9 @@ class Letterbox(InvertibleTransform):
         scaled, offset = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
         shape = [int(v) for v in applied[TraceKeys.ORIG_SIZE]]
         inner = data.as_tensor()[:, offset[0] : offset[0] + scaled[0], offset[1] : offset[1] + scaled[1]]
-        result = MetaTensor(
-            _resize(inner, shape, info["mode"]), meta=data.meta, applied_operations=data.applied_operations
-        )
+        finer = info["mode"] == "bilinear" and shape[0] >= scaled[0] and shape[1] >= scaled[1]
+        restored = resample(inner, shape) if finer else _resize(inner, shape, info["mode"])
+        result = MetaTensor(restored, meta=data.meta, applied_operations=data.applied_operations)
         back = np.linalg.inv(_index_map(shape, scaled, offset))
         result.affine = result.affine @ torch.as_tensor(_homogeneous(back), dtype=result.affine.dtype)
         return result
@@ -117,6 +117,51 @@ class Letterboxd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(item):
             item[key] = self.letterbox.inverse(item[key])
         return item
+
+
+def resample(values: torch.Tensor, shape: Sequence[int], *, window: tuple[slice, slice] | None = None) -> torch.Tensor:
+    """Interpolate (K, h, w) linearly between pixel centres to a grid of ``shape`` that is no coarser on either axis.
+
+    Every value is a mean of four neighbours with the same weights and the same rounding in all channels. So where one
+    channel is the greatest in all four it is the greatest between them, and a window of the result has the very bits
+    that the whole has there. It is what ``torch.nn.functional.interpolate(mode="bilinear")`` gives, within rounding.
+
+    Args:
+        values: floating point or integers; the result is floating point.
+        shape: (H, W).
+        window: rows and columns of the result to compute, all by default.
+
+    Returns:
+        (K, rows, columns) of the window.
+    """
+    values = values if values.is_floating_point() else values.float()
+    rows, columns = (slice(0, size) for size in shape) if window is None else window
+    above, below, down = _taps(values.shape[1], shape[0], rows, values)
+    left, right, along = _taps(values.shape[2], shape[1], columns, values)
+    first, last = int(above[0]), int(below[-1]) + 1
+    result = values.new_empty((len(values), len(above), len(left)))
+    for channel, plane in zip(result, values[:, first:last], strict=True):  # one after another stays in the cache
+        wide = _mean(plane.index_select(1, left), plane.index_select(1, right), along)
+        channel.copy_(_mean(wide.index_select(0, above - first), wide.index_select(0, below - first), down[:, None]))
+    return result
+
+
+def _taps(source: int, size: int, part: slice, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The two source indices about each of ``size`` pixel centres in ``part``, and the second one's weight.
+
+    The positions are rounded as torch rounds them: a scale in single precision, one rounding at the end.
+    """
+    scale = float(np.float32(source) / np.float32(size))
+    at = np.maximum((scale * (np.arange(part.start, part.stop) + 0.5) - 0.5).astype(np.float32), 0)
+    index = np.minimum(at.astype(np.int64), source - 1)
+    after = np.minimum(index + 1, source - 1)
+    weight = torch.from_numpy(at - index.astype(np.float32)).to(like)
+    return torch.from_numpy(index).to(like.device), torch.from_numpy(after).to(like.device), weight
+
+
+def _mean(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """In place; a product and a sum, each rounded, for a fused operation would round lanes and remainders unlike."""
+    return one.mul_(1 - weight).add_(other.mul_(weight))
 
 
 def _checked(mode: str) -> str:

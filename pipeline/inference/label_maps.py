@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from monai.transforms import Activationsd, AsDiscreted, Compose, MapTransform
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, MapTransform
+from monai.utils import TraceKeys
 
 from pipeline.postprocessing import Postprocessd
+from transforms.letterbox import Letterbox, resample
 from transforms.preprocessing import restoration
+from transforms.tissue import CropToTissue
 
 __all__ = ["label_map_postprocessing"]
+
+PRED = "pred"
+Window = tuple[slice, slice]
 
 
 def label_map_postprocessing(
@@ -30,25 +38,100 @@ def label_map_postprocessing(
             classes where the network has seen nothing; None keeps none.
 
     Returns:
-        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) label map on the source grid out.
+        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) uint8 label map on the source grid out.
     """
-    steps: list[Any] = [
-        Activationsd(keys="pred", softmax=True),
-        restoration(preprocessing, keys="pred"),
-        *([] if probabilities is None else [_Named("pred", probabilities)]),
-        AsDiscreted(keys="pred", argmax=True),
-    ]
+    steps: list[Any] = [_ToLabelMapd(preprocessing, probabilities)]
     if options is not None:
-        steps.append(Postprocessd(keys="pred", label_names=label_names, **options))
+        steps.append(Postprocessd(keys=PRED, label_names=label_names, **options))
     return Compose(steps)
 
 
-class _Named(MapTransform):
-    """Give an entry a second name, without the copy that MONAI's ``CopyItemsd`` makes of it."""
+class _ToLabelMapd(MapTransform):
+    """Softmax, restoration and argmax of ``pred`` with the trace of ``image``.
 
-    def __init__(self, keys: str, name: str) -> None:
-        super().__init__(keys)
-        self.name = name
+    Where no probabilities are asked for, only the window that can hold foreground is brought back: between four pixels
+    of background there is nothing but background. The label map has the same bits either way.
+    """
+
+    def __init__(self, preprocessing: Compose, probabilities: str | None) -> None:
+        super().__init__(PRED)
+        self.restore = restoration(preprocessing, keys=PRED)
+        self.probabilities = probabilities
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        return {**data, self.name: data[self.first_key(dict(data))]}
+        item = dict(data)
+        soft = torch.softmax(torch.as_tensor(item[PRED]).detach().float(), dim=0)
+        placed = None if self.probabilities else _placed_letterbox(item["image"])
+        if placed is None:
+            whole = self._restored(item, soft)
+            if self.probabilities:
+                item[self.probabilities] = whole
+            item[PRED] = _like(whole, _argmax(whole.as_tensor()))
+        else:
+            grid = self._restored(item, soft[:0])  # no channel: the shape and the header alone
+            item[PRED] = _like(grid, _windowed_argmax(soft, tuple(grid.shape[1:]), *placed))
+        return item
+
+    def _restored(self, item: Mapping[Hashable, Any], values: torch.Tensor) -> MetaTensor:
+        restored: MetaTensor = self.restore({**item, PRED: MetaTensor(values)})[PRED]
+        return restored
+
+
+def _placed_letterbox(image: Any) -> tuple[tuple[int, int], Mapping[str, Any]] | None:
+    """Where the letterbox's picture begins on the source grid, and the letterbox's record.
+
+    None for another chain than a crop, or none, and a letterbox that has not enlarged: its way back filters, and a
+    filtered pixel has more than four neighbours.
+    """
+    *crops, boxed = getattr(image, "applied_operations", None) or [{}]
+    if boxed.get(TraceKeys.CLASS_NAME) != Letterbox.__name__ or len(crops) > 1:
+        return None
+    top, left = 0, 0
+    if crops:
+        if crops[0][TraceKeys.CLASS_NAME] != CropToTissue.__name__:
+            return None
+        top, _, left, _ = (int(side) for side in crops[0][TraceKeys.EXTRA_INFO]["cropped"])
+    sizes = zip(boxed[TraceKeys.ORIG_SIZE], boxed[TraceKeys.EXTRA_INFO]["scaled"], strict=True)
+    return None if any(int(source) < int(scaled) for source, scaled in sizes) else ((top, left), boxed)
+
+
+def _windowed_argmax(
+    soft: torch.Tensor, shape: tuple[int, ...], corner: tuple[int, int], boxed: Mapping[str, Any]
+) -> torch.Tensor:
+    """The label map (H, W) on the source grid of probabilities (K, h, w) on the network's."""
+    picture = [int(side) for side in boxed[TraceKeys.ORIG_SIZE]]
+    info = boxed[TraceKeys.EXTRA_INFO]
+    (high, wide), (top, left) = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
+    inner = soft[:, top : top + high, left : left + wide]
+    labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
+    window = _reach(_argmax(inner) > 0, picture)
+    if window is not None:
+        rows, columns = (slice(side.start + at, side.stop + at) for side, at in zip(window, corner, strict=True))
+        labels[rows, columns] = _argmax(resample(inner, picture, window=window))
+    return labels
+
+
+def _reach(found: torch.Tensor, shape: Sequence[int]) -> Window | None:
+    """The rows and columns of a grid of ``shape`` that have a pixel of ``found`` (h, w) among their neighbours."""
+    sides = []
+    for axis in (0, 1):
+        (at,) = torch.nonzero(found.any(dim=1 - axis), as_tuple=True)
+        if not len(at):
+            return None
+        scale = shape[axis] / found.shape[axis]  # a pixel is at less than one pixel's distance of what it reaches
+        first, last = int((int(at[0]) - 0.5) * scale) - 1, int((int(at[-1]) + 1.5) * scale) + 2
+        sides.append(slice(max(0, first), min(shape[axis], last)))
+    return sides[0], sides[1]
+
+
+def _argmax(values: torch.Tensor) -> torch.Tensor:
+    """The first greatest channel of (K, H, W) as (H, W) uint8; far faster than torch's argmax over the first axis."""
+    best, index = values[0].clone(), torch.zeros(values.shape[1:], dtype=torch.uint8, device=values.device)
+    for channel, plane in enumerate(values[1:], start=1):
+        index.masked_fill_(plane > best, channel)
+        torch.maximum(best, plane, out=best)
+    return index
+
+
+def _like(restored: MetaTensor, labels: torch.Tensor) -> MetaTensor:
+    return MetaTensor(labels[None], meta=restored.meta, applied_operations=restored.applied_operations)

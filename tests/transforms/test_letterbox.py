@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd
 
 from transforms.errors import ConfigError
-from transforms.letterbox import GREY, Letterbox, Letterboxd, letterbox_shape
+from transforms.letterbox import GREY, Letterbox, Letterboxd, letterbox_shape, resample
 
 SHAPES = [(768, 1024), (300, 200), (100, 473), (61, 47), (473, 473)]
 
@@ -96,3 +97,25 @@ def test_an_impossible_size_or_mode_is_refused():
         Letterbox((0, 10))
     with pytest.raises(ConfigError, match="bilinear or nearest"):
         Letterbox((10, 10), mode="cubic")
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((31, 40), (97, 211)), ((31, 40), (31, 40)), ((1, 7), (3, 8)), ((5, 1), (5, 90))]
+)
+def test_resampling_is_torch_s_within_rounding(size, shape):
+    values = torch.rand(3, *size)
+    expected = F.interpolate(values[None], list(shape), mode="bilinear", align_corners=False)[0]
+    assert torch.allclose(resample(values, shape), expected, rtol=0, atol=3e-7)
+
+
+def test_a_window_of_a_resampled_grid_has_the_bits_of_the_whole():
+    values, shape = torch.rand(3, 31, 40), (97, 211)
+    whole = resample(values, shape)
+    for window in ((slice(0, 1), slice(210, 211)), (slice(13, 60), slice(5, 200)), (slice(90, 97), slice(0, 211))):
+        assert torch.equal(resample(values, shape, window=window), whole[(slice(None), *window)])
+
+
+def test_between_four_pixels_where_a_channel_is_the_greatest_it_is_the_greatest():
+    values = torch.rand(3, 23, 29)
+    values[0] = values.amax(0)
+    assert bool((resample(values, (301, 77)) <= resample(values, (301, 77))[0]).all())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from monai.data import CacheDataset
+from monai.transforms import Compose, Flipd
 from PIL import Image
 from scipy import ndimage
 
 from pipeline.inference.label_maps import label_map_postprocessing
-from transforms.frames import LoadFrame
+from transforms.frames import LoadFrame, LoadFramed
+from transforms.letterbox import Letterboxd
 from transforms.preprocessing import ultrasound_preprocessing
 from transforms.tissue import CropToTissue
 
@@ -124,3 +127,71 @@ def test_without_being_asked_for_no_probabilities_are_kept(frame):
     preprocessing, item = load(frame, (64, 64))
     item["pred"] = scores_of(item)
     assert set(label_map_postprocessing(preprocessing, label_names=NAMES)(item)) == set(item)
+
+
+def smooth_scores(item, *, lean: float, seed: int):
+    """Scores (3, h, w) whose argmax has many irregular regions, some of them at the edges; ``lean`` to background."""
+    generator = np.random.default_rng(seed)
+    size = item["image"].shape[1:]
+    noise = [ndimage.gaussian_filter(generator.normal(size=size), 2.5) * 20 for _ in range(3)]
+    noise[0] += lean
+    return torch.from_numpy(np.stack(noise).astype(np.float32))
+
+
+def restored_by_torch(item, scores):
+    """Class probabilities (3, H, W) brought back in the plainest way: softmax, cut, ``F.interpolate``, zeros around."""
+    record = item["image"].applied_operations
+    (high, wide), (top, left) = record[-1]["extra_info"]["scaled"], record[-1]["extra_info"]["offset"]
+    inner, size = scores.softmax(0)[:, top : top + high, left : left + wide], record[-1]["orig_size"]
+    shrinks = size[0] < high or size[1] < wide
+    picture = F.interpolate(inner[None], list(size), mode="bilinear", align_corners=False, antialias=shrinks)[0]
+    above, below, before, after = record[0]["extra_info"]["cropped"] if len(record) == 2 else (0, 0, 0, 0)
+    return F.pad(picture, (before, after, above, below))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 53), (96, 40), (200, 260), SHAPE, (9, 9)])
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("lean", [-99.0, 0.0, 3.0, 99.0])
+def test_the_label_map_is_the_argmax_of_all_probabilities_wherever_it_is_not_a_tie(frame, size, crop, lean):
+    preprocessing, item = load(frame, size, crop=crop)
+    for seed in range(3):
+        scores = item["pred"] = smooth_scores(item, lean=lean, seed=seed)
+        expected = restored_by_torch(item, scores)
+        greatest, second = expected.sort(0, descending=True).values[:2]
+        decided = (greatest - second > 1e-6) | (greatest == 0)
+        assert decided.float().mean() > 0.999
+        pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"][0].as_tensor()
+        assert torch.equal(pred[decided].long(), expected.argmax(0)[decided])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 53), (200, 260)])
+@pytest.mark.parametrize("lean", [0.0, 3.0])
+def test_asking_for_probabilities_changes_no_pixel_of_the_label_map_and_nothing_of_its_header(frame, size, lean):
+    preprocessing, item = load(frame, size)
+    for seed in range(3):
+        item["pred"] = smooth_scores(item, lean=lean, seed=seed)
+        alone = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
+        asked = label_map_postprocessing(preprocessing, label_names=NAMES, probabilities="p")(item)
+        assert torch.equal(alone.as_tensor(), asked["pred"].as_tensor())
+        assert torch.equal(asked["p"].argmax(0), alone[0].long())
+        assert torch.equal(alone.affine, asked["p"].affine)
+
+
+def test_a_label_map_is_of_bytes_and_carries_the_source_s_header(frame):
+    preprocessing, item = load(frame, (64, 64))
+    item["pred"] = scores_of(item)
+    pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
+    source = LoadFrame()(frame)
+    assert pred.dtype == torch.uint8
+    assert torch.allclose(pred.affine, source.affine)
+    assert pred.meta["spacing_source"] == source.meta["spacing_source"]
+
+
+def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
+    preprocessing = Compose([LoadFramed("image"), Flipd("image", spatial_axis=1), Letterboxd("image", (64, 64))])
+    item = preprocessing({"image": frame})
+    item["pred"] = torch.zeros(2, 64, 64)
+    item["pred"][0], item["pred"][1, :, :32] = 0.5, 1.0  # the left half of the mirrored frame
+    pred = label_map_postprocessing(preprocessing, label_names=NAMES[:2])(item)["pred"]
+    assert pred.shape == (1, *SHAPE)
+    assert np.array_equal(np.unique(np.nonzero(np.asarray(pred[0]))[1]), np.arange(SHAPE[1] // 2, SHAPE[1]))

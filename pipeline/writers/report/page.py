@@ -1,0 +1,173 @@
+"""Writing ``report.html``: what failed and what is flagged, distributions, and every item, in one file."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from importlib.resources import files
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.files import atomic_path
+from pipeline.writers.prediction import Algorithm
+from pipeline.writers.records import Failure, ItemRecord, LeftOut
+from pipeline.writers.report.rows import data_uri, item_row, shown_unit
+from pipeline.writers.report.spool import open_spool, script_json
+from pipeline.writers.text import clean
+from transforms.records import Segment
+
+__all__ = ["Run", "write_report"]
+
+CHUNK = 64  # pictures in one script element, read by the page when one of them comes into view
+LISTED = 1000  # files that a group names on the page; the table of failures names them all
+
+
+@dataclass(frozen=True)
+class Run:
+    """What holds for the whole batch.
+
+    Attributes:
+        algorithm: what made the results.
+        when: when the run ended.
+        units: the unit (UCUM) of each quantity by name, in the order of the columns.
+        segments: the classes, for the legend; background is left out.
+        options: further lines for the end of the page, such as the options and versions. They are shown as they are:
+            leave out paths.
+    """
+
+    algorithm: Algorithm
+    when: datetime
+    units: Mapping[str, str]
+    segments: Sequence[Segment] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Group:
+    """Files with one reason in common."""
+
+    reason: str
+    remedy: str
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Totals:
+    """What the page's head counts."""
+
+    items: int = 0
+    frames: int = 0
+    flagged: int = 0
+    flags: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, record: ItemRecord) -> None:
+        self.items += 1
+        self.frames += record.frames
+        self.flagged += bool(record.flags)
+        for flag in record.flags:
+            self.flags[clean(flag)] += 1
+
+
+def write_report(
+    path: str | Path,
+    records: Iterable[ItemRecord],
+    *,
+    run: Run,
+    failures: Iterable[Failure] = (),
+    left_out: Iterable[LeftOut] = (),
+    thumbnail: Callable[[ItemRecord], bytes | None] = lambda record: None,
+    folder_of: Callable[[ItemRecord], str] = lambda record: f"items/{record.case}",
+    identify: bool = False,
+) -> Path:
+    """Write the page: failures and flags, then distributions, then the items, the flagged ones first.
+
+    It needs no network and no other file. The same arguments give the same bytes. Memory holds one picture at a time;
+    ``path``'s folder needs room for the page twice.
+
+    Args:
+        records: read one by one, once; may be a generator.
+        failures, left_out: shown as reasons with counts.
+        thumbnail: an item's picture as JPEG or PNG, about 160 pixels wide; None for no picture.
+        folder_of: an item's folder, relative to the page's.
+        identify: show the patients, the UIDs and the files' names.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path) as draft, ExitStack() as stack:
+        spools = [stack.enter_context(open_spool(draft.parent)) for _ in range(2)]
+        totals = Totals()
+        for record in records:
+            totals.add(record)
+            row = item_row(record, units=run.units, folder=folder_of(record), identify=identify)
+            picture = data_uri(thumbnail(record))
+            spools[not record.flags].add({**row, "picture": picture is not None}, picture)
+        parts = _template().generate(
+            **_head(run, identify),
+            totals=totals,
+            flags=sorted(totals.flags.items(), key=lambda each: (-each[1], each[0])),
+            failures=_groups(failures),
+            left_out=_groups(left_out),
+            rows=chain.from_iterable(spool.rows() for spool in spools),
+            pictures=_chunks(chain.from_iterable(spool.pictures() for spool in spools)),
+        )
+        with open(draft, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+    return Path(path)
+
+
+def _template() -> Any:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["clean"] = lambda value: clean(str(value))
+    return environment.from_string(_file("report.html"))
+
+
+def _file(name: str) -> str:
+    return files("pipeline.writers.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _head(run: Run, identify: bool) -> dict[str, Any]:
+    quantities = [{"name": clean(name), "unit": shown_unit(clean(unit))} for name, unit in run.units.items()]
+    code = {name: Markup(_file(f"report.{name}")) for name in ("css", "js")}
+    return {
+        "run": run,
+        "identify": identify,
+        "segments": [segment for segment in run.segments if segment.value],
+        "quantities": script_json(quantities),
+        "chunk": CHUNK,
+        "listed": LISTED,
+        "code": code,
+        "hashes": {name: _hash(text) for name, text in code.items()},
+    }
+
+
+def _hash(text: str) -> str:
+    """What the page's policy knows its own script by, so that no other can run (W3C, Content Security Policy)."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}"
+
+
+def _groups(kept_out: Iterable[Failure | LeftOut]) -> list[Group]:
+    """The most frequent reason first."""
+    found: dict[tuple[str, str], Group] = {}
+    for each in kept_out:
+        reason, remedy = clean(each.reason), clean(each.remedy) if isinstance(each, Failure) else ""
+        group = found.setdefault((reason, remedy), Group(reason, remedy))
+        group.count += 1
+        if len(group.names) < LISTED:
+            group.names.append(clean(each.file))
+    return sorted(found.values(), key=lambda group: (-group.count, group.reason, group.remedy))
+
+
+def _chunks(pictures: Iterator[Markup]) -> Iterator[Iterator[Markup]]:
+    for first in pictures:
+        yield chain([first], islice(pictures, CHUNK - 1))

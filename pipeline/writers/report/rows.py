@@ -1,0 +1,75 @@
+"""An item as the page's script reads it: plain values for JSON, and its picture as a data URI."""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from pipeline.writers.records import ItemRecord
+from pipeline.writers.tables import median_and_maximum
+from pipeline.writers.text import clean
+
+__all__ = ["data_uri", "item_row", "shown_unit"]
+
+DIGITS = 6  # significant ones; the tables have more
+KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
+POWERS = str.maketrans("23", "²³")
+
+
+def item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
+    """What the page shows of an item; lists of quantities are in the order of ``units``.
+
+    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only where
+    ``identify`` asks for them.
+    """
+    key, spread = record.key, [median_and_maximum(record, name) for name in units]
+    row = {
+        "case": record.case,
+        "folder": "./" + quote(folder, errors="surrogateescape"),
+        "frames": record.frames,
+        "size": [record.rows, record.columns],
+        "spacing": record.spacing_mm,
+        "spacing_source": record.spacing_source,
+        "key": record.key_frame,
+        "values": [key.values.get(name) for name in units],
+        "reasons": [key.reasons.get(name, "") for name in units],
+        "spread": spread if record.frames > 1 else [],
+        "confidence": key.confidence,
+        "flags": record.flags,
+        "notes": record.notes,
+        "seconds": record.seconds,
+        "outputs": record.outputs,
+    }
+    if identify:
+        uids = (record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid)
+        row |= {"file": record.file, "patient": dict(record.identity or {}), "uids": uids}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def data_uri(picture: bytes | None) -> str | None:
+    """A JPEG or PNG as a data URI; None for anything else."""
+    for start, kind in KINDS.items():
+        if picture and picture.startswith(start):
+            return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"
+    return None
+
+
+def shown_unit(unit: str) -> str:
+    """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
+    plain = re.sub(r"\{.*?\}", "", unit)
+    return "HU" if plain == "[hnsf'U]" else re.sub(r"(?<=m)[23]\b", lambda found: found[0].translate(POWERS), plain)
+
+
+def _plain(value: Any) -> Any:
+    """Strings without what cannot be seen, numbers that JSON has, and containers of these."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import struct
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -36,6 +35,7 @@ __all__ = [
 MANUFACTURER = "pyraseg"
 LONG_STRING = 64  # characters of VR LO
 SHORT_STRING = 16  # of VR SH
+OWN = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # which no object takes from its source
 PIXEL_DATA = (0x7FE0, 0x0010)
 
 
@@ -84,7 +84,10 @@ def object_identity(header: SourceHeader, prediction: Prediction, *, kind: str, 
 def new_object(header: SourceHeader, identity: Identity, algorithm: Algorithm, *, sop_class_uid: str) -> Dataset:
     """Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1,
     C.7.3.1, C.7.5.2, C.12.1), with the time of writing."""
-    dataset, now = deepcopy(header.identity), datetime.datetime.now()
+    dataset, now = Dataset(), datetime.datetime.now()
+    for element in header.identity:  # not a copy that is then changed: its elements are the header's
+        if element.keyword not in OWN:
+            dataset.add(element)
     dataset.SOPClassUID = sop_class_uid
     dataset.SOPInstanceUID = identity.sop_instance_uid
     dataset.SeriesInstanceUID = identity.series_instance_uid

@@ -56,10 +56,8 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
     sop_class = LABEL_MAP_STORAGE if kind == "labelmap" else SegmentationStorage
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=sop_class)
     _add_segmentation(dataset, header, prediction, kind)
-    pixels, length = _pixels(prediction, kind)
-    _check_length(length)
     return WrittenObject(
-        path=save(dataset, path, pixels=pixels, length=length),
+        path=save(dataset, path, pixels=_pixels(prediction, kind), length=_length(prediction, kind)),
         sop_class_uid=sop_class,
         sop_instance_uid=identity.sop_instance_uid,
         series_instance_uid=identity.series_instance_uid,
@@ -73,17 +71,23 @@ def _check(prediction: Prediction, kind: str) -> None:
         raise ConfigError("a kind of segmentation", found=f'"{kind}"', remedy=f"Choose one of {', '.join(KINDS)}.")
     source, labels, segments = prediction.source, prediction.labels, prediction.segments
     shape = (source.number_of_frames, source.rows, source.columns)
-    remedy = "Restore the label map to its source's grid first."
     if labels.shape != shape:
+        remedy = "Restore the label map to its source's grid first."
         raise GeometryError(f"labels {shape}, as the source", found=f"{labels.shape}", remedy=remedy)
-    if [segment.value for segment in segments] != list(range(len(segments))) or len(segments) < 2:
-        remedy = "Number the label names from 0, the background, on."
-        raise LabelError("segments with the values 1, 2, ...", found="other values", remedy=remedy)
-    if (highest := max(int(frame.max()) for frame in labels)) >= len(segments):
-        remedy = "Give every class of the network a segment."
-        raise LabelError(f"labels from 0 to {len(segments) - 1}", found=f"{highest}", remedy=remedy)
     if kind == "fractional":
         _check_probabilities(prediction.probabilities, (shape[0], len(segments), *shape[1:]))
+    _check_length(_length(prediction, kind))
+    _check_values(prediction)
+
+
+def _check_values(prediction: Prediction) -> None:
+    segments = prediction.segments
+    if [segment.value for segment in segments] != list(range(len(segments))) or not 2 <= len(segments) <= 256:
+        remedy = "Number the label names from 0, the background, on."
+        raise LabelError("segments with the values 1, 2, ... up to 255", found="other values", remedy=remedy)
+    if (highest := max(int(frame.max()) for frame in prediction.labels)) >= len(segments):
+        remedy = "Give every class of the network a segment."
+        raise LabelError(f"labels from 0 to {len(segments) - 1}", found=f"{highest}", remedy=remedy)
 
 
 def _check_probabilities(probabilities: np.ndarray | None, shape: tuple[int, ...]) -> None:
@@ -136,14 +140,20 @@ def _add_image_pixel(dataset: Dataset, prediction: Prediction, *, bits: int) -> 
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits, bits - 1, 0
 
 
-def _pixels(prediction: Prediction, kind: str) -> tuple[Iterable[np.ndarray], int]:
-    """Pixel Data in pieces, and its length in bytes."""
+def _pixels(prediction: Prediction, kind: str) -> Iterable[np.ndarray]:
+    """Pixel Data in pieces."""
     labels, values = prediction.labels, [segment.value for segment in foreground(prediction)]
     if kind == "labelmap":
-        return labels, labels.size
+        return (frame.astype(np.uint8, copy=False) for frame in labels)
     if kind == "fractional" and prediction.probabilities is not None:
-        return fractional_pixels(prediction.probabilities, values), labels.size * len(values)
-    return binary_pixels(labels, values), -(-labels.size * len(values) // BYTE)
+        return fractional_pixels(prediction.probabilities, values)
+    return binary_pixels(labels, values)
+
+
+def _length(prediction: Prediction, kind: str) -> int:
+    """The bytes of Pixel Data."""
+    size, count = prediction.labels.size, len(foreground(prediction))
+    return {"labelmap": size, "fractional": size * count}.get(kind, -(-size * count // BYTE))
 
 
 def _frame_numbers(prediction: Prediction, kind: str) -> dict[str, tuple[int, ...]]:

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.writers.dicom_object import code_item
-from pipeline.writers.dicom_source import SourceHeader, derive_uid, frame_reference
+from pipeline.writers.dicom_source import SourceHeader, add_uid, derive_uid, frame_reference
 from pipeline.writers.prediction import Prediction
 from transforms.records import Code
 
@@ -113,13 +113,13 @@ def _derivation(header: SourceHeader, prediction: Prediction, frame: int) -> Dat
 def add_references(dataset: Dataset, header: SourceHeader, prediction: Prediction) -> None:
     """Common Instance Reference (C.12.2): the source within its series."""
     series = Dataset()
-    series.SeriesInstanceUID = header.identity.SeriesInstanceUID
+    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
     series.ReferencedInstanceSequence = [_source_item(prediction)]
     dataset.ReferencedSeriesSequence = [series]
 
 
 def _source_item(prediction: Prediction) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = prediction.source.sop_class_uid
-    item.ReferencedSOPInstanceUID = prediction.source.sop_instance_uid
+    add_uid(item, "ReferencedSOPClassUID", prediction.source.sop_class_uid)
+    add_uid(item, "ReferencedSOPInstanceUID", prediction.source.sop_instance_uid)
     return item

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from transforms.dicom.header import malformed
 from transforms.errors import InputError
 from transforms.records import SourceRef
 
-__all__ = ["SourceHeader", "derive_uid", "frame_reference", "read_source"]
+__all__ = ["SourceHeader", "add_uid", "derive_uid", "frame_reference", "read_source", "unquoted"]
 
 # Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): they must be there and may be empty.
 TYPE_2 = (
@@ -74,6 +75,16 @@ def derive_uid(*parts: str) -> UID:
     return generate_uid(entropy_srcs=["\0".join(("pyraseg", *parts))])
 
 
+def add_uid(dataset: Dataset, keyword: str, uid: str) -> None:
+    """Set a source's UID as it is: pydicom warns of an invalid one by quoting it."""
+    dataset.add(DataElement(keyword, "UI", UID(uid, config.IGNORE), validation_mode=config.IGNORE))
+
+
+def unquoted(uid: str) -> AbstractContextManager[None]:
+    """Where a library sets a source's UID: pydicom's validation is off if the UID is invalid, for it would quote it."""
+    return nullcontext() if WELL_FORMED.fullmatch(uid) else config.disable_value_validation()
+
+
 def frame_reference(header: SourceHeader, frame: int) -> int | None:
     """Referenced Frame Number (0008,1160), counted from 1; None where the referenced class has no frames."""
     return frame + 1 if header.multi_frame else None
@@ -107,7 +118,7 @@ def read_source(source: SourceRef) -> SourceHeader:
 
 def _read(path: Path) -> Dataset:
     found, remedy = "one that is cut off or broken", "Export the file again."
-    tags: list[int | str | tuple[int, int]] = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
+    tags = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
     with malformed("a readable DICOM header", path=path, found=found, remedy=remedy), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a character set, which the notes say
         return dcmread(path, stop_before_pixels=True, specific_tags=tags)
@@ -149,7 +160,7 @@ def _add_uids(identity: Dataset, dataset: Dataset, source: SourceRef, notes: lis
     ):
         if not WELL_FORMED.fullmatch(uid):
             notes.append(f"{dictionary_description(keyword)}: not a valid UID, kept so that objects stay together")
-        identity.add(DataElement(keyword, "UI", UID(uid, config.IGNORE), validation_mode=config.IGNORE))
+        add_uid(identity, keyword, uid)
 
 
 def _usable(uid: str) -> bool:

@@ -17,7 +17,7 @@ from pipeline.writers.dicom_object import (
     save,
 )
 from pipeline.writers.dicom_seg_segments import uncoded
-from pipeline.writers.dicom_source import SourceHeader, derive_uid, read_source
+from pipeline.writers.dicom_source import SourceHeader, add_uid, derive_uid, read_source, unquoted
 from pipeline.writers.dicom_sr_content import PRIVATE_SCHEME, measurement_groups, remarks
 from pipeline.writers.prediction import Prediction
 from transforms.errors import GeometryError
@@ -50,7 +50,8 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
     identity = object_identity(header, prediction, kind="report", first_number=FIRST_SERIES_NUMBER)
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=Comprehensive3DSRStorage)
     _add_document(dataset, header, seg)
-    dataset.update(_content(header, prediction, seg))
+    with unquoted(prediction.source.sop_instance_uid):
+        dataset.update(_content(header, prediction, seg))
     if schemes := _private_schemes(dataset):
         dataset.CodingSchemeIdentificationSequence = schemes
     return WrittenObject(
@@ -74,7 +75,7 @@ def _add_document(dataset: Dataset, header: SourceHeader, seg: WrittenObject | N
     dataset.ReferencedPerformedProcedureStepSequence = []
     dataset.PerformedProcedureCodeSequence = []
     evidence, source = Dataset(), header.identity
-    evidence.StudyInstanceUID = source.StudyInstanceUID
+    add_uid(evidence, "StudyInstanceUID", source.StudyInstanceUID)
     evidence.ReferencedSeriesSequence = [_evidence(source.SeriesInstanceUID, source.SOPClassUID, source.SOPInstanceUID)]
     if seg is not None:
         reference = _evidence(seg.series_instance_uid, seg.sop_class_uid, seg.sop_instance_uid)
@@ -84,9 +85,9 @@ def _add_document(dataset: Dataset, header: SourceHeader, seg: WrittenObject | N
 
 def _evidence(series_uid: str, class_uid: str, instance_uid: str) -> Dataset:
     series, instance = Dataset(), Dataset()
-    series.SeriesInstanceUID = series_uid
-    instance.ReferencedSOPClassUID = class_uid
-    instance.ReferencedSOPInstanceUID = instance_uid
+    add_uid(series, "SeriesInstanceUID", series_uid)
+    add_uid(instance, "ReferencedSOPClassUID", class_uid)
+    add_uid(instance, "ReferencedSOPInstanceUID", instance_uid)
     series.ReferencedSOPSequence = [instance]
     return series
 

@@ -67,6 +67,7 @@ class SourceRef:
         transfer_syntax_uid: (0002,0010).
         number_of_frames: 1 for a single frame; more makes a cine, whatever the SOP class says.
         rows, columns: the size of a frame in pixels.
+        study_instance_uid: an empty string where the file has none.
     """
 
     path: str
@@ -78,3 +79,4 @@ class SourceRef:
     number_of_frames: int
     rows: int
     columns: int
+    study_instance_uid: str = ""

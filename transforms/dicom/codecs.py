@@ -56,12 +56,41 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
 
 def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:
     """One RLE frame as stored. The plugin's own function spares the copies that pydicom makes around it."""
-    if header.bits_stored != header.bits_allocated or header.pixel_representation:
+    shape = (header.samples, header.rows, header.columns)
+    if header.bits_allocated == 16:
+        planes = _rle_words(header, data).reshape(shape)
+    elif header.bits_stored != header.bits_allocated or header.pixel_representation:
         return decode_by_plugin(header, as_pixel_data(data))
-    size: dict[str, Any] = {"rows": header.rows, "columns": header.columns, "bits_allocated": header.bits_allocated}
-    samples = np.frombuffer(decode_pixel_data(data, version=2, **size), dtype=f"<u{header.bits_allocated // 8}")
-    planes = samples.reshape(header.samples, header.rows, header.columns)
+    else:
+        planes = _rle_bytes(header, data).reshape(shape)
     return planes[0] if header.samples == 1 else planes.transpose(1, 2, 0)
+
+
+def _rle_bytes(header: ImageHeader, data: bytes) -> np.ndarray:
+    size: dict[str, Any] = {"rows": header.rows, "columns": header.columns, "bits_allocated": 8}
+    return np.frombuffer(decode_pixel_data(data, version=2, **size), np.uint8)
+
+
+def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
+    """The 16-bit samples of all planes, flat; the segments are their bytes, the high ones first (PS3.5 annex G.2).
+
+    Each goes through the decoder alone: given two, pylibjpeg-rle panics (a BaseException) on one that is too long.
+    """
+    count, *offsets = struct.unpack_from("<16L", data)
+    if count != 2 * header.samples:
+        raise ValueError("the number of segments is not that of the samples' bytes")
+    ends = [*offsets[1:count], len(data)]
+    parts = [data[start:end] for start, end in zip(offsets[:count], ends, strict=True)]
+    alone = struct.pack("<16L", 1, 64, *[0] * 14)
+    planes = [_rle_bytes(header, alone + part) for part in parts]
+    words = np.stack([(high.astype(np.uint16) << 8) | low for high, low in zip(planes[::2], planes[1::2], strict=True)])
+    return _stored_values(words, header.bits_stored, header.samples == 1 and header.pixel_representation == 1)
+
+
+def _stored_values(words: np.ndarray, bits_stored: int, signed: bool) -> np.ndarray:
+    """The lowest ``bits_stored`` bits of 16-bit words, as int16 in two's complement where ``signed``."""
+    spare = 16 - bits_stored
+    return (words << spare).view(np.int16) >> spare if signed else words & np.uint16(2**bits_stored - 1)
 
 
 def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:

@@ -10,18 +10,36 @@ from typing import Any
 import numpy as np
 from pydicom import uid
 
-from transforms.dicom.checks import check_codestream, check_display_valued, check_native_length, check_supported
+from transforms.dicom.checks import (
+    check_codestream,
+    check_display_valued,
+    check_native_length,
+    check_rle_length,
+    check_shape,
+    check_supported,
+)
 from transforms.dicom.codecs import PLUGINS, as_pixel_data, decode_by_plugin, decode_jpeg, decode_native, decode_rle
 from transforms.dicom.codestream import parse_jpeg, parse_jpeg2000
 from transforms.dicom.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
 from transforms.dicom.fragments import Span, locate_frames
-from transforms.dicom.header import ImageHeader, malformed, read_header
+from transforms.dicom.header import ImageHeader, malformed, open_bounded, read_header
 from transforms.errors import InputError
 
-__all__ = ["CineReader"]
+__all__ = ["CineReader", "check_readable"]
 
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 REMEDY = "Copy or export the file again, its pixel data is damaged."
+
+
+def check_readable(header: ImageHeader) -> None:
+    """Refuse what the header alone shows to be undecodable.
+
+    Raises:
+        InputError: the transfer syntax, colour space, sample format, size or length of the pixel data.
+    """
+    check_supported(header, frozenset(PLUGINS))
+    if not header.transfer_syntax.is_encapsulated:
+        check_native_length(header)
 
 
 class CineReader:
@@ -38,9 +56,7 @@ class CineReader:
     def __init__(self, path: str | Path) -> None:
         self.header: ImageHeader = read_header(path)
         check_display_valued(self.header)
-        check_supported(self.header, frozenset(PLUGINS))
-        if not self.header.transfer_syntax.is_encapsulated:
-            check_native_length(self.header)
+        check_readable(self.header)
 
     def __len__(self) -> int:
         return self.header.number_of_frames
@@ -67,7 +83,9 @@ class CineReader:
                 path=self.header.path,
             )
         with self._guard():
-            return self._display(*self._decoded(index))
+            frame = self._display(*self._decoded(index))
+        check_shape(self.header, frame.shape)
+        return frame
 
     def _guard(self) -> Any:
         return malformed(
@@ -76,7 +94,7 @@ class CineReader:
 
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
-        with self.header.path.open("rb") as file:
+        with open_bounded(self.header.path) as file:
             return locate_frames(file, self.header)
 
     @cached_property
@@ -90,6 +108,7 @@ class CineReader:
             return decode_native(self.header, index), self.header.photometric.startswith("YBR")
         data = self._encoded(index)
         if self.header.transfer_syntax == uid.RLELossless:
+            check_rle_length(self.header, len(data))
             return decode_rle(self.header, data), self.header.photometric.startswith("YBR")
         facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
         check_codestream(self.header, facts)

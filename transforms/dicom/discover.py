@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydicom import Dataset
 
-from transforms.dicom.header import has_dicom_marker, read_header
+from transforms.dicom.header import ImageHeader, has_dicom_marker, read_header
 from transforms.dicom.paths import frame_path
+from transforms.dicom.search import FOREIGN_LINK, UNLISTED, Passed, search
 from transforms.errors import InputError, PyrasegError
 from transforms.records import SourceRef
 
-__all__ = ["discover", "frame_paths", "normalise_character_set", "source_ref"]
+__all__ = ["DICOM_SUFFIXES", "as_source_ref", "discover", "frame_paths", "normalise_character_set", "source_ref"]
 
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".ima"})
-DIRECTORY_FILE = "DICOMDIR"  # an index of the medium, not an image
 
 
 def source_ref(path: str | Path) -> SourceRef:
@@ -25,9 +25,13 @@ def source_ref(path: str | Path) -> SourceRef:
     Raises:
         InputError: no such file, not DICOM, or not an image.
     """
-    header = read_header(path)
+    return as_source_ref(read_header(path))
+
+
+def as_source_ref(header: ImageHeader) -> SourceRef:
+    """The identity that a header holds."""
     return SourceRef(
-        path=str(path),
+        path=str(header.path),
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
         series_instance_uid=header.series_instance_uid,
@@ -36,6 +40,7 @@ def source_ref(path: str | Path) -> SourceRef:
         number_of_frames=header.number_of_frames,
         rows=header.rows,
         columns=header.columns,
+        study_instance_uid=header.study_instance_uid,
     )
 
 
@@ -49,9 +54,9 @@ def frame_paths(ref: SourceRef) -> list[str]:
 def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef], list[PyrasegError]]:
     """All DICOM images among files and folders, at any depth, sorted by path; and an error for each file left out.
 
-    Files without a suffix count. In a folder, hidden files, DICOMDIR and files of another format (by suffix and
-    content) are passed over; links are not followed, and one that leads out of the folder is reported. Of files with
-    one SOP Instance UID the first by path stays and the others are reported.
+    Files without a suffix count. In a folder, hidden files and folders, DICOMDIR and files of another format (by suffix
+    and content) are passed over; links are not followed, and one that leads out of the folder is reported. Of files
+    with one SOP Instance UID the first by path stays and the others are reported.
     """
     roots = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(root) for root in inputs]
     refs: list[SourceRef] = []
@@ -89,31 +94,17 @@ def _defined_term(term: str) -> str:
 
 def _sorted_files(roots: list[Path], errors: list[PyrasegError]) -> list[Path]:
     """Every file once, though inputs may overlap: a file has one real path."""
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for root in roots:
-        for path in _walk(root, errors) if root.is_dir() else [root]:
-            found.setdefault(path.resolve(), path)
+        files, passed = search(root) if root.is_dir() else ([root], [])
+        errors += [_refusal(item) for item in passed if item.reason in (FOREIGN_LINK, UNLISTED)]
+        for path in files:
+            if path is root or _may_be_dicom(path):
+                found.setdefault(os.path.realpath(path), path)
     return sorted(found.values())
 
 
-def _walk(root: Path, errors: list[PyrasegError]) -> Iterator[Path]:
-    real = root.resolve()
-    for folder, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for name in [*subfolders, *names]:
-            path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                errors.append(_foreign_link(path))
-        for name in sorted(names):
-            path = Path(folder, name)
-            # A link within the folder names a file that is found where it lies.
-            if not path.is_symlink() and path.is_file() and _may_be_dicom(path):
-                yield path
-
-
 def _may_be_dicom(path: Path) -> bool:
-    if path.name.startswith(".") or path.name.upper() == DIRECTORY_FILE:
-        return False
     return path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(path)
 
 
@@ -126,10 +117,8 @@ def _duplicate(path: Path) -> InputError:
     )
 
 
-def _foreign_link(path: Path) -> InputError:
-    return InputError(
-        "files that lie in the input folder",
-        found="a link that leads out of it",
-        remedy="Name the file or folder that it points to as an input of its own.",
-        path=path,
-    )
+def _refusal(passed: Passed) -> InputError:
+    remedy = "Name the file or folder that it points to as an input of its own."
+    if passed.reason == UNLISTED:
+        remedy = "Give yourself the right to read it."
+    return InputError("files that lie in the input folder", found=passed.reason, remedy=remedy, path=passed.path)

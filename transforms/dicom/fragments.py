@@ -15,6 +15,7 @@ __all__ = ["Span", "locate_frames"]
 
 Span = tuple[int, int]  # offset and length in bytes of one fragment's value
 ITEM_HEADER = 8  # tag and length
+START_OF_IMAGE = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # JPEG and JPEG-LS; JPEG 2000
 END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000 alike
 
 
@@ -84,7 +85,7 @@ def _by_basic_table(spans: list[Span], starts: list[int], frames: int) -> tuple[
 
 
 def _by_count(file: BinaryIO, spans: list[Span], frames: int) -> tuple[tuple[Span, ...], ...]:
-    if frames == 1:
+    if frames == 1 and sum(_starts_image(file, span) for span in spans) < 2:
         return (tuple(spans),) if spans else ()
     if len(spans) <= frames:
         return tuple((span,) for span in spans)
@@ -96,6 +97,11 @@ def _by_count(file: BinaryIO, spans: list[Span], frames: int) -> tuple[tuple[Spa
             groups.append(tuple(begun))
             begun = []
     return tuple(groups)
+
+
+def _starts_image(file: BinaryIO, span: Span) -> bool:
+    file.seek(span[0])
+    return file.read(4).startswith(START_OF_IMAGE)
 
 
 def _tail(file: BinaryIO, span: Span) -> bytes:

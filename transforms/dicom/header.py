@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from transforms.errors import InputError
 
-__all__ = ["ImageHeader", "has_dicom_marker", "malformed", "read_header"]
+__all__ = [
+    "MALFORMED",
+    "ImageHeader",
+    "ParsedFile",
+    "has_dicom_marker",
+    "image_header",
+    "malformed",
+    "open_bounded",
+    "parse_file",
+    "read_header",
+]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+PREFIX = 132  # bytes of preamble and DICM
+META_BYTES = 2**16  # where the file meta group lies
+DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+PIXEL_VRS = {"OB": "OB", "OW": "OW", "UN": "OW"}  # UN: by software that did not know the attribute
 # What pydicom, the decoders, pillow and nibabel raise on data that is not what it claims to be.
 MALFORMED = (
+    BytesLengthException,
     InvalidDicomError,
     EOFError,
     OSError,
@@ -39,8 +57,10 @@ MALFORMED = (
 TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "Modality",
+    "ImageType",
     "SequenceOfUltrasoundRegions",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -80,6 +100,7 @@ class ImageHeader:
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
+    study_instance_uid: str
     modality: str
     number_of_frames: int
     rows: int
@@ -125,20 +146,77 @@ def read_header(path: str | Path) -> ImageHeader:
     Raises:
         InputError: no such file, not DICOM, cut off in the header, without pixel data, or of zero size.
     """
+    return image_header(parse_file(path))
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """The attributes of `TAGS` of one DICOM file, image or not.
+
+    Attributes:
+        values: those of the data set and of the file meta group by keyword, as far as they are there.
+        pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
+        size, modified_ns: of the file when it was read.
+    """
+
+    path: Path
+    dataset: Dataset
+    values: Mapping[str, Any]
+    transfer_syntax: UID
+    pixels: tuple[str, int, int] | None
+    size: int
+    modified_ns: int
+
+    def text(self, name: str, meta_name: str = "") -> str:
+        """An attribute as text; where it is empty that of the file meta group, if one is named, else empty."""
+        return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
+
+
+def parse_file(path: str | Path) -> ParsedFile:
+    """Read what `TAGS` names, of any DICOM object, stopping before the pixels.
+
+    Raises:
+        InputError: no such file, not DICOM, or cut off in the header.
+    """
     path = Path(path)
     _check_file(path)
-    with malformed(
-        "a readable DICOM header",
-        path=path,
-        found="a header that is cut off or broken",
-        remedy="Export the file again.",
-    ):
-        meta = read_file_meta_info(path)
-        _check_not_deflated(meta, path)
-        with path.open("rb") as file:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-            pixels = _pixel_element(file, dataset.file_meta.get("TransferSyntaxUID", UID("")))
-        return _image_header(path, dataset, pixels)
+    with _malformed_header(path), open_bounded(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
+        status = os.fstat(file.fileno())
+        _check_not_deflated(file, path)
+        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        # Converts the values here, where the warnings are kept back, and once
+        values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+        syntax = UID(values.get("TransferSyntaxUID") or "")
+        pixels = _pixel_element(file, syntax)
+        return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns)
+
+
+def _after_meta(tag: Any, vr: str | None, length: int) -> bool:
+    return tag.group != 2
+
+
+def _malformed_header(path: Path) -> Any:
+    found = "a header that is cut off or broken"
+    return malformed("a readable DICOM header", path=path, found=found, remedy="Export the file again.")
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file that is never asked for more bytes than it has: a broken length would take memory for gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(0, min(size, self._size - self.tell()))
+        return super().read(size)
+
+
+def open_bounded(path: Path) -> BinaryIO:
+    """Open a file whose ``read`` takes no more memory than the file has bytes, whatever length a header claims."""
+    return _BoundedFile(path)
 
 
 def _check_file(path: Path) -> None:
@@ -154,9 +232,15 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _check_not_deflated(meta: Dataset, path: Path) -> None:
+def _check_not_deflated(file: BinaryIO, path: Path) -> None:
     """A deflated data set is inflated whole before anything is known about it, so its size cannot be checked."""
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    deflated = False
+    if DEFLATED in file.read(META_BYTES):  # without the UID's text there is no need to parse
+        file.seek(PREFIX)
+        meta = read_dataset(file, False, True, stop_when=_after_meta)
+        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    file.seek(0)
+    if deflated:
         raise InputError(
             "a transfer syntax whose frames can be read one by one",
             found="a deflated data set (1.2.840.10008.1.2.1.99)",
@@ -167,46 +251,57 @@ def _check_not_deflated(meta: Dataset, path: Path) -> None:
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
     """VR, offset and length of the value of Pixel Data, at whose tag `dcmread` has stopped; None without one."""
-    little = not syntax or syntax.is_private or syntax.is_little_endian
-    order = "<" if little else ">"
+    known = syntax.is_transfer_syntax and not syntax.is_private
+    order = "<" if not known or syntax.is_little_endian else ">"
     start = file.read(12)
-    if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
+    if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
         return None
     offset = file.tell() - len(start)
-    if not syntax.is_private and syntax.is_implicit_VR:
+    if known and syntax.is_implicit_VR:
         return "OW", offset + 8, struct.unpack(f"{order}L", start[4:8])[0]
-    return start[4:6].decode("ascii"), offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
+    vr = PIXEL_VRS[start[4:6].decode("ascii")]
+    return vr, offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
 
 
-def _image_header(path: Path, dataset: Any, pixels: tuple[str, int, int] | None) -> ImageHeader:
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    size = path.stat().st_size
-    _check_image(path, pixels=pixels, shape=(rows, columns), frames=frames, size=size)
-    vr, offset, length = pixels or ("", 0, 0)
-    meta, stored = dataset.file_meta, int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
+def image_header(parsed: ParsedFile) -> ImageHeader:
+    """What a parsed file says about its pixels.
+
+    Raises:
+        InputError: it has none, or attributes of them are broken or of zero size.
+    """
+    with _malformed_header(parsed.path):
+        return _image_header(parsed, parsed.values)
+
+
+def _image_header(parsed: ParsedFile, values: Mapping[str, Any]) -> ImageHeader:
+    rows, columns = int(values.get("Rows") or 0), int(values.get("Columns") or 0)
+    frames = int(values.get("NumberOfFrames") or 1)
+    _check_image(parsed.path, pixels=parsed.pixels, shape=(rows, columns), frames=frames, size=parsed.size)
+    vr, offset, length = parsed.pixels or ("", 0, 0)
+    stored = int(values.get("BitsStored") or values.get("BitsAllocated") or 0)
     return ImageHeader(
-        path=path,
-        transfer_syntax=UID(meta.get("TransferSyntaxUID") or ""),
-        sop_instance_uid=str(dataset.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID") or ""),
-        sop_class_uid=str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""),
-        series_instance_uid=str(dataset.get("SeriesInstanceUID") or ""),
-        modality=str(dataset.get("Modality") or ""),
+        path=parsed.path,
+        transfer_syntax=parsed.transfer_syntax,
+        sop_instance_uid=parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
+        sop_class_uid=parsed.text("SOPClassUID", "MediaStorageSOPClassUID"),
+        series_instance_uid=parsed.text("SeriesInstanceUID"),
+        study_instance_uid=parsed.text("StudyInstanceUID"),
+        modality=parsed.text("Modality"),
         number_of_frames=frames,
         rows=rows,
         columns=columns,
-        samples=int(dataset.get("SamplesPerPixel") or 1),
-        photometric=str(dataset.get("PhotometricInterpretation") or ""),
-        planar_configuration=int(dataset.get("PlanarConfiguration") or 0),
-        bits_allocated=int(dataset.get("BitsAllocated") or 0),
+        samples=int(values.get("SamplesPerPixel") or 1),
+        photometric=parsed.text("PhotometricInterpretation"),
+        planar_configuration=int(values.get("PlanarConfiguration") or 0),
+        bits_allocated=int(values.get("BitsAllocated") or 0),
         bits_stored=stored,
-        high_bit=int(dataset.get("HighBit", stored - 1)),
-        pixel_representation=int(dataset.get("PixelRepresentation") or 0),
+        high_bit=int(values.get("HighBit", stored - 1)),
+        pixel_representation=int(values.get("PixelRepresentation") or 0),
         pixel_vr=vr,
         value_offset=offset,
         value_length=length,
-        file_size=size,
-        dataset=dataset,
+        file_size=parsed.size,
+        dataset=parsed.dataset,
     )
 
 

@@ -1,0 +1,68 @@
+"""What a batch would do and what it would not, in words, for ``--dry-run``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from pipeline.prediction.discovery import COPY_OF, Found
+from pipeline.writers.text import clean
+
+__all__ = ["describe"]
+
+LISTED = 20  # items and failures that are named one by one
+EXAMPLES = 3  # of each reason to leave files out
+
+
+def describe(found: Found, limit: int | None = None) -> Iterator[str]:
+    """Lines for a terminal: the items, what is left out by its reason, what cannot be done.
+
+    Long lists end in a count, so that ten thousand files take as many lines as a hundred; control characters in names
+    are not passed on.
+
+    Args:
+        limit: as ``--limit``: of the items only so many would be done.
+    """
+    items = found.items[:limit]
+    frames = sum(item.source.number_of_frames for item in items)
+    cines = sum(item.source.number_of_frames > 1 for item in items)
+    yield f"{_count(len(items), 'item')} to do ({_count(cines, 'cine')}, {_count(frames, 'frame')})"
+    yield from _cut(f"  {clean(item.file)}{_size(item.source.number_of_frames)}" for item in items)
+    if len(items) < len(found.items):
+        yield f"{len(found.items) - len(items)} more, beyond the limit"
+    if found.left_out:
+        yield f"{_count(len(found.left_out), 'file')} left out"
+        yield from _grouped((left.reason, left.file) for left in found.left_out)
+    if found.failures:
+        yield f"{_count(len(found.failures), 'file')} that cannot be done"
+        lines = (f"  {clean(fail.file)}: {clean(fail.reason)}. {clean(fail.remedy)}" for fail in found.failures)
+        yield from _cut(lines)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The most frequent reason first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for reason, file in pairs:
+        groups["a copy of another file" if reason.startswith(COPY_OF) else reason].append(file)
+    for reason, files in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        more = ", ..." if len(files) > EXAMPLES else ""
+        yield f"  {len(files):6d}  {clean(reason)}: {', '.join(map(clean, files[:EXAMPLES]))}{more}"
+
+
+def _cut(lines: Iterable[str]) -> Iterator[str]:
+    rest = 0
+    for number, line in enumerate(lines):
+        if number < LISTED:
+            yield line
+        else:
+            rest += 1
+    if rest:
+        yield f"  ... and {rest} more"
+
+
+def _size(frames: int) -> str:
+    return f" ({frames} frames)" if frames > 1 else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,67 @@
+"""Flags that send a person to look at a result: what is not sure, not there or not plausible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Review", "review_flags"]
+
+
+@dataclass(frozen=True)
+class Review:
+    """A bundle's thresholds, from its metadata.
+
+    Attributes:
+        low_confidence: below this mean probability of the winning class over the foreground, from 0 to 1.
+        expected: the classes that every frame should show.
+        area_mm2: the smallest and the largest plausible area of a class, in mm2.
+        colour_fraction: above this coloured fraction of the tissue, 0 to 1, a frame looks like colour Doppler.
+    """
+
+    low_confidence: float | None = None
+    expected: tuple[str, ...] = ()
+    area_mm2: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    colour_fraction: float | None = None
+
+
+def review_flags(
+    review: Review,
+    *,
+    label_names: Sequence[str],
+    areas: np.ndarray,
+    spacing_mm: tuple[float, float] | None,
+    confidence: float | None,
+    colour: float,
+) -> tuple[str, ...]:
+    """The flags of one frame, such as "low confidence", "no kidney found", "implausible kidney area", "colour".
+
+    Args:
+        review: the thresholds; a class of theirs that the label set has not raises no flag.
+        label_names: the classes, background first.
+        areas: (K,) pixels of each class.
+        spacing_mm: (row, column) of a pixel; without it no area is judged.
+        confidence: None where there is no foreground.
+        colour: the coloured fraction of the frame's tissue.
+    """
+    pixels = {name: int(count) for name, count in zip(label_names, areas, strict=True)}
+    flags = []
+    if review.low_confidence is not None and confidence is not None and confidence < review.low_confidence:
+        flags.append("low confidence")
+    flags += [f"no {name} found" for name in review.expected if pixels.get(name) == 0]
+    if spacing_mm is not None:
+        flags += _implausible(review, pixels, spacing_mm[0] * spacing_mm[1])
+    if review.colour_fraction is not None and colour > review.colour_fraction:
+        flags.append("colour")
+    return tuple(flags)
+
+
+def _implausible(review: Review, pixels: Mapping[str, int], pixel_mm2: float) -> list[str]:
+    """An absent class has no area; where it should be there another flag says so."""
+    present = {name: pixels[name] * pixel_mm2 for name in review.area_mm2 if pixels.get(name)}
+    bounds = review.area_mm2
+    return [
+        f"implausible {name} area" for name, area in present.items() if not bounds[name][0] <= area <= bounds[name][1]
+    ]

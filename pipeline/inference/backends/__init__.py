@@ -1,0 +1,8 @@
+"""What computes the forward pass: torch, OpenVINO or ONNX Runtime, the same for whatever uses it."""
+
+from __future__ import annotations
+
+from pipeline.inference.backends.base import BACKENDS, Backend
+from pipeline.inference.backends.choose import build_backend
+
+__all__ = ["BACKENDS", "Backend", "build_backend"]

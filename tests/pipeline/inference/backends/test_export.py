@@ -1,0 +1,144 @@
+"""An export is made once, found again, and never trusted when it is damaged."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.inference.backends import export
+from pipeline.inference.backends.export import entry, export_network, onnx_file
+from transforms.errors import ConfigError
+
+SHAPE = (1, 32, 40)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, small):
+    """The folder of an intact entry, to copy."""
+    folder = tmp_path_factory.mktemp("whole")
+    stored(small(), folder)
+    return folder
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """The number of exports so far, as a list of their paths."""
+    made = []
+
+    def counted(network, path, **options):
+        made.append(path)
+        export_network(network, path, **options)
+
+    monkeypatch.setattr(export, "export_network", counted)
+    return made
+
+
+def stored(network, folder) -> bytes:
+    with onnx_file(network, shape=SHAPE, folder=folder) as path:
+        return path.read_bytes()
+
+
+def test_the_second_use_finds_the_first_one_s_export(small, tmp_path, exports):
+    assert stored(small(), tmp_path) == stored(small(), tmp_path)
+    assert len(exports) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "note", "no note", "no file"])
+def test_a_damaged_entry_is_made_anew(small, tmp_path, whole, exports, damage):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    content = stored(small(), tmp_path)
+    assert exports == []
+    file, note = tmp_path / "network.onnx", tmp_path / "network.json"
+    match damage:
+        case "cut":
+            file.write_bytes(content[:-100])
+        case "flip":
+            file.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+        case "note":
+            note.write_text('{"sha256": ')
+        case "no note":
+            note.unlink()
+        case "no file":
+            file.unlink()
+    assert len(stored(small(), tmp_path)) == len(content)
+    assert len(exports) == 1
+    stored(small(), tmp_path)
+    assert len(exports) == 1
+
+
+def test_without_a_folder_to_write_the_export_is_temporary_and_said_so(small, tmp_path, caplog):
+    (tmp_path / "file").write_text("no folder")
+    with onnx_file(small(), shape=SHAPE, folder=tmp_path / "file" / "entry") as path:
+        assert path.stat().st_size > 0
+    assert not path.exists()
+    ours = [record.levelname for record in caplog.records if record.name.startswith("pipeline")]
+    assert ours == ["WARNING"]
+    assert str(tmp_path) not in caplog.text
+
+
+def test_what_changes_the_export_changes_its_entry(small, setting, cache):
+    entries = [
+        entry(small(), setting),
+        entry(small(), setting, member=1),
+        entry(small(in_channels=3), setting),
+        entry(small(), replace(setting, weights_hash="1" * 64)),
+        entry(small(), replace(setting, shape=(1, 64, 40))),
+    ]
+    assert len(set(entries)) == len(entries)
+    assert {path.parent for path in entries} == {cache}
+    assert entry(small(), replace(setting, threads=8, batch_size=4)) == entries[0]
+
+
+def test_the_network_stays_in_its_mode_with_its_gradients(small, tmp_path):
+    network = small().train()
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    export_network(network, tmp_path / "network.onnx", shape=SHAPE)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_export_is_quiet(small, tmp_path, caplog, capfd, recwarn):
+    with caplog.at_level(logging.INFO):
+        export_network(small(), tmp_path / "network.onnx", shape=SHAPE)
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+    assert list(recwarn) == []
+
+
+class Sorting(torch.nn.Module):
+    """What depends on an image's values has no place in a graph."""
+
+    def forward(self, x):
+        return torch.cat([x, x * 2], 1) if x.mean().item() > 0 else x
+
+
+def test_a_network_that_cannot_be_exported_is_an_error_with_a_remedy(tmp_path):
+    with pytest.raises(ConfigError, match="--backend torch"):
+        export_network(Sorting(), tmp_path / "network.onnx", shape=SHAPE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _export(folder: str, number: int) -> None:
+    with onnx_file(torch.nn.Conv2d(1, 2, 3), shape=SHAPE, folder=Path(folder)) as path:
+        Path(folder, f"seen-{number}").write_bytes(path.read_bytes())
+
+
+def test_two_processes_at_once_share_one_whole_export(tmp_path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_export, args=(str(tmp_path), number)) for number in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    # two exports of the different random weights would differ
+    assert (tmp_path / "seen-1").read_bytes() == (tmp_path / "seen-2").read_bytes()

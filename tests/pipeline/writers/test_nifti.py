@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from pipeline.writers.nifti import write_label
+from pipeline.writers.nifti import write_label, write_labels, write_probabilities
 from transforms.errors import GeometryError, LabelError, OutputError
 from transforms.frames import LoadFramed
 
@@ -111,3 +111,75 @@ def test_a_spacing_that_is_no_length_is_refused(tmp_path, mask, spacing_mm):
 def test_another_extension_is_refused(tmp_path, mask):
     with pytest.raises(OutputError):
         write_label(tmp_path / "m.png", mask)
+
+
+@pytest.fixture
+def cine(mask):
+    """The mask on its way to the right, seven frames."""
+    return np.stack([np.roll(mask, shift, axis=1) for shift in range(7)])
+
+
+def test_a_single_frame_is_the_same_file_as_a_label_map_of_one_frame_whatever_the_time(tmp_path, mask):
+    one = write_label(tmp_path / "a.nii.gz", mask, spacing_mm=(0.3, 0.2)).read_bytes()
+    options = {"spacing_mm": (0.3, 0.2), "frame_time_ms": 40.0}
+    assert write_labels(tmp_path / "b.nii.gz", mask[None], **options).read_bytes() == one
+
+
+@pytest.mark.parametrize("name", ["c.nii.gz", "c.nii"])
+def test_nibabel_and_simpleitk_read_every_frame_of_a_cine_bit_for_bit_and_upright(tmp_path, cine, name):
+    path = write_labels(tmp_path / name, cine, spacing_mm=(0.3, 0.2), frame_time_ms=40.0)
+    theirs = nibabel.load(path)
+    assert theirs.shape == (53, 37, 1, 7)
+    np.testing.assert_array_equal(np.asarray(theirs.dataobj)[:, :, 0].transpose(2, 1, 0), cine)
+    image = SimpleITK.ReadImage(str(path))
+    assert image.GetPixelIDValue() == SimpleITK.sitkUInt8
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image)[:, 0], cine)
+    np.testing.assert_allclose(image.GetSpacing(), (0.2, 0.3, 1.0, 0.04), rtol=1e-6)
+    np.testing.assert_array_equal(np.reshape(image.GetDirection(), (4, 4)), np.eye(4))
+
+
+def test_the_time_of_a_cine_is_in_seconds_and_an_unknown_one_has_no_unit(tmp_path, cine):
+    timed = nibabel.load(write_labels(tmp_path / "t.nii.gz", cine, frame_time_ms=33.3)).header
+    assert timed.get_xyzt_units() == ("unknown", "sec")
+    assert timed.get_zooms()[3] == pytest.approx(0.0333)
+    header = nibabel.load(write_labels(tmp_path / "u.nii.gz", cine, spacing_mm=(0.3, 0.2))).header
+    assert header.get_xyzt_units() == ("mm", "unknown")
+    assert header.get_zooms()[3] == 1
+
+
+def test_a_cine_of_which_a_part_is_in_memory_gives_the_same_file(tmp_path, cine):
+    mapped = np.memmap(tmp_path / "labels.bin", np.uint8, "w+", shape=cine.shape)
+    mapped[:] = cine
+    one = write_labels(tmp_path / "a.nii.gz", cine).read_bytes()
+    assert write_labels(tmp_path / "b.nii.gz", mapped).read_bytes() == one
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+def test_probabilities_are_read_to_within_a_step_of_a_byte_by_both_readers(tmp_path, frames):
+    values = np.random.default_rng(0).dirichlet((1, 1, 1), (frames, 37, 53)).transpose(0, 3, 1, 2).astype(np.float32)
+    path = write_probabilities(tmp_path / "p.nii.gz", values, spacing_mm=(0.3, 0.2), frame_time_ms=40.0)
+    theirs = nibabel.load(path)
+    assert theirs.shape == (53, 37, 1, frames, 3)
+    np.testing.assert_allclose(theirs.get_fdata()[:, :, 0].transpose(2, 3, 1, 0), values, atol=0.5 / 255 + 1e-6)
+    image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))  # (K, F, 1, H, W)
+    np.testing.assert_allclose(image[:, :, 0].swapaxes(0, 1), values, atol=0.5 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_what_is_no_probability_is_refused(tmp_path, value):
+    with pytest.raises(LabelError):
+        write_probabilities(tmp_path / "p.nii.gz", np.full((1, 2, 3, 4), value, np.float32))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("time", [0.0, -40.0, float("nan")])
+def test_a_time_that_does_not_pass_is_refused(tmp_path, cine, time):
+    with pytest.raises(GeometryError):
+        write_labels(tmp_path / "c.nii.gz", cine, frame_time_ms=time)
+
+
+def test_a_cine_that_is_no_stack_of_frames_is_refused(tmp_path, mask):
+    with pytest.raises(GeometryError):
+        write_labels(tmp_path / "c.nii.gz", mask)
+    with pytest.raises(GeometryError):
+        write_probabilities(tmp_path / "p.nii.gz", mask[None])

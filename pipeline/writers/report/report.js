@@ -269,6 +269,7 @@
       : `${count(view.length)} of ${items(rows.length)}`;
     grid.querySelector("table").setAttribute("aria-rowcount", view.length + 1);
     nothing.hidden = view.length > 0;
+    byId("printed").textContent = view.length > PRINTED ? `Printed: the first ${PRINTED} of them. results.csv has all.` : "";
     grid.scrollTop = 0;
     place();
     redraw();

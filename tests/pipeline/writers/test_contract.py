@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,26 @@ from pipeline.segments import resolve_segments
 from pipeline.writers.nifti import write_label
 from pipeline.writers.overlay import write_overlay
 from pipeline.writers.png import write_png
+from pipeline.writers.prediction import Algorithm
+from pipeline.writers.records import Failure
+from pipeline.writers.report import Run, write_report
+from pipeline.writers.tables import write_failures, write_manifest
 from transforms.errors import OutputError
 
 IMAGE = np.random.default_rng(0).random((1, 30, 40), np.float32)
 MASK = np.zeros((30, 40), np.uint8)
 MASK[5:20, 8:30] = 1
 SEGMENTS = resolve_segments(("background", "kidney"))
+RUN = Run(Algorithm("name", "0.1.0", "0" * 64, "bundle"), datetime(2026, 3, 2), {"kidney_area": "mm2"})
 
 # A new writer is a line here: the extension, and how it writes to a path.
 WRITERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "nifti": (".nii.gz", lambda path: write_label(path, MASK, spacing_mm=(0.3, 0.2))),
     "overlay": (".png", lambda path: write_overlay(path, IMAGE, MASK, SEGMENTS, reference=MASK)),
     "png": (".png", lambda path: write_png(path, np.zeros((4, 5, 3), np.uint8))),
+    "failures": (".csv", lambda path: write_failures(path, [Failure("1.dcm", "truncated", "Copy it again.")])),
+    "manifest": (".json", lambda path: write_manifest(path, {"items": 1})),
+    "report": (".html", lambda path: write_report(path, [], run=RUN)),
 }
 
 

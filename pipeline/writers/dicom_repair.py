@@ -22,9 +22,11 @@ __all__ = ["CharacterSet", "character_set", "header_text", "repaired"]
 DELIMITERS = {0x5C, 0x5E, 0x3D}  # backslash, ^ and =, each of which ends a code extension (PS3.5 section 6.1.2.5.3)
 SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O", "": ""}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-DATE = re.compile(r"(\d{4})([.\-/:]?)(\d\d?)\2(\d\d?)")
-TIME = re.compile(r"(\d\d?)([:.]?)(\d\d)(?:\2(\d\d)(?:[.,](\d*))?)?")
-AGE = re.compile(r"(\d{1,3})\s*([DWMY])")
+DATE = re.compile(r"(\d{4})([.\-/:]?)(\d\d?)\2(\d\d?)", re.ASCII)
+TIME = re.compile(r"(\d\d?)([:.]?)(\d\d)(?:\2(\d\d)(?:[.,](\d*))?)?", re.ASCII)
+HOUR = re.compile(r"([01]\d|2[0-3])", re.ASCII)
+AGE = re.compile(r"(\d{1,3})\s*([DWMY])", re.ASCII)
+YEARS = range(1800, 2200)  # of births and studies
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -135,16 +137,16 @@ def _date(text: str) -> str | None:
     if not match:
         return None if text else ""
     year, separator, month, day = match.groups()
-    if not separator and len(month + day) != 4:
+    if (not separator and len(month + day) != 4) or int(year) not in YEARS:
         return None
     try:
-        return datetime.date(int(year), int(month), int(day)).strftime("%Y%m%d").zfill(8)
+        return datetime.date(int(year), int(month), int(day)).strftime("%Y%m%d")
     except ValueError:
         return None
 
 
 def _time(text: str) -> str | None:
-    if not text or re.fullmatch(r"([01]\d|2[0-3])", text):
+    if not text or HOUR.fullmatch(text):
         return text
     match = TIME.fullmatch(text)
     if not match:

@@ -45,7 +45,7 @@ MULTI_FRAME = re.compile(
 )
 METHODS = {"1.2.840.10008.1.2.4.5": "ISO_10918_1", "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
 JPEG_2000 = "1.2.840.10008.1.2.4.9"
-WELL_FORMED = re.compile(r"[0-2](\.(0|[1-9]\d*))+")  # PS3.5 section 9.1
+WELL_FORMED = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 section 9.1
 LOSSLESS = re.compile(r"1\.2\.840\.10008\.1\.2(\.[125]|\.1\.99|\.4\.(57|70|80|90|92|201|202))?")
 
 
@@ -100,7 +100,12 @@ def read_source(source: SourceRef) -> SourceHeader:
         InputError: the header cannot be read; or it has no SOP Class, SOP Instance or Study Instance UID, without
             which a result cannot be filed with its source.
     """
-    dataset = _read(Path(source.path))
+    found, remedy = "one that is cut off or broken", "Export the file again."
+    with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
+        return _repaired(_read(source.path), source)
+
+
+def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:
     characters = character_set(dataset)
     notes = [characters.note] if characters.note else []
     identity = _identity(dataset, characters, notes)
@@ -116,10 +121,9 @@ def read_source(source: SourceRef) -> SourceHeader:
     )
 
 
-def _read(path: Path) -> Dataset:
-    found, remedy = "one that is cut off or broken", "Export the file again."
+def _read(path: str) -> Dataset:
     tags = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
-    with malformed("a readable DICOM header", path=path, found=found, remedy=remedy), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a character set, which the notes say
         return dcmread(path, stop_before_pixels=True, specific_tags=tags)
 
@@ -165,7 +169,7 @@ def _add_uids(identity: Dataset, dataset: Dataset, source: SourceRef, notes: lis
 
 def _usable(uid: str) -> bool:
     """Whether archives can have filed something under it, though a root above 2 or a leading zero makes it invalid."""
-    return re.fullmatch(r"\d+(\.\d+)+", uid) is not None and len(uid) <= 64
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)+", uid) is not None and len(uid) <= 64
 
 
 def _no_uid(name: str, *, empty: bool, path: str) -> InputError:
@@ -179,7 +183,7 @@ def _no_uid(name: str, *, empty: bool, path: str) -> InputError:
 
 def _positive(dataset: Dataset, keyword: str, characters: CharacterSet) -> int:
     text, _ = header_text(dataset, keyword, characters)
-    return int(text) if re.fullmatch(r"\d{1,6}", text) and int(text) > 0 else 1
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) and int(text) > 0 else 1
 
 
 def _compression(dataset: Dataset, source: SourceRef, characters: CharacterSet) -> Dataset:
@@ -199,7 +203,7 @@ def _compression(dataset: Dataset, source: SourceRef, characters: CharacterSet) 
 
 def _ratios(text: str) -> Sequence[str]:
     parts = text.replace(" ", "").split("\\")
-    return parts if all(re.fullmatch(r"\d{1,8}(\.\d{1,7})?", part) for part in parts) else []
+    return parts if all(re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,7})?", part) for part in parts) else []
 
 
 def _estimated_ratio(dataset: Dataset, source: SourceRef) -> str:

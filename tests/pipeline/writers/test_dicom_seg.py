@@ -375,3 +375,20 @@ def test_a_refused_or_failed_writing_leaves_what_was_there(tmp_path, single, mon
         write_seg(target, single)
     assert target.read_bytes() == b"old"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_whatever_the_header_holds_the_object_is_whole_or_refused(tmp_path, single):
+    path, generator = tmp_path / "single.dcm", np.random.default_rng(11)
+    content, outcomes = np.frombuffer(path.read_bytes(), np.uint8), []
+    for _ in range(150):
+        mutated = content.copy()
+        mutated[generator.integers(132, 900, 3)] = generator.integers(0, 256, 3)
+        path.write_bytes(mutated.tobytes())
+        try:
+            written = write_seg(tmp_path / "seg.dcm", single)
+        except InputError:
+            outcomes.append("refused")
+        else:
+            np.testing.assert_array_equal(frames_of(dcmread(written.path)), masks(single))
+            outcomes.append("whole")
+    assert set(outcomes) == {"whole", "refused"}

@@ -80,6 +80,8 @@ def test_an_empty_type_2_attribute_is_sound(tmp_path):
         ("StudyDate", "20010230", ""),
         ("StudyDate", "03.02.2001", ""),
         ("StudyDate", "unknown", ""),
+        ("StudyDate", "69610203", ""),
+        ("PatientBirthDate", "00000000", ""),
         ("PatientBirthDate", "1961.02.30", ""),
         ("PatientSex", "f", "F"),
         ("PatientSex", "male", "M"),

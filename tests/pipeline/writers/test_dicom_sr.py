@@ -238,7 +238,7 @@ def test_no_warning_and_no_log_quotes_the_header(tmp_path, caplog):
         written = write(prediction, tmp_path)
     quoted = [str(warning.message) for warning in caught] + caplog.messages
     assert not [text for text in quoted if "Sentinel" in text or ".007" in text]
-    assert dcmread(written.path).StudyInstanceUID.endswith(".007")
+    assert b".007" in written.path.read_bytes()
 
 
 def test_a_key_frame_that_is_not_there_is_refused(tmp_path, cine):

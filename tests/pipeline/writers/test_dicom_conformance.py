@@ -10,7 +10,7 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, examples
 
 from pipeline.phantom import generate
 from pipeline.writers.dicom_seg import KINDS, write_seg
@@ -35,6 +35,7 @@ REAL = (
     "gdcm-US-ALOKA-16.dcm",
     "no-pixel-spacing.dcm",
 )
+EXAMPLES = ("palette_color", "rgb_color", "ybr_color")  # ultrasound that comes with pydicom
 FOREIGN_ROOT = re.compile(r'Error - Illegal root for UID - "([\d.]+)"')
 
 
@@ -102,6 +103,18 @@ def test_results_of_a_real_file_are_valid(shared_data, tmp_path, name):
 @pytest.mark.parametrize("name", REAL)
 def test_results_of_a_real_file_hold_the_mask(shared_data, tmp_path, name):
     check_readable(blocks(shared_data / "dicom/us" / name), tmp_path)
+
+
+@needs("dciodvfy")
+@needs("dsrdump")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_results_of_an_example_of_pydicom_are_valid(tmp_path, name):
+    check_valid(blocks(Path(examples.get_path(name))), tmp_path)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_results_of_an_example_of_pydicom_hold_the_mask(tmp_path, name):
+    check_readable(blocks(Path(examples.get_path(name))), tmp_path)
 
 
 def test_a_real_cine_under_the_class_of_single_frames_is_not_referenced_by_frame(shared_data, tmp_path):

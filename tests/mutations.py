@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["KINDS", "Verdict", "mutate", "probe", "survey"]
+__all__ = ["KINDS", "Verdict", "mutate", "probe", "read_broken", "survey"]
 
 EDGES = (0, 1, 2, 7, 8, 0x7F, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 LONG_EDGES = (*EDGES, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -165,7 +165,8 @@ def _name(files: Sequence[Path], number: int, seed: int) -> str:
     return f"{files[number % len(files)].name} {seed}/{number}"
 
 
-def _read(begin: int, end: int, seed: int, files: Sequence[Path]) -> Iterator[str]:
+def read_broken(begin: int, end: int, seed: int, files: Sequence[Path]) -> Iterator[str]:
+    """Break and read the files numbered ``begin`` to ``end``: lines "NAME SEED/NUMBER, a tab, the outcome"."""
     good = [file.read_bytes() for file in files]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(begin, end):
@@ -197,7 +198,7 @@ def main(arguments: Sequence[str]) -> None:
         warnings.simplefilter("always")
         _limit_memory()
         begin, end, seed, *files = arguments[1:]
-        for line in _read(int(begin), int(end), int(seed), [Path(file) for file in files]):
+        for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
             print(line, flush=True)  # noqa: T201
         return
     folder, count, seed = arguments

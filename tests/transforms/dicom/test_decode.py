@@ -337,3 +337,70 @@ def test_12_bit_jpeg_is_read_as_simpleitk_reads_it(tmp_path, name):
     decoded = CineReader(tmp_path / name).frame(0)
     assert decoded.dtype == np.uint16
     assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+def test_pixel_data_of_another_size_than_the_header_states_is_refused(write_dicom, grey):
+    for lie in ({"Columns": 32}, {"Rows": 20}, {"NumberOfFrames": 1}):
+        with pytest.raises(InputError, match="for the stated rows, columns, frames and bits"):
+            CineReader(write_dicom([grey, grey], **lie))
+
+
+def test_padding_behind_the_pixel_data_is_taken(write_dicom, grey):
+    path = write_dicom(grey)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData += b"\0" * 30
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read(path), grey)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=NAME)
+@pytest.mark.parametrize("table", [True, False])
+def test_a_cine_that_passes_for_one_frame_is_refused(write_dicom, grey, syntax, table):
+    path = write_dicom([grey, grey], syntax=syntax)
+    dataset = pydicom.dcmread(path)
+    parts = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=2))
+    dataset.PixelData = encapsulate(parts, has_bot=table)
+    dataset.NumberOfFrames = 1
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="the 1 compressed frames"):
+        CineReader(path).frame(0)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=NAME)
+def test_more_bits_than_the_compressed_frames_have_are_refused(write_dicom, grey, syntax):
+    path = write_dicom(grey, syntax=syntax)
+    dataset = pydicom.dcmread(path)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="16 bits"):
+        CineReader(path).frame(0)
+
+
+@pytest.mark.parametrize("stored", [12, 16])
+def test_16_bit_rle_comes_back_in_colour_and_with_fewer_bits_stored(write_dicom, grey, colour, stored):
+    deep = grey.astype(np.uint16) * 15
+    path = write_dicom(deep, syntax=uid.RLELossless, BitsStored=stored, HighBit=stored - 1)
+    np.testing.assert_array_equal(read(path), deep)
+    wide = colour.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read(write_dicom(wide, photometric="RGB", syntax=uid.RLELossless)), wide)
+
+
+def test_a_16_bit_rle_segment_that_is_too_long_is_cut(write_dicom, grey):
+    deep = grey.astype(np.uint16) * 200
+    path = write_dicom(deep, syntax=uid.RLELossless)
+    dataset = pydicom.dcmread(path)
+    (data,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    low = struct.unpack_from("<3L", data)[2]
+    longer = data[:low] + b"\x81\x00" * 60 + data[low:]  # each pair makes 128 zeros
+    longer = longer[:8] + struct.pack("<L", low + 120) + longer[12:]
+    dataset.PixelData = encapsulate([longer])
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read(path), deep)
+
+
+def test_text_that_is_no_code_does_not_reach_a_message(write_dicom, grey):
+    path = write_dicom(grey)
+    path.write_bytes(path.read_bytes().replace(b"MONOCHROME2 ", b"Doe^Jane,19x"))
+    with pytest.raises(InputError, match="an invalid one") as caught:
+        CineReader(path)
+    assert "Doe" not in str(caught.value)

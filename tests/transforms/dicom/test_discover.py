@@ -87,6 +87,27 @@ def test_links_are_not_followed_out_of_the_input(write_dicom, grey, tmp_path):
     assert [os.path.basename(error.path) for error in errors] == ["file.dcm", "folder"]
 
 
+def test_circles_of_links_hidden_folders_and_pipes_stop_nothing(write_dicom, grey, tmp_path):
+    write_dicom(grey, name="a.dcm")
+    (tmp_path / "x").symlink_to(tmp_path / "y")
+    (tmp_path / "y").symlink_to(tmp_path / "x")
+    (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / ".hidden").mkdir()
+    write_dicom(grey, name=".hidden/b.dcm")
+    os.mkfifo(tmp_path / "pipe.dcm")
+    refs, errors = discover(tmp_path)
+    assert [os.path.basename(ref.path) for ref in refs] == ["a.dcm"]
+    assert errors == []
+
+
+def test_reading_a_header_warns_of_nothing_that_it_quotes(write_dicom, grey, recwarn):
+    path = write_dicom(grey, PatientName="Doe^Jane")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x60\x00CS\x02\x00US", b"\x60\x00CS\x02\x00u~"))
+    assert source_ref(path).modality == "u~"
+    assert list(recwarn) == []
+
+
 def test_an_absurd_number_of_frames_is_refused_before_a_list_is_made(write_dicom, grey):
     path = write_dicom(grey, NumberOfFrames=2**31 - 1)
     with pytest.raises(InputError, match="frames announced"):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from transforms.errors import PyrasegError
+from transforms.errors import PyrasegError, UsageError
 
 __all__ = ["VERBS", "Verb", "main", "report_error"]
 
@@ -121,7 +121,24 @@ class Crossval:
         return run(arguments)
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Sync())
+class Predict:
+    """Predict every image in folders of DICOM: SEG, SR, NIfTI, pictures, tables and a report."""
+
+    name = "predict"
+    help = "batch inference: DICOM in; SEG, SR, NIfTI, overlays, tables and a report out"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from pipeline.prediction.options import add_arguments
+
+        add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.prediction.options import run
+
+        return run(arguments)
+
+
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Predict(), Sync())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PyrasegError as error:
         if not report_error(error, show_path=True):
             raise
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -22,6 +22,7 @@ __all__ = [
     "cause",
     "install_error_report",
     "our_errors",
+    "override_pairs",
     "plain_values",
     "read_flags",
     "refuse_unknown_ids",
@@ -71,6 +72,23 @@ def unknown_ids(config: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -
             inner = [layer[key] for layer in layers if isinstance(layer.get(key), Mapping)]
             if inner and not any("_target_" in layer for layer in inner):
                 yield from ((f"{key}::{name}", near) for name, near in unknown_ids(value, inner))
+
+
+def override_pairs(words: Sequence[str]) -> dict[str, str]:
+    """``["--depth", "18", "--aux=true"]`` as ``{"depth": "18", "aux": "true"}``.
+
+    Raises:
+        ConfigError: a word that is no pair.
+    """
+    found: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or (not equals and not rest):
+            remedy = "Write overrides as --NAME VALUE, behind the --."
+            raise ConfigError("overrides in pairs of a name and a value", found=repr(name), remedy=remedy)
+        found[name.removeprefix("--")] = value if equals else rest.pop(0)
+    return found
 
 
 def read_flags() -> None:

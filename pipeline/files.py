@@ -12,7 +12,7 @@ from typing import IO, Any, Literal, overload
 
 from transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write"]
+__all__ = ["atomic_path", "atomic_write", "output_error"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -41,7 +41,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is not None and not _concerns(error.filename, draft, path):
             raise
-        raise _output_error(error, path) from error
+        raise output_error(error, path) from error
 
 
 @overload
@@ -80,7 +80,8 @@ def _concerns(filename: str | bytes | int, draft: Path, path: Path) -> bool:
     return named is not None and (named in (draft, path) or named in path.parents)
 
 
-def _output_error(error: OSError, path: Path) -> OutputError:
+def output_error(error: OSError, path: Path) -> OutputError:
+    """The error to raise where ``path`` cannot be written: a full disk has another remedy than a forbidden one."""
     reason = error.strerror or type(error).__name__
     if error.errno in FULL:
         found, remedy = f"no room for it ({reason})", "Free some space, or choose another output folder."

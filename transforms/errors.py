@@ -19,6 +19,7 @@ __all__ = [
     "PyrasegError",
     "RunError",
     "TrackingError",
+    "UsageError",
 ]
 
 
@@ -66,6 +67,10 @@ class DatalistError(PyrasegError):
 
 class ConfigError(PyrasegError):
     """A configuration names an unknown key or a value outside its range."""
+
+
+class UsageError(ConfigError):
+    """A command line that cannot be followed, whatever is in the files that it names."""
 
 
 class CheckpointError(PyrasegError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config import override_pairs
 from pipeline.datalist import load_datalist
 from transforms.errors import ConfigError, DatalistError
 
@@ -144,17 +145,9 @@ def read_overrides(words: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: a word that is no pair, or an id that each step of a cross-validation sets for itself.
     """
-    found: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        name, equals, value = rest.pop(0).partition("=")
-        if not name.startswith("--") or (not equals and not rest):
-            remedy = "Write overrides as --NAME VALUE, behind the --."
-            raise ConfigError("overrides in pairs of a name and a value", found=repr(name), remedy=remedy)
-        name = name.removeprefix("--")
-        if name in OWN:
-            raise ConfigError("overrides that hold for every step", found=f"--{name}", remedy=OWN[name])
-        found[name] = value if equals else rest.pop(0)
+    found = override_pairs(words)
+    for name in sorted(set(found) & set(OWN)):
+        raise ConfigError("overrides that hold for every step", found=f"--{name}", remedy=OWN[name])
     return found
 
 

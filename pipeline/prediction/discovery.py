@@ -92,7 +92,7 @@ class _Sorting:
             if self._is_foreign(place):
                 self.left_out.append(LeftOut(place.file, f"no DICOM ({place.path.suffix.lower()})"))
             else:
-                self.failures.append(Failure(place.file, answer.found, answer.remedy))
+                self.failures.append(Failure.of(answer, file=place.file))
         elif reason := self.rules.reason(answer):
             self.left_out.append(LeftOut(place.file, reason))
         elif not answer.sop_class_uid:
@@ -100,7 +100,7 @@ class _Sorting:
             self.failures.append(Failure(place.file, "no SOP Class UID, in the data set or the file meta", remedy))
         elif answer.problem:
             case = _case(place, answer)
-            self.failures.append(Failure(place.file, answer.problem.found, answer.problem.remedy, case))
+            self.failures.append(Failure.of(answer.problem, file=place.file, case=case))
         else:
             self.taken.append((place, answer))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from transforms.errors import PyrasegError
 from transforms.records import SourceRef
 
 __all__ = ["Failure", "FrameRecord", "Item", "ItemRecord", "LeftOut"]
@@ -54,6 +55,11 @@ class Failure:
     reason: str
     remedy: str
     case: str = ""
+
+    @classmethod
+    def of(cls, error: PyrasegError, *, file: str, case: str = "") -> Failure:
+        """The failure that an error makes of a file."""
+        return cls(file, f"wanted {error.wanted}, found {error.found}", error.remedy, case)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,142 @@
+"""The output folder of a batch: each item's results whole or absent, and the failures so far."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.prediction.claim import STATE, Shard
+from pipeline.writers.records import Failure, Item, ItemRecord
+from transforms.errors import OutputError
+
+__all__ = ["RECORD", "OutputFolder"]
+
+RECORD = "item.json"
+
+
+class OutputFolder:
+    """Where a batch's results go; to be used while it is claimed.
+
+    ``items/<case>/`` holds one item's files and appears with all of them at once: a worker fills a draft, and the main
+    process renames it, so that nothing appears once that process is gone. ``.pyraseg/`` holds locks, drafts and the
+    failures so far.
+
+    Args:
+        path: the folder.
+        shard: this run's part of the job.
+        fingerprint: of weights, bundle and options; results with another one are due again.
+    """
+
+    def __init__(self, path: str | Path, *, shard: Shard, fingerprint: str) -> None:
+        self.path = Path(path).absolute()
+        self.items = self.path / "items"
+        self.shard = shard
+        self.fingerprint = fingerprint
+        self.drafts = self.path / STATE / "drafts" / f"{shard.label}-{secrets.token_hex(4)}"
+        self._failures = self.path / STATE / f"failures-{shard.label}.jsonl"
+
+    def prepare(self) -> None:
+        """Make the folders and clear away what a run of this shard that was killed has left.
+
+        Raises:
+            OutputError: they cannot be made.
+        """
+        with _writable(self.path):
+            for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
+                shutil.rmtree(stale, ignore_errors=True)  # a worker of the killed run may still be at it
+            self._failures.unlink(missing_ok=True)  # what has failed is due again
+            self.items.mkdir(parents=True, exist_ok=True)
+            self.drafts.mkdir(parents=True)
+
+    def is_done(self, item: Item) -> bool:
+        """Whether the item's results are there, by the same weights and options, of the file as it is now."""
+        record = self.read(item.case)
+        return (
+            record is not None
+            and record.fingerprint == self.fingerprint
+            and (record.size, record.modified_ns) == (item.size, item.modified_ns)
+            and all((self.items / item.case / name).is_file() for name in record.outputs)
+        )
+
+    def read(self, case: str) -> ItemRecord | None:
+        """The record of a finished item; None where there is none that can be read."""
+        try:
+            return ItemRecord.from_json(json.loads((self.items / case / RECORD).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def records(self) -> Iterator[ItemRecord]:
+        """The records of all finished items of this job, whichever shard did them, sorted by file."""
+        with contextlib.suppress(FileNotFoundError):
+            for case in sorted(entry.name for entry in os.scandir(self.items)):
+                record = self.read(case)
+                if record is not None and record.fingerprint == self.fingerprint:
+                    yield record
+
+    def draft(self, case: str) -> Path:
+        """The place for an item's files until they are complete."""
+        return self.drafts / case
+
+    def publish(self, case: str) -> None:
+        """Show an item's complete draft under its name; an earlier result gives way to it.
+
+        Raises:
+            OutputError: it cannot be moved there.
+        """
+        draft, place = self.draft(case), self.items / case
+        with _writable(self.path):
+            _sync(draft)
+            if place.exists():
+                os.rename(place, self.drafts / f"{case}-former-{secrets.token_hex(4)}")
+            os.rename(draft, place)
+        for former in self.drafts.glob(f"{case}-former-*"):
+            shutil.rmtree(former, ignore_errors=True)
+
+    def withdraw(self, case: str) -> None:
+        """Take away an item's draft and any result of an earlier run that no longer holds: it has failed."""
+        for place in (self.draft(case), self.items / case):
+            shutil.rmtree(place, ignore_errors=True)
+
+    def keep_failure(self, failure: Failure) -> None:
+        """Write a failure down for the tables, those that another shard or a later run makes too."""
+        with contextlib.suppress(OSError), self._failures.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(failure)) + "\n")
+
+    def failures(self) -> list[Failure]:
+        """What has failed so far, in all shards, sorted by file; each file once."""
+        found: dict[str, Failure] = {}
+        for path in sorted((self.path / STATE).glob("failures-*.jsonl")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # a line that a kill has cut off
+                    failure = Failure(**json.loads(line))
+                    found[failure.file] = failure
+        return [found[file] for file in sorted(found)]
+
+    def close(self) -> None:
+        """Remove this run's drafts."""
+        shutil.rmtree(self.drafts, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = f"one that cannot ({error.strerror or type(error).__name__})"
+        remedy = "Free some space, give yourself write access there, or choose another --output."
+        raise OutputError("an output folder that can be written", found=found, remedy=remedy, path=folder) from error
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk; their contents are there already."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

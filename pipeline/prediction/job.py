@@ -1,0 +1,110 @@
+"""What one call of ``predict`` is to do."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.config import override_pairs
+from pipeline.prediction.bundle import LoadedBundle
+from pipeline.prediction.claim import Shard, parse_shard
+from pipeline.prediction.outputs import FORMATS
+from transforms.errors import UsageError
+
+__all__ = ["Job", "fingerprint", "job_of", "package_version"]
+
+OWN = ("bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options, checked as far as they can be without looking at a file."""
+
+    inputs: tuple[Path, ...]
+    bundle: Path
+    output: Path | None
+    checkpoints: tuple[Path, ...] = ()
+    formats: tuple[str, ...] = FORMATS
+    seg_type: str = "binary"
+    probabilities: bool = False
+    identify: bool = False
+    device: str = "auto"
+    backend: str = "auto"
+    workers: int | None = None
+    batch_size: int | None = None
+    item_timeout: float = 600.0
+    dry_run: bool = False
+    limit: int | None = None
+    shard: Shard = field(default_factory=Shard)
+    resume: bool = False
+    overwrite: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def job_of(arguments: argparse.Namespace) -> Job:
+    """The job that a command line asks for.
+
+    Raises:
+        UsageError: an option that is wrong by itself, or an input that is not there.
+    """
+    values = {name: value for name, value in vars(arguments).items() if name in Job.__dataclass_fields__}
+    output = None if arguments.output is None else Path(arguments.output)
+    if output is None and not arguments.dry_run:
+        raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
+    inputs = tuple(Path(text) for text in arguments.inputs)
+    for path in inputs:
+        if not path.exists():
+            raise UsageError("a file or a folder", found="nothing of that name", remedy="Check the INPUT.", path=path)
+    checkpoints = tuple(Path(text) for text in arguments.checkpoint)
+    return Job(
+        **{
+            **values,
+            "inputs": inputs,
+            "bundle": Path(arguments.bundle),
+            "output": output,
+            "checkpoints": checkpoints,
+            "formats": _formats(arguments.formats),
+            "shard": parse_shard(arguments.shard),
+            "overrides": _overrides(arguments.overrides),
+        }
+    )
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    if not named or not set(named) <= set(FORMATS):
+        remedy = "Write for example --formats seg,overlay."
+        raise UsageError(f"formats among {', '.join(FORMATS)}", found=repr(text), remedy=remedy)
+    return tuple(name for name in FORMATS if name in named)
+
+
+def _overrides(words: list[str]) -> dict[str, str]:
+    pairs = override_pairs(words)
+    for name in sorted(set(pairs) & set(OWN)):
+        remedy = "Use the option of its own, before the --, or leave it out."
+        raise UsageError("overrides of what has no option of its own", found=f"--{name}", remedy=remedy)
+    return pairs
+
+
+def fingerprint(job: Job, bundle: LoadedBundle) -> str:
+    """A hash of all that decides about an item's results but the item: another one makes every item due again."""
+    parts = {
+        "weights": bundle.algorithm.weights,
+        "bundle": bundle.digest,
+        "version": package_version(),
+        **{name: getattr(job, name) for name in ("formats", "seg_type", "probabilities", "identify", "backend")},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def package_version() -> str:
+    """This package's version, "unknown" where it is not installed."""
+    try:
+        return version("pyraseg")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,54 @@
+"""How far a batch is: a bar with rate and time left on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from pipeline.training.progress import time_left
+
+__all__ = ["Progress"]
+
+LINE_SECONDS = 30.0
+
+
+class Progress:
+    """Counts items; as a context manager it takes its bar off the screen.
+
+    Args:
+        total: items to do.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = self.failed = self.frames = 0
+        self._began = self._said = time.monotonic()
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit="item", dynamic_ncols=True, leave=False) if terminal else None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self, *, frames: int, failed: bool) -> Iterator[str]:
+        """Count an item; yields a line where there is no bar and the last one is some time ago."""
+        self.done, self.failed, self.frames = self.done + 1, self.failed + failed, self.frames + frames
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{self.frames} frames, {self.failed} failed", refresh=False)
+            self._bar.update(1)
+        elif time.monotonic() - self._said > LINE_SECONDS and self.done < self.total:
+            self._said = time.monotonic()
+            yield self.line()
+
+    def line(self) -> str:
+        """Items so far, their rate and the time left."""
+        elapsed = time.monotonic() - self._began
+        left = time_left(elapsed, done=self.done, remaining=self.total - self.done)
+        rate = self.done / max(elapsed, 1e-9)
+        return f"{self.done}/{self.total} items, {self.failed} failed, {rate:.1f} items/s, {left} left"

@@ -1,0 +1,130 @@
+"""The tables, the manifest and the report of a batch, made from what lies in its output folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.measurement import MEASURES
+from pipeline.prediction.bundle import LoadedBundle
+from pipeline.prediction.claim import STATE
+from pipeline.prediction.discovery import Found
+from pipeline.prediction.folder import OutputFolder
+from pipeline.prediction.job import Job, package_version
+from pipeline.prediction.outputs import THUMBNAIL
+from pipeline.writers.records import ItemRecord
+from pipeline.writers.report import Run, write_report
+from pipeline.writers.tables import write_failures, write_frames, write_left_out, write_manifest, write_results
+
+__all__ = ["Totals", "write_tables"]
+
+LIBRARIES = ("monai", "torch", "numpy", "scipy", "pydicom", "highdicom")
+
+
+@dataclass
+class Totals:
+    """What this run has done: items done now and kept from before, failures (unreadable files among them), frames."""
+
+    done: int = 0
+    kept: int = 0
+    failed: int = 0
+    flagged: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+
+
+def write_tables(
+    folder: OutputFolder,
+    bundle: LoadedBundle,
+    job: Job,
+    *,
+    found: Found,
+    totals: Totals,
+    started: datetime,
+    stopped: bool,
+    backend: str | None,
+    stages: Mapping[str, float],
+) -> None:
+    """Write all of them anew, from the results of every shard so far.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+    ended = datetime.now(UTC)
+    units = {str(entry["name"]): MEASURES[entry["measure"]].unit for entry in bundle.metadata.get("quantities", ())}
+    options = _options(job)
+    with FileLock(folder.path / STATE / "tables.lock"):
+        write_results(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
+        write_frames(folder.path / "frames.csv", folder.records(), units=units)
+        failures = folder.failures()
+        write_failures(folder.path / "failures.csv", failures)
+        write_left_out(folder.path / "left_out.csv", found.left_out)
+        write_report(
+            folder.path / "report.html",
+            folder.records(),
+            run=Run(bundle.algorithm, ended, units, bundle.segments, options),
+            failures=failures,
+            left_out=found.left_out,
+            thumbnail=lambda record: _thumbnail(folder, record),
+            identify=job.identify,
+        )
+        content = {
+            "bundle": {"name": bundle.algorithm.name, "version": bundle.algorithm.version, "digest": bundle.digest},
+            "weights_sha256": bundle.algorithm.weights,
+            "fingerprint": folder.fingerprint,
+            "versions": {"pyraseg": package_version(), "python": platform.python_version(), **_versions()},
+            "options": options,
+            "backend": backend,
+            "device": str(bundle.device),
+            "shard": {"index": job.shard.index, "count": job.shard.count},
+            "started": started.isoformat(timespec="seconds"),
+            "ended": ended.isoformat(timespec="seconds"),
+            "stopped": stopped,
+            "counts": _counts(folder, found, totals, len(failures)),
+            "seconds": {"wall": round(totals.seconds, 3), "by_stage": _rounded(stages)},
+        }
+        write_manifest(folder.path / "manifest.json", content)
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What was asked for, without any path."""
+    options: dict[str, Any] = {
+        name: getattr(job, name)
+        for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
+    }
+    return {"formats": ", ".join(job.formats), **options, "overrides": ", ".join(job.overrides)}
+
+
+def _counts(folder: OutputFolder, found: Found, totals: Totals, failed: int) -> dict[str, int]:
+    results = sum(1 for _ in folder.records())
+    return {
+        "items_found": len(found.items),
+        "results": results,
+        "failed": failed,
+        "left_out": len(found.left_out),
+        "done_in_this_run": totals.done,
+        "kept_from_before": totals.kept,
+        "flagged_in_this_run": totals.flagged,
+        "frames_in_this_run": totals.frames,
+    }
+
+
+def _thumbnail(folder: OutputFolder, record: ItemRecord) -> bytes | None:
+    try:
+        return (folder.items / record.case / THUMBNAIL).read_bytes()
+    except OSError:
+        return None
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _rounded(stages: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in sorted(stages.items())}

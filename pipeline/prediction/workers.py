@@ -1,0 +1,205 @@
+"""Supervised processes: one item at a time each; one that dies, hangs or takes the memory costs its item alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+from pipeline.prediction.exchange import Request, Shapes, shared_memory, views
+from pipeline.prediction.work import work
+from transforms.errors import PyrasegError, RunError
+
+__all__ = ["Outcome", "Workers", "start_ahead"]
+
+LOOK = 0.5  # seconds between two looks at workers that say nothing
+REMEDY = "Look at this file by itself; the others went on."
+
+
+def start_ahead(modules: Iterable[str]) -> None:
+    """Let the process that workers are forked from import ``modules`` while this one does other things."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        multiprocessing.set_forkserver_preload([*modules])
+        forkserver.ensure_running()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item: its task's result, or the error that it failed with."""
+
+    item: Any
+    result: Any = None
+    error: PyrasegError | None = None
+
+
+class Workers:
+    """A pool of processes that do ``task(item, exchange)``.
+
+    Args:
+        task: picklable; called in the processes. What it raises of ``PyrasegError`` fails its item; anything else ends
+            the process, which fails its item as well.
+        number: processes.
+        seconds: the longest that an item may keep still, without an answer or a request of its own.
+        memory: bytes that a process may take for an item; None for no limit.
+        shapes: of the exchange with the network; None for a task that needs none.
+        serve: called with (worker, inputs, scores) for each request to the network.
+        preload: modules that the processes have in common.
+    """
+
+    def __init__(
+        self,
+        task: Callable[[Any, Any], Any],
+        *,
+        number: int,
+        seconds: float = 600.0,
+        memory: int | None = None,
+        shapes: Shapes | None = None,
+        serve: Callable[[Request], None] | None = None,
+        preload: Iterable[str] = (),
+    ) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if preload and "forkserver" in methods:
+            self._context.set_forkserver_preload([*preload])
+        self.task, self.seconds, self.memory, self.shapes, self.serve = task, seconds, memory, shapes, serve
+        self._number = number
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        for _ in range(self._number):
+            self._workers.append(_Worker(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End all processes, whatever they are at."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def run(self, items: Iterable[Any], *, watch: Iterable[Callable[[], None]] = ()) -> Iterator[Outcome]:
+        """Give out the items and yield what became of each, as they end; not in order.
+
+        Args:
+            watch: called about twice a second, or more often; what they raise ends the run.
+        """
+        waiting = iter(items)
+        self._give(waiting)
+        while any(worker.busy for worker in self._workers):
+            for look in watch:
+                look()
+            yield from self._ended()
+            self._give(waiting)
+
+    def _give(self, waiting: Iterator[Any]) -> None:
+        for index, worker in enumerate(self._workers):
+            if worker.busy:
+                continue
+            if not worker.process.is_alive():
+                worker.end()
+                worker = self._workers[index] = _Worker(self)
+            for item in waiting:
+                worker.start(item)
+                break
+            else:
+                return
+
+    def _ended(self) -> Iterator[Outcome]:
+        busy = [worker for worker in self._workers if worker.busy]
+        places = {worker.connection: worker for worker in busy} | {worker.process.sentinel: worker for worker in busy}
+        for worker in dict.fromkeys(places[ready] for ready in wait(list(places), LOOK)):
+            outcome = worker.listen()
+            if outcome is not None:
+                yield outcome
+        for worker in busy:
+            if worker.busy and worker.still_for() > self.seconds:
+                yield worker.give_up(f"nothing for {self.seconds:.0f} seconds, and was ended")
+
+
+class _Worker:
+    """One process, the connection to it and the item that it is at."""
+
+    def __init__(self, pool: Workers) -> None:
+        self._pool = pool
+        self.item: Any = None
+        self.busy = False
+        self._asked = 0  # requests to the network without an answer
+        self._heard = time.monotonic()
+        self.connection, theirs = pool._context.Pipe()
+        memory = None if pool.shapes is None else shared_memory(pool._context, pool.shapes)
+        self._views = None if pool.shapes is None or memory is None else views(memory, pool.shapes)
+        self.process = pool._context.Process(
+            target=work, args=(theirs, pool.task, memory, pool.shapes, pool.memory), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def start(self, item: Any) -> None:
+        self.item, self.busy, self._asked, self._heard = item, True, 0, time.monotonic()
+        try:
+            self.connection.send(item)
+        except OSError:  # it has died since; its sentinel says so at the next look
+            return
+
+    def still_for(self) -> float:
+        """Seconds since it was last heard of; waiting for the network is not its silence."""
+        return 0.0 if self._asked else time.monotonic() - self._heard
+
+    def listen(self) -> Outcome | None:
+        try:
+            while self.busy and self.connection.poll():
+                outcome = self._hear(self.connection.recv())
+                if outcome is not None:
+                    return outcome
+        except (EOFError, OSError):
+            self.process.join(LOOK)
+        return self.give_up(self._cause()) if self.busy and not self.process.is_alive() else None
+
+    def _hear(self, message: tuple[str, Any, Any]) -> Outcome | None:
+        kind, first, second = message
+        self._heard = time.monotonic()
+        if kind == "scores":
+            self._request(first, second)
+            return None
+        self.busy = False
+        return Outcome(self.item, result=first) if kind == "done" else Outcome(self.item, error=first)
+
+    def _request(self, slot: int, number: int) -> None:
+        if self._pool.serve is None or self._views is None:
+            raise RunError("a task that needs no network", found="one that asks it", remedy="Give the pool a network.")
+        self._asked += 1
+        inputs, scores = self._views
+        self._pool.serve(Request(inputs[slot, :number], scores[slot, :number], self._answer))
+
+    def _answer(self, error: PyrasegError | None) -> None:
+        """Called from the network's thread."""
+        self._asked, self._heard = self._asked - 1, time.monotonic()
+        try:
+            self.connection.send(error)
+        except OSError:  # it has died or was ended meanwhile; what it asked for is of no use any more
+            return
+
+    def give_up(self, found: str) -> Outcome:
+        self.end()
+        self.busy = False
+        return Outcome(self.item, error=RunError("an item that can be processed", found=found, remedy=REMEDY))
+
+    def _cause(self) -> str:
+        status = self.process.exitcode
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            return f"one whose process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return f"one whose process ended with status {status}"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
+from pipeline.writers.drawing import checked_image, checked_labels, paint, tissue_box, to_bytes, to_picture
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.png import write_png
-from transforms.errors import ConfigError, GeometryError, LabelError
+from transforms.errors import ConfigError
 from transforms.records import Segment
 
 __all__ = ["draw_grid", "draw_overlay", "write_overlay"]
 
 LEGIBLE = 400  # pixels of the longer side below which a frame is enlarged
-MARGIN = 0.02  # around the tissue, as a fraction of its longer side
-CONTOUR, LINE = 400, 600  # one pixel of contour, and of dashed line, for so many pixels of the longer side
+LINE = 600  # one pixel of dashed line for so many pixels of the longer side
 DASH = 7.0  # pixels of a dash and of a gap
 PALE = 0.55  # how far the reference's colour goes to white
 
@@ -37,7 +36,7 @@ def draw_overlay(
     enlarged by a whole factor. What stands outside the tissue must have been blanked before, as preprocessing does.
 
     Args:
-        image: (C, H, W), grey (C = 1) or RGB (C = 3), values from 0 to 1.
+        image: (C, H, W), grey (C = 1) or RGB (C = 3), bytes or values from 0 to 1.
         mask: (H, W), class values; drawn as fill and contour in the segments' colours.
         segments: the classes; the one with value 0 is not drawn.
         reference: (H, W), class values; drawn as a thin dashed line in a paler tone of the same colours.
@@ -53,17 +52,16 @@ def draw_overlay(
     """
     if not 0 <= alpha <= 1:
         raise ConfigError("an alpha from 0 to 1", found=f"{alpha}", remedy="Give the fill's opacity, such as 0.35.")
-    frame = _rgb(image)
-    drawn = [segment for segment in segments if segment.value]
-    labels = [_labels(each, frame, drawn) for each in (mask, reference) if each is not None]
-    box = _tissue(frame, labels)
-    factor = max(1, -(-LEGIBLE // max(side.stop - side.start for side in box)))
-    picture = _enlarge(frame[box], factor)
-    labels = [each[box].repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]
-    for segment in drawn:
-        _paint(picture, labels[0] == segment.value, colour=segment.colour, alpha=alpha)
-    out = np.round(255 * picture).astype(np.uint8)
-    return out if reference is None else _dashed(out, labels[1], drawn)
+    source, drawn = checked_image(image), [segment for segment in segments if segment.value]
+    labels = [checked_labels(each, source.shape[1:], drawn) for each in (mask, reference) if each is not None]
+    rows, columns = tissue_box(source, labels)
+    picture, labels = to_picture(to_bytes(source[:, rows, columns])), [each[rows, columns] for each in labels]
+    factor = -(-LEGIBLE // max(picture.shape))
+    if factor > 1:
+        picture = _enlarge(picture, factor)
+        labels = [each.repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]
+    paint(picture, labels[0], drawn, alpha=alpha)
+    return picture if reference is None else _dashed(picture, labels[1], drawn)
 
 
 def write_overlay(
@@ -84,59 +82,12 @@ def write_overlay(
     return write_png(path, draw_overlay(image, mask, segments, reference=reference, alpha=alpha))
 
 
-def _rgb(image: ArrayLike) -> np.ndarray:
-    """(C, H, W) to (H, W, 3), float32 from 0 to 1; what is no number becomes black."""
-    source = np.asarray(image)
-    if source.ndim != 3 or source.shape[0] not in (1, 3) or not source.size:
-        remedy = "Give one frame, grey or RGB, channel first."
-        raise GeometryError("an image (C, H, W) with 1 or 3 channels", found=f"{source.shape}", remedy=remedy)
-    frame = np.nan_to_num(source.astype(np.float32), nan=0.0).clip(0, 1)
-    return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
-
-
-def _labels(mask: ArrayLike, frame: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
-    labels = np.asarray(mask)
-    if labels.shape != frame.shape[:2]:
-        remedy = "Restore the mask to the frame's grid first."
-        raise GeometryError(f"a mask of the frame's size {frame.shape[:2]}", found=f"{labels.shape}", remedy=remedy)
-    if not np.isin(np.unique(labels), [0, *(segment.value for segment in segments)]).all():
-        remedy = "Give the segments of the label set that the mask was made with."
-        raise LabelError("a mask whose values are all segments", found="others", remedy=remedy)
-    return labels
-
-
-def _tissue(frame: np.ndarray, labels: Sequence[np.ndarray]) -> tuple[slice, slice]:
-    """The box of what is not black or in a mask: a false positive on black is to be seen, too."""
-    shown = frame.any(axis=2)
-    for each in labels:
-        shown = shown | (each > 0)
-    box = ndimage.find_objects(shown.view(np.uint8), max_label=1)[0] or tuple(slice(0, side) for side in shown.shape)
-    margin = round(MARGIN * max(side.stop - side.start for side in box))
-    rows, columns = (
-        slice(max(0, side.start - margin), min(size, side.stop + margin))
-        for side, size in zip(box, shown.shape, strict=True)
-    )
-    return rows, columns
-
-
-def _enlarge(frame: np.ndarray, factor: int) -> np.ndarray:
+def _enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
     """Resize bilinearly: pixel (r, c) lands on the block of factor x factor pixels that its label covers."""
-    if factor == 1:
-        return frame.copy()
     from PIL import Image
 
-    picture = Image.fromarray(np.round(255 * frame).astype(np.uint8))
-    size = (picture.width * factor, picture.height * factor)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
-
-
-def _paint(picture: np.ndarray, region: np.ndarray, *, colour: Sequence[int], alpha: float) -> None:
-    """Blend the colour into the region and lay its contour inside it; the frame's edge is no contour."""
-    width = max(2, round(max(region.shape) / CONTOUR))
-    tone = np.asarray(colour, np.float32) / 255
-    contour = region & ~ndimage.binary_erosion(region, iterations=width, border_value=1)
-    picture[region] = (1 - alpha) * picture[region] + alpha * tone
-    picture[contour] = tone
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
 def _dashed(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment]) -> np.ndarray:

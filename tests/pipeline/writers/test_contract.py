@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.segments import resolve_segments
-from pipeline.writers.nifti import write_label
+from pipeline.writers.cine import write_cine, write_contact_sheet
+from pipeline.writers.nifti import write_label, write_labels, write_probabilities
 from pipeline.writers.overlay import write_overlay
 from pipeline.writers.png import write_png
 from pipeline.writers.prediction import Algorithm
@@ -30,6 +31,13 @@ RUN = Run(Algorithm("name", "0.1.0", "0" * 64, "bundle"), datetime(2026, 3, 2), 
 # A new writer is a line here: the extension, and how it writes to a path.
 WRITERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "nifti": (".nii.gz", lambda path: write_label(path, MASK, spacing_mm=(0.3, 0.2))),
+    "nifti of a cine": (".nii.gz", lambda path: write_labels(path, np.stack([MASK] * 3), frame_time_ms=40.0)),
+    "nifti of probabilities": (".nii.gz", lambda path: write_probabilities(path, IMAGE[None])),
+    "cine": (".webp", lambda path: write_cine(path, lambda _: IMAGE, np.stack([MASK] * 3), SEGMENTS)),
+    "sheet": (
+        ".png",
+        lambda path: write_contact_sheet(path, lambda _: IMAGE, np.stack([MASK] * 3), SEGMENTS, key_frame=1),
+    ),
     "overlay": (".png", lambda path: write_overlay(path, IMAGE, MASK, SEGMENTS, reference=MASK)),
     "png": (".png", lambda path: write_png(path, np.zeros((4, 5, 3), np.uint8))),
     "failures": (".csv", lambda path: write_failures(path, [Failure("1.dcm", "truncated", "Copy it again.")])),

@@ -36,6 +36,7 @@ CHATTER = (
     "Corrupt JPEG data",
     "Premature end of JPEG",
     "Unsupported marker type",
+    "Bogus Huffman table",
 )
 
 

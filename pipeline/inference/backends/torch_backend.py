@@ -13,8 +13,8 @@ __all__ = ["label", "place"]
 def place(network: nn.Module, device: torch.device) -> nn.Module:
     """Bring the network itself to its device, in evaluation mode and channels last.
 
-    Folding the batch norms into the convolutions is left out: ``torch.fx`` does not trace every network, and what it
-    gave is in the table of ``python -m tests.bench backends``.
+    Batch norms are not folded into the convolutions: ``torch.fx``, which does it, does not trace every network. The
+    other backends fold them.
     """
     volumes = any(parameter.ndim == 5 for parameter in network.parameters())
     layout = torch.channels_last_3d if volumes else torch.channels_last

@@ -48,7 +48,7 @@ def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[fl
     """
     if not cavity.any():
         return np.zeros(0)
-    contour = np.argwhere(_on_half_pixels(cavity) == 0.5)
+    contour = _points(_on_half_pixels(cavity) == 0.5)
     return _Interior(ndimage.binary_fill_holes(wall | cavity), spacing_mm).distances(contour)
 
 
@@ -63,8 +63,9 @@ class _Interior:
     def __init__(self, mask: np.ndarray, spacing_mm: Sequence[float]) -> None:
         self.inside = _on_half_pixels(mask) > 0.5
         self.step_mm = np.asarray(spacing_mm, np.float64) / 2
-        self.rim = np.argwhere(_rim(self.inside))
-        self.tree = KDTree(self.rim * self.step_mm)
+        self.rim = _points(_rim(self.inside))
+        # nodes not shrunk to their points: from afar, where many are about as near, that takes a quarter of the time
+        self.tree = KDTree(self.rim * self.step_mm, leafsize=32, compact_nodes=False)
 
     def distances(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
         """(N,) in mm from points (N, 2) or (N, 3), indices in ``inside`` or beyond it; 0 outside."""
@@ -92,6 +93,11 @@ class _Interior:
             radius = float(np.linalg.norm(side // 2 * self.step_mm)) * (1 + 1e-9)
             side //= 2
             corners = (corners[distances + radius >= best][:, None] + halves * side).reshape(-1, self.inside.ndim)
+
+
+def _points(mask: np.ndarray) -> NDArray[np.intp]:
+    """``np.argwhere``, faster where little is True."""
+    return np.column_stack(np.unravel_index(np.flatnonzero(mask), mask.shape))
 
 
 def _rim(inside: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.measure import regionprops
 
 from pipeline.lengths import feret_diameter, inscribed_diameter, wall_thickness
@@ -76,3 +77,30 @@ def test_where_there_is_no_wall_the_thickness_is_zero():
     cavity = disc(5.0, (0.5, 0.5))
     assert wall_thickness(np.zeros_like(cavity), cavity, (0.5, 0.5)).max() == 0
     assert wall_thickness(cavity, np.zeros_like(cavity), (0.5, 0.5)).size == 0
+
+
+def depth_everywhere(mask, spacing):
+    """Distances in mm of all points half a pixel apart to the outline, by the plain distance transform, two pixels of
+    outside around."""
+    finer = np.pad(mask, 2).astype(float)
+    for axis in range(mask.ndim):
+        finer = np.repeat(finer, 2, axis=axis)
+        finer = (finer.take(range(finer.shape[axis] - 1), axis) + finer.take(range(1, finer.shape[axis]), axis)) / 2
+    return ndimage.distance_transform_edt(finer > 0.5, sampling=np.asarray(spacing) / 2), finer
+
+
+@pytest.mark.parametrize("shape", [(61, 47), (1, 40), (9, 12, 10)])
+@pytest.mark.parametrize("smooth", [0.6, 2.0, 5.0])
+def test_lengths_of_random_masks_are_those_of_the_full_distance_transform(shape, smooth):
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        spacing = tuple(generator.uniform(0.1, 1, len(shape)))
+        noise = [ndimage.gaussian_filter(generator.normal(size=shape), smooth) for _ in range(3)]
+        labels = np.argmax(noise, axis=0)
+        wall, cavity = labels == 1, labels == 2
+        if not cavity.any():
+            continue
+        assert inscribed_diameter(cavity, spacing) == pytest.approx(2 * depth_everywhere(cavity, spacing)[0].max())
+        depth, _ = depth_everywhere(ndimage.binary_fill_holes(wall | cavity), spacing)
+        expected = depth[depth_everywhere(cavity, spacing)[1] == 0.5]
+        np.testing.assert_allclose(wall_thickness(wall, cavity, spacing), expected, rtol=1e-9)

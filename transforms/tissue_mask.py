@@ -96,11 +96,11 @@ def _contrast(grey: NDArray[np.uint8], flat: Mask, counts: NDArray[np.intp]) -> 
     common = np.flatnonzero(counts[max(mode - FILL, 0) : mode + FILL + 1] > LEAST_FILL * grey.size) + max(
         mode - FILL, 0
     )
-    background, fill = (common[0], common[1:]) if common.size else (mode, common)
-    contrast = np.maximum(grey, background) - np.minimum(grey, background)
-    contrast[flat] = 0
+    background, fill = (int(common[0]), common[1:]) if common.size else (mode, common)
+    contrast = np.maximum(grey, np.uint8(background)) - np.minimum(grey, np.uint8(background))
+    contrast *= ~flat  # as np.putmask below, several times faster than an index of booleans
     if fill.size:
-        contrast[flat & (grey == fill[counts[fill].argmax()])] = FAINT + 1
+        np.putmask(contrast, flat & (grey == fill[counts[fill].argmax()]), FAINT + 1)
     return contrast
 
 

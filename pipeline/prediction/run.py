@@ -180,10 +180,12 @@ class _Batch:
             shapes=Shapes(min(CHUNK, self._batch_size), shape, (classes, *shape[1:])),
             serve=server.submit,
         )
+        begin = time.monotonic()
         with Stopping() as stopping, Progress(len(due)) as progress, workers:
             for outcome in workers.run(due, watch=(server.check, stopping.check)):
                 failed = not self._settle(outcome)
                 yield from progress.add(frames=outcome.item.source.number_of_frames, failed=failed)
+            self.totals.work = time.monotonic() - begin
         server.close()
         self.stages["network"] += server.seconds  # type: ignore[assignment]
 

@@ -29,7 +29,10 @@ LIBRARIES = ("monai", "torch", "numpy", "scipy", "pydicom", "highdicom")
 
 @dataclass
 class Totals:
-    """What this run has done: items done now and kept from before, failures (unreadable files among them), frames."""
+    """What this run has done: items done now and kept from before, failures (unreadable files among them), frames.
+
+    ``seconds`` is all of its wall time, ``work`` that from the workers' start to the last result.
+    """
 
     done: int = 0
     kept: int = 0
@@ -37,6 +40,7 @@ class Totals:
     flagged: int = 0
     frames: int = 0
     seconds: float = 0.0
+    work: float = 0.0
 
 
 def write_tables(
@@ -87,7 +91,11 @@ def write_tables(
             "ended": ended.isoformat(timespec="seconds"),
             "stopped": stopped,
             "counts": _counts(folder, found, totals, len(failures)),
-            "seconds": {"wall": round(totals.seconds, 3), "by_stage": _rounded(stages)},
+            "seconds": {
+                "wall": round(totals.seconds, 3),
+                "work": round(totals.work, 3),
+                "by_stage": _rounded(stages),
+            },
         }
         write_manifest(folder.path / "manifest.json", content)
 

@@ -38,11 +38,9 @@ def main() -> int:
         f'{monai} evaluating --config_file "{configs}" {common} {checkpoint} --cache_dir demo/cache '
         "--output_dir demo/evaluation"
     )
-    step("4. Inference on DICOM files")
-    run(
-        f"{monai} inference --config_file {BUNDLE}/configs/inference.yaml --bundle_root {BUNDLE} "
-        f"--dataset_dir 'demo/phantom/images/case_000[1-3].dcm' {checkpoint} --output_dir demo/predictions"
-    )
+    step("4. Batch inference over DICOM files: SEG, SR, NIfTI, overlays, tables, a report")
+    files = " ".join(f"demo/phantom/images/case_000{number}.dcm" for number in (1, 2, 3))
+    run(f"python -m pipeline predict {files} --bundle {BUNDLE} {checkpoint} --output demo/predictions")
     report(time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full")
     return 0
 
@@ -67,7 +65,7 @@ def report(seconds: float, full: str) -> None:
         "\nLook at\n"
         "  demo/evaluation/overlays.png    test frames: prediction filled, reference as a line\n"
         "  demo/evaluation/cases.csv       scores per frame\n"
-        "  demo/predictions/               label maps (NIfTI), overlays (PNG), cases.csv\n"
+        "  demo/predictions/report.html    every item with its picture, quantities and files (SEG, SR, NIfTI, overlay)\n"
         "  make mlflow                     the run in MLflow, on http://127.0.0.1:5000\n"
         f"\nThe shipped configuration, unshortened:\n  {full}"
     )

@@ -21,6 +21,7 @@ __all__ = ["STATE", "TABLES", "Shard", "claim", "parse_shard"]
 STATE = ".pyraseg"
 TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
 JOB = "job.json"
+REMEDY = "Go on in it with --resume, replace what it holds with --overwrite, or name a new one with --output."
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def claim(
     """Hold an output folder for the time of the block.
 
     A new folder is taken as it is, and one with results of ours only with ``resume`` or ``overwrite``, which removes
-    them; or as another shard of the same job. The locks end with the process, however it ends.
+    them; or as a shard of the same job that has not begun yet, which ``overwrite`` changes nothing of: all shards may
+    be started alike. The locks end with the process, however it ends.
 
     Raises:
         OutputError: another run is at work there, it holds other files, or it cannot be written.
@@ -81,27 +83,33 @@ def claim(
 
 def _take(folder: Path, shard: Shard, *, job: dict[str, object], resume: bool, overwrite: bool) -> FileLock:
     """The lock, taken: leaving it as a context manager gives it back."""
-    state, foreign = folder / STATE, _foreign(folder)
+    state = folder / STATE
+    if _holds_others(folder) and not state.is_dir():  # in this order: another shard may be making both
+        raise _refusal(folder, "one that holds other files", "Name a new one with --output.")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FileLock(state / "claim.lock", timeout=60):
-        others = [other for other in _at_work(state) if other != shard.label]
-        if shard.label in _at_work(state) or (others and (overwrite or _job(folder) != job)):
+        former, begun = _job(state)
+        joins = former == job and shard.label not in begun
+        clears = overwrite and not joins
+        held = _at_work(state)
+        if shard.label in held or (held and (former != job or clears)):
             remedy = "Wait for it to end, or name another folder with --output."
             raise _refusal(folder, "one that another run is working in", remedy)
-        if foreign:
+        if _holds_others(folder):
             raise _refusal(folder, "one that holds other files", "Name a new one with --output.")
-        if not (resume or overwrite):
-            _check(folder, shard, job)
-        if overwrite:
-            _clear(folder)
+        if former and not (resume or overwrite or joins):
+            raise _refusal(folder, "one that holds the results of an earlier run", REMEDY)
+        if former != job or clears:
+            begun = []
+            _clear(folder, results=clears)
         lock = FileLock(state / f"run-{shard.label}.lock", timeout=0)
         lock.acquire()
         with atomic_write(state / JOB, "w") as file:
-            json.dump(job, file)
+            json.dump({**job, "begun": sorted({*begun, shard.label})}, file)
     return lock
 
 
-def _foreign(folder: Path) -> bool:
+def _holds_others(folder: Path) -> bool:
     """Whether the folder holds something that no run of ours has put there."""
     if not folder.is_dir() or (folder / STATE / JOB).is_file():
         return False
@@ -120,29 +128,23 @@ def _at_work(state: Path) -> list[str]:
     return held
 
 
-def _check(folder: Path, shard: Shard, job: dict[str, object]) -> None:
-    """Let in who begins a job, and each of its shards once."""
-    former = _job(folder)
-    begun = (folder / STATE / f"run-{shard.label}.lock").exists()
-    if not former or (shard.count > 1 and not begun and former == job):
-        return
-    remedy = "Go on in it with --resume, replace what it holds with --overwrite, or name a new one with --output."
-    raise _refusal(folder, "one that holds the results of an earlier run", remedy)
-
-
-def _job(folder: Path) -> dict[str, object]:
+def _job(state: Path) -> tuple[dict[str, object], list[str]]:
+    """What the folder was last used for, and the shards of it that have begun; nothing where it is new."""
     with suppress(OSError, ValueError):
-        return dict(json.loads((folder / STATE / JOB).read_bytes()))
-    return {}
+        job = dict(json.loads((state / JOB).read_bytes()))
+        return job, list(job.pop("begun", ()))
+    return {}, []
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier run has written, and nothing else; the report last, so that it tells of what is there."""
-    shutil.rmtree(folder / "items", ignore_errors=True)
+def _clear(folder: Path, *, results: bool) -> None:
+    """Remove what is left of an earlier job's failures and drafts, and its results and tables; nothing else."""
     for failures in (folder / STATE).glob("failures-*.jsonl"):
         failures.unlink()
-    for name in TABLES:
-        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / STATE / "drafts", ignore_errors=True)
+    if results:
+        shutil.rmtree(folder / "items", ignore_errors=True)
+        for name in TABLES:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _refusal(folder: Path, found: str, remedy: str) -> OutputError:

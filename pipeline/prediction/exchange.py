@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import heap
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -40,16 +43,28 @@ def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
     """Memory for the inputs and the scores of ``SLOTS`` chunks, to hand to a process at its start.
 
     A pipe would block both ends once each waits for the other to read its megabytes; only slot numbers go through it.
+    The memory has no name where the system can do that: /dev/shm, where it would lie otherwise, is 64 MB in a
+    container, and a process that writes to a page beyond that is ended.
     """
-    sizes = (SLOTS * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
-    inputs, scores = (context.RawArray("f", size) for size in sizes)
+    inputs, scores = (
+        _unnamed(4 * size) if hasattr(os, "memfd_create") else context.RawArray("f", size)
+        for size in (SLOTS * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
+    )
     return inputs, scores
+
+
+def _unnamed(size: int) -> heap.Arena:
+    handle = os.memfd_create("pyraseg")
+    os.ftruncate(handle, size)
+    arena = heap.Arena(size, handle)  # which crosses to another process at its start
+    weakref.finalize(arena, os.close, handle)
+    return arena
 
 
 def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
     """The memory as (slots, frames, C, h, w) and (slots, frames, K, h, w)."""
     inputs, scores = (
-        np.frombuffer(part, np.float32).reshape(SLOTS, shapes.frames, *shape)
+        np.frombuffer(getattr(part, "buffer", part), np.float32).reshape(SLOTS, shapes.frames, *shape)
         for part, shape in zip(memory, (shapes.inputs, shapes.scores), strict=True)
     )
     return inputs, scores
@@ -57,6 +72,8 @@ def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarr
 
 class Exchange:
     """Sends inputs to the process that holds the network and receives their scores, first in, first out.
+
+    The answers themselves may come in any order: the network's lanes pass each other.
 
     Args:
         connection: to that process.
@@ -68,6 +85,7 @@ class Exchange:
         self.shapes = shapes
         self._inputs, self._scores = views(memory, shapes)
         self._waiting: deque[tuple[int, int]] = deque()
+        self._answered: dict[int, PyrasegError | None] = {}
         self._next = 0
 
     def send(self, inputs: Sequence[Any]) -> None:
@@ -85,13 +103,20 @@ class Exchange:
             PyrasegError: the network could not score them.
         """
         slot, number = self._waiting.popleft()
-        answer = self.connection.recv()
-        if isinstance(answer, PyrasegError):
-            raise answer
+        while slot not in self._answered:
+            self._listen()
+        error = self._answered.pop(slot)
+        if error is not None:
+            raise error
         return self._scores[slot, :number]
 
     def drain(self) -> None:
         """Wait for what is still on its way, so that the next item begins with empty slots."""
-        while self._waiting:
-            self._waiting.popleft()
-            self.connection.recv()
+        while len(self._answered) < len(self._waiting):
+            self._listen()
+        self._waiting.clear()
+        self._answered.clear()
+
+    def _listen(self) -> None:
+        slot, error = self.connection.recv()
+        self._answered[slot] = error

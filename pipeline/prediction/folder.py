@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.prediction.claim import STATE, Shard
+from filelock import FileLock
+
+from pipeline.prediction.claim import STATE, TABLES, Shard
 from pipeline.writers.records import Failure, Item, ItemRecord
 from transforms.errors import OutputError
 
@@ -40,6 +42,7 @@ class OutputFolder:
         self.fingerprint = fingerprint
         self.drafts = self.path / STATE / "drafts" / f"{shard.label}-{secrets.token_hex(4)}"
         self._failures = self.path / STATE / f"failures-{shard.label}.jsonl"
+        self._own: dict[str, Failure] = {}
 
     def prepare(self) -> None:
         """Make the folders and clear away what a run of this shard that was killed has left.
@@ -49,8 +52,12 @@ class OutputFolder:
         """
         with _writable(self.path):
             for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
-                shutil.rmtree(stale, ignore_errors=True)  # a worker of the killed run may still be at it
+                shutil.rmtree(stale, ignore_errors=True)
             self._failures.unlink(missing_ok=True)  # what has failed is due again
+            with FileLock(self.path / STATE / "tables.lock"):  # another shard's are being written under this lock
+                for name in TABLES:
+                    for stale in self.path.glob(f".{'[0-9a-f]' * 12}-{name}"):
+                        stale.unlink()
             self.items.mkdir(parents=True, exist_ok=True)
             self.drafts.mkdir(parents=True)
 
@@ -72,7 +79,7 @@ class OutputFolder:
             return None
 
     def records(self) -> Iterator[ItemRecord]:
-        """The records of all finished items of this job, whichever shard did them, sorted by file."""
+        """The records of all finished items of this job, whichever shard did them, sorted by case."""
         with contextlib.suppress(FileNotFoundError):
             for case in sorted(entry.name for entry in os.scandir(self.items)):
                 record = self.read(case)
@@ -89,24 +96,31 @@ class OutputFolder:
         Raises:
             OutputError: it cannot be moved there.
         """
-        draft, place = self.draft(case), self.items / case
+        draft = self.draft(case)
         with _writable(self.path):
             _sync(draft)
-            if place.exists():
-                os.rename(place, self.drafts / f"{case}-former-{secrets.token_hex(4)}")
-            os.rename(draft, place)
-        for former in self.drafts.glob(f"{case}-former-*"):
-            shutil.rmtree(former, ignore_errors=True)
+            former = self._take_away(case)
+            os.rename(draft, self.items / case)
+        shutil.rmtree(former, ignore_errors=True)
 
     def withdraw(self, case: str) -> None:
         """Take away an item's draft and any result of an earlier run that no longer holds: it has failed."""
-        for place in (self.draft(case), self.items / case):
-            shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(self.draft(case), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._take_away(case), ignore_errors=True)
+
+    def _take_away(self, case: str) -> Path:
+        """Move an item's results out of sight, all at once; where to."""
+        former = self.drafts / f"{case}-former"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.items / case, former)
+        return former
 
     def keep_failure(self, failure: Failure) -> None:
-        """Write a failure down for the tables, those that another shard or a later run makes too."""
+        """Write a failure down for the tables; those that another shard makes too, unless the disk is full."""
+        self._own[failure.file] = failure
         with contextlib.suppress(OSError), self._failures.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(failure)) + "\n")
+            file.write("\n" + json.dumps(asdict(failure)))  # begins a line: the last one may have been cut off
 
     def failures(self) -> list[Failure]:
         """What has failed so far, in all shards, sorted by file; each file once."""
@@ -116,6 +130,7 @@ class OutputFolder:
                 with contextlib.suppress(ValueError, TypeError):  # a line that a kill has cut off
                     failure = Failure(**json.loads(line))
                     found[failure.file] = failure
+        found |= self._own
         return [found[file] for file in sorted(found)]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from pipeline.prediction.exchange import Request
+from transforms.dicom.header import MALFORMED
 from transforms.errors import RunError
 
 __all__ = ["ForwardServer"]
@@ -76,17 +77,21 @@ class ForwardServer:
             self._score(requests)
 
     def _score(self, requests: list[Request]) -> None:
-        error = None
+        """Answer all of them; where they cannot be scored together, each by itself, so that each fails for itself."""
+        error = self._error(requests)
+        for request in requests:
+            request.answer(self._error([request]) if error is not None and len(requests) > 1 else error)
+
+    def _error(self, requests: list[Request]) -> RunError | None:
         try:
             self._run(requests)
-        except (MemoryError, RuntimeError) as reason:  # torch raises RuntimeError for a device out of memory, too
-            error = RunError(
+        except (MemoryError, *MALFORMED) as reason:  # RuntimeError, for a device out of memory, among them
+            return RunError(
                 "a network that can score the frames",
                 found=f"an error in its forward pass ({type(reason).__name__})",
                 remedy="Try a smaller --batch-size, or --device cpu.",
             )
-        for request in requests:
-            request.answer(error)
+        return None
 
     def _run(self, requests: list[Request]) -> None:
         begin = time.perf_counter()

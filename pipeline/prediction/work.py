@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -31,6 +33,7 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the main process decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o077)
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
     _one_thread()
     _be_quiet()
     if memory_limit is not None:
@@ -43,6 +46,14 @@ def work(
             if exchange is not None:
                 exchange.drain()
             connection.send(answer)
+
+
+def _end_with_the_run() -> None:
+    """Whatever this process is at: without the main process nobody would end it, nor take what it does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _answer(task: Callable[[Any, Exchange | None], Any], item: Any, exchange: Exchange | None) -> tuple[str, Any, None]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -94,34 +97,33 @@ class Workers:
         waiting = iter(items)
         self._give(waiting)
         while any(worker.busy for worker in self._workers):
-            for look in watch:
+            ready = self._wait()
+            for look in watch:  # before anything is judged: who ends the run may have ended the workers as well
                 look()
-            yield from self._ended()
+            yield from self._ended(ready)
             self._give(waiting)
 
     def _give(self, waiting: Iterator[Any]) -> None:
-        for index, worker in enumerate(self._workers):
-            if worker.busy:
-                continue
-            if not worker.process.is_alive():
-                worker.end()
-                worker = self._workers[index] = _Worker(self)
-            for item in waiting:
-                worker.start(item)
-                break
-            else:
-                return
+        free = (index for index, worker in enumerate(self._workers) if not worker.busy)
+        for index, item in zip(free, waiting, strict=False):
+            if not self._workers[index].process.is_alive():
+                self._workers[index].end()
+                self._workers[index] = _Worker(self)
+            self._workers[index].start(item)
 
-    def _ended(self) -> Iterator[Outcome]:
+    def _wait(self) -> list[_Worker]:
         busy = [worker for worker in self._workers if worker.busy]
         places = {worker.connection: worker for worker in busy} | {worker.process.sentinel: worker for worker in busy}
-        for worker in dict.fromkeys(places[ready] for ready in wait(list(places), LOOK)):
+        return list(dict.fromkeys(places[ready] for ready in wait(list(places), LOOK)))
+
+    def _ended(self, ready: Iterable[_Worker]) -> Iterator[Outcome]:
+        for worker in ready:
             outcome = worker.listen()
             if outcome is not None:
                 yield outcome
-        for worker in busy:
+        for worker in self._workers:
             if worker.busy and worker.still_for() > self.seconds:
-                yield worker.give_up(f"nothing for {self.seconds:.0f} seconds, and was ended")
+                yield worker.give_up(f"one that kept still for {self.seconds:.0f} seconds and was ended")
 
 
 class _Worker:
@@ -132,6 +134,7 @@ class _Worker:
         self.item: Any = None
         self.busy = False
         self._asked = 0  # requests to the network without an answer
+        self._lock = threading.Lock()  # answers come from the network's threads
         self._heard = time.monotonic()
         self.connection, theirs = pool._context.Pipe()
         memory = None if pool.shapes is None else shared_memory(pool._context, pool.shapes)
@@ -143,15 +146,14 @@ class _Worker:
         theirs.close()
 
     def start(self, item: Any) -> None:
-        self.item, self.busy, self._asked, self._heard = item, True, 0, time.monotonic()
-        try:
-            self.connection.send(item)
-        except OSError:  # it has died since; its sentinel says so at the next look
-            return
+        with self._lock:
+            self.item, self.busy, self._heard = item, True, time.monotonic()
+            self._send(item)
 
     def still_for(self) -> float:
         """Seconds since it was last heard of; waiting for the network is not its silence."""
-        return 0.0 if self._asked else time.monotonic() - self._heard
+        with self._lock:
+            return 0.0 if self._asked else time.monotonic() - self._heard
 
     def listen(self) -> Outcome | None:
         try:
@@ -165,7 +167,6 @@ class _Worker:
 
     def _hear(self, message: tuple[str, Any, Any]) -> Outcome | None:
         kind, first, second = message
-        self._heard = time.monotonic()
         if kind == "scores":
             self._request(first, second)
             return None
@@ -175,17 +176,20 @@ class _Worker:
     def _request(self, slot: int, number: int) -> None:
         if self._pool.serve is None or self._views is None:
             raise RunError("a task that needs no network", found="one that asks it", remedy="Give the pool a network.")
-        self._asked += 1
+        with self._lock:
+            self._asked += 1
         inputs, scores = self._views
-        self._pool.serve(Request(inputs[slot, :number], scores[slot, :number], self._answer))
+        self._pool.serve(Request(inputs[slot, :number], scores[slot, :number], partial(self._answer, slot)))
 
-    def _answer(self, error: PyrasegError | None) -> None:
-        """Called from the network's thread."""
-        self._asked, self._heard = self._asked - 1, time.monotonic()
-        try:
-            self.connection.send(error)
-        except OSError:  # it has died or was ended meanwhile; what it asked for is of no use any more
-            return
+    def _answer(self, slot: int, error: PyrasegError | None) -> None:
+        """Called from a thread of the network."""
+        with self._lock:
+            self._asked, self._heard = self._asked - 1, time.monotonic()
+            self._send((slot, error))
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # it has died or was ended: its sentinel says so at the next look
+            self.connection.send(message)
 
     def give_up(self, found: str) -> Outcome:
         self.end()
@@ -202,4 +206,5 @@ class _Worker:
     def end(self) -> None:
         self.process.kill()
         self.process.join()
-        self.connection.close()
+        with self._lock:  # no thread is to write to what may be another worker's connection next
+            self.connection.close()

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -43,34 +43,54 @@ def predict(job: Job) -> Iterator[str]:
     """Do a job and yield the lines to print.
 
     Raises:
-        UsageError: there is nothing to predict among the inputs.
-        PyrasegError: bundle, weights or output folder cannot be used.
+        UsageError: bundle, weights or output folder cannot be used, or there is nothing to predict.
         RunError: at the end, some items have failed.
         KeyboardInterrupt: it was told to stop; what is done is in the tables.
     """
     start_ahead(PRELOAD)
-    rules = read_rules(read_metadata(job.bundle))
+    with _before_work():
+        rules = read_rules(read_metadata(job.bundle))
     if job.dry_run:
         yield from describe(_find(job, rules), job.limit)
         return
-    bundle = load_bundle(
+    with _before_work():
+        bundle = _load(job)
+    yield f"bundle {bundle.folder}, version {bundle.algorithm.version}, weights sha256 {bundle.algorithm.weights}"
+    with ExitStack() as held:
+        with _before_work():
+            folder = _claimed(job, fingerprint(job, bundle), held)
+        yield from _Batch(job, bundle, rules, folder).run()
+
+
+def _load(job: Job) -> LoadedBundle:
+    return load_bundle(
         job.bundle,
         checkpoints=job.checkpoints,
         device=job.device,
         overrides=job.overrides,
         probabilities=job.probabilities or job.seg_type == "fractional",
     )
-    yield f"bundle {bundle.folder}, version {bundle.algorithm.version}, weights sha256 {bundle.algorithm.weights}"
-    mark, output = fingerprint(job, bundle), job.output
-    if output is None:
+
+
+def _claimed(job: Job, mark: str, held: ExitStack) -> OutputFolder:
+    """The output folder, this run's own until ``held`` is closed."""
+    if job.output is None:
         raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
-    with _private(), claim(output, shard=job.shard, fingerprint=mark, resume=job.resume, overwrite=job.overwrite):
-        folder = OutputFolder(output, shard=job.shard, fingerprint=mark)
-        folder.prepare()
-        try:
-            yield from _Batch(job, bundle, rules, folder).run()
-        finally:
-            folder.close()
+    held.enter_context(_private())
+    held.enter_context(claim(job.output, shard=job.shard, fingerprint=mark, resume=job.resume, overwrite=job.overwrite))
+    folder = OutputFolder(job.output, shard=job.shard, fingerprint=mark)
+    folder.prepare()
+    held.callback(folder.close)
+    return folder
+
+
+@contextmanager
+def _before_work() -> Iterator[None]:
+    """What keeps a batch from beginning is a matter of its command line; exit status 1 is for items that failed."""
+    try:
+        yield
+    except PyrasegError as error:
+        raise UsageError(error.wanted, found=error.found, remedy=error.remedy, path=error.path) from error
 
 
 def _find(job: Job, rules: Rules) -> Found:
@@ -111,13 +131,17 @@ class _Batch:
             f"{len(found.left_out)} files left out, {len(found.failures)} cannot be read"
         )
         backend, stopped = None, False
+        broken: PyrasegError | None = None
         try:
             if due:
-                backend = self._backend()
-                yield backend.reason
+                with _before_work():
+                    backend = self._backend()
+                yield f"backend {backend.reason}"
                 yield from self._work(due, backend)
         except KeyboardInterrupt:
             stopped = True
+        except PyrasegError as error:  # of the run itself; what is done until then is in the tables
+            broken = error
         self.totals.seconds = time.monotonic() - begin
         write_tables(
             self.folder,
@@ -130,6 +154,8 @@ class _Batch:
             backend=None if backend is None else backend.name,
             stages=self.stages,
         )
+        if broken is not None:
+            raise broken
         yield from self._summary(found, stopped)
 
     def _due(self, found: Found) -> list[Item]:
@@ -139,6 +165,7 @@ class _Batch:
         self.totals.kept = len(mine) - len(due)
         for failure in found.failures:
             if shard.takes(failure.file):
+                self.folder.withdraw(failure.case)
                 self.folder.keep_failure(failure)
                 self.totals.failed += 1
         return due

@@ -72,7 +72,7 @@ def write_tables(
         write_report(
             folder.path / "report.html",
             folder.records(),
-            run=Run(bundle.algorithm, ended, units, bundle.segments, options),
+            run=Run(bundle.algorithm, ended, units, bundle.segments, _in_words(options)),
             failures=failures,
             left_out=found.left_out,
             thumbnail=lambda record: _thumbnail(folder, record),
@@ -107,6 +107,12 @@ def _options(job: Job) -> dict[str, Any]:
         for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
     }
     return {"formats": ", ".join(job.formats), **options, "overrides": ", ".join(job.overrides)}
+
+
+def _in_words(options: Mapping[str, Any]) -> dict[str, str]:
+    """For people: what was not asked for is left out."""
+    asked = {name: value for name, value in options.items() if value not in (None, "", False)}
+    return {name.replace("_", " "): "yes" if value is True else str(value) for name, value in asked.items()}
 
 
 def _counts(folder: OutputFolder, found: Found, totals: Totals, failed: int) -> dict[str, int]:

@@ -135,7 +135,7 @@ class _Batch:
         try:
             if due:
                 with _before_work():
-                    backend = self._backend()
+                    backend = self._backend(sum(item.source.number_of_frames for item in due))
                 yield f"backend {backend.reason}"
                 yield from self._work(due, backend)
         except KeyboardInterrupt:
@@ -170,7 +170,7 @@ class _Batch:
                 self.totals.failed += 1
         return due
 
-    def _backend(self) -> Backend:
+    def _backend(self, frames: int) -> Backend:
         bundle, job = self.bundle, self.job
         return build_backend(
             job.backend,
@@ -184,6 +184,7 @@ class _Batch:
             batch_size=self._batch_size,
             mode=bundle.inference["mode"],
             tta_flips=bundle.inference["tta_flips"],
+            images=frames,
         )
 
     @property

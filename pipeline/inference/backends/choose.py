@@ -23,6 +23,7 @@ __all__ = ["RUNTIMES", "build_backend"]
 
 logger = logging.getLogger(__name__)
 
+MANY = 200  # images from which exports and measurements, some ten seconds each, pay
 RUNTIMES = {runtime.name: runtime for runtime in (OPENVINO, ONNXRUNTIME)}
 
 
@@ -41,6 +42,7 @@ def build_backend(
     mode: str = "whole",
     overlap: float = 0.5,
     tta_flips: Sequence[str] | None = None,
+    images: int | None = None,
 ) -> Backend:
     """Load a network or an ``Ensemble`` once, to score batches of any size.
 
@@ -55,6 +57,7 @@ def build_backend(
         lanes: threads that will call the backend at a time.
         batch_size: images in a call, which "auto" measures with.
         mode, overlap, tta_flips: as ``make_inferer``.
+        images: how many there are to score, if it is known: for few, "auto" measures nothing that it has not before.
 
     Raises:
         ConfigError: an unknown name, a library that is not installed, one that gives other classes than torch, or one
@@ -82,7 +85,7 @@ def build_backend(
         return loader.backend(name, options, reason="as it was asked for")
     if device.type != "cpu":
         return loader.backend("torch", options, reason="the one for a GPU")
-    return _fastest(loader, options)
+    return _fastest(loader, options, worth_measuring=images is None or images >= MANY)
 
 
 @dataclass
@@ -113,13 +116,15 @@ class _Loader:
         return load_exported(self.network, RUNTIMES[name], self.setting)
 
 
-def _fastest(loader: _Loader, options: Mapping[str, Any]) -> Backend:
+def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bool) -> Backend:
     """What was the fastest when it was measured for this checkpoint, machine and setting, or is now."""
     runtimes = [runtime for runtime in RUNTIMES.values() if runtime.installed]
     if not runtimes:
         reason = f"the only one that is installed ({' or '.join(RUNTIMES)} may be faster)"
         return loader.backend("torch", options, reason=reason)
     timing = read_timing(loader.network, runtimes, loader.setting)
+    if timing is None and not worth_measuring:
+        return loader.backend("torch", options, reason=f"below {MANY} frames not worth measuring others")
     if timing is None:
         logger.info("measuring which backend is the fastest, once for each checkpoint and machine")
         timing = _measure(loader)

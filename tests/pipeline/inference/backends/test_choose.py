@@ -78,6 +78,16 @@ def test_auto_takes_the_fastest_says_why_and_measures_once(small, cache, clock, 
     assert calls == [["onnxruntime", "torch"]]
 
 
+def test_for_few_images_auto_measures_nothing_and_takes_what_it_knows(small, own_cache, clock, only_onnxruntime):
+    _, calls = clock
+    few = build("auto", small(), images=choose.MANY - 1)
+    assert (few.name, calls) == ("torch fp32 channels_last", [])
+    assert f"below {choose.MANY} frames" in few.reason
+    build("auto", small(), images=choose.MANY)
+    assert build("auto", small(), images=1).name == "onnxruntime fp32"
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("changed", [{"weights_hash": "e" * 64}, {"batch_size": 4}, {"threads": 2}], ids=str)
 def test_another_checkpoint_batch_or_number_of_threads_is_measured_anew(
     small, own_cache, clock, changed, only_onnxruntime

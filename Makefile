@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
 
-.PHONY: demo test lint bench mlflow clean
+.PHONY: demo test lint bench torture mlflow clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ lint: .venv/.installed
 
 bench: .venv/.installed  ## tables of speed, measured side by side on this machine
 	$(BIN)/python -m tests.bench
+
+torture: .venv/.installed  ## batch prediction under 100 kills, 10,000 broken files and 10,000 small ones: about an hour
+	$(BIN)/python -m tests.torture
 
 mlflow: .venv/.installed  ## the tracking page of the demo's runs, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///demo/mlruns.db

@@ -104,7 +104,12 @@ class OutputFolder:
         shutil.rmtree(former, ignore_errors=True)
 
     def withdraw(self, case: str) -> None:
-        """Take away an item's draft and any result of an earlier run that no longer holds: it has failed."""
+        """Take away an item's draft and any result of an earlier run that no longer holds: it has failed.
+
+        A file that could not be read far enough to be an item has no case, and nothing to take away.
+        """
+        if not case:
+            return
         shutil.rmtree(self.draft(case), ignore_errors=True)
         with contextlib.suppress(OSError):
             shutil.rmtree(self._take_away(case), ignore_errors=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from pipeline.config import cause
 from pipeline.prediction.exchange import Exchange, Shapes
 from transforms.dicom.header import MALFORMED
 from transforms.errors import InputError, PyrasegError, RunError
@@ -64,9 +65,20 @@ def _answer(task: Callable[[Any, Exchange | None], Any], item: Any, exchange: Ex
     except MemoryError:
         return "failed", _too_large(), None
     except MALFORMED as error:
+        ours = cause(error)  # MONAI wraps what a transform raises
+        if ours is not None:
+            return "failed", ours, None
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             traceback.print_exc()
-        return "failed", _too_large() if "alloc" in str(error) else _unexpected(error), None
+        return "failed", _too_large() if _is_about_memory(error) else _unexpected(error), None
+
+
+def _is_about_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, MemoryError) or "alloc" in str(error):  # torch: "can't allocate memory"
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _too_large() -> InputError:

@@ -25,6 +25,16 @@ def act(item: str | int | tuple[str, Any], exchange: Any) -> Any:
             raise InputError("a whole file", found="half of one", remedy="Copy it again.")
         case "unexpected":
             raise ValueError("the name of a patient")
+        case "wrapped":
+            try:
+                return act("refuse", exchange)
+            except InputError as error:
+                raise RuntimeError("applying transform") from error
+        case "bloat in a transform":
+            try:
+                return act("bloat", exchange)
+            except MemoryError as error:
+                raise RuntimeError("applying transform") from error
         case "broken":
             raise ReferenceError("which nobody foresees")
         case "leave":

@@ -139,11 +139,12 @@ class Predict:
 
 
 VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Predict(), Sync())
+OVERRIDDEN = (Crossval.name, Predict.name)  # verbs that take overrides of a bundle's configs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
     try:
         for line in arguments.verb.run(arguments):
             print(printable(line), flush=True)  # in order with what a process that a verb starts prints
@@ -180,6 +181,17 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
 def printable(text: str) -> str:
     """``text`` without control characters: the name of a file or of a class may hold terminal escapes."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a verb; what is behind ``--`` are overrides, which argparse would mix with several INPUTs."""
+    before = [*words]
+    if words and words[0] in OVERRIDDEN and "--" in words:
+        before = before[: before.index("--")]
+    arguments = _parser().parse_args(before)
+    if len(before) < len(words):
+        arguments.overrides = [*words][len(before) + 1 :]
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports home from version 1.29 on
 
 
 @pytest.fixture(scope="session", autouse=True)

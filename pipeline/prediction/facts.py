@@ -14,7 +14,7 @@ from transforms.records import SourceRef
 
 __all__ = ["SourceFacts", "source_facts"]
 
-UID, TIMES = "StudyInstanceUID", ("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate")
+UID, RATES = "StudyInstanceUID", ("CineRate", "RecommendedDisplayFrameRate")
 IDENTITY = {"patient_name": "PatientName", "patient_id": "PatientID", "birth_date": "PatientBirthDate"}
 
 
@@ -39,7 +39,7 @@ def source_facts(source: SourceRef, *, identify: bool) -> SourceFacts:
     Raises:
         InputError: the header cannot be read.
     """
-    tags: list[Any] = [UID, *TIMES, *(IDENTITY.values() if identify else ())]
+    tags: list[Any] = [UID, "FrameTime", "FrameTimeVector", *RATES, *(IDENTITY.values() if identify else ())]
     wanted, remedy = "a readable DICOM header", "Export the file again."
     path: Any = source.path
     with malformed(wanted, path=path, found="a header that is cut off or broken", remedy=remedy):
@@ -50,12 +50,17 @@ def source_facts(source: SourceRef, *, identify: bool) -> SourceFacts:
 
 def _frame_time(dataset: Any) -> float | None:
     """Frame Time (0018,1063), else the mean of Frame Time Vector (0018,1065), else a rate (0018,0040), (0008,2144)."""
+    steps = _numbers(dataset, "FrameTimeVector")[1:]  # the first is the time before the first frame
+    times = _numbers(dataset, "FrameTime")[:1] + ([sum(steps) / len(steps)] if steps else [])
+    rates = (rate for tag in RATES for rate in _numbers(dataset, tag)[:1] if rate > 0)
+    return next((time for time in (*times, *(1000 / rate for rate in rates)) if 0 < time < math.inf), None)
+
+
+def _numbers(dataset: Any, tag: str) -> list[float]:
+    """The values of an attribute; none where it is not there or no number, which costs that attribute alone."""
     try:
-        vector = dataset.get("FrameTimeVector")
-        steps = [float(step) for step in vector][1:] if vector is not None and not isinstance(vector, str) else []
-        rates = [float(dataset.get(tag) or 0) for tag in ("CineRate", "RecommendedDisplayFrameRate")]
-        times = [float(dataset.get("FrameTime") or 0), sum(steps) / len(steps) if steps else 0.0]
-    except (TypeError, ValueError):
-        return None
-    times += [1000 / rate for rate in rates if rate > 0]
-    return next((time for time in times if math.isfinite(time) and time > 0), None)
+        value = dataset.get(tag)
+        values = [value] if isinstance(value, str | int | float) else value
+        return [float(each) for each in values or ()]
+    except (TypeError, ValueError, OverflowError):
+        return []

@@ -188,7 +188,9 @@ class ItemTask:
 def _pictures(item: Item, found: Findings, key: int, reading: FrameReading, facts: SourceFacts) -> Pictures:
     views = found.views
     if views is None:  # not kept: the frame that stands for the item is read once more
-        return Pictures(reading.view(item, key), lambda index: np.asarray(reading.view(item, index)))
+        return Pictures(
+            reading.view(item, key), lambda index: np.asarray(reading.view(item, index)), facts.frame_time_ms
+        )
     return Pictures(views[key], lambda index: views[index], facts.frame_time_ms)
 
 

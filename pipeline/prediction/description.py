@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.prediction.discovery import COPY_OF, Found
 from pipeline.writers.text import clean
 
-__all__ = ["describe"]
+__all__ = ["count", "describe"]
 
 LISTED = 20  # items and failures that are named one by one
 EXAMPLES = 3  # of each reason to leave files out
@@ -26,15 +26,15 @@ def describe(found: Found, limit: int | None = None) -> Iterator[str]:
     items = found.items[:limit]
     frames = sum(item.source.number_of_frames for item in items)
     cines = sum(item.source.number_of_frames > 1 for item in items)
-    yield f"{_count(len(items), 'item')} to do ({_count(cines, 'cine')}, {_count(frames, 'frame')})"
+    yield f"{count(len(items), 'item')} to do ({count(cines, 'cine')}, {count(frames, 'frame')})"
     yield from _cut(f"  {clean(item.file)}{_size(item.source.number_of_frames)}" for item in items)
     if len(items) < len(found.items):
         yield f"{len(found.items) - len(items)} more, beyond the limit"
     if found.left_out:
-        yield f"{_count(len(found.left_out), 'file')} left out"
+        yield f"{count(len(found.left_out), 'file')} left out"
         yield from _grouped((left.reason, left.file) for left in found.left_out)
     if found.failures:
-        yield f"{_count(len(found.failures), 'file')} that cannot be done"
+        yield f"{count(len(found.failures), 'file')} that cannot be done"
         lines = (f"  {clean(fail.file)}: {clean(fail.reason)}. {clean(fail.remedy)}" for fail in found.failures)
         yield from _cut(lines)
 
@@ -64,5 +64,6 @@ def _size(frames: int) -> str:
     return f" ({frames} frames)" if frames > 1 else ""
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """``1 item``, ``2 items``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

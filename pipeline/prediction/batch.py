@@ -208,8 +208,8 @@ class Batch:
     def _summary(self, stopped: bool) -> Iterator[str]:
         totals = self.totals
         yield (
-            f"{totals.done} done in {totals.seconds:.0f} s ({count(totals.frames, 'frame')}), {totals.flagged} flagged, "
-            f"{totals.failed} failed, {totals.kept} kept, {len(self.found.left_out)} left out"
+            f"{totals.done} done in {totals.seconds:.0f} s ({count(totals.frames, 'frame')}), "
+            f"{totals.flagged} flagged, {totals.failed} failed, {totals.kept} kept, {len(self.found.left_out)} left out"
         )
         yield f"results: {self.folder.path / 'report.html'}"
         if stopped:

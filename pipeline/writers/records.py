@@ -58,8 +58,13 @@ class Failure:
 
     @classmethod
     def of(cls, error: PyrasegError, *, file: str, case: str = "") -> Failure:
-        """The failure that an error makes of a file."""
-        return cls(file, f"wanted {error.wanted}, found {error.found}", error.remedy, case)
+        """The failure that an error makes of a file.
+
+        The case, which some errors name at their end, has a place of its own: so that files that fail alike have one
+        reason.
+        """
+        found = error.found.removesuffix(f", in case {case}")
+        return cls(file, f"wanted {error.wanted}, found {found}", error.remedy, case)
 
 
 @dataclass(frozen=True)

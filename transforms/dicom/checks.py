@@ -26,6 +26,7 @@ __all__ = [
 MAX_FRAME_BYTES = 2**28
 RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
 CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
+LIE = "Export the file again: its rows, columns, frames or bits are not those of its pixel data."
 
 SAMPLES = {
     "MONOCHROME1": 1,
@@ -88,8 +89,9 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
     if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
         _refuse(
             header,
-            f"frames of at most {MAX_FRAME_BYTES} bytes in colour",
+            f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour",
             f"a header that says {header.rows} x {header.columns} pixels",
+            "Export the file again; where the image is that large, make it smaller.",
         )
 
 
@@ -105,10 +107,11 @@ def check_native_length(header: ImageHeader) -> None:
     subsampled = header.photometric == "YBR_FULL_422"
     needed = pixels * (2 if subsampled else header.samples)
     present = min(header.value_length, header.file_size - header.value_offset)
+    wanted = f"{needed} bytes of pixel data, for {_stated(header)}"
+    if present < min(needed, header.value_length):
+        _refuse(header, wanted, f"a file that ends after {present}", "Copy or export the file again, it is cut off.")
     if present < needed:
-        _refuse(
-            header, f"{needed} bytes of pixel data", f"{present}", "Copy or export the file again, it is truncated."
-        )
+        _refuse(header, wanted, f"{present}", LIE)
     if subsampled and header.value_length >= pixels * 3:
         _refuse(
             header,
@@ -117,9 +120,15 @@ def check_native_length(header: ImageHeader) -> None:
             "Correct its Photometric Interpretation (0028,0004).",
         )
     if header.value_length - needed >= header.columns * header.samples * (header.bits_allocated // 8):
-        _refuse(header, f"{needed} bytes of pixel data, for the stated rows, columns, frames and bits", f"{present}")
+        _refuse(header, wanted, f"{present}", LIE)
     if subsampled and header.columns % 2:
         _refuse(header, "an even number of columns for YBR_FULL_422", f"{header.columns}")
+
+
+def _stated(header: ImageHeader) -> str:
+    """The picture that a header announces, in words."""
+    size = f"{header.rows} x {header.columns} pixels of {header.samples} x {header.bits_allocated} bits"
+    return f"the stated {size}" + (f", {header.number_of_frames} frames" if header.number_of_frames > 1 else "")
 
 
 def check_codestream(header: ImageHeader, facts: Codestream) -> None:

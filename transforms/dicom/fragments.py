@@ -37,7 +37,7 @@ def locate_frames(file: BinaryIO, header: ImageHeader) -> tuple[tuple[Span, ...]
     if len(frames) != header.number_of_frames:
         raise InputError(
             f"the {header.number_of_frames} compressed frames that the header announces",
-            found=f"{len(frames)} of them in {len(spans)} fragments",
+            found=f"{len(frames)} of them in {len(spans)} fragment{'' if len(spans) == 1 else 's'}",
             remedy="Export the file again, it is cut off or its Number of Frames is wrong.",
             path=header.path,
         )

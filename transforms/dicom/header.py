@@ -227,7 +227,7 @@ def _check_file(path: Path) -> None:
         raise InputError(
             "a DICOM file",
             found="an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix",
-            remedy="Give a DICOM file, or a PNG, JPEG or NIfTI image under its usual suffix.",
+            remedy="Export it again as DICOM, or leave it out.",
             path=path,
         )
 
@@ -309,7 +309,8 @@ def _check_image(
     path: Path, *, pixels: tuple[str, int, int] | None, shape: tuple[int, int], frames: int, size: int
 ) -> None:
     if pixels is None:
-        found, remedy = "a DICOM object without pixel data, or one that is cut off before it", "Leave this file out."
+        found = "a DICOM object without pixel data, or one that is cut off before it"
+        remedy = "Leave this file out, or export it again if it should show something."
     elif min(shape) < 1:
         found, remedy = f"{shape[0]} rows and {shape[1]} columns", "Leave this file out."
     elif not 1 <= frames <= size:  # a frame takes a byte at least; a list of them is made elsewhere

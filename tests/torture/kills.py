@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,8 +18,8 @@ from tests.pipeline.prediction.runs import write_checkpoint
 
 __all__ = ["run"]
 
-ITEMS = 150
-STARTING, WORKING = 7.0, 2.5  # seconds: moments are drawn from the start-up, or from so long after the claim
+ITEMS = 100
+EARLY = 0.2  # of the kills fall before the claim on the output folder
 LEFT = 30.0  # seconds that a killed run's processes may take to notice
 
 
@@ -29,16 +30,15 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
     for number in range(ITEMS):
         write_image(images / f"image_{number:03d}.dcm", number, frames=4 if number % 10 == 9 else 1)
     batch = Batch((images,), write_checkpoint(folder / "weights.pt"))
-    with batch.started(folder / "unbroken") as process:
-        process.communicate()
-        if process.returncode:
-            return "", ["the unbroken run failed"]
+    times = _times(batch, folder / "unbroken")
+    if times is None:
+        return "", ["the unbroken run failed"]
     wanted, seen, rounds, runs = result_of(folder / "unbroken"), Counter[str](), 0, 0
     while seen["kills"] < count:
         output, kept, options = folder / f"round-{rounds}", {}, ()
         while True:
             runs += 1
-            status = _one(batch, output, draw, seen, options, kill=seen["kills"] < count)
+            status = _one(batch, output, draw, seen, options, times=times if seen["kills"] < count else None)
             now = published(output)
             faults += [f"item {case} was done again" for case in kept if now.get(case) != kept[case]]
             kept, options = now, ("--resume",)
@@ -58,21 +58,40 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
     return "\n".join(["| what | how often |", "| --- | --- |", *head, *rows]), faults
 
 
+def _times(batch: Batch, output: Path) -> tuple[float, float] | None:
+    """Seconds until the claim on the folder and from there to the end, of a run that nobody kills."""
+    began, claim = time.monotonic(), output / ".pyraseg" / "job.json"
+    with batch.started(output) as process:
+        while process.poll() is None and not claim.exists():
+            time.sleep(0.002)
+        claimed = time.monotonic()
+        process.communicate()
+    return None if process.returncode else (claimed - began, time.monotonic() - claimed)
+
+
 def _one(
-    batch: Batch, output: Path, draw: random.Random, seen: Counter[str], options: tuple[str, ...], *, kill: bool
+    batch: Batch,
+    output: Path,
+    draw: random.Random,
+    seen: Counter[str],
+    options: tuple[str, ...],
+    *,
+    times: tuple[float, float] | None,
 ) -> int:
+    """One run, killed at a moment of these ``times``; None for none."""
     claim = output / ".pyraseg" / "job.json"
     before = claim.stat().st_mtime_ns if claim.exists() else 0
     with batch.started(output, *options) as process:
-        early, group = draw.random() < 0.2, draw.random() < 0.5
-        moment = draw.uniform(0, STARTING if early else WORKING)
-        if kill:
+        if times is not None:
+            early, group = draw.random() < EARLY, draw.random() < 0.5
+            moment = draw.uniform(0, times[0] if early else times[1])
             while not early and process.poll() is None and not _claimed(claim, before):
                 time.sleep(0.002)
             try:
                 process.wait(moment)
             except subprocess.TimeoutExpired:
                 _kill(process, seen, early=early, group=group)
+                print(f"kill {seen['kills']}: {len(published(output))} items", file=sys.stderr, flush=True)
         process.communicate()
     return process.returncode
 

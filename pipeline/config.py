@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from transforms import errors
-from transforms.errors import ConfigError, PyrasegError
+from transforms.errors import ConfigError, PyrasegError, UsageError
 
 __all__ = [
     "cause",
@@ -78,7 +78,7 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
     """``["--depth", "18", "--aux=true"]`` as ``{"depth": "18", "aux": "true"}``.
 
     Raises:
-        ConfigError: a word that is no pair.
+        UsageError: a word that is no pair.
     """
     found: dict[str, str] = {}
     rest = list(words)
@@ -86,7 +86,7 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or (not equals and not rest):
             remedy = "Write overrides as --NAME VALUE, behind the --."
-            raise ConfigError("overrides in pairs of a name and a value", found=repr(name), remedy=remedy)
+            raise UsageError("overrides in pairs of a name and a value", found=repr(name), remedy=remedy)
         found[name.removeprefix("--")] = value if equals else rest.pop(0)
     return found
 

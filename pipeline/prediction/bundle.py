@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 from torch import nn
+from yaml import YAMLError
 
 from pipeline.config import FLAGS, cause, unknown_ids
 from pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
@@ -128,7 +129,7 @@ def _parser(folder: Path) -> ConfigParser:
     try:
         parser.read_config(str(folder / CONFIG))
         parser.read_meta(str(folder / METADATA))
-    except ValueError as error:  # of the JSON or YAML parser
+    except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
         raise ConfigError(
             "configs that can be read", found=f"ones that cannot ({type(error).__name__})", remedy="Correct them.",
             path=folder,

@@ -1,0 +1,117 @@
+"""A bundle is loaded with its weights, or refused with a sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.checkpoints import save_checkpoint
+from pipeline.prediction.bundle import load_bundle, read_metadata
+from tests.pipeline.prediction.runs import BUNDLE, LABELS, SIZE, write_checkpoint
+from transforms.errors import CheckpointError, ConfigError, PyrasegError
+
+
+class Trap:
+    """Leaves a file behind where somebody unpickles it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_bundle_says_what_it_is(checkpoint):
+    bundle = load_bundle(BUNDLE, checkpoints=[checkpoint], device="cpu")
+    assert bundle.label_names == LABELS
+    assert bundle.input_shape == (3, *SIZE)
+    assert (bundle.algorithm.version, bundle.algorithm.bundle) == (read_metadata(BUNDLE)["version"], BUNDLE.name)
+    assert not bundle.network.training
+    scores = bundle.network(torch.zeros(1, *bundle.input_shape))
+    assert scores.shape == (1, 3, *SIZE)
+
+
+def test_weights_that_are_not_there_are_missed_by_their_option(tmp_path):
+    with pytest.raises(CheckpointError, match="--checkpoint") as caught:
+        load_bundle(BUNDLE, checkpoints=[tmp_path / "model.pt"])
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_bundle_that_was_never_trained_has_no_weights(tmp_path):
+    shutil.copytree(BUNDLE / "configs", tmp_path / "new" / "configs")
+    with pytest.raises(CheckpointError, match="Train the bundle first"):
+        load_bundle(tmp_path / "new")
+
+
+@pytest.mark.parametrize("load", [load_bundle, read_metadata])
+def test_a_folder_without_configs_is_no_bundle(tmp_path, load):
+    with pytest.raises(ConfigError, match="--bundle"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["inference.yaml", "metadata.json"])
+def test_a_config_that_cannot_be_read_is_no_traceback(checkpoint, tmp_path, name):
+    shutil.copytree(BUNDLE / "configs", tmp_path / "configs")
+    (tmp_path / "configs" / name).write_text("{: [broken")
+    with pytest.raises(ConfigError):
+        load_bundle(tmp_path, checkpoints=[checkpoint])
+
+
+def test_an_unknown_override_stops_with_the_nearest_names(checkpoint):
+    with pytest.raises(ConfigError, match="found --inference_mod") as caught:
+        load_bundle(BUNDLE, checkpoints=[checkpoint], overrides={"inference_mod": "sliding"})
+    assert "inference_mode" in caught.value.remedy
+
+
+def test_a_wrong_value_of_an_override_is_an_error_of_ours(checkpoint):
+    with pytest.raises(PyrasegError):
+        load_bundle(BUNDLE, checkpoints=[checkpoint], overrides={"inference_size": "nonsense"})
+
+
+def test_overrides_change_the_bundle_and_its_digest(checkpoint):
+    plain = load_bundle(BUNDLE, checkpoints=[checkpoint])
+    other = load_bundle(BUNDLE, checkpoints=[checkpoint], overrides={"inference_size": "[128, 64]", "tta_flips": "[w]"})
+    assert other.input_shape == (3, 128, 64)
+    assert list(other.inference["tta_flips"]) == ["w"]
+    assert plain.inference["tta_flips"] is None
+    assert plain.digest != other.digest
+    assert plain.digest == load_bundle(BUNDLE, checkpoints=[checkpoint]).digest
+
+
+def test_other_weights_have_another_hash_and_their_order_counts(checkpoint, tmp_path):
+    other = write_checkpoint(tmp_path / "other.pt", seed=5)
+    given = ([checkpoint], [other], [checkpoint, other], [other, checkpoint])
+    assert len({load_bundle(BUNDLE, checkpoints=paths).algorithm.weights for paths in given}) == 4
+
+
+def test_members_of_other_classes_are_no_ensemble(checkpoint, tmp_path):
+    two = write_checkpoint(tmp_path / "two.pt", labels=("background", "hydronephrosis"))
+    with pytest.raises(CheckpointError):
+        load_bundle(BUNDLE, checkpoints=[checkpoint, two])
+
+
+def test_weights_of_another_number_of_classes_than_they_claim_are_refused(checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    save_checkpoint(tmp_path / "liar.pt", {**content, "label_names": ["background", "hydronephrosis"]})
+    with pytest.raises(CheckpointError):
+        load_bundle(BUNDLE, checkpoints=[tmp_path / "liar.pt"])
+
+
+@pytest.mark.parametrize("writer", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_weights_that_are_a_program_do_not_run(checkpoint, tmp_path, writer):
+    content = torch.load(checkpoint, weights_only=True)
+    writer({**content, "trap": Trap(tmp_path / "sprung")}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError):
+        load_bundle(BUNDLE, checkpoints=[tmp_path / "model.pt"])
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 cut off"])
+def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError):
+        load_bundle(BUNDLE, checkpoints=[tmp_path / "model.pt"])

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import heap
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -43,28 +40,16 @@ def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
     """Memory for the inputs and the scores of ``SLOTS`` chunks, to hand to a process at its start.
 
     A pipe would block both ends once each waits for the other to read its megabytes; only slot numbers go through it.
-    The memory has no name where the system can do that: /dev/shm, where it would lie otherwise, is 64 MB in a
-    container, and a process that writes to a page beyond that is ended.
     """
-    inputs, scores = (
-        _unnamed(4 * size) if hasattr(os, "memfd_create") else context.RawArray("f", size)
-        for size in (SLOTS * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
-    )
+    sizes = (SLOTS * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
+    inputs, scores = (context.RawArray("f", size) for size in sizes)
     return inputs, scores
-
-
-def _unnamed(size: int) -> heap.Arena:
-    handle = os.memfd_create("pyraseg")
-    os.ftruncate(handle, size)
-    arena = heap.Arena(size, handle)  # which crosses to another process at its start
-    weakref.finalize(arena, os.close, handle)
-    return arena
 
 
 def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
     """The memory as (slots, frames, C, h, w) and (slots, frames, K, h, w)."""
     inputs, scores = (
-        np.frombuffer(getattr(part, "buffer", part), np.float32).reshape(SLOTS, shapes.frames, *shape)
+        np.frombuffer(part, np.float32).reshape(SLOTS, shapes.frames, *shape)
         for part, shape in zip(memory, (shapes.inputs, shapes.scores), strict=True)
     )
     return inputs, scores

@@ -44,4 +44,6 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
 
 def _plain(reason: str) -> str:
     """Without what is this file's own."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"", "...", re.sub(r"[\d.]+", "N", reason)).replace("|", "/")
+    return re.sub(
+        r"'[^']*'|\"[^\"]*\"", "...", re.sub(r"[\d.]+", "N", re.sub(r"\bc[0-9a-f]{12}\b", "C", reason))
+    ).replace("|", "/")

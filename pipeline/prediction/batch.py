@@ -66,13 +66,17 @@ class Batch:
     stages: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> Iterator[str]:
-        """Do it and yield the lines to print.
+        """Do it and yield the lines to print; a signal is obeyed between two items, and never in the midst of a table.
 
         Raises:
             UsageError: the network cannot be run as it was asked for.
             RunError: at the end, some items have failed.
             KeyboardInterrupt: it was told to stop.
         """
+        with Stopping() as stopping:
+            yield from self._run(stopping)
+
+    def _run(self, stopping: Stopping) -> Iterator[str]:
         found, due = self.found, self._due()
         yield (
             f"{count(len(found.items), 'item')}: {self.totals.kept} done before, {len(due)} to do; "
@@ -85,7 +89,7 @@ class Batch:
                 with before_work():
                     backend = self._backend(sum(item.source.number_of_frames for item in due))
                 yield f"backend {backend.reason}"
-                yield from self._work(due, backend)
+                yield from self._work(due, backend, stopping)
         except KeyboardInterrupt:
             stopped = True
         except PyrasegError as error:  # of the run itself; what is done until then is in the tables
@@ -143,7 +147,7 @@ class Batch:
     def _batch_size(self) -> int:
         return self.job.batch_size or (CHUNK if self.bundle.device.type == "cpu" else GPU_BATCH)
 
-    def _work(self, due: list[Item], backend: Backend) -> Iterator[str]:
+    def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
         server = ForwardServer(backend, batch_size=self._batch_size, lanes=self._lanes)
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
@@ -157,7 +161,7 @@ class Batch:
             serve=server.submit,
         )
         begin = time.monotonic()
-        with Stopping() as stopping, Progress(len(due)) as progress, workers:
+        with Progress(len(due)) as progress, workers:
             for outcome in workers.run(due, watch=(server.check, stopping.check)):
                 failed = not self._settle(outcome)
                 yield from progress.add(frames=outcome.item.source.number_of_frames, failed=failed)

@@ -138,7 +138,24 @@ class Predict:
         return run(arguments)
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Predict(), Sync())
+class Compare:
+    """Compare trained networks by the tables of their MLflow runs: which is better, by how much, and is it real."""
+
+    name = "compare"
+    help = "compare runs of an MLflow experiment: paired differences over patients, intervals, tests, one page"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from pipeline.comparison.options import add_arguments
+
+        add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.comparison.options import run
+
+        return run(arguments)
+
+
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Predict(), Compare(), Sync())
 OVERRIDDEN = (Crossval.name, Predict.name)  # verbs that take overrides of a bundle's configs
 
 

@@ -71,8 +71,8 @@ def test_transforms_never_imports_pipeline():
 
 
 def test_networks_and_losses_import_torch_monai_the_errors_and_themselves():
-    for place in ("pipeline/networks", "pipeline/losses.py"):
-        own = place.removesuffix(".py").replace("/", ".")
+    for place in ("pipeline/networks", "pipeline/losses"):
+        own = place.replace("/", ".")
         others = [
             f"{m}:{line} {name}"
             for m in part(place)
@@ -104,8 +104,14 @@ def test_nothing_imports_the_command_line_but_its_entry_and_the_error_report():
     assert found == {"pipeline/__main__.py", "pipeline/config.py"}
 
 
-def test_only_tracking_imports_mlflow():
-    assert {Path(line.split(":")[0]).parent for line in importers("mlflow")} == {Path("pipeline/tracking")}
+def test_only_tracking_and_comparison_import_mlflow():
+    found = {Path(line.split(":")[0]).parent for line in importers("mlflow")}
+    assert found == {Path("pipeline/tracking"), Path("pipeline/comparison")}
+
+
+def test_nothing_but_the_command_line_knows_the_comparison():
+    outside = [m for m in MODULES if m not in part("pipeline/comparison")]
+    assert {line.split(":")[0] for line in importers("pipeline.comparison", among=outside)} == {"pipeline/cli.py"}
 
 
 def calls(module: Path) -> Iterator[tuple[int, str]]:
@@ -168,7 +174,9 @@ def test_the_command_line_imports_nothing_heavy_at_its_top():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["datalist", "--help"], ["crossval", "--help"], ["phantom", "--help"], []], ids=str
+    "arguments",
+    [["--help"], *([verb, "--help"] for verb in ("datalist", "crossval", "compare", "phantom")), []],
+    ids=str,
 )
 def test_help_answers_without_loading_a_heavy_library(arguments):
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from pipeline.config import our_errors
 from pipeline.evaluation.keep import CaseResults
 from pipeline.evaluation.tables import report
-from pipeline.inference.ensemble import load_checkpoints
+from pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
 
 __all__ = ["evaluate"]
 
@@ -21,6 +22,9 @@ def evaluate(
     evaluator: Any, tracker: Any, *, checkpoint: str | Path | Sequence[str | Path], folder: str | Path
 ) -> None:
     """Load a checkpoint, run a MONAI evaluator inside a MLflow run of its own, write, log and report the results.
+
+    The run's tag ``evaluated.sha256`` says which checkpoint was measured, as a training's ``checkpoint.sha256`` says
+    which it made; of an ensemble, one digest a member.
 
     Args:
         evaluator: with `SegmentationScores` as its key metric.
@@ -35,5 +39,11 @@ def evaluate(
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
     with our_errors(), tracker:
+        tracker.log_tags({"evaluated.sha256": " ".join(map(_sha256, checkpoint_paths(checkpoint)))})
         evaluator.run()
     logger.info("%s", report(evaluator.state.results))
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

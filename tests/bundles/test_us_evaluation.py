@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -59,6 +60,10 @@ def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys
     )
     assert found.data.metrics["test_mean_dice"] == pytest.approx(summary["mean_dice"])
     assert {artifact.path for artifact in client.list_artifacts(found.info.run_id)} >= FILES
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert found.data.tags["evaluated.sha256"] == digest
+    runs = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    assert {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest} == {"trained"}
 
 
 def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ultrasound, trained):

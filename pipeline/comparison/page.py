@@ -1,0 +1,69 @@
+"""Writing ``comparison.html``: one file, which opens in a browser without a network and runs no script."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.comparison.files import HEADINGS
+from pipeline.comparison.pictures import SideBySide
+from pipeline.comparison.plots import agreement_plot, arm_plots, difference_plots, reliability_plots
+from pipeline.comparison.presentation import sections
+from pipeline.comparison.results import Comparison
+from pipeline.comparison.wording import verdicts
+from pipeline.files import atomic_write
+from pipeline.writers.report.rows import data_uri
+from pipeline.writers.text import clean
+
+__all__ = ["write_page"]
+
+
+def write_page(
+    path: str | Path, comparison: Comparison, pictures: Sequence[SideBySide] = (), *, over_frames: bool = False
+) -> Path:
+    """Write the page: what is better, then why one may think so.
+
+    Args:
+        pictures: of the cases in which the arms differ most.
+        over_frames: whether these show the frames with their references, and not the masks alone.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    style = Markup(_file("comparison.css"))
+    text = _template().render(
+        comparison=comparison,
+        style=style,
+        style_hash=f"sha256-{b64encode(sha256(style.encode()).digest()).decode('ascii')}",
+        verdicts=list(verdicts(comparison)),
+        tables=sections(comparison),
+        headings=HEADINGS,
+        runs=sum(len(arm.runs) for arm in comparison.arms),
+        differences=list(difference_plots(comparison)),
+        arms=list(arm_plots(comparison)),
+        agreements=[agreement_plot(found) for found in comparison.agreements],
+        reliability=list(reliability_plots(comparison.calibrations)),
+        pictures=pictures,
+        over_frames=over_frames,
+    )
+    with atomic_write(path, "w") as file:
+        file.write(text)
+    return Path(path)
+
+
+def _template() -> Any:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["clean"] = lambda value: clean(str(value))
+    environment.filters["data_uri"] = data_uri
+    return environment.from_string(_file("comparison.html"))
+
+
+def _file(name: str) -> str:
+    return files("pipeline.comparison").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,147 @@
+"""One comparison from a store to its files, and back to the store on request."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.comparison.arms import parse_arms
+from pipeline.comparison.compare import RESAMPLES, compare
+from pipeline.comparison.files import write_csv, write_markdown
+from pipeline.comparison.page import write_page
+from pipeline.comparison.pictures import Frames, read_frames, side_by_side
+from pipeline.comparison.reading import OWN, find_runs
+from pipeline.comparison.results import Comparison
+from pipeline.comparison.store import open_store
+from pipeline.comparison.wording import verdicts
+from pipeline.tracking import RunTracker
+from transforms.errors import InputError, OutputError, UsageError
+
+__all__ = ["Job", "read_factors", "run_comparison"]
+
+PAGE = "comparison.html"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to compare and where to write; the fields are the options of the command line."""
+
+    experiment: str
+    output: Path
+    tracking_uri: str
+    runs: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    baseline: str | None = None
+    metrics: tuple[str, ...] = ("dice",)
+    split: str = "test"
+    bundle: Path = Path()
+    dataset_dir: str | None = None
+    datalist: str | None = None
+    subgroups: str | None = None
+    resamples: int = RESAMPLES
+    seed: int = 0
+    overwrite: bool = False
+    log: bool = False
+
+
+def run_comparison(job: Job) -> Iterator[str]:
+    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines of what was found.
+
+    Raises:
+        UsageError: an experiment, run, metric or arm that is not there.
+        TrackingError: the store cannot be read, or holds fewer than two tables.
+        DatalistError: the runs were measured on different cases.
+        InputError, OutputError: a table cannot be read, a file cannot be written.
+    """
+    if (job.output / PAGE).exists() and not job.overwrite:
+        remedy = "Name another folder with --output, or replace it with --overwrite."
+        raise OutputError("a folder without a comparison", found="one with", remedy=remedy, path=job.output)
+    if job.resamples < 1:
+        raise UsageError("at least one draw of the bootstrap", found=str(job.resamples), remedy="Correct --resamples.")
+    arms = parse_arms(job.arms)
+    factors = read_factors(job.subgroups) if job.subgroups else {}
+    with open_store(job.tracking_uri) as store, TemporaryDirectory() as temporary:
+        names = [*job.runs, *(run for members in arms.values() for run in members)]
+        found = find_runs(store, job.experiment, folder=Path(temporary), names=names, split=job.split)
+        comparison = compare(
+            found,
+            experiment=job.experiment,
+            split=job.split,
+            metrics=job.metrics,
+            arms=arms,
+            baseline=job.baseline,
+            factors=factors,
+            resamples=job.resamples,
+            seed=job.seed,
+        )
+        frames = _frames(job, comparison)
+        pictures = list(side_by_side(comparison, store, folder=Path(temporary), frames=frames))
+    paths = [
+        write_csv(job.output / "comparison.csv", comparison),
+        write_markdown(job.output / "comparison.md", comparison),
+        write_page(job.output / PAGE, comparison, pictures, over_frames=frames is not None),
+    ]
+    yield from _lines(comparison)
+    if job.log:
+        yield _log(job, paths)
+    yield f"written: {paths[-1]}"
+
+
+def _frames(job: Job, comparison: Comparison) -> Frames | None:
+    if job.dataset_dir is None:
+        return None
+    names = comparison.arms[0].runs[0].label_names
+    return read_frames(job.bundle, job.dataset_dir, datalist=job.datalist, split=job.split, label_names=names)
+
+
+def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
+    """A table with a column ``case`` or ``group`` as, for each other column, the level of each.
+
+    Raises:
+        InputError: the table cannot be read, or has no such columns.
+    """
+    remedy = "Give a CSV with a column case or group, as in cases.csv, and others such as scanner."
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise InputError(
+            "a table of subgroups", found="a file that cannot be read", remedy=remedy, path=path
+        ) from error
+    columns = list(rows[0]) if rows else []
+    key = next((name for name in ("case", "group") if name in columns), None)
+    names = [name for name in columns if name not in ("case", "group")]
+    if key is None or not names:
+        raise InputError(
+            "a table of subgroups",
+            found=f"the columns {', '.join(columns)}" if columns else "no rows",
+            remedy=remedy,
+            path=path,
+        )
+    return {name: {row[key]: row[name] or "" for row in rows} for name in names}
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    yield f"{comparison.cases} cases of {comparison.groups} groups"
+    for arm in comparison.arms:
+        yield f"  {arm.name}: {len(arm.runs)} run{'s' * (len(arm.runs) > 1)}"
+    yield from (f"left out: {name}: {reason}" for name, reason in comparison.left_out)
+    yield from (sentence for _, sentence in verdicts(comparison))
+    yield from (f"note: {note}" for note in comparison.notes)
+
+
+def _log(job: Job, paths: list[Path]) -> str:
+    tracker = RunTracker(
+        job.tracking_uri,
+        experiment_name=job.experiment,
+        run_name="comparison",
+        parameters={"metric": " ".join(job.metrics), "split": job.split, "resamples": job.resamples, "seed": job.seed},
+        tags={OWN: "comparison"},
+    )
+    with tracker:
+        for path in paths:
+            tracker.log_file(path)
+    return f"logged as the run {tracker.run_id}"

@@ -1,0 +1,316 @@
+"""From tables to what is better: arms, refusals, and estimates that follow from the tables by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.comparison.arms import make_arms, parse_arms
+from pipeline.comparison.checks import require_comparable
+from pipeline.comparison.compare import compare
+from pipeline.comparison.metrics import choose, higher_is_better, row_values, title
+from pipeline.comparison.reading import Found
+from pipeline.comparison.records import Run, TrainingData
+from pipeline.comparison.settings import differing, flatten, run_settings
+from pipeline.comparison.wording import verdicts
+from transforms.errors import DatalistError, InputError, UsageError
+
+
+def row(
+    case: str, group: str, dice: float, *, label: str = "kidney", reference: int = 100, **more: str
+) -> dict[str, str]:
+    predicted = 0 if dice == 0 else 90
+    return {
+        "case": case,
+        "group": group,
+        "class": label,
+        "dice": f"{dice:.6f}" if reference else "",
+        "iou": "",
+        "sensitivity": "",
+        "precision": "",
+        "hd95": "2.0" if reference else "",
+        "assd": "",
+        "surface_dice": "",
+        "distance_unit": "mm",
+        "reference_pixels": str(reference),
+        "predicted_pixels": str(predicted),
+        "area_error_pixels": str(predicted - reference),
+        "reference_size": "",
+        "predicted_size": "",
+        "size_error": "",
+        "size_unit": "",
+        "missed": str(int(predicted == 0 and reference > 0)),
+        "false_positive": str(int(predicted > 0 and reference == 0)),
+        **more,
+    }
+
+
+def run(
+    name: str, dices: dict[tuple[str, str], float], *, seed: str = "0", settings: dict[str, str] | None = None, **more
+) -> Run:
+    scores = tuple(row(case, group, dice) for (case, group), dice in dices.items())
+    return Run(name, name, 0, scores=scores, seed=seed, trained_by=name, settings=settings or {"arm": name}, **more)
+
+
+def dices(*values: float) -> dict[tuple[str, str], float]:
+    """A case a group."""
+    return {(f"case {i}", f"patient {i}"): value for i, value in enumerate(values)}
+
+
+def compared(*runs: Run, **options):
+    return compare(Found(runs), experiment="x", resamples=200, **options)
+
+
+BASE = np.linspace(0.5, 0.9, 8)
+
+
+def test_the_mean_difference_is_taken_over_groups_and_seeds():
+    """One patient with three cases weighs as much as another with one; the seeds' mean comes first."""
+    cases = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")]
+    values = {"0": (0.5, 0.5, 0.5, 0.5), "1": (0.7, 0.7, 0.7, 0.7)}
+    first = [
+        run(f"x seed {seed}", dict(zip(cases, v, strict=True)), seed=seed, settings={"k": "x"})
+        for seed, v in values.items()
+    ]
+    second = run("y", dict(zip(cases, (0.9, 0.8, 0.7, 0.6), strict=True)))
+    found = compared(*first, second)
+    (difference,) = found.differences
+    assert (difference.arm, difference.against) == ("y", "x")
+    assert difference.mean == pytest.approx((0.2 + 0.0) / 2)  # groups: 0.8 - 0.6 and 0.6 - 0.6
+    assert (difference.wins, difference.ties, difference.losses) == (1, 1, 0)
+    score = found.score("kidney", "dice", "x")
+    assert score is not None
+    assert score.seeds == pytest.approx((0.5, 0.7))
+    assert score.seed_sd == pytest.approx(0.1 * math.sqrt(2))
+
+
+def test_a_clear_difference_is_said_with_the_better_arm_first():
+    found = compared(run("good", dices(*BASE)), run("poor", dices(*BASE - np.linspace(0.1, 0.2, 8))))
+    ((kind, sentence),) = verdicts(found)
+    assert kind == "better"
+    assert "“good” is better than “poor”. good − poor: +0.150" in sentence
+
+
+def test_of_a_distance_less_is_better():
+    def distances(name: str, values) -> Run:
+        rows = tuple(row(f"c{i}", f"p{i}", 0.5) | {"hd95": f"{v}"} for i, v in enumerate(values))
+        return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
+
+    near, far = distances("near", range(1, 9)), distances("far", [2.5 * i for i in range(1, 9)])
+    found = compared(near, far, metrics=["hd95"])
+    ((kind, sentence),) = verdicts(found)
+    assert found.metrics == ("hd95_mm",)
+    assert kind == "better"
+    assert "“near” is better than “far”. near − far: −6.75" in sentence
+    assert (found.differences[0].wins, found.differences[0].losses) == (0, 8)  # of far
+
+
+def test_no_difference_is_said_to_be_not_shown():
+    jitter = np.array([0.01, -0.01, 0.012, -0.013, 0.02, -0.02, 0.003, -0.004])
+    found = compared(run("one", dices(*BASE)), run("other", dices(*BASE + jitter)))
+    ((kind, sentence),) = verdicts(found)
+    assert kind == "none"
+    assert "no difference of “other” and “one” is shown" in sentence
+
+
+def test_where_mean_and_ranks_disagree_no_arm_is_called_better():
+    d = np.array([0.01, 0.012, 0.013, 0.014, 0.015, 0.016, 0.017, 0.018, 0.019, 0.02, 0.021, -0.6])
+    found = compared(run("one", dices(*[0.7] * 12)), run("other", dices(*0.7 + d)))
+    assert found.differences[0].adjusted < 0.05
+    ((kind, _),) = verdicts(found)
+    assert kind == "unclear"
+
+
+def test_of_fewer_than_six_groups_nothing_is_tested_and_the_page_says_so():
+    found = compared(run("one", dices(*BASE[:5])), run("other", dices(*BASE[:5] - 0.2)))
+    assert math.isnan(found.differences[0].p)
+    assert any("no p-values" in note for note in found.notes)
+    ((kind, sentence),) = verdicts(found)
+    assert kind == "untested"
+    assert "fewer than 6 groups" in sentence
+
+
+def test_holm_is_over_all_classes_metrics_and_pairs_of_the_page():
+    found = compared(run("a", dices(*BASE)), run("b", dices(*BASE - 0.1)), run("c", dices(*BASE - 0.2)))
+    assert [(d.arm, d.against) for d in found.differences] == [("b", "a"), ("c", "a"), ("c", "b")]
+    assert [d.p for d in found.differences] == pytest.approx([2 / 2**8] * 3)
+    assert [d.adjusted for d in found.differences] == pytest.approx([6 / 2**8] * 3)
+    fewer = compared(run("a", dices(*BASE)), run("b", dices(*BASE - 0.1)), run("c", dices(*BASE - 0.2)), baseline="b")
+    assert [(d.arm, d.against) for d in fewer.differences] == [("a", "b"), ("c", "b")]
+
+
+def test_a_missed_structure_counts_as_zero_and_an_absent_one_not_at_all():
+    def with_absent(name: str, values) -> Run:
+        extra = (row("none", "patient 0", 0.5, reference=0),)
+        return Run(
+            name, name, 0, scores=run(name, dices(*values)).scores + extra, trained_by=name, settings={"arm": name}
+        )
+
+    found = compared(with_absent("one", [0.8, *BASE[1:]]), with_absent("other", [0.0, *BASE[1:]]))
+    score = found.score("kidney", "dice", "other")
+    assert score is not None
+    assert score.values.min() == 0
+    assert score.cases == 8
+    missed, wrong = (found.score("kidney", name, "other") for name in ("missed", "false_positive"))
+    assert missed is not None
+    assert wrong is not None
+    assert (missed.mean, wrong.mean, wrong.cases) == (1 / 8, 1.0, 1)
+
+
+def test_sizes_are_in_thirds_over_groups_and_other_columns_divide_too():
+    def sized(name: str, shift: float) -> Run:
+        rows = tuple(
+            row(f"c{i}", f"p{i}", 0.8 - shift * i, reference=100 * (i + 1), scanner="A" if i < 2 else "B")
+            for i in range(6)
+        )
+        return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
+
+    found = compared(sized("one", 0.0), sized("other", 0.1), factors={"site": {"p0": "north", "c5": "south"}})
+    by_size = [s for s in found.subgroups if s.factor == "size"]
+    assert [s.difference for s in by_size] == pytest.approx([-0.05, -0.25, -0.45])
+    assert [s.groups for s in by_size] == [2, 2, 2]
+    by_scanner = {s.level: s.difference for s in found.subgroups if s.factor == "scanner"}
+    assert by_scanner == pytest.approx({"A": -0.05, "B": -0.35})
+    assert {s.level: s.cases for s in found.subgroups if s.factor == "site"} == {"north": 1, "south": 1}
+
+
+def test_a_group_with_many_cases_does_not_set_the_thirds_alone():
+    sizes = [*range(1000, 1100), 10, 20, 30, 40, 50, 60]
+    groups = ["big"] * 100 + [f"p{i}" for i in range(6)]
+
+    def made(name: str, dice: float) -> Run:
+        rows = tuple(
+            row(f"c{i:03}", g, dice, reference=size) for i, (size, g) in enumerate(zip(sizes, groups, strict=True))
+        )
+        return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
+
+    small = next(s for s in compared(made("one", 0.5), made("other", 0.6)).subgroups if s.level.endswith("30 px"))
+    assert small.groups == 3
+
+
+def test_worst_and_most_different_cases_are_of_different_groups():
+    cases = {("a1", "a"): 0.1, ("a2", "a"): 0.2, **dices(*BASE)}
+    found = compared(run("one", cases), run("other", dict.fromkeys(cases, 0.9)))
+    worst = [w for w in found.worst if w.arm == "one"]
+    assert [w.case for w in worst][:2] == ["a1", "case 0"]
+    assert len({w.group for w in worst}) == len(worst) == 5
+    assert found.most_different[0] == "a1"
+    assert "a2" not in found.most_different
+
+
+def test_other_cases_are_refused_with_the_run_that_has_them():
+    one, other = run("one", dices(0.5, 0.6, 0.7)), run("other", dices(0.5, 0.6))
+    with pytest.raises(DatalistError, match="'other \\(seed 0\\)': 0 of its cases are not there, 1 of the other's"):
+        require_comparable([one, other])
+
+
+def test_another_group_and_another_reference_are_other_tests():
+    one = run("one", dices(0.5, 0.6))
+    moved = replace(
+        one, name="moved", trained_by="moved", scores=(one.scores[0] | {"group": "patient 1"}, one.scores[1])
+    )
+    redrawn = replace(
+        one, name="redrawn", trained_by="redrawn", scores=(one.scores[0] | {"reference_pixels": "99"}, one.scores[1])
+    )
+    with pytest.raises(DatalistError, match="moved"):
+        require_comparable([one, moved])
+    with pytest.raises(DatalistError, match=r"'redrawn.*the reference of 1 cases and classes is another"):
+        require_comparable([one, redrawn])
+
+
+def test_a_run_that_was_trained_on_a_test_group_is_refused():
+    seen = run("seen", dices(0.5, 0.6), data=TrainingData(groups=frozenset({"patient 1", "patient 7"})))
+    with pytest.raises(DatalistError, match="1 of 2 that 'seen"):
+        require_comparable([run("one", dices(0.5, 0.6)), seen])
+
+
+def test_one_case_only_is_refused():
+    with pytest.raises(DatalistError, match="at least two test cases"):
+        require_comparable([run("one", dices(0.5)), run("other", dices(0.6))])
+
+
+def test_a_table_of_something_else_is_refused():
+    strange = Run("strange", "strange", 0, scores=({"case": "a"},))
+    with pytest.raises(InputError, match="without class, dice"):
+        require_comparable([strange, strange])
+    empty = Run("empty", "empty", 0, scores=())
+    with pytest.raises(InputError, match="any row"):
+        require_comparable([empty, empty])
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_arm():
+    runs = [
+        run(f"{arm} seed {s}", dices(*BASE), seed=str(s), settings={"a": arm}) for s in (0, 1) for arm in ("se", "cbam")
+    ]
+    assert [(arm.name, len(arm.runs)) for arm in make_arms(runs)] == [("se", 2), ("cbam", 2)]
+    assert [arm.name for arm in make_arms(runs, baseline="cbam")] == ["cbam", "se"]
+
+
+def test_a_training_data_draw_for_each_seed_stays_in_its_arm_and_another_set_does_not():
+    def drawn(arm: str, seed: int, digest: str, groups: str = "10") -> Run:
+        data = TrainingData(digest=digest, training_groups=groups)
+        return run(f"{arm} seed {seed}", dices(*BASE), seed=str(seed), settings={"a": arm}, data=data)
+
+    draws = [drawn(arm, seed, f"draw {seed}") for arm in ("hard", "soft") for seed in (0, 1)]
+    assert [len(arm.runs) for arm in make_arms(draws)] == [2, 2]
+    more = [drawn("hard", seed, "all", "100") for seed in (0, 1)]
+    assert [len(arm.runs) for arm in make_arms(draws[:2] + more)] == [2, 2]
+    same_seed = [drawn("hard", 0, "one set"), drawn("hard", 0, "another")]
+    assert [len(arm.runs) for arm in make_arms(same_seed)] == [1, 1]
+
+
+def test_an_arm_without_a_name_of_its_own_is_called_by_its_settings():
+    runs = [run(f"2026-01-0{d} 10:00:00", dices(*BASE), settings={"net::depth": str(18 * d)}) for d in (1, 2)]
+    assert [arm.name for arm in make_arms(runs)] == ["depth 18", "depth 36"]
+
+
+def test_runs_whose_training_is_unknown_are_arms_of_their_own():
+    runs = [replace(run(name, dices(*BASE), settings={"same": "1"}), trained_by="") for name in ("one", "other")]
+    assert [arm.name for arm in make_arms(runs)] == ["one", "other"]
+
+
+def test_one_arm_only_is_refused_and_arms_can_be_named():
+    runs = [run(f"a seed {s}", dices(*BASE), seed=str(s), settings={"a": "1"}) for s in range(4)]
+    with pytest.raises(UsageError, match="at least two arms"):
+        make_arms(runs)
+    named = parse_arms(["first=a seed 0,a seed 1", "last=a seed 2, a seed 3"])
+    arms = make_arms(runs, named=named)
+    assert [(arm.name, len(arm.runs)) for arm in arms] == [("first", 2), ("last", 2)]
+    with pytest.raises(UsageError, match="Did you mean 'a'"):
+        make_arms([*runs, run("b", dices(*BASE))], baseline="aa")
+
+
+@pytest.mark.parametrize("words", [["a"], ["a="], ["a=x", "a=y"], ["a=x", "b=x"], ["=x"]])
+def test_arms_of_another_form_are_refused(words):
+    with pytest.raises(UsageError):
+        parse_arms(words)
+
+
+def test_an_absent_metric_is_refused_with_the_nearest():
+    known = ["dice", "iou", "hd95_mm", "hd95_px", "surface_dice_mm"]
+    assert choose(["hd95", "dice"], known) == ["hd95_mm", "hd95_px", "dice"]
+    with pytest.raises(UsageError, match="Did you mean dice"):
+        choose(["dise"], known)
+
+
+def test_metrics_know_which_way_is_better_and_their_names():
+    assert all(map(higher_is_better, ("dice", "iou", "sensitivity", "precision", "surface_dice_mm")))
+    assert not any(map(higher_is_better, ("hd95_mm", "assd_px", "missed", "false_positive", "size_error_mm2")))
+    assert [title(m) for m in ("hd95_mm", "surface_dice_px", "dice", "size_error_ml")] == [
+        *("HD95, mm", "surface Dice, px", "Dice", "|size error|, ml"),
+    ]
+    assert row_values(row("a", "b", 0.0))["area_error_pixels"] == 100
+
+
+def test_settings_leave_out_where_and_under_which_name_a_run_went():
+    one = run_settings(
+        {"seed": 0, "run_name": "a", "output_dir": "x", "depth": 18, "loss": {"b": [1, 2]}}, {"split": "test"}
+    )
+    assert one == {"depth": "18", "loss::b": "[1, 2]", "evaluation: split": "test"}
+    other = one | {"depth": "50", "evaluation: depth": "50"}
+    assert differing([one | {"evaluation: depth": "18"}, other]) == {"depth": ("18", "50")}
+    assert differing([one, dict(one)]) == {}
+    assert dict(flatten({"a": {}, "b": None})) == {"a": "{}", "b": "null"}

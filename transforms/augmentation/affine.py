@@ -24,14 +24,15 @@ __all__ = ["RandFrameAffine", "RandFrameAffined"]
 class RandFrameAffine(RandFrameTransform):
     """Rotate, scale and shift (C, H, W) about its centre, isotropic in pixels; a MetaTensor's affine follows.
 
-    What comes in from outside is the letterbox's grey in an image, 0 in a label map, whose dtype is kept.
+    What comes in from outside is the letterbox's grey in an image, 0 in a label map or soft label. The dtype is kept;
+    soft labels in bytes are rounded to the nearest.
 
     Args:
         prob: the probability of acting.
         rotation: the largest angle in degrees, either way.
         scale: lowest and highest magnification, drawn log-uniformly.
         translation: the largest shift either way, as a fraction of the height and of the width.
-        mode: "bilinear" for images, "nearest" for label maps.
+        mode: "bilinear" for images, "nearest" for label maps, "soft" for soft labels: bilinear, too, but 0 outside.
 
     Raises:
         ConfigError: a mode, an angle, a magnification or a shift out of range.
@@ -72,9 +73,13 @@ class RandFrameAffine(RandFrameTransform):
         if self._grid is None or self._grid.shape[1:3] != size:
             self._grid = self._make_grid(size)  # kept for the item's other keys
         # Outside is 0 for the sampler: shifting the image by the bars' grey makes it that grey.
-        shifted = pixels.float() if mode == "nearest" else pixels - GREY
-        moved = F.grid_sample(shifted[None], self._grid, mode=mode, padding_mode="zeros", align_corners=False)[0]
-        moved = moved.to(pixels.dtype) if mode == "nearest" else moved.add_(GREY).clamp_(0, 1)
+        shifted = pixels - GREY if mode == "bilinear" else pixels.float()
+        how = "nearest" if mode == "nearest" else "bilinear"
+        moved = F.grid_sample(shifted[None], self._grid, mode=how, padding_mode="zeros", align_corners=False)[0]
+        if mode == "bilinear":
+            moved = moved.add_(GREY).clamp_(0, 1)
+        elif not pixels.is_floating_point():
+            moved = moved.round_().to(pixels.dtype)
         return like(moved, image, self._index_map(size))
 
     def _index_map(self, size: tuple[int, int]) -> np.ndarray:
@@ -124,7 +129,7 @@ class RandFrameAffined(RandFrameTransformd):
 
 
 def _checked_mode(mode: str) -> str:
-    if mode not in ("bilinear", "nearest"):
-        remedy = "Use bilinear for images, nearest for label maps."
-        raise ConfigError("a mode of bilinear or nearest", found=repr(mode), remedy=remedy)
+    if mode not in ("bilinear", "nearest", "soft"):
+        remedy = "Use bilinear for images, nearest for label maps, soft for soft labels."
+        raise ConfigError("a mode of bilinear, nearest or soft", found=repr(mode), remedy=remedy)
     return mode

@@ -1,0 +1,21 @@
+"""Losses on logits: Dice and cross entropy on hard labels, and what soft labels or their kin add to it."""
+
+from pipeline.losses.auxiliary import AuxiliaryLoss
+from pipeline.losses.choose import SOFT_LOSSES, soft_label_loss
+from pipeline.losses.dice_cross_entropy import DiceCrossEntropyLoss
+from pipeline.losses.smoothing import FocalTerm, LabelSmoothing, NeighbourAwareTerm, SpatiallyVaryingLabelSmoothing
+from pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss, SoftTargets
+
+__all__ = [
+    "SOFT_LOSSES",
+    "AuxiliaryLoss",
+    "DiceCrossEntropyLoss",
+    "FocalTerm",
+    "LabelSmoothing",
+    "NeighbourAwareTerm",
+    "SoftLabelDivergence",
+    "SoftLabelLoss",
+    "SoftTargets",
+    "SpatiallyVaryingLabelSmoothing",
+    "soft_label_loss",
+]

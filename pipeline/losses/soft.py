@@ -1,0 +1,115 @@
+"""What superpixel soft labels add to a loss on hard labels, and the batch that carries both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from monai.engines import default_prepare_batch
+from torch import Tensor, nn
+
+from pipeline.losses.weights import checked_weights
+from transforms.errors import ConfigError
+
+__all__ = ["SoftLabelDivergence", "SoftLabelLoss", "SoftTargets"]
+
+KNOWN = 0.5  # of a whole label: what an interpolated soft label must sum to for its pixel to count
+
+
+class SoftLabelLoss(nn.Module):
+    """``hard(logits, label) + beta * soft(logits, targets)``, in float32.
+
+    Args:
+        hard: takes logits (B, K, H, W[, D]) and labels (B, 1, H, W[, D]).
+        soft: takes logits and targets (B, 1, ...) or (B, 1 + K, ...), the hard label first; None for nothing.
+        beta: weight of ``soft``, above 0.
+
+    Raises:
+        ConfigError: ``beta`` out of range.
+    """
+
+    def __init__(self, hard: nn.Module, soft: nn.Module | None, *, beta: float = 1.0) -> None:
+        super().__init__()
+        (self.beta,) = checked_weights("the weight beta of the soft labels", [beta])
+        self.hard = hard
+        self.soft = soft
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or 1 + K, H, W[, D]) to a float32 scalar."""
+        with torch.autocast(input.device.type, enabled=False):
+            loss = self.hard(input.float(), target[:, :1])
+            return loss if self.soft is None else loss + self.beta * self.soft(input.float(), target)
+
+
+class SoftLabelDivergence(nn.Module):
+    """``mean_i sum_k q_k log(q_k / p_k)``, the Kullback-Leibler divergence of the prediction from the soft label.
+
+    p is the softmax of the logits. The mean runs over the pixels i of the batch where the soft label sums to at least
+    half of 1; there it is divided by its sum, so interpolated and rounded labels count as distributions. With N such
+    pixels, the gradient at each one's logits is ``(p - q) / N``.
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, K, H, W[, D]), float32, and targets (B, 1 + K, H, W[, D]), the hard label first, to a scalar.
+
+        Bytes hold 255 for 1.
+
+        Raises:
+            ConfigError: targets without one soft channel per class.
+        """
+        soft, known = _distribution(_soft_channels(input, target))
+        # Cross entropy less the label's own entropy; a pixel that is not known is 0 in all classes and adds nothing.
+        cross_entropy = F.cross_entropy(input, soft, reduction="sum")
+        return (cross_entropy - _entropy(soft)) / known.sum().clamp(min=1)
+
+
+class SoftTargets:
+    """MONAI's ``prepare_batch`` for training with soft labels: the targets are the hard label, then the soft one.
+
+    Args:
+        key: of the soft labels (B, K, H, W[, D]) in the batch; a batch without it keeps its hard labels alone.
+    """
+
+    def __init__(self, key: str = "soft_label") -> None:
+        self.key = key
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """The images, and targets (B, 1 + K, H, W[, D]) of the soft labels' type."""
+        images, labels = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
+        if self.key not in batchdata:
+            return images, labels
+        soft = batchdata[self.key].to(device=device, non_blocking=non_blocking, **kwargs)
+        return images, torch.cat([labels.to(soft.dtype), soft], dim=1)
+
+
+def _soft_channels(input: Tensor, target: Tensor) -> Tensor:
+    if target.shape[1] == 1 + input.shape[1]:
+        return target[:, 1:]
+    raise ConfigError(
+        f"targets with a hard label and {input.shape[1]} soft ones",
+        found=f"{target.shape[1]} channels",
+        remedy="Add transforms.soft_labels.SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
+        "configs/soft_labels.yaml does.",
+    )
+
+
+def _entropy(soft: Tensor) -> Tensor:
+    """``-sum q log q``; ``torch.xlogy`` takes five times as long."""
+    return -(soft * soft.clamp(min=torch.finfo(soft.dtype).tiny).log()).sum()
+
+
+def _distribution(soft: Tensor) -> tuple[Tensor, Tensor]:
+    """The soft label divided by its sum over the classes, 0 where that is too little; and where it is enough."""
+    whole = 1.0 if soft.is_floating_point() else 255.0
+    values = soft.float()
+    total = values.sum(dim=1, keepdim=True)
+    known = total >= KNOWN * whole
+    return values * torch.where(known, 1 / total, 0.0), known

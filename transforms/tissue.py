@@ -14,11 +14,11 @@ from monai.utils import TraceKeys
 from numpy.typing import NDArray
 
 from transforms.errors import GeometryError
-from transforms.tissue_mask import find_tissue
+from transforms.tissue_mask import Tissue, find_tissue, search_tissue
 
 __all__ = ["BlankOutsideTissue", "BlankOutsideTissued", "CropToTissue", "CropToTissued"]
 
-BOX = "tissue_box"
+BOX, CLEAR = "tissue_box", "tissue_clear"
 Box = tuple[int, int, int, int]
 
 
@@ -124,8 +124,9 @@ class BlankOutsideTissue(Transform):
 
     Burned-in names, scales, caliper marks and logos beside the sector are gone from what is made of the frame later on.
     Where the two aims conflict, tissue wins: text that touches or overlaps the sector or lies in its convex hull stays,
-    and where no sector is found all that lies in the ``tissue_box``, or the whole frame, stays. This is no substitute
-    for a de-identification check by eye.
+    and where no sector is found all that lies in the ``tissue_box``, or the whole frame, stays; the metadata's
+    ``tissue_clear`` says False then, and no picture of the frame should leave. This is no substitute for a
+    de-identification check by eye.
 
     Apply it to the frame as it was loaded or cropped, before any resampling: ``tissue_box`` is in pixels.
     """
@@ -136,8 +137,12 @@ class BlankOutsideTissue(Transform):
         Raises:
             GeometryError: the image has not three axes.
         """
-        mask = torch.from_numpy(_tissue(img)).to(img.device)
-        return torch.where(mask, img, torch.zeros((), dtype=img.dtype, device=img.device))
+        tissue = _tissue(img)
+        mask = torch.from_numpy(tissue.mask).to(img.device)
+        blanked = torch.where(mask, img, torch.zeros((), dtype=img.dtype, device=img.device))
+        if isinstance(blanked, MetaTensor):
+            blanked.meta[CLEAR] = tissue.clear
+        return blanked
 
 
 class BlankOutsideTissued(MapTransform):
@@ -160,15 +165,16 @@ class BlankOutsideTissued(MapTransform):
         return item
 
 
-def _tissue(image: torch.Tensor) -> NDArray[np.bool_]:
+def _tissue(image: torch.Tensor) -> Tissue:
     box = _given_box(image)
     array, white = _array(image), _display_max(image)
     if box is None:
-        return find_tissue(array, white)
+        return search_tissue(array, white)
     mask = np.zeros(array.shape[1:], dtype=bool)
     inside = slice(box[0], box[2]), slice(box[1], box[3])
-    mask[inside] = find_tissue(array[:, *inside], white)
-    return mask
+    found = search_tissue(array[:, *inside], white, boxed=True)
+    mask[inside] = found.mask
+    return Tissue(mask, found.clear)
 
 
 def _given_box(image: torch.Tensor) -> Box | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,63 +12,77 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from transforms.tissue_lettering import find_lettering
+from transforms.tissue_speckle import find_echoes, find_speckle, flat_levels
 
-__all__ = ["find_tissue"]
+__all__ = ["Tissue", "find_tissue", "search_tissue"]
 
 Mask = NDArray[np.bool_]
 
 DETECTION_SIDE = 240  # the shorter side of the small image that tissue is looked for in, in blocks
-FAINT, CLEAR = 2, 10  # of 255 levels: how far speckle lies from the background, at least and surely
-FILL, LEAST_FILL = 14, 0.03  # some scanners draw the sector in a constant level just above their background: how far
-# above at most, of 255 levels, and how much of the frame at least
-FAINT_SHARE, CLEAR_SHARE = 0.45, 0.55  # of a neighbourhood; strokes of text cover less of theirs
-FAINT_STROKE, CLEAR_STROKE = 5, 9  # blocks: what is narrower is a stroke, a tick or a bar
 MARGIN = 3  # blocks added around, for the corners that the removal of strokes rounds off
 LEAST_BACKGROUND = 0.01  # of the frame: with less of it flat, tissue fills the frame
-LEAST_TISSUE = 0.02  # of the frame: less is a logo or a picture of a probe
-LEAST_PANEL = 0.25  # of the largest component: a second panel rather than a thumbnail
+LEAST_SECTOR = 0.02  # of the frame: less is a logo or a picture of a probe
 FACE_ROWS = 0.1  # of a component's rows: where a probe's face shows
 FACE_WIDTH = 0.93  # of its width: a component this wide in those rows is a linear probe's, its sides go straight down
 WHOLE = 0.97  # of the frame: what is left beside it are rounded corners
+FILLED = 0.6  # of a frame that is tissue as a whole: so much shows speckle
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Where a frame shows tissue.
+
+    Attributes:
+        mask: (H, W); all True where tissue fills the frame and where nothing convincing is found.
+        clear: a sector was found, or tissue fills the frame. Where it is False, the mask may hold any text.
+    """
+
+    mask: Mask
+    clear: bool
 
 
 def find_tissue(image: Any, display_max: float) -> Mask:
-    """The insonated sector of a frame, as a mask (H, W).
+    """The mask alone of `search_tissue`."""
+    return search_tissue(image, display_max).mask
+
+
+def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tissue:
+    """The insonated sector of a frame.
 
     Speckle changes from pixel to pixel and covers its neighbourhood; backgrounds and banners are flat, and text, ticks,
     grey bars and caliper marks are thin. Components of dense speckle that are of comparable size (the panels of a dual
     image) count, each as its convex hull, so that fluid, shadows and caliper marks inside the sector stay. The mask is
-    meant to be too large rather than too small. It is all True where tissue fills the frame and where nothing
-    convincing is found.
+    meant to be too large rather than too small.
 
-    Lettering that lies in a hull above the tissue, as in the notch above a curved probe's face, is left out again where
-    the background surrounds it. Text that touches or overlaps the sector stays. A sector's far end without any echo
-    looks like background and can be outside.
+    Lettering that lies in a hull above or below the tissue, as in the notch above a curved probe's face or where a
+    linear probe has no echoes any more, is left out again where the background surrounds it. Text that touches or
+    overlaps the sector stays. A sector's far end without any echo looks like background and can be outside.
 
     Args:
         image: (C, H, W), any real dtype, a tensor or an array.
         display_max: the value shown as white.
+        boxed: the image is the box of a calibrated region: a linear probe's tissue reaches its lower edge.
     """
     grey = _grey(np.asarray(image), display_max)
     whole = np.ones(grey.shape, dtype=bool)
     if min(grey.shape) < 16:
-        return whole
+        return Tissue(whole, clear=True)  # no room for a legible word
     flat = _flat(grey)
     counts = np.bincount(grey[flat], minlength=256)
     if counts.max() < LEAST_BACKGROUND * grey.size:
-        return whole
+        return Tissue(whole, clear=True)
     block = max(1, round(min(grey.shape) / DETECTION_SIDE))
-    components = _components(_contrast(grey, flat, counts), block)
+    levels = flat_levels(grey, counts)
+    components = find_speckle(grey, flat, levels, block=block)
     mask = np.zeros(grey.shape, dtype=bool)
     for component in components:
-        mask |= _hull(component, block, grey.shape)
+        mask |= _hull(component, block, grey.shape, boxed=boxed)
     share = np.count_nonzero(mask) / mask.size
-    if not LEAST_TISSUE <= share <= WHOLE:
-        return whole
-    near = ndimage.binary_dilation(np.logical_or.reduce(components), iterations=MARGIN)
-    tissue = np.logical_or.accumulate(near, axis=0).repeat(block, axis=0).repeat(block, axis=1)
-    tissue = tissue[: grey.shape[0], : grey.shape[1]]
-    return mask & ~find_lettering(grey, int(counts.argmax()), place=mask & ~tissue, tissue=tissue)
+    if share < LEAST_SECTOR or (share > WHOLE and not boxed):
+        return Tissue(whole, clear=sum(float(component.mean()) for component in components) > FILLED)
+    echoes = find_echoes(components, grey[::block, ::block], fill=levels[1])
+    tissue = _spread(_between(echoes), block, grey.shape)
+    return Tissue(mask & ~find_lettering(grey, levels[0], place=mask & ~tissue, tissue=tissue), clear=True)
 
 
 def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:
@@ -86,64 +101,16 @@ def _flat(grey: NDArray[np.uint8]) -> Mask:
     return flat
 
 
-def _contrast(grey: NDArray[np.uint8], flat: Mask, counts: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """How far every pixel lies from the background, the most common flat level; flat pixels 0, but the sector's fill.
-
-    Args:
-        counts: the flat pixels' histogram.
-    """
-    mode = int(counts.argmax())
-    common = np.flatnonzero(counts[max(mode - FILL, 0) : mode + FILL + 1] > LEAST_FILL * grey.size) + max(
-        mode - FILL, 0
-    )
-    background, fill = (int(common[0]), common[1:]) if common.size else (mode, common)
-    contrast = np.maximum(grey, np.uint8(background)) - np.minimum(grey, np.uint8(background))
-    contrast *= ~flat  # as np.putmask below, several times faster than an index of booleans
-    if fill.size:
-        np.putmask(contrast, flat & (grey == fill[counts[fill].argmax()]), FAINT + 1)
-    return contrast
-
-
-def _components(contrast: NDArray[np.uint8], block: int) -> list[Mask]:
-    """Dense speckle on the grid of blocks, one mask per component of comparable size."""
-    faint = _without_strokes(_density(contrast > FAINT, block) > FAINT_SHARE, FAINT_STROKE)
-    clear = _without_strokes(_density(contrast > CLEAR, block) > CLEAR_SHARE, CLEAR_STROKE)
-    labels, count = ndimage.label(faint | clear)
-    if not count:
-        return []
-    areas = np.bincount(labels[clear], minlength=count + 1)
-    areas[0] = 0
-    keep = np.flatnonzero((areas > 0) & (areas >= LEAST_PANEL * areas.max()))
-    return [labels == index for index in keep]
-
-
-def _density(active: Mask, block: int) -> NDArray[np.float32]:
-    """The share of active pixels around every block; edges are repeated to fill the last blocks."""
-    rows, columns = (-side % block for side in active.shape)
-    padded = np.pad(active, ((0, rows), (0, columns)), mode="edge")
-    high, wide = padded.shape[0] // block, padded.shape[1] // block
-    bytes_ = padded.view(np.uint8).reshape(high, block, wide, block)
-    share = np.zeros((high, wide), dtype=np.float32)
-    for row, column in np.ndindex(block, block):  # many times faster than a sum over both short axes
-        share += bytes_[:, row, :, column]
-    share /= block**2
-    return ndimage.uniform_filter(share, 5 if block == 1 else 3, mode="nearest")
-
-
-def _without_strokes(mask: Mask, width: int) -> Mask:
-    """Opening by a square; beyond the frame's edge tissue goes on."""
-    eroded = ndimage.minimum_filter(mask.view(np.uint8), width, mode="nearest")
-    return ndimage.maximum_filter(eroded, width, mode="nearest").view(bool)
-
-
-def _hull(component: Mask, block: int, shape: tuple[int, ...]) -> Mask:
+def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -> Mask:
     """The convex hull of a component's blocks, with the margin, drawn on the frame of ``shape``."""
     rows = np.flatnonzero(component.any(axis=1))
     left = component[rows].argmax(axis=1)
     right = component.shape[1] - component[rows, ::-1].argmax(axis=1)
     corners = [(x + dx, y + dy) for x, dx in ((left, -MARGIN), (right, MARGIN)) for y, dy in _ends(rows)]
     if _is_linear(left, right):
-        corners.append((np.array([left.min() - MARGIN, right.max() + MARGIN]), rows[[-1, -1]] + 1 + MARGIN))
+        across = right.max() - left.min() >= FACE_WIDTH * component.shape[1]
+        last = len(component) - 1 if boxed and across else rows[-1]
+        corners.append((np.array([left.min() - MARGIN, right.max() + MARGIN]), np.array([last, last]) + 1 + MARGIN))
     points = np.concatenate([np.stack([x, y], axis=1) for x, y in corners]) * block
     outline = points[ConvexHull(points).vertices]  # never degenerate: the margin gives every component an area
     picture = Image.new("1", (shape[1], shape[0]))
@@ -159,3 +126,15 @@ def _is_linear(left: NDArray[np.intp], right: NDArray[np.intp]) -> bool:
 
 def _ends(rows: NDArray[np.intp]) -> tuple[tuple[NDArray[np.intp], int], ...]:
     return (rows, -MARGIN), (rows, 1 + MARGIN)
+
+
+def _between(echoes: Mask) -> Mask:
+    """Blocks of echoes, next to them, or with echoes both above and below: a reflector in fluid is no character."""
+    near = ndimage.binary_dilation(echoes, iterations=MARGIN)
+    above, below = np.logical_or.accumulate(near), np.logical_or.accumulate(near[::-1])[::-1]
+    return above & below
+
+
+def _spread(mask: Mask, block: int, shape: tuple[int, ...]) -> Mask:
+    """From blocks to the pixels of a frame of ``shape``."""
+    return mask.repeat(block, axis=0).repeat(block, axis=1)[: shape[0], : shape[1]]

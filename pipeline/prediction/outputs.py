@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "THUMBNAIL", "Pictures", "Written", "write_outputs"]
 
 FORMATS = ("seg", "sr", "nifti", "overlay")
 THUMBNAIL = "thumbnail.jpg"
+NO_PICTURE = "no picture: text beside the tissue could not be told from it"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Pictures:
     """What pictures are drawn from.
 
     Attributes:
-        key: the key frame's view (C, H, W) uint8, black outside the tissue; None where the bundle has no views.
+        key: the key frame's view (C, H, W) uint8, black outside the tissue; None where the bundle has no views, all
+            black where none may be shown.
         frames: the view of a frame by its index, for the pictures of a cine.
         frame_time_ms: from frame to frame; None where it is not known.
     """
@@ -82,6 +84,8 @@ def write_outputs(
         outputs, notes = [*outputs, "sr.dcm"], (*notes, *sr.notes)
     with stages("nifti"):
         outputs += _nifti(folder, prediction, pictures, labels="nifti" in formats, probabilities=probabilities)
+    if pictures.key is not None and not pictures.key.any():
+        return Written(tuple(outputs), tuple(dict.fromkeys((*notes, NO_PICTURE))))
     with stages("pictures"):
         outputs += _pictures(folder, prediction, pictures, overlay="overlay" in formats)
     return Written(tuple(outputs), tuple(dict.fromkeys(notes)))

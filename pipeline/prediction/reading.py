@@ -23,7 +23,8 @@ class Frame:
 
     Attributes:
         image: (C, h, w) for the network, with what was done to it.
-        view: (C, H, W) uint8 on the source grid, black outside the tissue; None where it was not asked for.
+        view: (C, H, W) uint8 on the source grid, black outside the tissue, and all black where the tissue could not be
+            told from text beside it; None where it was not asked for.
     """
 
     image: MetaTensor
@@ -65,6 +66,8 @@ class FrameReading:
 
     def _view(self, image: MetaTensor) -> np.ndarray:
         plain, white = image.as_tensor(), float(image.meta["display_max"])
+        if not image.meta.get("tissue_clear", True):
+            plain = torch.zeros_like(plain)
         if plain.dtype != torch.uint8 or white != 255:
             plain = (plain.float() * (255 / white)).round_().clamp_(0, 255).to(torch.uint8)
         shown = MetaTensor(plain, meta=dict(image.meta), applied_operations=list(image.applied_operations))

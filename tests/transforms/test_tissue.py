@@ -10,8 +10,9 @@ import torch
 from monai.data import MetaTensor
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose, Invertd
-from PIL import Image, ImageDraw
-from scipy.ndimage import binary_dilation
+from PIL import Image, ImageDraw, ImageFont
+from pydicom.data import get_testdata_file
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from pipeline.phantom.annotations import COLOURS, annotation_layer
 from pipeline.phantom.cases import draw_planned_case, plan_cases
@@ -19,7 +20,7 @@ from pipeline.phantom.ultrasound import render_frame
 from transforms.errors import GeometryError
 from transforms.frames import LoadFramed
 from transforms.tissue import BlankOutsideTissue, BlankOutsideTissued, CropToTissue, CropToTissued
-from transforms.tissue_mask import find_tissue
+from transforms.tissue_mask import find_tissue, search_tissue
 
 NEAR = 8  # pixels: the mask's margin on a frame of this size; text nearer to the sector than this counts as touching it
 PREPARE = Compose([CropToTissued(("image", "label")), BlankOutsideTissued("image")])
@@ -295,3 +296,79 @@ def test_real_frames_keep_what_is_bright_in_their_regions(shared_data):
         assert crop.shape[1:] == (bottom - top, right - left)
         blank = BlankOutsideTissue()(crop)
         assert float(blank.float().sum() / crop.float().sum()) > 0.93  # lettering is bright, and gone
+
+
+def dark_sector(height, *, gain, letters):
+    """A curved sector of smooth speckle, ``gain`` its mean, with names around it; where the text and the sector are."""
+    width, scale = height * 4 // 3, height / 480
+    rows, columns = np.mgrid[:height, :width]
+    depth = np.hypot(rows + 60 * scale, columns - width / 2)
+    sector = (np.abs(columns - width / 2) < 0.7 * (rows + 60 * scale)) & (depth > 130 * scale) & (depth < height)
+    grain = gaussian_filter(
+        np.random.default_rng(height).normal(size=(2, *sector.shape)), (0, scale + 0.2, 1.5 * scale)
+    )
+    echoes = np.hypot(*grain)
+    picture = Image.new("L", (width, height))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(round(letters * height))
+    draw.text((3, 3), "SENTINEL\nZYXWV 42", fill=255, font=font)
+    draw.text((width - 4 * letters * height, 3), "12-03-19\n MI 0.9", fill=220, font=font)
+    draw.text((3, 0.94 * height), "SENTINEL", fill=255, font=font)
+    text = np.asarray(picture) * ~binary_dilation(sector, np.ones((3, 3)), iterations=round(0.06 * height))
+    image = np.where(sector, np.clip(gain * echoes / echoes.mean(), 3, 255), text).astype(np.uint8)[None]
+    return image, text > 0, sector
+
+
+@pytest.mark.parametrize("height", [240, 360, 480, 600, 768, 960])
+@pytest.mark.parametrize("gain", [15, 45, 110])
+@pytest.mark.parametrize("letters", [0.035, 0.055])
+def test_no_name_survives_around_a_sector_whatever_the_size_and_the_gain(height, gain, letters):
+    image, text, sector = dark_sector(height, gain=gain, letters=letters)
+    blanked = BlankOutsideTissue()(frame(image))
+    assert text.sum() > 200
+    assert not blanked[:, text].any()
+    assert blanked.meta["tissue_clear"]
+    assert find_tissue(image, 255)[sector].mean() >= 0.99
+
+
+def test_a_linear_probe_reaches_the_lower_edge_of_its_region_and_the_note_there_goes():
+    image = panels((0, 0, 150, 400))
+    noted = write(image, (150, 240))
+    mask = search_tissue(noted, 255, boxed=True).mask
+    assert mask[image[0] > 0].all()
+    assert mask[-1, [0, -1]].all()
+    assert not mask[(noted != image)[0]].any()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_is_said_whether_the_tissue_is_told_from_text(seed):
+    nothing = np.zeros((1, 300, 400), np.uint8)
+    assert not search_tissue(write(nothing, (20, 20)), 255).clear
+    assert not BlankOutsideTissue()(frame(write(nothing, (20, 20)))).meta["tissue_clear"]
+    assert search_tissue(speckle(224, 224, seed)[None], 255).clear
+    assert search_tissue(write(panels((60, 80, 260, 340)), (10, 10)), 255).clear
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tissue"),
+    [
+        ("examples_rgb_color.dcm", [(0, 0, 44, 320), (178, 0, 192, 320), (228, 0, 240, 320)], (56, 10, 165, 310)),
+        ("examples_ybr_color.dcm", [(0, 0, 30, 40), (15, 299, 240, 320), (226, 35, 240, 290)], (60, 130, 195, 190)),
+    ],
+)
+def test_the_names_in_small_frames_go_and_the_tissue_stays(name, text, tissue):
+    image = LoadFramed("image")({"image": get_testdata_file(name) + "#frame_index=0"})["image"]
+    mask = find_tissue(image, 255)
+    for top, left, bottom, right in text:
+        assert not mask[top:bottom, left:right].any()
+    top, left, bottom, right = tissue
+    assert mask[top:bottom, left:right].all()
+
+
+def test_the_dark_depth_of_a_real_linear_probe_stays_and_the_note_in_it_goes(shared_data):
+    path = shared_data / "dicom" / "us" / "US-YBR_FULL_422-EVRLE.dcm"
+    item = PREPARE.transforms[0].cropper(LoadFramed("image")({"image": str(path)})["image"])
+    seen = BlankOutsideTissue()(item)
+    top, left = 75, 184
+    echoes = search_tissue(item.numpy(), 255, boxed=True).mask
+    assert echoes[400 - top : 470 - top, 200 - left : 700 - left].mean() > 0.99
+    assert int(seen[:, 490 - top : 520 - top, : 270 - left].max()) < 40

@@ -33,7 +33,7 @@ class LoadedBundle:
 
     Attributes:
         algorithm: its name, version and weights' hash.
-        digest: SHA-256 of both config files and of the overrides.
+        digest: SHA-256 of both config files, of the bundle's own code if it has some, and of the overrides.
         preprocessing: a path to the network's input; postprocessing: its scores to a label map on the source grid.
         segments: the classes, background first.
         input_shape: (C, h, w) of the network.
@@ -99,7 +99,7 @@ def load_bundle(
     return LoadedBundle(
         folder=folder,
         algorithm=Algorithm(str(meta["name"]), str(meta["version"]), digest, folder.name),
-        digest=_digest(*(folder / name for name in (CONFIG, METADATA)), text=repr(sorted(typed.items()))),
+        digest=_digest(*_sources(folder), text=repr(sorted(typed.items()))),
         metadata=meta,
         preprocessing=content["preprocessing"],
         postprocessing=content["postprocessing"],
@@ -172,6 +172,11 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
         return [word.strip() for word in text[1:-1].split(",")] if text[:1] == "[" and text[-1:] == "]" else text
+
+
+def _sources(folder: Path) -> list[Path]:
+    """What decides about the results: both configs, and components of the bundle's own."""
+    return [folder / CONFIG, folder / METADATA, *sorted(folder.rglob("*.py"))]
 
 
 def _digest_of_weights(paths: Sequence[Path]) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from pipeline.prediction.discovery import COPY_OF, Found
+from pipeline.prediction.plan import Plan
 from pipeline.writers.text import clean
 
 __all__ = ["count", "describe"]
@@ -14,22 +15,27 @@ LISTED = 20  # items and failures that are named one by one
 EXAMPLES = 3  # of each reason to leave files out
 
 
-def describe(found: Found, limit: int | None = None) -> Iterator[str]:
+def describe(found: Found, plan: Plan) -> Iterator[str]:
     """Lines for a terminal: the items, what is left out by its reason, what cannot be done.
 
     Long lists end in a count, so that ten thousand files take as many lines as a hundred; control characters in names
     are not passed on.
 
     Args:
-        limit: as ``--limit``: of the items only so many would be done.
+        found: what the inputs hold.
+        plan: what of it is to be done.
     """
-    items = found.items[:limit]
+    items = plan.due
     frames = sum(item.source.number_of_frames for item in items)
     cines = sum(item.source.number_of_frames > 1 for item in items)
     yield f"{count(len(items), 'item')} to do ({count(cines, 'cine')}, {count(frames, 'frame')})"
     yield from _cut(f"  {clean(item.file)}{_size(item.source.number_of_frames)}" for item in items)
-    if len(items) < len(found.items):
-        yield f"{len(found.items) - len(items)} more, beyond the limit"
+    if plan.beyond:
+        yield f"{plan.beyond} more, beyond the limit"
+    if plan.kept:
+        yield f"{len(plan.kept)} done before, kept"
+    if others := len(found.items) - len(items) - plan.beyond - len(plan.kept):
+        yield f"{others} of other shards"
     if found.left_out:
         yield f"{count(len(found.left_out), 'file')} left out"
         yield from _grouped((left.reason, left.file) for left in found.left_out)

@@ -48,7 +48,9 @@ def header_or_error(path: Path) -> Answer:
         return error
 
 
-def find_items(inputs: Sequence[Path], rules: Rules, *, map_headers: MapHeaders = one_by_one) -> Found:
+def find_items(
+    inputs: Sequence[Path], rules: Rules, *, map_headers: MapHeaders = one_by_one, without: Sequence[Path] = ()
+) -> Found:
     """The items among INPUTs: files, folders, searched deeply, and DICOMDIRs.
 
     A case is named by the hash of the SOP Instance UID, of the file meta group where the data set has none; without
@@ -59,12 +61,13 @@ def find_items(inputs: Sequence[Path], rules: Rules, *, map_headers: MapHeaders 
         inputs: as typed.
         rules: of the bundle.
         map_headers: how to read many headers.
+        without: folders that are not searched.
 
     Raises:
         InputError: an INPUT is not there.
         OutputError: there is no key to name cases with.
     """
-    places = find_places(inputs)
+    places = find_places(inputs, without=without)
     sorting = _Sorting(rules, list(places.left_out), list(places.failures))
     answers = map_headers(header_or_error, [place.path for place in places.files])
     for place, answer in zip(places.files, answers, strict=True):

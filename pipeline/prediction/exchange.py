@@ -95,6 +95,10 @@ class Exchange:
             raise error
         return self._scores[slot, :number]
 
+    def live(self) -> None:
+        """Say that the item goes on, so that a long one is not taken for one that hangs."""
+        self.connection.send(("alive", None, None))
+
     def drain(self) -> None:
         """Wait for what is still on its way, so that the next item begins with empty slots."""
         while len(self._answered) < len(self._waiting):

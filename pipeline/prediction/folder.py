@@ -8,11 +8,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.files import atomic_write
 from pipeline.prediction.claim import STATE, TABLES, Shard
 from pipeline.writers.records import Failure, Item, ItemRecord
 from transforms.errors import OutputError
@@ -20,6 +21,7 @@ from transforms.errors import OutputError
 __all__ = ["RECORD", "OutputFolder"]
 
 RECORD = "item.json"
+BACKEND = "backend.json"
 
 
 class OutputFolder:
@@ -70,6 +72,26 @@ class OutputFolder:
             and (record.size, record.modified_ns) == (item.size, item.modified_ns)
             and all((self.items / item.case / name).is_file() for name in record.outputs)
         )
+
+    def keep(self, item: Item) -> None:
+        """Let a finished item's record say where its file lies now, seen from the inputs of this run."""
+        record = self.read(item.case)
+        if record is not None and record.file != item.file:
+            with atomic_write(self.items / item.case / RECORD, "w") as file:
+                json.dump(replace(record, file=item.file).to_json(), file)
+
+    def backend(self) -> str | None:
+        """What has scored this job's frames so far; None where nothing has."""
+        try:
+            content = json.loads((self.path / STATE / BACKEND).read_bytes())
+            return str(content["backend"]) if content["fingerprint"] == self.fingerprint else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_backend(self, name: str) -> None:
+        """Hold the job's other runs and shards to a backend, so that one folder has one backend's results."""
+        with atomic_write(self.path / STATE / BACKEND, "w") as file:
+            json.dump({"fingerprint": self.fingerprint, "backend": name}, file)
 
     def read(self, case: str) -> ItemRecord | None:
         """The record of a finished item; None where there is none that can be read."""

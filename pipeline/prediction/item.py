@@ -24,7 +24,7 @@ from pipeline.prediction.gathering import Findings, gather
 from pipeline.prediction.key_frame import key_frame, rule
 from pipeline.prediction.outputs import Pictures, write_outputs
 from pipeline.prediction.reading import FrameReading
-from pipeline.prediction.review import review_flags
+from pipeline.prediction.review import item_flags, review_flags
 from pipeline.prediction.rules import Rules
 from pipeline.prediction.stages import Stages
 from pipeline.writers.prediction import Algorithm, Prediction
@@ -58,6 +58,7 @@ class ItemTask:
         formats, seg_type, probabilities, identify: what to write.
         drafts: the folder of this run's drafts.
         fingerprint: of weights, bundle and options.
+        computed_by: the backend's name; other backends differ in some pixels, so their results have other UIDs.
     """
 
     preprocessing: Compose
@@ -72,6 +73,7 @@ class ItemTask:
     identify: bool
     drafts: Path
     fingerprint: str
+    computed_by: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class ItemTask:
         """
         if exchange is None:
             raise ConfigError("workers with a network", found="none", remedy="Give the pool shapes and a server.")
-        begin, stages = time.perf_counter(), Stages()
+        begin, stages = time.perf_counter(), Stages(exchange.live)
         folder = self.drafts / item.case
         folder.mkdir(parents=True, exist_ok=True)
         with _own_warnings() as warned:
@@ -139,7 +141,7 @@ class ItemTask:
             key_frame=key,
             units={quantity.name: quantity.unit for quantity in measured[key]},
             rows_of_frames=rows,
-            flags=rows[key].flags,
+            flags=item_flags(rows, key),
             notes=written.notes,
             seconds=0.0,
             outputs=written.outputs,
@@ -161,7 +163,7 @@ class ItemTask:
             key_frame_rule=rule(self.rules.key_frame) if len(found.labels) > 1 else "",
             quantities=quantities,
             probabilities=found.probabilities,
-            salt=self.fingerprint,
+            salt=f"{self.fingerprint} {self.computed_by}",
         )
 
     def _measured(self, labels: np.ndarray, found: Findings) -> tuple[Quantity, ...]:

@@ -54,13 +54,15 @@ def job_of(arguments: argparse.Namespace) -> Job:
     """
     values = {name: value for name, value in vars(arguments).items() if name in Job.__dataclass_fields__}
     output = None if arguments.output is None else Path(arguments.output)
-    if output is None and not arguments.dry_run:
+    if output is None and (arguments.resume or not arguments.dry_run):
         raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
     inputs = tuple(Path(text) for text in arguments.inputs)
     for path in inputs:
-        if not path.exists():
-            raise UsageError("a file or a folder", found="nothing of that name", remedy="Check the INPUT.", path=path)
-    checkpoints = tuple(Path(text) for text in arguments.checkpoint)
+        _require(path)
+    checkpoints, formats = tuple(Path(text) for text in arguments.checkpoint), _formats(arguments.formats)
+    if arguments.seg_type != "binary" and "seg" not in formats:
+        found = f"--seg-type {arguments.seg_type} without seg"
+        raise UsageError("seg among the formats", found=found, remedy="Add it to --formats, or leave --seg-type out.")
     return Job(
         **{
             **values,
@@ -68,11 +70,20 @@ def job_of(arguments: argparse.Namespace) -> Job:
             "bundle": Path(arguments.bundle),
             "output": output,
             "checkpoints": checkpoints,
-            "formats": _formats(arguments.formats),
+            "formats": formats,
             "shard": parse_shard(arguments.shard),
             "overrides": _overrides(arguments.overrides),
         }
     )
+
+
+def _require(path: Path) -> None:
+    try:
+        path.stat()
+    except OSError as error:
+        found = "nothing of that name" if isinstance(error, FileNotFoundError) else f"none ({error.strerror})"
+        remedy = "Check the INPUT."
+        raise UsageError("a file or folder that can be read", found=found, remedy=remedy, path=path) from error
 
 
 def _formats(text: str) -> tuple[str, ...]:

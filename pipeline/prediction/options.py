@@ -60,10 +60,9 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("wanted a number above 0")
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number above 0, found {text!r}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:

@@ -38,16 +38,17 @@ class Places:
     failures: tuple[Failure, ...]
 
 
-def find_places(inputs: Sequence[Path]) -> Places:
+def find_places(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> Places:
     """Search INPUTs: files, folders (see `transforms.dicom.search`) and DICOMDIRs.
 
-    A file that several INPUTs hold counts once, with the first. Files and DICOMDIRs are named relative to their folder.
+    Folders ``without`` are not searched: the results of an earlier run may lie among the INPUTs. A file that several
+    INPUTs hold counts once, with the first. Files and DICOMDIRs are named relative to their folder.
 
     Raises:
         InputError: an INPUT is not there.
     """
     for path in inputs:
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError("a file or a folder", found="nothing of that name", remedy="Check the INPUT.", path=path)
     roots = [path if path.is_dir() else path.parent for path in inputs]
     prefixes = _prefixes(roots)
@@ -56,7 +57,7 @@ def find_places(inputs: Sequence[Path]) -> Places:
     failures: dict[str, Failure] = {}
     for path, root in zip(inputs, roots, strict=True):
         prefix = prefixes[os.path.realpath(root)]
-        for entry in _entries(path, root, prefix):
+        for entry in _entries(path, root, prefix, {os.path.realpath(folder) for folder in without}):
             if isinstance(entry, Place):
                 files.setdefault(os.path.realpath(entry.path), entry)
             elif isinstance(entry, LeftOut):
@@ -86,9 +87,9 @@ def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
     return prefixes
 
 
-def _entries(path: Path, root: Path, prefix: str) -> Iterator[Place | LeftOut | Failure]:
+def _entries(path: Path, root: Path, prefix: str, without: set[str]) -> Iterator[Place | LeftOut | Failure]:
     if path.is_dir():
-        files, passed = search(path)
+        files, passed = search(path, without=without)
         for item in passed:
             name = _relative(item.path, root, prefix)
             remedy = "Give yourself the right to read it."

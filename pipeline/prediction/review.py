@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Review", "review_flags"]
+from pipeline.writers.records import FrameRecord
+
+__all__ = ["Review", "item_flags", "review_flags"]
+
+OFTEN = 0.1  # of a cine's frames
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,13 @@ def review_flags(
     if review.colour_fraction is not None and colour > review.colour_fraction:
         flags.append("colour")
     return tuple(flags)
+
+
+def item_flags(frames: Sequence[FrameRecord], key: int) -> tuple[str, ...]:
+    """The flags of an item: those of its key frame, and those that at least a tenth of a cine's frames have."""
+    counts = Counter(flag for frame in frames for flag in frame.flags)
+    often = (flag for flag, number in counts.items() if number >= OFTEN * len(frames))
+    return tuple(dict.fromkeys([*frames[key].flags, *often]))
 
 
 def _implausible(review: Review, pixels: Mapping[str, int], pixel_mm2: float) -> list[str]:

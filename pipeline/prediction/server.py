@@ -23,7 +23,7 @@ class ForwardServer:
 
     Args:
         forward: (B, C, h, w) float32 -> scores (B, K, h, w) float32.
-        batch_size: the most frames in one pass.
+        batch_size: frames in one pass; no more are waited for once there are so many.
         lanes: threads that run passes side by side. On a CPU several of one thread each do more than one of several,
             because they wait for nobody; on a GPU one is enough.
     """

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["Stages"]
 
 
 class Stages:
-    """Adds up the processor time of this process by stage; what runs outside of any stage is not counted."""
+    """Adds up the processor time of this process by stage; what runs outside of any stage is not counted.
 
-    def __init__(self) -> None:
+    Args:
+        beat: called at the end of each, as a sign of life.
+    """
+
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
         self.seconds: Counter[str] = Counter()
+        self._beat = beat
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -24,3 +29,4 @@ class Stages:
             yield
         finally:
             self.seconds[name] += time.process_time() - begin  # type: ignore[assignment]
+            self._beat()

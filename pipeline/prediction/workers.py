@@ -170,6 +170,10 @@ class _Worker:
         if kind == "scores":
             self._request(first, second)
             return None
+        if kind == "alive":
+            with self._lock:
+                self._heard = time.monotonic()
+            return None
         self.busy = False
         return Outcome(self.item, result=first) if kind == "done" else Outcome(self.item, error=first)
 

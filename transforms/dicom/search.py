@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,12 @@ class Passed:
     reason: str
 
 
-def search(root: Path) -> tuple[list[Path], list[Passed]]:
+def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], list[Passed]]:
     """The regular files below ``root`` at any depth, sorted, and what is passed over.
 
     Names that begin with a dot, what is no regular file (a pipe would never end) and links are passed over, so a
-    circle of links has no beginning; the root itself may be a link. DICOMDIR is passed over without a word.
+    circle of links has no beginning; the root itself may be a link. DICOMDIR is passed over without a word, and so are
+    the folders ``without``, real paths.
     """
     files: list[Path] = []
     passed: list[Passed] = []
@@ -39,6 +40,8 @@ def search(root: Path) -> tuple[list[Path], list[Passed]]:
     for folder, subfolders, names in os.walk(root, onerror=unlisted):
         passed += [Passed(path, reason) for path, reason in _passed(folder, [*subfolders, *names], real)]
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if without:
+            subfolders[:] = [name for name in subfolders if os.path.realpath(Path(folder, name)) not in without]
         places = [Path(folder, name) for name in names if not name.startswith(".") and name.upper() != DIRECTORY_FILE]
         files += [path for path in places if not path.is_symlink() and path.is_file()]
     return sorted(files), sorted(passed, key=lambda item: item.path)

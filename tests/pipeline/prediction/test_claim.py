@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.prediction.claim import STATE, TABLES, Shard, claim, parse_shard
+from pipeline.prediction.claim import STATE, TABLES, Claim, Shard, claim, parse_shard
 from transforms.errors import OutputError, UsageError
 
 WHOLE = Shard()
@@ -128,8 +128,32 @@ def test_shards_that_all_overwrite_remove_the_former_job_and_not_each_others_res
         assert not (tmp_path / "items").exists()
         used(tmp_path, SECOND, overwrite=True)
         assert [path.name for path in (tmp_path / "items").iterdir()] == ["c2"]
-    used(tmp_path, FIRST, overwrite=True)
-    assert [path.name for path in (tmp_path / "items").iterdir()] == ["c1"]
+    with pytest.raises(OutputError, match="this shard has begun before"):
+        used(tmp_path, FIRST, overwrite=True)
+    assert [path.name for path in (tmp_path / "items").iterdir()] == ["c2"]
+
+
+def test_a_run_that_has_left_nothing_needs_no_option_to_begin_again(tmp_path):
+    with claim(tmp_path, shard=WHOLE, fingerprint="a"):
+        pass
+    used(tmp_path)
+
+
+def test_cases_named_with_another_key_are_not_mixed_in(tmp_path, monkeypatch):
+    used(tmp_path)
+    monkeypatch.setenv("PYRASEG_HASH_KEY", "another")
+    with pytest.raises(OutputError, match=r"named with another key.*PYRASEG_HASH_KEY"):
+        used(tmp_path, resume=True)
+    used(tmp_path, overwrite=True)
+
+
+def test_a_look_at_a_claim_changes_nothing(tmp_path):
+    used(tmp_path)
+    before = everything(tmp_path)
+    Claim(tmp_path, WHOLE, "a", overwrite=True).check()
+    with pytest.raises(OutputError, match="earlier run"):
+        Claim(tmp_path, WHOLE, "a").check()
+    assert everything(tmp_path) == before
 
 
 @pytest.mark.parametrize(("shard", "mark"), [(WHOLE, "a"), (FIRST, "b"), (Shard(1, 3), "a")])
@@ -146,6 +170,7 @@ def test_another_job_that_resumes_keeps_the_results_and_forgets_the_failures(tmp
 def test_the_folder_says_what_it_is_used_for_in_no_ones_name(tmp_path):
     used(tmp_path / "new" / "folder")
     content = json.loads((tmp_path / "new" / "folder" / STATE / "job.json").read_text())
+    assert content.pop("key") not in os.environ["PYRASEG_HASH_KEY"]
     assert content == {"fingerprint": "a", "shards": 1, "begun": ["1-of-1"]}
 
 

@@ -17,6 +17,7 @@ from pydicom.data import get_testdata_file
 from pipeline.prediction.description import describe
 from pipeline.prediction.discovery import Found, find_items, header_or_error
 from pipeline.prediction.headers import in_processes
+from pipeline.prediction.plan import Plan
 from pipeline.prediction.rules import read_rules
 from tests.pipeline.prediction.test_dicomdir import write_dicomdir
 from tests.transforms.dicom.conftest import image_dataset, set_native
@@ -204,7 +205,7 @@ def test_names_with_spaces_other_letters_and_undecodable_bytes_are_found(image, 
     assert os.fsencode(found.items[1].file) == b"\xff\xfe.dcm"
     assert CineReader(found.items[1].source.path).frame(0).shape == (1, 8, 8)
     assert path.exists()
-    assert "\udcff" not in "\n".join(describe(found))
+    assert "\udcff" not in "\n".join(describe(found, Plan(found.items)))
 
 
 def test_links_hidden_files_and_pipes_are_passed_over_with_a_reason(image, tmp_path):
@@ -303,7 +304,8 @@ def test_a_description_groups_reasons_and_ends_in_counts(image, tmp_path):
         (tmp_path / f"broken{number:02d}.dcm").touch()
     shutil.copy(tmp_path / "00.dcm", tmp_path / "zz.dcm")
     (tmp_path / "esc\x1b[31m.dcm").touch()
-    lines = list(describe(find_items([tmp_path], RULES), 25))
+    found = find_items([tmp_path], RULES)
+    lines = list(describe(found, Plan(found.items[:25], beyond=len(found.items) - 25)))
     assert lines[0] == "25 items to do (12 cines, 37 frames)"
     assert "  01.dcm (2 frames)" in lines
     assert "5 more, beyond the limit" in lines

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.prediction.review import Review, review_flags
+from pipeline.prediction.review import Review, item_flags, review_flags
 from pipeline.prediction.rules import read_rules
+from pipeline.writers.records import FrameRecord
 from transforms.dicom.objects import ObjectHeader, Region, read_object
 from transforms.errors import ConfigError
 
@@ -187,3 +188,11 @@ def test_label_sets_without_a_kidney_have_no_flag_of_it():
 
 def test_without_thresholds_nothing_is_flagged():
     assert flags([50000, 0, 0], confidence=0.0, colour=1.0, review=Review()) == ()
+
+
+def test_a_cine_has_the_flags_of_its_key_frame_and_those_that_many_frames_have():
+    frames = [FrameRecord(n, {}, flags=("colour",) if n < 2 else ()) for n in range(20)]
+    frames[7] = FrameRecord(7, {}, flags=("low confidence",))
+    assert item_flags(frames, 19) == ("colour",)
+    assert item_flags(frames, 7) == ("low confidence", "colour")
+    assert item_flags(frames[1:], 19 - 1) == ()

@@ -1,0 +1,63 @@
+"""Which items a run takes, and which backend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.prediction import plan
+from pipeline.prediction.claim import Shard
+from pipeline.prediction.job import Job
+from pipeline.prediction.plan import make_plan
+from pipeline.writers.records import Item
+from transforms.records import SourceRef
+
+SOURCE = SourceRef("a.dcm", "1.2", "1.2", "2", "US", "1.2.840.10008.1.2.1", 3, rows=4, columns=4)
+ITEMS = [Item(f"c{n}", replace(SOURCE, sop_instance_uid=f"1.2.{n}"), f"{n}.dcm", 10, 20) for n in range(20)]
+JOB = Job((), None, None)  # type: ignore[arg-type]
+
+
+class Folder:
+    """A folder in which the items with even numbers are done."""
+
+    def is_done(self, item: Item) -> bool:
+        return int(item.case[1:]) % 2 == 0
+
+
+def cases(items):
+    return [item.case for item in items]
+
+
+def test_everything_is_due_in_a_new_run():
+    made = make_plan(JOB, ITEMS, Folder())
+    assert (cases(made.due), made.kept, made.beyond, made.frames) == (cases(ITEMS), (), 0, 60)
+
+
+def test_the_limit_counts_what_is_still_to_do():
+    made = make_plan(replace(JOB, resume=True, limit=3), ITEMS, Folder())
+    assert cases(made.due) == ["c1", "c3", "c5"]
+    assert cases(made.kept) == cases(ITEMS)[::2]
+    assert made.beyond == 7
+
+
+def test_shards_share_by_the_files_own_identity_whatever_the_key_of_case_names(monkeypatch):
+    parts = [make_plan(replace(JOB, shard=Shard(n, 3)), ITEMS, None).due for n in (1, 2, 3)]
+    renamed = [replace(item, case=f"x{item.case}") for item in ITEMS]
+    others = [make_plan(replace(JOB, shard=Shard(n, 3)), renamed, None).due for n in (1, 2, 3)]
+    assert sorted(case for part in parts for case in cases(part)) == sorted(cases(ITEMS))
+    assert [[item.file for item in part] for part in parts] == [[item.file for item in part] for part in others]
+
+
+@pytest.mark.parametrize(
+    ("asked", "former", "taken"),
+    [("auto", None, "auto"), ("auto", "openvino", "openvino"), ("torch", "openvino", "torch")],
+)
+def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, asked, former, taken):
+    monkeypatch.setattr(plan, "build_backend", lambda name, **options: name)
+    bundle = SimpleNamespace(
+        network=None, device=SimpleNamespace(type="cpu"), inference={"amp": "auto", "mode": "whole", "tta_flips": None},
+        input_shape=(3, 8, 8), algorithm=SimpleNamespace(weights="f"),
+    )  # fmt: skip
+    assert plan.make_backend(replace(JOB, backend=asked), bundle, 5, former=former) == taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from pipeline.comparison.records import Arm, Run
@@ -73,10 +73,12 @@ def make_arms(
 
 
 def _named(runs: Sequence[Run], named: dict[str, list[str]]) -> list[Arm]:
-    return [
-        Arm(name, tuple(run for run in runs if {run.name, run.run_id, run.trained_by} & set(members)))
-        for name, members in named.items()
-    ]
+    arms = [Arm(name, tuple(run for run in runs if run.names & set(members))) for name, members in named.items()]
+    counts = Counter(run.run_id for arm in arms for run in arm.runs)
+    twice = next((run for run in runs if counts[run.run_id] > 1), None)
+    if twice is not None:
+        raise UsageError("each run in one arm", found=f"{twice.label!r} in two", remedy="Correct --arms.")
+    return [arm for arm in arms if arm.runs]
 
 
 def _found(runs: Sequence[Run]) -> list[Arm]:

@@ -93,17 +93,23 @@ def _notes(arms: Sequence[Arm], *, groups: int, largest: int, cases: int) -> lis
     notes = []
     if groups < LEAST_GROUPS:
         notes.append(
-            f"There are {groups} groups. Fewer than {LEAST_GROUPS} cannot be significant, so there are no p-values."
+            f"There are {groups} groups. Fewer than {LEAST_GROUPS} cannot be significant: there are no p-values."
         )
-    elif groups < HANDFUL:
-        notes.append(f"There are {groups} groups: the intervals, which are percentiles of a bootstrap, are too narrow.")
-    if largest > cases / 4 and groups > 1:
+    if groups < HANDFUL:
+        notes.append(f"Of {groups} groups the intervals, which are percentiles of a bootstrap, are too narrow.")
+    if largest > max(cases / 4, 3 * cases / groups):
         notes.append(f"One group holds {largest} of the {cases} cases; it weighs as much as any other group.")
     if min(len(arm.runs) for arm in arms) == 1:
         notes.append(
             "An arm with a single run says how that network does and nothing of what another seed would have given: a "
             "difference between single runs may be one of seeds."
         )
+    notes += [
+        f"“{arm.name}” has several runs of one seed. What else they differ in is not in their configs, where paths are "
+        "hidden; if they belong apart, say so with --arms."
+        for arm in arms
+        if len({run.seed for run in arm.runs}) < len(arm.runs) and all(run.seed for run in arm.runs)
+    ]
     digests = {frozenset(run.data.digest for run in arm.runs) for arm in arms}
     if len(digests) > 1:
         notes.append("The arms were trained on different data; the table of runs names the datalists' digests.")

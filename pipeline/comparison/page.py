@@ -14,24 +14,31 @@ from markupsafe import Markup
 
 from pipeline.comparison.files import HEADINGS
 from pipeline.comparison.pictures import SideBySide
-from pipeline.comparison.plots import agreement_plot, arm_plots, difference_plots, reliability_plots
+from pipeline.comparison.plots import agreement_plots, arm_plots, difference_plots, reliability_plots
 from pipeline.comparison.presentation import sections
 from pipeline.comparison.results import Comparison
 from pipeline.comparison.wording import verdicts
 from pipeline.files import atomic_write
 from pipeline.writers.report.rows import data_uri
 from pipeline.writers.text import clean
+from transforms.records import Segment
 
 __all__ = ["write_page"]
 
 
 def write_page(
-    path: str | Path, comparison: Comparison, pictures: Sequence[SideBySide] = (), *, over_frames: bool = False
+    path: str | Path,
+    comparison: Comparison,
+    pictures: Sequence[SideBySide] = (),
+    *,
+    segments: Sequence[Segment] = (),
+    over_frames: bool = False,
 ) -> Path:
     """Write the page: what is better, then why one may think so.
 
     Args:
         pictures: of the cases in which the arms differ most.
+        segments: the classes, for their legend; the background is left out.
         over_frames: whether these show the frames with their references, and not the masks alone.
 
     Raises:
@@ -48,9 +55,10 @@ def write_page(
         runs=sum(len(arm.runs) for arm in comparison.arms),
         differences=list(difference_plots(comparison)),
         arms=list(arm_plots(comparison)),
-        agreements=[agreement_plot(found) for found in comparison.agreements],
+        agreements=list(agreement_plots(comparison.agreements)),
         reliability=list(reliability_plots(comparison.calibrations)),
         pictures=pictures,
+        segments=[segment for segment in segments if segment.value],
         over_frames=over_frames,
     )
     with atomic_write(path, "w") as file:

@@ -16,7 +16,7 @@ from pipeline.comparison.store import Store
 from transforms.errors import ConfigError, InputError
 from transforms.records import Segment
 
-__all__ = ["Frames", "SideBySide", "read_frames", "side_by_side"]
+__all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
 
 SIDE = 420  # pixels, the longer side of a picture
 GREY = 0.12  # behind masks without a frame
@@ -110,7 +110,7 @@ def side_by_side(
         return
     runs = [(arm, run) for arm, run in shown if run is not None]
     archives = [(arm, run, _masks(store, run, folder)) for arm, run in runs]
-    segments = frames.segments if frames else _segments(runs[0][1].label_names or ("background", *comparison.labels))
+    segments = shown_segments(comparison, frames)
     for case in comparison.most_different:
         if all(case in masks for _, _, masks in archives):
             yield _case(comparison, case, archives, segments, frames)
@@ -125,7 +125,11 @@ def _masks(store: Store, run: Run, folder: Path) -> Mapping[str, Any]:
         raise InputError("a predictions.npz that can be read", found="a damaged one", remedy=remedy) from error
 
 
-def _segments(names: Sequence[str]) -> list[Segment]:
+def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
+    """The classes with their colours: the bundle's, or a palette's."""
+    if frames is not None:
+        return frames.segments
+    names = comparison.arms[0].runs[0].label_names or ("background", *comparison.labels)
     return [Segment(value, name, PALETTE[(value - 1) % len(PALETTE)]) for value, name in enumerate(names)]
 
 

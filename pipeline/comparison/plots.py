@@ -16,7 +16,7 @@ from pipeline.comparison.wording import spaced
 from pipeline.writers.report.rows import shown_unit
 from pipeline.writers.text import clean
 
-__all__ = ["agreement_plot", "arm_plots", "difference_plots", "reliability_plots"]
+__all__ = ["agreement_plots", "arm_plots", "difference_plots", "reliability_plots"]
 
 WIDTH, LEFT, RIGHT = 980, 330, 24  # of the wide plots
 ROW, AXIS = 46, 42
@@ -66,12 +66,20 @@ def arm_plots(comparison: Comparison) -> Iterator[tuple[str, Markup]]:
             yield metric, _svg(parts, rows=len(found), label=f"Arms, {title(metric)}")
 
 
-def agreement_plot(found: ArmAgreement) -> Markup:
-    """Bland and Altman's plot: the difference over the mean of predicted and reference, bias and limits."""
+def agreement_plots(found: Sequence[ArmAgreement]) -> Iterator[Markup]:
+    """Bland and Altman's plots, on one scale for the arms of a quantity: the difference over the mean of predicted and
+    reference, bias and limits."""
+    for quantity in dict.fromkeys(a.quantity for a in found):
+        part = [a for a in found if a.quantity == quantity]
+        limits = np.array([value for a in part for value in (a.agreement.lower, a.agreement.upper)])
+        x = _Scale(_span([a.means for a in part], [], zero=False), start=EDGE + 14, end=SIDE - 20)
+        y = _Scale(_span([limits, *(a.differences for a in part)], [], zero=True), start=SIDE - EDGE, end=12)
+        yield from (_agreement_plot(a, x, y) for a in part)
+
+
+def _agreement_plot(found: ArmAgreement, x: _Scale, y: _Scale) -> Markup:
     a = found.agreement
     lines = [a.lower, a.upper] if math.isfinite(a.lower) else []
-    x = _Scale(_span([found.means], [], zero=False), start=EDGE + 14, end=SIDE - 10)
-    y = _Scale(_span([found.differences, np.array([*lines, 0.0])], [], zero=True), start=SIDE - EDGE, end=12)
     parts = [_frame(x, y)]
     step = -(-len(found.means) // MOST)
     for mean, difference in zip(found.means[::step], found.differences[::step], strict=True):
@@ -89,7 +97,7 @@ def reliability_plots(found: Sequence[ArmCalibration]) -> Iterator[Markup]:
     """A panel a curve, a line an arm: how often it is right against how sure it is."""
     arms = list(dict.fromkeys(c.arm for c in found))
     for name in dict.fromkeys(c.curve.name for c in found):
-        x, y = _Scale((0, 1), start=EDGE, end=SIDE - 10), _Scale((0, 1), start=SIDE - EDGE, end=12)
+        x, y = _Scale((0, 1), start=EDGE, end=SIDE - 20), _Scale((0, 1), start=SIDE - EDGE, end=12)
         parts = [_frame(x, y), _segment(x(0), y(0), x(1), y(1), "zero")]
         for c in (c for c in found if c.curve.name == name):
             known = np.isfinite(c.curve.accuracy)

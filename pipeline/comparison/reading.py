@@ -138,6 +138,7 @@ def _read(store: Store, run: StoredRun, place: str, trainings: Mapping[str, Stor
         seed=source.params.get("seed", "") if training is not None else "",
         checkpoint=checkpoint,
         trained_by=training.name if training is not None else "",
+        training_id=training.run_id if training is not None else "",
         settings=run_settings(trained, {} if same and training is not None else config),
         surroundings=surroundings(source.params),
         data=_data(store, source, folder),
@@ -220,8 +221,8 @@ def _require_all(
     reasons = dict(left_out)
     ids = {run.run_id: run.name for run in stored}
     for name in names:
-        known = {name, ids.get(name, name)}
-        if known.isdisjoint({each for run in kept for each in (run.name, run.run_id, run.trained_by)}):
+        if not any(name in run.names for run in kept):
+            known = {name, ids.get(name, name)}
             reason = next((reasons[each] for each in known if each in reasons), "")
             raise TrackingError(
                 f"a finished run with a table of cases for {name!r}",

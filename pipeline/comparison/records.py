@@ -37,7 +37,7 @@ class Run:
         started: milliseconds since 1970.
         seed: of the training; empty where unknown.
         checkpoint: SHA-256 of what was measured; empty where unknown.
-        trained_by: the name of the run that trained it; empty where this store has none.
+        trained_by, training_id: name and ID of the run that trained it; empty where this store has none.
         settings: of its training and evaluation, by id, without what says only where and under which name it ran.
         surroundings: versions, machine and code, by parameter.
         data: what it was trained on.
@@ -55,6 +55,7 @@ class Run:
     seed: str = ""
     checkpoint: str = ""
     trained_by: str = ""
+    training_id: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     surroundings: Mapping[str, str] = field(default_factory=dict)
     data: TrainingData = TrainingData()
@@ -63,6 +64,11 @@ class Run:
     label_names: Sequence[str] = ()
     folder: str = ""
     masks: bool = False
+
+    @property
+    def names(self) -> set[str]:
+        """What it may be called by."""
+        return {self.name, self.run_id, self.trained_by, self.training_id} - {""}
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from pipeline.comparison.arms import parse_arms
 from pipeline.comparison.compare import RESAMPLES, compare
 from pipeline.comparison.files import write_csv, write_markdown
 from pipeline.comparison.page import write_page
-from pipeline.comparison.pictures import Frames, read_frames, side_by_side
+from pipeline.comparison.pictures import Frames, read_frames, shown_segments, side_by_side
 from pipeline.comparison.reading import OWN, find_runs
 from pipeline.comparison.results import Comparison
 from pipeline.comparison.store import open_store
@@ -79,10 +79,11 @@ def run_comparison(job: Job) -> Iterator[str]:
         )
         frames = _frames(job, comparison)
         pictures = list(side_by_side(comparison, store, folder=Path(temporary), frames=frames))
+    segments = shown_segments(comparison, frames)
     paths = [
         write_csv(job.output / "comparison.csv", comparison),
         write_markdown(job.output / "comparison.md", comparison),
-        write_page(job.output / PAGE, comparison, pictures, over_frames=frames is not None),
+        write_page(job.output / PAGE, comparison, pictures, segments=segments, over_frames=frames is not None),
     ]
     yield from _lines(comparison)
     if job.log:

@@ -35,7 +35,8 @@ def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 
 def _verdict(d: Difference) -> tuple[str, str]:
-    what, p = f"{spaced(d.label)}, {title(d.metric)}", f"p {p_text(d.adjusted)}"
+    shown = p_text(d.adjusted)
+    what, p = f"{spaced(d.label)}, {title(d.metric)}", f"p {shown}" if shown.startswith("<") else f"p = {shown}"
     arm, against, counted = f"“{d.arm}”", f"“{d.against}”", _counted(d)
     if not math.isfinite(d.p):
         return "untested", f"{what}: not tested, for there are fewer than {LEAST_GROUPS} groups. {counted}."

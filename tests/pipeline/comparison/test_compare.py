@@ -272,6 +272,20 @@ def test_runs_whose_training_is_unknown_are_arms_of_their_own():
     assert [arm.name for arm in make_arms(runs)] == ["one", "other"]
 
 
+def test_several_runs_of_one_seed_in_an_arm_are_pointed_out():
+    """Two files of pretrained weights are both "<path>" in the configs."""
+    alike = [run(f"same {i}", dices(*BASE), settings={"pretrained": "<path>"}) for i in range(2)]
+    found = compared(*alike, run("other", dices(*BASE)), arms={"same": ["same 0", "same 1"], "other": ["other"]})
+    assert any("several runs of one seed" in note for note in found.notes)
+
+
+def test_a_run_named_in_two_arms_is_refused():
+    runs = [replace(run(name, dices(*BASE)), training_id=f"id of {name}") for name in ("one", "other")]
+    assert [arm.name for arm in make_arms(runs, named={"a": ["id of one"], "b": ["other"]})] == ["a", "b"]
+    with pytest.raises(UsageError, match=r"'one.*in two"):
+        make_arms(runs, named={"a": ["id of one"], "b": ["other", "one"]})
+
+
 def test_one_arm_only_is_refused_and_arms_can_be_named():
     runs = [run(f"a seed {s}", dices(*BASE), seed=str(s), settings={"a": "1"}) for s in range(4)]
     with pytest.raises(UsageError, match="at least two arms"):

@@ -183,6 +183,17 @@ def test_trainings_alone_are_no_comparison_on_the_test_split_and_one_on_the_vali
     assert "“good_0” is better than “poor_0”" in capsys.readouterr().out
 
 
+def test_a_cross_validation_counts_as_the_run_that_pools_its_folds(fresh, tables, tmp_path, capsys):
+    for name in ("good_0", "poor_0"):
+        pooled = fresh.add(f"{name} pooled", folder=tables[name], params={"folds": 5})
+        fold = fresh.evaluation(f"{name} fold 0", tables[name], of=None, split="validation")
+        fresh.client.set_tag(fold, "mlflow.parentRunId", pooled)
+    assert compare(fresh, tmp_path, "--split", "validation") == 0
+    said = capsys.readouterr().out
+    assert "left out: good_0 fold 0: it is a part of a run that pools it" in said
+    assert "“good_0 pooled” is better than “poor_0 pooled”" in said
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [

@@ -1,0 +1,43 @@
+"""From a real training and two evaluations of the bundle to the page, over the frames of the data."""
+
+from __future__ import annotations
+
+from monai.bundle import run
+
+from pipeline.cli import main
+
+
+def evaluate(workspace, checkpoint, name: str, **overrides) -> None:
+    run(
+        "evaluating",
+        config_file=[workspace.config("train"), workspace.config("evaluate")],
+        **workspace.common,
+        cache_dir=str(workspace.output / "cache"),
+        checkpoint=str(checkpoint),
+        output_dir=str(workspace.output / name),
+        tracking_uri=workspace.store,
+        experiment_name="tests",
+        run_name=name,
+        surfaces=False,
+        resamples=0,
+        **overrides,
+    )
+
+
+def test_two_evaluations_of_one_training_differ_in_what_was_changed_and_are_shown_over_their_frames(
+    ultrasound, trained, tmp_path, capsys
+):
+    evaluate(ultrasound, trained, "plain")
+    evaluate(ultrasound, trained, "flipped", tta_flips=["w"])
+    where = ["--tracking_uri", ultrasound.store, "--experiment", "tests", "--output", str(tmp_path)]
+    frames = ["--bundle", str(ultrasound.bundle), "--dataset_dir", str(ultrasound.data)]
+    arms = ["--arms", "plain=plain", "flipped=flipped", "--resamples", "50"]
+    assert main(["compare", *where, *frames, *arms]) == 0
+    assert "flipped: 1 run" in capsys.readouterr().out
+    text = (tmp_path / "comparison.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| evaluation: tta")]
+    assert row == '| evaluation: tta\\_flips | null | \\["w"\\] |'
+    page = (tmp_path / "comparison.html").read_text()
+    assert "Filled: prediction, dashed: reference." in page
+    assert page.count("data:image/jpeg") >= 2
+    assert str(ultrasound.data) not in page

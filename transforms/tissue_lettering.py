@@ -13,6 +13,7 @@ Mask = NDArray[np.bool_]
 STROKE = 60  # of 255 levels from the background: lettering is made to be read
 QUIET, QUIET_SHARE = 12, 0.75  # what surrounds lettering is background, up to JPEG's ringing
 EDGE, HALO = 2, 4  # pixels: how far a blurred edge reaches, and what is looked at and taken away around a character
+SMALLEST = 6  # pixels: less is a grain of speckle
 TALLEST, LARGEST = 0.08, 0.003  # of the frame's height, and of its area: more is no character
 
 
@@ -46,7 +47,8 @@ def _is_character(
 ) -> bool:
     around = _around(window)
     stroke = labels[around] == index
-    if window[0].stop - window[0].start > TALLEST * len(labels) or stroke.sum() > LARGEST * labels.size:
+    size = np.count_nonzero(stroke)
+    if window[0].stop - window[0].start > TALLEST * len(labels) or not SMALLEST <= size <= LARGEST * labels.size:
         return False
     drawn = ndimage.binary_dilation(bright[around], iterations=EDGE)  # neighbouring characters are no surroundings
     ring = contrast[around][ndimage.binary_dilation(stroke, iterations=HALO) & ~drawn]

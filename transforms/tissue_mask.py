@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from transforms.tissue_lettering import find_lettering
@@ -73,14 +72,14 @@ def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tis
         return Tissue(whole, clear=True)
     block = max(1, round(min(grey.shape) / DETECTION_SIDE))
     levels = flat_levels(grey, counts)
-    components = find_speckle(grey, flat, levels, block=block)
+    sure, components = find_speckle(grey, flat, levels, block=block)
     mask = np.zeros(grey.shape, dtype=bool)
     for component in components:
         mask |= _hull(component, block, grey.shape, boxed=boxed)
     share = np.count_nonzero(mask) / mask.size
     if share < LEAST_SECTOR or (share > WHOLE and not boxed):
         return Tissue(whole, clear=sum(float(component.mean()) for component in components) > FILLED)
-    echoes = find_echoes(components, grey[::block, ::block], fill=levels[1])
+    echoes = find_echoes(sure, grey[::block, ::block], fill=levels[1])
     tissue = _spread(_between(echoes), block, grey.shape)
     return Tissue(mask & ~find_lettering(grey, levels[0], place=mask & ~tissue, tissue=tissue), clear=True)
 
@@ -130,7 +129,10 @@ def _ends(rows: NDArray[np.intp]) -> tuple[tuple[NDArray[np.intp], int], ...]:
 
 def _between(echoes: Mask) -> Mask:
     """Blocks of echoes, next to them, or with echoes both above and below: a reflector in fluid is no character."""
-    near = ndimage.binary_dilation(echoes, iterations=MARGIN)
+    near = echoes
+    for _ in range(MARGIN):  # by the four neighbours; faster than scipy's dilation
+        frame = np.pad(near, 1)
+        near = near | frame[:-2, 1:-1] | frame[2:, 1:-1] | frame[1:-1, :-2] | frame[1:-1, 2:]
     above, below = np.logical_or.accumulate(near), np.logical_or.accumulate(near[::-1])[::-1]
     return above & below
 

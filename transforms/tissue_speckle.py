@@ -23,7 +23,7 @@ BRIGHT, WIDEST, GAP = 60, 5, 0.35  # lettering's strokes: levels from the backgr
 # share of its own contrast that a stroke does not leave between itself and the next one
 QUIET, QUIET_SIDE, QUIET_SHARE = 12, 7, 0.3  # levels, blocks: so much of the square around a stroke is background
 FILL_SIDE, FILL_SHARE = 5, 0.5  # blocks: a square of which so much is the fill's level holds no echoes
-RIM = 4  # blocks
+RIM = 4  # blocks at the rim that are given back
 LEAST_TISSUE = 0.02  # of the frame: less is a logo or a picture of a probe
 LEAST_PANEL = 0.25  # of the largest component: a second panel rather than a thumbnail
 LEAST_SIDE = 0.1  # of the frame's shorter side: a panel that is lower or narrower is a bar of buttons or greys
@@ -54,10 +54,16 @@ def _difference(grey: Grey, level: int) -> Grey:
     return np.maximum(grey, np.uint8(level)) - np.minimum(grey, np.uint8(level))
 
 
-def find_speckle(grey: Grey, flat: Mask, levels: tuple[int, int | None], *, block: int) -> list[Mask]:
+def find_speckle(
+    grey: Grey, flat: Mask, levels: tuple[int, int | None], *, block: int
+) -> tuple[list[Mask], list[Mask]]:
     """Dense speckle on the grid of blocks, one mask per component of comparable size; empty where there is none.
 
     A dark frame, where nothing is surely speckle, is looked through again for what is faintly so.
+
+    Returns:
+        The components without anything that could be a stroke of text, and with the rim that is lost so given back,
+        which can hold the edge of text close by.
 
     Args:
         grey, flat: (H, W).
@@ -77,20 +83,21 @@ def find_speckle(grey: Grey, flat: Mask, levels: tuple[int, int | None], *, bloc
         components = _panels(faint, _without_thin(clear, CLEAR_STROKE))
         if components:
             break
-    if not strokes.any():
-        return components
-    dense = _density(share, block) > FAINT_SHARE  # the sector's rim looks like a stroke and is given back
-    return [
-        ndimage.binary_dilation(component, np.ones((3, 3)), iterations=RIM, mask=component | dense)
-        for component in components
-    ]
+    dense = _density(share, block) > FAINT_SHARE if strokes.any() else strokes  # a sector's rim looks like a stroke
+    return components, [_given_back(component, component | dense) for component in components]
+
+
+def _given_back(component: Mask, within: Mask) -> Mask:
+    for _ in range(RIM):
+        component = _slide(np.logical_or, component, 3) & within
+    return component
 
 
 def find_echoes(components: list[Mask], grey: Grey, *, fill: int | None) -> Mask:
     """The components' blocks without the mere fill of the sector, and without the lettering in it.
 
     Args:
-        components: as `find_speckle` gives them.
+        components: as `find_speckle` gives them first.
         grey: a pixel of every block.
         fill: as `flat_levels` gives it.
     """

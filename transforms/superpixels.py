@@ -3,7 +3,7 @@
 Source: Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 2012. SimpleITK's filter
 is used rather than scikit-image's, at the same speed: scikit-image stretches every image by its own darkest and
 brightest pixel, so a compactness means something else in each frame; its seeds stand in a grid of voxels whatever the
-spacing; and its masks take twenty times as long (docs/soft_labels.md).
+spacing; and its masks take 4 to 15 times as long (docs/soft_labels.md).
 """
 
 from __future__ import annotations

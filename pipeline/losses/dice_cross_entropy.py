@@ -53,4 +53,4 @@ class DiceCrossEntropyLoss(DiceCELoss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32 scalar."""
         with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float(), target)
+            return super().forward(input.float().contiguous(), target)

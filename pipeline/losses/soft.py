@@ -39,8 +39,9 @@ class SoftLabelLoss(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, K, H, W[, D]) and targets (B, 1 or 1 + K, H, W[, D]) to a float32 scalar."""
         with torch.autocast(input.device.type, enabled=False):
-            loss = self.hard(input.float(), target[:, :1])
-            return loss if self.soft is None else loss + self.beta * self.soft(input.float(), target)
+            logits = input.float().contiguous()  # one copy of an output that is a part of a stack, not one per term
+            loss = self.hard(logits, target[:, :1])
+            return loss if self.soft is None else loss + self.beta * self.soft(logits, target)
 
 
 class SoftLabelDivergence(nn.Module):
@@ -103,13 +104,13 @@ def _soft_channels(input: Tensor, target: Tensor) -> Tensor:
 
 def _entropy(soft: Tensor) -> Tensor:
     """``-sum q log q``; ``torch.xlogy`` takes five times as long."""
-    return -(soft * soft.clamp(min=torch.finfo(soft.dtype).tiny).log()).sum()
+    return -soft.clamp(min=torch.finfo(soft.dtype).tiny).log_().mul_(soft).sum()
 
 
 def _distribution(soft: Tensor) -> tuple[Tensor, Tensor]:
     """The soft label divided by its sum over the classes, 0 where that is too little; and where it is enough."""
     whole = 1.0 if soft.is_floating_point() else 255.0
-    values = soft.float()
+    values = soft.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     total = values.sum(dim=1, keepdim=True)
     known = total >= KNOWN * whole
-    return values * torch.where(known, 1 / total, 0.0), known
+    return values.mul_(torch.where(known, 1 / total, 0.0)), known

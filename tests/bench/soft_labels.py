@@ -7,15 +7,24 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-ROUNDS = 8
-SETTINGS = {"depth": 18, "output_stride": 16, "batch_size": 8, "num_workers": 0, "track": False, "val_interval": 10_000}
+from pipeline.sampling import Draw
+
+BATCH, LOADS, LOSSES, STEPS = 8, 60, 40, 32
+SETTINGS = {
+    "depth": 18,
+    "output_stride": 16,
+    "batch_size": BATCH,
+    "num_workers": 0,
+    "track": False,
+    "val_interval": 10_000,
+}
 WAYS = {"hard": [], "superpixel": ["soft_labels"]}
 SIZES = (224,)
 SLIC_SIZES = (224, 473)
@@ -36,24 +45,28 @@ def table() -> str:
 def _training(size: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         trainers = _trainers(Path(folder), size)
-        first = {name: _fill(trainer) for name, trainer in trainers.items()}
-        seconds = _in_turns(trainers)
+        filling = {name: _fill(trainer) for name, trainer in trainers.items()}
         disk = {name: _cache_bytes(trainer) for name, trainer in trainers.items()}
-    base = statistics.median(seconds["hard"])
-    pairs = list(zip(seconds["superpixel"], seconds["hard"], strict=True))
-    ratio = statistics.median(soft / hard for soft, hard in pairs)
+        parts = {"loading": _in_turns({name: _loading(trainer) for name, trainer in trainers.items()}, LOADS)}
+        parts["loss, forward and backward"] = _in_turns(
+            {n: _loss(trainer, size) for n, trainer in trainers.items()}, LOSSES
+        )
+        parts["a step, loading and all"] = _in_turns({n: _step(trainer) for n, trainer in trainers.items()}, STEPS)
     lines = [
-        f"ResNet-18, stride 16, {size} x {size}, batch 8, augmentation on; milliseconds of processor time a frame, "
-        f"median of {len(pairs)} steps.",
+        f"ResNet-18, stride 16, {size} x {size}, batch {BATCH}, augmentation on; ms of processor time a frame.",
         "",
-        "| labels | filling the cache | a step from the cache | ratio of medians | cache, kB a frame |",
+        "| | hard | superpixel | difference | of a step |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, values in seconds.items():
-        median = statistics.median(values)
-        cells = f"{1e3 * first[name]:.1f} | {1e3 * median / 8:.1f} | {median / base:.3f} | {disk[name] / 1e3:.0f}"
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join([*lines, "", f"Median of the steps' ratios: {ratio:.3f}."])
+    whole = parts["a step, loading and all"]["hard"]
+    for name, (hard, soft) in {"filling the cache, once": filling.values(), **_values(parts)}.items():
+        share = "" if name.startswith("filling") else f"{100 * (soft - hard) / whole:.1f} %"
+        lines.append(f"| {name} | {1e3 * hard:.2f} | {1e3 * soft:.2f} | {1e3 * (soft - hard):.2f} | {share} |")
+    return "\n".join([*lines, "", "Cache, kB a frame: " + ", ".join(f"{n} {v / 1e3:.0f}" for n, v in disk.items())])
+
+
+def _values(parts: dict[str, dict[str, float]]) -> dict[str, Any]:
+    return {name: (part["hard"], part["superpixel"]) for name, part in parts.items()}
 
 
 def _trainers(folder: Path, size: int) -> dict[str, Any]:
@@ -89,18 +102,51 @@ def _fill(trainer: Any) -> float:
     return (time.process_time() - start) / len(dataset)
 
 
-def _in_turns(trainers: dict[str, Any]) -> dict[str, list[float]]:
-    """Processor seconds of each step, loading included: a step of one, a step of the other, for ROUNDS epochs."""
-    seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    for number in range(ROUNDS + 1):
-        loaders = {name: iter(trainer.data_loader) for name, trainer in trainers.items()}
-        for turn in range(len(next(iter(trainers.values())).data_loader)):
-            for name in sorted(trainers, reverse=bool(turn % 2)):
-                start = time.process_time()
-                trainers[name]._iteration(trainers[name], next(loaders[name]))
-                if number:  # the first epoch warms up
-                    seconds[name].append(time.process_time() - start)
-    return seconds
+def _loading(trainer: Any) -> Callable[[int], None]:
+    """A batch from the cache, augmented and collated, with the same random numbers for both."""
+    from monai.data import list_data_collate
+
+    dataset = trainer.data_loader.dataset
+
+    def load(number: int) -> None:
+        list_data_collate(
+            [dataset[Draw((number * BATCH + k) % len(dataset), number * BATCH + k)] for k in range(BATCH)]
+        )
+
+    return load
+
+
+def _loss(trainer: Any, size: int) -> Callable[[int], None]:
+    batch = next(iter(trainer.data_loader))
+    output = torch.randn(BATCH, 2, 3, size, size, requires_grad=True)
+
+    def loss(number: int) -> None:
+        output.grad = None
+        _, targets = trainer.prepare_batch(batch, torch.device("cpu"), False)
+        trainer.loss_function(output, targets).backward()
+
+    return loss
+
+
+def _step(trainer: Any) -> Callable[[int], None]:
+    def batches() -> Iterator[Any]:
+        while True:
+            yield from trainer.data_loader
+
+    stream = batches()
+    return lambda number: trainer._iteration(trainer, next(stream))
+
+
+def _in_turns(ways: dict[str, Callable[[int], None]], rounds: int) -> dict[str, float]:
+    """Processor seconds a frame, medians, one way after the other in changing order."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(-1, rounds):
+        for name in sorted(ways, reverse=bool(number % 2)):
+            start = time.process_time()
+            ways[name](number + 1)
+            if number >= 0:  # the first warms up
+                seconds[name].append((time.process_time() - start) / BATCH)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def _cache_bytes(trainer: Any) -> float:

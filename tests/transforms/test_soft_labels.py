@@ -98,6 +98,14 @@ def test_it_is_the_definition_pixel_by_pixel(spacing, masked):
     )
 
 
+def test_the_nearest_pixel_of_the_other_side_may_lie_in_a_superpixel_that_no_boundary_crosses():
+    label = ((np.arange(40) >= 10) & (np.arange(40) < 19)).astype(int)[None]
+    regions = np.repeat([[1, 2, 3, 4]], 10, axis=1)
+    soft = soft_labels(label, regions, 2)
+    assert soft[1, 0, 10] == pytest.approx(0.75)
+    np.testing.assert_allclose(soft, by_definition(label, regions, 2), atol=1e-6)
+
+
 def test_a_volume_is_the_definition_with_distances_in_its_finest_spacing():
     rows, columns, slices = np.mgrid[:28, :26, :12]
     label = (np.sqrt((rows - 14) ** 2 + (columns - 12) ** 2 + (3 * (slices - 6)) ** 2) < 9).astype(int)
@@ -264,6 +272,13 @@ class TestAugmentation:
             assert known.float().mean() > 0.4
             assert (soft.argmax(0) == after["label"][0])[known].float().mean() > 0.98  # half a pixel at the edges
             assert torch.allclose(soft.float().sum(0)[known], torch.tensor(float(whole)), rtol=0.01)
+
+    def test_bytes_are_rounded_to_the_nearest(self, item):
+        moved = [
+            RandFrameAffined("soft_label", 1.0, mode="soft").set_random_state(2)({"soft_label": value})["soft_label"]
+            for value in (item["soft_label"], item["soft_label"].float())
+        ]
+        assert (moved[0].float() - moved[1]).abs().max() <= 0.5 + 1e-3
 
     def test_what_comes_in_from_outside_is_known_of_no_class(self, item):
         affine = RandFrameAffined(

@@ -71,7 +71,9 @@ def test_what_is_not_valid_is_0_and_has_no_say():
 def test_a_valid_region_of_any_shape_is_kept_to():
     rows, columns = np.mgrid[:100, :100]
     disc = np.hypot(rows - 50, columns - 50) < 40
-    found = superpixels(speckle(100, 100), valid=disc)
+    image = speckle(100, 100)
+    found = superpixels(image, valid=disc)
+    assert np.array_equal(superpixels(np.where(disc, image, 0.9), valid=disc), found)
     assert np.array_equal(found > 0, disc)
     assert np.array_equal(np.unique(found[disc]), np.arange(1, found.max() + 1))
 

@@ -35,7 +35,9 @@ def find_lettering(grey: NDArray[np.uint8], background: int, *, place: Mask, tis
         return found
     labels, _ = ndimage.label(bright, structure=np.ones((3, 3)))
     windows = ndimage.find_objects(labels)
-    for index in np.setdiff1d(labels[bright & place], labels[bright & tissue]):
+    sizes = np.bincount(labels.ravel())
+    candidates = np.setdiff1d(labels[bright & place], labels[bright & tissue])
+    for index in candidates[(sizes[candidates] >= SMALLEST) & (sizes[candidates] <= LARGEST * labels.size)]:
         if _is_character(windows[index - 1], labels, index, bright, contrast):
             window = _around(windows[index - 1])
             found[window] |= ndimage.binary_dilation(labels[window] == index, iterations=HALO)
@@ -47,8 +49,7 @@ def _is_character(
 ) -> bool:
     around = _around(window)
     stroke = labels[around] == index
-    size = np.count_nonzero(stroke)
-    if window[0].stop - window[0].start > TALLEST * len(labels) or not SMALLEST <= size <= LARGEST * labels.size:
+    if window[0].stop - window[0].start > TALLEST * len(labels):
         return False
     drawn = ndimage.binary_dilation(bright[around], iterations=EDGE)  # neighbouring characters are no surroundings
     ring = contrast[around][ndimage.binary_dilation(stroke, iterations=HALO) & ~drawn]

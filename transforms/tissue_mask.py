@@ -25,6 +25,7 @@ FACE_ROWS = 0.1  # of a component's rows: where a probe's face shows
 FACE_WIDTH = 0.93  # of its width: a component this wide in those rows is a linear probe's, its sides go straight down
 WHOLE = 0.97  # of the frame: what is left beside it are rounded corners
 FILLED = 0.6  # of a frame that is tissue as a whole: so much shows speckle
+LEGIBLE = 200  # rows: in smaller frames, shrunken ones, letters are as dense as speckle
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Tissue:
 
     Attributes:
         mask: (H, W); all True where tissue fills the frame and where nothing convincing is found.
-        clear: a sector was found, or tissue fills the frame. Where it is False, the mask may hold any text.
+        clear: a sector was found in a frame large enough to tell it from text, or tissue fills the frame. Where it is
+            False, the mask may hold any text.
     """
 
     mask: Mask
@@ -81,7 +83,8 @@ def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tis
         return Tissue(whole, clear=sum(float(component.mean()) for component in components) > FILLED)
     echoes = find_echoes(sure, grey[::block, ::block], fill=levels[1])
     tissue = _spread(_between(echoes), block, grey.shape)
-    return Tissue(mask & ~find_lettering(grey, levels[0], place=mask & ~tissue, tissue=tissue), clear=True)
+    lettering = find_lettering(grey, levels[0], place=mask & ~tissue, tissue=tissue)
+    return Tissue(mask & ~lettering, clear=boxed or len(grey) >= LEGIBLE)
 
 
 def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:

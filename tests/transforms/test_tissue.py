@@ -345,6 +345,10 @@ def test_it_is_said_whether_the_tissue_is_told_from_text(seed):
     assert not search_tissue(write(nothing, (20, 20)), 255).clear
     assert not BlankOutsideTissue()(frame(write(nothing, (20, 20)))).meta["tissue_clear"]
     assert search_tissue(speckle(224, 224, seed)[None], 255).clear
+    small = np.zeros((1, 150, 200), np.uint8)
+    small[0, 40:140, 30:170] = speckle(100, 140, seed)
+    assert not search_tissue(small, 255).clear  # letters are as dense as speckle there
+    assert search_tissue(small, 255, boxed=True).clear
     assert search_tissue(write(panels((60, 80, 260, 340)), (10, 10)), 255).clear
 
 

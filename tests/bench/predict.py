@@ -120,7 +120,7 @@ def _is_classifier(name: str, part: torch.nn.Module) -> bool:
 def _forward(folder: Path, images: torch.Tensor, *, lanes: int) -> float:
     """Seconds for all frames, the weights in place and one pass done before; in this process.
 
-    One lane is a loop over batches with all threads in each pass; several are threads of their own that share the cores.
+    One lane is a loop over batches with all threads in each pass; several are threads that share the cores.
     """
     bundle = load_bundle(BUNDLE, checkpoints=[folder / "model.pt"])
     inferer, threads = make_inferer("whole", device=torch.device("cpu")), torch.get_num_threads()

@@ -65,7 +65,7 @@ def report(seconds: float, full: str) -> None:
         "\nLook at\n"
         "  demo/evaluation/overlays.png    test frames: prediction filled, reference as a line\n"
         "  demo/evaluation/cases.csv       scores per frame\n"
-        "  demo/predictions/report.html    every item with its picture, quantities and files (SEG, SR, NIfTI, overlay)\n"
+        "  demo/predictions/report.html    every item: picture, quantities, files (SEG, SR, NIfTI, overlay)\n"
         "  make mlflow                     the run in MLflow, on http://127.0.0.1:5000\n"
         f"\nThe shipped configuration, unshortened:\n  {full}"
     )

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
 
-.PHONY: demo test lint bench torture mlflow clean
+.PHONY: demo ablation test lint bench torture mlflow clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,13 @@ BUNDLE := bundles/us_hydronephrosis
 
 demo: .venv/.installed  ## phantom, training, evaluation, inference, pictures: some minutes on 2 cores
 	$(BIN)/python scripts/demo.py
+
+ablation: .venv/.installed  ## the shipped grid, small, on the demo's phantom: some minutes on 2 cores; again: goes on
+	test -d demo/phantom || $(BIN)/python -m pipeline phantom --modality us --cases 60 --seed 0 --output demo/phantom
+	$(BIN)/python -m pipeline ablation --bundle $(BUNDLE) --grid $(BUNDLE)/grids/attention_labels.yaml --seeds 0,1 \
+	    --dataset_dir demo/phantom --output demo/ablation --resume -- --tracking_uri sqlite:///demo/mlruns.db \
+	    --experiment_name ablation --cache_dir demo/cache --input_size [96,128] --depth 18 --superpixel_size 7 \
+	    --batch_size 4 --max_epochs 6 --val_interval 3 --learning_rate 0.001 --batch_dice true --num_workers 1
 
 test: lint  ## ruff, mypy, pytest
 	$(BIN)/python -m pytest

@@ -121,6 +121,23 @@ class Crossval:
         return run(arguments)
 
 
+class Ablation:
+    """Train and evaluate a bundle with every combination of a grid's settings and several seeds."""
+
+    name = "ablation"
+    help = "a grid of settings x seeds: a MONAI training and an evaluation each, to be compared"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from pipeline.ablation.options import add_arguments
+
+        add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterable[str]:
+        from pipeline.ablation.options import run
+
+        return run(arguments)
+
+
 class Predict:
     """Predict every image in folders of DICOM: SEG, SR, NIfTI, pictures, tables and a report."""
 
@@ -155,8 +172,8 @@ class Compare:
         return run(arguments)
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Predict(), Compare(), Sync())
-OVERRIDDEN = (Crossval.name, Predict.name)  # verbs that take overrides of a bundle's configs
+VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Ablation(), Predict(), Compare(), Sync())
+OVERRIDDEN = (Crossval.name, Ablation.name, Predict.name)  # verbs that take overrides of a bundle's configs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,11 +21,13 @@ from transforms.errors import ConfigError, PyrasegError, UsageError
 __all__ = [
     "cause",
     "install_error_report",
+    "known_overrides",
     "our_errors",
     "override_pairs",
     "plain_values",
     "read_flags",
     "refuse_unknown_ids",
+    "require_known",
     "unknown_ids",
     "whole_config",
 ]
@@ -36,26 +38,50 @@ WORKER_ERROR = re.compile(rf"^transforms\.errors\.({'|'.join(errors.__all__)}): 
 
 
 def refuse_unknown_ids() -> None:
-    """Stop a bundle run whose command line overrides an id that no config file knows.
+    """Stop a bundle run whose command line overrides an id that none of its config files knows.
 
-    MONAI adds an unknown override as a new entry that nothing reads: ``--max_epohcs 5`` trains with the default. To be
-    called from a config expression; the parser is found in the ``ConfigWorkflow`` that evaluates it.
+    MONAI adds an unknown override as a new entry that nothing reads: ``--max_epohcs 5`` trains with the default, and so
+    does an option of an overlay that is not in ``--config_file``. To be called from a config expression; the parser is
+    found in the ``ConfigWorkflow`` that evaluates it. A workflow made in Python does not say what files it was made of;
+    there an id may be of any of the bundle's.
 
     Raises:
-        ConfigError: with the nearest known id as its remedy.
+        ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
     """
     workflow = _calling_workflow()
     if workflow is None:
         return
-    files = [*sorted(Path(workflow.config_root_path).glob("*.yaml")), *_config_files_on_the_way()]
-    for unknown, known in unknown_ids(workflow.parser.config, (_load(file) for file in files)):
+    beside = sorted(Path(workflow.config_root_path).glob("*.yaml"))
+    require_known(workflow.parser.config, _config_files_on_the_way() or beside, beside=beside)
+
+
+def require_known(overrides: Mapping[str, Any], files: Sequence[Path], *, beside: Sequence[Path] = ()) -> None:
+    """Refuse overrides of ids that no config file defines.
+
+    Args:
+        overrides: by id, nested or spelt ``train::inferer``.
+        files: the config files that are run.
+        beside: others, to be named in the message where one of them defines the id.
+
+    Raises:
+        ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
+    """
+    for unknown, known in unknown_ids(_nested(overrides), [_load(file) for file in files]):
         *place, name = unknown.split("::")
+        others = [file.name for file in beside if file not in files and known_overrides({unknown: None}, [file])]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        remedy = f"Did you mean --{'::'.join([*place, *near])}?" if near else f"Known ids: {', '.join(known)}."
         raise ConfigError(
-            "overrides of ids that the bundle's configs define",
+            "overrides of ids that the config files of this run define",
             found=f"--{unknown}",
-            remedy=f"Did you mean --{'::'.join([*place, *near])}?" if near else f"Known ids: {', '.join(known)}.",
+            remedy=f"It is an id of {', '.join(others)}: name that in --config_file as well." if others else remedy,
         )
+
+
+def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """Those overrides whose ids one of the config files defines."""
+    layers = [_load(file) for file in files]
+    return {name: value for name, value in overrides.items() if not any(unknown_ids(_nested({name: value}), layers))}
 
 
 def unknown_ids(config: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:

@@ -175,7 +175,7 @@ def test_the_command_line_imports_nothing_heavy_at_its_top():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *([verb, "--help"] for verb in ("datalist", "crossval", "compare", "phantom")), []],
+    [["--help"], *([verb, "--help"] for verb in ("datalist", "crossval", "ablation", "compare", "phantom")), []],
     ids=str,
 )
 def test_help_answers_without_loading_a_heavy_library(arguments):

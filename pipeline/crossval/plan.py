@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import override_pairs
+from pipeline.config import require_known
 from pipeline.datalist import load_datalist
+from pipeline.steps.commands import EVALUATE, OWN, TRAIN, config_files, monai_command, parse_overrides, require_bundle
 from transforms.errors import ConfigError, DatalistError
 
 __all__ = ["EVALUATION", "Plan", "make_plan", "read_overrides"]
 
 EVALUATION = "evaluation"  # in a fold's folder
 TEST = "test"
-NEEDED = ("configs/train.yaml", "configs/evaluate.yaml")
-OWN = {  # ids that each step sets for itself, and the option that sets them all
-    **dict.fromkeys(("dataset_dir", "datalist"), "Use the option of this name, before the --."),
-    **dict.fromkeys(("fold", "folds"), "Use --folds, before the --."),
-    **dict.fromkeys(("output_dir", "overwrite", "checkpoint"), "Use --output, before the --."),
-    **dict.fromkeys(("resume", "split", "parent_run_id"), "Leave it out; each step has its own."),
-    "bundle_root": "Use --bundle, before the --.",
-    "config_file": "Use --bundle, before the --.",
-}
+OWN_HERE = OWN | dict.fromkeys(("fold", "folds"), "Use --folds, before the --.")
 
 
 @dataclass(frozen=True)
@@ -61,33 +53,28 @@ class Plan:
         """The command that trains one fold, or continues it from its ``last.pt``."""
         how = "resume" if resume else "overwrite"  # a training that ended before its first last.pt leaves other files
         ids: dict[str, object] = {"fold": fold, "output_dir": str(self.folder(fold)), how: True}
-        return [*self._command("training", "train"), *self._arguments(ids, f"fold {fold}", parent)]
+        return self._command("training", TRAIN, self._own(ids, f"fold {fold}", parent))
 
     def evaluating(self, fold: int, *, parent: str | None) -> list[str]:
         """The command that measures one fold's best network on the cases it did not see."""
         folder = self.folder(fold)
         ids: dict[str, object] = {"fold": fold, "split": "validation", "checkpoint": str(folder / "model.pt")}
         ids |= {"output_dir": str(folder / EVALUATION), "overwrite": True}
-        name = f"fold {fold}, evaluation"
-        return [*self._command("evaluating", "train", "evaluate"), *self._arguments(ids, name, parent)]
+        return self._command("evaluating", EVALUATE, self._own(ids, f"fold {fold}, evaluation", parent))
 
     def testing(self, *, parent: str | None) -> list[str]:
         """The command that measures the ensemble of all folds on the test split."""
         ids: dict[str, object] = {"split": TEST, "checkpoint": str(self.output)}
         ids |= {"output_dir": str(self.output / TEST), "overwrite": True}
-        return [*self._command("evaluating", "train", "evaluate"), *self._arguments(ids, "ensemble, test", parent)]
+        return self._command("evaluating", EVALUATE, self._own(ids, "ensemble, test", parent))
 
-    def _command(self, run_id: str, *configs: str) -> list[str]:
-        files = [str(self.bundle / "configs" / f"{name}.yaml") for name in configs]
-        return [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", repr(files)]
+    def _command(self, run_id: str, configs: Sequence[str], own: Mapping[str, object]) -> list[str]:
+        return monai_command(run_id, config_files(self.bundle, configs), overrides=self.overrides, own=own)
 
-    def _arguments(self, ids: Mapping[str, object], name: str, parent: str | None) -> Iterator[str]:
-        """The user's overrides as typed; our own quoted, because MONAI's command line reads ``a, b`` as a tuple."""
+    def _own(self, ids: Mapping[str, object], name: str, parent: str | None) -> dict[str, object]:
         data = {"dataset_dir": str(self.dataset_dir), "datalist": str(self.datalist)}
         own = {"bundle_root": str(self.bundle), **data, **ids, "run_name": self.name(name)}
-        own |= {"parent_run_id": parent} if parent else {}
-        for key, value in {**self.overrides, **{key: repr(value) for key, value in own.items()}}.items():
-            yield from (f"--{key}", value)
+        return own | ({"parent_run_id": parent} if parent else {})
 
 
 def make_plan(
@@ -109,14 +96,11 @@ def make_plan(
         overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
 
     Raises:
-        ConfigError: no bundle there, no such fold, or overrides that each step sets for itself.
+        ConfigError: no bundle there, no such fold, or overrides that each step sets for itself or no config defines.
         DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
     """
-    bundle, root, output = (Path(os.path.abspath(place)) for place in (bundle, dataset_dir, output))
-    missing = [name for name in NEEDED if not (bundle / name).is_file()]
-    if missing:
-        remedy = "Name the bundle's folder with --bundle."
-        raise ConfigError(f"a bundle with {' and '.join(NEEDED)}", found="none there", remedy=remedy, path=bundle)
+    bundle = require_bundle(bundle)
+    root, output = (Path(os.path.abspath(place)) for place in (dataset_dir, output))
     path = Path(os.path.abspath(datalist)) if datalist is not None else root / "datalist.json"
     data = load_datalist(path, split="training", dataset_dir=root)
     cases: dict[int, set[str]] = {}
@@ -126,6 +110,8 @@ def make_plan(
     if len(cases) < 2:
         remedy = "Build it with `python -m pipeline datalist --folds 5`."
         raise DatalistError("a datalist in folds", found="none", remedy=remedy, path=path)
+    found = read_overrides(overrides)
+    require_known(found, config_files(bundle, EVALUATE))
     return Plan(
         bundle,
         root,
@@ -135,20 +121,13 @@ def make_plan(
         folds=_chosen(folds, sorted(cases)),
         has_test=bool(data.test),
         digest=data.digest,
-        overrides=read_overrides(overrides),
+        overrides=found,
     )
 
 
 def read_overrides(words: Sequence[str]) -> dict[str, str]:
-    """``["--depth", "18", "--aux=true"]`` as ``{"depth": "18", "aux": "true"}``.
-
-    Raises:
-        ConfigError: a word that is no pair, or an id that each step of a cross-validation sets for itself.
-    """
-    found = override_pairs(words)
-    for name in sorted(set(found) & set(OWN)):
-        raise ConfigError("overrides that hold for every step", found=f"--{name}", remedy=OWN[name])
-    return found
+    """The overrides of every step, as ``parse_overrides``; ``--fold`` is one that each step sets for itself."""
+    return parse_overrides(words, own=OWN_HERE)
 
 
 def _chosen(folds: Sequence[int] | None, known: Sequence[int]) -> tuple[int, ...]:

@@ -94,12 +94,14 @@ def test_the_second_epoch_reads_soft_labels_from_the_cache_and_the_network_sees_
 
 def test_a_resumed_training_must_repeat_them(ultrasound, soft, options):
     again = options | {"max_epochs": 3, "resume": True}
-    for files, change in (
-        (configs(ultrasound), {"soft_beta": 0.5}),
-        (configs(ultrasound), {"compactness": 1.0}),
-        (ultrasound.config("train"), {}),
-    ):
-        assert "soft_labels" in refusal(CheckpointError, files, **again, **change)
+    for change in ({"soft_beta": 0.5}, {"compactness": 1.0}):
+        assert "soft_labels" in refusal(CheckpointError, configs(ultrasound), **again, **change)
+    del again["superpixel_size"]
+    assert "soft_labels" in refusal(CheckpointError, ultrasound.config("train"), **again)
+
+
+def test_their_options_without_the_overlay_stop_the_run_with_its_name(ultrasound, options):
+    assert "soft_labels.yaml" in refusal(ConfigError, ultrasound.config("train"), **options)
 
 
 def test_their_number_takes_the_place_of_their_size(ultrasound, options):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigWorkflow, create_workflow
 
-from pipeline.config import cause, unknown_ids
+from pipeline.config import cause, known_overrides, unknown_ids
 from transforms.errors import ConfigError, InputError, LabelError
 
 CONFIG = """
@@ -62,6 +62,23 @@ def test_an_overlay_may_define_ids_of_its_own(config_file, tmp_path):
     flow = workflow([config_file, str(overlay)])
     assert list(unknown_ids(flow.parser.config, [])) != []
     assert "extra" not in dict(unknown_ids(flow.parser.config, [{"extra": 1}, flow.parser.config]))
+
+
+def test_an_option_of_an_overlay_that_is_not_run_stops_with_the_overlay_s_name(config_file, tmp_path):
+    overlay = Path(config_file).with_name("soft_labels.yaml")
+    overlay.write_text("soft_loss: superpixel\ntrain::soft: 1\n")
+    for name in ("soft_loss", "train::soft"):
+        with pytest.raises(RuntimeError) as wrapped:
+            create_workflow(config_file=config_file, logging_file=False, **{name: "svls"})
+        error = cause(wrapped.value)
+        assert isinstance(error, ConfigError)
+        assert f"found --{name}. It is an id of soft_labels.yaml" in str(error)
+        create_workflow(config_file=[config_file, str(overlay)], logging_file=False, **{name: "svls"})
+
+
+def test_overrides_are_told_apart_by_the_files_that_know_them(config_file):
+    overrides = {"max_epochs": "3", "train::loader::shuffle": "true", "train::loder": "1", "surfaces": "false"}
+    assert set(known_overrides(overrides, [Path(config_file)])) == {"max_epochs", "train::loader::shuffle"}
 
 
 def test_plain_values_holds_resolved_numbers_and_lists_with_overrides(config_file):

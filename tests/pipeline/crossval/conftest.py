@@ -19,7 +19,7 @@ def workspace(tmp_path) -> Path:
         (tmp_path / "bundle" / "configs").mkdir(parents=True, exist_ok=True)
         (tmp_path / "bundle" / "configs" / f"{name}.yaml").write_text(
             "bundle_root: .\ntracking_uri: $'sqlite:///' + @bundle_root + '/mlruns.db'\n"
-            "experiment_name: folds\ntrack: true\n"
+            "experiment_name: folds\ntrack: true\nrun_name:\ndepth: 50\naux: true\npretrained:\n"
         )
     data = tmp_path / "data"
     data.mkdir()

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pipeline.crossval.process import run_process
+from pipeline.steps.process import run_process
 
 WAITING = """
 import os, pathlib, signal, subprocess, sys, time

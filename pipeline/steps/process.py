@@ -1,4 +1,4 @@
-"""One step of a cross-validation as a process of its own, which never outlives it."""
+"""One step as a process of its own, which never outlives it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A grid of settings trained and evaluated with several seeds, as nested MLflow runs that ``compare`` reads."""

@@ -94,7 +94,8 @@ def _write_table(plan: Plan) -> Path:
 
 def _conclude(plan: Plan, parent: Parent) -> Iterator[str]:
     """Each arm's mean, and the command that says whether the differences are real."""
-    yield f"mean Dice on the test split, mean over {len(plan.seeds)} seeds; one row a run in {TABLE}"
+    seeds = ", ".join(map(str, plan.seeds))
+    yield f"mean Dice on the test split, mean over seeds {seeds}; a row for each run in {TABLE}"
     width = max(len(arm.name) for arm in plan.arms) + 2
     for arm in plan.arms:
         scores = [score for seed in plan.seeds if (score := _score(plan, arm, seed)) is not None]

@@ -5,28 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from pipeline.steps.options import add_common
+
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--bundle", default=".", metavar="DIR", help="the bundle's folder (default: this one)")
-    parser.add_argument(
-        "--dataset_dir", "--dataset-dir", required=True, metavar="DIR", help="what the datalist's paths are relative to"
-    )
-    parser.add_argument(
-        "--datalist", metavar="JSON", help="made with `datalist --folds K` (default: DATASET_DIR/datalist.json)"
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="fold_0, fold_1, ..., summary.json, cases.csv")
     parser.add_argument("--folds", type=int, nargs="+", metavar="N", help="these folds only (default: all)")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on in --output: finished folds are kept, a begun one is continued"
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="-- --NAME VALUE",
-        help="after `--`: overrides of the bundle's configs, for every training and evaluation",
+    add_common(
+        parser,
+        datalist="made with `datalist --folds K` (default: DATASET_DIR/datalist.json)",
+        output="fold_0, fold_1, ..., summary.json, cases.csv",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -17,6 +19,7 @@ class Stopping:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> Stopping:
+        _take_signals_on_the_normal_stack()
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -36,3 +39,18 @@ class Stopping:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+class _Stack(ctypes.Structure):
+    """``stack_t`` of sigaltstack(2)."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def _take_signals_on_the_normal_stack() -> None:
+    """OpenVINO gives the thread that loads a network an alternative signal stack and may free it while it is in force;
+    the next Ctrl-C would then end the process with SIGSEGV, because Python's handlers ask for that stack.
+    """
+    if sys.platform == "linux":
+        disable = _Stack(None, 2, 0)  # SS_DISABLE
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(disable), None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.comparison.arms import make_arms
 from pipeline.comparison.checks import require_comparable
+from pipeline.comparison.efficiency import measure_efficiency
 from pipeline.comparison.metrics import choose
 from pipeline.comparison.reading import Found
 from pipeline.comparison.records import Arm
@@ -77,6 +78,7 @@ def compare(
         **drawn,
         scores=tuple(summaries(table, [*tested, *(m for m in known if m not in tested)], **drawn)),
         differences=tuple(differences(table, tested, compared, **drawn)),
+        efficiency=measure_efficiency(grouped),
         subgroups=tuple(subgroups(table, tested[0], compared, **drawn)),
         worst=tuple(worst_cases(table, tested[0])),
         agreements=tuple(agreements(grouped)),

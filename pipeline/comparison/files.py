@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparison.presentation import Table, sections
+from pipeline.comparison.efficiency import ArmEfficiency, Learned, Steps
+from pipeline.comparison.efficiency_text import lead, remarks
+from pipeline.comparison.presentation import sections
 from pipeline.comparison.results import Comparison
+from pipeline.comparison.table import Table
 from pipeline.comparison.wording import verdicts
 from pipeline.files import atomic_write
 from pipeline.writers.tables import neutralise
@@ -33,11 +36,13 @@ COLUMNS = (
         "cases",
     ),
 )
+STEPS = "steps_to_90_percent"
 HEADINGS = {
     "runs": "Runs",
     "configs": "Configs",
     "differences": "Differences",
     "arms": "Arms",
+    "efficiency": "Training efficiency",
     "metrics": "Other metrics",
     "subgroups": "Subgroups",
     "calibration": "Calibration",
@@ -45,10 +50,16 @@ HEADINGS = {
     "worst": "Worst cases",
 }
 
+ORDER = (
+    *("differences", "arms", "efficiency", "configs", "metrics", "subgroups", "calibration", "agreement", "worst"),
+    "runs",
+)
+
 
 def write_csv(path: str | Path, comparison: Comparison) -> Path:
     """Write every number in long form, six decimals, a row for each estimate; ``kind`` says of what: ``arm``, ``run``,
-    ``difference``, ``subgroup``, ``calibration``, ``bias``, ``lower_limit`` or ``upper_limit``.
+    ``difference``, ``subgroup``, ``training``, ``training_run``, ``calibration``, ``bias``, ``lower_limit`` or
+    ``upper_limit``. ``low`` and ``high`` of a ``training`` are the least and the most of its runs, and no interval.
 
     Raises:
         OutputError: the file cannot be written.
@@ -64,6 +75,7 @@ def write_csv(path: str | Path, comparison: Comparison) -> Path:
 def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     yield from _arms(comparison)
     yield from _differences(comparison)
+    yield from _efficiency(comparison)
     yield from _calibrations(comparison)
     yield from _agreements(comparison)
 
@@ -88,6 +100,41 @@ def _differences(comparison: Comparison) -> Iterator[dict[str, Any]]:
         names = {"class": g.label, "metric": g.metric, "arm": g.arm, "against": g.against}
         part = {"factor": g.factor, "level": g.level.rpartition("\t")[2], "groups": g.groups, "cases": g.cases}
         yield {"kind": "subgroup", **names, **part, **_estimate(g.difference, g.interval)}
+
+
+def _efficiency(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    baseline = comparison.efficiency.baseline if math.isfinite(comparison.efficiency.target) else None
+    for arm in comparison.efficiency.arms:
+        yield from ({"kind": "training", "arm": arm.arm} | row for row in _training_rows(arm, baseline))
+        for each in arm.runs:
+            names = {"kind": "training_run", "arm": arm.arm, "factor": "run", "level": each.run.label}
+            yield from (names | row for row in _training_run_rows(each, baseline))
+
+
+def _training_rows(arm: ArmEfficiency, baseline: str | None) -> Iterator[dict[str, Any]]:
+    """Steps are against the arm whose final sets the level; to a share of the own final, against none."""
+    spread = (min(arm.finals), max(arm.finals))
+    yield {"metric": "final_dice", **_estimate(arm.final, spread), "sd_over_seeds": arm.final_sd}
+    yield {"metric": STEPS, **_reached(arm.own)}
+    if baseline is not None:
+        yield {"metric": STEPS, "against": baseline, **_reached(arm.target)}
+    for name, (low, high) in (("validation_interval", arm.intervals), ("steps", arm.lengths)):
+        yield {"metric": name, "low": low, "high": high}
+
+
+def _reached(steps: Steps) -> dict[str, Any]:
+    never = {"factor": "never", "level": f"{steps.never} of {steps.runs}"}
+    return _estimate(steps.mean, (steps.least, steps.most)) | never
+
+
+def _training_run_rows(each: Learned, baseline: str | None) -> Iterator[dict[str, Any]]:
+    """Without a number where a level is never reached."""
+    yield {"metric": "final_dice", "mean": each.curve.final}
+    yield {"metric": STEPS, "mean": each.own}
+    if baseline is not None:
+        yield {"metric": STEPS, "against": baseline, "mean": each.target}
+    yield {"metric": "validation_interval", "mean": each.curve.interval}
+    yield {"metric": "steps", "mean": each.curve.length}
 
 
 def _calibrations(comparison: Comparison) -> Iterator[dict[str, Any]]:
@@ -143,9 +190,12 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield ""
         yield from (f"> {_escaped(note)}  " for note in comparison.notes)
     found = sections(comparison)
-    for name in ("differences", "arms", "configs", "metrics", "subgroups", "calibration", "agreement", "worst", "runs"):
+    for name in ORDER:
         if found[name]:
             yield from ("", f"## {HEADINGS[name]}")
+        if name == "efficiency":
+            yield from ("", _escaped(lead(comparison.efficiency, split=comparison.split)), "")
+            yield from (f"> {_escaped(remark)}  " for remark in remarks(comparison.efficiency))
         for table in found[name]:
             yield from _table(table, heading=HEADINGS[name])
 

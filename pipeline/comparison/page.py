@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.comparison.efficiency_plot import efficiency_plot
+from pipeline.comparison.efficiency_text import lead, remarks
 from pipeline.comparison.files import HEADINGS
 from pipeline.comparison.pictures import SideBySide
 from pipeline.comparison.plots import agreement_plots, arm_plots, difference_plots, reliability_plots
@@ -55,6 +57,9 @@ def write_page(
         runs=sum(len(arm.runs) for arm in comparison.arms),
         differences=list(difference_plots(comparison)),
         arms=list(arm_plots(comparison)),
+        efficiency=efficiency_plot(comparison),
+        efficiency_lead=lead(comparison.efficiency, split=comparison.split),
+        efficiency_remarks=list(remarks(comparison.efficiency)),
         agreements=list(agreement_plots(comparison.agreements)),
         reliability=list(reliability_plots(comparison.calibrations)),
         pictures=pictures,

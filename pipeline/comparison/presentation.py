@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from pipeline.comparison.efficiency_text import efficiency_tables
 from pipeline.comparison.metrics import decimals, title
 from pipeline.comparison.results import ArmScore, Comparison, Difference
+from pipeline.comparison.table import Table
 from pipeline.comparison.wording import MINUS, NONE, directed, interval_text, number, p_text, pair, signed, spaced
 from pipeline.evaluation.calibration import TOP
 from pipeline.writers.report.rows import shown_unit
 
-__all__ = ["Table", "difference_rows", "sections"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its columns, of which the first ``texts`` hold words and the others numbers, and a note below."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    texts: int = 1
-    note: str = ""
+__all__ = ["difference_rows", "sections"]
 
 
 def sections(comparison: Comparison) -> dict[str, list[Table]]:
@@ -33,6 +23,7 @@ def sections(comparison: Comparison) -> dict[str, list[Table]]:
         "configs": [_settings(comparison), _surroundings(comparison)],
         "differences": [_differences(comparison)],
         "arms": [_arms(comparison, comparison.metrics, "Tested metrics")],
+        "efficiency": efficiency_tables(comparison.efficiency),
         "metrics": [_arms(comparison, _others(comparison), "")],
         "subgroups": [_subgroups(comparison)],
         "calibration": [_calibration(comparison)],

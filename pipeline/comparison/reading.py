@@ -6,12 +6,13 @@ import csv
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.comparison.curves import read_curve
 from pipeline.comparison.records import Row, Run, TrainingData
 from pipeline.comparison.settings import run_settings, surroundings
 from pipeline.comparison.store import Store, StoredRun
@@ -69,7 +70,7 @@ def find_runs(store: Store, experiment: str, *, folder: Path, names: Sequence[st
         _require_all(names, stored, kept, left_out)
     if len(kept) < 2:
         raise _too_few(kept, left_out, stored, split)
-    return Found(tuple(kept), tuple(left_out + repeats))
+    return Found(tuple(_with_curves(store, kept, trainings)), tuple(left_out + repeats))
 
 
 def _chosen(stored: Sequence[StoredRun], names: Sequence[str], trainings: Mapping[str, StoredRun]) -> list[StoredRun]:
@@ -212,6 +213,12 @@ def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
     measured = {run.checkpoint for run in runs if run.checkpoint and not run.folder}
     kept = [run for run in last.values() if not (run.folder and run.checkpoint in measured)]
     return kept, [(run.name, "a later run measured the same checkpoint") for run in runs if run not in kept]
+
+
+def _with_curves(store: Store, runs: Sequence[Run], trainings: Mapping[str, StoredRun]) -> list[Run]:
+    by_id = {training.run_id: training for training in trainings.values()}
+    curves = {key: read_curve(store, by_id.get(key)) for key in dict.fromkeys(run.training_id for run in runs)}
+    return [replace(run, curve=curve, no_curve=why) for run in runs for curve, why in [curves[run.training_id]]]
 
 
 def _require_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.comparison.curves import NO_TRAINING, Curve
 from pipeline.evaluation.calibration import CaseConfidence
 
 __all__ = ["Arm", "Row", "Run", "TrainingData"]
@@ -46,6 +47,7 @@ class Run:
         label_names: the classes, background first.
         folder: of the tables among the run's artifacts.
         masks: whether the predicted label maps are there.
+        curve: of its training's validations; None where there is none, for the reason ``no_curve``.
     """
 
     run_id: str
@@ -64,6 +66,8 @@ class Run:
     label_names: Sequence[str] = ()
     folder: str = ""
     masks: bool = False
+    curve: Curve | None = None
+    no_curve: str = NO_TRAINING
 
     @property
     def names(self) -> set[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.comparison.efficiency import Efficiency
 from pipeline.comparison.records import Arm
 from pipeline.comparison.statistics import Agreement, Interval
 from pipeline.evaluation.calibration import Reliability
@@ -148,6 +149,7 @@ class Comparison:
         settings, surroundings, data: by id, the values of each arm (the first run's), or run for ``data``.
         left_out: runs with the reason.
         notes: what a reader has to know.
+        efficiency: how fast the arms learned.
     """
 
     experiment: str
@@ -162,6 +164,7 @@ class Comparison:
     seed: int
     scores: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
+    efficiency: Efficiency
     subgroups: tuple[Subgroup, ...] = ()
     worst: tuple[CaseNote, ...] = ()
     agreements: tuple[ArmAgreement, ...] = ()

@@ -15,7 +15,7 @@ from pipeline.tracking.store import bounded_requests, one_at_a_time, require_rea
 from pipeline.writers.text import clean
 from transforms.errors import TrackingError, UsageError
 
-__all__ = ["Store", "StoredRun", "open_store"]
+__all__ = ["Logged", "Store", "StoredRun", "open_store"]
 
 SQLITE = "sqlite:///"
 BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -36,6 +36,15 @@ class StoredRun:
     def parent(self) -> str:
         """The ID of the run above it, empty without one."""
         return self.tags.get("mlflow.parentRunId", "")
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One value of a metric; ``written`` is in milliseconds since 1970."""
+
+    step: int
+    value: float
+    written: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,12 @@ class Store:
             for run in found
         )
         return sorted(runs, key=lambda run: (run.started, run.run_id))
+
+    def history(self, run_id: str, metric: str) -> list[Logged]:
+        """Every value of a metric of a run; none where it was not logged."""
+        with _said():
+            found = self.client.get_metric_history(run_id, metric)
+        return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in found]
 
     def files(self, run_id: str, folder: str = "") -> list[str]:
         """The paths of a run's artifacts in one folder."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import Metric, Param
 
 from pipeline.evaluation.calibration import count_confidence
 from pipeline.evaluation.keep import pack, write_masks
@@ -149,3 +149,11 @@ class StoreOfRuns:
             tags={} if of is None else {"evaluated.sha256": f"sha of {of}"},
             status=status,
         )
+
+    def validations(
+        self, run_id: str, dice: Mapping[int, float], *, iterations: int | None = None, written: int = 1000
+    ) -> None:
+        """Log the mean Dice by epoch, at ``written`` milliseconds, and a learning rate for each iteration."""
+        metrics = [Metric("val_mean_dice", value, written, epoch) for epoch, value in dice.items()]
+        metrics += [Metric("learning_rate", 0.1, written, i + 1) for i in range(iterations or 0)]
+        self.client.log_batch(run_id, metrics=metrics)

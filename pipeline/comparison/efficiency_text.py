@@ -53,16 +53,15 @@ def remarks(efficiency: Efficiency) -> Iterator[str]:
     if arms and not math.isfinite(efficiency.target):
         yield f"No arm is measured against “{efficiency.baseline}”, which has no curve."
     for arm in arms:
-        yield from _of_arm(arm, target_name(efficiency))
+        yield from _of_arm(arm, efficiency)
 
 
-def _of_arm(arm: ArmEfficiency, target: str) -> Iterator[str]:
+def _of_arm(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
     if len(arm.runs) < arm.of:
         yield f"“{arm.arm}”: {arm.of - len(arm.runs)} of {arm.of} trainings have no curve and are left out."
-    for steps, level in ((arm.own, f"{LEVEL} of their own final"), (arm.target, target)):
-        if steps.never and math.isfinite(steps.mean):
-            said = f"{steps.never} of {steps.runs} runs never reach {level}"
-            yield f"“{arm.arm}”: {said}. The mean is that of the others, which flatters the arm."
+    yield from _never(arm, arm.own, f"{LEVEL} of their own final")
+    if math.isfinite(efficiency.target):
+        yield from _never(arm, arm.target, target_name(efficiency))
     low = sum(run.curve.final < SHARE * run.curve.dice.max() for run in arm.runs)
     if low:
         said = f"{low} of {len(arm.runs)} runs end below {LEVEL} of their own best validation"
@@ -71,6 +70,12 @@ def _of_arm(arm: ArmEfficiency, target: str) -> Iterator[str]:
     if first:
         said = f"{first} of {len(arm.runs)} runs reach a level at their first validation"
         yield f"“{arm.arm}”: {said}; how much earlier they did, nobody looked."
+
+
+def _never(arm: ArmEfficiency, steps: Steps, level: str) -> Iterator[str]:
+    if steps.never:
+        rest = "" if steps.never == steps.runs else " The mean is that of the others, which flatters the arm."
+        yield f"“{arm.arm}”: {steps.never} of {steps.runs} runs never reach {level}.{rest}"
 
 
 def _each(arms: Sequence[ArmEfficiency], said: Callable[[ArmEfficiency], str]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from monai.bundle import run
 
 from pipeline.cli import main
+from pipeline.comparison.curves import read_curve
+from pipeline.comparison.store import open_store
 
 
 def evaluate(workspace, checkpoint, name: str, **overrides) -> None:
@@ -41,3 +44,13 @@ def test_two_evaluations_of_one_training_differ_in_what_was_changed_and_are_show
     assert "Filled: prediction, dashed: reference." in page
     assert page.count("data:image/jpeg") >= 2
     assert str(ultrasound.data) not in page
+
+
+def test_the_curve_of_a_real_training_ends_at_the_last_step_of_its_optimizer(ultrasound, trained):
+    with open_store(ultrasound.store) as store:
+        (training,) = [run for run in store.runs(store.experiment_id("tests")) if run.name == "trained"]
+        curve, why = read_curve(store, training)
+    assert curve is not None, why
+    state = torch.load(trained.parent / "last.pt", weights_only=True)["state"]["optimizer"]["state"]
+    assert curve.length == max(int(each["step"]) for each in state.values())
+    assert len(curve.dice) == 2

@@ -64,7 +64,8 @@ def test_an_arm_of_which_no_run_gets_there_has_no_mean():
     steps = found.arms[1].target
     assert math.isnan(steps.mean)
     assert (steps.never, steps.runs) == (2, 2)
-    assert "2 of 2" in efficiency_tables(found)[0].rows[1]
+    assert efficiency_tables(found)[0].rows[1][7:10] == ("–", "–", "2 of 2")
+    assert "“slow”: 2 of 2 runs never reach 90 % of the final of “hard”." in list(remarks(found))
 
 
 def test_the_final_is_the_last_validation_and_a_run_that_ends_low_is_pointed_out():

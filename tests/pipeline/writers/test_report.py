@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.writers.prediction import Algorithm
 from pipeline.writers.records import Failure, FrameRecord, ItemRecord, LeftOut
 from pipeline.writers.report import Run, write_report
 from pipeline.writers.report.rows import shown_unit
+from tests.pipeline.writers import items
 from transforms.errors import OutputError
 from transforms.records import Segment
 
@@ -41,29 +41,7 @@ def frame(number: int = 0, area: float | None = 700.5) -> FrameRecord:
 
 
 def item(case: str = "c1", frames: tuple[FrameRecord, ...] = (frame(),), **changes: Any) -> ItemRecord:
-    plain = ItemRecord(
-        case=case,
-        file="a/1.dcm",
-        study_instance_uid="1.2.3",
-        series_instance_uid="1.2.3.4",
-        sop_instance_uid="1.2.3.4.5",
-        frames=len(frames),
-        rows=480,
-        columns=640,
-        spacing_mm=(0.25, 0.5),
-        spacing_source="regions",
-        key_frame=0,
-        units=UNITS,
-        rows_of_frames=frames,
-        flags=(),
-        notes=(),
-        seconds=1.5,
-        outputs=("seg.dcm", "overlay.png"),
-        fingerprint="f",
-        size=1,
-        modified_ns=1,
-    )
-    return replace(plain, **changes)
+    return items.item(case, frames, units=UNITS, **changes)
 
 
 class Page(HTMLParser):

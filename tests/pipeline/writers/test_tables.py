@@ -21,6 +21,7 @@ from pipeline.writers.tables import (
     write_manifest,
     write_results,
 )
+from tests.pipeline.writers import items
 from transforms.errors import OutputError
 
 UNITS = {"kidney_area": "mm2", "harp": "{ratio}", "hydronephrosis_index": "%"}
@@ -35,29 +36,7 @@ def frame(number: int = 0, area: float | None = 700.5, harp: float | None = 0.25
 
 
 def item(case: str = "c1", frames: tuple[FrameRecord, ...] = (frame(),), **changes) -> ItemRecord:
-    plain = ItemRecord(
-        case=case,
-        file="a/1.dcm",
-        study_instance_uid="1.2.3",
-        series_instance_uid="1.2.3.4",
-        sop_instance_uid="1.2.3.4.5",
-        frames=len(frames),
-        rows=480,
-        columns=640,
-        spacing_mm=(0.25, 0.5),
-        spacing_source="regions",
-        key_frame=0,
-        units=UNITS,
-        rows_of_frames=frames,
-        flags=(),
-        notes=(),
-        seconds=1.5,
-        outputs=("seg.dcm", "overlay.png"),
-        fingerprint="f",
-        size=1,
-        modified_ns=1,
-    )
-    return replace(plain, **changes)
+    return items.item(case, frames, units=UNITS, **changes)
 
 
 def read(path: Path) -> list[dict[str, str]]:

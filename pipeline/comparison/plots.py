@@ -20,6 +20,7 @@ __all__ = ["agreement_plots", "arm_plots", "difference_plots", "reliability_plot
 
 WIDTH, LEFT, RIGHT = 980, 330, 24  # of the wide plots
 ROW, AXIS = 46, 42
+LONGEST = 46  # letters of a name left of a row
 SIDE, EDGE = 300, 46  # of the small ones
 MOST = 1500  # points in a scatter
 
@@ -33,7 +34,8 @@ def difference_plots(comparison: Comparison) -> Iterator[tuple[str, Markup]]:
             parts = [_axis(scale, len(found), f"{title(metric)}: difference"), _line(scale(0), len(found), "zero")]
             for index, d in enumerate(found):
                 tip = " ".join(difference_rows(d)[4:])
-                parts += [_names(index, spaced(d.label), f"{d.arm} − {d.against}", tip), *_dots(d.values, scale, index)]
+                parts += [_names(index, spaced(d.label), _minus(d.arm, d.against), tip)]
+                parts += _dots(d.values, scale, index)
                 parts += _mean(d.mean, d.interval, scale, index)
             plot = svg(parts, label=f"Paired differences, {title(metric)}", size=_size(len(found)))
             yield metric, plot + _sides(metric)
@@ -61,7 +63,7 @@ def arm_plots(comparison: Comparison) -> Iterator[tuple[str, Markup]]:
             scale = _wide(limits)
             parts = [_axis(scale, len(found), title(metric))]
             for index, s in enumerate(found):
-                parts += [_names(index, spaced(s.label), s.arm, ""), *_quartiles(s.values, scale, index)]
+                parts += [_names(index, spaced(s.label), [s.arm], ""), *_quartiles(s.values, scale, index)]
                 parts += [*_dots(s.values, scale, index), *_mean(s.mean, s.interval, scale, index)]
             yield metric, svg(parts, label=f"Arms, {title(metric)}", size=_size(len(found)))
 
@@ -151,10 +153,24 @@ def _axis(scale: Scale, rows: int, name: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _names(row: int, first: str, second: str, tip: str) -> Markup:
-    y = _middle(row)
-    shown = second if len(second) <= 46 else second[:45] + "…"
-    return words(LEFT - 12, y - 3, first, "end", "name") + words(LEFT - 12, y + 13, shown, "end", "axis", tip or second)
+def _minus(arm: str, against: str) -> list[str]:
+    """A difference's name on one line where it fits, else on two: no two pairs of arms may look alike."""
+    whole = f"{arm} − {against}"
+    return [whole] if len(whole) <= LONGEST else [arm, f"− {against}"]
+
+
+def _names(row: int, first: str, lines: Sequence[str], tip: str) -> Markup:
+    """Left of a row: the class, and below it a line or two; the whole text is shown on hovering."""
+    y, whole = _middle(row) - 3 - 7 * (len(lines) - 1), " ".join([*lines, tip]).strip()
+    parts = [words(LEFT - 12, y, first, "end", "name")]
+    for index, line in enumerate(lines, start=1):
+        parts.append(words(LEFT - 12, y + 15 * index, _shortened(line), "end", "axis", whole))
+    return Markup("").join(parts)
+
+
+def _shortened(line: str) -> str:
+    """Without its middle, for names of runs that belong together often differ at their end."""
+    return line if len(line) <= LONGEST else f"{line[:20]}…{line[-(LONGEST - 21) :]}"
 
 
 def _line(x: float, rows: int, kind: str) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.comparison.arms import make_arms, parse_arms
 from pipeline.comparison.checks import require_comparable
 from pipeline.comparison.compare import compare
 from pipeline.comparison.metrics import choose, higher_is_better, row_values, title
+from pipeline.comparison.plots import difference_plots
 from pipeline.comparison.reading import Found
 from pipeline.comparison.records import Run, TrainingData
 from pipeline.comparison.settings import differing, flatten, run_settings
@@ -328,3 +330,14 @@ def test_settings_leave_out_where_and_under_which_name_a_run_went():
     assert differing([one | {"evaluation: depth": "18"}, other]) == {"depth": ("18", "50")}
     assert differing([one, dict(one)]) == {}
     assert dict(flatten({"a": {}, "b": None})) == {"a": "{}", "b": "null"}
+
+
+def test_no_two_pairs_of_arms_with_long_names_look_alike_in_the_plot_of_differences():
+    arms = [f"attention={a},labels={b}" for a in ("none", "cbam") for b in ("hard", "soft")]
+    endings = [f"a name that is much too long for the margin of a plot {i}" for i in range(4)]
+    for names in (arms, endings):
+        found = compared(*[run(name, dices(*BASE - i * 0.05)) for i, name in enumerate(names)])
+        ((_, plot),) = difference_plots(found)
+        shown = re.findall(r'class="(name|axis)"[^>]*text-anchor="end">([^<]*)<', plot)
+        rows = "\n".join(text for _, text in shown).split("kidney\n")[1:]
+        assert len(rows) == len(set(rows)) == 6

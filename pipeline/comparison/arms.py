@@ -14,7 +14,7 @@ from transforms.errors import UsageError
 
 __all__ = ["make_arms", "parse_arms"]
 
-SEED = re.compile(r"[\s,;_.(-]*\b(?:seed|s)[\s_=:-]*\d+\)?", re.IGNORECASE)
+SEED = re.compile(r"[\s,;_.(-]*(?:(?<![^\W_])seed|\bs)[\s_=:-]*\d+\)?", re.IGNORECASE)
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 LONGEST = 60  # letters of a name made of settings
 NAMING = 3  # settings that may make a name
@@ -84,10 +84,8 @@ def _named(runs: Sequence[Run], named: dict[str, list[str]]) -> list[Arm]:
 def _found(runs: Sequence[Run]) -> list[Arm]:
     alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        known = run.trained_by or run.folder
-        alike[json.dumps([run.settings, "" if known else run.run_id, run.data.training_groups], sort_keys=True)].append(
-            run
-        )
+        itself = "" if run.known else run.run_id
+        alike[json.dumps([run.settings, itself, run.data.training_groups], sort_keys=True)].append(run)
     clusters = [part for cluster in alike.values() for part in _by_data(cluster)]
     return [Arm(name, tuple(cluster)) for name, cluster in zip(_names(clusters), clusters, strict=True)]
 

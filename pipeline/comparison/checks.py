@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.comparison.records import Run
+from pipeline.comparison.metrics import row_values
+from pipeline.comparison.records import Row, Run
 from transforms.errors import DatalistError, InputError
 
 __all__ = ["require_comparable"]
@@ -33,8 +34,7 @@ def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
     if len({case for case, _, _ in first}) < 2:
         remedy = "Evaluate on a split with more cases."
         raise DatalistError("at least two test cases", found="one", remedy=remedy)
-    if split == "test":  # the other splits are seen by all
-        _refuse_seen(runs, {group for _, group, _ in first})
+    _refuse_seen(runs, {group for _, group, _ in first}, split=split)
 
 
 def _require_table(run: Run) -> None:
@@ -43,9 +43,19 @@ def _require_table(run: Run) -> None:
     if missing:
         found = f"one of {run.name!r} without {', '.join(missing)}"
         raise InputError("the cases.csv of an evaluation", found=found, remedy=remedy)
+    if not all(map(_readable, run.scores)):
+        raise InputError("the cases.csv of an evaluation", found=f"a damaged one of {run.name!r}", remedy=remedy)
     twice = sum(count > 1 for count in Counter((row["case"], row["class"]) for row in run.scores).values())
     if twice:
         raise InputError("each case and class once in cases.csv", found=f"{twice} twice in {run.name!r}", remedy=remedy)
+
+
+def _readable(row: Row) -> bool:
+    try:
+        row_values(row)
+    except (KeyError, TypeError, ValueError):  # TypeError: a row that was cut short has None for what is missing
+        return False
+    return True
 
 
 def _reference(run: Run) -> dict[Key, str]:
@@ -72,12 +82,21 @@ def _other_cases(first: Run, known: dict[Key, str], differing: Sequence[tuple[Ru
     )
 
 
-def _refuse_seen(runs: Sequence[Run], tested: set[str]) -> None:
+def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None:
+    """Nobody may have trained on what is measured, unless that is asked for, nor chosen a network by it.
+
+    The validation split is what networks are chosen by; another datalist's may be among what a run was trained on.
+    """
+    if split == "training":
+        return
     for run in runs:
-        number = len(run.data.groups & tested)
+        seen, how = (
+            (run.data.trained_on, "training") if split == "validation" else (run.data.groups, "training or validation")
+        )
+        number = len(seen & measured)
         if number:
             raise DatalistError(
-                "test groups that no run has seen in training or validation",
-                found=f"{number} of {len(tested)} that {run.label!r} has seen",
+                f"{split} groups that no run has seen in {how}",
+                found=f"{number} of {len(measured)} that {run.label!r} has seen",
                 remedy="Compare trainings whose datalists hold out the same groups, or choose others with --runs.",
             )

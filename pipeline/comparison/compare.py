@@ -11,10 +11,10 @@ from pipeline.comparison.checks import require_comparable
 from pipeline.comparison.efficiency import measure_efficiency
 from pipeline.comparison.metrics import choose
 from pipeline.comparison.reading import Found
-from pipeline.comparison.records import Arm
+from pipeline.comparison.records import Arm, Run
 from pipeline.comparison.reliability import agreements, calibrations
-from pipeline.comparison.results import Comparison
-from pipeline.comparison.score_table import ScoreTable
+from pipeline.comparison.results import Comparison, Difference
+from pipeline.comparison.score_table import FEW_LEVELS, ScoreTable
 from pipeline.comparison.scores import (
     differences,
     most_different,
@@ -23,13 +23,16 @@ from pipeline.comparison.scores import (
     summaries,
     worst_cases,
 )
-from pipeline.comparison.settings import differing
+from pipeline.comparison.settings import differing, merged
 from pipeline.comparison.statistics import LEAST_GROUPS
+from pipeline.comparison.wording import spaced
+from transforms.errors import UsageError
 
 __all__ = ["RESAMPLES", "compare"]
 
 RESAMPLES = 2000
 PICTURED = 6  # cases
+MOST_TESTS = 500  # of 16 arms with two classes each pair is tested, and no page of more is read
 HANDFUL = 20  # groups below which a percentile interval is too narrow
 
 
@@ -55,7 +58,7 @@ def compare(
         resamples, seed: of the bootstrap over groups.
 
     Raises:
-        UsageError: no such metric, fewer than two arms, no such baseline.
+        UsageError: no such metric, fewer than two arms, no such baseline, or so many arms that nobody reads it.
         DatalistError, InputError: as `require_comparable`.
     """
     require_comparable(found.runs, split=split)
@@ -64,8 +67,10 @@ def compare(
     known = table.metrics()
     tested = choose(metrics, known)
     compared = pairs([arm.name for arm in grouped], baseline=baseline is not None)
+    _require_few(len(compared) * len(table.labels) * len(tested), arms=len(grouped))
     drawn = {"resamples": resamples, "seed": seed}
     _, sizes = np.unique(table.groups, return_counts=True)
+    paired = differences(table, tested, compared, **drawn)
     return Comparison(
         experiment,
         split,
@@ -77,18 +82,61 @@ def compare(
         largest_group=int(sizes.max()),
         **drawn,
         scores=tuple(summaries(table, [*tested, *(m for m in known if m not in tested)], **drawn)),
-        differences=tuple(differences(table, tested, compared, **drawn)),
+        differences=tuple(paired),
         efficiency=measure_efficiency(grouped),
         subgroups=tuple(subgroups(table, tested[0], compared, **drawn)),
         worst=tuple(worst_cases(table, tested[0])),
         agreements=tuple(agreements(grouped)),
         calibrations=tuple(calibrations(grouped, **drawn)),
-        settings=differing([arm.runs[0].settings for arm in grouped]),
+        settings=_settings(grouped),
         surroundings=differing([arm.runs[0].surroundings for arm in grouped]),
-        left_out=found.left_out,
-        notes=tuple(_notes(grouped, groups=len(sizes), largest=int(sizes.max()), cases=len(table.cases))),
+        left_out=(*found.left_out, *_in_no_arm(found.runs, grouped)),
+        notes=(
+            *_notes(grouped, groups=len(sizes), largest=int(sizes.max()), cases=len(table.cases)),
+            *_rare(paired, groups=len(sizes)),
+            *_wide(factors or {}, table),
+        ),
         most_different=tuple(most_different(table, tested[0], count=PICTURED)),
     )
+
+
+def _require_few(tests: int, *, arms: int) -> None:
+    if tests > MOST_TESTS:
+        raise UsageError(
+            f"at most {MOST_TESTS} tests on one page",
+            found=f"{tests} between {arms} arms",
+            remedy="Choose runs with --runs, or compare all with one arm with --baseline.",
+        )
+
+
+def _in_no_arm(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    chosen = {run.run_id for arm in arms for run in arm.runs}
+    return [(run.name, "it is in none of --arms") for run in runs if run.run_id not in chosen]
+
+
+def _rare(found: Sequence[Difference], *, groups: int) -> list[str]:
+    """The classes that few groups show, where the groups as such are not few."""
+    least = {d.label: d.groups for d in sorted(found, key=lambda d: -d.groups)}
+    return [
+        f"{spaced(label)} is measured in {number} of the {groups} groups: its intervals, which are percentiles of a "
+        "bootstrap, are too narrow."
+        for label, number in least.items()
+        if number < HANDFUL <= groups
+    ]
+
+
+def _wide(factors: Mapping[str, Mapping[str, str]], table: ScoreTable) -> list[str]:
+    return [
+        f"“{name}” of --subgroups has more than {FEW_LEVELS} values among these cases, and makes no subgroups."
+        for name in factors
+        if name not in table.factors
+    ]
+
+
+def _settings(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
+    """What differs between the arms; all of their runs count."""
+    settings = [merged([run.settings for run in arm.runs]) for arm in arms]
+    return differing(settings, unknown={index for index, arm in enumerate(arms) if not arm.known})
 
 
 def _notes(arms: Sequence[Arm], *, groups: int, largest: int, cases: int) -> list[str]:
@@ -117,6 +165,9 @@ def _notes(arms: Sequence[Arm], *, groups: int, largest: int, cases: int) -> lis
         notes.append("The arms were trained on different data; the table of runs names the datalists' digests.")
     if len({frozenset(run.seed for run in arm.runs) for arm in arms}) > 1:
         notes.append("The arms have different seeds, or different numbers of them.")
-    if any(not run.trained_by and not run.folder for arm in arms for run in arm.runs):
-        notes.append("The training of a run is unknown: this store holds none with its checkpoint.")
+    if not all(arm.known for arm in arms):
+        notes.append(
+            "The training of a run is unknown: this store holds none that finished with its checkpoint. Whether its "
+            "config differs, and what data it has seen, cannot be told."
+        )
     return notes

@@ -34,14 +34,12 @@ def write_page(
     pictures: Sequence[SideBySide] = (),
     *,
     segments: Sequence[Segment] = (),
-    over_frames: bool = False,
 ) -> Path:
     """Write the page: what is better, then why one may think so.
 
     Args:
         pictures: of the cases in which the arms differ most.
         segments: the classes, for their legend; the background is left out.
-        over_frames: whether these show the frames with their references, and not the masks alone.
 
     Raises:
         OutputError: the file cannot be written.
@@ -64,7 +62,7 @@ def write_page(
         reliability=list(reliability_plots(comparison.calibrations)),
         pictures=pictures,
         segments=[segment for segment in segments if segment.value],
-        over_frames=over_frames,
+        over_frames=[picture.over_frame for picture in pictures],
     )
     with atomic_write(path, "w") as file:
         file.write(text)
@@ -73,6 +71,7 @@ def write_page(
 
 def _template() -> Any:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"any": any, "all": all}
     environment.filters["clean"] = lambda value: clean(str(value))
     environment.filters["data_uri"] = data_uri
     return environment.from_string(_file("comparison.html"))

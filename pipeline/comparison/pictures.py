@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -27,10 +30,16 @@ Tile = tuple[str, bytes]
 
 @dataclass(frozen=True)
 class SideBySide:
-    """One case: a title, and for each arm its name with a JPEG."""
+    """One case.
+
+    Attributes:
+        tiles: for each arm its name with a JPEG.
+        over_frame: whether they show the frame with its reference, and not the masks alone.
+    """
 
     title: str
     tiles: tuple[Tile, ...]
+    over_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,13 +125,21 @@ def side_by_side(
             yield _case(comparison, case, archives, segments, frames)
 
 
+@contextmanager
+def _unreadable(run: Run) -> Iterator[None]:
+    """An archive that was cut short shows when it is opened, one with other bytes when a mask is read."""
+    try:
+        yield
+    except (ValueError, OSError, BadZipFile, zlib.error) as error:
+        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
+        found = f"a damaged one of {run.name!r}"
+        raise InputError("a predictions.npz that can be read", found=found, remedy=remedy) from error
+
+
 def _masks(store: Store, run: Run, folder: Path) -> Mapping[str, Any]:
     path = store.fetch(run.run_id, f"{run.folder}/predictions.npz".lstrip("/"), folder)
-    try:
+    with _unreadable(run):
         return np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
-        raise InputError("a predictions.npz that can be read", found="a damaged one", remedy=remedy) from error
 
 
 def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
@@ -140,7 +157,7 @@ def _case(
     segments: Sequence[Segment],
     frames: Frames | None,
 ) -> SideBySide:
-    masks = [np.asarray(archive[case]) for _, _, archive in archives]
+    masks = [_mask(archive, case, run) for _, run, archive in archives]
     found = frames.load(case) if frames else None
     if found is not None and found[1].shape != masks[0].shape:
         found = None  # another image of this name
@@ -148,7 +165,12 @@ def _case(
     titles = [f"{arm.name}: {_scores(run, case)}" for arm, run, _ in archives]
     tiles = tuple((title, _jpeg(picture)) for title, picture in zip(titles, pictures, strict=True))
     group = next(row["group"] for row in archives[0][1].scores if row["case"] == case)
-    return SideBySide(f"{case} of {group}", tiles)
+    return SideBySide(f"{case} of {group}", tiles, over_frame=found is not None)
+
+
+def _mask(archive: Mapping[str, Any], case: str, run: Run) -> np.ndarray:
+    with _unreadable(run):
+        return np.asarray(archive[case])
 
 
 def _scores(run: Run, case: str) -> str:

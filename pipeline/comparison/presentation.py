@@ -59,9 +59,10 @@ def _left_out(comparison: Comparison) -> Table:
 def _settings(comparison: Comparison) -> Table:
     names = tuple(arm.name for arm in comparison.arms)
     rows = tuple((key, *map(_short, values)) for key, values in comparison.settings.items())
-    return Table(
-        "What differs in the configs", ("id", *names), rows, texts=1 + len(names), note="All else is the same."
+    note = (
+        "All else is the same." if all(arm.known for arm in comparison.arms) else "All else that is known is the same."
     )
+    return Table("What differs in the configs", ("id", *names), rows, texts=1 + len(names), note=note)
 
 
 def _surroundings(comparison: Comparison) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import difflib
 import json
@@ -128,7 +129,8 @@ def _read(store: Store, run: StoredRun, place: str, trainings: Mapping[str, Stor
     )
 
     def table(name: str) -> list[dict[str, str]]:
-        return _rows(store.fetch(run.run_id, f"{place}/{name}".lstrip("/"), folder)) if name in files else []
+        path = store.fetch(run.run_id, f"{place}/{name}".lstrip("/"), folder) if name in files else None
+        return [] if path is None else _rows(path, of=run)
 
     names = _label_names(run.params.get("label_names", ""))
     return Run(
@@ -143,8 +145,8 @@ def _read(store: Store, run: StoredRun, place: str, trainings: Mapping[str, Stor
         settings=run_settings(trained, {} if same and training is not None else config),
         surroundings=surroundings(source.params),
         data=_data(store, source, folder),
-        quantities=table(QUANTITIES),
-        confidences=read_confidences(table(CONFIDENCE)),
+        quantities=_checked(table(QUANTITIES), QUANTITIES, of=run),
+        confidences=_confidences(table(CONFIDENCE), of=run),
         label_names=names,
         folder=place,
         masks=MASKS in files,
@@ -159,7 +161,7 @@ def _config(store: Store, run: StoredRun, folder: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(store.fetch(run.run_id, "config.yaml", folder).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _unreadable("config.yaml") from error
+        raise _unreadable("config.yaml", run) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -169,24 +171,50 @@ def _data(store: Store, run: StoredRun, folder: Path) -> TrainingData:
         try:
             split = json.loads(store.fetch(run.run_id, "split.json", folder).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise _unreadable("split.json") from error
-    groups = frozenset(group for name in ("training", "validation") for group in split.get(name) or ())
+            raise _unreadable("split.json", run) from error
+    trained_on, validated_on = (frozenset(split.get(name) or ()) for name in ("training", "validation"))
     digest = str(split.get("digest") or run.params.get("dataset_digest", ""))
     params = run.params
-    return TrainingData(digest, groups, params.get("training_frames", ""), params.get("training_groups", ""))
+    return TrainingData(
+        digest,
+        groups=trained_on | validated_on,
+        trained_on=trained_on,
+        frames=params.get("training_frames", ""),
+        training_groups=params.get("training_groups", ""),
+    )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path, *, of: StoredRun) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise _unreadable(path.name) from error
+        raise _unreadable(path.name, of) from error
+    if any(None in row or None in row.values() for row in rows):  # more or fewer cells than columns: cut short
+        raise _unreadable(path.name, of)
+    return rows
 
 
-def _unreadable(name: str) -> InputError:
+def _checked(rows: list[dict[str, str]], name: str, *, of: StoredRun) -> list[dict[str, str]]:
+    """The quantities, whose numbers are read later."""
+    try:
+        for row in (row for row in rows if row["error"]):
+            _ = float(row["predicted"]), float(row["reference"]), row["quantity"], row["unit"], row["group"]
+    except (KeyError, ValueError) as error:
+        raise _unreadable(name, of) from error
+    return rows
+
+
+def _confidences(rows: Sequence[Row], *, of: StoredRun) -> list[CaseConfidence]:
+    try:
+        return read_confidences(rows)
+    except (KeyError, ValueError, IndexError) as error:
+        raise _unreadable(CONFIDENCE, of) from error
+
+
+def _unreadable(name: str, run: StoredRun) -> InputError:
     remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
-    return InputError(f"a {name} that can be read", found="a damaged one", remedy=remedy)
+    return InputError(f"a {name} that can be read", found=f"a damaged one of {run.name!r}", remedy=remedy)
 
 
 def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
@@ -203,8 +231,12 @@ def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
 
 
 def _label_names(text: str) -> tuple[str, ...]:
-    """``"['background', 'kidney']"`` as its names."""
-    return tuple(part.strip(" '\"") for part in text.strip("[]").split(",") if part.strip(" '\""))
+    """``"['background', 'kidney']"`` as its names; none where MLflow keeps only the beginning of a long list."""
+    try:
+        names = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:

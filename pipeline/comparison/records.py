@@ -20,11 +20,13 @@ class TrainingData:
     Attributes:
         digest: of the datalist; empty where unknown.
         groups: of training and validation, as the tables name them.
+        trained_on: of training alone.
         frames, training_groups: how many were trained on, as the run says it; empty where unknown.
     """
 
     digest: str = ""
     groups: frozenset[str] = frozenset()
+    trained_on: frozenset[str] = frozenset()
     frames: str = ""
     training_groups: str = ""
 
@@ -70,6 +72,11 @@ class Run:
     no_curve: str = NO_TRAINING
 
     @property
+    def known(self) -> bool:
+        """Whether the store has its training, whose config then is among the settings."""
+        return bool(self.trained_by or self.folder)
+
+    @property
     def names(self) -> set[str]:
         """What it may be called by."""
         return {self.name, self.run_id, self.trained_by, self.training_id} - {""}
@@ -87,3 +94,8 @@ class Arm:
 
     name: str
     runs: tuple[Run, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has the trainings of all its runs."""
+        return all(run.known for run in self.runs)

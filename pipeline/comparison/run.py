@@ -23,6 +23,10 @@ from transforms.errors import InputError, OutputError, UsageError
 __all__ = ["Job", "read_factors", "run_comparison"]
 
 PAGE = "comparison.html"
+NO_FRAME = (
+    "note: --dataset_dir has none of the pictured cases, so their masks stand alone: it is another data set, datalist "
+    "or split, or its names are hashed with another key"
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,11 @@ def run_comparison(job: Job) -> Iterator[str]:
     paths = [
         write_csv(job.output / "comparison.csv", comparison),
         write_markdown(job.output / "comparison.md", comparison),
-        write_page(job.output / PAGE, comparison, pictures, segments=segments, over_frames=frames is not None),
+        write_page(job.output / PAGE, comparison, pictures, segments=segments),
     ]
     yield from _lines(comparison)
+    if frames is not None and pictures and not any(picture.over_frame for picture in pictures):
+        yield NO_FRAME
     if job.log:
         yield _log(job, paths)
     yield f"written: {paths[-1]}"
@@ -102,7 +108,7 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
     """A table with a column ``case`` or ``group`` as, for each other column, the level of each.
 
     Raises:
-        InputError: the table cannot be read, or has no such columns.
+        InputError: the table cannot be read, has no such columns, or says two things of one case or group.
     """
     remedy = "Give a CSV with a column case or group, as in cases.csv, and others such as scanner."
     try:
@@ -112,7 +118,7 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
         raise InputError(
             "a table of subgroups", found="a file that cannot be read", remedy=remedy, path=path
         ) from error
-    columns = list(rows[0]) if rows else []
+    columns = [name for name in rows[0] if name] if rows else []
     key = next((name for name in ("case", "group") if name in columns), None)
     names = [name for name in columns if name not in ("case", "group")]
     if key is None or not names:
@@ -122,7 +128,16 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
             remedy=remedy,
             path=path,
         )
-    return {name: {row[key]: row[name] or "" for row in rows} for name in names}
+    factors = {name: {row[key] or "": row[name] or "" for row in rows} for name in names}
+    for name, levels in factors.items():
+        if any(levels[row[key] or ""] != (row[name] or "") for row in rows):
+            raise InputError(
+                f"one {name} for each {key} in the table of subgroups",
+                found="several for one",
+                remedy="Give a row a case, with a column case.",
+                path=path,
+            )
+    return factors
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.comparison.metrics import row_values
 from pipeline.comparison.records import Arm
+from transforms.errors import InputError
 
-__all__ = ["Key", "ScoreTable"]
+__all__ = ["FEW_LEVELS", "Key", "ScoreTable"]
 
 FEW_LEVELS = 12
 NAN = float("nan")
@@ -60,7 +61,13 @@ class ScoreTable:
 
     @classmethod
     def of(cls, arms: Sequence[Arm], *, factors: Mapping[str, Mapping[str, str]] | None = None) -> ScoreTable:
-        """Line up the tables of comparable runs; ``factors`` has further ones by name and case or group."""
+        """Line up the tables of comparable runs; ``factors`` has further ones by name and case or group.
+
+        One with many levels, such as an age or a name, is left out: its levels are no subgroups.
+
+        Raises:
+            InputError: ``factors`` that name none of the cases and groups.
+        """
         rows = arms[0].runs[0].scores
         groups = {row["case"]: row["group"] for row in rows}
         cases = sorted(groups)
@@ -68,9 +75,7 @@ class ScoreTable:
         labels = list(dict.fromkeys(row["class"] for row in rows))
         values = {arm.name: _arm_values(arm, place) for arm in arms}
         names = np.array([groups[case] for case in cases])
-        given = {
-            name: np.array([of.get(c, of.get(groups[c], "")) for c in cases]) for name, of in (factors or {}).items()
-        }
+        given = _given(factors or {}, cases=cases, groups=groups)
         sizes = {label: _sizes([row for row in rows if row["class"] == label], place) for label in labels}
         return cls(np.array(cases), names, values, sizes, _columns(rows, place) | given)
 
@@ -96,6 +101,20 @@ def _sizes(rows: Sequence[Mapping[str, str]], place: Mapping[str, int]) -> tuple
     for row in rows:
         sizes[place[row["case"]]] = float(row["reference_size" if calibrated else "reference_pixels"])
     return sizes, rows[0]["size_unit"].replace("mm2", "mm²") if calibrated else "px"
+
+
+def _given(
+    factors: Mapping[str, Mapping[str, str]], *, cases: Sequence[str], groups: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    known = {*cases, *groups.values()}
+    if factors and not any(known & {*of} for of in factors.values()):
+        raise InputError(
+            "a table of subgroups with the cases or groups of the runs",
+            found="none of them",
+            remedy="Name them as cases.csv does, which may be by keyed hashes.",
+        )
+    columns = {name: np.array([of.get(c, of.get(groups[c], "")) for c in cases]) for name, of in factors.items()}
+    return {name: column for name, column in columns.items() if len(set(column) - {""}) <= FEW_LEVELS}
 
 
 def _columns(rows: Sequence[Mapping[str, str]], place: Mapping[str, int]) -> dict[str, np.ndarray]:

@@ -147,15 +147,20 @@ def _terciles(table: ScoreTable, label: str) -> np.ndarray:
     _, member, counts = np.unique(table.groups[shown], return_inverse=True, return_counts=True)
     low, high = np.quantile(sizes[shown], [1 / 3, 2 / 3], weights=1 / counts[member], method="inverted_cdf")
     names = (
-        f"{SIZES[0]}, up to {low:,.0f} {unit}",
-        f"{SIZES[1]}, up to {high:,.0f} {unit}",
-        f"{SIZES[2]}, above {high:,.0f} {unit}",
+        f"{SIZES[0]}, up to {_size(low)} {unit}",
+        f"{SIZES[1]}, up to {_size(high)} {unit}",
+        f"{SIZES[2]}, above {_size(high)} {unit}",
     )
     for index, (name, part) in enumerate(
         zip(names, (sizes <= low, (sizes > low) & (sizes <= high), sizes > high), strict=True)
     ):
         levels[shown & part] = f"{index}\t{name}"
     return levels
+
+
+def _size(value: float) -> str:
+    """Whole where it is large; a lesion of 0.15 ml is not one of 0."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _order(level: str) -> tuple[int, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["EVALUATION", "differing", "flatten", "run_settings", "surroundings"]
+__all__ = ["EVALUATION", "differing", "flatten", "merged", "run_settings", "surroundings"]
 
 EVALUATION = "evaluation: "  # before an id of the evaluation's config
 # What says where and under which name a run went, and not what it did.
@@ -16,6 +16,7 @@ STARTS = {"seed", "resume", "overwrite", "num_workers", "resamples"}
 IGNORED = PLACES | NAMES | STARTS
 SURROUNDINGS = ("code.", "version.", "hardware.")
 NOTHING = "–"
+UNKNOWN = "unknown"
 
 
 def flatten(config: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -42,14 +43,30 @@ def surroundings(params: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in params.items() if key.startswith(SURROUNDINGS)}
 
 
-def differing(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The settings of the runs of one arm, ids with several values as ``18 or 50``: who names an arm may mix them."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    return {key: " or ".join(dict.fromkeys(each.get(key, NOTHING) for each in settings)) for key in keys}
+
+
+def differing(settings: Sequence[Mapping[str, str]], *, unknown: Container[int] = ()) -> dict[str, tuple[str, ...]]:
     """The ids whose values are not the same everywhere, each with its values in order.
 
     An id of the evaluation that says again what the training's of this name says is left out.
+
+    Args:
+        unknown: places in ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and says nothing
+            of whether an id differs.
     """
     keys = dict.fromkeys(key for each in settings for key in each)
-    rows = {key: tuple(each.get(key, NOTHING) for each in settings) for key in keys}
-    rows = {key: values for key, values in rows.items() if len(set(values)) > 1}
+    rows = {
+        key: tuple(
+            UNKNOWN if index in unknown and not key.startswith(EVALUATION) else each.get(key, NOTHING)
+            for index, each in enumerate(settings)
+        )
+        for key in keys
+    }
+    rows = {key: values for key, values in rows.items() if len({*values} - {UNKNOWN}) > 1}
     return {
         key: values
         for key, values in rows.items()

@@ -14,6 +14,7 @@ from pipeline.comparison.checks import require_comparable
 from pipeline.comparison.compare import compare
 from pipeline.comparison.metrics import choose, higher_is_better, row_values, title
 from pipeline.comparison.plots import difference_plots
+from pipeline.comparison.presentation import sections
 from pipeline.comparison.reading import Found
 from pipeline.comparison.records import Run, TrainingData
 from pipeline.comparison.settings import differing, flatten, run_settings
@@ -341,3 +342,99 @@ def test_no_two_pairs_of_arms_with_long_names_look_alike_in_the_plot_of_differen
         shown = re.findall(r'class="(name|axis)"[^>]*text-anchor="end">([^<]*)<', plot)
         rows = "\n".join(text for _, text in shown).split("kidney\n")[1:]
         assert len(rows) == len(set(rows)) == 6
+
+
+def test_what_the_runs_of_a_named_arm_differ_in_is_shown_too():
+    """An arm that somebody has put together of two learning rates is not "all else the same" as one of the first."""
+    mixed = [run(name, dices(*BASE), settings={"rate": rate, "net": "a"}) for name, rate in (("A", "1"), ("B", "2"))]
+    other = run("C", dices(*BASE), settings={"rate": "1", "net": "b"})
+    found = compared(*mixed, other, arms={"x": ["A", "B"], "y": ["C"]})
+    assert found.settings == {"rate": ("1 or 2", "1"), "net": ("a", "b")}
+
+
+def test_of_an_unknown_training_no_config_is_invented():
+    known = [run(name, dices(*BASE), settings={"net": name, "rate": "1"}) for name in ("a", "b")]
+    strange = replace(run("strange", dices(*BASE), settings={"evaluation: tta": "w"}), trained_by="")
+    found = compared(*known, strange)
+    assert found.settings == {"net": ("a", "b", "unknown"), "evaluation: tta": ("–", "–", "w")}
+    (configs,) = sections(found)["configs"]
+    assert configs.note == "All else that is known is the same."
+    assert any("The training of a run is unknown" in note for note in found.notes)
+
+
+def test_what_is_measured_on_any_other_split_was_not_trained_on_either():
+    """The validation split of one datalist may be among what another trained on."""
+    one = run("one", dices(0.5, 0.6))
+    data = TrainingData(groups=frozenset({"patient 0", "patient 1"}), trained_on=frozenset({"patient 1"}))
+    seen = run("seen", dices(0.5, 0.6), data=data)
+    validated = replace(seen, data=TrainingData(groups=frozenset({"patient 0"})))
+    with pytest.raises(DatalistError, match="validation groups that no run has seen in training, found 1 of 2 that"):
+        require_comparable([one, seen], split="validation")
+    require_comparable([one, validated], split="validation")  # each chose its best epoch by them
+    with pytest.raises(DatalistError, match="external groups that no run has seen in training or validation"):
+        require_comparable([one, validated], split="external")
+    require_comparable([one, seen], split="training")
+
+
+@pytest.mark.parametrize("change", [{"dice": "x"}, {"area_error_pixels": None}, {"missed": ""}])
+def test_a_damaged_table_is_refused_with_its_run(change):
+    good = run("good", dices(*BASE))
+    bad = replace(run("bad", dices(*BASE)), scores=[*good.scores[:-1], {**good.scores[-1], **change}])
+    with pytest.raises(InputError, match="a damaged one of 'bad'"):
+        require_comparable([good, bad])
+    older = replace(bad, scores=[{k: v for k, v in r.items() if k != "distance_unit"} for r in good.scores])
+    with pytest.raises(InputError, match="a damaged one of 'bad'"):
+        require_comparable([good, older])
+
+
+def test_subgroups_of_other_names_are_refused_and_those_of_many_levels_left_out():
+    runs = [run("one", dices(*np.linspace(0.5, 0.9, 14))), run("other", dices(*np.linspace(0.4, 0.7, 14)))]
+    with pytest.raises(InputError, match="the cases or groups of the runs, found none of them"):
+        compared(*runs, factors={"scanner": {"Doe^Jane": "A", "Roe": "B"}})
+    names = {f"patient {i}": f"Doe {i}" for i in range(14)}
+    scanners = {f"patient {i}": "AB"[i % 2] for i in range(14)}
+    found = compared(*runs, factors={"name": names, "scanner": scanners})
+    assert {s.factor for s in found.subgroups} == {"size", "scanner"}
+    assert not any("Doe" in s.level for s in found.subgroups)
+    assert any("“name” of --subgroups has more than 12 values" in note for note in found.notes)
+
+
+def test_the_thirds_of_small_structures_have_limits_above_0():
+    def lesions(name: str, shift: float) -> Run:
+        sizes = [{"reference_size": f"{0.05 * (i + 1):.2f}", "size_error": "0.1", "size_unit": "ml"} for i in range(9)]
+        rows = tuple(row(f"c{i}", f"p{i}", 0.5 + shift, **size) for i, size in enumerate(sizes))
+        return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
+
+    levels = {s.level.rpartition("\t")[2] for s in compared(lesions("one", 0), lesions("other", 0.1)).subgroups}
+    assert levels == {"small, up to 0.15 ml", "middle, up to 0.3 ml", "large, above 0.3 ml"}
+
+
+def test_so_many_arms_that_nobody_reads_the_page_are_refused_unless_one_is_the_baseline():
+    runs = [run(f"arm {i}", dices(*BASE[:2])) for i in range(33)]
+    with pytest.raises(UsageError, match=r"at most 500 tests on one page, found 528 between 33 arms.*--baseline"):
+        compared(*runs)
+    assert len(compared(*runs, baseline="arm 3").differences) == 32
+
+
+def test_a_run_that_is_in_no_named_arm_is_said_to_be_left_out():
+    found = compared(*[run(n, dices(*BASE)) for n in "abc"], arms={"x": ["a"], "y": ["b"]})
+    assert found.left_out == (("c", "it is in none of --arms"),)
+
+
+def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
+    def half(name: str, shift: float) -> Run:
+        values = np.linspace(0.4, 0.8, 24) + shift
+        rows = [row(f"c{i}", f"p{i}", value) for i, value in enumerate(values)]
+        rows += [row(f"c{i}", f"p{i}", v, label="fluid", reference=100 * (i < 8)) for i, v in enumerate(values)]
+        return Run(name, name, 0, scores=tuple(rows), trained_by=name, settings={"arm": name})
+
+    notes = compared(half("one", 0), half("other", 0.1)).notes
+    assert [note for note in notes if "too narrow" in note] == [
+        "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are too narrow."
+    ]
+
+
+@pytest.mark.parametrize("form", ["cbam_seed_{}", "cbam-seed-{}", "cbam seed {}", "cbam_seed{}", "cbam, s{}"])
+def test_an_arm_is_called_by_its_runs_name_without_the_seed_however_it_is_written(form):
+    runs = [run(form.format(s), dices(*BASE), seed=str(s), settings={"net": "a"}) for s in (0, 1)]
+    assert [arm.name for arm in make_arms([*runs, run("reseed 3", dices(*BASE))])] == ["cbam", "reseed 3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -11,8 +12,13 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.comparison.pictures import Frames
+from pipeline.comparison.reading import find_runs
 from pipeline.comparison.run import read_factors
-from tests.pipeline.comparison.runs import StoreOfRuns, evaluate
+from pipeline.comparison.store import open_store
+from tests.pipeline.comparison.runs import NAMES, StoreOfRuns, evaluate
+from transforms.errors import InputError
+from transforms.records import Segment
 
 FILES = {"comparison.csv", "comparison.md", "comparison.html"}
 
@@ -257,3 +263,63 @@ def test_tables_that_lack_scores_or_masks_still_compare(fresh, tmp_path, capsys)
     assert page.sources == []
     assert compare(fresh, tmp_path / "out", "--overwrite", "--metric", "hd95") == 2
     assert "a metric that every run has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("cases.csv", lambda data: data[: len(data) * 2 // 3]),
+        ("cases.csv", lambda data: data.replace(b"hydronephrosis,0.", b"hydronephrosis,O.", 1)),
+        ("quantities.csv", lambda data: data[:-9]),
+        ("confidence.csv", lambda data: data.replace(b",13,", b",15,")),
+        ("predictions.npz", lambda data: data[: len(data) // 2]),
+        ("predictions.npz", lambda data: data.replace(b"\x78", b"\x79").replace(b"\xed", b"\x00")),
+    ],
+)
+def test_a_file_that_is_damaged_is_said_with_its_run(fresh, tables, tmp_path, capsys, name, damage):
+    folder = tmp_path / "damaged"
+    shutil.copytree(tables["poor_0"], folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(damage(content))
+    assert (folder / name).read_bytes() != content
+    fresh.evaluation("whole", tables["good_0"], of=None)
+    fresh.evaluation("broken", folder, of=None)
+    assert compare(fresh, tmp_path / "out") == 1
+    assert "a damaged one of 'broken'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_says_two_things_of_one_patient_is_refused(tmp_path):
+    (tmp_path / "scanners.csv").write_text("group,scanner,age\na,X,9\na,Y,9\n")
+    with pytest.raises(InputError, match="one scanner for each group"):
+        read_factors(tmp_path / "scanners.csv")
+    (tmp_path / "scanners.csv").write_text("group,scanner\na,X\na,X\nb,Y\n")
+    assert read_factors(tmp_path / "scanners.csv") == {"scanner": {"a": "X", "b": "Y"}}
+
+
+def test_masks_without_their_frames_are_not_called_overlays(arms, tmp_path, monkeypatch, capsys):
+    """A data set whose names are hashed with another key has none of the cases."""
+    segments = [Segment(value, name, (0, 0, 0)) for value, name in enumerate(NAMES)]
+    monkeypatch.setattr("pipeline.comparison.run.read_frames", lambda *_, **__: Frames(segments, lambda case: None))
+    assert compare(arms, tmp_path, "--dataset_dir", str(tmp_path)) == 0
+    assert "note: --dataset_dir has none of the pictured cases" in capsys.readouterr().out
+    page = Page((tmp_path / "comparison.html").read_text())
+    assert page.sources
+    assert "dashed: reference" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("logged", "names"),
+    [
+        ("['background', 'renal pelvis, left', \"crohn's\"]", ("background", "renal pelvis, left", "crohn's")),
+        ("['background', 'kidn", ()),  # MLflow keeps the beginning of a long list
+        ("<path>", ()),
+        ("", ()),
+    ],
+)
+def test_the_names_of_classes_are_read_as_they_were_logged_or_not_at_all(fresh, tables, tmp_path, logged, names):
+    fresh.add("one", folder=tables["good_0"], params={"split": "test", "label_names": logged or " "})
+    fresh.add("other", folder=tables["poor_0"], params={"split": "test"})
+    with open_store(fresh.uri) as store:
+        found = find_runs(store, fresh.experiment, folder=tmp_path)
+    assert [run.label_names for run in found.runs] == [names, ()]

@@ -17,6 +17,7 @@ __all__ = ["OWN_HERE", "Arm", "read_grid"]
 
 CONFIG = "config"  # in a setting: its overlays
 NAME = re.compile(r"[\w.+-]+")  # of folders and MLflow runs
+SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 OWN_HERE = OWN | {"seed": "Use --seeds.", "run_id": "Leave it out; each step has its own."}
 COMMON = dict.fromkeys(("run_name", "experiment_name", "tracking_uri", "track"), "Set it for all arms, after a --.")
 
@@ -103,7 +104,12 @@ def _setting(name: str, content: Any, bundle: Path) -> Arm:
 
 
 def _word(value: Any) -> str:
-    """A value as MONAI's command line reads it back; nothing is a word there, which the bundle reads."""
+    """A value as MONAI's command line reads it back; nothing is a word there, which the bundle reads.
+
+    ``1e-3`` is a number to whoever writes it and to MONAI's command line, but a word to YAML, which wants ``1.0e-3``.
+    """
+    if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
+        return repr(float(value))
     return repr("null" if value is None else value)
 
 

@@ -16,6 +16,7 @@ from pipeline.files import atomic_write
 from pipeline.steps.process import run_process
 from pipeline.steps.series import Begun, Parent, Start, begun_training, digests, is_done, run_series, run_step
 from pipeline.tracking import RunTracker
+from pipeline.tracking.store import without_login
 
 __all__ = ["run_ablation"]
 
@@ -111,7 +112,7 @@ def _conclude(plan: Plan, parent: Parent) -> Iterator[str]:
 def _compare(plan: Plan, uri: str, experiment: str) -> list[str]:
     """The words of the ``compare`` command over these runs: an experiment may hold others."""
     words = ["compare", "--experiment", experiment, "--bundle", _short(plan.bundle)]
-    words += ["--tracking_uri", uri] if "tracking_uri" in plan.overrides else []
+    words += ["--tracking_uri", without_login(uri)] if "tracking_uri" in plan.overrides else []
     words += ["--dataset_dir", _short(plan.dataset_dir)]
     datalist = plan.datalist_of(plan.seeds[0])  # the test split is the same for all, or `compare` refuses
     words += [] if datalist == plan.dataset_dir / "datalist.json" else ["--datalist", _short(datalist)]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pipeline.ablation.grid import OWN_HERE, Arm, read_grid
 from pipeline.config import require_known
-from pipeline.datalist import load_datalist
+from pipeline.datalist import Datalist, load_datalist
 from pipeline.steps.commands import EVALUATE, TRAIN, config_files, monai_command, parse_overrides, require_bundle
-from transforms.errors import ConfigError, UsageError
+from transforms.errors import ConfigError, DatalistError, UsageError
 
 __all__ = ["EVALUATION", "Plan", "make_plan"]
 
@@ -109,7 +109,8 @@ def make_plan(
         UsageError: seeds that are no numbers, overrides that are no pairs.
         ConfigError: no bundle there, a grid that ``read_grid`` refuses, or overrides that each step sets for itself,
             that an arm sets as well, or that no config defines.
-        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split.
+        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split, or seeds with other test
+            cases.
     """
     bundle, root = require_bundle(bundle), Path(os.path.abspath(dataset_dir))
     path = Path(os.path.abspath(datalist)) if datalist is not None else root / "datalist.json"
@@ -117,6 +118,8 @@ def make_plan(
     common = parse_overrides(overrides, own=OWN_HERE)
     _check_ids(bundle, arms, common)
     splits = (*(("training",) if "fold" in common else ("training", "validation")), SPLIT)
+    data = {seed: load_datalist(_of_seed(path, seed), split=splits, dataset_dir=root) for seed in numbers}
+    _require_one_test(data)
     return Plan(
         bundle,
         root,
@@ -124,7 +127,7 @@ def make_plan(
         Path(os.path.abspath(output)),
         arms=tuple(arms),
         seeds=numbers,
-        digests={seed: load_datalist(_of_seed(path, seed), split=splits, dataset_dir=root).digest for seed in numbers},
+        digests={seed: each.digest for seed, each in data.items()},
         overrides=common,
     )
 
@@ -144,6 +147,19 @@ def _check_ids(bundle: Path, arms: Sequence[Arm], common: Mapping[str, str]) -> 
             remedy = "Leave it out of the one or the other."
             raise ConfigError("overrides that no arm sets", found=f"--{key} in {arm.name}", remedy=remedy)
     require_known(common, [*files, *(overlay for arm in arms for overlay in arm.overlays)], beside=beside)
+
+
+def _require_one_test(data: Mapping[int, Datalist]) -> None:
+    """Networks of other test cases cannot be compared, which is better said before they are trained."""
+    tested = {seed: {(i["case"], i["group"], i["label"]) for i in each.items(SPLIT)} for seed, each in data.items()}
+    first, *others = tested
+    other = next((seed for seed in others if tested[seed] != tested[first]), None)
+    if other is not None:
+        raise DatalistError(
+            "the same test cases for each seed",
+            found=f"others for seed {other} than for seed {first}",
+            remedy="Draw anew only what is trained on.",
+        )
 
 
 def _of_seed(path: Path, seed: int) -> Path:

@@ -147,6 +147,22 @@ class TestTracking:
         assert words[words.index("--experiment") + 1] == "grids"
         assert words[words.index("--runs") + 1 :] == NAMES
 
+    def test_the_last_line_repeats_no_password(self, plan, monkeypatch):
+        class Silent:
+            run_id = None
+
+            def __init__(self, *_, **__): ...
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_): ...
+            def log_file(self, path): ...
+
+        monkeypatch.setattr("pipeline.steps.series.RunTracker", Silent)
+        lines = run(plan("--tracking_uri", "http://jane:secret@mlflow.example:5000"))[1]
+        assert "--tracking_uri http://mlflow.example:5000" in lines[-1]
+        assert not any("secret" in line for line in lines)
+
 
 def test_wrong_usage_ends_with_2_before_anything_is_made(workspace, capsys):
     words = ["ablation", "--bundle", str(workspace / "bundle"), "--grid", str(workspace / "grid.yaml"), "--seeds", "x"]

@@ -93,6 +93,14 @@ class TestRefusals:
         with pytest.raises(DatalistError, match="test"):
             plan()
 
+    def test_data_drawn_for_each_seed_with_other_test_cases(self, plan, workspace):
+        content = json.loads((workspace / "data" / "datalist.json").read_text())
+        for seed in (0, 1):
+            content["test"][0]["case"] = f"c{seed}"
+            (workspace / "data" / f"few_{seed}.json").write_text(json.dumps(content))
+        with pytest.raises(DatalistError, match="found others for seed 1 than for seed 0"):
+            plan(datalist=workspace / "data" / "few_{seed}.json")
+
 
 class TestCommands:
     def test_a_training_has_its_overlays_its_seed_and_a_name_that_ends_with_it(self, plan, workspace):
@@ -125,6 +133,12 @@ class TestCommands:
         made = plan(grid="weights: {none: {class_weights: null}, some: {class_weights: [1, 2]}}")
         found = [ids(made.training(arm, 0, parent=None, resume=False))["class_weights"] for arm in made.arms]
         assert found == ["null", "[1, 2]"]
+
+    @pytest.mark.parametrize(("written", "read_back"), [("1e-3", 0.001), ("-2.5E2", -250.0), ("1.0e-3", 0.001)])
+    def test_a_number_with_an_exponent_is_a_number(self, plan, written, read_back):
+        """YAML takes 1e-3 for a word, with which an optimiser fails hours later."""
+        made = plan(grid=f"depth: {{a: {{depth: {written}}}}}")
+        assert made.arms[0].overrides == {"depth": repr(read_back)}
 
     def test_the_data_may_be_drawn_anew_for_each_seed(self, plan, workspace):
         content = json.loads((workspace / "data" / "datalist.json").read_text())

@@ -32,7 +32,7 @@ __all__ = ["RESAMPLES", "compare"]
 
 RESAMPLES = 2000
 PICTURED = 6  # cases
-MOST_TESTS = 500  # of 16 arms with two classes each pair is tested, and no page of more is read
+MOST_TESTS = 500  # as of 22 arms with two classes, each against each; nobody reads a page of more
 HANDFUL = 20  # groups below which a percentile interval is too narrow
 
 

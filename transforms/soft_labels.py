@@ -6,7 +6,6 @@ Source: CN111369576B; Li et al., Superpixel-Guided Label Softening for Medical I
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ __all__ = ["SoftLabels", "SoftLabelsd", "soft_labels"]
 
 Box = tuple[slice, ...]
 TYPES = {"float32": torch.float32, "uint8": torch.uint8}
+FLATTEST = 1e6  # scale at which float32 still tells them
 WIDEST = 50.0  # scale at which bytes still tell the hard class from every other: by three steps at a distance of 1
 
 
@@ -49,7 +49,8 @@ def soft_labels(
         num_classes: K, background included.
         spacing: of the axes; distances are counted in the finest of them, which for volumes of slices is the in-plane
             one. In pixels without it.
-        scale: the distance at which a pixel is sure to 3/4; higher softens more.
+        scale: the distance at which a pixel is sure to 3/4; higher softens more; at most a million, beyond which
+            float32 no longer tells the classes apart.
         valid: where the label means something, of the same shape. Other pixels are 0 in all classes and no boundary
             runs against them.
 
@@ -63,7 +64,7 @@ def soft_labels(
     """
     classes, regions, known = _checked(label, superpixels, valid, num_classes)
     steps = relative_spacing(spacing, classes.ndim)
-    limit = _checked_scale(scale)
+    limit = _checked_scale(scale, most=FLATTEST)
     soft = ((classes == np.arange(num_classes).reshape(-1, *[1] * classes.ndim)) & known).astype(np.float32)
     crossing = _crossing(classes, regions, known, num_classes)
     if not crossing.any():
@@ -218,10 +219,9 @@ def _checked(
     return np.where(known, classes, 0).astype(np.int64), regions.astype(np.int64), known
 
 
-def _checked_scale(scale: float, *, most: float = math.inf) -> float:
-    if not 0 < float(scale) < math.inf or float(scale) > most:
-        bound = "" if most == math.inf else f" and at most {most:g}"
-        raise ConfigError(f"a scale above 0{bound}", found=str(scale), remedy="The paper's is 1.")
+def _checked_scale(scale: float, *, most: float) -> float:
+    if not 0 < float(scale) <= most:
+        raise ConfigError(f"a scale above 0 and at most {most:g}", found=str(scale), remedy="The paper's is 1.")
     return float(scale)
 
 

@@ -124,7 +124,7 @@ def test_the_classes_sum_to_1_and_the_hard_label_is_never_flipped(seed):
     label = rng.integers(0, 5, (12, 14)).repeat(5, 0).repeat(4, 1)
     label[rng.random(label.shape) < 0.1] = 4  # single pixels, too
     regions = superpixels(noise(*label.shape, seed=seed), size=rng.integers(4, 20), compactness=1.0)
-    scale = float(rng.choice([0.3, 1.0, 20.0]))
+    scale = (0.3, 1.0, 20.0, 1e3, 1e6, 1e6)[seed]
     soft = soft_labels(label, regions, 5, scale=scale)
     np.testing.assert_allclose(soft.sum(0), 1, atol=1e-6)
     assert soft.min() >= 0
@@ -178,6 +178,8 @@ def test_a_label_of_one_class_or_an_absent_class_stays_hard():
     [
         ({"scale": 0}, ConfigError),
         ({"scale": float("nan")}, ConfigError),
+        ({"scale": float("inf")}, ConfigError),
+        ({"scale": 1e8}, ConfigError),  # all classes would be 1/2 in float32
         ({"spacing": (1, -1)}, ConfigError),
         ({"superpixels": -ONE}, ConfigError),
         ({"superpixels": ONE / 2}, ConfigError),

@@ -19,6 +19,7 @@ from pipeline.comparison.pictures import SideBySide
 from pipeline.comparison.plots import agreement_plots, arm_plots, difference_plots, reliability_plots
 from pipeline.comparison.presentation import sections
 from pipeline.comparison.results import Comparison
+from pipeline.comparison.svg import arm_class
 from pipeline.comparison.wording import verdicts
 from pipeline.files import atomic_write
 from pipeline.writers.report.rows import data_uri
@@ -72,6 +73,7 @@ def write_page(
 def _template() -> Any:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"any": any, "all": all}
+    environment.filters["arm_class"] = arm_class
     environment.filters["clean"] = lambda value: clean(str(value))
     environment.filters["data_uri"] = data_uri
     return environment.from_string(_file("comparison.html"))

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pipeline.comparison.metrics import higher_is_better, is_share, title
 from pipeline.comparison.presentation import difference_rows
 from pipeline.comparison.results import ArmAgreement, ArmCalibration, Comparison
-from pipeline.comparison.svg import Scale, circle, figure, frame, segment, span, svg, words
+from pipeline.comparison.svg import Scale, arm_class, circle, figure, frame, segment, span, svg, words
 from pipeline.comparison.wording import spaced
 from pipeline.writers.report.rows import shown_unit
 
@@ -104,7 +104,7 @@ def reliability_plots(found: Sequence[ArmCalibration]) -> Iterator[Markup]:
         for c in (c for c in found if c.curve.name == name):
             known = np.isfinite(c.curve.accuracy)
             points = [(x(a), y(b)) for a, b in zip(c.curve.confidence[known], c.curve.accuracy[known], strict=True)]
-            kind = f"arm{arms.index(c.arm) % 6}"
+            kind = arm_class(arms.index(c.arm))
             parts += [segment(*one, *two, f"curve {kind}") for one, two in pairwise(points)]
             parts += [circle(*point, 2.5, f"point {kind}") for point in points]
         parts.append(words((x.start + x.end) / 2, SIDE - 6, "confidence", "middle", "axis"))

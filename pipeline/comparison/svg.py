@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from pipeline.writers.text import clean
 
-__all__ = ["Scale", "circle", "figure", "frame", "path", "segment", "span", "svg", "words"]
+__all__ = ["Scale", "arm_class", "circle", "figure", "frame", "path", "segment", "span", "svg", "words"]
 
 TICKS = 6
+COLOURS, DASHES = 6, 3  # of arms, in the style sheet
 
 
 class Scale:
@@ -47,6 +48,11 @@ def span(arrays: Sequence[np.ndarray], intervals: Sequence[tuple[float, float]],
     low, high = float(values.min()), float(values.max())
     margin = (high - low) * 0.04 or max(abs(high), 1e-3) * 0.1
     return (low - margin if low < 0 or not zero else low), high + margin
+
+
+def arm_class(index: int) -> str:
+    """The style of an arm's line by its place: beyond the colours they begin again, dashed."""
+    return f"arm{index % COLOURS} dash{index // COLOURS % DASHES}"
 
 
 def frame(x: Scale, y: Scale, *, most: int = 5) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from pipeline.comparison.presentation import sections
 from pipeline.comparison.reading import Found
 from pipeline.comparison.records import Run, TrainingData
 from pipeline.comparison.settings import differing, flatten, run_settings
+from pipeline.comparison.svg import arm_class
 from pipeline.comparison.wording import verdicts
 from transforms.errors import DatalistError, InputError, UsageError
 
@@ -438,3 +440,10 @@ def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
 def test_an_arm_is_called_by_its_runs_name_without_the_seed_however_it_is_written(form):
     runs = [run(form.format(s), dices(*BASE), seed=str(s), settings={"net": "a"}) for s in (0, 1)]
     assert [arm.name for arm in make_arms([*runs, run("reseed 3", dices(*BASE))])] == ["cbam", "reseed 3"]
+
+
+def test_the_lines_of_many_arms_differ_in_colour_or_dashes():
+    style = files("pipeline.comparison").joinpath("comparison.css").read_text()
+    kinds = [arm_class(index) for index in range(16)]
+    assert len(set(kinds)) == 16
+    assert {word for kind in kinds for word in kind.split()} - {"dash0"} <= set(re.findall(r"\.([a-z]+\d)\b", style))

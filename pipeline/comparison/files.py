@@ -150,7 +150,8 @@ def _agreements(comparison: Comparison) -> Iterator[dict[str, Any]]:
     for each in comparison.agreements:
         a = each.agreement
         shared = {"class": each.quantity, "metric": each.unit, "arm": each.arm, "groups": a.groups, "cases": a.cases}
-        yield {"kind": "bias", **shared, **_estimate(a.bias, a.bias_interval)}
+        missed = {"factor": "missed", "level": f"{each.missed} of {each.missed + a.cases}"}
+        yield {"kind": "bias", **shared, **missed, **_estimate(a.bias, a.bias_interval)}
         yield {"kind": "lower_limit", **shared, **_estimate(a.lower, a.lower_interval)}
         yield {"kind": "upper_limit", **shared, **_estimate(a.upper, a.upper_interval)}
 

@@ -72,7 +72,7 @@ def agreement_plots(found: Sequence[ArmAgreement]) -> Iterator[Markup]:
     """Bland and Altman's plots, on one scale for the arms of a quantity: the difference over the mean of predicted and
     reference, bias and limits."""
     for quantity in dict.fromkeys(a.quantity for a in found):
-        part = [a for a in found if a.quantity == quantity]
+        part = [a for a in found if a.quantity == quantity and len(a.means)]
         limits = np.array([value for a in part for value in (a.agreement.lower, a.agreement.upper)])
         x = Scale(span([a.means for a in part], [], zero=False), start=EDGE + 14, end=SIDE - 20)
         y = Scale(span([limits, *(a.differences for a in part)], [], zero=True), start=SIDE - EDGE, end=12)

@@ -215,6 +215,7 @@ def _agreement(comparison: Comparison) -> Table:
         "95 % interval",
         "groups",
         "cases",
+        "missed",
     )
     rows = tuple(
         (
@@ -228,10 +229,14 @@ def _agreement(comparison: Comparison) -> Table:
             pair(a.agreement.upper_interval, 2),
             str(a.agreement.groups),
             str(a.agreement.cases),
+            str(a.missed),
         )
         for a in comparison.agreements
     )
-    note = "Predicted minus reference: between the limits lie 95 % of the differences. A case counts once a run."
+    note = (
+        "Predicted minus reference: between the limits lie 95 % of the differences. A case counts once a run. Missed: "
+        "the reference has the quantity and the prediction has not; these are not among the differences."
+    )
     return Table("", columns, rows, texts=2, note=note)
 
 

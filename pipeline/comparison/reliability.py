@@ -20,10 +20,12 @@ NAN = float("nan")
 def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
     """Bland-Altman of each quantity in each arm: what one network of the arm predicts, against the reference.
 
-    The runs of an arm are not averaged: the mean of several networks would agree better than any of them.
+    The runs of an arm are not averaged: the mean of several networks would agree better than any of them. Where a
+    prediction has nothing to measure there is no difference, so an arm that misses much may agree well on the rest:
+    what it misses is counted beside.
     """
-    rows = {arm.name: [row for run in arm.runs for row in run.quantities if row["error"]] for arm in arms}
-    units = {row["quantity"]: row["unit"] for found in rows.values() for row in found}
+    rows = {arm.name: [row for run in arm.runs for row in run.quantities if row["reference"]] for arm in arms}
+    units = {row["quantity"]: row["unit"] for found in rows.values() for row in found if row["error"]}
     for quantity, unit in units.items():
         for arm, found in rows.items():
             if part := [row for row in found if row["quantity"] == quantity]:
@@ -31,10 +33,12 @@ def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
 
 
 def _agreement(quantity: str, unit: str, arm: str, rows: Sequence[Row]) -> ArmAgreement:
-    predicted, reference = (np.array([float(row[name]) for row in rows]) for name in ("predicted", "reference"))
+    both = [row for row in rows if row["error"]]
+    predicted, reference = (np.array([float(row[name]) for row in both]) for name in ("predicted", "reference"))
     differences = predicted - reference
-    found = limits_of_agreement(differences, [row["group"] for row in rows])
-    return ArmAgreement(quantity, unit, arm, found, (predicted + reference) / 2, differences)
+    found = limits_of_agreement(differences, [row["group"] for row in both])
+    means = (predicted + reference) / 2
+    return ArmAgreement(quantity, unit, arm, found, means, differences, missed=len(rows) - len(both))
 
 
 def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[ArmCalibration]:

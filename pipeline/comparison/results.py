@@ -111,7 +111,11 @@ class CaseNote:
 
 @dataclass(frozen=True, eq=False)
 class ArmAgreement:
-    """Predicted against reference values of one quantity in one arm; arrays (N,) of its cases and runs."""
+    """Predicted against reference values of one quantity in one arm; arrays (N,) of its cases and runs.
+
+    Attributes:
+        missed: further cases, by run, whose reference has the quantity and whose prediction has not.
+    """
 
     quantity: str
     unit: str
@@ -119,6 +123,7 @@ class ArmAgreement:
     agreement: Agreement
     means: np.ndarray
     differences: np.ndarray
+    missed: int = 0
 
 
 @dataclass(frozen=True, eq=False)

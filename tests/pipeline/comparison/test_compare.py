@@ -14,7 +14,7 @@ from pipeline.comparison.arms import make_arms, parse_arms
 from pipeline.comparison.checks import require_comparable
 from pipeline.comparison.compare import compare
 from pipeline.comparison.metrics import choose, higher_is_better, row_values, title
-from pipeline.comparison.plots import difference_plots
+from pipeline.comparison.plots import agreement_plots, difference_plots
 from pipeline.comparison.presentation import sections
 from pipeline.comparison.reading import Found
 from pipeline.comparison.records import Run, TrainingData
@@ -447,3 +447,23 @@ def test_the_lines_of_many_arms_differ_in_colour_or_dashes():
     kinds = [arm_class(index) for index in range(16)]
     assert len(set(kinds)) == 16
     assert {word for kind in kinds for word in kind.split()} - {"dash0"} <= set(re.findall(r"\.([a-z]+\d)\b", style))
+
+
+def test_what_an_arm_misses_is_counted_beside_its_agreement():
+    """A length of nothing is no difference: an arm that finds half of the structures may agree well on those."""
+
+    def lengths(name: str, predicted: list[str]) -> Run:
+        rows = [
+            {"case": f"case {i}", "group": f"patient {i}", "quantity": "length", "unit": "mm", "predicted": value}
+            | {"reference": "10", "error": str(float(value) - 10) if value else "", "reason": ""}
+            for i, value in enumerate(predicted)
+        ]
+        return replace(run(name, dices(*BASE)), quantities=rows)
+
+    runs = lengths("all", ["11"] * 8), lengths("half", ["10.1"] * 4 + [""] * 4), lengths("none", [""] * 8)
+    found = compared(*runs)
+    counts = [("all", 8, 0), ("half", 4, 4), ("none", 0, 8)]
+    assert [(a.arm, a.agreement.cases, a.missed) for a in found.agreements] == counts
+    (table,) = sections(found)["agreement"]
+    assert [row[table.columns.index("missed")] for row in table.rows] == ["0", "4", "8"]
+    assert len(list(agreement_plots(found.agreements))) == 2

@@ -93,10 +93,14 @@ def _is(run: StoredRun, name: str, trainings: Mapping[str, StoredRun]) -> bool:
 
 
 def _place(store: Store, run: StoredRun, split: str) -> str | None:
-    """The artifact folder of a run's table for the split: "" is the top, None is none."""
+    """The artifact folder of a run's table for the split: "" is the top, None is none.
+
+    A training has one of its validation alone, so it is not asked for another: there may be thousands of them.
+    """
     if run.status != "FINISHED" or _split(run) not in ("", split):
         return None
-    for folder in ("", VALIDATION) if split == VALIDATION else ("",):
+    top = () if TRAINED in run.tags else ("",)
+    for folder in (*top, VALIDATION) if split == VALIDATION else top:
         path = f"{folder}/{TABLE}".lstrip("/")
         if path in store.files(run.run_id, folder):
             return folder

@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.comparison.pictures import Frames
 from pipeline.comparison.reading import find_runs
 from pipeline.comparison.run import read_factors
-from pipeline.comparison.store import open_store
+from pipeline.comparison.store import Store, open_store
 from tests.pipeline.comparison.runs import NAMES, StoreOfRuns, evaluate
 from transforms.errors import InputError
 from transforms.records import Segment
@@ -323,3 +323,16 @@ def test_the_names_of_classes_are_read_as_they_were_logged_or_not_at_all(fresh, 
     with open_store(fresh.uri) as store:
         found = find_runs(store, fresh.experiment, folder=tmp_path)
     assert [run.label_names for run in found.runs] == [names, ()]
+
+
+def test_of_trainings_that_nobody_measured_no_file_is_asked_for(fresh, tables, tmp_path, monkeypatch):
+    """An experiment may hold thousands of them, and a question to a server each takes minutes."""
+    for name in ("good_0", "poor_0"):
+        fresh.training(name, kind=name)
+        fresh.evaluation(f"test {name}", tables[name], of=name)
+    lone = fresh.training("lone")
+    asked, files = set(), Store.files
+    monkeypatch.setattr(Store, "files", lambda store, run_id, *more: asked.add(run_id) or files(store, run_id, *more))
+    assert compare(fresh, tmp_path) == 0
+    assert len(asked) == 4
+    assert lone not in asked

@@ -182,16 +182,18 @@ def _scores(run: Run, case: str) -> str:
 def _over_frame(
     masks: Sequence[np.ndarray], found: tuple[np.ndarray, np.ndarray], segments: Sequence[Segment]
 ) -> list[np.ndarray]:
+    """Of a volume the slice in which the masks differ most."""
     from pipeline.writers.overlay import draw_overlay
 
-    return [draw_overlay(found[0], mask, segments, reference=found[1]) for mask in masks]
+    image, reference, *planes = _plane(masks, [*found, *masks])
+    return [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
     """On plain grey, all cut to the box that holds every arm's mask."""
     from pipeline.writers.overlay import draw_overlay
 
-    plane = [mask if mask.ndim == 2 else mask[..., _fullest(masks)] for mask in masks]
+    plane = _plane(masks, masks)
     shown = np.any([mask > 0 for mask in plane], axis=0)
     rows, columns = (np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1))
     box = slice(None), slice(None)
@@ -200,10 +202,12 @@ def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.
     return [draw_overlay(np.full((1, *mask[box].shape), GREY), mask[box], segments, alpha=0.8) for mask in plane]
 
 
-def _fullest(masks: Sequence[np.ndarray]) -> int:
-    """The slice of volumes (H, W, D) in which they differ most."""
+def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Arrays of frames as they are; of volumes (..., H, W, D) the slice in which the masks differ most."""
+    if masks[0].ndim == 2:
+        return list(arrays)
     apart = np.sum([mask != masks[0] for mask in masks], axis=(0, 1, 2))
-    return int(np.argmax(apart))
+    return [array[..., int(np.argmax(apart))] for array in arrays]
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -97,7 +97,10 @@ def _setting(name: str, content: Any, bundle: Path) -> Arm:
     for key in overrides:
         if key in own:
             raise ConfigError("settings of a network or its training", found=f"{key} in {name}", remedy=own[key])
-    overlays = [named] if isinstance(named, str) else list(named)
+    overlays = [named] if isinstance(named, str) else named
+    if not isinstance(overlays, list) or not all(isinstance(each, str) for each in overlays):
+        remedy = f"Write {CONFIG}: OVERLAY, {CONFIG}: [OVERLAY, OVERLAY], or leave it out."
+        raise ConfigError("overlays by name", found=f"{named} in {name}", remedy=remedy)
     return Arm(
         name, {str(k): _word(v) for k, v in overrides.items()}, tuple(_overlay(bundle, each) for each in overlays)
     )

@@ -48,6 +48,8 @@ class TestRefusals:
             ("a: {x: 5}", "a=x with neither"),
             ("a: [", "ParserError"),
             ("a: {x: {config: sotf_labels}}", "evaluate, soft_labels, train, found 'sotf_labels'"),
+            ("a: {x: {config: null}}", "overlays by name, found None in a=x"),
+            ("a: {x: {config: {soft_labels: true}}}", "overlays by name, found {'soft_labels': True} in a=x"),
             ("a: {x: {depth: 18}, y: {depth: 18}}", "the same settings in a=x and a=y"),
             ("a: {x: {depth: 18}}\nb: {y: {depth: 34}}", "found depth in two"),
             ("a: {x: {seed: 3}}", "seed in a=x. Use --seeds"),

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transforms.contours import fill_contours, on_lattice
+from transforms.dicom.overlaps import check_classes, overlap_notes, put
 from transforms.dicom.rtstruct import Contour, Roi, StructureSet
-from transforms.dicom.source_series import SourceSeries
+from transforms.dicom.source_series import ON_SLICE, SourceSeries, check_belongs
 from transforms.errors import GeometryError, InputError, LabelError
 
 __all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
 
 FILLED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
-ON_SLICE = 0.1  # of the distance between slices: rounded positions are on a slice, contours of another series are not
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,17 @@ def roi_mask(
             the slices, between slices, or beyond them.
     """
     chosen = choose_roi(structures, roi)
-    _check_series(structures, chosen, series)
+    check_belongs(
+        series,
+        wanted="a structure set of this series",
+        frame_of_reference_uid=chosen.frame_of_reference_uid,
+        listed=structures.series,
+        images={uid for contour in chosen.contours for uid, _ in contour.images if uid},
+        path=structures.path,
+    )
     closed, notes = _closed(chosen, structures.path)
     slices = _by_slice(closed, series, notes, nearest=nearest, crop=crop, path=structures.path)
-    mask = np.zeros(series.grid.shape, bool)
+    mask = series.grid_array(bool)
     repeated = 0
     for index, loops in slices.items():
         unique = _unique(loops)
@@ -107,61 +114,33 @@ def roi_label_map(
     series: SourceSeries,
     rois: Mapping[str | int, int],
     *,
+    overlap: str = "refuse",
     nearest: bool = False,
     crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 
     Args:
-        rois: from a region's number or name to its class; where regions overlap the later one counts.
+        rois: from a region's number or name to its class.
+        overlap: "refuse" regions that overlap, or let the "last" one in the order of ``rois`` count.
 
     Raises:
-        LabelError: a class beyond 1 to 255, or as `choose_roi`.
+        ConfigError: another ``overlap``.
+        LabelError: a class beyond 1 to 255, regions of different classes that overlap, or as `choose_roi`.
         InputError, GeometryError: as `roi_mask`.
     """
-    labels, notes = np.zeros(series.grid.shape, np.uint8), []
+    check_classes(rois, overlap)
+    labels, notes = series.grid_array(np.uint8), []
+    shared = 0
     for key, value in rois.items():
-        if not 1 <= value <= 255:
-            raise LabelError("classes from 1 to 255", found=str(value), remedy="Correct the label map.")
         one = roi_mask(structures, series, roi=key, nearest=nearest, crop=crop)
-        labels[one.mask] = value
+        shared += put(labels, one.mask, value)
         notes += [f"region {one.roi.number}: {note}" for note in one.notes]
-    return labels, tuple(notes)
+    return labels, (*notes, *overlap_notes(shared, overlap, path=structures.path))
 
 
 def _numbers(rois: Iterable[Roi]) -> str:
     return ", ".join(str(roi.number) for roi in rois)
-
-
-def _check_series(structures: StructureSet, roi: Roi, series: SourceSeries) -> None:
-    """Refuse what was drawn elsewhere: another frame of reference, or another series of the same one.
-
-    Where both name a frame of reference it must be the same. Of the references to series and to instances one must be
-    this series'; real files have one without the other, and some that name neither are taken by the frame alone.
-    """
-    frame, own = roi.frame_of_reference_uid, series.frame_of_reference_uid
-    if frame and own and frame != own:
-        raise _foreign("another frame of reference", structures.path)
-    if _belongs(structures, roi, series):
-        return
-    if structures.series or any(contour.images for contour in roi.contours):
-        raise _foreign("references to another series", structures.path)
-    if not (frame and own):
-        raise _foreign("no reference to any series or frame of reference", structures.path)
-
-
-def _belongs(structures: StructureSet, roi: Roi, series: SourceSeries) -> bool:
-    """Whether a reference names this series or one of its files; of several series those of the region's contours."""
-    images = {uid for contour in roi.contours for uid, _ in contour.images if uid}
-    listed = [(uid, instances) for uid, instances in structures.series.items() if instances & images]
-    homes = dict(listed or structures.series.items())
-    named = images.union(*homes.values())
-    return series.series_instance_uid in set(homes) - {""} or bool(named & series.instances)
-
-
-def _foreign(found: str, path: str) -> GeometryError:
-    remedy = "Give the series that the structure set was drawn on; nothing is carried over to another one."
-    return GeometryError("a structure set of this series", found=found, remedy=remedy, path=path)
 
 
 def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:

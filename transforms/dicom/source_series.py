@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from transforms.errors import GeometryError
 from transforms.records import SourceRef
 from transforms.volume_grid import VolumeGrid
 
-__all__ = ["SourceSeries"]
+__all__ = ["ON_SLICE", "SourceSeries", "check_belongs"]
+
+ON_SLICE = 0.1  # of the distance between slices: rounded positions are on a slice, those of another series are not
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,48 @@ class SourceSeries:
     def instances(self) -> frozenset[str]:
         """The SOP Instance UIDs of its files."""
         return frozenset(ref.sop_instance_uid for ref in self.slices if ref.sop_instance_uid)
+
+    def grid_array(self, dtype: type) -> np.ndarray:
+        """Zeros (columns, rows, slices), each slice in one piece of memory."""
+        return np.zeros(self.grid.shape[::-1], dtype).T
+
+
+def check_belongs(
+    series: SourceSeries,
+    *,
+    wanted: str,
+    frame_of_reference_uid: str,
+    listed: Mapping[str, Set[str]],
+    images: Set[str],
+    path: str,
+) -> None:
+    """Refuse labels that were drawn elsewhere: in another frame of reference, or on another series of the same one.
+
+    Where both name a frame of reference it must be the same. Of the references to series and to files one must be this
+    series': real objects have one without the other, as their series got new UIDs. Where an object lists several
+    series, that of the images counts. One that refers to no images at all is taken by its frame of reference.
+
+    Args:
+        wanted: what the labels should be, for the error.
+        frame_of_reference_uid: the labels', empty where they name none.
+        listed: the SOP Instance UIDs by Series Instance UID that the object lists; the latter empty where left out.
+        images: the SOP Instance UIDs that the labels themselves name.
+
+    Raises:
+        GeometryError: they do not belong together.
+    """
+    if frame_of_reference_uid and series.frame_of_reference_uid not in ("", frame_of_reference_uid):
+        raise _foreign(wanted, "one in another frame of reference", path)
+    homes = {uid: instances for uid, instances in listed.items() if instances & images} or dict(listed)
+    named = set(images).union(*homes.values())
+    if series.series_instance_uid in set(homes) - {""} or named & series.instances:
+        return
+    if listed or images:
+        raise _foreign(wanted, "one that refers to another series", path)
+    if not (frame_of_reference_uid and series.frame_of_reference_uid):
+        raise _foreign(wanted, "one that refers to no series and no frame of reference", path)
+
+
+def _foreign(wanted: str, found: str, path: str) -> GeometryError:
+    remedy = "Give the series that it was drawn on; nothing is carried over to another one."
+    return GeometryError(wanted, found=found, remedy=remedy, path=path)

@@ -21,7 +21,7 @@ from transforms.dicom.discover import source_ref
 from transforms.dicom.rtstruct import read_rtstruct
 from transforms.dicom.rtstruct_mask import choose_roi, roi_label_map, roi_mask
 from transforms.dicom.source_series import SourceSeries
-from transforms.errors import GeometryError, InputError, LabelError, PyrasegError
+from transforms.errors import ConfigError, GeometryError, InputError, LabelError, PyrasegError
 from transforms.volume_grid import VolumeGrid
 
 SQUARE = [[2, 1], [9, 1], [9, 7], [2, 7]]
@@ -134,7 +134,7 @@ def test_contours_with_an_offset_are_refused(read, series, grid):
 
 
 def test_a_structure_set_of_another_frame_of_reference_is_refused(read, series, grid):
-    with pytest.raises(GeometryError, match="another frame of reference"):
+    with pytest.raises(GeometryError, match="in another frame of reference"):
         roi_mask(read([contour(grid, SQUARE, at=1)], frame_of_reference=ELSEWHERE), series)
 
 
@@ -158,7 +158,7 @@ def test_a_reference_to_the_series_or_to_one_of_its_files_is_enough(read, series
 
 def test_without_any_reference_it_is_refused(read, series, grid):
     structures = read([contour(grid, SQUARE, at=1)], series=None)
-    with pytest.raises(GeometryError, match="no reference to any series"):
+    with pytest.raises(GeometryError, match="refers to no series"):
         roi_mask(structures, replace(series, frame_of_reference_uid=""))
 
 
@@ -191,14 +191,20 @@ def test_an_ambiguous_or_unknown_region_lists_the_candidates_by_number_alone(rea
     assert SURNAME not in str(caught.value) + repr(structures)
 
 
-def test_where_regions_overlap_the_later_one_counts(read, series, grid):
+def test_regions_that_overlap_are_refused_unless_the_last_one_is_declared_to_count(read, series, grid):
     structures = read({1: ("a", [contour(grid, SQUARE, at=1)]), 2: ("b", [contour(grid, HOLE, at=1)])})
-    first, _ = roi_label_map(structures, series, {"a": 1, 2: 2})
-    last, _ = roi_label_map(structures, series, {2: 2, "a": 1})
+    first, notes = roi_label_map(structures, series, {"a": 1, 2: 2}, overlap="last")
+    last, _ = roi_label_map(structures, series, {2: 2, "a": 1}, overlap="last")
     assert np.bincount(first.reshape(-1))[1:].tolist() == [50, 6]
     assert np.bincount(last.reshape(-1))[1:].tolist() == [56]
+    assert notes == ("voxels of two classes, the last one counts: 6",)
+    with pytest.raises(LabelError, match="6 voxels of two"):
+        roi_label_map(structures, series, {1: 1, 2: 2})
+    assert roi_label_map(structures, series, {1: 3, 2: 3})[0].sum() == 3 * 56
     with pytest.raises(LabelError, match="1 to 255"):
         roi_label_map(structures, series, {1: 0})
+    with pytest.raises(ConfigError, match="refuse, last"):
+        roi_label_map(structures, series, {1: 1}, overlap="first")
 
 
 def test_other_objects_and_broken_contours_are_refused(tmp_path, grid):

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.ablation.grid import Arm
 from pipeline.ablation.plan import EVALUATION, Plan
 from pipeline.files import atomic_write
+from pipeline.steps.commands import EVALUATE, config_files
 from pipeline.steps.process import run_process
 from pipeline.steps.series import Begun, Parent, Start, begun_training, digests, is_done, run_series, run_step
 from pipeline.tracking import RunTracker
@@ -45,7 +46,8 @@ def run_ablation(plan: Plan, *, resume: bool = False, start: Start = run_process
         what="an ablation",
         settings=digests(plan.overrides),
         growing=digests({arm.name: _content(arm) for arm in plan.arms})
-        | {f"the datalist of seed {seed}": digest for seed, digest in plan.digests.items()},
+        | {f"the datalist of seed {seed}": digest for seed, digest in plan.digests.items()}
+        | digests({f"the bundle's {file.name}": _values(file) for file in config_files(plan.bundle, EVALUATE)}),
     )
     parent = Parent(plan.bundle, plan.overrides, run_name=plan.name("ablation"), parameters={})
 
@@ -68,6 +70,13 @@ def _run(plan: Plan, arm: Arm, seed: int, *, of: str, parent: str | None, start:
     yield from run_step(begins, folder, command=training, start=start)
     evaluating = plan.evaluating(arm, seed, parent=parent)
     yield from run_step(f"{what}, {EVALUATION}", folder / EVALUATION, command=evaluating, start=start)
+
+
+def _values(config: Path) -> str:
+    """What a config says, whatever its comments."""
+    import yaml
+
+    return json.dumps(yaml.safe_load(config.read_text(encoding="utf-8")), sort_keys=True, default=str)
 
 
 def _content(arm: Arm) -> str:

@@ -127,6 +127,16 @@ class TestFolders:
         with pytest.raises(ConfigError, match="others: attention=cbam,labels=soft, attention=none,labels=soft"):
             run(plan(), resume=True)
 
+    def test_a_bundle_with_other_configs_does_not_go_on_and_one_with_another_comment_does(self, plan, workspace):
+        """Else half of the arms would be trained with one batch size and half with another."""
+        run(plan(seeds="0"))
+        train = workspace / "bundle" / "configs" / "train.yaml"
+        train.write_text("# what to train\n" + train.read_text())
+        assert len(run(plan(), resume=True)[0].steps) == 8
+        train.write_text(train.read_text().replace("depth: 50", "depth: 18"))
+        with pytest.raises(ConfigError, match=r"found others: the bundle's train\.yaml"):
+            run(plan(), resume=True)
+
     def test_the_state_holds_no_setting_s_value(self, plan):
         run(plan(grid="a: {x: {class_weights: /home/jane/weights}}"))
         assert "jane" not in (plan().output / "ablation.json").read_text()

@@ -151,7 +151,8 @@ class Comparison:
         experiment, split: what was compared.
         metrics: those that are tested; the first leads.
         labels: the classes.
-        settings, surroundings, data: by id, the values of each arm (the first run's), or run for ``data``.
+        settings: by id, the values of each arm; several values in one arm as ``18 or 50``.
+        surroundings: by id, the values of each arm's first run.
         left_out: runs with the reason.
         notes: what a reader has to know.
         efficiency: how fast the arms learned.

@@ -20,6 +20,7 @@ __all__ = [
     "check_shape",
     "check_supported",
     "code_text",
+    "is_display_valued",
 ]
 
 # 268 MB as colour, 9,459 x 9,459 pixels: more is a broken header, not an ultrasound frame. It is pillow's limit too.
@@ -52,9 +53,14 @@ def code_text(text: str) -> str:
     return text if CODE.fullmatch(text) else "none" if not text else "an invalid one"
 
 
+def is_display_valued(header: ImageHeader | SourceRef) -> bool:
+    """Whether the stored values are what a display shows: ultrasound and secondary captures."""
+    return header.modality in DISPLAY_MODALITIES or header.sop_class_uid.startswith(DISPLAY_CLASSES)
+
+
 def check_display_valued(header: ImageHeader | SourceRef) -> None:
     """Refuse what is not ultrasound or a secondary capture: its values need HU, SUV or a real-world mapping first."""
-    if header.modality in DISPLAY_MODALITIES or header.sop_class_uid.startswith(DISPLAY_CLASSES):
+    if is_display_valued(header):
         return
     raise InputError(
         "an ultrasound or secondary capture image",
@@ -84,7 +90,7 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
         _refuse(
             header, "values in the lowest bits", f"high bit {header.high_bit} with {header.bits_stored} bits stored"
         )
-    if header.pixel_representation and photometric.startswith("MONOCHROME"):
+    if header.pixel_representation and photometric.startswith("MONOCHROME") and is_display_valued(header):
         _refuse(header, "unsigned grey values", "signed ones, whose black and white are not defined")
     if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
         _refuse(

@@ -16,7 +16,16 @@ from transforms.dicom.codestream import Codestream
 from transforms.dicom.colour import ybr_to_rgb
 from transforms.dicom.header import ImageHeader
 
-__all__ = ["PLUGINS", "as_pixel_data", "decode_by_plugin", "decode_jpeg", "decode_native", "decode_rle"]
+__all__ = [
+    "PLUGINS",
+    "as_pixel_data",
+    "as_stored",
+    "decode_by_plugin",
+    "decode_grey",
+    "decode_jpeg",
+    "decode_native",
+    "decode_rle",
+]
 
 # One decoder per transfer syntax, so that results repeat: the fastest installed, which pydicom's choice is not.
 PLUGINS: dict[uid.UID, str] = {
@@ -52,6 +61,31 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
     if header.planar_configuration:
         return samples.reshape(3, header.rows, header.columns).transpose(1, 2, 0)
     return samples.reshape(header.rows, header.columns, 3)
+
+
+def decode_grey(header: ImageHeader, index: int) -> np.ndarray:
+    """Frame ``index`` of uncompressed grey pixel data as stored, (H, W), signed where the header says so."""
+    if header.bits_allocated == 8 and not header.transfer_syntax.is_little_endian:  # swapped in pairs where it is OW
+        return as_stored(header, decode_native(header, index))
+    order = "<" if header.transfer_syntax.is_little_endian else ">"
+    dtype = np.dtype(f"{order}u{header.bits_allocated // 8}")
+    count = header.rows * header.columns
+    offset = header.value_offset + index * count * dtype.itemsize
+    words = np.fromfile(header.path, dtype, count, offset=offset).reshape(header.rows, header.columns)
+    return as_stored(header, words.astype(dtype.newbyteorder("="), copy=False))
+
+
+def as_stored(header: ImageHeader, words: np.ndarray) -> np.ndarray:
+    """The lowest bits of decoded words: signed in two's complement where the header says so, whatever lies above."""
+    unsigned = words.view(np.dtype(f"u{words.dtype.itemsize}"))
+    bits = 8 * unsigned.dtype.itemsize
+    if header.pixel_representation:
+        signed = unsigned.view(np.dtype(f"i{words.dtype.itemsize}"))
+        spare = bits - header.bits_stored
+        return (signed << spare) >> spare if spare else signed
+    if header.bits_stored == bits:
+        return unsigned
+    return unsigned & unsigned.dtype.type(2**header.bits_stored - 1)
 
 
 def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:

@@ -17,6 +17,7 @@ from transforms.dicom.checks import (
     check_rle_length,
     check_shape,
     check_supported,
+    is_display_valued,
 )
 from transforms.dicom.codecs import PLUGINS, as_pixel_data, decode_by_plugin, decode_jpeg, decode_native, decode_rle
 from transforms.dicom.codestream import parse_jpeg, parse_jpeg2000
@@ -25,7 +26,7 @@ from transforms.dicom.fragments import Span, locate_frames
 from transforms.dicom.header import ImageHeader, malformed, open_bounded, read_header
 from transforms.errors import InputError
 
-__all__ = ["CineReader", "check_readable"]
+__all__ = ["CineReader", "FrameDecoder", "check_readable"]
 
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 REMEDY = "Copy or export the file again, its pixel data is damaged."
@@ -42,49 +43,31 @@ def check_readable(header: ImageHeader) -> None:
         check_native_length(header)
 
 
-class CineReader:
-    """The frames of one display-valued DICOM file: its header parsed once, its frames located once, each decoded alone.
+class FrameDecoder:
+    """The frames of one DICOM file as stored: located once, each decoded alone.
 
-    ``len(reader)``, ``reader.frame(index)`` and iteration; no file stays open between frames, so threads may share it
-    and processes copy it. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3 (RGB), uint8 or uint16. Grey keeps its
-    stored values, MONOCHROME1 inverted; palettes are applied; no window is.
+    No file stays open between frames, so threads may share it and processes copy it.
 
     Raises:
-        InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+        InputError: on construction, the header alone shows that the pixels cannot be decoded (`check_readable`).
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.header: ImageHeader = read_header(path)
-        check_display_valued(self.header)
-        check_readable(self.header)
+    def __init__(self, header: ImageHeader) -> None:
+        self.header = header
+        check_readable(header)
 
     def __len__(self) -> int:
         return self.header.number_of_frames
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self.frame(index) for index in range(len(self)))
+    def stored(self, index: int) -> np.ndarray:
+        """Frame ``index``, from 0: stored values (H, W), or samples (H, W, 3).
 
-    @property
-    def display_max(self) -> int:
-        """The value that shows as white."""
-        if self.header.photometric == "PALETTE COLOR":
-            return int(np.iinfo(self._palette[0].dtype).max)
-        if self.header.transfer_syntax == uid.JPEGBaseline8Bit:
-            return 255
-        return 2**self.header.bits_stored - 1
-
-    def frame(self, index: int) -> np.ndarray:
-        """Frame ``index``, from 0, as (C, H, W)."""
-        if not 0 <= index < len(self):
-            raise InputError(
-                f"a frame index from 0 to {len(self) - 1}",
-                found=str(index),
-                remedy="Correct the frame index behind the file's name.",
-                path=self.header.path,
-            )
+        Raises:
+            InputError: the frame cannot be decoded, or is not of the size that the header says.
+        """
         with self._guard():
-            frame = self._display(*self._decoded(index))
-        check_shape(self.header, frame.shape)
+            frame = self._decoded(index)[0]
+        check_shape(self.header, (1, *frame.shape[:2]))
         return frame
 
     def _guard(self) -> Any:
@@ -96,11 +79,6 @@ class CineReader:
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
         with open_bounded(self.header.path) as file:
             return locate_frames(file, self.header)
-
-    @cached_property
-    def _palette(self) -> tuple[np.ndarray, int]:
-        with malformed("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
-            return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
 
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
         """The samples (H, W) or (H, W, 3), and whether they still are YBR."""
@@ -134,12 +112,59 @@ class CineReader:
         try:
             return decode_by_plugin(self.header, as_pixel_data(data))
         except RuntimeError:
-            if self.header.samples != 1:
+            if self.header.samples != 1 or not is_display_valued(self.header):  # SimpleITK rescales what it reads
                 raise
         import SimpleITK
 
         volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
         return volume[index].astype(np.uint16)
+
+
+class CineReader(FrameDecoder):
+    """The frames of one display-valued DICOM file, whose header is parsed once.
+
+    ``len(reader)``, ``reader.frame(index)`` and iteration. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3 (RGB), uint8
+    or uint16. Grey keeps its stored values, MONOCHROME1 inverted; palettes are applied; no window is.
+
+    Raises:
+        InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        header = read_header(path)
+        check_display_valued(header)
+        super().__init__(header)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.frame(index) for index in range(len(self)))
+
+    @property
+    def display_max(self) -> int:
+        """The value that shows as white."""
+        if self.header.photometric == "PALETTE COLOR":
+            return int(np.iinfo(self._palette[0].dtype).max)
+        if self.header.transfer_syntax == uid.JPEGBaseline8Bit:
+            return 255
+        return 2**self.header.bits_stored - 1
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame ``index``, from 0, as (C, H, W)."""
+        if not 0 <= index < len(self):
+            raise InputError(
+                f"a frame index from 0 to {len(self) - 1}",
+                found=str(index),
+                remedy="Correct the frame index behind the file's name.",
+                path=self.header.path,
+            )
+        with self._guard():
+            frame = self._display(*self._decoded(index))
+        check_shape(self.header, frame.shape)
+        return frame
+
+    @cached_property
+    def _palette(self) -> tuple[np.ndarray, int]:
+        with malformed("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
+            return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
 
     def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:
         photometric = self.header.photometric

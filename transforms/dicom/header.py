@@ -7,7 +7,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from transforms.errors import InputError
 
 __all__ = [
     "MALFORMED",
+    "TAGS",
     "ImageHeader",
     "ParsedFile",
     "has_dicom_marker",
@@ -151,7 +152,7 @@ def read_header(path: str | Path) -> ImageHeader:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """The attributes of `TAGS` of one DICOM file, image or not.
+    """Some attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
 
     Attributes:
         values: those of the data set and of the file meta group by keyword, as far as they are there.
@@ -172,8 +173,8 @@ class ParsedFile:
         return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
 
 
-def parse_file(path: str | Path) -> ParsedFile:
-    """Read what `TAGS` names, of any DICOM object, stopping before the pixels.
+def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
+    """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
 
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.
@@ -184,7 +185,7 @@ def parse_file(path: str | Path) -> ParsedFile:
         warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
         status = os.fstat(file.fileno())
         _check_not_deflated(file, path)
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
         # Converts the values here, where the warnings are kept back, and once
         values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
         syntax = UID(values.get("TransferSyntaxUID") or "")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pipeline.comparison.efficiency import ArmEfficiency, mean_curve
 from pipeline.comparison.efficiency_text import target_name
 from pipeline.comparison.results import Comparison
-from pipeline.comparison.svg import Scale, circle, frame, path, segment, span, svg, words
+from pipeline.comparison.svg import Scale, arm_class, circle, frame, path, segment, span, svg, words
 
 __all__ = ["efficiency_plot"]
 
@@ -30,12 +30,12 @@ def efficiency_plot(comparison: Comparison) -> Markup:
     places = [arm.name for arm in comparison.arms]
     parts = [frame(x, y, most=12)]
     for arm in efficiency.arms:
-        parts += _thin(arm, x, y, f"arm{places.index(arm.arm) % 6}")
+        parts += _thin(arm, x, y, arm_class(places.index(arm.arm)))
     if np.isfinite(efficiency.target):
         parts.append(segment(x.start, y(efficiency.target), x.end, y(efficiency.target), "limit"))
         parts.append(words(x.start + 6, y(efficiency.target) - 6, target_name(efficiency), "start", "axis"))
     for arm in efficiency.arms:
-        parts += _thick(arm, x, y, f"arm{places.index(arm.arm) % 6}", target=efficiency.target)
+        parts += _thick(arm, x, y, arm_class(places.index(arm.arm)), target=efficiency.target)
     parts.append(words((x.start + x.end) / 2, HEIGHT - 10, "steps of the optimiser", "middle", "axis"))
     return svg(parts, label="Mean Dice of validation over steps", size=(WIDTH, HEIGHT))
 

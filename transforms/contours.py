@@ -55,8 +55,12 @@ def fill_contours(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.
         return mask
     start = np.concatenate(loops)
     end = np.concatenate([np.roll(loop, -1, axis=0) for loop in loops])
-    _fill(mask, start, end)
-    _mark_horizontal(mask, start, end)
+    first = np.clip(-(-start.min(axis=0) // LATTICE), 0, shape)
+    last = np.clip(start.max(axis=0) // LATTICE, first - 1, np.array(shape) - 1)
+    window = mask[first[0] : last[0] + 1, first[1] : last[1] + 1]
+    if window.size:
+        _fill(window, start - first * LATTICE, end - first * LATTICE)
+        _mark_horizontal(window, start - first * LATTICE, end - first * LATTICE)
     return mask
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pipeline.files import atomic_write
 from pipeline.writers.dicom_source import SourceHeader, derive_uid
@@ -21,7 +21,9 @@ from pipeline.writers.prediction import Algorithm, Prediction
 from transforms.records import Code
 
 __all__ = [
+    "LONG_STRING",
     "MANUFACTURER",
+    "SHORT_STRING",
     "Identity",
     "WrittenObject",
     "code_item",
@@ -127,20 +129,28 @@ def cut(text: str) -> str:
     return text.replace("\\", "/")[:LONG_STRING].strip()
 
 
-def save(dataset: Dataset, path: str | Path, *, pixels: Iterable[np.ndarray] = (), length: int = 0) -> Path:
-    """Write the object as Explicit VR Little Endian, whole or not at all.
+def save(
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    pixels: Iterable[np.ndarray] = (),
+    length: int = 0,
+    syntax: UID = ExplicitVRLittleEndian,
+) -> Path:
+    """Write the object, whole or not at all.
 
     Pixel Data (7FE0,0010), the last element, goes to the disk piece by piece, so a long cine is never in memory.
 
     Args:
         pixels: bytes in pieces of any size.
         length: how many they are together.
+        syntax: without pixels, Implicit VR Little Endian is possible.
 
     Raises:
         OutputError: the file cannot be written.
     """
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
     with atomic_write(path) as file:
         dataset.save_as(file, enforce_file_format=True)
         if length:

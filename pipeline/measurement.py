@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +18,7 @@ from pipeline.lengths import feret_diameter, inscribed_diameter, wall_thickness
 from transforms.errors import ConfigError, GeometryError
 from transforms.records import Code, Quantity
 
-__all__ = ["MEASURES", "measure"]
+__all__ = ["MEASURES", "Measure", "as_quantity", "declared_measure", "measure"]
 
 KEYS = {"name", "measure", "segments", "code"}
 
@@ -54,10 +54,13 @@ class Measure:
         calibrated: whether it needs millimetres.
     """
 
-    function: Callable[[Structures], float | str]
+    function: Callable[[Any], float | str]
     unit: str
     roles: tuple[str, ...]
     calibrated: bool
+
+
+AnyMeasure = TypeVar("AnyMeasure", bound=Measure)
 
 
 def measure(
@@ -105,7 +108,7 @@ def _around_foreground(labels: np.ndarray) -> tuple[slice, slice]:
 def _measure(
     entry: Mapping[str, Any], structures: Callable[..., Structures], names: Sequence[str], *, calibrated: bool
 ) -> Quantity:
-    how = _declared(entry)
+    how = declared_measure(entry, MEASURES)
     unknown = [segment for segment in entry["segments"] if segment not in names]
     result: float | str
     if unknown:
@@ -114,16 +117,26 @@ def _measure(
         result = "the image is not calibrated"
     else:
         result = how.function(structures(*entry["segments"]))
+    return as_quantity(entry, how, result)
+
+
+def as_quantity(entry: Mapping[str, Any], how: Measure, result: float | str) -> Quantity:
+    """The quantity that an entry declares, with its value or, in words, the reason why there is none."""
     code = Code(*entry["code"]) if "code" in entry else None
     value, reason = (None, result) if isinstance(result, str) else (float(result), "")
     return Quantity(entry["name"], value, how.unit, reason=reason, segments=tuple(entry["segments"]), code=code)
 
 
-def _declared(entry: Mapping[str, Any]) -> Measure:
-    how = MEASURES.get(str(entry.get("measure")))
+def declared_measure(entry: Mapping[str, Any], measures: Mapping[str, AnyMeasure]) -> AnyMeasure:
+    """How a declared quantity is measured.
+
+    Raises:
+        ConfigError: a measure that is none of ``measures``, or another number of segments than it takes.
+    """
+    how = measures.get(str(entry.get("measure")))
     segments, code = entry.get("segments", ()), entry.get("code", ("", "", ""))
     if how is None or not entry.get("name") or set(entry) - KEYS or len(code) != 3:
-        known = ", ".join(MEASURES)
+        known = ", ".join(measures)
         found = repr(entry.get("measure"))
         remedy = f'Correct "quantities" in the bundle\'s metadata.json; measures are {known}.'
         raise ConfigError("a quantity with name, measure, segments and code", found=found, remedy=remedy)

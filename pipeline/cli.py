@@ -38,16 +38,27 @@ class Phantom:
     help = "write a synthetic data set: real DICOM files, labels and a datalist"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--modality", default="us", help="us (default)")
+        parser.add_argument("--modality", default="us", help="us (default), ct, mr or pet")
         parser.add_argument("--cases", type=int, default=24, metavar="N", help="patients to invent (default 24)")
         parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default 0)")
         parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+        parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            metavar="KIND[:CASE]",
+            help="put a fault into a series: missing_slice, tilt, ... (an unknown one lists all); may be repeated",
+        )
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
         from pipeline.phantom import generate
 
         return generate(
-            arguments.output, modality=arguments.modality, cases=arguments.cases, seed=arguments.seed
+            arguments.output,
+            modality=arguments.modality,
+            cases=arguments.cases,
+            seed=arguments.seed,
+            faults=arguments.fault,
         ).lines()
 
 

@@ -1,5 +1,6 @@
 """The embedded data: phantoms written as real DICOM, with labels and a datalist."""
 
-from pipeline.phantom.dataset import LABEL_NAMES, PhantomReport, generate
+from pipeline.phantom.dataset import generate
+from pipeline.phantom.records import PhantomReport
 
-__all__ = ["LABEL_NAMES", "PhantomReport", "generate"]
+__all__ = ["PhantomReport", "generate"]

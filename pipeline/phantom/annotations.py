@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.phantom.identity import Identity
 from pipeline.phantom.sector import Sector
 
 __all__ = ["COLOURS", "Header", "annotation_layer"]
@@ -21,15 +22,9 @@ WHITE, YELLOW, CYAN, BAR = 1, 2, 3, (4, 5, 6, 7)
 
 
 @dataclass(frozen=True)
-class Header:
+class Header(Identity):
     """The text that a case carries in its header and in its pixels."""
 
-    patient_name: str
-    patient_id: str
-    birth_date: str
-    study_date: str
-    study_time: str
-    institution: str
     probe: str
     side: str
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image
 
 from pipeline.phantom.annotations import Header, annotation_layer
 from pipeline.phantom.dicom import ENCODINGS, Encoding, Frames, build_dataset
+from pipeline.phantom.identity import draw_identity
+from pipeline.phantom.records import Written
 from pipeline.phantom.ultrasound import UltrasoundCase, draw_case, render_frame
 
-__all__ = ["CasePlan", "draw_planned_case", "plan_cases", "write_case"]
+__all__ = ["CasePlan", "UltrasoundPhantoms", "draw_planned_case", "plan_cases", "write_case"]
 
 # Position in the data set alone decides these, so that small sets show every kind too.
 DRY_EVERY = 5  # the last of five cases has no fluid
@@ -49,6 +52,42 @@ class CasePlan:
     tint: tuple[float, float, float]
     header: Header
 
+    @property
+    def encoding_name(self) -> str:
+        """Photometric interpretation and transfer syntax."""
+        return f"{self.encoding.photometric}, {self.encoding.transfer_syntax.name}"
+
+    @property
+    def stratum(self) -> bool:
+        """Cases with and without fluid are split apart."""
+        return self.grade > 0
+
+
+class UltrasoundPhantoms:
+    """Ultrasound of a kidney, single frames and cines."""
+
+    modality = "us"
+    label_names: tuple[str, ...] = ("background", "kidney", "hydronephrosis")
+    folders: tuple[str, ...] = ("images", "labels")
+    minimum = 5  # fewer cannot put a case with fluid into each of three splits
+
+    def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
+        """Plan the cases."""
+        return plan_cases(cases, seed=seed, patient_name=patient_name)
+
+    def write(self, plan: CasePlan, folder: Path) -> Written:
+        """Write ``images/NAME.dcm`` and one mask per frame."""
+        return Written(tuple(write_case(plan, folder)))
+
+    def facts(self, plans: Sequence[CasePlan], _: Sequence[Written]) -> tuple[str, ...]:
+        """Cases, cines, frames; how many have fluid, and how many no calibration."""
+        cines, frames = sum(plan.frames > 1 for plan in plans), sum(plan.frames for plan in plans)
+        wet, bare = sum(plan.stratum for plan in plans), sum(not plan.calibrated for plan in plans)
+        return (
+            f"{len(plans)} cases ({cines} cines), {frames} frames",
+            f"{wet} cases with fluid, {bare} without calibration",
+        )
+
 
 def plan_cases(cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
     """Plan ``cases`` cases; the plan of one does not depend on how many there are."""
@@ -59,16 +98,9 @@ def plan_cases(cases: int, *, seed: int, patient_name: str | None) -> list[CaseP
 def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | None) -> CasePlan:
     grade = int(rng.choice(GRADES, p=GRADE_SHARES))
     frames = int(rng.integers(6, 9))
-    header = Header(
-        patient_name=patient_name or f"PHANTOM^CASE {index + 1:04d}",
-        patient_id=f"PHANTOM-{seed}-{index + 1:04d}",
-        birth_date=f"19{rng.integers(40, 99):02d}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}",
-        study_date=f"2020{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}",
-        study_time=f"{rng.integers(8, 18):02d}{rng.integers(0, 60):02d}00",
-        institution=str(rng.choice(["PHANTOM GENERAL HOSPITAL", "SYNTHETIC CLINIC", "NOWHERE MEDICAL CENTRE"])),
-        probe=str(rng.choice(["C5-1", "C1-6", "3.5C"])),
-        side=str(rng.choice(["L", "R"])),
-    )
+    identity = draw_identity(rng, index, seed=seed, patient_name=patient_name)
+    probe, side = str(rng.choice(["C5-1", "C1-6", "3.5C"])), str(rng.choice(["L", "R"]))
+    header = Header(**asdict(identity), probe=probe, side=side)
     return CasePlan(
         name=f"case_{index + 1:04d}",
         entropy=(seed, index),

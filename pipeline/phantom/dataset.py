@@ -1,63 +1,37 @@
-"""Write a phantom data set: DICOM images, label masks and a datalist with a split by patient."""
+"""Write a phantom data set: DICOM images, labels, the truth, and a datalist with a split by patient."""
 
 from __future__ import annotations
 
-import shutil
+import csv
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.datalist import write_datalist
-from pipeline.phantom.cases import CasePlan, plan_cases, write_case
-from transforms.errors import ConfigError, OutputError
+from pipeline.files import atomic_write
+from pipeline.phantom.cases import UltrasoundPhantoms
+from pipeline.phantom.folder import draft_folder, publish
+from pipeline.phantom.records import P, PhantomReport, Phantoms, Plan, Written
+from pipeline.phantom.volumes.cases import VOLUME_MODALITIES, VolumePhantoms
+from transforms.errors import ConfigError
 
-__all__ = ["LABEL_NAMES", "PhantomReport", "generate", "split_cases"]
+__all__ = ["generate", "split_cases"]
 
-LABEL_NAMES = ("background", "kidney", "hydronephrosis")
-MODALITIES = ("us",)
-MINIMUM_CASES = 5  # fewer cannot put a case with fluid into each of three splits
-
-
-@dataclass(frozen=True)
-class PhantomReport:
-    """What ``generate`` has written.
-
-    Attributes:
-        output, datalist: the folder and its datalist.
-        modality: "us".
-        cases, frames, cines: counts; a single frame counts as one frame and no cine.
-        cases_with_fluid, cases_without_calibration: counts.
-        splits: frames by split.
-        encodings: cases by photometric interpretation and transfer syntax.
-    """
-
-    output: Path
-    datalist: Path
-    modality: str
-    cases: int
-    frames: int
-    cines: int
-    cases_with_fluid: int
-    cases_without_calibration: int
-    splits: Mapping[str, int]
-    encodings: Mapping[str, int]
-
-    def lines(self) -> list[str]:
-        """The report as text for a command line; it names no case."""
-        parts = ", ".join(f"{name} {count}" for name, count in self.splits.items())
-        return [
-            f"{self.cases} cases ({self.cines} cines), {self.frames} frames: {parts}",
-            f"{self.cases_with_fluid} cases with fluid, {self.cases_without_calibration} without calibration",
-            *(f"{count:4d} x {encoding}" for encoding, count in self.encodings.items()),
-            f"Datalist: {self.datalist}",
-        ]
+MODALITIES = ("us", *VOLUME_MODALITIES)
+TRUTH = "truth.csv"
 
 
 def generate(
-    output: str | Path, *, modality: str = "us", cases: int = 24, seed: int = 0, patient_name: str | None = None
+    output: str | Path,
+    *,
+    modality: str = "us",
+    cases: int = 24,
+    seed: int = 0,
+    patient_name: str | None = None,
+    faults: Sequence[str] = (),
 ) -> PhantomReport:
     """Write a phantom data set to ``output``.
 
@@ -65,46 +39,79 @@ def generate(
 
     Args:
         output: a folder that does not exist yet or is empty.
-        modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis).
-        cases: patients, one DICOM object each, at least 5.
+        modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis), "ct", "mr" or "pet" (a series
+            with soft tissue tumours: 0 background, 1 tumour).
+        cases: patients, one DICOM object or series each, at least 5.
         seed: of everything random, 0 or more.
-        patient_name: one name for all headers and pixels instead of invented ones; ASCII.
+        patient_name: one name for all headers (and ultrasound pixels) instead of invented ones; ASCII.
+        faults: "KIND" or "KIND:CASE", faults to put into series; not for "us".
 
     Raises:
-        ConfigError: an unknown modality, too few cases, a negative seed or a name that cannot be drawn.
+        ConfigError: an unknown modality or fault, too few cases, a negative seed or a name that cannot be drawn.
         OutputError: the folder is not empty or cannot be written.
     """
-    _check(modality, cases, seed, patient_name)
-    folder = Path(output)
-    made = not folder.exists()
-    draft = _open_folder(folder)
-    try:
-        plans = plan_cases(cases, seed=seed, patient_name=patient_name)
-        items = {plan.name: write_case(plan, draft) for plan in plans}
+    phantoms = _phantoms(modality, faults)
+    _check(phantoms.minimum, cases, seed, patient_name)
+    return _generate(phantoms, Path(output), phantoms.plan(cases, seed=seed, patient_name=patient_name), seed)
+
+
+def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) -> PhantomReport:
+    with draft_folder(folder, phantoms.folders) as draft:
+        written = {plan.name: phantoms.write(plan, draft) for plan in plans}
         split = split_cases(plans, seed)
-        splits = {name: [item for plan in part for item in items[plan.name]] for name, part in split.items()}
-        for name in ("images", "labels"):
-            (draft / name).rename(folder / name)
+        splits = {name: [dict(item) for p in part for item in written[p.name].items] for name, part in split.items()}
+        publish(draft, folder)
+        _write_truth(folder / TRUTH, list(written.values()))
         datalist = write_datalist(
-            folder / "datalist.json", splits, label_names=LABEL_NAMES, modality=modality, keep_names=True
+            folder / "datalist.json",
+            splits,
+            label_names=phantoms.label_names,
+            modality=phantoms.modality,
+            keep_names=True,
         )
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        _tidy(folder, draft, made=made)
-    return _report(folder, datalist, modality, plans, {name: len(part) for name, part in splits.items()})
+    counts = {name: len(part) for name, part in splits.items()}
+    return PhantomReport(
+        output=folder,
+        datalist=datalist,
+        modality=phantoms.modality,
+        cases=len(plans),
+        images=sum(counts.values()),
+        splits=counts,
+        encodings=dict(Counter(plan.encoding_name for plan in plans)),
+        facts=phantoms.facts(plans, list(written.values())),
+    )
 
 
-def _check(modality: str, cases: int, seed: int, patient_name: str | None) -> None:
+def _phantoms(modality: str, faults: Sequence[str]) -> Phantoms[Any]:
     if modality not in MODALITIES:
         raise ConfigError(
-            "a modality that the phantom has (us)", found=f'"{modality}"', remedy='Give "us"; others are not there yet.'
+            f"a modality that the phantom has ({', '.join(MODALITIES)})",
+            found=f'"{modality}"',
+            remedy="Give one of them.",
         )
-    if cases < MINIMUM_CASES:
+    if modality != "us":
+        return VolumePhantoms(modality, tuple(faults))
+    if faults:
+        raise ConfigError("faults of a series", found='modality "us"', remedy="Give another modality, or no fault.")
+    return UltrasoundPhantoms()
+
+
+def _write_truth(path: Path, written: Sequence[Written]) -> None:
+    """A row for each lesion; no file where the modality has no such table."""
+    rows: list[Mapping[str, object]] = [row for case in written for row in case.truth]
+    if rows:
+        with atomic_write(path, "w") as file:
+            table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+
+
+def _check(minimum: int, cases: int, seed: int, patient_name: str | None) -> None:
+    if cases < minimum:
         raise ConfigError(
-            f"at least {MINIMUM_CASES} cases, for three splits with fluid in each",
+            f"at least {minimum} cases, so that each of three splits shows what there is to see",
             found=f"{cases}",
-            remedy=f"Give {MINIMUM_CASES} or more.",
+            remedy=f"Give {minimum} or more.",
         )
     if seed < 0:
         raise ConfigError("a seed of 0 or more", found=f"{seed}", remedy="Give another seed.")
@@ -118,70 +125,19 @@ def _check(modality: str, cases: int, seed: int, patient_name: str | None) -> No
         )
 
 
-def _open_folder(folder: Path) -> Path:
-    """Make the folder and, in it, the draft's: nothing half-written bears a final name."""
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OutputError(
-                "an empty or a new output folder",
-                found="one with files in it" if folder.is_dir() else "a file",
-                remedy="Choose another folder or empty this one.",
-                path=folder,
-            )
-        draft = folder / ".partial"
-        for name in ("images", "labels"):
-            (draft / name).mkdir(parents=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return draft
-
-
-def _tidy(folder: Path, draft: Path, *, made: bool) -> None:
-    """Remove the draft; without a datalist, which comes last, remove all that was written."""
-    shutil.rmtree(draft, ignore_errors=True)
-    if not (folder / "datalist.json").exists():
-        for name in ("images", "labels"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        if made:
-            folder.rmdir()
-
-
-def _unwritable(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        "an output folder that can be written",
-        found=f"a failure to write ({error.strerror})",
-        remedy="Check its permissions and the free space, or choose another folder.",
-        path=folder,
-    )
-
-
-def split_cases(plans: list[CasePlan], seed: int) -> dict[str, list[CasePlan]]:
-    """About 60/20/20 by patient, with and without fluid apart: each split shows both where it can."""
+def split_cases(plans: list[P], seed: int) -> dict[str, list[P]]:
+    """About 60/20/20 by patient, each stratum apart: each split shows both where it can."""
     rng = np.random.default_rng([seed, 60, 20, 20])
-    split: dict[str, list[CasePlan]] = {"training": [], "validation": [], "test": []}
-    for wet in (True, False):
-        group = [plan for plan in plans if (plan.grade > 0) == wet]
+    split: dict[str, list[P]] = {"training": [], "validation": [], "test": []}
+    for stratum in (True, False):
+        group = [plan for plan in plans if plan.stratum == stratum]
         group = [group[place] for place in rng.permutation(len(group))]
-        held = max(round(0.2 * len(group)), int(wet))
+        held = max(round(0.2 * len(group)), int(stratum))
         split["validation"] += group[:held]
         split["test"] += group[held : 2 * held]
         split["training"] += group[2 * held :]
-    return {name: sorted(part, key=lambda plan: plan.name) for name, part in split.items()}
+    return {name: sorted(part, key=_name) for name, part in split.items()}
 
 
-def _report(
-    folder: Path, datalist: Path, modality: str, plans: list[CasePlan], splits: dict[str, int]
-) -> PhantomReport:
-    encodings = Counter(f"{plan.encoding.photometric}, {plan.encoding.transfer_syntax.name}" for plan in plans)
-    return PhantomReport(
-        output=folder,
-        datalist=datalist,
-        modality=modality,
-        cases=len(plans),
-        frames=sum(plan.frames for plan in plans),
-        cines=sum(plan.frames > 1 for plan in plans),
-        cases_with_fluid=sum(plan.grade > 0 for plan in plans),
-        cases_without_calibration=sum(not plan.calibrated for plan in plans),
-        splits=splits,
-        encodings=dict(encodings),
-    )
+def _name(plan: Plan) -> str:
+    return plan.name

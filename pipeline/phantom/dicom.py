@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
@@ -21,10 +20,11 @@ from pydicom.uid import (
 )
 
 from pipeline.phantom.annotations import COLOURS, Header
-from pipeline.phantom.dicom_modules import add_cine, add_image, add_patient_and_study, region
+from pipeline.phantom.dicom_modules import add_cine, add_image, add_series, region
+from pipeline.phantom.identity import file_meta, make_uid
 from pipeline.phantom.sector import Sector
 
-__all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset", "make_uid"]
+__all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset"]
 
 JPEG_QUALITY = 92
 ANNOTATION_START = 256 - len(COLOURS)  # palette entries from here on colour the annotations, those below the tissue
@@ -72,11 +72,6 @@ class Frames:
     calibrated: bool
 
 
-def make_uid(*parts: object) -> UID:
-    """A UID derived from a UUID (PS3.5 B.2) that depends on ``parts`` alone: the same parts give the same UID."""
-    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(map(str, parts))).int}")
-
-
 def build_dataset(frames: Frames, header: Header, *, encoding: Encoding, identity: tuple[object, ...]) -> Dataset:
     """Build a US Image object, or a US Multi-frame Image object for more than one frame.
 
@@ -88,25 +83,15 @@ def build_dataset(frames: Frames, header: Header, *, encoding: Encoding, identit
     """
     dataset, cine = Dataset(), len(frames.grey) > 1
     sop_class = UltrasoundMultiFrameImageStorage if cine else UltrasoundImageStorage
-    add_patient_and_study(dataset, header, study=make_uid(*identity, "study"), series=make_uid(*identity, "series"))
+    add_series(dataset, header, study=make_uid(*identity, "study"), series=make_uid(*identity, "series"))
     add_image(dataset, cine=cine, sop_class=sop_class, instance=make_uid(*identity, "instance"))
     if frames.calibrated:
         dataset.SequenceOfUltrasoundRegions = [region(frames.sector)]
     if cine:
         add_cine(dataset, len(frames.grey))
-    dataset.file_meta = _file_meta(dataset)
+    dataset.file_meta = file_meta(dataset)  # until the pixels are compressed
     _add_pixels(dataset, frames, encoding)
     return dataset
-
-
-def _file_meta(dataset: Dataset) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian  # until the pixels are compressed
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.ImplementationClassUID = make_uid("pyraseg", "phantom")
-    meta.ImplementationVersionName = "PYRASEG_PHANTOM"
-    return meta
 
 
 def _add_pixels(dataset: Dataset, frames: Frames, encoding: Encoding) -> None:

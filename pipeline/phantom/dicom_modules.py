@@ -6,35 +6,21 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from pipeline.phantom.annotations import Header
+from pipeline.phantom.identity import add_patient_and_study
 from pipeline.phantom.sector import Sector
 
-__all__ = ["add_cine", "add_image", "add_patient_and_study", "region"]
+__all__ = ["add_cine", "add_image", "add_series", "region"]
 
 FRAME_TIME_MS = 40
 REGION_FLAGS = 2  # (0018,6016): bit 1 set, the scan line order does not change the pixels' meaning; no overlap
 
 
-def add_patient_and_study(dataset: Dataset, header: Header, *, study: UID, series: UID) -> None:
+def add_series(dataset: Dataset, header: Header, *, study: UID, series: UID) -> None:
     """Patient, General Study, General Series and General Equipment (C.7.1.1, C.7.2.1, C.7.3.1, C.7.5.1)."""
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.PatientName = header.patient_name
-    dataset.PatientID = header.patient_id
-    dataset.PatientBirthDate = header.birth_date
-    dataset.PatientSex = "O"
-    dataset.StudyInstanceUID = study
-    dataset.StudyDate = header.study_date
-    dataset.StudyTime = header.study_time
-    dataset.ReferringPhysicianName = ""
-    dataset.StudyID = "1"
-    dataset.AccessionNumber = ""
+    add_patient_and_study(dataset, header, study=study, series=series, model=header.probe)
     dataset.StudyDescription = "Renal ultrasound, synthetic"
     dataset.Modality = "US"
-    dataset.SeriesInstanceUID = series
-    dataset.SeriesNumber = 1
     dataset.Laterality = header.side
-    dataset.Manufacturer = "pyraseg phantom"
-    dataset.InstitutionName = header.institution
-    dataset.ManufacturerModelName = header.probe
 
 
 def add_image(dataset: Dataset, *, cine: bool, sop_class: UID, instance: UID) -> None:
@@ -47,7 +33,6 @@ def add_image(dataset: Dataset, *, cine: bool, sop_class: UID, instance: UID) ->
     dataset.ContentDate = dataset.StudyDate
     dataset.ContentTime = dataset.StudyTime
     dataset.BurnedInAnnotation = "YES"
-    dataset.ImageComments = "Synthetic image of no person"
     dataset.NumberOfStages = 1
     dataset.StageNumber = 1
     dataset.NumberOfViewsInStage = 1

@@ -57,7 +57,7 @@ def test_another_seed_gives_other_pixels_and_other_identifiers(phantom, tmp_path
 
 def test_every_file_is_in_the_datalist_and_every_item_has_its_files(phantom):
     everything = [item for part in items(phantom).values() for item in part]
-    assert len(everything) == phantom.frames
+    assert len(everything) == phantom.images
     labels = {item["label"] for item in everything}
     images = {item["image"].partition("#")[0] for item in everything}
     written = {name for name in digests(phantom.output) if name != "datalist.json"}
@@ -95,11 +95,10 @@ def test_no_patient_is_in_two_splits(phantom):
 
 def test_the_report_counts_what_is_there(phantom, images):
     frames = [int(pydicom.dcmread(path, stop_before_pixels=True).get("NumberOfFrames", 1)) for path in images]
-    assert (phantom.cases, phantom.frames) == (len(frames), sum(frames))
-    assert phantom.cines == sum(count > 1 for count in frames)
+    assert (phantom.cases, phantom.images) == (len(frames), sum(frames))
+    assert f"({sum(count > 1 for count in frames)} cines), {sum(frames)} frames" in phantom.lines()[0]
     assert sum(phantom.encodings.values()) == sum(1 for _ in images)
-    assert 0 < phantom.cases_with_fluid < phantom.cases
-    assert any(str(phantom.frames) in line for line in phantom.lines())
+    assert "7 cases with fluid, 1 without calibration" in phantom.lines()[1]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipeline.phantom.dataset.write_case", fail)
+    monkeypatch.setattr("pipeline.phantom.cases.write_case", fail)
     with pytest.raises(OutputError, match="No space left"):
         generate(tmp_path / "out", cases=5)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,1 @@
+"""Volume phantoms: CT, MR and PET series of an invented body with lesions of known volume and value."""

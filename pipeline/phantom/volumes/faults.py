@@ -1,0 +1,219 @@
+"""Faults of real series, put into a phantom's on purpose: for tests of what reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from pipeline.phantom.identity import file_meta, make_uid
+from transforms.errors import ConfigError
+
+__all__ = ["FAULTS", "apply_fault", "assign_faults"]
+
+TILT_DEGREES = 12.0
+UNEVEN = 0.4  # of the distance between slices
+Slices = list[Dataset]
+
+
+def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int, str]:
+    """Read "KIND" or "KIND:CASE"; the first fault without a case goes to case 1, the second to case 2, and so on.
+
+    Returns:
+        The kind by the case's index, from 0.
+
+    Raises:
+        ConfigError: an unknown kind, a case that is not there, or two faults for one case.
+    """
+    assigned: dict[int, str] = {}
+    for place, fault in enumerate(faults, start=1):
+        kind, _, case = fault.partition(":")
+        _check_kind(kind, modality)
+        number = int(case) if case.isdecimal() else 0 if case else place
+        if not 1 <= number <= cases or number - 1 in assigned:
+            remedy = f"Give each fault a case of its own from 1 to {cases}, as in {kind}:1."
+            raise ConfigError("one case for each fault", found=f'"{fault}"', remedy=remedy)
+        assigned[number - 1] = kind
+    return assigned
+
+
+def _check_kind(kind: str, modality: str) -> None:
+    allowed = [name for name in FAULTS if name not in PET_ONLY or modality == "pet"]
+    allowed = [name for name in allowed if name not in RESCALED_ONLY or modality != "mr"]
+    if kind not in allowed:
+        remedy = f"Choose one of {', '.join(allowed)}."
+        raise ConfigError(f'a fault that a series of "{modality}" can have', found=f'"{kind}"', remedy=remedy)
+
+
+def apply_fault(kind: str, slices: Slices) -> Slices:
+    """The slices with the fault, in the order of their instance numbers; ``slices`` is not used any more."""
+    return FAULTS[kind](slices)
+
+
+def _change(dataset: Dataset, keyword: str, value: Any) -> None:
+    """Give this object a value of its own: the slices share their elements."""
+    if keyword in dataset:
+        del dataset[keyword]
+    setattr(dataset, keyword, value)
+
+
+def _renew(dataset: Dataset, *parts: object) -> Dataset:
+    """A copy with another SOP Instance UID."""
+    other = Dataset()
+    other.update(dataset)
+    _change(other, "SOPInstanceUID", make_uid(dataset.SOPInstanceUID, *parts))
+    other.file_meta = file_meta(other, dataset.file_meta.TransferSyntaxUID)
+    return other
+
+
+def _missing_slice(slices: Slices) -> Slices:
+    middle = len(slices) // 2
+    return slices[:middle] + slices[middle + 1 :]
+
+
+def _duplicate_slice(slices: Slices) -> Slices:
+    return [*slices, _renew(slices[len(slices) // 2], "again")]
+
+
+def _single_slice(slices: Slices) -> Slices:
+    return [slices[len(slices) // 2]]
+
+
+def _normal(dataset: Dataset) -> np.ndarray:
+    row, column = np.reshape(np.array(dataset.ImageOrientationPatient, float), (2, 3))
+    return np.cross(row, column)
+
+
+def _move(dataset: Dataset, shift: np.ndarray) -> None:
+    position = np.round(np.array(dataset.ImagePositionPatient, float) + shift, 6) + 0.0
+    _change(dataset, "ImagePositionPatient", position.tolist())
+
+
+def _uneven(slices: Slices) -> Slices:
+    step = np.subtract(*(np.array(s.ImagePositionPatient, float) for s in (slices[1], slices[0])))
+    for dataset in slices[len(slices) // 2 :]:
+        _move(dataset, UNEVEN * step)
+    return slices
+
+
+def _tilt(slices: Slices) -> Slices:
+    """The gantry leans: each slice is shifted along its columns by its distance from the first."""
+    first = np.array(slices[0].ImagePositionPatient, float)
+    for dataset in slices:
+        distance = (np.array(dataset.ImagePositionPatient, float) - first) @ _normal(dataset)
+        column = np.array(dataset.ImageOrientationPatient[3:], float)
+        _move(dataset, distance * math.tan(math.radians(TILT_DEGREES)) * column)
+        if dataset.Modality == "CT":
+            _change(dataset, "GantryDetectorTilt", TILT_DEGREES)
+    return slices
+
+
+def _two_series(slices: Slices) -> Slices:
+    """A second reconstruction of the same scan in the same folder."""
+    others = [_renew(dataset, "series") for dataset in slices]
+    for dataset in others:
+        _change(dataset, "SeriesInstanceUID", make_uid(dataset.SeriesInstanceUID, "second"))
+        _change(dataset, "SeriesNumber", 2)
+    return slices + others
+
+
+def _two_times(slices: Slices) -> Slices:
+    """A second time point in the same series."""
+    others = [_renew(dataset, "time") for dataset in slices]
+    for number, dataset in enumerate(others, start=len(slices) + 1):
+        moment = datetime.strptime(dataset.AcquisitionTime, "%H%M%S") + timedelta(minutes=2)
+        _change(dataset, "AcquisitionTime", moment.strftime("%H%M%S"))
+        _change(dataset, "AcquisitionNumber", 2)
+        _change(dataset, "InstanceNumber", number)
+    return slices + others
+
+
+def _localizer(slices: Slices) -> Slices:
+    """A scout across the other slices, in the same series."""
+    scout = _renew(slices[len(slices) // 2], "localizer")
+    row, column = np.reshape(np.array(scout.ImageOrientationPatient, float), (2, 3))
+    _change(scout, "ImageOrientationPatient", [*row.tolist(), *(-np.cross(row, column) + 0.0).tolist()])
+    _change(scout, "ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    _change(scout, "InstanceNumber", len(slices) + 1)
+    return [*slices, scout]
+
+
+def _sizes(slices: Slices) -> Slices:
+    """One slice has half of the rows."""
+    dataset = slices[len(slices) // 2]
+    pixels = np.ascontiguousarray(dataset.pixel_array[::2])
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    _change(dataset, "Rows", len(pixels))
+    del dataset["PixelData"]
+    dataset.add_new("PixelData", "OW", pixels.tobytes())
+    return slices
+
+
+def _no_position(slices: Slices) -> Slices:
+    del slices[len(slices) // 2]["ImagePositionPatient"]
+    return slices
+
+
+def _setting(keyword: str, value: Any) -> Callable[[Slices], Slices]:
+    """All slices have another value."""
+
+    def change(slices: Slices) -> Slices:
+        for dataset in slices:
+            _change(dataset, keyword, value)
+        return slices
+
+    return change
+
+
+def _zero_slope(slices: Slices) -> Slices:
+    _change(slices[len(slices) // 2], "RescaleSlope", 0)
+    return slices
+
+
+def _injection(keyword: str, value: Callable[[Any], Any]) -> Callable[[Slices], Slices]:
+    """The injection's item, which all slices share, has another value."""
+
+    def change(slices: Slices) -> Slices:
+        item = slices[0].RadiopharmaceuticalInformationSequence[0]
+        _change(item, keyword, value(item.get(keyword)))
+        return slices
+
+    return change
+
+
+def _early_scan(slices: Slices) -> Slices:
+    """The injection is dated an hour after the scan."""
+    first = slices[0]
+    moment = datetime.strptime(first.SeriesDate + first.SeriesTime, "%Y%m%d%H%M%S") + timedelta(hours=1)
+    item = first.RadiopharmaceuticalInformationSequence[0]
+    _change(item, "RadiopharmaceuticalStartDateTime", moment.strftime("%Y%m%d%H%M%S"))
+    _change(item, "RadiopharmaceuticalStartTime", moment.strftime("%H%M%S"))
+    return slices
+
+
+FAULTS: Mapping[str, Callable[[Slices], Slices]] = {
+    "missing_slice": _missing_slice,
+    "duplicate_slice": _duplicate_slice,
+    "single_slice": _single_slice,
+    "uneven": _uneven,
+    "tilt": _tilt,
+    "two_series": _two_series,
+    "two_times": _two_times,
+    "localizer": _localizer,
+    "sizes": _sizes,
+    "no_position": _no_position,
+    "zero_slope": _zero_slope,
+    "zero_weight": _setting("PatientWeight", 0),
+    "zero_dose": _injection("RadionuclideTotalDose", lambda _: 0),
+    "dose_in_mbq": _injection("RadionuclideTotalDose", lambda dose: dose / 1e6),
+    "no_half_life": _injection("RadionuclideHalfLife", lambda _: None),
+    "no_decay_correction": _setting("DecayCorrection", "NONE"),
+    "early_scan": _early_scan,
+}
+RESCALED_ONLY = {"zero_slope"}
+PET_ONLY = {"zero_weight", "zero_dose", "dose_in_mbq", "no_half_life", "no_decay_correction", "early_scan"}

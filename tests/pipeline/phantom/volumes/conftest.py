@@ -1,0 +1,80 @@
+"""One small data set of each modality for all tests of this folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from pipeline.phantom import PhantomReport, generate
+from pipeline.phantom.identity import draw_identity
+from pipeline.phantom.volumes.acquisition import PET_VIEWS, Acquisition
+from pipeline.phantom.volumes.anatomy import draw_body
+from pipeline.phantom.volumes.pet import draw_pet
+from pipeline.phantom.volumes.pet_series import PetSeries
+from pipeline.phantom.volumes.series import build_series
+from pipeline.phantom.volumes.tracer import MIDNIGHT, PROTOCOLS, PetProtocol, draw_tracer
+from transforms.volume_grid import VolumeGrid
+
+CASES = 3
+AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+GRID = VolumeGrid((9, 8, 40), (-5.0, -4.0, 7.0), *AXES, (5.0, 5.0, 5.0))
+
+
+@pytest.fixture(scope="session")
+def volumes(tmp_path_factory: pytest.TempPathFactory, _strict_dicom_writing: None) -> Callable[[str], PhantomReport]:
+    """The data set of a modality, made when it is first asked for."""
+
+    @cache
+    def make(modality: str) -> PhantomReport:
+        return generate(tmp_path_factory.mktemp("volumes") / modality, modality=modality, cases=CASES, seed=2)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def truth(volumes: Callable[[str], PhantomReport]) -> Callable[[str], list[dict[str, str]]]:
+    """The rows of a modality's table of truths."""
+
+    def read(modality: str) -> list[dict[str, str]]:
+        with open(volumes(modality).output / "truth.csv", encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def series(volumes: Callable[[str], PhantomReport]) -> Callable[[str], list[Path]]:
+    """The folders of a modality's series."""
+    return lambda modality: sorted((volumes(modality).output / "images").iterdir())
+
+
+class BuildPet:
+    """Builds a small PET series of random SUV in memory: 40 slices, the first is the uppermost."""
+
+    suv = np.random.default_rng(0).gamma(1.0, 2.0, GRID.shape).astype(np.float32)
+
+    def __call__(self, protocol: PetProtocol = PROTOCOLS[0]) -> list[pydicom.Dataset]:
+        rng = np.random.default_rng(4)
+        body = draw_body(rng, 0, scale=(0.8, 0.9), both_sides=False)
+        identity = draw_identity(rng, 0, seed=0, patient_name=None)
+        time = MIDNIGHT if protocol.midnight else identity.study_time
+        tracer = draw_tracer(rng, protocol, date=identity.study_date, time=time, weight_kg=body.weight_kg)
+        return build_series(
+            PetSeries(draw_pet(rng, body), tracer),
+            self.suv,
+            Acquisition(PET_VIEWS[0], GRID),
+            identity=identity,
+            root=("test",),
+            transfer_syntax=pydicom.uid.ExplicitVRLittleEndian,
+        )
+
+
+@pytest.fixture(scope="session")
+def build_pet() -> BuildPet:
+    return BuildPet()

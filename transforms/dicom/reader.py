@@ -1,8 +1,8 @@
-"""MONAI's image reader for DICOM frames."""
+"""MONAI's image reader for DICOM: frames of ultrasound, volumes of CT, MR and PET."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
@@ -16,6 +16,8 @@ from transforms.dicom.calibration import Calibration, calibrate
 from transforms.dicom.decode import CineReader
 from transforms.dicom.header import has_dicom_marker, malformed
 from transforms.dicom.paths import frame_path, split_frame_path
+from transforms.dicom.search import search
+from transforms.dicom.volume_item import SeriesOptions, holds_volume, read_volume_item
 from transforms.errors import InputError
 from transforms.frame_metadata import frame_metadata
 
@@ -50,34 +52,66 @@ def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
 
 
 class DicomReader(ImageReader):
-    """Reads one frame of a DICOM ultrasound or secondary capture image as (C, H, W), row first, in its own dtype.
+    """Reads a frame of ultrasound or secondary capture as (C, H, W), row first; a CT, MR or PET series as (1, X, Y, Z).
 
-    For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named ``cine.dcm#frame_index=3``.
+    For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named ``cine.dcm#frame_index=3``, in
+    its own dtype. A series is a folder, its files, or one enhanced multi-frame file; HU, SUVbw or MR intensities, int16
+    or float32.
 
     `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not when
     `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
+
+    Args:
+        series: of a folder that holds several series the one to read, counted from 1 as the refusal lists them.
+        stack, repair, assume_hu, workers: for volumes, see `transforms.dicom.volume.read_series`.
     """
+
+    def __init__(
+        self,
+        *,
+        series: int | None = None,
+        stack: int | None = None,
+        repair: Collection[str] = (),
+        assume_hu: bool = False,
+        workers: int | None = None,
+    ) -> None:
+        self._options = SeriesOptions(series, stack, repair, assume_hu, workers)
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM: by its content, because DICOM files have any suffix or none."""
-        return all(has_dicom_marker(handle.path) for handle in handles(filename))
+        return all(_is_dicom(handle.path) for handle in handles(filename))
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
         """Name the frames; nothing is opened before `get_data`."""
         return handles(data)
 
     def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
-        """Decode the frame.
+        """Decode the frame or the volume.
 
         Returns:
-            the array (C, H, W) and its metadata: `transforms.frame_metadata`, and ``frame_index``,
+            of a frame the array (C, H, W) and its metadata: `transforms.frame_metadata`, and ``frame_index``,
             ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box`` (row0,
-            col0, row1, col1, half-open).
+            col0, row1, col1, half-open); of a series (1, X, Y, Z) and `transforms.dicom.volume_item.volume_metadata`.
 
         Raises:
             InputError: the file cannot be read right, or has several frames and none is named.
+            GeometryError: the files are no single volume; the message lists what they are.
         """
-        handle = the_only(img)
+        if len(img) == 1 and not img[0].path.is_dir():
+            return self._file(img[0])
+        if _holds_volume(img):
+            return read_volume_item([handle.path for handle in img], self._options)
+        return self._frame(the_only(img))
+
+    def _file(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
+        try:
+            return self._frame(handle)
+        except InputError:
+            if _holds_volume([handle]):
+                return read_volume_item([handle.path], self._options)
+            raise
+
+    def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
         cine, calibration = _opened(handle.path)
         index = _frame_index(handle, len(cine))
         array = cine.frame(index)
@@ -93,6 +127,18 @@ class DicomReader(ImageReader):
             tissue_box=list(calibration.tissue_box) if calibration.tissue_box else None,
         )
         return array, metadata
+
+
+def _holds_volume(img: Sequence[FrameHandle]) -> bool:
+    whole = all(handle.frame_index is None for handle in img)
+    return bool(img) and whole and holds_volume([handle.path for handle in img])
+
+
+def _is_dicom(path: Path) -> bool:
+    """Of a folder, whether a file in it is."""
+    if path.is_dir():
+        return any(has_dicom_marker(file) for file in search(path)[0])
+    return has_dicom_marker(path)
 
 
 def _frame_index(handle: FrameHandle, frames: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,20 @@ def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
     image = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.allclose(exported(image), network(image), atol=1e-5)
+
+
+READS_A_BROKEN_VALUE = """
+import logging.config, sys, warnings
+from pydicom import config, valuerep
+logging.config.fileConfig(sys.argv[1], disable_existing_loggers=False)
+warnings.simplefilter("ignore")
+valuerep.validate_value("UI", "SENTINEL^NAME", config.WARN)
+logging.getLogger("pipeline").info("a line of ours")
+"""
+
+
+def test_no_value_of_a_header_reaches_the_log(bundle):
+    command = [sys.executable, "-c", READS_A_BROKEN_VALUE, str(bundle / "configs" / "logging.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "a line of ours" in done.stdout
+    assert "SENTINEL" not in done.stdout + done.stderr

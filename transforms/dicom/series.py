@@ -90,7 +90,8 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     """The one series that is meant: the only volume, or that of ``number``, counted from 1.
 
     Raises:
-        GeometryError: there are several or none; the message lists them.
+        InputError: there is none.
+        GeometryError: there are several; the message lists them.
     """
     if number is not None:
         if 1 <= number <= len(candidates):
@@ -100,10 +101,12 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     volumes = [series for series in candidates if not series.localizer]
     if len(volumes) == 1:
         return volumes[0]
+    if not candidates:
+        raise InputError("a CT, MR or PET series", found="none", remedy="Check the path.")
     raise GeometryError(
         "one CT, MR or PET series",
-        found=f"{len(candidates)}: {described(candidates)}" if candidates else "none",
-        remedy="Choose one by its number, series=1, or read a folder that holds one." if volumes else "Check the path.",
+        found=f"{len(candidates)}: {described(candidates)}",
+        remedy="Choose one by its number, series=1, or read a folder that holds one.",
     )
 
 

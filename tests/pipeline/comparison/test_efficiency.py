@@ -190,7 +190,7 @@ def test_the_part_stands_in_all_three_files(learned):
     assert "> “none”: 1 of 2 trainings have no curve and are left out." in text
     assert "| none | none seed 1 | its training logged 0 validations, and a curve takes 2 |" in text
     page = (output / "comparison.html").read_text()
-    assert page.count('<polyline class="single arm0"') == 2
+    assert page.count('<polyline class="single arm0 dash0"') == 2
     assert page.count('<polyline class="whole arm') == 2
     assert "“none”: 1 of 2 trainings have no curve" in page
 

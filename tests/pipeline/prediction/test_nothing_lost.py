@@ -128,8 +128,10 @@ def test_a_second_run_stops_and_shards_share_the_folder(batch, unbroken, tmp_pat
     output = tmp_path / "out"
     with batch.started(output, "--shard", "1/2") as first:
         wait_for(output, 1, first)
+        first.send_signal(signal.SIGSTOP)  # or it may be done before the others have begun
         assert cli.main(batch.arguments(output, "--resume")) != 0
         assert cli.main(batch.arguments(output, "--shard", "1/2", "--resume")) != 0
+        first.send_signal(signal.SIGCONT)
         assert capsys.readouterr().err.count("another run is working in. Wait for it to end") == 2
         assert cli.main(batch.arguments(output, "--shard", "2/2")) == 0
         assert ended(first)[0] == 0

@@ -100,7 +100,7 @@ def test_a_folder_of_localizers_alone_has_no_volume(tmp_path):
 
 
 def test_an_empty_folder_says_that_it_holds_none(tmp_path):
-    with pytest.raises(GeometryError, match="found none"):
+    with pytest.raises(InputError, match="found none"):
         the_series(find_series(tmp_path))
 
 

@@ -20,8 +20,8 @@ ablation: .venv/.installed  ## the shipped grid, small, on the demo's phantom: s
 	    --experiment_name ablation --cache_dir demo/cache --input_size [96,128] --depth 18 --superpixel_size 7 \
 	    --batch_size 4 --max_epochs 6 --val_interval 3 --learning_rate 0.001 --batch_dice true --num_workers 1
 
-test: lint  ## ruff, mypy, pytest in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: lint  ## ruff, mypy, pytest
+	$(BIN)/python -m pytest
 
 lint: .venv/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -10,8 +10,6 @@ import pydicom
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the processes share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports home from version 1.29 on
 
 

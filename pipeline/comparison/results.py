@@ -52,6 +52,7 @@ class Difference:
         effect: matched-pairs rank-biserial correlation.
         wins, ties, losses: groups in which ``arm`` is better, equal, worse.
         values: of each group (G,).
+        of_seeds: the mean over groups with each seed, where both arms have the same ones.
     """
 
     label: str
@@ -69,6 +70,7 @@ class Difference:
     values: np.ndarray
     cases: int
     adjusted: float = float("nan")
+    of_seeds: tuple[float, ...] = ()
 
     @property
     def groups(self) -> int:

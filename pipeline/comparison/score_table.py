@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ class ScoreTable:
         values: for each arm, class and metric: (runs, N), NaN where the metric is not defined.
         sizes: for each class the size of the reference in each case (N,), and its unit.
         factors: other columns of the tables that divide the cases into a few parts, by class: (N,).
+        seeds: of each arm's runs, in the order of ``values``.
     """
 
     cases: np.ndarray
@@ -39,6 +40,7 @@ class ScoreTable:
     values: Mapping[str, Mapping[Key, np.ndarray]]
     sizes: Mapping[str, tuple[np.ndarray, str]]
     factors: Mapping[str, np.ndarray]
+    seeds: Mapping[str, tuple[str, ...]]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,6 +61,14 @@ class ScoreTable:
         number = known.sum(axis=0)
         return np.where(number > 0, np.where(known, array, 0).sum(axis=0) / np.maximum(number, 1), NAN)
 
+    def of_seeds(self, arm: str, against: str, key: Key) -> Iterator[np.ndarray]:
+        """The difference of two arms case by case (N,) for each seed, where both have the same, one run each."""
+        seeds = self.seeds[arm]
+        paired = all(seeds) and len(set(seeds)) == len(seeds) and sorted(seeds) == sorted(self.seeds[against])
+        one, other = self.values[arm].get(key), self.values[against].get(key)
+        if paired and one is not None and other is not None:
+            yield from (one[at] - other[self.seeds[against].index(seed)] for at, seed in enumerate(seeds))
+
     @classmethod
     def of(cls, arms: Sequence[Arm], *, factors: Mapping[str, Mapping[str, str]] | None = None) -> ScoreTable:
         """Line up the tables of comparable runs; ``factors`` has further ones by name and case or group.
@@ -77,7 +87,8 @@ class ScoreTable:
         names = np.array([groups[case] for case in cases])
         given = _given(factors or {}, cases=cases, groups=groups)
         sizes = {label: _sizes([row for row in rows if row["class"] == label], place) for label in labels}
-        return cls(np.array(cases), names, values, sizes, _columns(rows, place) | given)
+        seeds = {arm.name: tuple(run.seed for run in arm.runs) for arm in arms}
+        return cls(np.array(cases), names, values, sizes, _columns(rows, place) | given, seeds)
 
 
 def _arm_values(arm: Arm, place: Mapping[str, int]) -> dict[Key, np.ndarray]:

@@ -90,6 +90,7 @@ def _difference(table: ScoreTable, key: Key, arm: str, against: str, *, resample
         p=test.p,
         values=values,
         cases=int(np.isfinite(by_case).sum()),
+        of_seeds=tuple(_mean(group_means(each, table.groups)[0]) for each in table.of_seeds(arm, against, key)),
     )
 
 

@@ -45,6 +45,10 @@ def _verdict(d: Difference) -> tuple[str, str]:
     if d.mean * d.effect <= 0:
         sides = "most groups point to one side and the mean to the other"
         return "unclear", f"{what}: {arm} and {against} differ, but {sides}. {counted}, {p}."
+    if any(each * d.mean <= 0 for each in d.of_seeds):
+        each = ", ".join(signed(value, d.metric) for value in d.of_seeds)
+        sides = f"not to one side with every seed ({each}), so with others it may turn round"
+        return "unclear", f"{what}: {arm} and {against} differ, but {sides}. {counted}, {p}."
     if (d.effect > 0) == higher_is_better(d.metric):
         return "better", f"{what}: {arm} is better than {against}. {counted}, {p}."
     return "better", f"{what}: {against} is better than {arm}. {_counted(d, turned=True)}, {p}."

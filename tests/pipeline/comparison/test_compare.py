@@ -129,6 +129,27 @@ def test_where_mean_and_ranks_disagree_no_arm_is_called_better():
     assert kind == "unclear"
 
 
+def test_where_one_seed_points_the_other_way_no_arm_is_called_better():
+    """Two seeds in which both arms are alike, and one in which a training failed."""
+
+    def arm(name: str, *offsets: float) -> list[Run]:
+        return [
+            run(f"{name} seed {seed}", dices(*BASE + offset), seed=str(seed), settings={"k": name})
+            for seed, offset in enumerate(offsets)
+        ]
+
+    found = compared(*arm("sound", 0.0, 0.0, 0.0), *arm("failed", 0.01, 0.005, -0.45))
+    (difference,) = found.differences
+    assert difference.adjusted < 0.05
+    assert difference.of_seeds == pytest.approx((0.01, 0.005, -0.45))
+    ((kind, sentence),) = verdicts(found)
+    assert kind == "unclear"
+    assert "not to one side with every seed (+0.010, +0.005, −0.450)" in sentence
+
+    found = compared(*arm("sound", 0.0, 0.0, 0.0), *arm("failed", -0.01, -0.005, -0.45))
+    assert [kind for kind, _ in verdicts(found)] == ["better"]
+
+
 def test_of_fewer_than_six_groups_nothing_is_tested_and_the_page_says_so():
     found = compared(run("one", dices(*BASE[:5])), run("other", dices(*BASE[:5] - 0.2)))
     assert math.isnan(found.differences[0].p)

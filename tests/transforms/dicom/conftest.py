@@ -23,6 +23,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from tests.transforms.dicom.label_cases import oblique_grid, source_series
+
 Writer = Callable[..., Path]
 
 
@@ -161,3 +163,15 @@ def colour() -> np.ndarray:
     """(40, 64, 3): smooth, with red, green and blue that differ, so that JPEG changes it little."""
     rows, columns = np.mgrid[:40, :64]
     return np.stack([rows * 6, columns * 4, 255 - rows * 3 - columns * 2], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture
+def grid():
+    """An oblique one, for labels."""
+    return oblique_grid()
+
+
+@pytest.fixture
+def series(grid):
+    """What labels on the grid belong to."""
+    return source_series(grid)

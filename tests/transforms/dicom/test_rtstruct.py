@@ -12,8 +12,6 @@ from tests.transforms.dicom.label_cases import (
     SERIES,
     SHAPE,
     contour,
-    oblique_grid,
-    source_series,
     write_structures,
 )
 from transforms.contours import fill_contours
@@ -28,16 +26,6 @@ SQUARE = [[2, 1], [9, 1], [9, 7], [2, 7]]
 HOLE = [[4.5, 2.5], [7.5, 2.5], [7.5, 4.5], [4.5, 4.5]]
 ELSEWHERE = "1.2.826.0.1.4711"
 SURNAME = "Sentinel"
-
-
-@pytest.fixture
-def grid():
-    return oblique_grid()
-
-
-@pytest.fixture
-def series(grid):
-    return source_series(grid)
 
 
 @pytest.fixture

@@ -23,16 +23,6 @@ SURNAME = "Sentinel"
 LABELS = np.random.default_rng(8).integers(0, 3, SHAPE, np.uint8)
 
 
-@pytest.fixture
-def grid():
-    return oblique_grid()
-
-
-@pytest.fixture
-def series(grid):
-    return source_series(grid)
-
-
 def ct_slices(grid):
     """The files of a series, without pixels."""
     columns, rows, count = grid.shape

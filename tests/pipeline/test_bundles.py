@@ -14,10 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_copy_holds_every_file_of_the_bundle_and_no_weights(name, tmp_path):
     folder = copy_bundle(name, tmp_path / "copy")
     for part in ("configs", "docs"):
-        wanted = {path.name: path.read_bytes() for path in (ROOT / "bundles" / name / part).iterdir()}
-        assert {path.name: path.read_bytes() for path in (folder / part).iterdir()} == wanted
+        assert files_under(folder / part) == files_under(ROOT / "bundles" / name / part)
     assert (folder / "LICENSE").is_file()
     assert list(folder.rglob("*.pt")) == []
+
+
+def files_under(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_name_that_is_no_bundle_is_refused_with_the_nearest(tmp_path):

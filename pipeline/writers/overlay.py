@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipeline.writers.dashed import draw_dashed
 from pipeline.writers.drawing import checked_image, checked_labels, paint, tissue_box, to_bytes, to_picture
 from pipeline.writers.grid import draw_grid
 from pipeline.writers.png import write_png
@@ -17,9 +18,6 @@ from transforms.records import Segment
 __all__ = ["draw_grid", "draw_overlay", "write_overlay"]
 
 LEGIBLE = 400  # pixels of the longer side below which a frame is enlarged
-LINE = 600  # one pixel of dashed line for so many pixels of the longer side
-DASH = 7.0  # pixels of a dash and of a gap
-PALE = 0.55  # how far the reference's colour goes to white
 
 
 def draw_overlay(
@@ -61,7 +59,7 @@ def draw_overlay(
         picture = _enlarge(picture, factor)
         labels = [each.repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]
     paint(picture, labels[0], drawn, alpha=alpha)
-    return picture if reference is None else _dashed(picture, labels[1], drawn)
+    return picture if reference is None else draw_dashed(picture, labels[1], drawn)
 
 
 def write_overlay(
@@ -88,21 +86,3 @@ def _enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
 
     size = (picture.shape[1] * factor, picture.shape[0] * factor)
     return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-
-
-def _dashed(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment]) -> np.ndarray:
-    from PIL import Image, ImageDraw
-    from skimage.measure import find_contours
-
-    width = max(1, round(max(labels.shape) / LINE))
-    canvas = Image.fromarray(picture)
-    pen = ImageDraw.Draw(canvas)
-    for segment in segments:
-        pale = tuple(round(part + PALE * (255 - part)) for part in segment.colour)
-        for line in find_contours(np.pad(labels == segment.value, 1).astype(np.uint8), 0.5):
-            points = (line - 1)[:, ::-1]
-            length = np.cumsum(np.hypot(*np.diff(points, axis=0).T))
-            for begin, end, at in zip(points[:-1], points[1:], length, strict=True):
-                if at // DASH % 2 == 0:
-                    pen.line([*begin, *end], fill=pale, width=width)
-    return np.asarray(canvas)

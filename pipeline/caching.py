@@ -16,6 +16,7 @@ from monai.utils import TraceKeys, convert_to_tensor
 
 from pipeline.sampling import Draw
 from transforms.dicom.paths import split_frame_path
+from transforms.dicom.search import search
 from transforms.errors import InputError
 
 __all__ = ["CachedDataset", "hash_files"]
@@ -63,20 +64,26 @@ class CachedDataset(PersistentDataset):
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:
-    """Cache key of a datalist item: its content, and size and time of every file it names.
+    """Cache key of a datalist item: its content, and size and time of every file it names, also within a folder.
 
     MONAI's own key sees paths only, so a mask that was corrected in place would go on training from the cache.
 
     Raises:
-        InputError: a file is gone.
+        InputError: a file or folder is gone.
     """
     stamps = {key: _stamp(value) for key, value in item.items() if key in ("image", "label")}
     text = json.dumps([CACHE_VERSION, dict(item), stamps], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest().encode()
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    file = split_frame_path(path)[0]
+def _stamp(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of the file, or of each file below the folder of a series."""
+    place = split_frame_path(path)[0]
+    files = search(place)[0] if place.is_dir() else [place]
+    return [(str(file.relative_to(place)), *_size_and_time(file)) for file in files]
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
     try:
         status = file.stat()
     except OSError as error:

@@ -13,7 +13,7 @@ from pipeline.datalist.label_map import parse_label_map, suggestion
 from pipeline.datalist.partition import Part, assign, classes_of, how, make_parts
 from pipeline.datalist.records import SPLITS, Collection, Entry, Item
 from pipeline.datalist.report import SHOWN, DatalistReport, SplitReport
-from pipeline.datalist.rules import complete_item, content_digest
+from pipeline.datalist.rules import complete_item, content_digest, sort_keys
 from pipeline.datalist.sources import Source
 from pipeline.datalist.split import check_fractions
 from pipeline.datalist.write import write_datalist
@@ -102,14 +102,14 @@ def _check_found(found: Collection, *, strict: bool) -> None:
 
 
 def _undeclared(found: Collection) -> LabelError:
-    values = sorted({value for entry in found.entries for value in entry.values})
+    values = sort_keys({value for entry in found.entries for value in entry.values})
     some = ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
     return LabelError(
         "names for the values in the masks", found=f"the values {some} and no names", remedy=suggestion(values[:10])
     )
 
 
-def _written(mapping: Mapping[int, int], found: Collection) -> dict[int, int]:
+def _written(mapping: Mapping[int | str, int], found: Collection) -> dict[int | str, int]:
     """Masks of one bit hold 0 and 1 and open as 0 and 255: a map that declares one of the two stands for both."""
     if not any(entry.one_bit for entry in found.entries) or (1 in mapping) == (255 in mapping):
         return dict(mapping)
@@ -140,7 +140,7 @@ def _split_report(
     entries: Sequence[Entry],
     chosen: Mapping[str, int],
     names: Sequence[str],
-    mapping: Mapping[int, int],
+    mapping: Mapping[int | str, int],
 ) -> SplitReport:
     mine = [entry for entry in entries if chosen[entry.group] == number]
     present = Counter(names[index] for entry in mine for index in classes_of(entry, mapping) if index)

@@ -18,7 +18,7 @@ Checked = tuple[list[Entry], list[tuple[str, str]]]
 THREADS = 8
 
 
-def check_collection(found: Collection, declared: Mapping[int, int] | None) -> Collection:
+def check_collection(found: Collection, declared: Mapping[int | str, int] | None) -> Collection:
     """Read every header and mask, expand cines into frames, and leave out what does not fit, with the reason.
 
     Args:
@@ -46,7 +46,7 @@ def _parallel(task: Callable[[Entry], Checked], entries: tuple[Entry, ...]) -> l
         return list(pool.map(task, entries))
 
 
-def _check(entry: Entry, root: Path, declared: Mapping[int, int] | None) -> Checked:
+def _check(entry: Entry, root: Path, declared: Mapping[int | str, int] | None) -> Checked:
     try:
         image, label = read_grid(root / entry.image), read_grid(root / entry.label)
         if reason := _misfit(entry, image, label):
@@ -82,7 +82,7 @@ def _frames(entry: Entry, image: Grid) -> list[Entry]:
     return [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
 
 
-def _with_values(entry: Entry, root: Path, declared: Mapping[int, int] | None) -> Entry:
+def _with_values(entry: Entry, root: Path, declared: Mapping[int | str, int] | None) -> Entry:
     mask = mask_values(root / entry.label, entry.label_frame)
     values = mask.values
     if mask.one_bit and declared is not None and 1 not in declared and 255 in declared:
@@ -90,7 +90,7 @@ def _with_values(entry: Entry, root: Path, declared: Mapping[int, int] | None) -
     return replace(entry, values=values, one_bit=mask.one_bit)
 
 
-def _check_values(entries: list[Entry], declared: Mapping[int, int] | None) -> Checked:
+def _check_values(entries: list[Entry], declared: Mapping[int | str, int] | None) -> Checked:
     passed, refused = [], []
     for entry in entries:
         undeclared = sorted(entry.values - set(declared)) if declared is not None else []

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.datalist.label_map import label_key
 from pipeline.datalist.records import SPLITS, Datalist, Item
 from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nameless, nearest
 from transforms.dicom.paths import frame_path, split_frame_path
@@ -93,7 +94,7 @@ def _check_keys(content: Mapping[str, Any]) -> None:
             )
 
 
-def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int, int]]:
+def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int | str, int]]:
     names = content.get("label_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise LabelError(
@@ -103,9 +104,9 @@ def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int, i
         )
     raw = content.get("label_map", {str(value): value for value in range(len(names))})
     try:
-        mapping = {int(value): int(index) for value, index in raw.items()}
+        mapping = {label_key(value): int(index) for value, index in raw.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        remedy = 'Write it as {"0": 0, "255": 1}.'
+        remedy = 'Write it as {"0": 0, "255": 1}; names of segments or regions may stand in the place of values.'
         raise LabelError("label_map, mask values with their classes", found="something else", remedy=remedy) from error
     check_labels(names, mapping)
     return tuple(names), mapping
@@ -155,14 +156,19 @@ def _check_files(items: Iterable[Item]) -> None:
     for item in items:
         for key in ("image", "label"):
             file, _ = split_frame_path(item[key])
-            if not file.is_file():
+            if not file.is_file() and not (key == "image" and _holds_files(file)):
                 absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))
         first = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
         raise DatalistError(
             "the files that the datalist names",
-            found=f"{len(absent)} of them absent, in the cases {first}",
+            found=f"{len(absent)} of them absent or empty folders, in the cases {first}",
             remedy="Set --dataset_dir to the folder that the datalist's paths are relative to.",
             path=absent[0][1],
         )
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether it is a folder with anything in it: the image of a volume is the folder of its series."""
+    return folder.is_dir() and any(folder.iterdir())

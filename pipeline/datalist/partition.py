@@ -46,7 +46,9 @@ def how(fractions: Sequence[float], folds: int | None) -> dict[str, object]:
     return {"fractions": list(fractions)} if folds is None else {"folds": folds, "test_fraction": fractions[2]}
 
 
-def assign(entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int, int], *, seed: int) -> dict[str, int]:
+def assign(
+    entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int | str, int], *, seed: int
+) -> dict[str, int]:
     """The part of each group; balanced by frames, by frames that hold each class, and by the images' own class."""
     classes = sorted(set(mapping.values()) - {0})
     categories = sorted({entry.category for entry in entries if entry.category})
@@ -65,6 +67,6 @@ def assign(entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int
     return dict(zip(groups, assign_groups(counts, [part.share for part in parts], seed=seed), strict=True))
 
 
-def classes_of(entry: Entry, mapping: Mapping[int, int]) -> set[int]:
+def classes_of(entry: Entry, mapping: Mapping[int | str, int]) -> set[int]:
     """The classes whose values occur in the entry's mask."""
     return {mapping[value] for value in entry.values}

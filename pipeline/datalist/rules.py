@@ -23,6 +23,7 @@ __all__ = [
     "content_digest",
     "nameless",
     "nearest",
+    "sort_keys",
 ]
 
 BACKGROUND = "background"
@@ -116,8 +117,15 @@ def check_leaks(splits: Mapping[str, Sequence[Item]]) -> None:
     )
 
 
-def check_labels(label_names: Sequence[str], label_map: Mapping[int, int]) -> None:
+def sort_keys(label_map: Iterable[int | str]) -> list[int | str]:
+    """Values in their order, then names in the order in which they are declared."""
+    return sorted(label_map, key=lambda key: (1, 0) if isinstance(key, str) else (0, key))
+
+
+def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int]) -> None:
     """Refuse names that are not distinct, do not begin with the background, or a map that points past them.
+
+    Names of parts are compared as the reader of labels compares them, without regard to case.
 
     Raises:
         LabelError: the label set contradicts itself.
@@ -129,12 +137,16 @@ def check_labels(label_names: Sequence[str], label_map: Mapping[int, int]) -> No
             found=str(list(label_names)),
             remedy="Name each class once, in the order of the classes.",
         )
-    if beyond := sorted(value for value, index in label_map.items() if not 0 <= index < len(label_names)):
+    if beyond := sort_keys(value for value, index in label_map.items() if not 0 <= index < len(label_names)):
         raise LabelError(
             f"mask values mapped to the classes 0 to {len(label_names) - 1}",
             found=f"mask value {beyond[0]} mapped to class {label_map[beyond[0]]}",
             remedy="Correct label_map, or add the class's name to label_names.",
         )
+    parts = Counter(key.strip().casefold() for key in label_map if isinstance(key, str))
+    if any(not part or number > 1 for part, number in parts.items()):
+        remedy = "Give each name of a segment or region one class; upper and lower case are alike."
+        raise LabelError("distinct names in label_map", found="an empty name or one that stands twice", remedy=remedy)
 
 
 def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None:
@@ -154,7 +166,7 @@ def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None
 
 
 def content_digest(
-    splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int, int]
+    splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int | str, int]
 ) -> str:
     """SHA-256 of the items, names and map in canonical JSON: the same list has the same digest on every machine."""
     content = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalist.records import SPLITS, Item
-from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest
+from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, sort_keys
 from pipeline.files import atomic_write
 from transforms.errors import DatalistError
 
@@ -20,7 +20,7 @@ def write_datalist(
     splits: Mapping[str, Sequence[Item]],
     *,
     label_names: Sequence[str],
-    label_map: Mapping[int, int] | None = None,
+    label_map: Mapping[int | str, int] | None = None,
     **extra: Any,
 ) -> Path:
     """Write ``training``, ``validation`` and ``test`` with the label set, a digest and what ``extra`` adds.
@@ -30,7 +30,7 @@ def write_datalist(
         splits: items by split, with ``image`` and ``label`` relative to the data set's folder. A missing ``case``
             becomes the keyed hash of the image's path, a missing ``group`` the case itself.
         label_names: the classes in the order of their values, "background" first.
-        label_map: from a value in the mask files to its class; the identity where None.
+        label_map: from what stands in the label files to its class (see `Datalist`); the identity where None.
 
     Raises:
         DatalistError: an unknown split, a malformed item, a repeated case, a group in two splits.
@@ -39,14 +39,14 @@ def write_datalist(
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise DatalistError(f"the splits {', '.join(SPLITS)}", found=f'"{unknown[0]}"', remedy="Rename the split.")
-    mapping = dict(label_map) if label_map is not None else {value: value for value in range(len(label_names))}
+    mapping: dict[int | str, int] = dict(label_map if label_map is not None else enumerate(range(len(label_names))))
     check_labels(label_names, mapping)
     complete = {split: [complete_item(item) for item in splits.get(split, ())] for split in SPLITS}
     check_items(complete)
     head = {
         **extra,
         "label_names": list(label_names),
-        "label_map": {str(value): mapping[value] for value in sorted(mapping)},
+        "label_map": {str(value): mapping[value] for value in sort_keys(mapping)},
         "digest": content_digest(complete, label_names, mapping),
     }
     with atomic_write(path, "w") as file:

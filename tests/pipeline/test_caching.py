@@ -55,6 +55,23 @@ class TestHashFiles:
         os.utime(item[key], ns=(time, time))
         assert hash_files(item) != before
 
+    def test_a_folder_is_another_key_once_a_file_in_it_is_changed_added_or_removed(self, item, tmp_path):
+        folder = tmp_path / "series" / "inner"
+        folder.mkdir(parents=True)
+        item["image"] = str(folder.parent)
+        keys = [hash_files(item)]
+        for change in (
+            lambda: (folder / "1.dcm").write_bytes(b"a"),
+            lambda: (folder / "2.dcm").write_bytes(b"a"),
+            lambda: os.utime(folder / "1.dcm", ns=(0, 1)),
+            lambda: (folder / "2.dcm").rename(folder / "3.dcm"),
+            lambda: (folder / "3.dcm").unlink(),
+        ):
+            change()
+            keys.append(hash_files(item))
+        assert len(set(keys)) == 6
+        assert hash_files(item) == keys[-1]
+
     @pytest.mark.parametrize("change", [{"group": "h"}, {"case": "d"}, {"class": "normal"}])
     def test_another_content_of_the_item_is_another_key(self, item, change):
         assert hash_files(item | change) != hash_files(item)

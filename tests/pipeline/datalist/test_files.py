@@ -106,7 +106,7 @@ def test_a_repeated_case_is_refused(written: Path) -> None:
 def test_absent_files_are_counted_and_named_without_their_path(written: Path) -> None:
     missing = written.parent / "images" / "a.png"
     missing.unlink()
-    with pytest.raises(DatalistError, match=f"1 of them absent, in the cases {case_name('images/a.png')}") as caught:
+    with pytest.raises(DatalistError, match=f"1 of them absent or empty folders, in the cases {case_name('images/a.png')}") as caught:
         load_datalist(written)
     assert caught.value.path == str(missing)
     assert str(written.parent) not in str(caught.value)
@@ -233,3 +233,30 @@ def test_no_error_names_a_case_as_somebody_typed_it(dataset: Path) -> None:
     with pytest.raises(DatalistError, match="more than once") as raised:
         load_datalist(path, split="training")
     assert "DOE" not in str(raised.value)
+
+
+def test_the_image_of_a_volume_may_be_the_folder_of_its_series_and_must_hold_something(tmp_path: Path) -> None:
+    item = {"image": "images/one/", "label": "labels/one.dcm", "group": "g1"}
+    (tmp_path / "images/one").mkdir(parents=True)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/one.dcm").touch()
+    path = write_datalist(tmp_path / "d.json", {"training": [item]}, label_names=["background", "tumour"])
+    with pytest.raises(DatalistError, match="empty folders"):
+        load_datalist(path)
+    (tmp_path / "images/one/1.dcm").touch()
+    assert load_datalist(path).training[0]["image"] == str(tmp_path / "images/one")
+    (tmp_path / "labels/one.dcm").unlink()
+    (tmp_path / "labels/one.dcm").mkdir()
+    (tmp_path / "labels/one.dcm/1.dcm").touch()
+    with pytest.raises(DatalistError, match="absent"):
+        load_datalist(path)
+
+
+def test_names_of_parts_stand_in_the_label_map_beside_values(dataset: Path, splits: dict) -> None:
+    label_map = {"GTV_Mass": 1, 255: 1, 0: 0}
+    path = write_datalist(dataset / "datalist.json", splits, label_names=NAMES, label_map=label_map)
+    datalist = load_datalist(path)
+    assert datalist.label_map == label_map
+    assert datalist.digest == json.loads(path.read_text())["digest"]
+    with pytest.raises(LabelError, match="stands twice"):
+        write_datalist(path, splits, label_names=NAMES, label_map={"a": 1, "A ": 1})

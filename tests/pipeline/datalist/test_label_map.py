@@ -27,3 +27,15 @@ def test_two_values_may_share_a_class_and_the_background_may_be_named() -> None:
 def test_what_does_not_read_so_is_refused(pairs: list[str]) -> None:
     with pytest.raises(LabelError):
         parse_label_map(pairs)
+
+
+def test_parts_may_be_given_by_name_which_may_hold_an_equals_sign() -> None:
+    names, mapping = parse_label_map(["GTV_Mass=tumour,2=tumour", "T=1 lesion=tumour", "Liver=liver"])
+    assert names == ["background", "tumour", "liver"]
+    assert mapping == {0: 0, 2: 1, "GTV_Mass": 1, "T=1 lesion": 1, "Liver": 2}
+
+
+@pytest.mark.parametrize("pairs", [["GTV=a,gtv =b"], ["GTV=a,gtv=a"], ["tumour=1"]])
+def test_one_name_twice_and_pairs_the_wrong_way_round_are_refused(pairs: list[str]) -> None:
+    with pytest.raises(LabelError):
+        parse_label_map(pairs)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.writers.dashed import draw_dashed
+from pipeline.writers.display_order import display_spacing, to_display
 from pipeline.writers.drawing import Box, bounding_box, checked_labels, paint, to_bytes, to_picture
 from transforms.errors import ConfigError, GeometryError
 from transforms.records import Segment
 
-__all__ = ["chosen_slices", "draw_montage", "draw_projection"]
+__all__ = ["chosen_slices", "draw_montage", "draw_projection", "draw_volume"]
 
 TILE, PROJECTION = 320, 640  # pixels of a picture's longer side
 GAP = 4  # pixels between the slices
@@ -66,6 +68,24 @@ def draw_montage(
         for plane, k in zip(planes, chosen, strict=True)
     ]
     return _joined(tiles, min(columns, len(tiles)))
+
+
+def draw_volume(
+    view: np.ndarray,
+    labels: np.ndarray,
+    segments: Iterable[Segment],
+    *,
+    affine: np.ndarray,
+    reference: np.ndarray | None = None,
+    slices: int = 9,
+    columns: int = 3,
+) -> np.ndarray:
+    """``draw_montage`` of arrays (X, Y, Z) in any stored order, whose ``affine`` leads from index to RAS+ mm."""
+    shown, drawn = to_display(view, affine), to_display(labels, affine)
+    compared = None if reference is None else to_display(reference, affine)
+    spacing = display_spacing(affine)
+    rest: dict[str, Any] = {"reference": compared, "slices": slices, "columns": columns}
+    return draw_montage(shown, drawn, segments, spacing_mm=spacing, **rest)
 
 
 def draw_projection(

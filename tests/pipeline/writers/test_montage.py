@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.segments import resolve_segments
-from pipeline.writers.montage import chosen_slices, draw_montage, draw_projection
+from pipeline.writers.montage import chosen_slices, draw_montage, draw_projection, draw_volume
 from transforms.errors import ConfigError, GeometryError, LabelError
 
 RED = (255, 0, 0)
@@ -134,6 +134,16 @@ def test_bytes_and_values_from_0_to_1_give_one_picture(labels):
     ]
     assert np.array_equal(pictures[0], pictures[1])
     assert np.array_equal(pictures[2], pictures[3])
+
+
+def test_a_volume_in_any_stored_order_gives_one_picture(view, labels):
+    view = np.random.default_rng(0).random(SHAPE, np.float32)
+    expected = draw_montage(view, labels, SEGMENTS, spacing_mm=(1, 2, 3), reference=labels)
+    affine = np.diag([-1.0, -2.0, 3.0, 1.0])  # to RAS+ mm of what is stored as it is shown
+    stored = [each[::-1, :, ::-1].transpose(2, 0, 1) for each in (view, labels)]
+    turned = (affine @ np.diag([-1, 1, -1, 1]))[:, [2, 0, 1, 3]]
+    assert np.array_equal(draw_volume(view, labels, SEGMENTS, affine=affine, reference=labels), expected)
+    assert np.array_equal(draw_volume(*stored, SEGMENTS, affine=turned, reference=stored[1]), expected)
 
 
 def test_what_cannot_be_drawn_is_refused(view, labels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -15,9 +15,9 @@ from pipeline.measurement import Measure, as_quantity, declared_measure
 from pipeline.volume_measurement_axes import in_plane_axes
 from pipeline.volume_measurement_peak import sphere_peak
 from transforms.errors import GeometryError
-from transforms.records import Quantity
+from transforms.records import Code, Quantity
 
-__all__ = ["HU", "SUVBW", "VOLUME_MEASURES", "measure_volume"]
+__all__ = ["HU", "SUVBW", "VOLUME_MEASURES", "as_ucum", "measure_volume"]
 
 HU, SUVBW = "[hnsf'U]", "g/ml{SUVbw}"  # UCUM
 UNITS = {HU: "Hounsfield units", SUVBW: "SUVbw"}
@@ -61,10 +61,12 @@ class VolumeMeasure(Measure):
     Attributes:
         image_unit: the image's unit that it needs; empty: none, it is taken on the label map alone.
         empty: the value where the segment has no voxel; None: there is none.
+        derivation: for a structured report, where the quantity's code names what is measured and not how.
     """
 
     image_unit: str = ""
     empty: float | None = None
+    derivation: Code | None = None
 
 
 def measure_volume(
@@ -113,6 +115,11 @@ def measure_volume(
     return tuple(_measure(entry, lesion, label_names, image_unit if image is not None else "") for entry in declared)
 
 
+def as_ucum(unit: str) -> str:
+    """A volume's unit, as its metadata or its bundle name it, in UCUM: "HU" is the only one that is not."""
+    return HU if unit == "HU" else unit
+
+
 def _volume(array: np.ndarray, what: str) -> np.ndarray:
     array = np.asarray(array)
     array = array[0] if array.ndim == 4 and array.shape[0] == 1 else array
@@ -147,7 +154,7 @@ def _measure(
         result = f"the image has values in the {segment} that are no numbers"
     else:
         result = how.function(lesion(segment))
-    return as_quantity(entry, how, result)
+    return replace(as_quantity(entry, how, result), derivation=how.derivation)
 
 
 def _volume_ml(of: Lesion) -> float:
@@ -183,15 +190,17 @@ def _glycolysis(of: Lesion) -> float:
 
 
 SEGMENT = ("segment",)
+MEAN, SD = Code("373098007", "SCT", "Mean"), Code("386136009", "SCT", "Standard Deviation")
+MAXIMUM = Code("56851009", "SCT", "Maximum")
 VOLUME_MEASURES: dict[str, VolumeMeasure] = {
     "volume": VolumeMeasure(_volume_ml, "ml", SEGMENT, calibrated=True, empty=0.0),
     # the longest diameter in a slice, and the longest perpendicular to it: RECIST 1.1, Eisenhauer et al., 2009
     "long_axis": VolumeMeasure(_long_axis, "mm", SEGMENT, calibrated=True),
     "short_axis": VolumeMeasure(_short_axis, "mm", SEGMENT, calibrated=True),
-    "hu_mean": VolumeMeasure(_mean, HU, SEGMENT, calibrated=False, image_unit=HU),
-    "hu_sd": VolumeMeasure(_standard_deviation, HU, SEGMENT, calibrated=False, image_unit=HU),
-    "suv_max": VolumeMeasure(_maximum, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW),
-    "suv_mean": VolumeMeasure(_mean, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW),
+    "hu_mean": VolumeMeasure(_mean, HU, SEGMENT, calibrated=False, image_unit=HU, derivation=MEAN),
+    "hu_sd": VolumeMeasure(_standard_deviation, HU, SEGMENT, calibrated=False, image_unit=HU, derivation=SD),
+    "suv_max": VolumeMeasure(_maximum, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW, derivation=MAXIMUM),
+    "suv_mean": VolumeMeasure(_mean, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW, derivation=MEAN),
     # PERCIST: Wahl et al., J Nucl Med 50:122S, 2009
     "suv_peak": VolumeMeasure(_peak, SUVBW, SEGMENT, calibrated=True, image_unit=SUVBW),
     "metabolic_volume": VolumeMeasure(_volume_ml, "ml", SEGMENT, calibrated=True, empty=0.0),

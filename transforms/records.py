@@ -45,6 +45,7 @@ class Quantity:
         reason: why it is absent, else empty.
         segments: the names of the classes that it is measured on.
         code: the concept for a structured report, if one is declared.
+        derivation: how it is taken from the concept's values, such as their mean; None where the code says it all.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Quantity:
     reason: str = ""
     segments: tuple[str, ...] = ()
     code: Code | None = None
+    derivation: Code | None = None
 
 
 @dataclass(frozen=True)

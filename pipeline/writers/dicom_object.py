@@ -48,7 +48,7 @@ class WrittenObject:
     Attributes:
         notes: what was repaired in the source's header, in words that identify nobody.
         frame_numbers: for a segmentation, its frames counted from 1, by the segment's name, one for each frame of the
-            source in order; empty for a report.
+            source in order, of a volume for each slice that the segment has; empty for a report.
     """
 
     path: Path

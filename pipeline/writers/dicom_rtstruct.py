@@ -19,6 +19,7 @@ from pipeline.writers.dicom_object import (
     new_object,
     save,
 )
+from pipeline.writers.dicom_planes import NO_FRAME, frame_of_reference
 from pipeline.writers.dicom_rtstruct_contours import contour_items, image_item
 from pipeline.writers.dicom_source import SourceHeader, add_uid, derive_uid, read_source
 from pipeline.writers.prediction import Algorithm
@@ -72,16 +73,14 @@ def write_rtstruct(
     identity = _identity(header, series, algorithm, salt)
     dataset = new_object(header, identity, algorithm, sop_class_uid=RTStructureSetStorage)
     _add_structure_set(dataset, header, algorithm)
-    frame_of_reference = series.frame_of_reference_uid or derive_uid(header.identity.SeriesInstanceUID, "frame")
-    _add_references(dataset, header, series, frame_of_reference)
+    _add_references(dataset, header, series, frame_of_reference(header, series))
     _add_regions(dataset, labels, series, segments=segments, algorithm=algorithm)
-    note = "no Frame of Reference in the source: the structure set names one that follows from the series"
     return WrittenObject(
         path=save(dataset, path, syntax=ImplicitVRLittleEndian),
         sop_class_uid=RTStructureSetStorage,
         sop_instance_uid=identity.sop_instance_uid,
         series_instance_uid=identity.series_instance_uid,
-        notes=header.notes if series.frame_of_reference_uid else (*header.notes, note),
+        notes=header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME),
     )
 
 
@@ -120,7 +119,7 @@ def _add_structure_set(dataset: Dataset, header: SourceHeader, algorithm: Algori
     dataset.ApprovalStatus = "UNAPPROVED"
 
 
-def _add_references(dataset: Dataset, header: SourceHeader, series: SourceSeries, frame_of_reference: str) -> None:
+def _add_references(dataset: Dataset, header: SourceHeader, series: SourceSeries, frame_uid: str) -> None:
     """Frame of Reference, and every image of the series (PS3.3 C.7.4.1, C.8.8.5)."""
     images, study, frame = Dataset(), Dataset(), Dataset()
     add_uid(images, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
@@ -130,7 +129,7 @@ def _add_references(dataset: Dataset, header: SourceHeader, series: SourceSeries
     study.RTReferencedSeriesSequence = [images]
     frame.RTReferencedStudySequence = [study]
     for item in (dataset, frame):
-        add_uid(item, "FrameOfReferenceUID", frame_of_reference)
+        add_uid(item, "FrameOfReferenceUID", frame_uid)
     dataset.PositionReferenceIndicator = None
     dataset.ReferencedFrameOfReferenceSequence = [frame]
 

@@ -1,8 +1,8 @@
-"""DICOM segmentations of single frames and cines, on the grid of their source."""
+"""DICOM segmentations of single frames, cines and volumes, on the grid of their source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +10,19 @@ from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
 
 from pipeline.writers.dicom_object import WrittenObject, new_object, object_identity, save
+from pipeline.writers.dicom_planes import NO_FRAME
 from pipeline.writers.dicom_seg_frames import (
     BYTE,
     MAXIMUM,
+    Plane,
     add_functional_groups,
     add_references,
     binary_pixels,
     fractional_pixels,
+    planes_of,
 )
 from pipeline.writers.dicom_seg_segments import foreground, segment_items, uncoded
-from pipeline.writers.dicom_source import SourceHeader, read_source
+from pipeline.writers.dicom_source import SourceHeader, check_images, read_source
 from pipeline.writers.prediction import Prediction
 from transforms.errors import ConfigError, GeometryError, LabelError, OutputError
 
@@ -35,8 +38,9 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
     """Write a segmentation of all frames of the source: one object, whatever the mask holds, empty too.
 
     Patient and study are the source's, repaired (`read_source`). Every frame references its source frame. One path
-    serves single frames and cines; neither ultrasound has a Frame of Reference, and the object then has none (PS3.3
-    A.51). A repeated run gives the same UIDs.
+    serves single frames, cines and volumes. Ultrasound has no Frame of Reference, and the object then has none (PS3.3
+    A.51); the frames of a volume have their place in the patient, and slices that a segment is not in have none. A
+    repeated run gives the same UIDs.
 
     Args:
         kind: "binary", a bit for each pixel, segment and frame; "labelmap", a byte for each pixel and frame (Label Map
@@ -52,17 +56,21 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
     """
     _check(prediction, kind)
     header = read_source(prediction.source)
+    check_images(() if prediction.series is None else prediction.series.slices)
+    planes = planes_of(prediction, [segment.value for segment in foreground(prediction)], kind)
+    length = _length(prediction, kind, len(planes))
+    _check_length(length)
     identity = object_identity(header, prediction, kind=f"segmentation {kind}", first_number=FIRST_SERIES_NUMBER)
     sop_class = LABEL_MAP_STORAGE if kind == "labelmap" else SegmentationStorage
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=sop_class)
-    _add_segmentation(dataset, header, prediction, kind)
+    _add_segmentation(dataset, header, prediction, kind, planes)
     return WrittenObject(
-        path=save(dataset, path, pixels=_pixels(prediction, kind), length=_length(prediction, kind)),
+        path=save(dataset, path, pixels=_pixels(prediction, kind, planes), length=length),
         sop_class_uid=sop_class,
         sop_instance_uid=identity.sop_instance_uid,
         series_instance_uid=identity.series_instance_uid,
-        notes=header.notes + uncoded(prediction),
-        frame_numbers=_frame_numbers(prediction, kind),
+        notes=(*header.notes, *_unplaced(prediction), *uncoded(prediction)),
+        frame_numbers=_frame_numbers(prediction, planes),
     )
 
 
@@ -71,12 +79,13 @@ def _check(prediction: Prediction, kind: str) -> None:
         raise ConfigError("a kind of segmentation", found=f'"{kind}"', remedy=f"Choose one of {', '.join(KINDS)}.")
     source, labels, segments = prediction.source, prediction.labels, prediction.segments
     shape = (source.number_of_frames, source.rows, source.columns)
+    if prediction.series is not None:
+        shape = prediction.series.grid.shape[::-1]
     if labels.shape != shape:
         remedy = "Restore the label map to its source's grid first."
         raise GeometryError(f"labels {shape}, as the source", found=f"{labels.shape}", remedy=remedy)
     if kind == "fractional":
         _check_probabilities(prediction.probabilities, (shape[0], len(segments), *shape[1:]))
-    _check_length(_length(prediction, kind))
     _check_values(prediction)
 
 
@@ -108,12 +117,20 @@ def _check_length(length: int) -> None:
         )
 
 
-def _add_segmentation(dataset: Dataset, header: SourceHeader, prediction: Prediction, kind: str) -> None:
+def _unplaced(prediction: Prediction) -> tuple[str, ...]:
+    series = prediction.series
+    return () if series is None or series.frame_of_reference_uid else (NO_FRAME,)
+
+
+def _add_segmentation(
+    dataset: Dataset, header: SourceHeader, prediction: Prediction, kind: str, planes: Sequence[Plane]
+) -> None:
     """Segmentation Series, General Image, Image Pixel and Segmentation Image (PS3.3 C.8.20.1, C.7.6.1, C.7.6.3,
     C.8.20.2), frames and references."""
     dataset.Modality = "SEG"
     dataset.ImageType = ["DERIVED", "PRIMARY"]
-    dataset.PatientOrientation = None  # type 2C, unknown for ultrasound
+    if prediction.series is None:
+        dataset.PatientOrientation = None  # type 2C, unknown for ultrasound
     dataset.ContentLabel = "SEGMENTATION"
     dataset.ContentDescription = "Made by an algorithm, not for diagnosis"
     dataset.ContentCreatorName = None
@@ -128,8 +145,7 @@ def _add_segmentation(dataset: Dataset, header: SourceHeader, prediction: Predic
     if kind == "labelmap":
         dataset.PixelPaddingValue = 0  # the background, C.8.20.2
     dataset.SegmentSequence = segment_items(prediction, background=kind == "labelmap")
-    segments = [] if kind == "labelmap" else [segment.value for segment in foreground(prediction)]
-    add_functional_groups(dataset, header, prediction, segments)
+    add_functional_groups(dataset, header, prediction, planes)
     add_references(dataset, header, prediction)
 
 
@@ -140,26 +156,25 @@ def _add_image_pixel(dataset: Dataset, prediction: Prediction, *, bits: int) -> 
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits, bits - 1, 0
 
 
-def _pixels(prediction: Prediction, kind: str) -> Iterable[np.ndarray]:
+def _pixels(prediction: Prediction, kind: str, planes: Sequence[Plane]) -> Iterable[np.ndarray]:
     """Pixel Data in pieces."""
-    labels, values = prediction.labels, [segment.value for segment in foreground(prediction)]
+    labels = prediction.labels
     if kind == "labelmap":
-        return (frame.astype(np.uint8, copy=False) for frame in labels)
+        return (labels[frame].astype(np.uint8, copy=False) for _, frame in planes)
     if kind == "fractional" and prediction.probabilities is not None:
-        return fractional_pixels(prediction.probabilities, values)
-    return binary_pixels(labels, values)
+        return fractional_pixels(prediction.probabilities, planes)
+    return binary_pixels(labels, planes)
 
 
-def _length(prediction: Prediction, kind: str) -> int:
+def _length(prediction: Prediction, kind: str, planes: int) -> int:
     """The bytes of Pixel Data."""
-    size, count = prediction.labels.size, len(foreground(prediction))
-    return {"labelmap": size, "fractional": size * count}.get(kind, -(-size * count // BYTE))
+    _, rows, columns = prediction.labels.shape
+    pixels = planes * rows * columns
+    return -(-pixels // BYTE) if kind == "binary" else pixels
 
 
-def _frame_numbers(prediction: Prediction, kind: str) -> dict[str, tuple[int, ...]]:
-    count = len(prediction.labels)
-    offsets = [0 if kind == "labelmap" else index * count for index in range(len(foreground(prediction)))]
+def _frame_numbers(prediction: Prediction, planes: Sequence[Plane]) -> dict[str, tuple[int, ...]]:
     return {
-        segment.name: tuple(range(offset + 1, offset + count + 1))
-        for segment, offset in zip(foreground(prediction), offsets, strict=True)
+        segment.name: tuple(n for n, (value, _) in enumerate(planes, start=1) if value in (0, segment.value))
+        for segment in foreground(prediction)
     }

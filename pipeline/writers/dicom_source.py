@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from transforms.dicom.header import malformed
 from transforms.errors import InputError
 from transforms.records import SourceRef
 
-__all__ = ["SourceHeader", "add_uid", "derive_uid", "frame_reference", "read_source", "unquoted"]
+__all__ = ["SourceHeader", "add_uid", "check_images", "derive_uid", "frame_reference", "read_source", "unquoted"]
 
 # Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): they must be there and may be empty.
 TYPE_2 = (
@@ -103,6 +103,18 @@ def read_source(source: SourceRef) -> SourceHeader:
     found, remedy = "one that is cut off or broken", "Export the file again."
     with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
         return _repaired(_read(source.path), source)
+
+
+def check_images(images: Iterable[SourceRef]) -> None:
+    """Refuse images that no object can refer to.
+
+    Raises:
+        InputError: one has no SOP Class or SOP Instance UID.
+    """
+    for image in images:
+        for name, uid in (("SOP Instance UID", image.sop_instance_uid), ("SOP Class UID", image.sop_class_uid)):
+            if not _usable(uid):
+                raise _no_uid(name, empty=not uid, path=image.path)
 
 
 def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from pipeline.writers.dicom_object import MANUFACTURER, WrittenObject
 from pipeline.writers.dicom_seg_segments import ARTIFICIAL_INTELLIGENCE, GENERIC, foreground, tracking_uid
 from pipeline.writers.dicom_source import SourceHeader, frame_reference
@@ -21,6 +23,9 @@ UNITS = {
     "%": "percent",
     "{ratio}": "ratio",
     "ml": "milliliter",
+    "g": "gram",
+    "[hnsf'U]": "Hounsfield unit",
+    "g/ml{SUVbw}": "Standardized Uptake Value body weight",
     "1": "no units",
 }
 DIGITS = 6  # significant; a decimal string has no more than 16 characters
@@ -28,27 +33,29 @@ NOT_FOR_DIAGNOSIS = "Not for diagnosis: made by an algorithm for research, verif
 
 
 def remarks(prediction: Prediction) -> list[str]:
-    """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found."""
+    """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found, and what
+    else the prediction remarks."""
     texts, frames = [NOT_FOR_DIAGNOSIS], len(prediction.labels)
-    if frames > 1:
+    place = "frame" if prediction.series is None else "volume"
+    if frames > 1 and prediction.series is None:
         rule = f", chosen by this rule: {prediction.key_frame_rule}" if prediction.key_frame_rule else ""
         texts.append(f"Measured on frame {prediction.key_frame + 1} of {frames}{rule}.")
     present = _present(prediction)
     if absent := [segment.name for segment in foreground(prediction) if segment not in present]:
-        texts.append(f"Not found in this frame: {', '.join(absent)}.")
+        texts.append(f"Not found in this {place}: {', '.join(absent)}.")
     if prediction.spacing_mm is None:
         texts.append("The image is not calibrated: there are no lengths and no areas.")
-    return texts
+    return [*texts, *prediction.remarks]
 
 
 def measurement_groups(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> list[Any]:
     """The groups under Imaging Measurements (PS3.16 TID 1500).
 
-    A quantity of one segment is in the group of its segment, by TID 1410. One of several segments, such as the ratio
-    of fluid to parenchyma, is true of none of their regions alone; a planar group refers to one region only, so these
-    have a group of their own for each set of segments, by TID 1501, with the source frame as its source and what is
-    anatomy among the segments as finding site. A frame in which nothing was found has one such group, empty: the
-    template wants one.
+    A quantity of one segment is in the group of its segment, by TID 1410, in a volume by TID 1411. One of several
+    segments, such as the ratio of fluid to parenchyma, is true of none of their regions alone; a planar group refers to
+    one region only, so these have a group of their own for each set of segments, by TID 1501, with the source frame as
+    its source and what is anatomy among the segments as finding site. Where nothing was found there is one such group,
+    with what is 0 of nothing or empty: the template wants one.
     """
     algorithm = _algorithm(prediction)
     groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in _present(prediction)]
@@ -59,8 +66,8 @@ def measurement_groups(header: SourceHeader, prediction: Prediction, seg: Writte
 
 
 def _present(prediction: Prediction) -> list[Segment]:
-    frame = prediction.labels[prediction.key_frame]
-    return [segment for segment in foreground(prediction) if (frame == segment.value).any()]
+    frames = prediction.labels if prediction.series else prediction.labels[prediction.key_frame]
+    return [segment for segment in foreground(prediction) if (frames == segment.value).any()]
 
 
 def _is_shared(quantity: Quantity) -> bool:
@@ -70,7 +77,11 @@ def _is_shared(quantity: Quantity) -> bool:
 def _segment_group(
     header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject | None, algorithm: Any
 ) -> Any:
-    from highdicom.sr import MeasurementsAndQualitativeEvaluations, PlanarROIMeasurementsAndQualitativeEvaluations
+    from highdicom.sr import (
+        MeasurementsAndQualitativeEvaluations,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
 
     content = {
         "tracking_identifier": _tracking(prediction, segment.name),
@@ -80,7 +91,12 @@ def _segment_group(
         "measurements": _measurements(prediction, (segment.name,)),
     }
     if seg is None:
-        return MeasurementsAndQualitativeEvaluations(**content, source_images=[_source(header, prediction)])
+        images = _sources(header, prediction, (segment.name,))
+        return MeasurementsAndQualitativeEvaluations(**content, source_images=images)
+    if prediction.series is not None:
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(
+            **content, referenced_segment=_segment_of_volume(header, segment, seg)
+        )
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         **content, referenced_segment=_segmentation_frame(header, prediction, segment, seg)
     )
@@ -96,7 +112,7 @@ def _shared_group(header: SourceHeader, prediction: Prediction, names: tuple[str
         finding_sites=[FindingSite(_concept(site)) for site in sites] or None,
         algorithm_id=algorithm,
         measurements=_measurements(prediction, names),
-        source_images=[_source(header, prediction)],
+        source_images=_sources(header, prediction, names),
     )
 
 
@@ -121,10 +137,30 @@ def _segmentation_frame(header: SourceHeader, prediction: Prediction, segment: S
     return reference
 
 
-def _source(header: SourceHeader, prediction: Prediction) -> Any:
+def _segment_of_volume(header: SourceHeader, segment: Segment, seg: WrittenObject) -> Any:
+    """Referenced Segment, all its frames, and the series behind it."""
+    from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
+
+    series = SourceSeriesForSegmentation(header.identity.SeriesInstanceUID)
+    return ReferencedSegment(seg.sop_class_uid, seg.sop_instance_uid, segment.value, source_series=series)
+
+
+def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str]) -> list[Any]:
+    """The images that a group was measured on: the key frame; of a volume the slices that the segments are in, all of
+    them where they are in none."""
     from highdicom.sr import SourceImageForMeasurementGroup
 
-    return SourceImageForMeasurementGroup(*_source_arguments(header, prediction))
+    if prediction.series is None:
+        return [SourceImageForMeasurementGroup(*_source_arguments(header, prediction))]
+    values = [segment.value for segment in foreground(prediction) if segment.name in names]
+    held = [frame for frame, labels in enumerate(prediction.labels) if np.isin(labels, values).any()]
+    images: dict[tuple[str, str], list[int]] = {}
+    for frame in held or range(len(prediction.labels)):
+        image, index = prediction.image_of(frame)
+        numbers = images.setdefault((image.sop_class_uid, image.sop_instance_uid), [])
+        if (number := frame_reference(header, index)) is not None:
+            numbers.append(number)
+    return [SourceImageForMeasurementGroup(*uids, numbers or None) for uids, numbers in images.items()]
 
 
 def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str, str, Sequence[int] | None]:
@@ -146,7 +182,8 @@ def _measurement(quantity: Quantity, value: float | None) -> Any:
 
     code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
     unit = CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit))
-    return Measurement(name=_concept(code), value=float(f"{value:.{DIGITS}g}"), unit=unit)
+    derivation = None if quantity.derivation is None else _concept(quantity.derivation)
+    return Measurement(name=_concept(code), value=float(f"{value:.{DIGITS}g}"), unit=unit, derivation=derivation)
 
 
 def _tracking(prediction: Prediction, name: str) -> Any:

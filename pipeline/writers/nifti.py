@@ -1,4 +1,4 @@
-"""Label maps and probabilities of frames and cines as NIfTI, laid out as ITK does."""
+"""Label maps and probabilities of frames, cines and volumes as NIfTI, laid out as ITK does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,12 @@ def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None
 
 
 def write_labels(
-    path: str | Path, labels: np.ndarray, *, spacing_mm: Spacing | None = None, frame_time_ms: float | None = None
+    path: str | Path,
+    labels: np.ndarray,
+    *,
+    spacing_mm: Spacing | None = None,
+    frame_time_ms: float | None = None,
+    affine: np.ndarray | None = None,
 ) -> Path:
     """Write the label maps of a cine as `write_label` does, as (W, H, 1, F) with the frames as NIfTI's time.
 
@@ -55,6 +60,7 @@ def write_labels(
     Args:
         labels: (F, H, W), integers from 0 to 255.
         frame_time_ms: from one frame to the next; in the file it is in seconds. Unknown, it is 1 of an unknown unit.
+        affine: (4, 4), from index to RAS+ mm: the frames are the slices of a volume, which is written as (W, H, F).
 
     Raises:
         GeometryError: the labels are not (F, H, W), or a spacing or a time is not a positive number.
@@ -62,7 +68,10 @@ def write_labels(
     """
     _check_shape(labels, "label maps (F, H, W)", ndim=3)
     frames, height, width = labels.shape
-    header = _header((width, height, 1, frames)[: 3 if frames == 1 else 4], "label map", spacing_mm, frame_time_ms)
+    if affine is not None:
+        header = _volume_header((width, height, frames), "label map", affine)
+    else:
+        header = _header((width, height, 1, frames)[: 3 if frames == 1 else 4], "label map", spacing_mm, frame_time_ms)
     return _write(path, header, (_as_bytes(frame) for frame in labels))
 
 
@@ -72,6 +81,7 @@ def write_probabilities(
     *,
     spacing_mm: Spacing | None = None,
     frame_time_ms: float | None = None,
+    affine: np.ndarray | None = None,
 ) -> Path:
     """Write the class probabilities of frames as (W, H, 1, F, K): NIfTI's fifth axis holds the values of one point.
 
@@ -81,6 +91,7 @@ def write_probabilities(
 
     Args:
         probabilities: (F, K, H, W), from 0 to 1; it may be a memory map.
+        affine: as `write_labels`: the frames are slices, and the file holds (W, H, F, 1, K).
 
     Raises:
         GeometryError: another shape, or a spacing or a time that is not a positive number.
@@ -89,7 +100,10 @@ def write_probabilities(
     """
     _check_shape(probabilities, "probabilities (F, K, H, W)", ndim=4)
     frames, classes, height, width = probabilities.shape
-    header = _header((width, height, 1, frames, classes), "class probabilities", spacing_mm, frame_time_ms)
+    if affine is not None:
+        header = _volume_header((width, height, frames, 1, classes), "class probabilities", affine)
+    else:
+        header = _header((width, height, 1, frames, classes), "class probabilities", spacing_mm, frame_time_ms)
     header.set_slope_inter(1 / 255, 0)
     planes = (probabilities[frame, k] for k in range(classes) for frame in range(frames))
     return _write(path, header, map(_as_shares, planes))
@@ -104,18 +118,30 @@ def _header(
     (time_ms,) = _positive(
         None if frame_time_ms is None else (frame_time_ms,), "a positive time from frame to frame"
     ) or (None,)
-    affine = np.diag([-column_mm, -row_mm, SLICE_THICKNESS, 1.0])
-    header = nibabel.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape)
-    header.set_sform(affine, code=SCANNER_ANAT)
-    header.set_qform(affine, code=SCANNER_ANAT)
+    header = _placed(nibabel.Nifti1Header(), shape, np.diag([-column_mm, -row_mm, SLICE_THICKNESS, 1.0]))
     timed = len(shape) > 3 and time_ms is not None
     steps = (time_ms / 1000 if timed and time_ms else 1.0, 1.0)
     header.set_zooms((column_mm, row_mm, SLICE_THICKNESS, *steps)[: len(shape)])
     header.set_xyzt_units("mm" if spacing_mm else "unknown", "sec" if timed else "unknown")
-    header.set_slope_inter(1, 0)
     header["descrip"] = f"{content}, {'spacing in mm' if spacing_mm else 'uncalibrated: spacing in pixels'}".encode()
+    return header
+
+
+def _volume_header(shape: tuple[int, ...], content: str, affine: np.ndarray) -> Any:
+    import nibabel
+
+    header = _placed(nibabel.Nifti1Header(), shape, np.asarray(affine, np.float64))
+    header.set_xyzt_units("mm", "unknown")
+    header["descrip"] = f"{content}, on the grid of its source".encode()
+    return header
+
+
+def _placed(header: Any, shape: tuple[int, ...], affine: np.ndarray) -> Any:
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_sform(affine, code=SCANNER_ANAT)
+    header.set_qform(affine, code=SCANNER_ANAT)
+    header.set_slope_inter(1, 0)
     header.set_data_offset(header.single_vox_offset)
     return header
 

@@ -14,6 +14,7 @@ from transforms.errors import ConfigError, GeometryError, LabelError
 NAMES = ("background", "kidney", "hydronephrosis")
 FIVE = (*NAMES, "cyst", "stone")
 OFF = {"minimum_area": 0, "fill_holes": False, "fluid_in_kidney": False}
+LARGEST = {"largest_component": True}
 SHAPES = [(61, 47), (1, 40), (22, 19, 13)]
 
 
@@ -35,9 +36,12 @@ def kidney_with_fluid(shape=(60, 80)):
 @pytest.mark.parametrize("names", [NAMES[:2], NAMES, FIVE])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("smooth", [0.6, 2.0])
-@pytest.mark.parametrize("off", [(), ("minimum_area",), ("fill_holes",), ("fluid_in_kidney",)])
-def test_applied_again_nothing_changes_and_no_class_is_invented(names, shape, smooth, off):
-    postprocess = Postprocess(names, **{"minimum_area": 0.01, **{step: OFF[step] for step in off}})
+@pytest.mark.parametrize(
+    "changed_options",
+    [{}, *({step: off} for step, off in OFF.items()), LARGEST, {**LARGEST, "fill_holes": False, "minimum_area": 0}],
+)
+def test_applied_again_nothing_changes_and_no_class_is_invented(names, shape, smooth, changed_options):
+    postprocess = Postprocess(names, **{"minimum_area": 0.01, **changed_options})
     changed = 0
     for seed in range(4):
         labels = random_map(shape, len(names), smooth=smooth, seed=seed)
@@ -63,6 +67,61 @@ def test_no_component_below_the_minimum_is_left(shape):
     for value in (1, 2):
         components, _ = ndimage.label(out[0] == value, everywhere)
         assert all(size >= 0.02 * out.size for size in np.bincount(components.ravel())[1:])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_of_each_class_the_largest_component_alone_is_left(shape):
+    labels = random_map(shape, 3, smooth=1.0, seed=2)
+    everywhere = np.ones((3,) * len(shape))
+    out = Postprocess(NAMES, **{**OFF, **LARGEST})(labels)
+    for value in (1, 2):
+        before, after = (ndimage.label(each[0] == value, everywhere)[0] for each in (labels, out))
+        sizes = np.bincount(before.ravel())[1:]
+        assert after.max() == 1
+        assert (after > 0)[np.isin(before, np.flatnonzero(sizes == sizes.max()) + 1)].sum() >= sizes.max()
+
+
+def test_of_equal_components_one_is_left():
+    labels = np.zeros((1, 60, 40, 50), np.uint8)
+    for corner in (2, 30):
+        labels[0, corner : corner + 5, 3:8, 40:45] = 1
+    out = Postprocess(NAMES, **{**OFF, **LARGEST})(labels)
+    assert out.sum() == 125
+    assert ndimage.label(out[0])[1] == 1
+
+
+class TestMinimumVolume:
+    CLEAN = {**OFF, "minimum_ml": 0.06}  # noqa: RUF012
+    SPACING = (1.0, 2.0, 5.0)
+
+    def labels(self):
+        """Two components of 6 and 5 voxels, of 0.06 and 0.05 ml, far from each other."""
+        array = np.zeros((1, 50, 40, 30), np.uint8)
+        array[0, 2:8, 3, 3], array[0, 40:45, 30, 20] = 1, 1
+        return array
+
+    def test_a_component_of_less_volume_is_removed_and_one_of_just_as_much_stays(self):
+        out = Postprocess(NAMES, **self.CLEAN)(self.labels(), spacing_mm=self.SPACING)
+        assert (out[0, 2:8].sum(), out.sum()) == (6, 6)
+
+    def test_the_spacing_is_taken_from_the_metadata(self):
+        postprocess = Postprocessd("pred", NAMES, **self.CLEAN)
+        for spacing, left in ((self.SPACING, 6), ((1.0, 1.0, 1.0), 0), ((5.0, 5.0, 5.0), 11)):
+            item = {"pred": MetaTensor(torch.from_numpy(self.labels()), meta={"spacing_mm": list(spacing)})}
+            assert postprocess(item)["pred"].sum() == left
+
+    @pytest.mark.parametrize("spacing_mm", [None, (1.0, 1.0), (1.0, 0.0, 1.0)])
+    def test_without_a_spacing_it_is_refused(self, spacing_mm):
+        with pytest.raises(GeometryError, match="minimum_ml"):
+            Postprocess(NAMES, **self.CLEAN)(self.labels(), spacing_mm=spacing_mm)
+
+    def test_a_frame_has_no_volume(self):
+        with pytest.raises(GeometryError, match="found a frame"):
+            Postprocess(NAMES, **self.CLEAN)(kidney_with_fluid(), spacing_mm=(1, 1, 1))
+
+    def test_a_negative_one_is_refused(self):
+        with pytest.raises(ConfigError, match="minimum_ml"):
+            Postprocess(NAMES, minimum_ml=-1)
 
 
 def test_a_component_of_exactly_the_minimum_stays():

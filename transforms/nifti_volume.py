@@ -13,7 +13,7 @@ from transforms.errors import GeometryError, InputError, LabelError
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
-__all__ = ["read_nifti_grid", "read_nifti_labels", "read_nifti_volume"]
+__all__ = ["check_nifti_volume", "read_nifti_grid", "read_nifti_labels", "read_nifti_volume"]
 
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # of metres and micrometres; other codes are taken for mm
 SAME_PLACE = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it
@@ -71,6 +71,18 @@ def read_nifti_grid(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]
     """
     image = _open(Path(path))
     return _shape(image, Path(path)), _affine(image, Path(path))
+
+
+def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]:
+    """As `read_nifti_grid`, once `read_nifti_volume` would take it: values are read where they may be NaN.
+
+    Raises:
+        InputError, GeometryError: as `read_nifti_volume`, but for a file of whole numbers that is cut off.
+    """
+    if _open(Path(path)).get_data_dtype().kind in "iu":
+        return read_nifti_grid(path)
+    values, affine = read_nifti_volume(path)
+    return (values.shape[0], values.shape[1], values.shape[2]), affine
 
 
 def _open(path: Path) -> Nifti1Image:

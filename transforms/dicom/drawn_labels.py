@@ -62,7 +62,7 @@ class DrawnLabels:
                 if found.setdefault(number, value) != value:
                     raise self._refused("one class for each part", f"two for number {number}")
         if not any(found.values()):
-            raise self._refused("a part that the label map names", "none")
+            raise self._refused("a part that the label map names", f"none of {len(self.parts)} named")
         return dict(sorted(((number, value) for number, value in found.items() if value), key=lambda pair: pair[1]))
 
     def label_map(
@@ -71,15 +71,19 @@ class DrawnLabels:
         """The label map (columns, rows, slices) uint8 on the grid of the series that it was drawn on, and notes.
 
         Where parts of two classes overlap the higher class counts, so the order of the classes declares the priority.
+        A region that is listed and not drawn, beside one that is, counts as absent: programs list whole templates.
 
         Raises:
             LabelError: as `classes`.
-            GeometryError, InputError: as `roi_label_map` and `segmentation_labels`.
+            GeometryError, InputError: as `roi_label_map` and `segmentation_labels`; no named region is drawn.
         """
         classes = self.classes(label_map)
-        if isinstance(self.content, StructureSet):
-            return roi_label_map(self.content, series, classes, overlap="last")
-        return segmentation_labels(self.content, series, classes, overlap="last")
+        if isinstance(self.content, Segmentation):
+            return segmentation_labels(self.content, series, classes, overlap="last")
+        drawn: set[int | str] = {roi.number for roi in self.content.rois if roi.contours}
+        present = {number: value for number, value in classes.items() if number in drawn} or classes
+        labels, notes = roi_label_map(self.content, series, present, overlap="last")
+        return labels, (*notes, *(f"region {number}: not drawn" for number in classes if number not in present))
 
     def _named(self, key: int | str) -> list[int]:
         if isinstance(key, int):

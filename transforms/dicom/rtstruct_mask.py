@@ -106,6 +106,8 @@ def roi_mask(
         mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
     if repeated:
         notes.append(f"contours that stand in the file more than once, counted once: {repeated}")
+    if not mask.any():
+        notes.append("the contours hold no voxel of the series")
     return RoiMask(chosen, mask, tuple(notes))
 
 
@@ -152,7 +154,9 @@ def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
         raise InputError(
             f"closed planar contours in region of interest {roi.number}",
             found=_found(kinds, small),
-            remedy="Close them in the program that drew them, or choose another region.",
+            remedy="Close them in the program that drew them, or choose another region."
+            if others
+            else "Draw the region, or leave the case out.",
             path=path,
         )
     if any(contour.shifted for contour in closed):

@@ -19,7 +19,7 @@ from transforms.dicom.slice_header import VOLUME_TAGS, PlaneHeader, plane_header
 from transforms.dicom.stacks import described
 from transforms.errors import GeometryError, InputError, PyrasegError
 
-__all__ = ["VOLUME_MODALITIES", "Series", "find_series", "the_series"]
+__all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_volume_file", "the_series"]
 
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
 LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
@@ -77,7 +77,7 @@ def find_series(source: str | Path | Iterable[str | Path]) -> list[Series]:
     groups: dict[tuple[Any, ...], list[tuple[ParsedFile, list[PlaneHeader]]]] = defaultdict(list)
     for path in _files(source):
         parsed = parse_file(path, tags=VOLUME_TAGS)
-        if not _is_volume(parsed):
+        if not is_volume_file(parsed):
             continue
         planes = plane_headers(parsed)
         for localizer in (False, True):
@@ -125,8 +125,8 @@ def _is_dicom(path: Path) -> bool:
     return has_dicom_marker(path) or path.suffix.lower() in DICOM_SUFFIXES - {""}
 
 
-def _is_volume(parsed: ParsedFile) -> bool:
-    """Also of a file that is cut off before its pixels, as far as can be told, so that it is refused."""
+def is_volume_file(parsed: ParsedFile) -> bool:
+    """Whether it holds planes of CT, MR or PET; also where it is cut off before its pixels, so that it is refused."""
     kind, modality = parsed.text("SOPClassUID", "MediaStorageSOPClassUID"), parsed.text("Modality")
     if parsed.pixels is None:
         return kind in VOLUME_CLASSES or not (kind and modality)

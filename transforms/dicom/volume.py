@@ -18,7 +18,7 @@ from transforms.dicom.suv import SUV_UNIT
 from transforms.errors import ConfigError, GeometryError, InputError
 from transforms.volume_grid import VolumeGrid
 
-__all__ = ["Volume", "read_series"]
+__all__ = ["Volume", "read_series", "read_source_series"]
 
 INT16 = np.iinfo(np.int16)
 
@@ -69,6 +69,29 @@ def read_series(
         InputError: a slice cannot be decoded, or its values cannot be told; for PET the message names the attribute.
         ConfigError: an unknown repair.
     """
+    planes, lines, source = _arranged(series, stack, repair, assume_hu=assume_hu)
+    array = _values(planes, lines, source.grid, workers=workers)
+    return Volume(array, lines[0].unit, series.modality, source)
+
+
+def read_source_series(
+    series: Series, *, stack: int | None = None, repair: Collection[str] = (), assume_hu: bool = False
+) -> SourceSeries:
+    """The grid and the files of a series, by its headers alone: no pixel is decoded.
+
+    Args:
+        stack, repair, assume_hu: as `read_series`; with "copies" the pixels of copies are compared.
+
+    Raises:
+        GeometryError, InputError, ConfigError: whatever `read_series` refuses but pixels that cannot be decoded.
+    """
+    return _arranged(series, stack, repair, assume_hu=assume_hu)[2]
+
+
+def _arranged(
+    series: Series, stack: int | None, repair: Collection[str], *, assume_hu: bool
+) -> tuple[tuple[PlaneHeader, ...], list[Line], SourceSeries]:
+    """The slices in their order, what their values mean, and where they lie."""
     _check_repairs(repair)
     chosen = _chosen(split_stacks(series.planes), stack)
     check_planes(chosen.planes)
@@ -76,12 +99,10 @@ def read_series(
         chosen = Stack(tuple(_without_copies(chosen.planes)), chosen.label)
     planes, grid = arrange(chosen, repair=repair)
     lines = _lines(series, planes, assume_hu=assume_hu)
-    array = _values(planes, lines, grid, workers=workers)
     refs = {plane.image.path: as_source_ref(plane.image) for plane in planes}
     frames = tuple(plane.frame_index for plane in planes) if len(refs) < len(planes) else ()
     slices = tuple(refs[plane.image.path] for plane in planes)
-    source = SourceSeries(grid, series.frame_of_reference_uid, slices, frames)
-    return Volume(array, lines[0].unit, series.modality, source)
+    return planes, lines, SourceSeries(grid, series.frame_of_reference_uid, slices, frames)
 
 
 def _check_repairs(repair: Collection[str]) -> None:

@@ -71,6 +71,17 @@ def test_one_part_of_two_classes_and_one_name_of_two_parts_are_refused(structure
     assert twice.classes({1: 1, 2: 1, "LIVER": 2}) == {1: 1, 2: 1, 3: 2}
 
 
+def test_a_region_that_is_listed_and_not_drawn_is_absent_unless_none_is_drawn(tmp_path, series, grid):
+    path = tmp_path / "rtstruct.dcm"
+    write_structures(path, {1: ("GTV", [contour(grid, SQUARE, at=1)]), 2: ("Node", []), 3: ("Cord", None)})
+    drawn = read_drawn_labels(path)
+    labels, notes = drawn.label_map(series, {"GTV": 1, "Node": 2, "Cord": 3})
+    assert np.unique(labels).tolist() == [0, 1]
+    assert notes == ("region 2: not drawn", "region 3: not drawn")
+    with pytest.raises(InputError, match="no contours at all"):
+        drawn.label_map(series, {"Node": 2, "Cord": 3})
+
+
 def test_what_it_was_drawn_on_is_known_before_any_pixel_is_read(structures):
     drawn = read_drawn_labels(structures)
     assert set(drawn.series) == {SERIES}

@@ -82,8 +82,14 @@ def test_open_contours_are_refused(read, series, grid, kind):
 def test_a_region_without_closed_contours_is_refused(read, series, grid, contours):
     made = {"empty": contour(grid, [], at=1), "point": contour(grid, [3, 3], at=1, kind="POINT")}
     structures = read({3: ("tumour", contours and [made[each] for each in contours])})
-    with pytest.raises(InputError, match="closed planar contours"):
+    with pytest.raises(InputError, match=r"closed planar contours.*Draw the region"):
         roi_mask(structures, series, roi=3)
+
+
+def test_contours_that_hold_no_voxel_are_noted(read, series, grid):
+    beside = np.array(SQUARE) + 100
+    result = roi_mask(read([contour(grid, beside, at=1)]), series)
+    assert (result.mask.sum(), result.notes) == (0, ("the contours hold no voxel of the series",))
 
 
 def test_a_position_that_was_rounded_is_on_its_slice(read, series, grid):

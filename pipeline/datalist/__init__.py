@@ -8,6 +8,7 @@ from pipeline.datalist.load import load_datalist
 from pipeline.datalist.records import Datalist
 from pipeline.datalist.report import DatalistReport
 from pipeline.datalist.rules import check_label_names
+from pipeline.datalist.series_source import SeriesSource
 from pipeline.datalist.sources import FolderSource, TableSource
 from pipeline.datalist.write import write_datalist
 
@@ -16,6 +17,7 @@ __all__ = [
     "DatalistReport",
     "FolderSource",
     "Grouping",
+    "SeriesSource",
     "TableSource",
     "build_datalist",
     "check_label_names",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pipeline.datalist.headers import Grid, mask_values, read_grid
 from pipeline.datalist.records import Collection, Entry
+from pipeline.datalist.rules import sort_keys
+from pipeline.datalist.volumes import check_volume
 from transforms.errors import InputError, LabelError
 
 __all__ = ["check_collection"]
@@ -48,7 +50,11 @@ def _parallel(task: Callable[[Entry], Checked], entries: tuple[Entry, ...]) -> l
 
 def _check(entry: Entry, root: Path, declared: Mapping[int | str, int] | None) -> Checked:
     try:
-        image, label = read_grid(root / entry.image), read_grid(root / entry.label)
+        image = None if (root / entry.image).is_dir() else read_grid(root / entry.image)
+        if image is None or image.volume:
+            volume, reason = check_volume(entry, root, declared)
+            return _check_values([volume], declared) if volume else ([], [(entry.image, reason)])
+        label = read_grid(root / entry.label)
         if reason := _misfit(entry, image, label):
             return [], [(entry.image, reason)]
         frames = _frames(entry, image)
@@ -93,7 +99,7 @@ def _with_values(entry: Entry, root: Path, declared: Mapping[int | str, int] | N
 def _check_values(entries: list[Entry], declared: Mapping[int | str, int] | None) -> Checked:
     passed, refused = [], []
     for entry in entries:
-        undeclared = sorted(entry.values - set(declared)) if declared is not None else []
+        undeclared = sort_keys(entry.values - set(declared)) if declared is not None else []
         if undeclared:
             some = ", ".join(map(str, undeclared[:5])) + (", ..." if len(undeclared) > 5 else "")
             refused.append((entry.image, f"mask value {some} is not declared"))

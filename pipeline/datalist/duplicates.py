@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.datalist.records import Collection
+from transforms.dicom.search import search
 from transforms.errors import DatalistError
 
 __all__ = ["check_duplicates"]
@@ -16,7 +17,8 @@ __all__ = ["check_duplicates"]
 def check_duplicates(found: Collection, *, shown: Callable[[str], str]) -> None:
     """Refuse images that are byte for byte alike and belong to two groups.
 
-    Only files of equal size are read. Images that differ in a header or in their compression are not recognised.
+    Only files of equal size are read; a series is the same where all its files are. Images that differ in a header or
+    in their compression are not recognised.
 
     Args:
         found: the entries, with groups.
@@ -39,17 +41,30 @@ def check_duplicates(found: Collection, *, shown: Callable[[str], str]) -> None:
 
 
 def _alike(images: Iterable[str], root: Path) -> list[list[str]]:
-    by_size = _gather(images, lambda image: (root / image).stat().st_size)
+    by_size = _gather(images, lambda image: _size(root / image))
     return [alike for same in by_size for alike in _gather(same, lambda image: _digest(root / image))]
 
 
-def _gather(images: Iterable[str], key: Callable[[str], object]) -> list[list[str]]:
-    found: dict[object, list[str]] = defaultdict(list)
+def _gather(images: Iterable[str], key: Callable[[str], Iterable[object]]) -> list[list[str]]:
+    found: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for image in images:
-        found[key(image)].append(image)
+        found[tuple(key(image))].append(image)
     return [sorted(same) for same in found.values() if len(same) > 1]
 
 
-def _digest(path: Path) -> str:
+def _size(path: Path) -> list[int]:
+    """Of the file, or of each file of a series, whatever its name."""
+    return sorted(file.stat().st_size for file in _files(path))
+
+
+def _digest(path: Path) -> list[str]:
+    return sorted(_digest_of_file(file) for file in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    return search(path)[0] if path.is_dir() else [path]
+
+
+def _digest_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -26,32 +26,36 @@ def walk(folder: Path) -> list[Path]:
     return found
 
 
-def pair_folders(images: Path, labels: Path, *, root: Path, label_suffix: str = "") -> Collection:
+def pair_folders(
+    images: Path, labels: Path, *, root: Path, image_suffix: str = "", label_suffix: str = ""
+) -> Collection:
     """Pair each image with the mask of the same stem in the same relative folder.
 
-    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very stem.
+    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very stem. A
+    mask ``case.nii.gz`` or ``case.dcm`` belongs to the folder ``case`` of a series where no file has that stem.
 
     Raises:
         DatalistError: a folder is missing or outside ``root``, two files have one stem (``path`` lists them), or there
             is no pair.
     """
     _check_folders(images, labels, root, label_suffix)
-    image_files = _by_stem(images, leave_suffix=label_suffix if images == labels else "")
+    image_files = _by_stem(images, leave_suffix=label_suffix if images == labels else "", only_suffix=image_suffix)
     label_files = _by_stem(labels, only_suffix=label_suffix)
     entries, used, orphans = [], set(), []
     for key, label in label_files.items():
-        owner, frame = _owner(key, image_files)
-        if owner is None:
+        image, frame = _owner(key, image_files, images)
+        if image is None:
             orphans.append((_posix(label, root), "no image"))
             continue
-        used.add(owner)
-        entries.append(Entry(_posix(image_files[owner], root), _posix(label, root), frame=frame))
-    left_out = [(_posix(path, root), "no mask") for key, path in image_files.items() if key not in used] + orphans
+        used.add(image)
+        entries.append(Entry(_posix(image, root), _posix(label, root), frame=frame))
+    unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
+    left_out = [(_posix(path, root), "no mask") for path in unused] + orphans
     if not entries:
         raise DatalistError(
             "images and masks with the same names",
             found=f"{len(image_files)} images and {len(label_files)} masks, none alike",
-            remedy="Check the folders, or name what masks add to the stem with --label-suffix.",
+            remedy="Check the folders, or name what the stems end in with --image-suffix and --label-suffix.",
             path=images,
         )
     return Collection(root, tuple(sorted(entries, key=lambda entry: (entry.image, entry.frame or 0))), tuple(left_out))
@@ -72,7 +76,7 @@ def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) ->
 
 
 def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
-    """Files by (relative folder, stem); masks lose their suffix."""
+    """Files by (relative folder, stem), which loses its suffix."""
     found: dict[Key, list[Path]] = defaultdict(list)
     for path in walk(folder):
         name = stem(path)
@@ -90,14 +94,16 @@ def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> 
     return {key: paths[0] for key, paths in found.items()}
 
 
-def _owner(key: Key, images: dict[Key, Path]) -> tuple[Key | None, int | None]:
+def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, int | None]:
+    """The file or the folder of a series that a mask belongs to, and the frame."""
     if key in images:
-        return key, None
+        return images[key], None
     folder, name = key
     match = FRAME_STEM.match(name)
     if match and (folder, match["stem"]) in images:
-        return (folder, match["stem"]), int(match["frame"])
-    return None, None
+        return images[folder, match["stem"]], int(match["frame"])
+    series = top / folder / name
+    return (series if series.is_dir() else None), None
 
 
 def _posix(path: Path, root: Path) -> str:

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from pipeline.datalist.headers import stem
 from pipeline.datalist.records import Collection
 from transforms.errors import DatalistError
 from transforms.privacy import case_name
 
 __all__ = ["GROUP_FROM", "Grouping", "group_name"]
 
-GROUP_FROM = ("parent", "patient_id", "file")
+GROUP_FROM = ("parent", "patient_id", "file", "stem")
 
 
 def group_name(text: str) -> str:
@@ -26,8 +27,8 @@ class Grouping:
 
     Attributes:
         pattern: searched in the image's relative path; its group "group", its first, or the whole match counts.
-        source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed) or "file" (each image by
-            itself).
+        source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed), "file" (each image by
+            itself) or "stem" (the image's name without ending, so that ``ct/P1.nii.gz`` and ``mr/P1.nii.gz`` are one).
     """
 
     pattern: str | None = None
@@ -64,6 +65,8 @@ class Grouping:
             return _matched(re.search(self.pattern, image))
         if self.source == "parent":
             return PurePosixPath(image).parent.as_posix()
+        if self.source == "stem":
+            return stem(image)
         return image if self.source == "file" else _patient(root / image)
 
 
@@ -76,7 +79,14 @@ def _matched(match: re.Match[str] | None) -> str:
 
 
 def _patient(path: Path) -> str:
-    """PatientID is hashed here, before anything can print it."""
+    """PatientID is hashed here, before anything can print it; of a folder that of its first file that has one."""
+    from transforms.dicom.search import search
+
+    files = search(path)[0] if path.is_dir() else [path]
+    return next(filter(None, map(_patient_of_file, files)), "")
+
+
+def _patient_of_file(path: Path) -> str:
     import pydicom
     from pydicom.errors import InvalidDicomError
 

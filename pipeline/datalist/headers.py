@@ -16,16 +16,21 @@ __all__ = ["Grid", "MaskValues", "is_nifti", "is_raster", "mask_values", "read_g
 
 RASTER = (".png", ".jpg", ".jpeg", ".bmp")  # what the frame reader knows; anything else is taken for DICOM
 NIFTI = (".nii", ".nii.gz")
+VOLUME_MODALITIES = ("CT", "MR", "PT")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The size of a file's pixels; ``depth`` counts the frames of a DICOM cine, or the slices of a NIfTI volume."""
+    """The size of a file's pixels; ``depth`` counts the frames of a DICOM cine, or the slices of a volume.
+
+    A single slice is a frame, whatever its modality.
+    """
 
     rows: int
     columns: int
     depth: int = 1
     cine: bool = False
+    volume: bool = False
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns}" + (f"x{self.depth}" if self.depth > 1 else "")
@@ -81,14 +86,16 @@ def _nifti_grid(path: Path) -> Grid:
         shape = [*nibabel.load(path).shape, 1, 1, 1]
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise _unreadable("a readable NIfTI file", "a damaged or another kind of file", path) from error
-    return Grid(rows=int(shape[1]), columns=int(shape[0]), depth=int(shape[2]))
+    return Grid(rows=int(shape[1]), columns=int(shape[0]), depth=int(shape[2]), volume=shape[2] > 1)
 
 
 def _dicom_grid(path: Path) -> Grid:
     from transforms.dicom.header import read_header
 
     header = read_header(path)
-    return Grid(header.rows, header.columns, header.number_of_frames, cine=header.number_of_frames > 1)
+    several, volume = header.number_of_frames > 1, header.modality in VOLUME_MODALITIES
+    kinds = {"cine": several and not volume, "volume": several and volume}
+    return Grid(header.rows, header.columns, header.number_of_frames, **kinds)
 
 
 @dataclass(frozen=True)

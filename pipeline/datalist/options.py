@@ -10,16 +10,30 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+EXAMPLES = """\
+examples:
+  frames and masks of the same names, patients told by the names (images/P1_003.png):
+    --images images --labels masks --group-pattern 'images/([A-Z0-9]+)_' --label-map 255=hydronephrosis
+  NIfTI volumes beside their masks, P1_image.nii.gz and P1_mask.nii.gz, of one or several folders below DIR:
+    --images DIR --labels DIR --image-suffix _image --label-suffix _mask --group-from stem --label-map 1=tumour
+  folders of NIfTI volumes and of masks with the same names:
+    --images DIR/images --labels DIR/labels --group-from stem --label-map 1=liver,2=tumour
+  DICOM series with the RTSTRUCT or SEG drawn on them, anywhere below DIR; patients told by Patient ID:
+    --series DIR --modality ct --label-map "GTV_Mass=tumour"
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options: where the data is, what keeps together, the labels, the split."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     _add_source(parser)
     _add_grouping(parser)
     _add_split(parser)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    data = parser.add_argument_group("the data, from a table or from folders")
+    data = parser.add_argument_group("the data, from a table, from folders of equal names, or from DICOM series")
     data.add_argument("--table", metavar="CSV", help="a row for each image; paths relative to the table's folder")
     data.add_argument("--image", default="image", metavar="COLUMN", help="the table's column of images (default image)")
     data.add_argument("--label", default="label", metavar="COLUMN", help="the column of masks (default label)")
@@ -27,13 +41,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--class", dest="category", metavar="COLUMN", help="a column with a class of the whole image, to balance"
     )
-    data.add_argument("--images", metavar="DIR", help="a folder of images (DICOM, NIfTI, PNG, JPEG)")
+    data.add_argument("--images", metavar="DIR", help="a folder of images (DICOM, NIfTI, PNG, JPEG; folders of series)")
     data.add_argument(
         "--labels", metavar="DIR", help="a folder of masks with the same names; STEM_f002 for frame 2 of a cine"
     )
-    data.add_argument(
-        "--label-suffix", default="", metavar="TEXT", help='what masks have behind the stem, for example "_mask"'
-    )
+    data.add_argument("--image-suffix", default="", metavar="TEXT", help='what images have behind the stem: "_image"')
+    data.add_argument("--label-suffix", default="", metavar="TEXT", help='what masks have behind the stem: "_mask"')
+    _add_series(data)
     data.add_argument(
         "--dataset_dir", "--dataset-dir", metavar="DIR", help="what paths are relative to (default: holds both)"
     )
@@ -41,17 +55,31 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--label-map",
         action="append",
         metavar="VALUE=NAME",
-        help="mask values and their classes, 255=hydronephrosis; repeatable, or with commas",
+        help="mask values (or numbers or names of segments and regions) and their classes, 255=hydronephrosis; "
+        "repeatable, or with commas; where parts of a SEG or RTSTRUCT overlap the class given later counts",
     )
+
+
+def _add_series(data: argparse._ArgumentGroup) -> None:
+    from pipeline.datalist.series_source import LABEL_KINDS, MODALITIES
+
+    data.add_argument(
+        "--series", metavar="DIR", help="DICOM series, a folder each, with the SEG or RTSTRUCT that refers to each"
+    )
+    data.add_argument("--modality", choices=MODALITIES, help="take only these series")
+    data.add_argument("--label-kind", choices=LABEL_KINDS, help="take only these labels")
 
 
 def _add_grouping(parser: argparse.ArgumentParser) -> None:
     from pipeline.datalist.groups import GROUP_FROM
 
-    groups = parser.add_argument_group("what the split keeps together (folders)")
+    groups = parser.add_argument_group("what the split keeps together")
     groups.add_argument("--group-pattern", metavar="REGEX", help=r"on the image's path, for example 'images/(\w+)_\d+'")
     groups.add_argument(
-        "--group-from", choices=GROUP_FROM, help="the parent folder, DICOM's PatientID, or each file by itself"
+        "--group-from",
+        choices=GROUP_FROM,
+        help="the parent folder, DICOM's PatientID (default with --series), each file by itself, or the name of the "
+        "file, whatever folder it lies in (patients as files, modalities as folders)",
     )
     groups.add_argument(
         "--keep-groups", action="store_true", help="write the groups' names; without it, keyed hashes of them"
@@ -100,24 +128,48 @@ def run(arguments: argparse.Namespace) -> list[str]:
 
 
 def _source(arguments: argparse.Namespace) -> Source:
-    from pipeline.datalist.groups import Grouping
-    from pipeline.datalist.sources import FolderSource, TableSource
+    from pipeline.datalist.sources import TableSource
     from transforms.errors import DatalistError
 
     folders = arguments.images is not None and arguments.labels is not None
-    if (arguments.table is not None) == folders:
+    given = [arguments.table is not None, folders, arguments.series is not None]
+    if sum(given) != 1:
         raise DatalistError(
-            "a table, or a folder of images and one of masks",
-            found="both" if folders else "neither",
-            remedy="Give --table, or --images and --labels.",
+            "a table, or a folder of images and one of masks, or one of DICOM series",
+            found="several of them" if any(given) else "none of them",
+            remedy="Give --table, or --images and --labels, or --series.",
         )
+    if arguments.series is None and (arguments.modality or arguments.label_kind):
+        remedy = "Give --series, or leave these options out."
+        raise DatalistError("--series with --modality and --label-kind", found="another source", remedy=remedy)
     if arguments.table is not None:
         return TableSource(arguments.table, arguments.image, arguments.label, arguments.group, arguments.category)
-    grouping = Grouping(pattern=arguments.group_pattern, source=arguments.group_from)
+    return _folder_source(arguments) if folders else _series_source(arguments)
+
+
+def _folder_source(arguments: argparse.Namespace) -> Source:
+    from pipeline.datalist.groups import Grouping
+    from pipeline.datalist.sources import FolderSource
+
     return FolderSource(
         arguments.images,
         arguments.labels,
-        grouping,
+        Grouping(pattern=arguments.group_pattern, source=arguments.group_from),
         dataset_dir=arguments.dataset_dir,
         label_suffix=arguments.label_suffix,
+        image_suffix=arguments.image_suffix,
+    )
+
+
+def _series_source(arguments: argparse.Namespace) -> Source:
+    from pipeline.datalist.groups import Grouping
+    from pipeline.datalist.series_source import PATIENT, SeriesSource
+
+    grouping = Grouping(pattern=arguments.group_pattern, source=arguments.group_from)
+    return SeriesSource(
+        arguments.series,
+        PATIENT if grouping == Grouping() else grouping,
+        modality=arguments.modality,
+        label_kind=arguments.label_kind,
+        dataset_dir=arguments.dataset_dir,
     )

@@ -84,7 +84,7 @@ class DatalistReport:
         for name in self.label_names[1:]:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:
-                yield f"warning: no frame with {name} in {', '.join(lacking)}"
+                yield f"warning: nothing with {name} in {', '.join(lacking)}"
 
     def _groups(self) -> Iterator[str]:
         yield f"largest groups (of {sum(split.groups for split in self.splits)}):"

@@ -140,13 +140,18 @@ def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int])
     if beyond := sort_keys(value for value, index in label_map.items() if not 0 <= index < len(label_names)):
         raise LabelError(
             f"mask values mapped to the classes 0 to {len(label_names) - 1}",
-            found=f"mask value {beyond[0]} mapped to class {label_map[beyond[0]]}",
+            found=f"{_shown(beyond[0])} mapped to class {label_map[beyond[0]]}",
             remedy="Correct label_map, or add the class's name to label_names.",
         )
     parts = Counter(key.strip().casefold() for key in label_map if isinstance(key, str))
     if any(not part or number > 1 for part, number in parts.items()):
         remedy = "Give each name of a segment or region one class; upper and lower case are alike."
         raise LabelError("distinct names in label_map", found="an empty name or one that stands twice", remedy=remedy)
+
+
+def _shown(key: int | str) -> str:
+    """A value as it is; the name of a part may be a person's."""
+    return f"mask value {key}" if isinstance(key, int) else "the name of a part"
 
 
 def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None:

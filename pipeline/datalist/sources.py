@@ -26,13 +26,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Images and masks with the same stem in the same relative folder.
+    """Images (files, or folders of series) and masks with the same stem in the same relative folder.
 
     Attributes:
         images, labels: the folders; one and the same with a ``label_suffix``.
         grouping: what the split keeps together.
         dataset_dir: the folder that the datalist's paths are relative to; the deepest that holds both where None.
-        label_suffix: what masks have behind the image's stem ("_mask").
+        image_suffix, label_suffix: what stands in the stems of images ("_image") and of masks ("_mask") behind what
+            they share.
     """
 
     images: str | Path
@@ -40,13 +41,15 @@ class FolderSource:
     grouping: Grouping
     dataset_dir: str | Path | None = None
     label_suffix: str = ""
+    image_suffix: str = ""
 
     def collect(self) -> Collection:
         """Raises DatalistError: a folder is missing, stems are ambiguous, or nothing matches."""
         images, labels = (Path(os.path.abspath(folder)) for folder in (self.images, self.labels))
         common = os.path.commonpath([images, labels])
         root = Path(os.path.abspath(self.dataset_dir)) if self.dataset_dir is not None else Path(common)
-        found = pair_folders(images, labels, root=root, label_suffix=self.label_suffix)
+        suffixes = {"image_suffix": self.image_suffix, "label_suffix": self.label_suffix}
+        found = pair_folders(images, labels, root=root, **suffixes)
         return self.grouping.apply(found)
 
 
@@ -123,6 +126,6 @@ def _missing(entry: Entry, root: Path) -> str:
             return f"no {kind} in the table"
         if path.startswith("../"):
             return f"the {kind} lies outside the table's folder"
-        if not (root / path).is_file():
+        if not (root / path).is_file() and not (kind == "image" and (root / path).is_dir()):
             return f"no such {kind} file"
     return "" if entry.group else "no group in the table"

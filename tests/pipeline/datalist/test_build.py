@@ -329,7 +329,7 @@ def test_a_nifti_frame_has_its_rows_in_the_second_number(tmp_path: Path, make_im
 
 def test_a_class_that_no_frame_holds_is_warned_of(source: TableSource) -> None:
     lines = built(source, label_map=["255=fluid,7=stone"]).lines()
-    assert "warning: no frame with stone in training, validation, test" in lines
+    assert "warning: nothing with stone in training, validation, test" in lines
     assert not any("no frame with fluid" in line for line in lines)
 
 

@@ -106,7 +106,8 @@ def test_a_repeated_case_is_refused(written: Path) -> None:
 def test_absent_files_are_counted_and_named_without_their_path(written: Path) -> None:
     missing = written.parent / "images" / "a.png"
     missing.unlink()
-    with pytest.raises(DatalistError, match=f"1 of them absent or empty folders, in the cases {case_name('images/a.png')}") as caught:
+    found = f"1 of them absent or empty folders, in the cases {case_name('images/a.png')}"
+    with pytest.raises(DatalistError, match=found) as caught:
         load_datalist(written)
     assert caught.value.path == str(missing)
     assert str(written.parent) not in str(caught.value)

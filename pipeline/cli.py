@@ -36,8 +36,18 @@ class Phantom:
 
     name = "phantom"
     help = "write a synthetic data set: real DICOM files, labels and a datalist"
+    layout = """\
+what is written:
+  datalist.json     training, validation and test by patient: train with --dataset_dir DIR
+  images/           us: frames and cines; ct, mr, pet: a folder for each series
+  labels/           what the datalist names: PNG for us, NIfTI on the series' grid for ct, mr, pet
+  segmentations/, structures/   (ct, mr, pet) the same labels as DICOM SEG and RTSTRUCT; a datalist with them:
+                    python -m pipeline datalist --series DIR --label-kind rtstruct --label-map tumour=tumour ...
+  truth.csv         (ct, mr, pet) volume and values of every tumour
+"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, self.layout
         parser.add_argument("--modality", default="us", help="us (default), ct, mr or pet")
         parser.add_argument("--cases", type=int, default=24, metavar="N", help="patients to invent (default 24)")
         parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default 0)")

@@ -86,7 +86,7 @@ def test_networks_and_losses_import_torch_monai_the_errors_and_themselves():
     ("place", "allowed"),
     [
         ("pipeline/datalist", ("pipeline.datalist", "pipeline.files")),
-        ("pipeline/phantom", ("pipeline.phantom", "pipeline.datalist", "pipeline.files")),
+        ("pipeline/phantom", ("pipeline.phantom", "pipeline.datalist", "pipeline.writers", "pipeline.files")),
         ("pipeline/writers", ("pipeline.writers", "pipeline.files")),
         ("pipeline/segments.py", ()),
         ("pipeline/postprocessing.py", ()),

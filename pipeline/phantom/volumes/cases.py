@@ -16,6 +16,7 @@ from pipeline.phantom.identity import Identity, draw_identity
 from pipeline.phantom.records import Written
 from pipeline.phantom.volumes.faults import apply_fault, assign_faults
 from pipeline.phantom.volumes.modalities import MODALITIES
+from pipeline.phantom.volumes.rtstruct import build_rtstruct
 from pipeline.phantom.volumes.seg import build_seg
 from pipeline.phantom.volumes.series import TRANSFER_SYNTAXES, build_series
 from pipeline.phantom.volumes.tracer import MIDNIGHT, PROTOCOLS
@@ -26,7 +27,7 @@ from transforms.volume_grid import VolumeGrid
 __all__ = ["VOLUME_MODALITIES", "VolumePhantoms", "VolumePlan"]
 
 VOLUME_MODALITIES = tuple(MODALITIES)
-IMAGES, LABELS, SEGMENTATIONS = "images", "labels", "segmentations"
+IMAGES, LABELS, SEGMENTATIONS, STRUCTURES = "images", "labels", "segmentations", "structures"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class VolumePhantoms:
     """CT, MR or PET of a body with soft tissue tumours."""
 
     label_names: tuple[str, ...] = ("background", "tumour")
-    folders: tuple[str, ...] = (IMAGES, LABELS, SEGMENTATIONS)
+    folders: tuple[str, ...] = (IMAGES, LABELS, SEGMENTATIONS, STRUCTURES)
     minimum = 3
 
     def __init__(self, modality: str, faults: tuple[str, ...] = ()) -> None:
@@ -100,7 +101,8 @@ class VolumePhantoms:
         )
 
     def write(self, plan: VolumePlan, folder: Path) -> Written:
-        """Write ``images/NAME/``, ``labels/NAME.nii.gz`` and ``segmentations/NAME.dcm``."""
+        """Write ``images/NAME/``, and the labels three times: ``labels/NAME.nii.gz``, ``segmentations/NAME.dcm`` and
+        ``structures/NAME.dcm``."""
         volume = draw_volume(plan.modality, plan.entropy, plan.identity)
         slices = build_series(
             volume.examination.series,
@@ -114,6 +116,8 @@ class VolumePhantoms:
         _write_nifti(folder / LABELS / f"{plan.name}.nii.gz", mask, volume.acquisition.grid)
         in_order = np.stack([mask[:, :, index].T for index in volume.acquisition.instances])
         _save(build_seg(slices, in_order, root=plan.root), folder / SEGMENTATIONS / f"{plan.name}.dcm")
+        structures = build_rtstruct(slices, mask, volume.acquisition, root=plan.root)
+        _save(structures, folder / STRUCTURES / f"{plan.name}.dcm")
         slices = apply_fault(plan.fault, slices) if plan.fault else slices
         _write_slices(folder / IMAGES / plan.name, slices, shuffled=volume.acquisition.view.shuffled)
         unit = MODALITIES[plan.modality].unit

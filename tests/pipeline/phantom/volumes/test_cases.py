@@ -10,9 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 
+from pipeline.datalist import SeriesSource, build_datalist, load_datalist
 from pipeline.phantom import generate
 from pipeline.phantom.volumes.cases import VolumePhantoms
 from transforms.errors import ConfigError
+from transforms.volume_loading import LoadVolumed
 
 MODALITIES = ("ct", "mr", "pet")
 RAS = np.diag([-1, -1, 1, 1])
@@ -49,7 +51,7 @@ def test_a_case_written_alone_has_the_bytes_that_it_has_in_the_set(volumes, tmp_
         (tmp_path / part).mkdir()
     phantoms.write(phantoms.plan(9, seed=2, patient_name=None)[1], tmp_path)
     alone, whole = digests(tmp_path), digests(volumes(modality).output)
-    assert {Path(name).parts[0] for name in alone} == {"images", "labels", "segmentations"}
+    assert {Path(name).parts[0] for name in alone} == {"images", "labels", "segmentations", "structures"}
     assert alone.items() <= whole.items()
 
 
@@ -85,6 +87,27 @@ def test_the_segmentation_marks_the_points_that_the_nifti_label_marks(volumes, s
         assert len(one) > 20
         np.testing.assert_allclose(one, other, atol=2e-3)
         assert str(seg.SeriesInstanceUID) != pydicom.dcmread(next(folder.iterdir())).SeriesInstanceUID
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_nifti_seg_and_rtstruct_are_the_same_label_to_training(volumes, series, modality):
+    load = LoadVolumed(("image", "label"), label_map={0: 0, 1: 1}, num_classes=2)
+    for folder in series(modality)[:2]:
+        files = [
+            volumes(modality).output / place / f"{folder.name}{suffix}"
+            for place, suffix in (("labels", ".nii.gz"), ("segmentations", ".dcm"), ("structures", ".dcm"))
+        ]
+        nifti, segments, structures = (load({"image": folder, "label": path})["label"] for path in files)
+        assert 20 < nifti.sum() < nifti.numel() / 4
+        np.testing.assert_array_equal(segments.numpy(), nifti.numpy())
+        np.testing.assert_array_equal(structures.numpy(), nifti.numpy())
+
+
+def test_the_datalist_command_finds_the_phantoms_series_with_either_label(volumes, tmp_path):
+    for kind in ("seg", "rtstruct"):
+        source = SeriesSource(volumes("ct").output, label_kind=kind)
+        report = build_datalist(source, tmp_path / f"{kind}.json", label_map=["tumour=tumour"], fractions=(1, 0, 0))
+        assert (report.counts, report.left_out) == ({"training": 3}, ())
 
 
 @pytest.mark.parametrize(("modality", "tolerance"), [("ct", 0.6), ("mr", 0.6)])
@@ -128,6 +151,7 @@ def test_the_datalist_has_a_series_and_a_label_for_each_patient(volumes):
         assert all(len(datalist[split]) == 1 for split in ("training", "validation", "test"))
         assert all((report.output / item["image"]).is_dir() for item in items)
         assert all((report.output / item["label"]).is_file() for item in items)
+        assert len(load_datalist(report.datalist).training) == 1
 
 
 def test_a_name_given_for_all_patients_is_in_every_object(tmp_path):

@@ -151,7 +151,8 @@ def test_a_faulty_case_keeps_its_label_and_the_others_their_bytes(volumes, tmp_p
     sound = volumes("mr")
     names = [sorted((r.output / "images" / "case_0002").iterdir()) for r in (sound, faulty)]
     assert len(names[1]) == len(names[0]) - 1
-    for part in ("labels/case_0002.nii.gz", "segmentations/case_0002.dcm", "labels/case_0001.nii.gz"):
+    labels = ("labels/case_0002.nii.gz", "segmentations/case_0002.dcm", "structures/case_0002.dcm")
+    for part in (*labels, "labels/case_0001.nii.gz"):
         assert (faulty.output / part).read_bytes() == (sound.output / part).read_bytes()
     assert json.loads(faulty.datalist.read_text())["digest"] == json.loads(sound.datalist.read_text())["digest"]
     assert ",missing_slice" in (faulty.output / "truth.csv").read_text()

@@ -84,6 +84,7 @@ def test_directions_of_a_grid_are_orthogonal_unit_vectors():
 def test_the_validator_finds_no_error(volumes, series, modality):
     objects = {next(folder.iterdir()): MODALITIES[modality] for folder in series(modality)}
     objects |= dict.fromkeys((volumes(modality).output / "segmentations").iterdir(), "Segmentation")
+    objects |= dict.fromkeys((volumes(modality).output / "structures").iterdir(), "RTStructureSet")
     for path, kind in objects.items():
         found = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
         lines = (found.stdout + found.stderr).splitlines()

@@ -1,4 +1,6 @@
-"""Finding the images to predict: a file, a whole folder tree, or a glob; every frame of a cine is an item."""
+"""Finding the images to predict: a file, a whole folder tree, or a glob. Every frame of a cine is an item, and every
+volume: a series of CT, MR or PET, or a NIfTI file.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,13 @@ from pathlib import Path
 from pipeline.datalist.folders import walk
 from pipeline.datalist.headers import is_nifti, is_raster, read_grid
 from pipeline.datalist.records import Item
-from transforms.errors import DatalistError, InputError
+from pipeline.datalist.volume_places import volume_places
+from transforms.errors import ConfigError, DatalistError, InputError
 from transforms.privacy import case_name
 
 __all__ = ["FoundImages", "find_images"]
+
+WANTED = {"frame": "DICOM, NIfTI, PNG or JPEG images", "volume": "CT, MR or PET series or NIfTI volumes"}
 
 
 @dataclass(frozen=True)
@@ -24,24 +29,31 @@ class FoundImages:
     left_out: tuple[tuple[str, str], ...]
 
 
-def find_images(place: str | Path) -> FoundImages:
-    """Find DICOM (whatever its suffix), NIfTI, PNG, JPEG, BMP and TIFF images, sorted by path.
+def find_images(place: str | Path, *, kind: str = "frame") -> FoundImages:
+    """Find what a bundle takes, sorted by path.
 
     Args:
         place: a file, a folder, or a glob ("cases/**/*.dcm").
+        kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG, BMP and TIFF. "volume": series of CT,
+            MR and PET, each alone in a folder or in one file, and NIfTI.
 
     Raises:
+        ConfigError: another kind.
         DatalistError: nothing is there, or nothing of it is an image; ``path`` is the place.
     """
+    if kind not in WANTED:
+        raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
     root, files = _files(place)
     left_out = {file: "a link that leads out of the folder" for file in files if _leads_out(file, root)}
-    pictures = [file for file in files if file not in left_out and (is_nifti(file) or is_raster(file))]
-    images = {file: [str(file)] for file in pictures if not _refused(file, left_out)}
-    images |= _dicom([file for file in files if file not in left_out and file not in pictures], left_out)
+    candidates = [file for file in files if file not in left_out]
+    if kind == "volume":
+        images = {file: [path] for file, path in volume_places(candidates, left_out).items()}
+    else:
+        images = _frames(candidates, left_out)
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
         raise DatalistError(
-            "DICOM, NIfTI, PNG or JPEG images",
+            WANTED[kind],
             found=f"{len(files)} files and no image among them" if files else "nothing",
             remedy="Check the path.",
             path=place,
@@ -75,6 +87,12 @@ def _leads_out(file: Path, root: Path) -> bool:
     return file.is_symlink() and not file.resolve().is_relative_to(root.resolve())
 
 
+def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+    pictures = [file for file in files if is_nifti(file) or is_raster(file)]
+    images = {file: [str(file)] for file in pictures if not _refused(file, left_out)}
+    return images | _dicom([file for file in files if file not in pictures], left_out)
+
+
 def _refused(file: Path, left_out: dict[Path, str]) -> bool:
     try:
         read_grid(file)
@@ -101,4 +119,6 @@ def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]
 
 
 def _item(text: str, root: Path) -> Item:
-    return {"image": text, "case": case_name(Path(text).relative_to(root).as_posix())}
+    path = Path(text)
+    name = path.name if path == root else path.relative_to(root).as_posix()  # a place may be one series' folder
+    return {"image": text, "case": case_name(name)}

@@ -16,6 +16,7 @@ from pipeline.evaluation.keep import pack, unpack
 from pipeline.evaluation.scores import score_case
 from pipeline.tracking import RunTracker
 from pipeline.writers.grid import draw_grid
+from pipeline.writers.montage import draw_volume
 from pipeline.writers.overlay import draw_overlay
 from pipeline.writers.png import write_png
 from transforms.preprocessing import source_view
@@ -46,13 +47,14 @@ class OverlayGrid:
 
     First come the best, the median and the worst case by mean Dice over the classes that they show, named so; then
     cases spread over the groups as evenly as their sizes allow, so that neighbouring frames of one patient do not fill
-    the sheet, by falling Dice. Each tile shows the frame within its tissue region only, the prediction filled, the
-    reference as a line. Frames are read and drawn only for a sheet that is made.
+    the sheet, by falling Dice. Each tile shows the frame within its tissue region only, or the four axial slices of a
+    volume that show most of the labels, the prediction filled, the reference as a line. Images are read and drawn only
+    for a sheet that is made.
 
     Args:
         tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
         segments: names and colours of the classes.
-        preprocessing: what made the images; its crop and blanking show the frames at their own resolution here.
+        preprocessing: what made the images; its crop and blanking, or its window, show them at their own resolution.
         folder: where to write ``overlays.png`` as well, if anywhere.
     """
 
@@ -113,8 +115,12 @@ class OverlayGrid:
         return draw_grid(tiles, columns=4, titles=list(titles.values()), segments=self.segments, note=NOTE)
 
     def _tile(self, one: _Seen, path: str) -> np.ndarray:
-        image = np.asarray(self.view({"image": path, "case": one.case})["image"])
-        return draw_overlay(image, unpack(one.prediction), self.segments, reference=unpack(one.reference))
+        image = self.view({"image": path, "case": one.case})["image"]
+        maps = unpack(one.prediction), unpack(one.reference)
+        if maps[0].ndim == 3:
+            shown = {"affine": np.asarray(image.affine), "reference": maps[1]}
+            return draw_volume(image.numpy()[0], maps[0], self.segments, slices=4, columns=2, **shown)
+        return draw_overlay(np.asarray(image), maps[0], self.segments, reference=maps[1])
 
 
 def _ranked(seen: Iterable[_Seen], *, most: int) -> dict[str, _Seen]:

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 __all__ = ["BINS", "TOP", "CaseConfidence", "Reliability", "count_confidence", "pool"]
 
 BINS = 15
+PIECE = 1 << 22  # pixels that are counted at once: more than a frame has, far fewer than a volume
 TOP = "top_label"
 
 
@@ -76,15 +77,25 @@ def count_confidence(
         Beyond temperature scaling, NeurIPS 2019.
     """
     flat, truth = (_plain(each) for each in (probabilities, reference))
-    flat, truth = flat.flatten(1).float(), truth.flatten()
+    flat, truth = flat.flatten(1), truth.flatten()
+    pieces = zip(flat.split(PIECE, dim=1), truth.split(PIECE), strict=True)
+    pixels, confidence, correct = (
+        np.sum(part, axis=0) for part in zip(*(_counts(*p, bins) for p in pieces), strict=True)
+    )
+    return CaseConfidence(case, group, (*label_names, TOP), pixels, confidence, correct)
+
+
+def _counts(flat: torch.Tensor, truth: torch.Tensor, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three counts, (K + 1, bins), of probabilities (K, N) and classes (N)."""
     seen = flat.sum(dim=0) > 0
     if not bool(seen.all()):
         flat, truth = flat[:, seen], truth[seen]
+    flat = flat.float()
     highest, top = flat.max(dim=0)
     curves = [(flat[k], truth == k) for k in range(len(flat))] + [(highest, truth == top)]
     counted = [_count(confidence, right, bins) for confidence, right in curves]
     pixels, confidence, correct = (np.stack(part) for part in zip(*counted, strict=True))
-    return CaseConfidence(case, group, (*label_names, TOP), pixels, confidence, correct)
+    return pixels, confidence, correct
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,9 +17,10 @@ import torch
 
 from pipeline.evaluation.surfaces import SurfaceScores, surface_scores
 
-__all__ = ["CaseScore", "score_case", "source_spacing"]
+__all__ = ["CaseScore", "as_labels", "score_case", "source_spacing"]
 
 NAN = float("nan")
+PIECE = 1 << 22  # pixels that are counted at once
 
 
 @dataclass(frozen=True)
@@ -130,18 +131,36 @@ def score_case(
         surfaces: whether to compute the distances as well, which takes far longer than the counts.
         tolerance: of surface Dice, see `surface_scores`.
     """
-    p, r = (torch.as_tensor(x).long().flatten() for x in (prediction, reference))
-    counts = torch.bincount(r * len(label_names) + p, minlength=len(label_names) ** 2).reshape(len(label_names), -1)
+    maps = [as_labels(each) for each in (prediction, reference)]
+    counts = _confusion(*maps, classes=len(label_names))
     spacing = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
-    maps = [np.asarray(torch.as_tensor(x).cpu())[0] for x in (prediction, reference)] if surfaces else None
     scores = []
     for k, name in enumerate(label_names[1:], start=1):
         distances = None
-        if maps is not None:
+        if surfaces:
             distances = surface_scores(maps[0] == k, maps[1] == k, spacing_mm=spacing, tolerance=tolerance)
         numbers = int(counts[k].sum()), int(counts[:, k].sum()), int(counts[k, k])
         scores.append(CaseScore(case, group, name, *numbers, spacing_mm=spacing, surfaces=distances))
     return scores
+
+
+def as_labels(label_map: torch.Tensor) -> np.ndarray:
+    """A label map (1, H, W) or (1, H, W, D) of at most 256 classes as bytes, without its channel."""
+    array = np.asarray(torch.as_tensor(label_map).cpu())[0]
+    return array.view(np.uint8) if array.dtype == bool else array.astype(np.uint8, copy=False)
+
+
+def _confusion(prediction: np.ndarray, reference: np.ndarray, *, classes: int) -> np.ndarray:
+    """How many pixels the reference has in the one class (rows) and the prediction in the other (columns).
+
+    Counted piece by piece: the counting takes 16 bytes a pixel, which is gigabytes of a whole volume.
+    """
+    counts = np.zeros(classes * classes, np.int64)
+    flat = prediction.ravel(), reference.ravel()
+    for begin in range(0, prediction.size, PIECE):
+        predicted, true = (each[begin : begin + PIECE] for each in flat)
+        counts += np.bincount(true.astype(np.intp) * classes + predicted, minlength=len(counts))
+    return counts.reshape(classes, classes)
 
 
 def source_spacing(item: Mapping[str, Any]) -> tuple[float, ...] | None:

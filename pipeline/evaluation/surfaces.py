@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from monai.metrics.utils import get_surface_distance
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from transforms.errors import ConfigError, GeometryError
 
@@ -80,11 +81,28 @@ def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple
     """From each surface pixel of one mask to the nearest of the other, and back.
 
     Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay the same.
+    The box of a volume with something found far from its tumour is the whole body: there the surfaces' points are
+    searched, which takes no memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]
-    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (one[box], other[box])]
-    there, back = (get_surface_distance(a, b, spacing=spacing) for a, b in (edges, edges[::-1]))
+    edges = [_edge(mask[box]) for mask in (one, other)]
+    if one.ndim == 3:
+        points = [np.argwhere(edge) * spacing for edge in edges]
+        there, back = (cKDTree(b).query(a)[0].astype(np.float32) for a, b in (points, points[::-1]))
+    else:
+        there, back = (get_surface_distance(a, b, spacing=spacing) for a, b in (edges, edges[::-1]))
     return np.asarray(there), np.asarray(back)
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """The mask's pixels with a face neighbour outside it."""
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        inside, shifted = inner.swapaxes(0, axis), mask.swapaxes(0, axis)
+        inside[1:] &= shifted[:-1]
+        inside[:-1] &= shifted[1:]
+        inside[[0, -1]] = False
+    return mask & ~inner
 
 
 def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None) -> None:

@@ -1,4 +1,4 @@
-"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame, and a table of them."""
+"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame or volume, and a table."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from monai.transforms import Compose
 from pipeline.config import our_errors
 from pipeline.files import atomic_write
 from pipeline.inference.ensemble import load_checkpoints
-from pipeline.writers.nifti import write_label
+from pipeline.writers.montage import draw_volume
+from pipeline.writers.nifti import write_label, write_labels
 from pipeline.writers.overlay import write_overlay
+from pipeline.writers.png import write_png
 from transforms.preprocessing import source_view
 from transforms.records import Segment
 
@@ -65,7 +67,8 @@ class SavePredictions:
     ``cases.csv``.
 
     Files are named by the case's keyed hash; ``cases.csv`` leads back to the input, by its path relative to
-    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2.
+    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2. A volume's label
+    map has its source's affine, its overlay is a montage of slices, and the table holds voxels and ml.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class SavePredictions:
         self.segments = tuple(segments)
         self.view = source_view(preprocessing)
         self._rows: list[list[Any]] = []
+        self._unit = "mm2"
         self._paths: dict[str, str] = {}
         self._root = Path()
 
@@ -98,23 +102,37 @@ class SavePredictions:
         source = self.view({"image": self._paths[case], "case": case})["image"]
         spacing_mm = image.meta.get("spacing_mm")
         spacing_mm = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
-        write_label(self.folder / "labels" / f"{case}.nii.gz", mask, spacing_mm=spacing_mm)
-        write_overlay(self.folder / "overlays" / f"{case}.png", np.asarray(source), mask, self.segments)
-        pixels = np.bincount(mask.ravel(), minlength=len(self.segments))[1:]
-        areas = [f"{n * np.prod(spacing_mm):.2f}" if spacing_mm else "" for n in pixels]
-        self._rows.append(
-            [case, _relative(self._paths[case], self._root), image.meta["spacing_source"], *pixels, *areas]
-        )
+        label_path, overlay_path = self.folder / "labels" / f"{case}.nii.gz", self.folder / "overlays" / f"{case}.png"
+        if mask.ndim == 3:
+            affine = np.asarray(source.affine)
+            write_labels(label_path, mask.T, affine=affine)
+            write_png(overlay_path, draw_volume(source.numpy()[0], mask, self.segments, affine=affine))
+        else:
+            write_label(label_path, mask, spacing_mm=spacing_mm)
+            write_overlay(overlay_path, np.asarray(source), mask, self.segments)
+        self._rows.append([case, _relative(self._paths[case], self._root), *self._sizes(image, mask, spacing_mm)])
+
+    def _sizes(self, image: Any, mask: np.ndarray, spacing_mm: tuple[float, ...] | None) -> list[Any]:
+        """Where the spacing is from, each class's pixels, and its area in mm2 or its volume in ml."""
+        self._unit = "ml" if mask.ndim == 3 else "mm2"
+        pixels = [int(np.count_nonzero(mask == segment.value)) for segment in self.segments[1:]]
+        one = None if spacing_mm is None else float(np.prod(spacing_mm)) / (1000 if mask.ndim == 3 else 1)
+        digits = 3 if mask.ndim == 3 else 2
+        return [
+            image.meta["spacing_source"],
+            *pixels,
+            *("" if one is None else f"{n * one:.{digits}f}" for n in pixels),
+        ]
 
     def _finish(self, engine: Any) -> None:
         names = [segment.name for segment in self.segments[1:]]
+        counted = "voxels" if self._unit == "ml" else "pixels"
+        sizes = [*(f"{name}_{counted}" for name in names), *(f"{name}_{self._unit}" for name in names)]
         with atomic_write(self.folder / "cases.csv", "w") as file:
             table = csv.writer(file)
-            table.writerow(
-                ["case", "image", "spacing_source", *(f"{n}_pixels" for n in names), *(f"{n}_mm2" for n in names)]
-            )
+            table.writerow(["case", "image", "spacing_source", *sizes])
             table.writerows(self._rows)
-        logger.info("%d frames predicted: label maps, overlays and cases.csv are in the output folder", len(self._rows))
+        logger.info("%d images predicted: label maps, overlays and cases.csv are in the output folder", len(self._rows))
 
 
 def _relative(path: str, root: Path) -> str:

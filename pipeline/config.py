@@ -19,6 +19,7 @@ from transforms import errors
 from transforms.errors import ConfigError, PyrasegError, UsageError
 
 __all__ = [
+    "calling_workflow",
     "cause",
     "install_error_report",
     "known_overrides",
@@ -48,7 +49,7 @@ def refuse_unknown_ids() -> None:
     Raises:
         ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
     """
-    workflow = _calling_workflow()
+    workflow = calling_workflow()
     if workflow is None:
         return
     beside = sorted(Path(workflow.config_root_path).glob("*.yaml"))
@@ -66,7 +67,7 @@ def require_known(overrides: Mapping[str, Any], files: Sequence[Path], *, beside
     Raises:
         ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
     """
-    for unknown, known in unknown_ids(_nested(overrides), [_load(file) for file in files]):
+    for unknown, known in unknown_ids(_nested(overrides), _layers(files)):
         *place, name = unknown.split("::")
         others = [file.name for file in beside if file not in files and known_overrides({unknown: None}, [file])]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -80,7 +81,7 @@ def require_known(overrides: Mapping[str, Any], files: Sequence[Path], *, beside
 
 def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     """Those overrides whose ids one of the config files defines."""
-    layers = [_load(file) for file in files]
+    layers = _layers(files)
     return {name: value for name, value in overrides.items() if not any(unknown_ids(_nested({name: value}), layers))}
 
 
@@ -122,7 +123,7 @@ def read_flags() -> None:
 
     To be the first expression of ``initialize``, before anything is resolved.
     """
-    workflow = _calling_workflow()
+    workflow = calling_workflow()
     if workflow is None:
         return
     for key, value in list(workflow.parser.config.items()):
@@ -137,7 +138,7 @@ def plain_values() -> dict[str, Any]:
     These are a run's parameters. Components are left alone, and so are expressions that call something, and what says
     how this start differs from an earlier one of the same run.
     """
-    workflow = _calling_workflow()
+    workflow = calling_workflow()
     if workflow is None:
         return {}
     config = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
@@ -148,7 +149,7 @@ def plain_values() -> dict[str, Any]:
 
 def whole_config() -> dict[str, Any]:
     """Every id of the bundle that is running, overrides included: plain ones as their values, the rest as written."""
-    workflow = _calling_workflow()
+    workflow = calling_workflow()
     if workflow is None:
         return {}
     written = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
@@ -231,6 +232,14 @@ def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:
     return spelt
 
 
+def _layers(files: Iterable[Path]) -> list[Mapping[str, Any]]:
+    """What each file defines, and the shared configs beneath it."""
+    from pipeline.shared_config import shared_files
+
+    own = [_load(file) for file in files]
+    return [layer for config in own for layer in (*map(_load, shared_files(config)), config)]
+
+
 def _load(file: Path) -> Mapping[str, Any]:
     from monai.bundle import ConfigParser
 
@@ -244,8 +253,11 @@ def _frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _calling_workflow() -> Any:
-    """MONAI hands its parser to no expression, so look it up in the call stack."""
+def calling_workflow() -> Any:
+    """The ``ConfigWorkflow`` that is evaluating an expression; None outside of one.
+
+    MONAI hands its parser to no expression, so it is looked up in the call stack.
+    """
     from monai.bundle import ConfigWorkflow
 
     return next((f.f_locals["self"] for f in _frames() if isinstance(f.f_locals.get("self"), ConfigWorkflow)), None)

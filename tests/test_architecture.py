@@ -91,7 +91,7 @@ def test_networks_and_losses_import_torch_monai_the_errors_and_themselves():
         ("pipeline/segments.py", ()),
         ("pipeline/postprocessing.py", ()),
         ("pipeline/files.py", ()),
-        ("pipeline/config.py", ("pipeline.cli.report_error",)),
+        ("pipeline/config.py", ("pipeline.cli.report_error", "pipeline.shared_config.shared_files")),
     ],
 )
 def test_an_inner_part_of_the_pipeline_knows_no_outer_one(place, allowed):

@@ -1,4 +1,4 @@
-"""The deterministic preprocessing of ultrasound frames, one definition for training, evaluation and inference."""
+"""The deterministic preprocessing that a bundle declares, one definition for training, evaluation and inference."""
 
 from __future__ import annotations
 
@@ -13,8 +13,45 @@ from transforms.frames import LoadFramed
 from transforms.labels import CheckSameGridd, MapLabelValuesd
 from transforms.letterbox import GREY, Letterboxd
 from transforms.tissue import BlankOutsideTissued, CropToTissued
+from transforms.volume_loading import LoadVolumed
+from transforms.volume_preprocessing import volume_preprocessing, volume_view
 
-__all__ = ["restoration", "source_view", "ultrasound_preprocessing"]
+__all__ = ["KINDS", "declared_preprocessing", "restoration", "source_view", "ultrasound_preprocessing"]
+
+KINDS = ("frame", "volume")
+
+
+def declared_preprocessing(
+    declared: Mapping[str, Any],
+    *,
+    size: Sequence[int],
+    in_channels: int = 1,
+    label: str | None = None,
+    label_map: Mapping[Any, int] | None = None,
+    num_classes: int | None = None,
+) -> Compose:
+    """The preprocessing that "preprocessing" in a bundle's metadata.json declares, from file paths to network input.
+
+    Args:
+        declared: with ``kind``: "frame" (`ultrasound_preprocessing`: ``crop``, ``blank``) or "volume"
+            (`volume_preprocessing`: ``spacing_mm``, ``intensity``).
+        size, in_channels: of the network's input; they may differ from those declared.
+        label, label_map, num_classes: as these.
+
+    Raises:
+        ConfigError: another kind, a kind that lacks something, or a volume network with several channels.
+    """
+    kind = declared.get("kind")
+    options: dict[str, Any] = {"size": size, "label": label, "label_map": label_map, "num_classes": num_classes}
+    if kind == "frame":
+        switches = {name: declared[name] for name in ("crop", "blank") if name in declared}
+        return ultrasound_preprocessing(in_channels=in_channels, **switches, **options)
+    missing = [name for name in ("spacing_mm", "intensity") if name not in declared]
+    if kind != "volume" or missing or in_channels != 1:
+        found = f"{kind!r}" if kind != "volume" else f"no {missing[0]}" if missing else f"{in_channels} channels"
+        wanted = f'"preprocessing" of a kind among {", ".join(KINDS)}, a volume with spacing_mm, intensity, one channel'
+        raise ConfigError(wanted, found=found, remedy="Correct the bundle's metadata.json.")
+    return volume_preprocessing(spacing_mm=declared["spacing_mm"], intensity=declared["intensity"], **options)
 
 
 def ultrasound_preprocessing(
@@ -62,8 +99,10 @@ def source_view(preprocessing: Compose) -> Compose:
 
     Returns:
         A dictionary transform: ``image`` a path in, float32 (C, H, W) in [0, 1] on the source grid out, black outside
-        the tissue.
+        the tissue. Of a volume, (1, X, Y, Z) by the window that the network sees.
     """
+    if any(isinstance(step, LoadVolumed) for step in preprocessing.transforms):
+        return volume_view(preprocessing)
     kinds = {type(step) for step in preprocessing.transforms}
     steps: list[Any] = [LoadFramed("image")]
     steps += [kind("image") for kind in (CropToTissued, BlankOutsideTissued) if kind in kinds]

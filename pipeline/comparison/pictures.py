@@ -73,6 +73,7 @@ def read_frames(
     """
     from monai.bundle import ConfigParser
 
+    from pipeline.shared_config import extend_parser
     from transforms.preprocessing import source_view
 
     folder = Path(bundle).resolve()
@@ -85,6 +86,7 @@ def read_frames(
     parser = ConfigParser()
     parser.read_config([str(file) for file in files])
     parser.read_meta(str(folder / "configs" / "metadata.json"))
+    extend_parser(parser)
     given: dict[str, Any] = {
         "bundle_root": str(folder),
         "dataset_dir": str(Path(dataset_dir).resolve()),

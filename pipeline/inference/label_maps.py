@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 from monai.utils import TraceKeys
 
+from pipeline.inference.greatest import greatest_class
+from pipeline.inference.source_grid import source_labels, source_probabilities
 from pipeline.postprocessing import Postprocessd
 from transforms.letterbox import Letterbox, resample
 from transforms.preprocessing import restoration
@@ -18,6 +21,7 @@ from transforms.tissue import CropToTissue
 __all__ = ["label_map_postprocessing"]
 
 PRED = "pred"
+VOLUME_META = ("original_affine", "spatial_shape", "spacing_mm", "spacing_source", "space", "case")
 Window = tuple[slice, slice]
 
 
@@ -38,7 +42,8 @@ def label_map_postprocessing(
             classes where the network has seen nothing; None keeps none.
 
     Returns:
-        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) uint8 label map on the source grid out.
+        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) uint8 label map on the source grid out; of
+        volumes (K, x, y, z) in, (1, X, Y, Z) out.
     """
     steps: list[Any] = [_ToLabelMapd(preprocessing, probabilities)]
     if options is not None:
@@ -61,15 +66,30 @@ class _ToLabelMapd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         soft = torch.softmax(torch.as_tensor(item[PRED]).detach().float(), dim=0)
+        if soft.ndim == 4:
+            return self._volume(item, soft)
         placed = None if self.probabilities else _placed_letterbox(item["image"])
         if placed is None:
             whole = self._restored(item, soft)
             if self.probabilities:
                 item[self.probabilities] = whole
-            item[PRED] = _like(whole, _argmax(whole.as_tensor()))
+            item[PRED] = _like(whole, greatest_class(whole.as_tensor()))
         else:
             grid = self._restored(item, soft[:0])  # no channel: the shape and the header alone
             item[PRED] = _like(grid, _windowed_argmax(soft, tuple(grid.shape[1:]), *placed))
+        return item
+
+    def _volume(self, item: dict[Hashable, Any], soft: torch.Tensor) -> dict[Hashable, Any]:
+        """(K, x, y, z) of a volume: its place is in the affines."""
+        meta = item["image"].meta
+        grid = {"source_affine": np.asarray(meta["original_affine"]), "source_shape": meta["spatial_shape"].tolist()}
+        values, affine = soft.cpu().numpy(), np.asarray(item["image"].affine)
+        if self.probabilities:
+            whole = np.concatenate([part for _, part in source_probabilities(values, affine, **grid)], axis=-1)
+            item[self.probabilities] = torch.from_numpy(whole)
+        labels = np.concatenate([part for _, part in source_labels(values, affine, **grid)], axis=-1)
+        kept = {key: meta[key] for key in VOLUME_META if key in meta}
+        item[PRED] = MetaTensor(torch.from_numpy(labels)[None], meta=kept | {"affine": meta["original_affine"]})
         return item
 
     def _restored(self, item: Mapping[Hashable, Any], values: torch.Tensor) -> MetaTensor:
@@ -104,10 +124,10 @@ def _windowed_argmax(
     (high, wide), (top, left) = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
     inner = soft[:, top : top + high, left : left + wide]
     labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
-    window = _reach(_argmax(inner) > 0, picture)
+    window = _reach(greatest_class(inner) > 0, picture)
     if window is not None:
         rows, columns = (slice(side.start + at, side.stop + at) for side, at in zip(window, corner, strict=True))
-        labels[rows, columns] = _argmax(resample(inner, picture, window=window))
+        labels[rows, columns] = greatest_class(resample(inner, picture, window=window))
     return labels
 
 
@@ -122,15 +142,6 @@ def _reach(found: torch.Tensor, shape: Sequence[int]) -> Window | None:
         first, last = int((int(at[0]) - 0.5) * scale) - 1, int((int(at[-1]) + 1.5) * scale) + 2
         sides.append(slice(max(0, first), min(shape[axis], last)))
     return sides[0], sides[1]
-
-
-def _argmax(values: torch.Tensor) -> torch.Tensor:
-    """The first greatest channel of (K, H, W) as (H, W) uint8; far faster than torch's argmax over the first axis."""
-    best, index = values[0].clone(), torch.zeros(values.shape[1:], dtype=torch.uint8, device=values.device)
-    for channel, plane in enumerate(values[1:], start=1):
-        index.masked_fill_(plane > best, channel)
-        torch.maximum(best, plane, out=best)
-    return index
 
 
 def _like(restored: MetaTensor, labels: torch.Tensor) -> MetaTensor:

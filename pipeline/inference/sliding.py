@@ -13,6 +13,7 @@ import torch
 from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer
 
+from pipeline.inference.greatest import greatest_class
 from pipeline.inference.inferer import make_inferer
 from pipeline.inference.sliding_files import probability_file
 from pipeline.inference.sliding_windows import Corner, Volume, WindowPlan, as_channels_first, crop, plan_windows
@@ -201,7 +202,7 @@ class _Rows:
         place = [slice(0, size) for size in self.plan.size]
         place[self.axis] = slice(begin, end)
         scores = self.scores.narrow(axis, begin - first, end - begin)
-        labels = _greatest(scores)
+        labels = _as_labels(greatest_class(scores))
         if not self.weighed:
             return Slab(tuple(place), labels)
         mean = scores / self.total.narrow(axis, begin - first, end - begin)
@@ -217,16 +218,9 @@ def _advance(kept: torch.Tensor, step: int, *, axis: int) -> None:
     kept.narrow(axis, max(0, depth - step), min(step, depth)).zero_()
 
 
-def _greatest(scores: torch.Tensor) -> np.ndarray:
-    """The first greatest channel of (K, x, y, z); far faster than torch's argmax over the first axis."""
-    many = len(scores) > 256
-    best = scores[0].clone()
-    index = torch.zeros(best.shape, dtype=torch.int32 if many else torch.uint8, device=best.device)
-    for channel, plane in enumerate(scores[1:], start=1):
-        index.masked_fill_(plane > best, channel)
-        torch.maximum(best, plane, out=best)
+def _as_labels(index: torch.Tensor) -> np.ndarray:
     labels: np.ndarray = index.cpu().numpy()
-    return labels.astype(np.uint16) if many else labels
+    return labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
 
 
 def _batches(corners: Iterable[Corner], size: int) -> Iterator[list[Corner]]:

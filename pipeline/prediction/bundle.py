@@ -18,6 +18,7 @@ from yaml import YAMLError
 
 from pipeline.config import FLAGS, cause, unknown_ids
 from pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pipeline.shared_config import extend_parser, shared_files
 from pipeline.writers.prediction import Algorithm
 from transforms.errors import CheckpointError, ConfigError, InputError
 from transforms.records import Segment
@@ -36,8 +37,8 @@ class LoadedBundle:
         digest: SHA-256 of both config files, of the bundle's own code if it has some, and of the overrides.
         preprocessing: a path to the network's input; postprocessing: its scores to a label map on the source grid.
         segments: the classes, background first.
-        input_shape: (C, h, w) of the network.
-        inference: how it runs: ``mode``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes them.
+        input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
+        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes them.
     """
 
     folder: Path
@@ -51,6 +52,11 @@ class LoadedBundle:
     network: nn.Module
     device: torch.device
     inference: Mapping[str, Any]
+
+    @property
+    def volumes(self) -> bool:
+        """Whether it takes volumes."""
+        return len(self.input_shape) > 3
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -107,7 +113,12 @@ def load_bundle(
         input_shape=(channels, *(int(side) for side in content["inference_size"])),
         network=network,
         device=content["device_"],
-        inference={"mode": content["inference_mode"], "amp": content["amp"], "tta_flips": content["tta_flips"]},
+        inference={
+            "mode": content["inference_mode"],
+            "overlap": content["overlap"],
+            "amp": content["amp"],
+            "tta_flips": content["tta_flips"],
+        },
     )
 
 
@@ -129,6 +140,7 @@ def _parser(folder: Path) -> ConfigParser:
     try:
         parser.read_config(str(folder / CONFIG))
         parser.read_meta(str(folder / METADATA))
+        extend_parser(parser)
     except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
         raise ConfigError(
             "configs that can be read", found=f"ones that cannot ({type(error).__name__})", remedy="Correct them.",
@@ -175,8 +187,10 @@ def _value(text: str) -> Any:
 
 
 def _sources(folder: Path) -> list[Path]:
-    """What decides about the results: both configs, and components of the bundle's own."""
-    return [folder / CONFIG, folder / METADATA, *sorted(folder.rglob("*.py"))]
+    """What decides about the results: both configs, what they extend, and components of the bundle's own."""
+    config = folder / CONFIG
+    shared = shared_files(ConfigParser.load_config_file(str(config)))
+    return [config, *shared, folder / METADATA, *sorted(folder.rglob("*.py"))]
 
 
 def _digest_of_weights(paths: Sequence[Path]) -> str:

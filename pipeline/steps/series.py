@@ -108,11 +108,14 @@ class Parent:
         """The store's address, the experiment's name, and whether anything is tracked."""
         from monai.bundle import ConfigParser
 
+        from pipeline.shared_config import extend_parser
+
         parser = ConfigParser()
         parser.read_config(str(self.bundle / "configs" / "train.yaml"))
         names = ("tracking_uri", "experiment_name", "track")
         given = {name: self.overrides[name] for name in names if name in self.overrides}
         parser.update({"bundle_root": str(self.bundle), **given})
+        extend_parser(parser)
         uri, experiment, track = (parser.get_parsed_content(name) for name in names)
         return str(uri), str(experiment), FLAGS.get(str(track).lower(), True) is True
 

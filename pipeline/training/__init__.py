@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.training.finite import FiniteLoss
 from pipeline.training.loop import train
 from pipeline.training.optimisation import FrozenBackbone, GradientClipping, WeightAverage, warmup_schedule
 from pipeline.training.progress import Progress
@@ -12,6 +13,7 @@ from pipeline.training.validation import FinalValidation
 __all__ = [
     "EarlyStopping",
     "FinalValidation",
+    "FiniteLoss",
     "FrozenBackbone",
     "GradientClipping",
     "Interruption",

@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from pipeline.segments import resolve_segments
+from pipeline.shared_config import extend_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -78,7 +79,7 @@ def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
 def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
     config = str(bundle / "configs" / "inference.yaml")
     workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
-    workflow.parser.parse(True)
+    extend_parser(workflow.parser)
     network = workflow.parser.get_parsed_content("network_def").eval()
     torch.save({"model": network.state_dict()}, tmp_path / "model.pt")
     ckpt_export(
@@ -91,7 +92,8 @@ def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
         bundle_root=str(bundle),
     )
     exported = torch.jit.load(str(tmp_path / "model.ts")).eval()
-    image = torch.rand(1, 3, 96, 96)
+    inputs = metadata(bundle)["network_data_format"]["inputs"]["image"]
+    image = torch.rand(1, inputs["num_channels"], *inputs["spatial_shape"])
     with torch.no_grad():
         assert torch.allclose(exported(image), network(image), atol=1e-5)
 

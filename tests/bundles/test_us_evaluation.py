@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
+from pipeline.shared_config import extend_parser
 from transforms.frames import LoadFrame
 
 FILES = {"cases.csv", "summary.json", "quantities.csv", "confidence.csv", "reliability.png", "predictions.npz"}
@@ -87,5 +88,5 @@ def test_the_weights_are_the_checkpoints_alone_whatever_the_training_began_from(
     configs = [ultrasound.config("train"), ultrasound.config("evaluate")]
     options = {**ultrasound.common, "checkpoint": [str(trained)] * 2, "pretrained": "gone.pt"}
     flow = ConfigWorkflow(config_file=configs, logging_file=False, **options)
-    flow.parser.parse(True)
+    extend_parser(flow.parser)
     assert len(flow.parser.get_parsed_content("network").members) == 2

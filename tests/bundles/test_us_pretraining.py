@@ -11,6 +11,7 @@ from monai.bundle import ConfigWorkflow, run
 
 from pipeline.config import cause
 from pipeline.networks import load_pretrained
+from pipeline.shared_config import extend_parser
 from transforms.errors import ConfigError
 
 
@@ -32,7 +33,7 @@ def test_pretraining_leaves_a_backbone_that_training_loads_whole(ultrasound, bac
         for file in (None, str(backbone))
     )
     for flow in (plain, pretrained):
-        flow.parser.parse(True)
+        extend_parser(flow.parser)
     kept = torch.load(backbone, weights_only=True)["state_dict"]
     network = pretrained.parser.get_parsed_content("network")
     assert all(torch.equal(value, kept[name]) for name, value in network.backbone.state_dict().items())

@@ -12,6 +12,7 @@ from monai.bundle import ConfigWorkflow, run
 
 from pipeline.config import cause
 from pipeline.losses import AuxiliaryLoss, SoftLabelDivergence
+from pipeline.shared_config import extend_parser
 from transforms.errors import CheckpointError, ConfigError
 
 
@@ -21,7 +22,7 @@ def configs(workspace) -> list[str]:
 
 def parsed(workspace, *ids, **overrides):
     flow = ConfigWorkflow(config_file=configs(workspace), logging_file=False, **overrides)
-    flow.parser.parse(True)
+    extend_parser(flow.parser)
     return [flow.parser.get_parsed_content(name) for name in ids]
 
 
@@ -130,7 +131,7 @@ def test_an_unknown_soft_loss_stops_the_run_with_those_that_are(ultrasound, opti
 
 def test_without_the_overlay_training_is_as_it_was(ultrasound):
     flow = ConfigWorkflow(config_file=ultrasound.config("train"), logging_file=False, **ultrasound.training("plain"))
-    flow.parser.parse(True)
+    extend_parser(flow.parser)
     batch = next(iter(flow.parser.get_parsed_content("train::dataloader")))
     assert "soft_label" not in batch
     settings = flow.parser.get_parsed_content("checkpoints").settings

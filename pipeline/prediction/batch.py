@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import psutil
 
@@ -15,7 +16,7 @@ from pipeline.inference.backends import Backend
 from pipeline.prediction.bundle import LoadedBundle
 from pipeline.prediction.description import count
 from pipeline.prediction.discovery import Found
-from pipeline.prediction.exchange import Shapes
+from pipeline.prediction.exchange import SLOTS, Shapes
 from pipeline.prediction.folder import OutputFolder
 from pipeline.prediction.item import Done, ItemTask
 from pipeline.prediction.job import Job
@@ -25,6 +26,8 @@ from pipeline.prediction.rules import Rules
 from pipeline.prediction.server import ForwardServer
 from pipeline.prediction.stopping import Stopping
 from pipeline.prediction.tables import Totals, write_tables
+from pipeline.prediction.volume_reading import SeriesReading
+from pipeline.prediction.volume_task import VolumeTask
 from pipeline.prediction.workers import Outcome, Workers
 from pipeline.writers.records import Failure, Item
 from transforms.errors import OutputError, PyrasegError, RunError
@@ -81,6 +84,7 @@ class Batch:
             self.folder,
             self.bundle,
             self.job,
+            rules=self.rules,
             found=self.found,
             totals=self.totals,
             started=self.started,
@@ -104,7 +108,8 @@ class Batch:
         self.totals.kept = len(self.plan.kept)
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), lanes=lanes(self.bundle))
+        side_by_side = lanes(self.bundle)
+        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), lanes=side_by_side)
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
         memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
@@ -113,7 +118,7 @@ class Batch:
             number=number,
             seconds=self.job.item_timeout,
             memory=memory,
-            shapes=Shapes(min(CHUNK, server.batch_size), shape, (classes, *shape[1:])),
+            shapes=Shapes(min(CHUNK, server.batch_size), shape, (classes, *shape[1:]), max(SLOTS, side_by_side)),
             serve=server.submit,
         )
         begin = time.monotonic()
@@ -121,7 +126,7 @@ class Batch:
             with Progress(len(due)) as progress, workers:
                 for outcome in workers.run(due, watch=(server.check, stopping.check)):
                     failed = not self._settle(outcome)
-                    yield from progress.add(frames=outcome.item.source.number_of_frames, failed=failed)
+                    yield from progress.add(frames=outcome.item.frames, failed=failed)
         finally:
             self.totals.work = time.monotonic() - begin
             self.stages["network"] += server.seconds  # type: ignore[assignment]
@@ -129,7 +134,7 @@ class Batch:
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job
-        return ItemTask(
+        return self._kind_of_task()(
             preprocessing=bundle.preprocessing,
             postprocessing=bundle.postprocessing,
             segments=bundle.segments,
@@ -144,6 +149,12 @@ class Batch:
             fingerprint=self.folder.fingerprint,
             computed_by="" if self.backend is None else self.backend.name,
         )
+
+    def _kind_of_task(self) -> Callable[..., ItemTask]:
+        if not self.rules.volumes:
+            return ItemTask
+        reading, overlap = SeriesReading(self.job.repair, self.job.assume_hu), float(self.bundle.inference["overlap"])
+        return partial(VolumeTask, reading=reading, region=self.job.roi, overlap=overlap)
 
     def _settle(self, outcome: Outcome) -> bool:
         """Publish what is done and write down what failed; whether it is done."""
@@ -169,9 +180,9 @@ class Batch:
         self.totals.failed += 1
 
     def _summary(self, stopped: bool) -> Iterator[str]:
-        totals = self.totals
+        totals, noun = self.totals, "slice" if self.rules.volumes else "frame"
         yield (
-            f"{totals.done} done in {totals.seconds:.0f} s ({count(totals.frames, 'frame')}), "
+            f"{totals.done} done in {totals.seconds:.0f} s ({count(totals.frames, noun)}), "
             f"{totals.flagged} flagged, {totals.failed} failed, {totals.kept} kept, {len(self.found.left_out)} left out"
         )
         yield f"results: {self.folder.path / 'report.html'}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.prediction.discovery import COPY_OF, Found
 from pipeline.prediction.plan import Plan
+from pipeline.writers.records import Item
 from pipeline.writers.text import clean
 
 __all__ = ["count", "describe"]
@@ -26,10 +27,8 @@ def describe(found: Found, plan: Plan) -> Iterator[str]:
         plan: what of it is to be done.
     """
     items = plan.due
-    frames = sum(item.source.number_of_frames for item in items)
-    cines = sum(item.source.number_of_frames > 1 for item in items)
-    yield f"{count(len(items), 'item')} to do ({count(cines, 'cine')}, {count(frames, 'frame')})"
-    yield from _cut(f"  {clean(item.file)}{_size(item.source.number_of_frames)}" for item in items)
+    yield f"{count(len(items), 'item')} to do ({_extent(items)})"
+    yield from _cut(f"  {clean(item.file)}{_size(item)}" for item in items)
     if plan.beyond:
         yield f"{plan.beyond} more, beyond the limit"
     if plan.kept:
@@ -66,8 +65,16 @@ def _cut(lines: Iterable[str]) -> Iterator[str]:
         yield f"  ... and {rest} more"
 
 
-def _size(frames: int) -> str:
-    return f" ({frames} frames)" if frames > 1 else ""
+def _extent(items: Sequence[Item]) -> str:
+    series = sum(bool(item.paths) for item in items)
+    if series:
+        return f"{series} series, {count(sum(item.frames for item in items), 'slice')}"
+    cines = sum(item.frames > 1 for item in items)
+    return f"{count(cines, 'cine')}, {count(sum(item.frames for item in items), 'frame')}"
+
+
+def _size(item: Item) -> str:
+    return f" ({item.frames} {'slices' if item.paths else 'frames'})" if item.frames > 1 else ""
 
 
 def count(number: int, noun: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import filecmp
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.prediction.places import Place, find_places
 from pipeline.prediction.rules import Rules
+from pipeline.prediction.series_items import NIFTI, nifti_item, series_items
 from pipeline.writers.records import Failure, Item, LeftOut
 from transforms.dicom.discover import DICOM_SUFFIXES
 from transforms.dicom.header import has_dicom_marker
 from transforms.dicom.objects import ObjectHeader, read_object
-from transforms.errors import PyrasegError
+from transforms.errors import InputError, PyrasegError
 from transforms.privacy import case_name
 
 __all__ = ["COPY_OF", "Answer", "Found", "MapHeaders", "find_items", "header_or_error", "one_by_one"]
@@ -57,6 +58,9 @@ def find_items(
     either, of the file's name. Copies of one object, byte for byte, count once, by the first name. Different files
     with one UID are ambiguous: all of them fail, each with the others' names.
 
+    Where the bundle's unit is a series its files are one item (`series_items`), and fail together. NIfTI volumes are
+    items where they are named as INPUT by themselves; those in folders are left out, for label maps are NIfTI, too.
+
     Args:
         inputs: as typed.
         rules: of the bundle.
@@ -73,7 +77,7 @@ def find_items(
     for place, answer in zip(places.files, answers, strict=True):
         sorting.add(place, answer)
     sorting.part_copies()
-    items = (_item(place, header) for place, header in sorting.taken)
+    items = sorting.items()
     return Found(
         items=tuple(sorted(items, key=lambda item: item.file)),
         left_out=tuple(sorted(sorting.left_out, key=lambda left: left.file)),
@@ -89,29 +93,47 @@ class _Sorting:
     left_out: list[LeftOut]
     failures: list[Failure]
     taken: list[tuple[Place, ObjectHeader]] = field(default_factory=list)
+    nifti: list[Item] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
 
     def add(self, place: Place, answer: Answer) -> None:
         if isinstance(answer, PyrasegError):
-            if self._is_foreign(place):
+            if self._is_nifti(place):
+                self.nifti.append(nifti_item(place))
+            elif self._is_foreign(place):
                 self.left_out.append(LeftOut(place.file, f"no DICOM ({place.path.suffix.lower()})"))
             else:
                 self.failures.append(Failure.of(answer, file=place.file))
+                self.broken.add(place.path.parent)
         elif reason := self.rules.reason(answer):
             self.left_out.append(LeftOut(place.file, reason))
         elif not answer.sop_class_uid:
             remedy = "Export the file again; results could not refer to it."
             self.failures.append(Failure(place.file, "no SOP Class UID, in the data set or the file meta", remedy))
-        elif answer.problem:
+            self.broken.add(place.path.parent)
+        elif answer.problem and not (self.rules.volumes and answer.series_instance_uid):
             case = _case(place, answer)
             self.failures.append(Failure.of(answer.problem, file=place.file, case=case))
+            self.broken.add(place.path.parent)
         else:
             self.taken.append((place, answer))
+
+    def _is_nifti(self, place: Place) -> bool:
+        return self.rules.volumes and place.asked and place.path.name.lower().endswith(NIFTI)
 
     @staticmethod
     def _is_foreign(place: Place) -> bool:
         """Whether nothing says that this file should be DICOM: neither its suffix, nor its content, nor the user."""
         named = place.asked or place.path.suffix.lower() in DICOM_SUFFIXES
         return not named and not has_dicom_marker(place.path)
+
+    def items(self) -> list[Item]:
+        """What is to be done; a series that cannot be is a failure."""
+        if not self.rules.volumes:
+            return [_item(place, header) for place, header in self.taken]
+        items, failures = series_items(self.taken, broken=self.broken)
+        self.failures += failures
+        return [*items, *self.nifti]
 
     def part_copies(self) -> None:
         """Keep the first of identical files; refuse different ones that claim to be one object."""
@@ -143,12 +165,20 @@ class _Sorting:
         return distinct
 
     def _refuse(self, group: list[tuple[Place, ObjectHeader]]) -> None:
+        if self.rules.volumes:
+            self.taken += [(place, replace(header, problem=_ambiguous())) for place, header in group]
+            return
         remedy = "Keep the right one, or give each a SOP Instance UID of its own."
         for place, header in group:
             others = [other.file for other, _ in group if other is not place]
             listed = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
             found = f"other content than {listed}, under the same SOP Instance UID"
             self.failures.append(Failure(place.file, found, remedy, _case(place, header)))
+
+
+def _ambiguous() -> InputError:
+    remedy = "Keep the right files, or give each a SOP Instance UID of its own."
+    return InputError("a SOP Instance UID of its own", found="files of other content under the same one", remedy=remedy)
 
 
 def _case(place: Place, header: ObjectHeader) -> str:

@@ -20,11 +20,13 @@ SLOTS = 2  # one on its way to the network while the other's scores are worked o
 
 @dataclass(frozen=True)
 class Shapes:
-    """What goes through: at most ``frames`` inputs (C, h, w) at a time, and as many scores (K, h, w), float32."""
+    """What goes through: at most ``frames`` inputs (C, h, w) at a time, and as many scores (K, h, w), float32; windows
+    of volumes have one axis more. ``slots`` such chunks may be on their way."""
 
     frames: int
     inputs: tuple[int, ...]
     scores: tuple[int, ...]
+    slots: int = SLOTS
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Request:
 
 
 def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
-    """Memory for the inputs and the scores of ``SLOTS`` chunks, to hand to a process at its start.
+    """Memory for the inputs and the scores of all slots' chunks, to hand to a process at its start.
 
     A pipe would block both ends once each waits for the other to read its megabytes; only slot numbers go through it.
     """
-    sizes = (SLOTS * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
+    sizes = (shapes.slots * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
     inputs, scores = (context.RawArray("f", size) for size in sizes)
     return inputs, scores
 
@@ -49,7 +51,7 @@ def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
 def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
     """The memory as (slots, frames, C, h, w) and (slots, frames, K, h, w)."""
     inputs, scores = (
-        np.frombuffer(part, np.float32).reshape(SLOTS, shapes.frames, *shape)
+        np.frombuffer(part, np.float32).reshape(shapes.slots, shapes.frames, *shape)
         for part, shape in zip(memory, (shapes.inputs, shapes.scores), strict=True)
     )
     return inputs, scores
@@ -74,8 +76,8 @@ class Exchange:
         self._next = 0
 
     def send(self, inputs: Sequence[Any]) -> None:
-        """Send up to ``shapes.frames`` inputs (C, h, w); at most ``SLOTS`` calls may be ahead of ``receive``."""
-        slot, self._next = self._next, (self._next + 1) % SLOTS
+        """Send up to ``shapes.frames`` inputs (C, h, w); at most ``shapes.slots`` calls may be ahead of ``receive``."""
+        slot, self._next = self._next, (self._next + 1) % self.shapes.slots
         for index, image in enumerate(inputs):
             self._inputs[slot, index] = image
         self._waiting.append((slot, len(inputs)))

@@ -32,7 +32,7 @@ from pipeline.writers.records import FrameRecord, Item, ItemRecord
 from transforms.errors import ConfigError
 from transforms.records import Quantity, Segment
 
-__all__ = ["Done", "ItemTask"]
+__all__ = ["Done", "ItemTask", "rounded"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (str(ROOT / "pipeline"), str(ROOT / "transforms"))
@@ -126,6 +126,7 @@ class ItemTask:
             seg_type=self.seg_type,
             probabilities=self.probabilities,
             stages=stages,
+            frame_time_ms=facts.frame_time_ms,
         )
         return ItemRecord(
             case=item.case,
@@ -180,9 +181,9 @@ class ItemTask:
         )
         return FrameRecord(
             frame=index,
-            values={quantity.name: _rounded(quantity.value) for quantity in quantities},
+            values={quantity.name: rounded(quantity.value) for quantity in quantities},
             reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
-            confidence=_rounded(found.confidences[index]),
+            confidence=rounded(found.confidences[index]),
             flags=flags,
         )
 
@@ -196,7 +197,8 @@ def _pictures(item: Item, found: Findings, key: int, reading: FrameReading, fact
     return Pictures(views[key], lambda index: views[index], facts.frame_time_ms)
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """A value as the tables have it."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")
 
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from pipeline.config import override_pairs
 from pipeline.prediction.bundle import LoadedBundle
 from pipeline.prediction.claim import Shard, parse_shard
-from pipeline.prediction.outputs import FORMATS
+from pipeline.prediction.outputs import DEFAULT_FORMATS, FORMATS
+from pipeline.prediction.region import Region, parse_region
+from pipeline.prediction.rules import Rules
+from transforms.dicom.stacks import REPAIRS
 from transforms.errors import UsageError
 
-__all__ = ["Job", "fingerprint", "job_of", "package_version"]
+__all__ = ["Job", "check_unit", "fingerprint", "job_of", "package_version"]
 
 OWN = ("bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers")
 
@@ -29,7 +32,7 @@ class Job:
     bundle: Path
     output: Path | None
     checkpoints: tuple[Path, ...] = ()
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = DEFAULT_FORMATS
     seg_type: str = "binary"
     probabilities: bool = False
     identify: bool = False
@@ -44,6 +47,9 @@ class Job:
     resume: bool = False
     overwrite: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
+    roi: Region | None = None
+    repair: tuple[str, ...] = ()
+    assume_hu: bool = False
 
 
 def job_of(arguments: argparse.Namespace) -> Job:
@@ -73,6 +79,8 @@ def job_of(arguments: argparse.Namespace) -> Job:
             "formats": formats,
             "shard": parse_shard(arguments.shard),
             "overrides": _overrides(arguments.overrides),
+            "roi": None if arguments.roi is None else parse_region(arguments.roi),
+            "repair": _repairs(arguments.repair),
         }
     )
 
@@ -94,6 +102,27 @@ def _formats(text: str) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in named)
 
 
+def _repairs(text: str) -> tuple[str, ...]:
+    named = {word.strip() for word in text.split(",") if word.strip()}
+    if not named <= REPAIRS:
+        remedy = "Write for example --repair longest_run."
+        raise UsageError(f"repairs among {', '.join(sorted(REPAIRS))}", found=repr(text), remedy=remedy)
+    return tuple(sorted(named))
+
+
+def check_unit(job: Job, rules: Rules) -> None:
+    """Refuse what a bundle of single files has no use for.
+
+    Raises:
+        UsageError: an option for series.
+    """
+    asked = {"--formats rtstruct": "rtstruct" in job.formats, "--roi": job.roi is not None}
+    asked |= {"--repair": bool(job.repair), "--assume-hu": job.assume_hu}
+    if not rules.volumes and (found := next((name for name, given in asked.items() if given), "")):
+        wanted = f"a bundle that takes series, for {found}"
+        raise UsageError(wanted, found="one that takes single files", remedy="Leave the option out.")
+
+
 def _overrides(words: list[str]) -> dict[str, str]:
     pairs = override_pairs(words)
     for name in sorted(set(pairs) & set(OWN)):
@@ -109,6 +138,7 @@ def fingerprint(job: Job, bundle: LoadedBundle) -> str:
         "bundle": bundle.digest,
         "version": package_version(),
         **{name: getattr(job, name) for name in ("formats", "seg_type", "probabilities", "identify", "backend")},
+        "series": [None if job.roi is None else job.roi.bounds, job.repair, job.assume_hu],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 __all__ = ["add_arguments", "run"]
 
 FORMATS = "seg,sr,nifti,overlay"
+SERIES_FORMATS = f"{FORMATS},rtstruct"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", nargs="+", default=[], metavar="FILE", help="weights (default: the bundle's models/model.pt)"
     )
     _add_results(parser)
+    _add_series(parser)
     _add_machine(parser)
     _add_work(parser)
     parser.add_argument(
@@ -28,12 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     results = parser.add_argument_group("results")
-    results.add_argument("--formats", default=FORMATS, metavar="LIST", help=f"of {FORMATS} (default: all)")
+    results.add_argument("--formats", default=FORMATS, metavar="LIST", help=f"of {SERIES_FORMATS} (default: {FORMATS})")
     results.add_argument(
         "--seg-type", choices=("binary", "labelmap", "fractional"), default="binary", help="of the DICOM SEG"
     )
     results.add_argument("--probabilities", action="store_true", help="probabilities as NIfTI, too")
     results.add_argument("--identify", action="store_true", help="name, ID and birth date in tables and report")
+
+
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    series = parser.add_argument_group("series of CT, MR and PET")
+    series.add_argument(
+        "--roi", metavar="BOX", help="search this box only: =X0,X1,Y0,Y1,Z0,Z1, mm of DICOM's patient coordinates (LPS)"
+    )
+    series.add_argument(
+        "--repair", default="", metavar="LIST", help="what may be mended: of copies,longest_run,single_slice"
+    )
+    series.add_argument("--assume-hu", action="store_true", help="take a CT's values for HU whatever its Rescale Type")
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +56,9 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=("auto", "torch", "openvino", "onnxruntime"), default="auto", help="auto: the fastest"
     )
     machine.add_argument("--workers", type=_positive, metavar="N", help="processes that read and write")
-    machine.add_argument("--batch-size", type=_positive, metavar="N", help="frames in one pass of the network")
+    machine.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="frames, or windows, in one pass of the network"
+    )
     machine.add_argument(
         "--item-timeout", type=_positive, default=600, metavar="S", help="seconds without progress (default 600)"
     )

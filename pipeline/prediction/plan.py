@@ -16,7 +16,7 @@ from pipeline.writers.records import Item
 __all__ = ["CHUNK", "Plan", "batch_size", "lanes", "make_backend", "make_plan"]
 
 CHUNK = 4  # frames that a worker sends to the network at a time
-GPU_BATCH = 32
+GPU_BATCH, GPU_WINDOWS = 32, 4
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Plan:
     @property
     def frames(self) -> int:
         """Frames to score."""
-        return sum(item.source.number_of_frames for item in self.due)
+        return sum(item.frames for item in self.due)
 
 
 def make_plan(job: Job, items: Sequence[Item], folder: OutputFolder | None) -> Plan:
     """Take this shard's items, those that are not done yet if the run resumes, and at most ``limit`` of them."""
-    mine = [item for item in items if job.shard.takes(item.source.sop_instance_uid or item.file)]
+    mine = [item for item in items if job.shard.takes(item.key)]
     done = {item.case for item in mine if job.resume and folder is not None and folder.is_done(item)}
     due = [item for item in mine if item.case not in done]
     now = due[: job.limit]
@@ -67,7 +67,7 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
         weights_hash=bundle.algorithm.weights,
         lanes=lanes(bundle),
         batch_size=batch_size(job, bundle),
-        mode=bundle.inference["mode"],
+        mode="whole" if bundle.volumes else bundle.inference["mode"],  # the workers cut volumes into windows
         tta_flips=bundle.inference["tta_flips"],
         images=frames,
     )
@@ -79,5 +79,6 @@ def lanes(bundle: LoadedBundle) -> int:
 
 
 def batch_size(job: Job, bundle: LoadedBundle) -> int:
-    """The most frames in one pass."""
-    return job.batch_size or (CHUNK if bundle.device.type == "cpu" else GPU_BATCH)
+    """The most frames, or windows of volumes, in one pass."""
+    on_cpu, on_gpu = (1, GPU_WINDOWS) if bundle.volumes else (CHUNK, GPU_BATCH)
+    return job.batch_size or (on_cpu if bundle.device.type == "cpu" else on_gpu)

@@ -17,9 +17,10 @@ from transforms.errors import ConfigError
 
 __all__ = ["LEAVE_OUT", "Rules", "read_rules"]
 
-UNITS = ("file",)
-KEYS = ("unit", "modalities", "sop_classes", "leave_out", "key_frame", "review")
-REVIEW_KEYS = ("low_confidence", "expected", "area_mm2", "colour_fraction")
+UNITS = ("file", "series")
+KEYS = ("unit", "modalities", "sop_classes", "leave_out", "key_frame", "review", "trained_on")
+REVIEW_KEYS = ("low_confidence", "expected", "area_mm2", "volume_ml", "colour_fraction")
+SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}  # as vendors name localizers in Image Type
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DIRECTORY = "1.2.840.10008.1.3.10"
 # Region Spatial Format and Region Data Type (PS3.3 C.8.5.5.1.1, C.8.5.5.1.2)
@@ -45,7 +46,7 @@ def _rendering(header: ObjectHeader) -> bool:
 
 
 def _localizer(header: ObjectHeader) -> bool:
-    return len(header.image_type) > 2 and header.image_type[2] == "LOCALIZER"
+    return bool(SCOUTS & {value.upper() for value in header.image_type})
 
 
 # What a bundle may name under "leave_out": the test on the header, and the reason to give.
@@ -64,12 +65,13 @@ class Rules:
     """What a bundle takes.
 
     Attributes:
-        unit: what an item is: "file", a single frame or a cine.
+        unit: what an item is: "file", a single frame or a cine; "series", the slices of a volume.
         modalities: (0008,0060), such as "US".
         sop_classes: their UIDs and names, retired ones too.
         leave_out: names of `LEAVE_OUT`.
         key_frame: the class whose largest area decides which frame of a cine stands for it; None for all together.
         review: the thresholds of the review flags.
+        trained_on: a sentence on what the model was trained on, which reports repeat.
     """
 
     unit: str
@@ -78,6 +80,12 @@ class Rules:
     leave_out: tuple[str, ...] = ()
     key_frame: str | None = None
     review: Review = field(default_factory=Review)
+    trained_on: str = ""
+
+    @property
+    def volumes(self) -> bool:
+        """Whether items are series."""
+        return self.unit == "series"
 
     def reason(self, header: ObjectHeader) -> str | None:
         """Why this object is none for the bundle; None where it is one. It holds no text of the patient's."""
@@ -88,7 +96,8 @@ class Rules:
             return self._other_class(uid, modality)
         if modality and modality not in self.modalities:
             return f"modality {code_text(modality)}"
-        return next((LEAVE_OUT[name][1] for name in self.leave_out if LEAVE_OUT[name][0](header)), None)
+        names = (*self.leave_out, *(("localizer",) if self.volumes else ()))  # which is no slice of any volume
+        return next((LEAVE_OUT[name][1] for name in names if LEAVE_OUT[name][0](header)), None)
 
     def _other_class(self, uid: str, modality: str) -> str | None:
         if uid == DIRECTORY:
@@ -118,6 +127,7 @@ def read_rules(metadata: Mapping[str, Any]) -> Rules:
         leave_out=tuple(_one_of(name, tuple(LEAVE_OUT), "leave_out") for name in _texts(declared, "leave_out", ())),
         key_frame=declared.get("key_frame"),
         review=_review(declared.get("review", {})),
+        trained_on=_text(declared, "trained_on"),
     )
     _check_names(rules, [str(segment.get("name")) for segment in metadata.get("segments", ())])
     return rules
@@ -127,13 +137,11 @@ def _review(declared: Any) -> Review:
     if not isinstance(declared, Mapping):
         raise _refusal("review as a mapping", repr(declared))
     _check_keys(declared, REVIEW_KEYS, "review")
-    areas = declared.get("area_mm2", {})
-    if not isinstance(areas, Mapping):
-        raise _refusal("area_mm2 as a mapping of classes", repr(areas))
     return Review(
         low_confidence=_fraction(declared, "low_confidence"),
         expected=_texts(declared, "expected", ()),
-        area_mm2={str(name): _bounds(value) for name, value in areas.items()},
+        area_mm2=_sizes(declared, "area_mm2", "areas as [smallest, largest] in mm2"),
+        volume_ml=_sizes(declared, "volume_ml", "volumes as [smallest, largest] in ml"),
         colour_fraction=_fraction(declared, "colour_fraction"),
     )
 
@@ -145,7 +153,8 @@ def _check_keys(declared: Mapping[str, Any], known: tuple[str, ...], where: str)
 
 def _check_names(rules: Rules, segments: list[str]) -> None:
     """Refuse classes that the bundle has not, where it declares any: a misspelt one would never raise its flag."""
-    named = {*rules.review.expected, *rules.review.area_mm2, *([rules.key_frame] if rules.key_frame else [])}
+    review = rules.review
+    named = {*review.expected, *review.area_mm2, *review.volume_ml, *([rules.key_frame] if rules.key_frame else [])}
     if segments and (unknown := sorted(named - set(segments))):
         raise _refusal(f"classes among {', '.join(segments)}", f'"{unknown[0]}"')
 
@@ -165,6 +174,13 @@ def _texts(declared: Mapping[str, Any], key: str, default: tuple[str, ...] | Non
     return tuple(value)
 
 
+def _text(declared: Mapping[str, Any], key: str) -> str:
+    value = declared.get(key, "")
+    if not isinstance(value, str):
+        raise _refusal(f"{key} as a text", repr(value))
+    return value.strip()
+
+
 def _sop_classes(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not value or not all(re.match(RE_VALID_UID, str(uid)) for uid in value):
         raise _refusal("sop_classes as a mapping of UIDs to names", repr(value))
@@ -178,10 +194,17 @@ def _fraction(declared: Mapping[str, Any], key: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _bounds(value: Any) -> tuple[float, float]:
+def _sizes(declared: Mapping[str, Any], key: str, wanted: str) -> dict[str, tuple[float, float]]:
+    sizes = declared.get(key, {})
+    if not isinstance(sizes, Mapping):
+        raise _refusal(f"{key} as a mapping of classes", repr(sizes))
+    return {str(name): _bounds(value, wanted) for name, value in sizes.items()}
+
+
+def _bounds(value: Any, wanted: str) -> tuple[float, float]:
     if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)) and 0 <= value[0] < value[1]:
         return float(value[0]), float(value[1])
-    raise _refusal("areas as [smallest, largest] in mm2", repr(value))
+    raise _refusal(wanted, repr(value))
 
 
 def _is_number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from pipeline.prediction.description import count, describe
 from pipeline.prediction.discovery import Found, find_items
 from pipeline.prediction.folder import OutputFolder
 from pipeline.prediction.headers import in_processes
-from pipeline.prediction.job import Job, fingerprint
+from pipeline.prediction.job import Job, check_unit, fingerprint
 from pipeline.prediction.plan import Plan, make_backend, make_plan
 from pipeline.prediction.rules import Rules, read_rules
 from pipeline.prediction.workers import start_ahead
@@ -23,7 +23,7 @@ from transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
 
-PRELOAD = ("pipeline.prediction.item", "highdicom.sr", "PIL.WebPImagePlugin", "skimage.measure")
+PRELOAD = ("pipeline.prediction.volume_task", "highdicom.sr", "PIL.WebPImagePlugin", "skimage.measure")
 
 
 def predict(job: Job) -> Iterator[str]:
@@ -40,6 +40,7 @@ def predict(job: Job) -> Iterator[str]:
     started = datetime.now(UTC)
     with before_work():
         rules = read_rules(read_metadata(job.bundle))
+        check_unit(job, rules)
     if job.dry_run and not job.resume:
         found = _find(job, rules)
         yield from describe(found, make_plan(job, found.items, None))

@@ -19,7 +19,7 @@ class Stages:
 
     def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
         self.seconds: Counter[str] = Counter()
-        self._beat = beat
+        self.beat = beat
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -29,4 +29,4 @@ class Stages:
             yield
         finally:
             self.seconds[name] += time.process_time() - begin  # type: ignore[assignment]
-            self._beat()
+            self.beat()

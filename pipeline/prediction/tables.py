@@ -18,9 +18,18 @@ from pipeline.prediction.discovery import Found
 from pipeline.prediction.folder import OutputFolder
 from pipeline.prediction.job import Job, package_version
 from pipeline.prediction.outputs import THUMBNAIL
+from pipeline.prediction.rules import Rules
+from pipeline.volume_measurement import VOLUME_MEASURES
 from pipeline.writers.records import ItemRecord
 from pipeline.writers.report import Run, write_report
-from pipeline.writers.tables import write_failures, write_frames, write_left_out, write_manifest, write_results
+from pipeline.writers.tables import (
+    write_failures,
+    write_frames,
+    write_left_out,
+    write_manifest,
+    write_results,
+    write_volume_results,
+)
 
 __all__ = ["Totals", "write_tables"]
 
@@ -48,6 +57,7 @@ def write_tables(
     bundle: LoadedBundle,
     job: Job,
     *,
+    rules: Rules,
     found: Found,
     totals: Totals,
     started: datetime,
@@ -61,18 +71,29 @@ def write_tables(
         OutputError: one cannot be written.
     """
     ended = datetime.now(UTC)
-    units = {str(entry["name"]): MEASURES[entry["measure"]].unit for entry in bundle.metadata.get("quantities", ())}
-    options = _options(job)
+    measures = VOLUME_MEASURES if rules.volumes else MEASURES
+    units = {str(entry["name"]): measures[entry["measure"]].unit for entry in bundle.metadata.get("quantities", ())}
+    options = _options(job, rules)
     with FileLock(folder.path / STATE / "tables.lock"):
-        write_results(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
-        write_frames(folder.path / "frames.csv", folder.records(), units=units)
+        table = write_volume_results if rules.volumes else write_results
+        table(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
+        if not rules.volumes:
+            write_frames(folder.path / "frames.csv", folder.records(), units=units)
         failures = folder.failures()
         write_failures(folder.path / "failures.csv", failures)
         write_left_out(folder.path / "left_out.csv", found.left_out)
         write_report(
             folder.path / "report.html",
             folder.records(),
-            run=Run(bundle.algorithm, ended, units, bundle.segments, _in_words(options)),
+            run=Run(
+                bundle.algorithm,
+                ended,
+                units,
+                bundle.segments,
+                _in_words(options),
+                trained_on=rules.trained_on,
+                volumes=rules.volumes,
+            ),
             failures=failures,
             left_out=found.left_out,
             thumbnail=lambda record: _thumbnail(folder, record),
@@ -81,6 +102,7 @@ def write_tables(
         content = {
             "bundle": {"name": bundle.algorithm.name, "version": bundle.algorithm.version, "digest": bundle.digest},
             "weights_sha256": bundle.algorithm.weights,
+            "trained_on": rules.trained_on or None,
             "fingerprint": folder.fingerprint,
             "versions": {"pyraseg": package_version(), "python": platform.python_version(), **_versions()},
             "options": options,
@@ -100,13 +122,19 @@ def write_tables(
         write_manifest(folder.path / "manifest.json", content)
 
 
-def _options(job: Job) -> dict[str, Any]:
+def _options(job: Job, rules: Rules) -> dict[str, Any]:
     """What was asked for, without any path."""
     options: dict[str, Any] = {
         name: getattr(job, name)
         for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
     }
-    return {"formats": ", ".join(job.formats), **options, "overrides": ", ".join(job.overrides)}
+    series = {
+        "roi": "" if job.roi is None else ",".join(f"{bound:g}" for bound in job.roi.bounds),
+        "repair": ", ".join(job.repair),
+        "assume_hu": job.assume_hu,
+    }
+    given = series if rules.volumes else {}
+    return {"formats": ", ".join(job.formats), **options, **given, "overrides": ", ".join(job.overrides)}
 
 
 def _in_words(options: Mapping[str, Any]) -> dict[str, str]:

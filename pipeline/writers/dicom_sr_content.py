@@ -182,7 +182,8 @@ def _measurement(quantity: Quantity, value: float | None) -> Any:
 
     code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
     unit = CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit))
-    derivation = None if quantity.derivation is None else _concept(quantity.derivation)
+    how = quantity.derivation
+    derivation = None if how is None or how.value == code.value else _concept(how)
     return Measurement(name=_concept(code), value=float(f"{value:.{DIGITS}g}"), unit=unit, derivation=derivation)
 
 

@@ -14,14 +14,17 @@ __all__ = ["Failure", "FrameRecord", "Item", "ItemRecord", "LeftOut"]
 
 @dataclass(frozen=True)
 class Item:
-    """One unit of work: a single frame or a cine.
+    """One unit of work: a single frame, a cine, or a series of slices.
 
     Attributes:
         case: its hashed name, which its outputs go by.
-        source: the file and its identity.
-        file: the path relative to its INPUT, POSIX; may hold any character.
-        size, modified_ns: of the file when it was found; another value makes the item due again.
+        source: the file and its identity; of a series its first file by name.
+        file: the path of that file relative to its INPUT, POSIX; may hold any character.
+        size, modified_ns: of the file when it was found; another value makes the item due again. Of a series the sums
+            over its files, which change with any of them.
         notes: what was repaired or is worth knowing, found at discovery.
+        paths: all files of a series; empty for a file by itself.
+        slices: how many images these files hold.
     """
 
     case: str
@@ -30,6 +33,19 @@ class Item:
     size: int
     modified_ns: int
     notes: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    slices: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames of a file, slices of a series."""
+        return self.slices if self.paths else self.source.number_of_frames
+
+    @property
+    def key(self) -> str:
+        """What tells it from others on every machine: its UID, or its file where it has none."""
+        source = self.source
+        return (source.series_instance_uid if self.paths else source.sop_instance_uid) or self.file
 
 
 @dataclass(frozen=True)
@@ -92,11 +108,11 @@ class ItemRecord:
 
     Attributes:
         case, file: as ``Item``.
-        frames: how many; ``rows``, ``columns``: pixels of a frame.
+        frames: how many, of a volume its slices; ``rows``, ``columns``: pixels of a frame.
         spacing_mm: (row, column), None without calibration; ``spacing_source``: where it is from, "none" without.
         key_frame: counted from 0; the frame that stands for the item.
         units: the unit of each quantity by name (UCUM), in the order of the bundle's declaration.
-        rows_of_frames: every frame's quantities.
+        rows_of_frames: every frame's quantities; of a volume one row, for all of it.
         flags: review flags of the item, such as "low confidence" or "no kidney found".
         notes: repairs and warnings.
         seconds: processor time and wall time that the item took.
@@ -104,6 +120,9 @@ class ItemRecord:
         identity: patient_name, patient_id, birth_date; None unless they were asked for.
         fingerprint: of weights, bundle and options; another one makes the item due again.
         size, modified_ns: of the input.
+        slice_mm: of a volume, from slice to slice.
+        searched_mm: of a volume the box that was searched where it was not all of it: x from, to, y from, to, z from,
+            to, in DICOM's patient coordinates.
     """
 
     case: str
@@ -127,6 +146,8 @@ class ItemRecord:
     size: int
     modified_ns: int
     identity: Mapping[str, str] | None = None
+    slice_mm: float | None = None
+    searched_mm: tuple[float, ...] | None = None
 
     @property
     def key(self) -> FrameRecord:
@@ -147,6 +168,13 @@ class ItemRecord:
         frames = tuple(FrameRecord(**{**row, "flags": tuple(row["flags"])}) for row in content["rows_of_frames"])
         spacing = content["spacing_mm"]
         tuples = {name: tuple(content[name]) for name in ("flags", "notes", "outputs")}
+        searched = content.get("searched_mm")
         return cls(
-            **{**content, **tuples, "rows_of_frames": frames, "spacing_mm": spacing and (spacing[0], spacing[1])}
+            **{
+                **content,
+                **tuples,
+                "rows_of_frames": frames,
+                "spacing_mm": spacing and (spacing[0], spacing[1]),
+                "searched_mm": searched and tuple(searched),
+            }
         )

@@ -19,11 +19,13 @@ __all__ = [
     "column",
     "median_and_maximum",
     "neutralise",
+    "searched_box",
     "write_failures",
     "write_frames",
     "write_left_out",
     "write_manifest",
     "write_results",
+    "write_volume_results",
 ]
 
 IDENTITY = ("patient_name", "patient_id", "birth_date")
@@ -57,6 +59,26 @@ def write_results(
         *("confidence", "flags", "notes", "seconds", "outputs"),
     ]
     return _write(path, header, (_result(record, units, identify) for record in records))
+
+
+def write_volume_results(
+    path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str], identify: bool = False
+) -> Path:
+    """Write ``results.csv`` of volumes: a row for each, its quantities those of the whole; arguments as
+    `write_results`.
+
+    ``searched_mm`` is empty where the whole volume was searched.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = [
+        *("case", *(IDENTITY if identify else ()), "file", *UIDS, "slices", "rows", "columns"),
+        *("spacing_row_mm", "spacing_column_mm", "spacing_slice_mm", "spacing_source", "searched_mm"),
+        *(column(name, unit) for name, unit in units.items()),
+        *("confidence", "flags", "notes", "seconds", "outputs"),
+    ]
+    return _write(path, header, (_volume_result(record, units, identify) for record in records))
 
 
 def write_frames(path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str]) -> Path:
@@ -118,10 +140,16 @@ def column(name: str, unit: str) -> str:
 
 
 def median_and_maximum(record: ItemRecord, name: str) -> tuple[float | None, float | None]:
-    """A quantity's median and maximum over the frames of a cine that have it; None for a single frame."""
-    found = [frame.values.get(name) for frame in record.rows_of_frames] if record.frames > 1 else []
+    """A quantity's median and maximum over the frames of a cine that have it; None for a single frame or a volume."""
+    found = [frame.values.get(name) for frame in record.rows_of_frames] if len(record.rows_of_frames) > 1 else []
     numbers = [value for value in found if value is not None]
     return (statistics.median(numbers), max(numbers)) if numbers else (None, None)
+
+
+def searched_box(bounds: Sequence[float]) -> str:
+    """A box in words: x from, to, y from, to, z from, to."""
+    pairs = zip("xyz", bounds[::2], bounds[1::2], strict=True)
+    return ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in pairs)
 
 
 def neutralise(text: str) -> str:
@@ -155,13 +183,32 @@ def _values(frame: FrameRecord, units: Mapping[str, str]) -> list[float | None]:
 
 
 def _result(record: ItemRecord, units: Mapping[str, str], identify: bool) -> list[Any]:
-    identity = record.identity or {}
     return [
-        *(record.case, *(identity.get(name, "") for name in IDENTITY if identify), record.file),
-        *(getattr(record, name) for name in UIDS),
+        *_identified(record, identify),
         *(record.frames, record.rows, record.columns, *(record.spacing_mm or (None, None)), record.spacing_source),
         *(record.key_frame, *_values(record.key, units)),
         *(value for name in units for value in median_and_maximum(record, name)),
-        *(record.key.confidence, "; ".join(record.flags), "; ".join(record.notes), record.seconds),
-        "; ".join(record.outputs),
+        *_remarks(record),
     ]
+
+
+def _volume_result(record: ItemRecord, units: Mapping[str, str], identify: bool) -> list[Any]:
+    searched = None if record.searched_mm is None else searched_box(record.searched_mm)
+    return [
+        *_identified(record, identify),
+        *(record.frames, record.rows, record.columns),
+        *(*(record.spacing_mm or (None, None)), record.slice_mm, record.spacing_source, searched),
+        *_values(record.key, units),
+        *_remarks(record),
+    ]
+
+
+def _identified(record: ItemRecord, identify: bool) -> list[Any]:
+    identity = record.identity or {}
+    names = (identity.get(name, "") for name in IDENTITY if identify)
+    return [record.case, *names, record.file, *(getattr(record, name) for name in UIDS)]
+
+
+def _remarks(record: ItemRecord) -> list[Any]:
+    flags, notes, outputs = map("; ".join, (record.flags, record.notes, record.outputs))
+    return [record.key.confidence, flags, notes, record.seconds, outputs]

@@ -65,6 +65,7 @@ class ObjectHeader:
     modified_ns: int
     source: SourceRef | None = None
     problem: PyrasegError | None = None
+    series_instance_uid: str = ""
 
     @property
     def modes(self) -> frozenset[str]:
@@ -98,6 +99,7 @@ def read_object(path: str | Path) -> ObjectHeader:
         modified_ns=parsed.modified_ns,
         source=source,
         problem=problem,
+        series_instance_uid=parsed.text("SeriesInstanceUID"),
     )
 
 

@@ -42,6 +42,8 @@ class Run:
         segments: the classes, for the legend; background is left out.
         options: further lines for the end of the page, such as the options and versions. They are shown as they are:
             leave out paths.
+        trained_on: what the model was trained on, in words; empty where that is not declared.
+        volumes: whether the items are volumes and their frames slices.
     """
 
     algorithm: Algorithm
@@ -49,6 +51,8 @@ class Run:
     units: Mapping[str, str]
     segments: Sequence[Segment] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: str = ""
+    volumes: bool = False
 
 
 @dataclass

@@ -4,7 +4,7 @@
   const source = document.getElementById("data");
   const tools = document.getElementById("tools");
   if (!tools) return; // a batch without items
-  const { rows, quantities, identify, chunk } = JSON.parse(source.textContent);
+  const { rows, quantities, identify, volumes, chunk } = JSON.parse(source.textContent);
   const BINS = 24, SHOWN = 6, AROUND = 10, PRINTED = 500, KEPT = 40, GUESS = 260;
   const byId = (id) => document.getElementById(id);
   const grid = byId("grid"), head = grid.querySelector("thead"), body = grid.querySelector("tbody");
@@ -94,7 +94,7 @@
       first: index === measures.length - 1 ? 1 : -1,
       hidden: index >= SHOWN && index < quantities.length,
     })),
-    { label: "frames", get: (row) => row.frames, cell: number(count), first: -1 },
+    { label: volumes ? "slices" : "frames", get: (row) => row.frames, cell: number(count), first: -1 },
     { label: "seconds", get: (row) => row.seconds, cell: number((value) => value.toFixed(2)), first: -1, hidden: true },
   ];
   const visible = () => columns.filter((column) => !column.hidden);
@@ -186,9 +186,10 @@
     const facts = [
       ["case", row.case],
       ...(identify ? [["file", row.file], ["patient", Object.values(row.patient).join(", ")], ["study, series, SOP instance", row.uids.join(", ")]] : []),
-      ["frames", cine ? `${count(row.frames)}, key frame ${row.key}` : count(row.frames)],
+      [volumes ? "slices" : "frames", cine ? `${count(row.frames)}, key frame ${row.key}` : count(row.frames)],
       ["rows \u00d7 columns", row.size.join(" \u00d7 ")],
-      ["pixel spacing", spacing],
+      [volumes ? "spacing of rows, columns, slices" : "pixel spacing", spacing],
+      ...(row.searched ? [["searched only, mm (LPS)", row.searched]] : []),
       ["processing", `${row.seconds.toFixed(2)} s`],
     ];
     const apart = { target: "_blank", rel: "noopener" };

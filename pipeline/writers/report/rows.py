@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.writers.records import ItemRecord
-from pipeline.writers.tables import median_and_maximum
+from pipeline.writers.tables import median_and_maximum, searched_box
 from pipeline.writers.text import clean
 
 __all__ = ["data_uri", "item_row", "shown_unit"]
@@ -32,12 +32,13 @@ def item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, ident
         "folder": "./" + quote(folder, errors="surrogateescape"),
         "frames": record.frames,
         "size": [record.rows, record.columns],
-        "spacing": record.spacing_mm,
+        "spacing": _spacing(record),
+        "searched": None if record.searched_mm is None else searched_box(record.searched_mm),
         "spacing_source": record.spacing_source,
         "key": record.key_frame,
         "values": [key.values.get(name) for name in units],
         "reasons": [key.reasons.get(name, "") for name in units],
-        "spread": spread if record.frames > 1 else [],
+        "spread": spread if len(record.rows_of_frames) > 1 else [],
         "confidence": key.confidence,
         "flags": record.flags,
         "notes": record.notes,
@@ -62,6 +63,13 @@ def shown_unit(unit: str) -> str:
     """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
     plain = re.sub(r"\{.*?\}", "", unit)
     return "HU" if plain == "[hnsf'U]" else re.sub(r"(?<=m)[23]\b", lambda found: found[0].translate(POWERS), plain)
+
+
+def _spacing(record: ItemRecord) -> tuple[float, ...] | None:
+    """Of rows, columns and, in a volume, slices."""
+    if record.spacing_mm is None or record.slice_mm is None:
+        return record.spacing_mm
+    return *record.spacing_mm, record.slice_mm
 
 
 def _plain(value: Any) -> Any:

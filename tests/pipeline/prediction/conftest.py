@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline.phantom import generate
 from tests.pipeline.prediction.runs import Run, predict, write_checkpoint
+from tests.pipeline.prediction.volume_runs import write_volume_checkpoint
 
 EXAMPLES = (  # pydicom's own ultrasound files, as far as they come with it
     "ExplVR_BigEnd.dcm",
@@ -24,6 +25,12 @@ EXAMPLES = (  # pydicom's own ultrasound files, as far as they come with it
 def checkpoint(tmp_path_factory) -> Path:
     """Of the bundle's three classes."""
     return write_checkpoint(tmp_path_factory.mktemp("weights") / "model.pt")
+
+
+@pytest.fixture(scope="session")
+def volume_checkpoint(tmp_path_factory) -> Path:
+    """Of the volume bundles' two classes."""
+    return write_volume_checkpoint(tmp_path_factory.mktemp("weights") / "volume.pt")
 
 
 @pytest.fixture(scope="session")

@@ -89,9 +89,11 @@ def nifti_frames(path: Path) -> np.ndarray:
     return values.transpose(2, 1, 0) if values.ndim == 3 else values.transpose(2, 3, 1, 0)
 
 
-def predict(*inputs: Path, output: Path, checkpoints: Sequence[Path], options: Sequence[str] = ()) -> Run:
+def predict(
+    *inputs: Path, output: Path, checkpoints: Sequence[Path], options: Sequence[str] = (), bundle: Path = BUNDLE
+) -> Run:
     """A run in this process; only its workers are others."""
-    command = ["predict", *map(str, inputs), "--bundle", str(BUNDLE), "--output", str(output), "--workers", "2"]
+    command = ["predict", *map(str, inputs), "--bundle", str(bundle), "--output", str(output), "--workers", "2"]
     command += ["--checkpoint", *map(str, checkpoints), "--backend", "torch", *options]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -9,7 +9,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.prediction.claim import Shard
 from pipeline.prediction.job import Job, fingerprint
-from pipeline.prediction.outputs import FORMATS
+from pipeline.prediction.outputs import DEFAULT_FORMATS
 from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
 
 
@@ -30,11 +30,11 @@ def arguments(tmp_path: Path, *more: str) -> list[str]:
     return ["predict", str(tmp_path), "--bundle", str(BUNDLE), "--output", str(tmp_path / "out"), *more]
 
 
-def test_without_options_all_formats_are_written(jobs, tmp_path):
+def test_without_options_the_formats_of_every_bundle_are_written(jobs, tmp_path):
     assert main(arguments(tmp_path)) == 0
     (job,) = jobs
     assert job == Job((tmp_path,), BUNDLE, tmp_path / "out")
-    assert job.formats == FORMATS
+    assert job.formats == DEFAULT_FORMATS
 
 
 def test_options_reach_the_job(jobs, tmp_path):

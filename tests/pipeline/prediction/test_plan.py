@@ -58,6 +58,6 @@ def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, ask
     monkeypatch.setattr(plan, "build_backend", lambda name, **options: name)
     bundle = SimpleNamespace(
         network=None, device=SimpleNamespace(type="cpu"), inference={"amp": "auto", "mode": "whole", "tta_flips": None},
-        input_shape=(3, 8, 8), algorithm=SimpleNamespace(weights="f"),
+        input_shape=(3, 8, 8), volumes=False, algorithm=SimpleNamespace(weights="f"),
     )  # fmt: skip
     assert plan.make_backend(replace(JOB, backend=asked), bundle, 5, former=former) == taken

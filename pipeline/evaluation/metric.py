@@ -11,14 +11,17 @@ from ignite.metrics import Metric
 
 from pipeline.distributed import gather
 from pipeline.evaluation.calibration import CaseConfidence, count_confidence
-from pipeline.evaluation.quantities import QuantityError, compare_quantities
+from pipeline.evaluation.lesions import CaseLesions, compare_lesions
+from pipeline.evaluation.quantities import QuantityError, compare_quantities, compare_volume_quantities
 from pipeline.evaluation.results import Results
 from pipeline.evaluation.scores import CaseScore, score_case, source_spacing
+from pipeline.evaluation.source_image import image_units, source_values
 from pipeline.evaluation.surfaces import TOLERANCE
 from transforms.errors import DatalistError
 
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
+SOURCE = "source"  # the item's entry with the place that its image was read from
 PROBABILITIES = "probabilities"  # the item's entry that label_map_postprocessing leaves them in
 
 
@@ -35,7 +38,10 @@ class SegmentationScores(Metric):
         prefix: of the metrics' names, such as "val" or "test".
         surfaces: whether to measure distances between surfaces: for evaluation, too slow for every epoch.
         tolerance: of surface Dice, by unit; see `surface_scores`.
-        quantities: declarations of clinical quantities to compare; see `measure`. Frames only.
+        quantities: declarations of clinical quantities to compare; see `measure` and, for volumes, `measure_volume`.
+            What is measured on a volume's values is read once more, from the path that the data set has for the case. A
+            volume that states no unit, as NIfTI, is in the one unit that the quantities need, as preprocessing has it.
+        lesions: whether to compare connected components one by one; see `CaseLesions`. None: of volumes, with surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
     """
 
@@ -47,6 +53,7 @@ class SegmentationScores(Metric):
         surfaces: bool = False,
         tolerance: Mapping[str, float] | None = None,
         quantities: Iterable[Mapping[str, Any]] = (),
+        lesions: bool | None = None,
         resamples: int = 0,
         seed: int = 0,
     ) -> None:
@@ -55,16 +62,18 @@ class SegmentationScores(Metric):
         self.surfaces = surfaces
         self.tolerance = dict(tolerance or TOLERANCE)
         self.declared = tuple(quantities)
+        self.compares_lesions = lesions
         self.resamples = resamples
         self.seed = seed
         self.rows: list[CaseScore] = []
         self.confidences: list[CaseConfidence] = []
         self.quantities: list[QuantityError] = []
+        self.lesions: list[CaseLesions] = []
         self._results: Results | None = None
         super().__init__(output_transform=lambda output: output)
 
     def reset(self) -> None:
-        self.rows, self.confidences, self.quantities = [], [], []
+        self.rows, self.confidences, self.quantities, self.lesions = [], [], [], []
         self._results = None
 
     def update(self, output: Sequence[Mapping[str, Any]]) -> None:
@@ -74,50 +83,52 @@ class SegmentationScores(Metric):
             self._add(item, case=case, group=str(item.get("group", case)))
 
     def _add(self, item: Mapping[str, Any], *, case: str, group: str) -> None:
-        prediction, reference, names = item["pred"], item["label"], self.label_names
+        prediction, reference = item["pred"], item["label"]
+        known: dict[str, Any] = {"label_names": self.label_names, "case": case, "group": group}
         spacing = source_spacing(item)
-        self.rows += score_case(
-            prediction,
-            reference,
-            label_names=names,
-            case=case,
-            group=group,
-            spacing_mm=spacing,
-            surfaces=self.surfaces,
-            tolerance=self.tolerance,
-        )
+        distances: dict[str, Any] = {"surfaces": self.surfaces, "tolerance": self.tolerance}
+        self.rows += score_case(prediction, reference, spacing_mm=spacing, **known, **distances)
+        if self.compares_lesions or (self.compares_lesions is None and self.surfaces and reference.ndim == 4):
+            self.lesions += compare_lesions(prediction, reference, spacing_mm=spacing, **known)
+        wanted = {**known, "declared": self.declared}
         if self.declared and reference.ndim == 3:
-            self.quantities += compare_quantities(
-                prediction,
-                reference,
-                label_names=names,
-                declared=self.declared,
-                spacing_mm=spacing,
-                case=case,
-                group=group,
-            )
+            self.quantities += compare_quantities(prediction, reference, spacing_mm=spacing, **wanted)
+        elif self.declared:
+            grid = self._grid(item, case)
+            self.quantities += compare_volume_quantities(prediction, reference, **grid, **wanted)
         if PROBABILITIES in item:
-            counted = count_confidence(item[PROBABILITIES], reference, label_names=names, case=case, group=group)
-            self.confidences.append(counted)
+            self.confidences.append(count_confidence(item[PROBABILITIES], reference, **known))
+
+    def _grid(self, item: Mapping[str, Any], case: str) -> dict[str, Any]:
+        """What quantities of a volume need: its affine and, if any is measured on them, its values."""
+        grid: dict[str, Any] = {"affine": np.asarray(item["label"].affine.cpu())}
+        if SOURCE in item and (units := image_units(self.declared)):
+            unit = min(units) if len(units) == 1 else ""
+            grid["image"], grid["image_unit"] = source_values(item[SOURCE], case=case, unit=unit)
+        return grid
 
     def iteration_completed(self, engine: Any) -> None:
-        """The case's name and group are in the batch, the prediction in the output."""
-        self.update(
-            [{**batch, **output} for batch, output in zip(engine.state.batch, engine.state.output, strict=True)]
-        )
+        """The case's name and group are in the batch, the prediction in the output, the path in the data set."""
+        pairs = zip(engine.state.batch, engine.state.output, strict=True)
+        items: list[dict[str, Any]] = [{**batch, **output} for batch, output in pairs]
+        if self.declared and items[0]["label"].ndim == 4:
+            places = {str(item["case"]): item["image"] for item in engine.data_loader.dataset.data}
+            items = [{**item, SOURCE: places[str(item["case"])]} for item in items]
+        self.update(items)
 
     def gather(self) -> None:
         """Take the records of every process of a distributed run; every process calls it. No effect in one process.
 
         A case that a sampler gave to two processes counts once.
         """
-        parts = gather((self.rows, self.confidences, self.quantities))
+        parts = gather((self.rows, self.confidences, self.quantities, self.lesions))
         if len(parts) == 1:
             return
-        rows, confidences, quantities = (list(chain.from_iterable(part)) for part in zip(*parts, strict=True))
+        rows, confidences, quantities, lesions = (list(chain.from_iterable(part)) for part in zip(*parts, strict=True))
         self.rows = list({(row.case, row.label): row for row in rows}.values())
         self.confidences = list({record.case: record for record in confidences}.values())
         self.quantities = list({(row.case, row.reference.name): row for row in quantities}.values())
+        self.lesions = list({(record.case, record.label): record for record in lesions}.values())
 
     def results(self) -> Results:
         """Everything so far, of all processes."""
@@ -127,6 +138,7 @@ class SegmentationScores(Metric):
                 tuple(self.rows),
                 confidences=tuple(self.confidences),
                 quantities=tuple(self.quantities),
+                lesions=tuple(self.lesions),
                 tolerance=self.tolerance if self.surfaces else {},
                 resamples=self.resamples,
                 seed=self.seed,

@@ -6,13 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.evaluation.bootstrap import Estimate, estimate
+from pipeline.evaluation.scores import as_labels
 from pipeline.measurement import measure
+from pipeline.volume_measurement import measure_volume
 from transforms.records import Quantity
 
-__all__ = ["QuantityError", "QuantitySummary", "compare_quantities", "summarise_quantities"]
+__all__ = [
+    "QuantityError",
+    "QuantitySummary",
+    "compare_quantities",
+    "compare_volume_quantities",
+    "summarise_quantities",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,11 @@ class QuantityError:
         if self.predicted.value is None or self.reference.value is None:
             return float("nan")
         return self.predicted.value - self.reference.value
+
+    @property
+    def relative_error(self) -> float:
+        """The error's magnitude as a share of the reference's; NaN where either is absent or the reference is 0."""
+        return abs(self.error / self.reference.value) if self.reference.value else float("nan")
 
     @property
     def reason(self) -> str:
@@ -51,20 +65,51 @@ def compare_quantities(
     group: str,
 ) -> list[QuantityError]:
     """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see `measure`."""
-    wanted = [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+    wanted = _known(declared, label_names)
     maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
     measured = [measure(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
     return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
 
 
+def compare_volume_quantities(
+    prediction: torch.Tensor,
+    reference: torch.Tensor,
+    *,
+    label_names: Sequence[str],
+    declared: Iterable[Mapping[str, Any]],
+    affine: np.ndarray,
+    image: np.ndarray | None = None,
+    image_unit: str = "",
+    case: str,
+    group: str,
+) -> list[QuantityError]:
+    """Measure two label maps (1, X, Y, Z) alike, as `compare_quantities` does; see `measure_volume`."""
+    wanted = _known(declared, label_names)
+    grid: dict[str, Any] = {"affine": affine, "image_unit": image_unit}
+    maps = [as_labels(each) for each in (prediction, reference)]
+    measured = [measure_volume(m, image, label_names=label_names, declared=wanted, **grid) for m in maps]
+    return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
+
+
+def _known(declared: Iterable[Mapping[str, Any]], label_names: Sequence[str]) -> list[Mapping[str, Any]]:
+    return [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+
+
 @dataclass(frozen=True)
 class QuantitySummary:
-    """The errors of one quantity over many cases: ``error`` is the bias, ``absolute_error`` the mean distance."""
+    """The errors of one quantity over many cases.
+
+    Attributes:
+        error: the bias. absolute_error: the mean distance. Both in ``unit``.
+        relative_error: the mean distance as a share of the reference's value, where that is not 0: lesions of all sizes
+            weigh the same.
+    """
 
     name: str
     unit: str
     error: Estimate
     absolute_error: Estimate
+    relative_error: Estimate
 
 
 def summarise_quantities(
@@ -77,5 +122,6 @@ def summarise_quantities(
         values, groups = [row.error for row in rows], [row.group for row in rows]
         signed = estimate(values, groups, resamples=resamples, seed=seed)
         absolute = estimate([abs(value) for value in values], groups, resamples=resamples, seed=seed)
-        summary[name] = QuantitySummary(name, rows[0].reference.unit, signed, absolute)
+        relative = estimate([row.relative_error for row in rows], groups, resamples=resamples, seed=seed)
+        summary[name] = QuantitySummary(name, rows[0].reference.unit, signed, absolute, relative)
     return summary

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.evaluation.bootstrap import Estimate
 from pipeline.evaluation.calibration import CaseConfidence
+from pipeline.evaluation.lesions import CaseLesions
 from pipeline.evaluation.quantities import QuantityError
 from pipeline.evaluation.results import Results
 from pipeline.evaluation.scores import CaseScore
@@ -25,6 +26,7 @@ CASES = (
     *("reference_size", "predicted_size", "size_error", "size_unit", "missed", "false_positive"),
 )
 QUANTITIES = ("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason")
+LESIONS = ("case", "group", "class", "kind", "voxels", "volume_ml", "common_voxels", "result")
 CONFIDENCE = ("case", "group", "curve", "bin", "pixels", "confidence_sum", "correct")
 
 
@@ -36,7 +38,7 @@ def write_scores(folder: str | Path, scores: Sequence[CaseScore]) -> tuple[Path,
 
 def write_results(folder: str | Path, results: Results) -> list[Path]:
     """Write ``cases.csv`` (a row for each case and class), ``summary.json`` and, where there are such records,
-    ``quantities.csv`` and ``confidence.csv`` into ``folder``.
+    ``quantities.csv``, ``lesions.csv`` and ``confidence.csv`` into ``folder``.
 
     Returns:
         Their paths.
@@ -50,6 +52,9 @@ def write_results(folder: str | Path, results: Results) -> list[Path]:
         file.write(json.dumps(results.document(), indent=1, allow_nan=False) + "\n")
     if results.quantities:
         paths.append(_write_table(folder / "quantities.csv", QUANTITIES, map(_quantity_row, results.quantities)))
+    if results.lesions:
+        lesions = (row for record in results.lesions for row in _lesion_rows(record))
+        paths.append(_write_table(folder / "lesions.csv", LESIONS, lesions))
     if results.confidences:
         rows = (row for record in results.confidences for row in _confidence_rows(record))
         paths.append(_write_table(folder / "confidence.csv", CONFIDENCE, rows))
@@ -71,6 +76,10 @@ def report(results: Results) -> str:
     for name, measured in results.measured.items():
         if measured.error.cases:
             lines.append(_estimate(f"{name}, {measured.unit}", measured.absolute_error))
+    for name, found in results.detection.items():
+        lines.append(f"{name}: {found.detected} of {found.lesions} lesions detected")
+        lines += [_estimate("lesion sensitivity", found.sensitivity)] if found.lesions else []
+        lines.append(_estimate("false positive lesions in a case", found.false_positives))
     if results.reliability:
         errors = (f"{curve.name} {curve.error:.4f}" for curve in results.reliability)
         lines.append(f"calibration error: {', '.join(errors)}")
@@ -115,6 +124,15 @@ def _score_row(score: CaseScore) -> list[Any]:
 def _quantity_row(row: QuantityError) -> list[Any]:
     values = row.predicted.value, row.reference.value, row.error
     return [row.case, row.group, row.reference.name, row.reference.unit, *values, row.reason]
+
+
+def _lesion_rows(record: CaseLesions) -> Iterable[list[Any]]:
+    hits = zip(record.reference, record.detected, strict=True)
+    rows = [("reference", lesion, "detected" if hit else "missed") for lesion, hit in hits]
+    rows += [("predicted", lesion, "on a lesion" if lesion.common else "false positive") for lesion in record.predicted]
+    for kind, lesion, result in rows:
+        volume = None if record.voxel_ml is None else lesion.voxels * record.voxel_ml
+        yield [record.case, record.group, record.label, kind, lesion.voxels, volume, lesion.common, result]
 
 
 def _confidence_rows(record: CaseConfidence) -> Iterable[list[Any]]:

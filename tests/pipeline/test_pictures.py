@@ -14,7 +14,17 @@ from PIL import Image
 import pipeline.pictures
 from pipeline.evaluation import SegmentationScores
 from pipeline.pictures import OverlayGrid, _spread
-from tests.pipeline.evaluation.engines import PREPROCESSING, SEGMENTS, Artifacts, evaluator, write_case
+from pipeline.segments import resolve_segments
+from tests.pipeline.evaluation.engines import (
+    PREPROCESSING,
+    SEGMENTS,
+    TUMOUR,
+    VOLUMES,
+    Artifacts,
+    evaluator,
+    write_case,
+    write_volume,
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +128,24 @@ def test_no_frame_is_read_for_a_sheet_that_is_not_made(items, monkeypatch):
     monkeypatch.setattr(handler, "view", lambda _: pytest.fail("a frame was read"))
     engine.run(2)
     assert torch.is_tensor(engine.state.output[0]["pred"])
+
+
+def test_a_volume_s_tile_shows_the_slices_of_the_tumour_with_the_head_last_and_the_left_on_the_right(tmp_path, drawn):
+    items = [write_volume(tmp_path, number, group=f"g{number}", seen=seen) for number, seen in enumerate((6, 3))]
+    segments = resolve_segments(TUMOUR)
+    handler = OverlayGrid(Artifacts(), segments=segments, preprocessing=VOLUMES)
+    engine = evaluator(items, [handler], names=TUMOUR, preprocessing=VOLUMES)
+    engine.run()
+    ((tiles, titles),) = drawn
+    assert titles == ["best: c000  Dice 1.00", "worst: c001  Dice 0.67"]
+    for tile, columns in zip(tiles, (6, 3), strict=True):
+        high, wide = tile.shape[:2]
+        assert (high, wide) == (2 * 320 + 4, 2 * 267 + 4)  # 72 mm from front to back, 60 mm from left to right
+        contour = (tile == segments[1].colour).all(axis=2)
+        quarters = [contour[r : r + 320, c : c + 267] for r in (0, 324) for c in (0, 271)]
+        assert all(np.array_equal(quarter, quarters[0]) for quarter in quarters)
+        across = np.flatnonzero(quarters[0].any(axis=0))
+        assert (across[0], across[-1] + 1) == pytest.approx((267 * (20 - 8 - columns) / 20, 267 * 12 / 20), abs=1.5)
 
 
 class TestSpread:

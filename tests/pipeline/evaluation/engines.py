@@ -1,14 +1,19 @@
-"""A small evaluator on real files: frames with a bright kidney, and a network that calls what is bright kidney."""
+"""A small evaluator on real files: frames with a bright kidney, volumes with a tumour that is bright in part, and a
+network that calls what is bright kidney or tumour.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose
 from PIL import Image
 
 from pipeline.evaluation import SegmentationScores
@@ -16,10 +21,19 @@ from pipeline.inference.label_maps import label_map_postprocessing
 from pipeline.segments import resolve_segments
 from pipeline.tracking import RunTracker
 from transforms.preprocessing import ultrasound_preprocessing
+from transforms.volume_preprocessing import volume_preprocessing
 
 NAMES = ["background", "kidney"]
 SEGMENTS = resolve_segments(NAMES)
 PREPROCESSING = ultrasound_preprocessing(size=(48, 64), in_channels=1, label="source", num_classes=2)
+TUMOUR = ["background", "tumour"]
+VOLUMES = volume_preprocessing(
+    size=(16, 16, 16),
+    spacing_mm=(3, 3, 4),
+    intensity={"unit": "g/ml{SUVbw}", "window": [0, 15]},
+    label="source",
+    num_classes=2,
+)
 
 
 class Artifacts(RunTracker):
@@ -38,7 +52,7 @@ class Artifacts(RunTracker):
 
 
 class Bright(torch.nn.Module):
-    """Calls what is bright kidney; ``offset`` makes it see more or less of it."""
+    """Calls what is bright the second class; ``offset`` makes it see more or less of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,12 +77,38 @@ def write_case(folder: Path, number: int, *, group: str, kidney: bool = True, se
     return {**{key: str(path) for key, path in paths.items()}, "case": f"c{number:03d}", "group": group}
 
 
-def evaluator(items, handlers, *, metric: Any = None, probabilities: str | None = None, name: str = "val_mean_dice"):
+def write_volume(folder: Path, number: int, *, group: str, seen: int = 6, shape=(20, 24, 14)) -> dict[str, str]:
+    """A PET of 3 x 3 x 4 mm in NIfTI, stored from front to back and from head to feet, with a tumour of SUV 8.
+
+    It is 6 x 8 x 4 voxels large, of which ``seen`` columns are bright enough to be found.
+    """
+    suv, mask = np.full(shape, 1.0, np.float32), np.zeros(shape, np.uint8)
+    mask[8:14, 8:16, 4:8] = 1
+    suv[mask == 1] = 5.0
+    suv[8 : 8 + seen, 8:16, 4:8] = 12.0
+    affine = np.diag([3.0, -3.0, -4.0, 1.0])
+    affine[:3, 3] = (-30, 36, 100)
+    paths = {"image": folder / f"{number}.nii.gz", "label": folder / f"{number}_mask.nii.gz"}
+    for path, array in zip(paths.values(), (suv, mask), strict=True):
+        nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return {**{key: str(path) for key, path in paths.items()}, "case": f"c{number:03d}", "group": group}
+
+
+def evaluator(
+    items,
+    handlers,
+    *,
+    metric: Any = None,
+    probabilities: str | None = None,
+    name: str = "val_mean_dice",
+    names: Sequence[str] = NAMES,
+    preprocessing: Compose = PREPROCESSING,
+):
     return SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(items, PREPROCESSING), batch_size=1, num_workers=0),
+        val_data_loader=DataLoader(Dataset(items, preprocessing), batch_size=1, num_workers=0),
         network=Bright(),
-        postprocessing=label_map_postprocessing(PREPROCESSING, label_names=NAMES, probabilities=probabilities),
-        key_val_metric={name: metric or SegmentationScores(NAMES)},
+        postprocessing=label_map_postprocessing(preprocessing, label_names=names, probabilities=probabilities),
+        key_val_metric={name: metric or SegmentationScores(names)},
         val_handlers=list(handlers),
     )

@@ -43,6 +43,15 @@ def test_the_error_of_each_class_and_of_the_top_label_is_that_of_the_definition(
     assert list(curves) == [*NAMES, TOP]
 
 
+def test_a_volume_counted_in_pieces_gives_the_same_counts(monkeypatch):
+    whole = count(1, shape=(6, 7, 8))
+    monkeypatch.setattr("pipeline.evaluation.calibration.PIECE", 50)
+    pieces = count(1, shape=(6, 7, 8))
+    assert np.array_equal(pieces.pixels, whole.pixels)
+    assert np.array_equal(pieces.correct, whole.correct)
+    assert pieces.confidence == pytest.approx(whole.confidence)
+
+
 def test_labels_drawn_from_the_probabilities_are_calibrated_and_overconfidence_is_not():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 200, 200, generator=generator)

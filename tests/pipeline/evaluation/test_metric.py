@@ -62,12 +62,12 @@ def test_nothing_to_measure_on_is_refused():
 
 
 def test_two_processes_see_every_case_once(monkeypatch):
-    parts = [SegmentationScores(NAMES, quantities=[HARP]) for _ in range(2)]
+    parts = [SegmentationScores(NAMES, quantities=[HARP], lesions=True) for _ in range(2)]
     for metric, seeds in zip(parts, ((1, 2, 3), (3, 4, 5)), strict=True):  # one case twice, as a sampler pads them
         metric.update([item(seed, group=f"g{seed}") for seed in seeds])
-    alone = SegmentationScores(NAMES, quantities=[HARP])
+    alone = SegmentationScores(NAMES, quantities=[HARP], lesions=True)
     alone.update([item(seed, group=f"g{seed}") for seed in range(1, 6)])
-    records = [(metric.rows, metric.confidences, metric.quantities) for metric in parts]
+    records = [(metric.rows, metric.confidences, metric.quantities, metric.lesions) for metric in parts]
     monkeypatch.setattr("pipeline.evaluation.metric.gather", lambda own: records)
     for metric in parts:
         assert metric.compute() == pytest.approx(alone.compute())

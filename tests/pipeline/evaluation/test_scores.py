@@ -36,6 +36,13 @@ def test_overlaps_equal_monai_on_random_label_maps(shape):
             assert [getattr(s, name) for s in scores] == pytest.approx(expected)
 
 
+def test_a_volume_counted_in_pieces_gives_the_same_counts(monkeypatch):
+    maps = torch.randint(0, 3, (2, 1, 9, 8, 7), generator=torch.Generator().manual_seed(0))
+    whole = score_case(*maps, label_names=NAMES, case="c", group="g")
+    monkeypatch.setattr("pipeline.evaluation.scores.PIECE", 50)
+    assert score_case(*maps, label_names=NAMES, case="c", group="g") == whole
+
+
 def test_a_missed_structure_is_zero_and_counted():
     score = row(predicted=0, common=0)
     assert (score.dice, score.iou, score.sensitivity) == (0, 0, 0)

@@ -1,0 +1,152 @@
+"""Lesions one by one: which of the reference's were found, and what was found where there is none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from pipeline.evaluation.bootstrap import Estimate, estimate
+from pipeline.evaluation.scores import as_labels
+
+__all__ = ["OVERLAP", "CaseLesions", "Lesion", "LesionSummary", "compare_lesions", "summarise_lesions"]
+
+OVERLAP = 0.1  # of a lesion's voxels, that must be predicted
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A connected component: its voxels, and how many of them the other label map has in the same class."""
+
+    voxels: int
+    common: int
+
+
+@dataclass(frozen=True)
+class CaseLesions:
+    """The components of one class in one case.
+
+    Attributes:
+        case, group, label: as in ``CaseScore``.
+        reference, predicted: the components of the two label maps.
+        voxel_ml: the volume of a voxel; None without calibration, or of a frame.
+    """
+
+    case: str
+    group: str
+    label: str
+    reference: tuple[Lesion, ...]
+    predicted: tuple[Lesion, ...]
+    voxel_ml: float | None = None
+
+    @property
+    def detected(self) -> tuple[bool, ...]:
+        """Of each lesion of the reference, whether at least a tenth of its voxels is predicted.
+
+        The criterion is the intersection over the reference (Maier-Hein et al., Metrics reloaded, Nat Methods 21:195,
+        2024); the low limit asks for a hit and leaves the outline to the Dice.
+        """
+        return tuple(lesion.common >= max(1, OVERLAP * lesion.voxels) for lesion in self.reference)
+
+    @property
+    def false_positives(self) -> tuple[Lesion, ...]:
+        """The predicted components that have no voxel in common with the reference (autoPET, Gatidis et al., 2022)."""
+        return tuple(lesion for lesion in self.predicted if not lesion.common)
+
+    @property
+    def false_positive_ml(self) -> float:
+        """Their volume; NaN without calibration."""
+        voxels = sum(lesion.voxels for lesion in self.false_positives)
+        return float("nan") if self.voxel_ml is None else voxels * self.voxel_ml
+
+
+def compare_lesions(
+    prediction: torch.Tensor,
+    reference: torch.Tensor,
+    *,
+    label_names: Sequence[str],
+    case: str,
+    group: str,
+    spacing_mm: Sequence[float] | None = None,
+) -> list[CaseLesions]:
+    """Find the components of each class in two label maps of one shape, (1, H, W) or (1, H, W, D).
+
+    Diagonal neighbours belong together, as in ``Postprocess``.
+    """
+    maps = [as_labels(each) for each in (prediction, reference)]
+    voxel_ml = None if spacing_mm is None or len(spacing_mm) != 3 else float(np.prod(spacing_mm)) / 1000
+    found = []
+    for value, name in enumerate(label_names[1:], start=1):
+        predicted, true = _cropped(*(labels == value for labels in maps))
+        pair = _components(true, predicted), _components(predicted, true)
+        found.append(CaseLesions(case, group, name, *pair, voxel_ml=voxel_ml))
+    return found
+
+
+def _cropped(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both masks within the box of both; whole where both are empty."""
+    boxes = ndimage.find_objects((one | other).view(np.uint8))
+    return (one[boxes[0]], other[boxes[0]]) if boxes else (one, other)
+
+
+def _components(mask: np.ndarray, other: np.ndarray) -> tuple[Lesion, ...]:
+    components, number = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    sizes = np.bincount(components[mask], minlength=number + 1)[1:]
+    common = np.bincount(components[mask & other], minlength=number + 1)[1:]
+    return tuple(Lesion(int(size), int(shared)) for size, shared in zip(sizes, common, strict=True))
+
+
+@dataclass(frozen=True)
+class LesionSummary:
+    """The detection of one class over many cases.
+
+    Attributes:
+        lesions, detected: of the reference, in all cases.
+        sensitivity: the share that was detected; over groups the mean of each group's share, over "frames" the share of
+            all lesions.
+        false_positives, false_positive_ml: number and volume in a case, over all cases.
+    """
+
+    label: str
+    lesions: int
+    detected: int
+    sensitivity: Estimate
+    false_positives: Estimate
+    false_positive_ml: Estimate
+
+    def metrics(self) -> dict[str, float]:
+        """One number a name, for trackers: means over groups."""
+        named = {"lesion_sensitivity": self.sensitivity, "false_positive_lesions": self.false_positives}
+        named |= {"false_positive_lesion_volume_ml": self.false_positive_ml}
+        return {f"{name}_{self.label}": value.group_mean for name, value in named.items() if value.cases}
+
+    def document(self) -> dict[str, Any]:
+        """The entry of ``summary.json``, its estimates as plain dictionaries."""
+        return {key: vars(v) if isinstance(v, Estimate) else v for key, v in vars(self).items() if key != "label"}
+
+
+def summarise_lesions(cases: Iterable[CaseLesions], *, resamples: int = 0, seed: int = 0) -> dict[str, LesionSummary]:
+    """Summarise class by class; the arguments are those of `estimate`, so intervals resample groups, not lesions."""
+    by_class: dict[str, list[CaseLesions]] = defaultdict(list)
+    for case in cases:
+        by_class[case.label].append(case)
+    bootstrap = {"resamples": resamples, "seed": seed}
+    return {name: _summary(name, members, bootstrap) for name, members in by_class.items()}
+
+
+def _summary(name: str, cases: Sequence[CaseLesions], bootstrap: dict[str, int]) -> LesionSummary:
+    groups = [case.group for case in cases]
+    hits = [(float(hit), case.group) for case in cases for hit in case.detected]
+    return LesionSummary(
+        name,
+        lesions=len(hits),
+        detected=int(sum(hit for hit, _ in hits)),
+        sensitivity=estimate([hit for hit, _ in hits], [group for _, group in hits], **bootstrap),
+        false_positives=estimate([float(len(case.false_positives)) for case in cases], groups, **bootstrap),
+        false_positive_ml=estimate([case.false_positive_ml for case in cases], groups, **bootstrap),
+    )

@@ -1,0 +1,43 @@
+"""The values of a volume on its source grid, in their unit: what Hounsfield units and SUV are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.measurement import declared_measure
+from pipeline.volume_measurement import VOLUME_MEASURES, as_ucum
+from transforms.dicom.volume import Volume
+from transforms.volume_loading import LoadVolume
+
+__all__ = ["image_units", "source_values"]
+
+
+def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The UCUM units of the image that quantities of volumes are measured on; those of the label map alone need none.
+
+    Raises:
+        ConfigError: a declaration with an unknown measure.
+    """
+    return {declared_measure(entry, VOLUME_MEASURES).image_unit for entry in declared} - {""}
+
+
+def source_values(place: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:
+    """Read an image once more: preprocessing has brought the item's own onto the network's grid and scaled it.
+
+    Args:
+        place: a NIfTI file, a series' folder, a multi-frame file, or a `Volume` that was read.
+        case: its name in errors.
+        unit: of an image that states none, as NIfTI.
+
+    Returns:
+        The values (X, Y, Z) and their UCUM unit.
+
+    Raises:
+        PyrasegError: it cannot be read.
+    """
+    image = LoadVolume()(place, case)
+    return image.as_tensor().numpy()[0], as_ucum(str(image.meta.get("unit", unit)))

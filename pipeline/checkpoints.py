@@ -56,10 +56,11 @@ def read_facts(path: str | Path, declared: Mapping[str, Any]) -> dict[str, Any]:
         ``label_names``, ``input_size`` and ``network`` (the keyword arguments of ``build_network``; without a ``name``
         it is the default network).
     """
+    size, channels = list(declared["preprocessing"]["size"]), declared["preprocessing"]["in_channels"]
     facts: dict[str, Any] = {
         "label_names": [segment["name"] for segment in declared["segments"]],
-        "input_size": list(declared["preprocessing"]["size"]),
-        "network": {**declared["network"], "in_channels": declared["preprocessing"]["in_channels"]},
+        "input_size": size,
+        "network": {**declared["network"], "spatial_dims": len(size), "in_channels": channels},
     }
     content = read_checkpoint(path) if Path(path).is_file() else {}
     facts |= {name: content[name] for name in facts if name in content}

@@ -68,18 +68,8 @@ class AutocastInferer(Inferer):
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if self.channels_last and plain.ndim == 4:
             plain = plain.contiguous(memory_format=torch.channels_last)
-        dtype = None if _wrong_gradients(plain, self.device) else self.dtype
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
             return self.inferer(plain, network, *args, **kwargs).float()
-
-
-def _wrong_gradients(inputs: torch.Tensor, device: torch.device) -> bool:
-    """Whether bfloat16 must not be used: in the training of volumes on a CPU.
-
-    oneDNN's bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote where the kernel is wider
-    than the image, as the attention's 7 x 7 x 7 is (torch 2.13): NaN now and then, and worse, finite numbers.
-    """
-    return inputs.ndim == 5 and device.type == "cpu" and torch.is_grad_enabled()
 
 
 def make_inferer(

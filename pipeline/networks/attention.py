@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from pipeline.networks.options import choice, positive_integer
 from transforms.errors import ConfigError
@@ -79,12 +80,15 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.out_channels = channels
         conv = Conv["conv", spatial_dims]
-        self.conv = conv(2, 1, kernel_size=SPATIAL_KERNEL, padding=SPATIAL_KERNEL // 2, bias=False)
+        # Padded by hand: where the kernel is wider than the image, as at a pyramid of 3 x 3 x 3, oneDNN's bfloat16
+        # gradient of a 3D convolution's weights reads memory that nobody wrote (torch 2.13): NaN now and then.
+        self.margins = [SPATIAL_KERNEL // 2] * 2 * spatial_dims
+        self.conv = conv(2, 1, kernel_size=SPATIAL_KERNEL, bias=False)
 
     def attention_map(self, x: Tensor) -> Tensor:
         """The places' weights, (B, C, H, W[, D]) -> (B, 1, H, W[, D]), each in (0, 1)."""
         pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return torch.sigmoid(self.conv(pooled))
+        return torch.sigmoid(self.conv(pad(pooled, self.margins)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W[, D]) -> the same shape."""

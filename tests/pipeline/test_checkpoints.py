@@ -25,7 +25,7 @@ METADATA = {
 DECLARED = {
     "label_names": ["background", "kidney", "hydronephrosis"],
     "input_size": [473, 473],
-    "network": {"depth": 50, "attention": "cbam", "in_channels": 3, "out_channels": 3},
+    "network": {"depth": 50, "attention": "cbam", "spatial_dims": 2, "in_channels": 3, "out_channels": 3},
 }
 
 

@@ -142,21 +142,3 @@ class TestSelectDevice:
     def test_a_name_that_torch_does_not_know_is_refused(self):
         with pytest.raises(ConfigError, match="found 'gpu'"):
             select_device("gpu")
-
-
-def test_the_training_of_volumes_on_a_cpu_is_in_float32_and_their_inference_as_asked():
-    seen = []
-
-    def network(image: torch.Tensor) -> torch.Tensor:
-        weight = torch.zeros(1, 1, *[1] * (image.ndim - 2), requires_grad=True)
-        convolve = torch.nn.functional.conv3d if image.ndim == 5 else torch.nn.functional.conv2d
-        seen.append(convolve(image, weight).dtype)
-        return image
-
-    inferer = AutocastInferer(SimpleInferer(), device=CPU, dtype=torch.bfloat16)
-    volume, frame = torch.rand(1, 1, 4, 4, 4), torch.rand(1, 1, 4, 4)
-    inferer(volume, network)
-    inferer(frame, network)
-    with torch.no_grad():
-        inferer(volume, network)
-    assert seen == [torch.float32, torch.bfloat16, torch.bfloat16]

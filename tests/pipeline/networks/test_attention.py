@@ -69,3 +69,18 @@ def test_a_misspelt_attention_names_the_nearest():
 def test_a_reduction_above_the_channels_is_refused():
     with pytest.raises(ConfigError, match="at most 8"):
         attention_block("se", 2, channels=8, reduction=16)
+
+
+def test_the_gradients_of_a_kernel_wider_than_the_volume_are_the_same_in_bfloat16():
+    unit = SpatialAttention(3, 4).to(memory_format=torch.channels_last_3d)
+    image = torch.randn(2, 4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        for _ in range(5):
+            nobody_wrote = [torch.full((size,), float("nan")) for size in (343, 686, 1000, 4096) for _ in range(20)]
+            del nobody_wrote
+            unit.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+                unit(image).sum().backward()
+            gradients.append(unit.conv.weight.grad.clone())
+    assert all(torch.allclose(gradients[0], other, atol=0.05, rtol=0.1) for other in gradients[1:])

@@ -1,0 +1,100 @@
+"""The bundles of CT, MR and PET, by MONAI's own entry point, on phantoms that are real series."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, run
+
+from pipeline.phantom import generate
+from pipeline.shared_config import extend_parser
+from tests.bundles.conftest import ROOT, Workspace
+from transforms.dicom.series import find_series, the_series
+from transforms.dicom.volume import read_series
+
+SMALL = {"depth": 18, "input_size": [32, 32, 32], "batch_size": 1, "val_interval": 1, "max_epochs": 1}
+
+
+@pytest.fixture(scope="module", params=["ct", "mr", "pet"])
+def volumes(request, tmp_path_factory) -> Workspace:
+    folder = tmp_path_factory.mktemp("volumes") / request.param
+    generate(folder, modality=request.param, cases=3, seed=1)
+    return Workspace(ROOT / "bundles" / f"{request.param}_sarcoma", folder, folder.parent / "runs")
+
+
+@pytest.fixture(scope="module")
+def pet(tmp_path_factory) -> Workspace:
+    folder = tmp_path_factory.mktemp("volumes") / "pet"
+    generate(folder, modality="pet", cases=4, seed=0)
+    return Workspace(ROOT / "bundles" / "pet_sarcoma", folder, folder.parent / "runs")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(pet) -> Path:
+    run("training", config_file=pet.config("train"), run_name="volumes", **training(pet))
+    return pet.output / "models" / "model.pt"
+
+
+def training(volumes: Workspace) -> dict[str, object]:
+    return {**volumes.training(), **SMALL, "batch_dice": True}
+
+
+def parsed(files: list[str], *ids: str, **overrides) -> list:
+    flow = ConfigWorkflow(config_file=files, logging_file=False, **overrides)
+    extend_parser(flow.parser)
+    return [flow.parser.get_parsed_content(name) for name in ids]
+
+
+def test_the_images_of_training_evaluation_and_inference_are_the_same(volumes):
+    small = {**volumes.common, "input_size": [16, 16, 16]}
+    made = parsed(
+        [volumes.config("train")], "train::deterministic_transforms", "validate::preprocessing", "data", **small
+    )
+    (inference,) = parsed([volumes.config("inference")], "preprocessing", **small)
+    item = made[2].items("training")[0]
+    images = [transform(dict(item))["image"] for transform in (*made[:2], inference)]
+    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], images[2])
+
+
+def test_a_training_evaluates_on_the_source_grid(pet, checkpoint):
+    files = [pet.config("train"), pet.config("evaluate")]
+    options = {"checkpoint": str(checkpoint), "output_dir": str(pet.output / "eval"), "track": False, "resamples": 10}
+    run("evaluating", config_file=files, **{**pet.common, **options, "cache_dir": str(pet.output / "cache")})
+    with open(pet.output / "eval" / "cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tests = json.loads((pet.data / "datalist.json").read_text())["test"]
+    assert {row["case"] for row in rows} == {item["case"] for item in tests}
+    reference = nibabel.load(pet.data / tests[0]["label"])
+    (first,) = [row for row in rows if row["case"] == tests[0]["case"]]
+    assert int(first["reference_pixels"]) == np.count_nonzero(reference.get_fdata())
+    assert (pet.output / "eval" / "overlays.png").is_file()
+
+
+def test_inference_writes_labels_where_the_series_lies(pet, checkpoint):
+    series = sorted((pet.data / "images").iterdir())[0]
+    options = {"dataset_dir": str(series), "checkpoint": str(checkpoint), "output_dir": str(pet.output / "labels")}
+    run("inference", config_file=pet.config("inference"), **{**pet.common, **options, "input_size": [64, 64, 64]})
+    with open(pet.output / "labels" / "cases.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    grid = read_series(the_series(find_series(series))).grid
+    written = nibabel.load(pet.output / "labels" / "labels" / f"{row['case']}.nii.gz")
+    assert written.shape == grid.shape
+    assert np.allclose(written.affine, grid.affine, atol=1e-3)
+
+
+def test_soft_labels_move_with_their_windows(pet):
+    files = [pet.config("train"), pet.config("soft_labels")]
+    (dataset,) = parsed(files, "train::dataset", **training(pet))
+    patches = dataset[0]
+    assert len(patches) == 2
+    for patch in patches:
+        assert patch["soft_label"].shape == (2, 32, 32, 32)
+        hard = patch["soft_label"].float().argmax(dim=0)
+        assert (hard == patch["label"][0]).float().mean() > 0.97

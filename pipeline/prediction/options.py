@@ -13,7 +13,9 @@ SERIES_FORMATS = f"{FORMATS},rtstruct"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="DICOM files, folders (searched deeply), DICOMDIRs")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="DICOM files, folders (searched deeply), DICOMDIRs, NIfTI"
+    )
     parser.add_argument("--bundle", required=True, metavar="DIR", help="the bundle's folder; its configs are code")
     parser.add_argument("--output", metavar="DIR", help="items/, results.csv, failures.csv, report.html, ...")
     parser.add_argument(

@@ -23,6 +23,7 @@ from pipeline.prediction.volume_inference import Probabilities, infer
 from pipeline.prediction.volume_pictures import VolumePictures
 from pipeline.prediction.volume_reading import ItemVolume, SeriesReading
 from pipeline.volume_measurement import measure_volume
+from pipeline.writers.dicom_source import check_images, read_source
 from pipeline.writers.prediction import Prediction
 from pipeline.writers.records import FrameRecord, Item, ItemRecord
 from transforms.errors import InputError
@@ -51,6 +52,7 @@ class VolumeTask(ItemTask):
     def _record(self, item: Item, exchange: Exchange, folder: Path, stages: Stages) -> ItemRecord:
         with stages("reading"):
             source = self.reading.read(item)
+            self._check_references(source)
         dicom = source.series is not None
         facts = source_facts(item.source, identify=self.identify) if dicom else SourceFacts("", None, None)
         found = self._scored(item, source, exchange, folder, stages)
@@ -102,6 +104,12 @@ class VolumeTask(ItemTask):
             slice_mm=spacing[2],
             searched_mm=None if self.region is None else self.region.bounds,
         )
+
+    def _check_references(self, source: ItemVolume) -> None:
+        """Refuse what could not be filed before the network has worked for it."""
+        if source.series is not None and DICOM_FORMATS & {*self.formats}:
+            read_source(source.series.source.slices[0])
+            check_images(source.series.source.slices)
 
     def _scored(
         self, item: Item, source: ItemVolume, exchange: Exchange, folder: Path, stages: Stages

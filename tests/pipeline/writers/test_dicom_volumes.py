@@ -15,6 +15,7 @@ from pipeline.writers.dicom_seg import KINDS, write_seg
 from pipeline.writers.dicom_sr import write_sr
 from pipeline.writers.nifti import write_labels, write_probabilities
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
+from tests.pipeline.writers.test_dicom_conformance import FOREIGN_ROOT
 from tests.pipeline.writers.volume_cases import predict_volume, read
 from tests.transforms.dicom.series_cases import oblique, write_enhanced, write_series
 from transforms.dicom.segmentation import read_segmentation
@@ -212,3 +213,35 @@ def test_nifti_of_a_volume_has_the_source_affine(tmp_path, volume):
     soft = nib.load(write_probabilities(tmp_path / "p.nii.gz", shares(prediction), affine=affine))
     assert soft.shape == (*volume.grid.shape, 1, 3)
     np.testing.assert_array_equal(soft.get_fdata()[..., 0, 1] > 0.5, prediction.labels.T == 1)
+
+
+REAL = (
+    "dicom/ct/small_17slices",
+    "dicom/mr/philips_enhanced_8frames",
+    "dicom/mr/rle_4files",
+    "sarcoma/dicom/STS_002/CT/image",
+    "sarcoma/dicom/STS_002/MR_T1/image",
+    "sarcoma/dicom/STS_002/PET/image",
+)
+
+
+def test_a_real_series_without_a_study_is_refused_with_what_can_be_done(shared_data, tmp_path):
+    volume = read(shared_data / "dicom/ct/chest_j2k_20slices")
+    with pytest.raises(InputError, match="leave seg and sr out of the formats"):
+        write(predict_volume(volume), tmp_path)
+
+
+@needs("dciodvfy")
+@pytest.mark.parametrize("name", REAL)
+def test_results_of_a_real_series_are_valid_and_hold_the_labels(shared_data, tmp_path, name):
+    volume = read(shared_data / name, assume_hu=True)
+    columns, rows, slices = volume.grid.shape
+    labels = np.zeros((columns, rows, slices), np.uint8)
+    labels[columns // 4 : columns // 2, rows // 5 : rows // 2, slices // 3 :] = 1
+    labels[columns // 3 : columns // 3 + 9, rows // 3 : rows // 3 + 5, : slices // 2 + 1] = 2
+    prediction = predict_volume(volume, labels=labels.T)
+    written = write(prediction, tmp_path)
+    read_back, _ = segmentation_labels(read_segmentation(written.path), volume.source)
+    np.testing.assert_array_equal(read_back, labels)
+    for path in (written.path, write_sr(tmp_path / "sr.dcm", prediction, seg=written).path):
+        assert [line for line in errors(path) if not FOREIGN_ROOT.match(line)] == []

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -106,6 +107,21 @@ def test_the_head_says_what_ran_when_on_how_much(tmp_path):
     assert "2 items 3 frames 1 flagged 1 failed 2 left out" in shown
     assert "Research use only. Not for diagnosis." in shown
     assert ALGORITHM.weights[:13] not in shown
+
+
+def test_of_volumes_it_counts_slices_and_says_what_the_model_was_trained_on(tmp_path):
+    trained_on = "Volumes cropped <around> one tumour"
+    run = replace(RUN, trained_on=trained_on, volumes=True)
+    volume = replace(item(), frames=120, slice_mm=2.5, searched_mm=(-1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
+    shown = page(tmp_path, volume, run=run)
+    assert "120 slices" in " ".join(shown.shown.split())
+    assert trained_on in shown.shown
+    assert "frame" not in shown.shown.lower()
+    (row,) = shown.rows
+    assert row["spacing"] == [0.25, 0.5, 2.5]
+    assert row["searched"] == "x -1 to 2, y 3 to 4, z 5 to 6"
+    assert row["spread"] == []
+    assert shown.json["data"]["volumes"] is True
 
 
 def test_what_failed_and_what_is_flagged_comes_first(tmp_path):

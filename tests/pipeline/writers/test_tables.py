@@ -20,6 +20,7 @@ from pipeline.writers.tables import (
     write_left_out,
     write_manifest,
     write_results,
+    write_volume_results,
 )
 from tests.pipeline.writers import items
 from transforms.errors import OutputError
@@ -208,3 +209,21 @@ def test_the_manifest_is_the_same_json_whatever_the_order_of_its_keys(tmp_path):
     assert json.loads(first) == {"a": [1.5, None, True], "b": {"x": "größe ?", "y": 1}}
     with pytest.raises(ValueError, match="JSON compliant"):
         write_manifest(tmp_path / "3.json", {"a": math.nan})
+
+
+def test_a_volume_is_a_row_with_its_three_spacings_and_what_was_searched(tmp_path):
+    volume = {"slice_mm": 2.5, "spacing_source": "series"}
+    whole = replace(item("c1"), frames=120, **volume)
+    part = replace(item("c2"), frames=120, searched_mm=(-60.0, 80.5, -40.0, 100.0, -900.0, -750.0), **volume)
+    rows = read(write_volume_results(tmp_path / "results.csv", [whole, part], units=UNITS))
+    assert [row["slices"] for row in rows] == ["120", "120"]
+    spacing = [rows[0][f"spacing_{axis}_mm"] for axis in ("row", "column", "slice")]
+    assert spacing == ["0.25", "0.5", "2.5"]
+    assert [row["searched_mm"] for row in rows] == ["", "x -60 to 80.5, y -40 to 100, z -900 to -750"]
+    assert float(rows[0]["kidney_area_mm2"]) == 700.5
+    assert not [name for name in rows[0] if name.endswith(("_median", "_max", "frame"))]
+
+
+def test_a_volume_survives_its_item_json(tmp_path):
+    volume = replace(item(), frames=120, slice_mm=2.5, searched_mm=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+    assert ItemRecord.from_json(json.loads(json.dumps(volume.to_json()))) == volume

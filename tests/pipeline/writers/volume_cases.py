@@ -44,9 +44,9 @@ QUANTITIES = (
 )  # fmt: skip
 
 
-def read(place: Path) -> Volume:
+def read(place: Path, **options: Any) -> Volume:
     """The one series of a folder or file."""
-    return read_series(the_series(find_series(place)), workers=1)
+    return read_series(the_series(find_series(place)), workers=1, **options)
 
 
 def predict_volume(volume: Volume, **changes: Any) -> Prediction:

@@ -34,9 +34,11 @@ def volume_places(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path
     Returns:
         The path of each volume by its first file.
     """
+    from transforms.dicom.search import DIRECTORY_FILE
+
     slices: list[_Slice] = []
     places: dict[Path, str] = {}
-    for file in files:
+    for file in (each for each in files if each.name.upper() != DIRECTORY_FILE):
         try:
             if is_nifti(file):
                 _check_nifti(file)

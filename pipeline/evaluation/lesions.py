@@ -51,7 +51,7 @@ class CaseLesions:
         The criterion is the intersection over the reference (Maier-Hein et al., Metrics reloaded, Nat Methods 21:195,
         2024); the low limit asks for a hit and leaves the outline to the Dice.
         """
-        return tuple(lesion.common >= max(1, OVERLAP * lesion.voxels) for lesion in self.reference)
+        return tuple(lesion.common / lesion.voxels >= OVERLAP for lesion in self.reference)
 
     @property
     def false_positives(self) -> tuple[Lesion, ...]:

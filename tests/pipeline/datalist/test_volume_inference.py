@@ -6,7 +6,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from pipeline.datalist import find_images
 from tests.transforms.dicom.series_cases import write_enhanced, write_series
@@ -55,6 +57,15 @@ def test_a_series_in_several_folders_is_the_one_that_holds_them(tmp_path: Path) 
     files = sorted(folder.iterdir())
     (tmp_path / "ct" / "second").mkdir()
     files[0].rename(tmp_path / "ct" / "second" / files[0].name)
+    assert found(tmp_path) == (["ct"], {})
+
+
+def test_the_index_of_a_medium_is_passed_over_without_a_word(tmp_path: Path) -> None:
+    folder = series(tmp_path / "ct", 1)
+    index = pydicom.dcmread(sorted(folder.iterdir())[0])
+    index.SOPClassUID = index.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    del index.PixelData, index.Modality, index.SeriesInstanceUID
+    index.save_as(folder / "DICOMDIR")
     assert found(tmp_path) == (["ct"], {})
 
 

@@ -50,6 +50,12 @@ def test_a_tenth_of_a_lesion_must_be_covered(planes, hit):
     assert not found.false_positives
 
 
+def test_exactly_a_tenth_is_enough():
+    for tenth in range(1, 200):
+        exact = CaseLesions("c", "g", "tumour", (Lesion(10 * tenth, tenth), Lesion(10 * tenth + 1, tenth)), ())
+        assert exact.detected == (True, False)
+
+
 def test_what_touches_a_lesion_is_no_false_positive_even_where_it_finds_none():
     found = compare(volume((slice(15, 30), slice(0, 4), slice(0, 4))), volume((slice(0, 16), slice(0, 4), slice(0, 4))))
     assert (found.detected, found.false_positives) == ((False,), ())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
@@ -65,5 +66,5 @@ def _item(polygon: np.ndarray, index: int, image: Dataset, series: SourceSeries,
     item.NumberOfContourPoints = len(polygon)
     # As the bytes of Implicit VR, which pydicom writes as they are; its numbers one by one would take most of the time
     item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(text), text, 0, True, True)
-    item.set_original_encoding(True, True)
+    item.set_original_encoding(True, True, default_encoding)  # that of items: else all are decoded to be encoded
     return item

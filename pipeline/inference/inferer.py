@@ -16,6 +16,9 @@ from transforms.errors import ConfigError
 
 __all__ = ["AutocastInferer", "make_inferer", "mixed_precision", "select_device"]
 
+KERNEL = 3  # voxels of the widest kernel without padding of its own
+LARGEST_STRIDE = 32
+
 
 def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dtype | None:
     """The type that convolutions compute in: bfloat16 where the device has it in hardware, None for float32.
@@ -68,8 +71,21 @@ class AutocastInferer(Inferer):
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if self.channels_last and plain.ndim == 4:
             plain = plain.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        dtype = None if _too_narrow(plain, network, self.device) else self.dtype
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return self.inferer(plain, network, *args, **kwargs).float()
+
+
+def _too_narrow(inputs: torch.Tensor, network: Any, device: torch.device) -> bool:
+    """Whether a training step on volumes would have bfloat16 gradients that are wrong.
+
+    On CPUs oneDNN's bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote where the kernel is
+    wider than the volume (torch 2.13): NaN now and then, and finite numbers at other times. Kernels are 3 wide, but for
+    the attention's, which pads its maps itself. A network that does not say its stride is taken to have the largest.
+    """
+    if inputs.ndim != 5 or device.type != "cpu" or not torch.is_grad_enabled():
+        return False
+    return min(inputs.shape[2:]) < KERNEL * getattr(network, "output_stride", LARGEST_STRIDE)
 
 
 def make_inferer(

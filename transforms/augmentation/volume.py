@@ -21,6 +21,7 @@ __all__ = ["volume_augmentation"]
 
 ROTATION = 0.26  # radians, 15 degrees
 SCALE = 0.15
+SHIFT = 0.15  # of the window's sides
 NOISE = 0.01  # of the network's input, whose range is about 1
 
 
@@ -63,6 +64,7 @@ def volume_augmentation(
                 prob=probability,
                 rotate_range=(ROTATION,) * 3,
                 scale_range=(SCALE,) * 3,
+                translate_range=tuple(SHIFT * side for side in size),
                 mode=modes,
                 padding_mode="border",
             ),

@@ -142,3 +142,26 @@ class TestSelectDevice:
     def test_a_name_that_torch_does_not_know_is_refused(self):
         with pytest.raises(ConfigError, match="found 'gpu'"):
             select_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "gradients", "dtype"),
+    [
+        (32, 16, True, torch.float32),
+        (48, 16, True, torch.bfloat16),
+        (32, 8, True, torch.bfloat16),
+        (32, 16, False, torch.bfloat16),
+    ],
+)
+def test_volumes_narrower_than_a_kernel_at_the_pyramid_train_in_float32_on_a_cpu(size, stride, gradients, dtype):
+    class Network(torch.nn.Module):
+        output_stride = stride
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.seen = torch.nn.functional.conv3d(image, torch.zeros(1, 1, 1, 1, 1, requires_grad=True)).dtype
+            return image
+
+    network = Network()
+    with torch.set_grad_enabled(gradients):
+        AutocastInferer(SimpleInferer(), device=CPU, dtype=torch.bfloat16)(torch.rand(1, 1, size, size, size), network)
+    assert network.seen == dtype

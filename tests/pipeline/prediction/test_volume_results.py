@@ -9,8 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from pydicom import dcmread
 
+from pipeline.inference.inferer import make_inferer
+from pipeline.prediction.bundle import load_bundle
 from tests.pipeline.prediction.runs import Run, predict
 from tests.pipeline.prediction.volume_runs import BUNDLES, labels_of, noise, write_numbered
 from tests.pipeline.writers.dicom_checkers import errors, needs
@@ -37,7 +40,7 @@ def inputs(tmp_path_factory, _strict_dicom_writing) -> Path:
     next(path for path in gap.iterdir() if path.stem.endswith("_4")).unlink()
     write_numbered(folder / "no_hu", 3, RescaleType="US")
     write_numbered(folder / "mr", 4, modality="MR")
-    write_enhanced(folder / "enhanced.dcm", noise(5))
+    write_enhanced(folder / "enhanced.dcm", noise(5, (40, 60, 140)))
     nifti = nib.Nifti1Image(noise(6).T - 1024.0, np.diag([0.75, 1.5, 2.5, 1]))
     nib.save(nifti, folder.parent / "volume.nii.gz")
     return folder
@@ -77,7 +80,7 @@ def test_every_file_is_a_slice_of_a_result_a_failure_or_left_out(inputs, done):
     left = done.reasons("left_out")
     assert {Path(file).parts[1]: reason for file, reason in left.items()} == {"mr": "modality MR"}
     assert len(left) == 12
-    assert sorted(int(each["slices"]) for each in done.results) == [12, 12, 12]
+    assert sorted(int(each["slices"]) for each in done.results) == [12, 12, 40]
 
 
 def test_a_gap_fails_with_its_reason_and_what_to_type(done):
@@ -98,6 +101,20 @@ def test_seg_rtstruct_and_nifti_hold_the_same_labels_on_the_source_grid(inputs, 
     np.testing.assert_array_equal(seg, labels)
     structures, _ = roi_label_map(read_rtstruct(place / "rtstruct.dcm"), volume.source, {"tumour": 1})
     np.testing.assert_array_equal(structures, labels)
+
+
+def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_checkpoint):
+    bundle = load_bundle(BUNDLES["ct"], checkpoints=[volume_checkpoint])
+    volume = source(inputs, "enhanced.dcm")
+    image = bundle.preprocessing({"image": volume, "case": "c"})["image"]
+    window = bundle.input_shape[1:]
+    assert sum(side > least for side, least in zip(image.shape[1:], window, strict=True)) > 1  # several windows
+    inferer = make_inferer("sliding", device=bundle.device, amp=bundle.inference["amp"], roi_size=window, overlap=0.5)
+    with torch.inference_mode():
+        scores = inferer(image[None], bundle.network)[0]
+    expected = bundle.postprocessing({"pred": scores, "image": image})["pred"]
+    same = np.asarray(expected)[0] == labels_of(folder(done, "enhanced.dcm"))
+    assert same.mean() > 0.999
 
 
 def test_probabilities_lie_on_the_source_grid_and_agree_with_the_labels(done):
@@ -246,3 +263,35 @@ def test_pet_whose_suv_cannot_be_told_fails_with_the_attribute_and_the_rest_goes
     values = read(tmp_path / "in" / "good").array[labels == 1]
     assert float(good["suv_max_g_per_ml"]) == pytest.approx(values.max(), rel=1e-5)
     assert float(good["tlg_g"]) == pytest.approx(values.mean() * float(good["mtv_ml"]), rel=1e-4)
+
+
+def test_what_is_no_volume_fails_with_what_is_wrong_and_the_rest_goes_on(volume_checkpoint, tmp_path):
+    folder = tmp_path / "in"
+    write_numbered(folder / "good", 1)
+    write_numbered(folder / "no_slope", 2, RescaleSlope=0)
+    single = write_numbered(folder / "single", 3)
+    for path in sorted(single.iterdir())[1:]:
+        path.unlink()
+    turned = write_numbered(folder / "turned", 4)
+    for path in sorted(turned.iterdir())[:4]:
+        dataset = dcmread(path)
+        dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        dataset.save_as(path)
+    broken = np.ones((9, 8, 7), np.float32)
+    broken[4, 4, 4] = np.nan
+    nib.save(nib.Nifti1Image(broken, np.eye(4)), tmp_path / "nan.nii.gz")
+    nowhere = nib.Nifti1Image(np.ones((9, 8, 7), np.float32), None)
+    nowhere.header.set_sform(None, code=0)
+    nowhere.header.set_qform(None, code=0)
+    nib.save(nowhere, tmp_path / "nowhere.nii")
+    done = run(folder, tmp_path / "nan.nii.gz", tmp_path / "nowhere.nii", output=tmp_path / "out",
+               checkpoint=volume_checkpoint, options=["--formats", "nifti"])  # fmt: skip
+    reasons = {Path(file).parts[1]: reason for file, reason in done.reasons("failures").items()}
+    assert set(reasons) == {"no_slope", "single", "turned", "nan.nii.gz", "nowhere.nii"}
+    assert "2 stacks" in reasons["turned"]
+    assert "NaN" in reasons["nan.nii.gz"]
+    assert "affine" in reasons["nowhere.nii"]
+    remedies = {Path(each["file"]).parts[1]: each["remedy"] for each in done.table("failures")}
+    assert "--repair single_slice" in remedies["single"]
+    assert not [text for text in remedies.values() if "=[" in text or "stack=" in text]
+    assert [Path(each["file"]).parts[1] for each in done.results] == ["good"]

@@ -108,9 +108,7 @@ class Batch:
         self.totals.kept = len(self.plan.kept)
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        side_by_side = lanes(self.bundle)
-        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), lanes=side_by_side)
-        classes, shape = len(self.bundle.segments), self.bundle.input_shape
+        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), lanes=lanes(self.bundle))
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
         memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
         workers = Workers(
@@ -118,7 +116,7 @@ class Batch:
             number=number,
             seconds=self.job.item_timeout,
             memory=memory,
-            shapes=Shapes(min(CHUNK, server.batch_size), shape, (classes, *shape[1:]), max(SLOTS, side_by_side)),
+            shapes=self._shapes(server.batch_size, workers=number),
             serve=server.submit,
         )
         begin = time.monotonic()
@@ -131,6 +129,12 @@ class Batch:
             self.totals.work = time.monotonic() - begin
             self.stages["network"] += server.seconds  # type: ignore[assignment]
         server.close()
+
+    def _shapes(self, batch: int, *, workers: int) -> Shapes:
+        """Volumes have so many slots that their windows keep all lanes busy, and a single volume does so alone."""
+        classes, shape = len(self.bundle.segments), self.bundle.input_shape
+        share = -(-lanes(self.bundle) // workers) if self.bundle.volumes else 0
+        return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), max(SLOTS, share))
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job

@@ -18,7 +18,15 @@ from tests.bundles.conftest import ROOT, Workspace
 from transforms.dicom.series import find_series, the_series
 from transforms.dicom.volume import read_series
 
-SMALL = {"depth": 18, "input_size": [32, 32, 32], "batch_size": 1, "val_interval": 1, "max_epochs": 1}
+SMALL = {
+    "depth": 18,
+    "input_size": [16, 16, 16],
+    "batch_size": 2,
+    "val_interval": 1,
+    "max_epochs": 1,
+    "patches_per_volume": 2,
+}
+COARSE = {"_meta_::preprocessing::spacing_mm": [16.0, 16.0, 16.0]}  # few windows a body
 
 
 @pytest.fixture(scope="module", params=["ct", "mr", "pet"])
@@ -42,7 +50,7 @@ def checkpoint(pet) -> Path:
 
 
 def training(volumes: Workspace) -> dict[str, object]:
-    return {**volumes.training(), **SMALL, "batch_dice": True}
+    return {**volumes.training(), **SMALL, **COARSE, "batch_dice": True}
 
 
 def parsed(files: list[str], *ids: str, **overrides) -> list:
@@ -66,7 +74,7 @@ def test_the_images_of_training_evaluation_and_inference_are_the_same(volumes):
 def test_a_training_evaluates_on_the_source_grid(pet, checkpoint):
     files = [pet.config("train"), pet.config("evaluate")]
     options = {"checkpoint": str(checkpoint), "output_dir": str(pet.output / "eval"), "track": False, "resamples": 10}
-    run("evaluating", config_file=files, **{**pet.common, **options, "cache_dir": str(pet.output / "cache")})
+    run("evaluating", config_file=files, **{**pet.common, **options, **COARSE, "cache_dir": str(pet.output / "cache")})
     with open(pet.output / "eval" / "cases.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     tests = json.loads((pet.data / "datalist.json").read_text())["test"]
@@ -80,7 +88,7 @@ def test_a_training_evaluates_on_the_source_grid(pet, checkpoint):
 def test_inference_writes_labels_where_the_series_lies(pet, checkpoint):
     series = sorted((pet.data / "images").iterdir())[0]
     options = {"dataset_dir": str(series), "checkpoint": str(checkpoint), "output_dir": str(pet.output / "labels")}
-    run("inference", config_file=pet.config("inference"), **{**pet.common, **options, "input_size": [64, 64, 64]})
+    run("inference", config_file=pet.config("inference"), **{**pet.common, **options, **COARSE})
     with open(pet.output / "labels" / "cases.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     grid = read_series(the_series(find_series(series))).grid
@@ -95,6 +103,6 @@ def test_soft_labels_move_with_their_windows(pet):
     patches = dataset[0]
     assert len(patches) == 2
     for patch in patches:
-        assert patch["soft_label"].shape == (2, 32, 32, 32)
+        assert patch["soft_label"].shape == (2, 16, 16, 16)
         hard = patch["soft_label"].float().argmax(dim=0)
-        assert (hard == patch["label"][0]).float().mean() > 0.97
+        assert (hard == patch["label"][0]).float().mean() > 0.9

@@ -1,5 +1,5 @@
-"""``python -m tests.bench.whole_body RESULTS``: what a tumour bundle marks in a whole body, by place, and whether the SUV
-are plausible.
+"""``python -m tests.bench.whole_body RESULTS``: what a tumour bundle marks in a whole body, by place, and whether
+the SUV are plausible.
 
 ``RESULTS`` is the output of ``python -m pipeline predict`` on the whole-body FDG-PET series in ``../shared/data``. The
 places are boxes of that series, drawn by hand on its projections. Prints Markdown.
@@ -39,9 +39,8 @@ def false_positives(labels: np.ndarray, reference: np.ndarray, volume: Volume) -
     common = np.count_nonzero((labels > 0) & (reference > 0))
     dice = 2 * common / max(1, np.count_nonzero(labels) + np.count_nonzero(reference))
     share = common / np.count_nonzero(reference)
-    rows = [
-        f"| tumour (reference {np.count_nonzero(reference) * ml:.0f} ml) | {common * ml:.0f} ml, {share:.0%} of it | | |"
-    ]
+    tumour = f"tumour (reference {np.count_nonzero(reference) * ml:.0f} ml)"
+    rows = [f"| {tumour} | {common * ml:.0f} ml, {share:.0%} of it | | |"]
     components = ndimage.label(left, np.ones((3, 3, 3)))[0]
     for name, box in [*PLACES.items(), ("elsewhere", tuple((0, side) for side in labels.shape))]:
         place = tuple(slice(*span) for span in box)

@@ -25,6 +25,7 @@ SMALL = {
     "val_interval": 1,
     "max_epochs": 1,
     "patches_per_volume": 2,
+    "track": False,
 }
 COARSE = {"_meta_::preprocessing::spacing_mm": [16.0, 16.0, 16.0]}  # few windows a body
 

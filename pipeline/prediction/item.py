@@ -6,7 +6,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from pipeline.writers.records import FrameRecord, Item, ItemRecord
 from transforms.errors import ConfigError
 from transforms.records import Quantity, Segment
 
-__all__ = ["Done", "ItemTask", "rounded"]
+__all__ = ["Done", "ItemTask", "frame_record"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (str(ROOT / "pipeline"), str(ROOT / "transforms"))
@@ -179,13 +179,7 @@ class ItemTask:
             confidence=found.confidences[index],
             colour=found.colours[index],
         )
-        return FrameRecord(
-            frame=index,
-            values={quantity.name: rounded(quantity.value) for quantity in quantities},
-            reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
-            confidence=rounded(found.confidences[index]),
-            flags=flags,
-        )
+        return frame_record(quantities, frame=index, confidence=found.confidences[index], flags=flags)
 
 
 def _pictures(item: Item, found: Findings, key: int, reading: FrameReading, facts: SourceFacts) -> Pictures:
@@ -197,8 +191,20 @@ def _pictures(item: Item, found: Findings, key: int, reading: FrameReading, fact
     return Pictures(views[key], lambda index: views[index], facts.frame_time_ms)
 
 
-def rounded(value: float | None) -> float | None:
-    """A value as the tables have it."""
+def frame_record(
+    quantities: Sequence[Quantity], *, frame: int, confidence: float | None, flags: tuple[str, ...]
+) -> FrameRecord:
+    """What was measured on a frame or a volume, rounded as the tables have it."""
+    return FrameRecord(
+        frame=frame,
+        values={quantity.name: _rounded(quantity.value) for quantity in quantities},
+        reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
+        confidence=_rounded(confidence),
+        flags=flags,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")
 
 

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.volume_measurement import HU, SUVBW
+from pipeline.volume_measurement import as_ucum
 from pipeline.writers.records import Item
 from transforms.dicom.series import find_series, the_series
-from transforms.dicom.suv import SUV_UNIT
 from transforms.dicom.volume import Volume, read_series
 from transforms.errors import PyrasegError
 from transforms.nifti_volume import read_nifti_volume
 
 __all__ = ["ItemVolume", "SeriesReading"]
-
-UNITS = {"HU": HU, SUV_UNIT: SUVBW}  # as readers name them, and UCUM
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +26,7 @@ class ItemVolume:
         image: what a bundle's preprocessing takes: the volume, or a NIfTI file's path.
         array: (X, Y, Z) in ``unit``, on the source grid.
         affine: (4, 4), from index to RAS+ mm.
-        unit: UCUM; empty for MR and NIfTI.
+        unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
         series: None for NIfTI.
     """
 
@@ -68,7 +65,7 @@ class SeriesReading:
         except PyrasegError as error:
             remedy = as_typed(error.remedy)
             raise type(error)(error.wanted, found=error.found, remedy=remedy, path=error.path) from None
-        return ItemVolume(volume, volume.array, volume.grid.affine, UNITS.get(volume.unit, ""), volume)
+        return ItemVolume(volume, volume.array, volume.grid.affine, as_ucum(volume.unit), volume)
 
 
 def as_typed(remedy: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from pipeline.postprocessing import Postprocessd
 from pipeline.prediction.exchange import Exchange
 from pipeline.prediction.facts import SourceFacts, source_facts
-from pipeline.prediction.item import ItemTask, rounded
+from pipeline.prediction.item import ItemTask, frame_record
 from pipeline.prediction.outputs import write_outputs
 from pipeline.prediction.region import Region
 from pipeline.prediction.review import review_flags
@@ -184,13 +184,7 @@ class VolumeTask(ItemTask):
             confidence=found.confidence,
             voxel_ml=abs(float(np.linalg.det(source.affine[:3, :3]))) / 1000,
         )
-        return FrameRecord(
-            frame=0,
-            values={quantity.name: rounded(quantity.value) for quantity in quantities},
-            reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
-            confidence=rounded(found.confidence),
-            flags=flags,
-        )
+        return frame_record(quantities, frame=0, confidence=found.confidence, flags=flags)
 
     def _volume_prediction(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +17,7 @@ from scipy import ndimage
 from pipeline.inference.label_maps import label_map_postprocessing
 from transforms.frames import LoadFrame, LoadFramed
 from transforms.letterbox import Letterboxd
-from transforms.preprocessing import ultrasound_preprocessing
+from transforms.preprocessing import declared_preprocessing, ultrasound_preprocessing
 from transforms.tissue import CropToTissue
 
 NAMES = ["background", "kidney", "hydronephrosis"]
@@ -195,3 +198,23 @@ def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
     pred = label_map_postprocessing(preprocessing, label_names=NAMES[:2])(item)["pred"]
     assert pred.shape == (1, *SHAPE)
     assert np.array_equal(np.unique(np.nonzero(np.asarray(pred[0]))[1]), np.arange(SHAPE[1] // 2, SHAPE[1]))
+
+
+@pytest.mark.parametrize(("modality", "dice"), [("ct", 0.96), ("mr", 0.97), ("pet", 0.98)])
+def test_a_perfect_prediction_of_a_real_volume_loses_no_more_than_resampling_costs(shared_data, modality, dice):
+    bundle = Path(__file__).parents[3] / "bundles" / f"{modality}_sarcoma"
+    declared = json.loads((bundle / "configs" / "metadata.json").read_text())["preprocessing"]
+    folder = shared_data / "sarcoma" / modality
+    names = {"image": "STS_002_image.nii.gz", "label": "STS_002_mask.nii.gz"}
+    item = {key: str(folder / name) for key, name in names.items()}
+    made, source = (
+        declared_preprocessing(declared, size=declared["size"], label=where, num_classes=2)(dict(item))
+        for where in ("network", "source")
+    )
+    scores = F.one_hot(made["label"][0].as_tensor().long(), 2).movedim(-1, 0) * 20.0
+    post = label_map_postprocessing(Compose([]), label_names=NAMES[:2], probabilities="shares")
+    found = post({**source, "pred": scores})
+    predicted, reference = found["pred"].as_tensor() > 0, source["label"].as_tensor() > 0
+    assert 2 * (predicted & reference).sum() / (predicted.sum() + reference.sum()) >= dice
+    assert torch.equal(found["shares"].argmax(dim=0)[None], found["pred"].as_tensor().long())
+    assert torch.allclose(found["pred"].affine, source["label"].affine.double())

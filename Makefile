@@ -5,17 +5,19 @@ BUNDLE := bundles/us_hydronephrosis
 
 .PHONY: demo ablation test lint bench torture mlflow clean
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	mkdir -p .venv/links/pyraseg  # for mypy and editors, which do not follow an editable install
+	ln -sfn ../../../pipeline ../../../transforms .venv/links/pyraseg/
 	touch $@
 
 demo: .venv/.installed  ## phantom, training, evaluation, inference, pictures: some minutes on 2 cores
 	$(BIN)/python scripts/demo.py
 
 ablation: .venv/.installed  ## the shipped grid, small, on the demo's phantom: some minutes on 2 cores; again: goes on
-	test -d demo/phantom || $(BIN)/python -m pipeline phantom --modality us --cases 60 --seed 0 --output demo/phantom
-	$(BIN)/python -m pipeline ablation --bundle $(BUNDLE) --grid $(BUNDLE)/grids/attention_labels.yaml --seeds 0,1 \
+	test -d demo/phantom || $(BIN)/pyraseg phantom --modality us --cases 60 --seed 0 --output demo/phantom
+	$(BIN)/pyraseg ablation --bundle $(BUNDLE) --grid $(BUNDLE)/grids/attention_labels.yaml --seeds 0,1 \
 	    --dataset_dir demo/phantom --output demo/ablation --resume -- --tracking_uri sqlite:///demo/mlruns.db \
 	    --experiment_name ablation --cache_dir demo/cache --input_size [96,128] --depth 18 --superpixel_size 7 \
 	    --batch_size 4 --max_epochs 6 --val_interval 3 --learning_rate 0.001 --batch_dice true --num_workers 1

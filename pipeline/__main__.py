@@ -1,7 +1,7 @@
-"""``python -m pipeline`` is the command ``pyraseg``."""
+"""``python -m pipeline`` in the repository is the command ``pyraseg``."""
 
 import sys
 
-from pipeline.cli import main
+from pyraseg.pipeline.cli import main
 
 sys.exit(main())

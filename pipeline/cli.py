@@ -1,7 +1,7 @@
-"""The command line, ``python -m pipeline VERB`` or ``pyraseg VERB``: the only place that prints and exits.
+"""The command line, ``pyraseg VERB`` or ``pyraseg VERB``: the only place that prints and exits.
 
-A verb is an object: its arguments, and a ``run`` that returns the lines to print. Heavy imports stay inside ``run``, so
-that ``--help`` answers at once. Exit status: 0 done, 1 failed, 2 wrong usage.
+A verb is an object: its arguments, and a ``run`` that returns the lines to print. Heavy imports stay inside
+``run``, so that ``--help`` answers at once. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from transforms.errors import PyrasegError, UsageError
+from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["VERBS", "Verb", "main", "report_error"]
 
@@ -42,15 +42,19 @@ what is written:
   images/           us: frames and cines; ct, mr, pet: a folder for each series
   labels/           what the datalist names: PNG for us, NIfTI on the series' grid for ct, mr, pet
   segmentations/, structures/   (ct, mr, pet) the same labels as DICOM SEG and RTSTRUCT; a datalist with them:
-                    python -m pipeline datalist --series DIR --label-kind rtstruct --label-map tumour=tumour ...
+                    pyraseg datalist --series DIR --label-kind rtstruct --label-map tumour=tumour ...
   truth.csv         (ct, mr, pet) volume and values of every tumour
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, self.layout
         parser.add_argument("--modality", default="us", help="us (default), ct, mr or pet")
-        parser.add_argument("--cases", type=int, default=24, metavar="N", help="patients to invent (default 24)")
-        parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default 0)")
+        parser.add_argument(
+            "--cases", type=int, default=24, metavar="N", help="patients to invent (default 24)"
+        )
+        parser.add_argument(
+            "--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default 0)"
+        )
         parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
         parser.add_argument(
             "--fault",
@@ -61,7 +65,7 @@ what is written:
         )
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.phantom import generate
+        from pyraseg.pipeline.phantom import generate
 
         return generate(
             arguments.output,
@@ -79,12 +83,12 @@ class Datalist:
     help = "make a datalist (split by patient) from folders or from a table"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from pipeline.datalist.options import add_arguments
+        from pyraseg.pipeline.commands.datalist import add_arguments
 
         add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.datalist.options import run
+        from pyraseg.pipeline.commands.datalist import run
 
         return run(arguments)
 
@@ -100,7 +104,7 @@ class Bundle:
         parser.add_argument("--output", required=True, metavar="DIR", help="the folder to make")
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.bundles import copy_bundle
+        from pyraseg.pipeline.bundle.copy import copy_bundle
 
         folder = copy_bundle(arguments.bundle, arguments.output)
         return [
@@ -116,11 +120,13 @@ class Sync:
     help = "send to MLflow what waits in a training's output folder"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("folder", metavar="FOLDER", help="a training's output folder, or one above several")
+        parser.add_argument(
+            "folder", metavar="FOLDER", help="a training's output folder, or one above several"
+        )
         parser.add_argument("--tracking_uri", metavar="URI", help="another address of the same store")
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.tracking.sync import sync
+        from pyraseg.pipeline.tracking.sync import sync
 
         return sync(arguments.folder, tracking_uri=arguments.tracking_uri)
 
@@ -132,12 +138,12 @@ class Crossval:
     help = "k-fold cross-validation: a MONAI training and an evaluation a fold, one summary"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from pipeline.crossval.options import add_arguments
+        from pyraseg.pipeline.commands.crossval import add_arguments
 
         add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.crossval.options import run
+        from pyraseg.pipeline.commands.crossval import run
 
         return run(arguments)
 
@@ -149,12 +155,12 @@ class Ablation:
     help = "a grid of settings x seeds: a MONAI training and an evaluation each, to be compared"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from pipeline.ablation.options import add_arguments
+        from pyraseg.pipeline.commands.ablation import add_arguments
 
         add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.ablation.options import run
+        from pyraseg.pipeline.commands.ablation import run
 
         return run(arguments)
 
@@ -166,34 +172,46 @@ class Predict:
     help = "batch inference: DICOM in; SEG, SR, NIfTI, overlays, tables and a report out"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from pipeline.prediction.options import add_arguments
+        from pyraseg.pipeline.commands.predict import add_arguments
 
         add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.prediction.options import run
+        from pyraseg.pipeline.commands.predict import run
 
         return run(arguments)
 
 
 class Compare:
-    """Compare trained networks by the tables of their MLflow runs: which is better, by how much, and is it real."""
+    """Compare trained networks by the tables of their MLflow runs: which is better, by how much, and is it
+    real."""
 
     name = "compare"
-    help = "compare runs of an MLflow experiment: paired differences over patients, intervals, tests, one page"
+    help = (
+        "compare runs of an MLflow experiment: paired differences over patients, intervals, tests, one page"
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from pipeline.comparison.options import add_arguments
+        from pyraseg.pipeline.commands.compare import add_arguments
 
         add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        from pipeline.comparison.options import run
+        from pyraseg.pipeline.commands.compare import run
 
         return run(arguments)
 
 
-VERBS: tuple[Verb, ...] = (Phantom(), Datalist(), Bundle(), Crossval(), Ablation(), Predict(), Compare(), Sync())
+VERBS: tuple[Verb, ...] = (
+    Phantom(),
+    Datalist(),
+    Bundle(),
+    Crossval(),
+    Ablation(),
+    Predict(),
+    Compare(),
+    Sync(),
+)
 OVERRIDDEN = (Crossval.name, Ablation.name, Predict.name)  # verbs that take overrides of a bundle's configs
 
 
@@ -218,10 +236,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
-    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked for.
+    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked
+    for.
 
-    The path is shown to the person who typed the command (``show_path``); a training run's output may be a log, so
-    there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
+    The path is shown to the person who typed the command (``show_path``); a training run's output may be a
+    log, so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         return False
@@ -239,7 +258,8 @@ def printable(text: str) -> str:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a verb; what is behind ``--`` are overrides, which argparse would mix with several INPUTs."""
+    """The arguments of a verb; what is behind ``--`` are overrides, which argparse would mix with several
+    INPUTs."""
     before = [*words]
     if words and words[0] in OVERRIDDEN and "--" in words:
         before = before[: before.index("--")]

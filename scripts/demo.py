@@ -1,4 +1,5 @@
-"""Generate a phantom, train the ultrasound bundle on it, evaluate, predict; print every command before it runs."""
+"""Generate a phantom, train the ultrasound bundle on it, evaluate, predict; print every command before it
+runs."""
 
 import json
 import os
@@ -27,10 +28,12 @@ def main() -> int:
     monai = "python -m monai.bundle run"
     start = time.monotonic()
     step("1. A phantom: real DICOM ultrasound files, labels, a split by patient")
-    run("python -m pipeline phantom --modality us --cases 60 --seed 0 --output demo/phantom")
+    run("pyraseg phantom --modality us --cases 60 --seed 0 --output demo/phantom")
     step("2. Training. Overrides make the shipped configuration small:\n    " + OVERRIDES)
     config = f"{BUNDLE}/configs/train.yaml"
-    run(f"{monai} training --config_file {config} {common} --output_dir demo/models --cache_dir demo/cache {OVERRIDES}")
+    run(
+        f"{monai} training --config_file {config} {common} --output_dir demo/models --cache_dir demo/cache {OVERRIDES}"
+    )
     step("3. Evaluation on the test patients")
     configs = f"['{config}','{BUNDLE}/configs/evaluate.yaml']"
     checkpoint = "--checkpoint demo/models/model.pt"
@@ -40,8 +43,10 @@ def main() -> int:
     )
     step("4. Batch inference over DICOM files: SEG, SR, NIfTI, overlays, tables, a report")
     files = " ".join(f"demo/phantom/images/case_000{number}.dcm" for number in (1, 2, 3))
-    run(f"python -m pipeline predict {files} --bundle {BUNDLE} {checkpoint} --output demo/predictions")
-    report(time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full")
+    run(f"pyraseg predict {files} --bundle {BUNDLE} {checkpoint} --output demo/predictions")
+    report(
+        time.monotonic() - start, f"{monai} training --config_file {config} {common} --output_dir runs/full"
+    )
     return 0
 
 
@@ -51,8 +56,8 @@ def step(title: str) -> None:
 
 def run(command: str) -> None:
     print(f"$ {command}\n", flush=True)
-    arguments = [sys.executable if word == "python" else word for word in shlex.split(command)]
-    subprocess.run(arguments, cwd=ROOT, check=True)
+    name, *arguments = shlex.split(command)
+    subprocess.run([Path(sys.executable).parent / name, *arguments], cwd=ROOT, check=True)
 
 
 def report(seconds: float, full: str) -> None:

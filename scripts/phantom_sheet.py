@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.phantom.sheet import write_sheet
+from pyraseg.pipeline.phantom.sheet import write_sheet
 
 if __name__ == "__main__":
     print(write_sheet(Path(__file__).resolve().parents[1] / "docs" / "images" / "phantom.png"))

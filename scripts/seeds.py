@@ -1,7 +1,9 @@
-"""Several seeds of two recipes, case by case: python scripts/seeds.py --a RUN/test ... --b RUN/test ... [--label NAME]
+"""Several seeds of two recipes, case by case: python scripts/seeds.py --a RUN/test ... --b RUN/test ...
+[--label NAME]
 
-Each folder is one `run evaluating`'s, on the same split. A case's score is its mean over the seeds; intervals are 95 %
-percentiles of a bootstrap over groups; the difference a - b is taken case by case before the bootstrap.
+Each folder is one `run evaluating`'s, on the same split. A case's score is its mean over the seeds; intervals
+are 95 % percentiles of a bootstrap over groups; the difference a - b is taken case by case before the
+bootstrap.
 """
 
 import argparse
@@ -11,13 +13,25 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.bootstrap import estimate
+from pyraseg.pipeline.evaluation.bootstrap import estimate
 
-SCORES = ("dice", "iou", "hd95", "assd", "surface_dice", "sensitivity", "precision", "missed", "false_positive")
+SCORES = (
+    "dice",
+    "iou",
+    "hd95",
+    "assd",
+    "surface_dice",
+    "sensitivity",
+    "precision",
+    "missed",
+    "false_positive",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--a", nargs="+", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--b", nargs="+", type=Path, default=[], metavar="FOLDER")
     parser.add_argument("--label", default="hydronephrosis")
@@ -44,7 +58,9 @@ def defined(case: dict[str, str], score: str) -> bool:
     return case[score] != "" and {"missed": present, "false_positive": not present}.get(score, True)
 
 
-def difference(a: dict[tuple[str, str], float], b: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+def difference(
+    a: dict[tuple[str, str], float], b: dict[tuple[str, str], float]
+) -> dict[tuple[str, str], float]:
     return {case: a[case] - b[case] for case in a.keys() & b.keys()}
 
 

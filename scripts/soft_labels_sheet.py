@@ -1,4 +1,5 @@
-"""Draw docs/images/soft_labels.png: a phantom frame, its superpixels, hard label, soft label and what was softened."""
+"""Draw docs/images/soft_labels.png: a phantom frame, its superpixels, hard label, soft label and what was
+softened."""
 
 from pathlib import Path
 
@@ -7,11 +8,11 @@ import torch
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from pipeline.phantom.cases import draw_planned_case, plan_cases
-from pipeline.phantom.ultrasound import render_frame
-from transforms.letterbox import Letterbox
-from transforms.soft_labels import SoftLabels
-from transforms.superpixels import Superpixels
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases
+from pyraseg.pipeline.phantom.ultrasound.render import render_frame
+from pyraseg.transforms.geometry.letterbox import Letterbox
+from pyraseg.transforms.labels.soft_labels import SoftLabels
+from pyraseg.transforms.labels.superpixels import Superpixels
 
 SIZE, ZOOM, WINDOW = 473, 5, 90  # pixels of the grid, magnification and side of the part shown below
 COLOURS = np.array([[0, 0, 0], [235, 40, 40], [40, 235, 70]])  # background, kidney red, fluid green
@@ -33,7 +34,8 @@ def main() -> Path:
 
 
 def blend(picture: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Each class in its colour by its share, the picture by the background's; the bars show the picture alone."""
+    """Each class in its colour by its share, the picture by the background's; the bars show the picture
+    alone."""
     tinted = (shares[1:, ..., None] * (0.75 * COLOURS[1:, None, None] + 0.25 * picture)).sum(0)
     return tinted + (1 - shares[1:].sum(0)[..., None]) * picture
 

@@ -15,7 +15,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports home
 
 @pytest.fixture(scope="session", autouse=True)
 def _strict_dicom_writing():
-    """An object that pydicom would only warn about fails here, so conformance is checked wherever DICOM is written."""
+    """An object that pydicom would only warn about fails here, so conformance is checked wherever DICOM is
+    written."""
     before = pydicom.config.settings.writing_validation_mode
     pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
     yield
@@ -38,6 +39,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_reaches_the_tests():
-    """A shell starts its background jobs with SIGINT ignored, and a test that interrupts itself would wait for ever."""
+    """A shell starts its background jobs with SIGINT ignored, and a test that interrupts itself would wait
+    for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,8 @@
-"""Broken DICOM files, made from good ones by a seed: flipped bytes, cut tails, changed lengths, lies, moved chunks.
+"""Broken DICOM files, made from good ones by a seed: flipped bytes, cut tails, changed lengths, lies, moved
+chunks.
 
-``python -m tests.mutations FOLDER COUNT SEED`` makes them of the files in a folder, reads them, each in its turn, and
-says which ones did anything but give frames of the stated shape or raise this project's error.
+``python -m tests.mutations FOLDER COUNT SEED`` makes them of the files in a folder, reads them, each in its
+turn, and says which ones did anything but give frames of the stated shape or raise this project's error.
 """
 
 from __future__ import annotations
@@ -103,10 +104,11 @@ def mutate(data: bytes, seed: int | str) -> bytes:
 
 
 def probe(path: Path) -> str:
-    """Read a file as a batch does: "frames" or the sentence of our own error; anything else it raises is a defect."""
-    from transforms.dicom.decode import CineReader
-    from transforms.dicom.objects import read_object
-    from transforms.errors import PyrasegError
+    """Read a file as a batch does: "frames" or the sentence of our own error; anything else it raises is a
+    defect."""
+    from pyraseg.transforms.dicom.files.objects import read_object
+    from pyraseg.transforms.dicom.pixels.decode import CineReader
+    from pyraseg.transforms.errors import PyrasegError
 
     try:
         found = read_object(path)
@@ -137,13 +139,16 @@ class Verdict:
 
 
 def survey(files: Sequence[Path], count: int, seed: int = 0) -> Verdict:
-    """Break ``count`` files and read them, in a process of its own that is started again where it ends early."""
+    """Break ``count`` files and read them, in a process of its own that is started again where it ends
+    early."""
     verdict, begin = Verdict(), 0
     while begin < count:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
             command = [sys.executable, "-m", "tests.mutations", "--read", str(begin), str(count), str(seed)]
             root = Path(__file__).resolve().parents[1]
-            done = subprocess.run([*command, *map(str, files)], stdout=out, stderr=errors, cwd=root, check=False)
+            done = subprocess.run(
+                [*command, *map(str, files)], stdout=out, stderr=errors, cwd=root, check=False
+            )
             out.seek(0)
             errors.seek(0)
             lines = out.read().splitlines()
@@ -167,7 +172,8 @@ def _name(files: Sequence[Path], number: int, seed: int) -> str:
 
 
 def read_broken(begin: int, end: int, seed: int, files: Sequence[Path]) -> Iterator[str]:
-    """Break and read the files numbered ``begin`` to ``end``: lines "NAME SEED/NUMBER, a tab, the outcome"."""
+    """Break and read the files numbered ``begin`` to ``end``: lines "NAME SEED/NUMBER, a tab, the
+    outcome"."""
     good = [file.read_bytes() for file in files]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(begin, end):
@@ -186,8 +192,8 @@ def _limit_memory() -> None:
     """Load the libraries first: what they map is not the file's."""
     import SimpleITK  # noqa: F401
 
-    import transforms.dicom.decode
-    import transforms.dicom.objects  # noqa: F401
+    import pyraseg.transforms.dicom.files.objects
+    import pyraseg.transforms.dicom.pixels.decode  # noqa: F401
 
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, resource.RLIM_INFINITY))
@@ -203,7 +209,9 @@ def main(arguments: Sequence[str]) -> None:
             print(line, flush=True)  # noqa: T201
         return
     folder, count, seed = arguments
-    verdict = survey(sorted(path for path in Path(folder).rglob("*") if path.is_file()), int(count), int(seed))
+    verdict = survey(
+        sorted(path for path in Path(folder).rglob("*") if path.is_file()), int(count), int(seed)
+    )
     for outcome, times in verdict.outcomes.most_common():
         print(f"{times:6d}  {outcome}")  # noqa: T201
     print(*verdict.defects, sep="\n")  # noqa: T201

@@ -1,4 +1,5 @@
-"""The arrows of DESIGN.md and the rules of the code's style that no linter knows, read from the source with ``ast``."""
+"""The arrows of DESIGN.md and the rules of the code's style that no linter knows, read from the source with
+``ast``."""
 
 from __future__ import annotations
 
@@ -13,9 +14,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted(path.relative_to(ROOT) for name in ("pipeline", "transforms") for path in (ROOT / name).rglob("*.py"))
+MODULES = sorted(
+    path.relative_to(ROOT) for name in ("pipeline", "transforms") for path in (ROOT / name).rglob("*.py")
+)
 LONGEST = 400  # lines
-HEAVY = ("torch", "monai", "mlflow", "pydicom", "numpy", "ignite", "highdicom", "SimpleITK", "skimage", "scipy")
+HEAVY = (
+    "torch",
+    "monai",
+    "mlflow",
+    "pydicom",
+    "numpy",
+    "ignite",
+    "highdicom",
+    "SimpleITK",
+    "skimage",
+    "scipy",
+)
 PURE = ("torch", "monai", "numpy", *sys.stdlib_module_names)
 
 
@@ -61,7 +75,10 @@ def test_the_source_is_found():
 
 def test_no_import_is_relative():
     relative = [
-        f"{m}:{n.lineno}" for m in MODULES for n in ast.walk(tree(m)) if isinstance(n, ast.ImportFrom) and n.level
+        f"{m}:{n.lineno}"
+        for m in MODULES
+        for n in ast.walk(tree(m))
+        if isinstance(n, ast.ImportFrom) and n.level
     ]
     assert relative == []
 
@@ -77,7 +94,7 @@ def test_networks_and_losses_import_torch_monai_the_errors_and_themselves():
             f"{m}:{line} {name}"
             for m in part(place)
             for line, name in imports(m)
-            if not below(name, *PURE, "transforms.errors", own)
+            if not below(name, *PURE, "pyraseg.transforms.errors", own)
         ]
         assert others == []
 
@@ -85,23 +102,36 @@ def test_networks_and_losses_import_torch_monai_the_errors_and_themselves():
 @pytest.mark.parametrize(
     ("place", "allowed"),
     [
-        ("pipeline/datalist", ("pipeline.datalist", "pipeline.files")),
-        ("pipeline/phantom", ("pipeline.phantom", "pipeline.datalist", "pipeline.writers", "pipeline.files")),
-        ("pipeline/writers", ("pipeline.writers", "pipeline.files")),
-        ("pipeline/segments.py", ()),
-        ("pipeline/postprocessing.py", ()),
-        ("pipeline/files.py", ()),
-        ("pipeline/config.py", ("pipeline.cli.report_error", "pipeline.shared_config.shared_files")),
+        ("pipeline/datalist", ("pyraseg.pipeline.datalist", "pyraseg.pipeline.utils.files")),
+        (
+            "pipeline/phantom",
+            (
+                "pyraseg.pipeline.phantom",
+                "pyraseg.pipeline.datalist",
+                "pyraseg.pipeline.writers",
+                "pyraseg.pipeline.utils.files",
+            ),
+        ),
+        ("pipeline/writers", ("pyraseg.pipeline.writers", "pyraseg.pipeline.utils.files")),
+        ("pipeline/bundle/segments.py", ()),
+        ("pipeline/inference/postprocessing.py", ()),
+        ("pipeline/utils/files.py", ()),
+        (
+            "pipeline/bundle/overrides.py",
+            ("pyraseg.pipeline.cli.report_error", "pyraseg.pipeline.bundle.shared_config.shared_files"),
+        ),
     ],
 )
 def test_an_inner_part_of_the_pipeline_knows_no_outer_one(place, allowed):
-    outer = [name for name in importers("pipeline", among=part(place)) if not below(name.split()[1], *allowed)]
+    outer = [
+        name for name in importers("pipeline", among=part(place)) if not below(name.split()[1], *allowed)
+    ]
     assert outer == []
 
 
 def test_nothing_imports_the_command_line_but_its_entry_and_the_error_report():
-    found = {line.split(":")[0] for line in importers("pipeline.cli")}
-    assert found == {"pipeline/__main__.py", "pipeline/config.py"}
+    found = {line.split(":")[0] for line in importers("pyraseg.pipeline.cli")}
+    assert found == {"pipeline/__main__.py", "pipeline/bundle/overrides.py"}
 
 
 def test_only_tracking_and_comparison_import_mlflow():
@@ -111,7 +141,9 @@ def test_only_tracking_and_comparison_import_mlflow():
 
 def test_nothing_but_the_command_line_knows_the_comparison():
     outside = [m for m in MODULES if m not in part("pipeline/comparison")]
-    assert {line.split(":")[0] for line in importers("pipeline.comparison", among=outside)} == {"pipeline/cli.py"}
+    assert {line.split(":")[0] for line in importers("pyraseg.pipeline.comparison", among=outside)} == {
+        "pipeline/cli.py"
+    }
 
 
 def calls(module: Path) -> Iterator[tuple[int, str]]:
@@ -123,9 +155,24 @@ def calls(module: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_only_the_command_line_prints_and_exits():
-    forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "SystemExit", "sys.stdout.write", "sys.stderr.write"}
+    forbidden = {
+        "print",
+        "exit",
+        "quit",
+        "sys.exit",
+        "os._exit",
+        "SystemExit",
+        "sys.stdout.write",
+        "sys.stderr.write",
+    }
     allowed = {Path("pipeline/cli.py"), Path("pipeline/__main__.py")}
-    found = [f"{m}:{line} {name}" for m in MODULES if m not in allowed for line, name in calls(m) if name in forbidden]
+    found = [
+        f"{m}:{line} {name}"
+        for m in MODULES
+        if m not in allowed
+        for line, name in calls(m)
+        if name in forbidden
+    ]
     assert found == []
 
 
@@ -175,7 +222,11 @@ def test_the_command_line_imports_nothing_heavy_at_its_top():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *([verb, "--help"] for verb in ("datalist", "crossval", "ablation", "compare", "phantom")), []],
+    [
+        ["--help"],
+        *([verb, "--help"] for verb in ("datalist", "crossval", "ablation", "compare", "phantom")),
+        [],
+    ],
     ids=str,
 )
 def test_help_answers_without_loading_a_heavy_library(arguments):

@@ -1,7 +1,9 @@
-"""Nothing that identifies reaches a log, MLflow, a checkpoint, a cache or a picture: one sentinel name proves it.
+"""Nothing that identifies reaches a log, MLflow, a checkpoint, a cache or a picture: one sentinel name proves
+it.
 
-The name stands in the DICOM headers, in the pixels, in the folder and in every file name. Training, evaluation,
-inference and a run that fails go through MONAI's own entry point in one process, whose output is kept whole.
+The name stands in the DICOM headers, in the pixels, in the folder and in every file name. Training,
+evaluation, inference and a run that fails go through MONAI's own entry point in one process, whose output is
+kept whole.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.phantom import generate
-from transforms.dicom.paths import split_frame_path
-from transforms.frames import LoadFrame
+from pyraseg.pipeline.phantom import generate
+from pyraseg.transforms.dicom.files.frame_path import split_frame_path
+from pyraseg.transforms.io.frames import LoadFrame
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "bundles" / "us_hydronephrosis"
-SENTINEL, OTHER = "SENTINEL^ZYXWV", "ALPHABET^QRSTU"  # of one length, so that the burned-in texts take the same room
+SENTINEL, OTHER = (
+    "SENTINEL^ZYXWV",
+    "ALPHABET^QRSTU",
+)  # of one length, so that the burned-in texts take the same room
 PLACE = "SENTINEL_ZYXWV"
 PARTS = [word[at : at + 5].lower().encode() for word in SENTINEL.split("^") for at in range(len(word) - 4)]
 SMALL = {"depth": 18, "input_size": [64, 64], "batch_size": 4, "max_epochs": 1, "experiment_name": "tests"}
@@ -83,13 +88,18 @@ def write_data(folder: Path, patient_name: str) -> Path:
 
 
 def jobs(output: Path) -> list[tuple[str, object, dict[str, object]]]:
-    """Train on the sentinel's data; evaluate and predict on it and on the other name's; then train on a broken file."""
+    """Train on the sentinel's data; evaluate and predict on it and on the other name's; then train on a
+    broken file."""
     config = {name: str(BUNDLE / "configs" / f"{name}.yaml") for name in ("train", "evaluate", "inference")}
     common = {"bundle_root": str(BUNDLE), "num_workers": 0}
     tracked = {"tracking_uri": f"sqlite:///{output / 'mlruns.db'}", "cache_dir": str(output / "cache")}
     training = {**common, **tracked, **SMALL, "dataset_dir": f"{PLACE}/us"}
     listed: list[tuple[str, object, dict[str, object]]] = [
-        ("training", config["train"], {**training, "output_dir": str(output / "models"), "run_name": "trained"})
+        (
+            "training",
+            config["train"],
+            {**training, "output_dir": str(output / "models"), "run_name": "trained"},
+        )
     ]
     for name, place in (("ours", f"{PLACE}/us"), ("other", "other/us")):
         model = {**common, "dataset_dir": place, "checkpoint": str(output / "models" / "model.pt")}
@@ -97,9 +107,16 @@ def jobs(output: Path) -> list[tuple[str, object, dict[str, object]]]:
         folder = str(output / f"evaluated_{name}")
         both = [config["train"], config["evaluate"]]
         listed.append(("evaluating", both, {**model, **evaluated, "output_dir": folder}))
-        predicted = {**model, "dataset_dir": f"{place}/images", "output_dir": str(output / f"predicted_{name}")}
+        predicted = {
+            **model,
+            "dataset_dir": f"{place}/images",
+            "output_dir": str(output / f"predicted_{name}"),
+        }
         listed.append(("inference", config["inference"], predicted))
-    return [*listed, ("training", config["train"], {**training, "output_dir": str(output / "b"), "run_name": "failed"})]
+    return [
+        *listed,
+        ("training", config["train"], {**training, "output_dir": str(output / "b"), "run_name": "failed"}),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +132,12 @@ def outcome(tmp_path_factory) -> Outcome:
     for name in ("PYRASEG_SHOW_PATHS", "PYRASEG_TRACEBACK", "MLFLOW_TRACKING_URI"):
         variables.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", WORKFLOWS], input=script, capture_output=True, text=True, cwd=above, env=variables
+        [sys.executable, "-c", WORKFLOWS],
+        input=script,
+        capture_output=True,
+        text=True,
+        cwd=above,
+        env=variables,
     )
     assert FAILING in done.stdout, done.stderr[-3000:]
     broken_log = "".join(text.split(FAILING)[1] for text in (done.stdout, done.stderr))
@@ -134,7 +156,9 @@ def stored(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if "/data/" not in name]
             return b"\n".join([*map(str.encode, archive.namelist()), *map(archive.read, names)])
-    if path.suffix == ".db":  # value by value: side by side, "associations" and "entity" spell a part of the name
+    if (
+        path.suffix == ".db"
+    ):  # value by value: side by side, "associations" and "entity" spell a part of the name
         with closing(sqlite3.connect(path)) as database:
             return "\n".join(database.iterdump()).encode()
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -166,10 +190,19 @@ def test_no_line_of_the_log_identifies(outcome):
 
 
 def test_no_output_bears_or_holds_the_name_but_the_table_that_leads_back(outcome):
-    for pattern in ("mlruns.db", "mlruns/**/*", "models/*.pt", "cache/*", "evaluated_*/*", "predicted_*/**/*.nii.gz"):
+    for pattern in (
+        "mlruns.db",
+        "mlruns/**/*",
+        "models/*.pt",
+        "cache/*",
+        "evaluated_*/*",
+        "predicted_*/**/*.nii.gz",
+    ):
         assert [path.name for path in outcome.files(pattern) if identifying(stored(path))] == []
     named = [path for path in outcome.files("**/*") if identifying(str(path.relative_to(outcome.output)))]
-    holding = [path.relative_to(outcome.output) for path in outcome.files("**/*") if identifying(stored(path))]
+    holding = [
+        path.relative_to(outcome.output) for path in outcome.files("**/*") if identifying(stored(path))
+    ]
     assert named == []
     database = (outcome.output / "mlruns.db").read_bytes().lower()  # deleted rows included
     assert not any(word.lower().encode() in database for word in SENTINEL.split("^"))
@@ -180,7 +213,9 @@ def test_pictures_are_the_same_whatever_name_is_burned_in(outcome):
     for kind in ("evaluated", "predicted"):
         ours, others = (outcome.files(f"{kind}_{name}/**/*.png") for name in ("ours", "other"))
         assert [path.name for path in ours] == [path.name for path in others]
-        assert [a.name for a, b in zip(ours, others, strict=True) if not np.array_equal(pixels(a), pixels(b))] == []
+        assert [
+            a.name for a, b in zip(ours, others, strict=True) if not np.array_equal(pixels(a), pixels(b))
+        ] == []
 
 
 def test_the_pictures_in_mlflow_are_the_ones_compared(outcome):
@@ -198,7 +233,12 @@ def test_a_run_that_fails_says_why_and_not_whose_file_it_was(outcome):
     client = MlflowClient(f"sqlite:///{outcome.output / 'mlruns.db'}")
     runs = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
     status = {run.info.run_name: run.info.status for run in runs}
-    ended = {"trained": "FINISHED", "evaluated ours": "FINISHED", "evaluated other": "FINISHED", "failed": "FAILED"}
+    ended = {
+        "trained": "FINISHED",
+        "evaluated ours": "FINISHED",
+        "evaluated other": "FINISHED",
+        "failed": "FAILED",
+    }
     assert status == ended
     for run in runs:
         said = json.dumps([run.to_dictionary()["data"], run.info.run_name])

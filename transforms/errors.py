@@ -1,7 +1,7 @@
 """The errors of this project. One base class; each error says what was wanted, what was found and what to do.
 
-A message never carries a path, a name or an ID: it may end in a log. ``PyrasegError.path`` keeps the path as data, for
-the command line to show to the person who typed it.
+A message never carries a path, a name or an ID: it may end in a log. ``PyrasegError.path`` keeps the path as
+data, for the command line to show to the person who typed it.
 """
 
 from __future__ import annotations
@@ -45,20 +45,25 @@ class PyrasegError(Exception):
         return _rebuild, (type(self), self.wanted, self.found, self.remedy, self.path)
 
 
-def _rebuild(kind: type[PyrasegError], wanted: str, found: str, remedy: str, path: str | None) -> PyrasegError:
+def _rebuild(
+    kind: type[PyrasegError], wanted: str, found: str, remedy: str, path: str | None
+) -> PyrasegError:
     return kind(wanted, found=found, remedy=remedy, path=path)
 
 
 class InputError(PyrasegError):
-    """A file cannot be read: not DICOM, truncated, no pixel data, an unknown transfer syntax, NaN or an empty image."""
+    """A file cannot be read: not DICOM, truncated, no pixel data, an unknown transfer syntax, NaN or an empty
+    image."""
 
 
 class GeometryError(PyrasegError):
-    """Image and mask, or the frames of a series, do not share one grid; or spacing or orientation is ambiguous."""
+    """Image and mask, or the frames of a series, do not share one grid; or spacing or orientation is
+    ambiguous."""
 
 
 class LabelError(PyrasegError):
-    """A mask holds values that its label set does not declare, or the label set itself contradicts another."""
+    """A mask holds values that its label set does not declare, or the label set itself contradicts
+    another."""
 
 
 class DatalistError(PyrasegError):

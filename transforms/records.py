@@ -24,7 +24,8 @@ class Segment:
         value: the class's value in a label map; 0 is background.
         name: the class's name in configs, tables and reports.
         colour: RGB, 0 to 255, for overlays.
-        category, type: the codes that DICOM SEG and SR carry; None for background and for classes without codes.
+        category, type: the codes that DICOM SEG and SR carry; None for background and for classes without
+            codes.
     """
 
     value: int
@@ -45,7 +46,8 @@ class Quantity:
         reason: why it is absent, else empty.
         segments: the names of the classes that it is measured on.
         code: the concept for a structured report, if one is declared.
-        derivation: how it is taken from the concept's values, such as their mean; None where the code says it all.
+        derivation: how it is taken from the concept's values, such as their mean; None where the code says it
+            all.
     """
 
     name: str
@@ -63,8 +65,9 @@ class SourceRef:
 
     Attributes:
         path: the file.
-        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group where a
-            real file leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has one.
+        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group
+            where a real file leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has
+            one.
         modality: (0008,0060), for example "US".
         transfer_syntax_uid: (0002,0010).
         number_of_frames: 1 for a single frame; more makes a cine, whatever the SOP class says.

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline.comparison.arms import make_arms
-from pipeline.comparison.checks import require_comparable
-from pipeline.comparison.efficiency import measure_efficiency
-from pipeline.comparison.metrics import choose
-from pipeline.comparison.reading import Found
-from pipeline.comparison.records import Arm, Run
-from pipeline.comparison.reliability import agreements, calibrations
-from pipeline.comparison.results import Comparison, Difference
-from pipeline.comparison.score_table import FEW_LEVELS, ScoreTable
-from pipeline.comparison.scores import (
+from pyraseg.pipeline.comparison.present.wording import spaced
+from pyraseg.pipeline.comparison.read.arms import make_arms
+from pyraseg.pipeline.comparison.read.checks import require_comparable
+from pyraseg.pipeline.comparison.read.find_runs import Found
+from pyraseg.pipeline.comparison.read.runs import Arm, Run
+from pyraseg.pipeline.comparison.read.settings import differing, merged
+from pyraseg.pipeline.comparison.statistics.efficiency import measure_efficiency
+from pyraseg.pipeline.comparison.statistics.metrics import choose
+from pyraseg.pipeline.comparison.statistics.reliability import agreements, calibrations
+from pyraseg.pipeline.comparison.statistics.results import Comparison, Difference
+from pyraseg.pipeline.comparison.statistics.score_table import FEW_LEVELS, ScoreTable
+from pyraseg.pipeline.comparison.statistics.scores import (
     differences,
     most_different,
     pairs,
@@ -23,10 +25,8 @@ from pipeline.comparison.scores import (
     summaries,
     worst_cases,
 )
-from pipeline.comparison.settings import differing, merged
-from pipeline.comparison.statistics import LEAST_GROUPS
-from pipeline.comparison.wording import spaced
-from transforms.errors import UsageError
+from pyraseg.pipeline.comparison.statistics.tests import LEAST_GROUPS
+from pyraseg.transforms.errors import UsageError
 
 __all__ = ["RESAMPLES", "compare"]
 
@@ -58,7 +58,8 @@ def compare(
         resamples, seed: of the bootstrap over groups.
 
     Raises:
-        UsageError: no such metric, fewer than two arms, no such baseline, or so many arms that nobody reads it.
+        UsageError: no such metric, fewer than two arms, no such baseline, or so many arms that nobody reads
+            it.
         DatalistError, InputError: as `require_comparable`.
     """
     require_comparable(found.runs, split=split)
@@ -146,7 +147,9 @@ def _notes(arms: Sequence[Arm], *, groups: int, largest: int, cases: int) -> lis
             f"There are {groups} groups. Fewer than {LEAST_GROUPS} cannot be significant: there are no p-values."
         )
     if groups < HANDFUL:
-        notes.append(f"Of {groups} groups the intervals, which are percentiles of a bootstrap, are too narrow.")
+        notes.append(
+            f"Of {groups} groups the intervals, which are percentiles of a bootstrap, are too narrow."
+        )
     if largest > max(cases / 4, 3 * cases / groups):
         notes.append(f"One group holds {largest} of the {cases} cases; it weighs as much as any other group.")
     if min(len(arm.runs) for arm in arms) == 1:
@@ -162,7 +165,9 @@ def _notes(arms: Sequence[Arm], *, groups: int, largest: int, cases: int) -> lis
     ]
     digests = {frozenset(run.data.digest for run in arm.runs) for arm in arms}
     if len(digests) > 1:
-        notes.append("The arms were trained on different data; the table of runs names the datalists' digests.")
+        notes.append(
+            "The arms were trained on different data; the table of runs names the datalists' digests."
+        )
     if len({frozenset(run.seed for run in arm.runs) for arm in arms}) > 1:
         notes.append("The arms have different seeds, or different numbers of them.")
     if not all(arm.known for arm in arms):

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.comparison.arms import parse_arms
-from pipeline.comparison.compare import RESAMPLES, compare
-from pipeline.comparison.files import write_csv, write_markdown
-from pipeline.comparison.page import write_page
-from pipeline.comparison.pictures import Frames, read_frames, shown_segments, side_by_side
-from pipeline.comparison.reading import OWN, find_runs
-from pipeline.comparison.results import Comparison
-from pipeline.comparison.store import open_store
-from pipeline.comparison.wording import verdicts
-from pipeline.tracking import RunTracker
-from transforms.errors import InputError, OutputError, UsageError
+from pyraseg.pipeline.comparison.compare import RESAMPLES, compare
+from pyraseg.pipeline.comparison.present.files import write_csv, write_markdown
+from pyraseg.pipeline.comparison.present.page import write_page
+from pyraseg.pipeline.comparison.present.pictures import Frames, read_frames, shown_segments, side_by_side
+from pyraseg.pipeline.comparison.present.wording import verdicts
+from pyraseg.pipeline.comparison.read.arms import parse_arms
+from pyraseg.pipeline.comparison.read.find_runs import OWN, find_runs
+from pyraseg.pipeline.comparison.read.store import open_store
+from pyraseg.pipeline.comparison.statistics.results import Comparison
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.transforms.errors import InputError, OutputError, UsageError
 
 __all__ = ["Job", "read_factors", "run_comparison"]
 
@@ -52,7 +52,8 @@ class Job:
 
 
 def run_comparison(job: Job) -> Iterator[str]:
-    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines of what was found.
+    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines of what was
+    found.
 
     Raises:
         UsageError: an experiment, run, metric or arm that is not there.
@@ -64,7 +65,9 @@ def run_comparison(job: Job) -> Iterator[str]:
         remedy = "Name another folder with --output, or replace it with --overwrite."
         raise OutputError("a folder without a comparison", found="one with", remedy=remedy, path=job.output)
     if job.resamples < 1:
-        raise UsageError("at least one draw of the bootstrap", found=str(job.resamples), remedy="Correct --resamples.")
+        raise UsageError(
+            "at least one draw of the bootstrap", found=str(job.resamples), remedy="Correct --resamples."
+        )
     arms = parse_arms(job.arms)
     factors = read_factors(job.subgroups) if job.subgroups else {}
     with open_store(job.tracking_uri) as store, TemporaryDirectory() as temporary:
@@ -154,7 +157,12 @@ def _log(job: Job, paths: list[Path]) -> str:
         job.tracking_uri,
         experiment_name=job.experiment,
         run_name="comparison",
-        parameters={"metric": " ".join(job.metrics), "split": job.split, "resamples": job.resamples, "seed": job.seed},
+        parameters={
+            "metric": " ".join(job.metrics),
+            "split": job.split,
+            "resamples": job.resamples,
+            "seed": job.seed,
+        },
         tags={OWN: "comparison"},
     )
     with tracker:

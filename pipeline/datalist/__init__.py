@@ -1,16 +1,16 @@
 """Datalists: from folders or a table to training, validation and test items that share no patient."""
 
-from pipeline.datalist.build import build_datalist
-from pipeline.datalist.groups import Grouping
-from pipeline.datalist.inference import find_images
-from pipeline.datalist.label_map import parse_label_map
-from pipeline.datalist.load import load_datalist
-from pipeline.datalist.records import Datalist
-from pipeline.datalist.report import DatalistReport
-from pipeline.datalist.rules import check_label_names
-from pipeline.datalist.series_source import SeriesSource
-from pipeline.datalist.sources import FolderSource, TableSource
-from pipeline.datalist.write import write_datalist
+from pyraseg.pipeline.datalist.build import build_datalist
+from pyraseg.pipeline.datalist.groups import Grouping
+from pyraseg.pipeline.datalist.items import Datalist
+from pyraseg.pipeline.datalist.label_map import parse_label_map
+from pyraseg.pipeline.datalist.load import load_datalist
+from pyraseg.pipeline.datalist.report import DatalistReport
+from pyraseg.pipeline.datalist.rules import check_label_names
+from pyraseg.pipeline.datalist.sources.files import FolderSource, TableSource
+from pyraseg.pipeline.datalist.sources.images import find_images
+from pyraseg.pipeline.datalist.sources.series import SeriesSource
+from pyraseg.pipeline.datalist.write import write_datalist
 
 __all__ = [
     "Datalist",

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.datalist.check import check_collection
-from pipeline.datalist.duplicates import check_duplicates
-from pipeline.datalist.groups import group_name
-from pipeline.datalist.label_map import parse_label_map, suggestion
-from pipeline.datalist.partition import Part, assign, classes_of, how, make_parts
-from pipeline.datalist.records import SPLITS, Collection, Entry, Item
-from pipeline.datalist.report import SHOWN, DatalistReport, SplitReport
-from pipeline.datalist.rules import complete_item, content_digest, sort_keys
-from pipeline.datalist.sources import Source
-from pipeline.datalist.split import check_fractions
-from pipeline.datalist.write import write_datalist
-from transforms.dicom.paths import frame_path
-from transforms.errors import DatalistError, LabelError
+from pyraseg.pipeline.datalist.check import check_collection
+from pyraseg.pipeline.datalist.duplicates import check_duplicates
+from pyraseg.pipeline.datalist.groups import group_name
+from pyraseg.pipeline.datalist.items import SPLITS, Collection, Entry, Item
+from pyraseg.pipeline.datalist.label_map import parse_label_map, suggestion
+from pyraseg.pipeline.datalist.partition import Part, assign, classes_of, how, make_parts
+from pyraseg.pipeline.datalist.report import SHOWN, DatalistReport, SplitReport
+from pyraseg.pipeline.datalist.rules import complete_item, content_digest, sort_keys
+from pyraseg.pipeline.datalist.sources.files import Source
+from pyraseg.pipeline.datalist.split import check_fractions
+from pyraseg.pipeline.datalist.write import write_datalist
+from pyraseg.transforms.dicom.files.frame_path import frame_path
+from pyraseg.transforms.errors import DatalistError, LabelError
 
 __all__ = ["build_datalist"]
 
@@ -44,14 +44,17 @@ def build_datalist(
         output: the JSON file to write.
         label_map: "255=hydronephrosis", one text or several (``parse_label_map``).
         fractions: training, validation and test; 0 leaves a split empty.
-        folds: share what the test fraction leaves into so many folds (the key ``fold`` of training items) instead.
+        folds: share what the test fraction leaves into so many folds (the key ``fold`` of training items)
+            instead.
         seed: same seed, same data: same datalist.
-        keep_groups: write the groups as the data set names them, not as keyed hashes. They may identify patients.
+        keep_groups: write the groups as the data set names them, not as keyed hashes. They may identify
+            patients.
         find_duplicates: refuse files that are byte for byte alike in two groups.
         strict: refuse to leave anything out.
 
     Raises:
-        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) something to leave out.
+        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) something to leave
+            out.
         LabelError: no label map, or one that contradicts itself.
         OutputError: the datalist cannot be written.
     """
@@ -78,7 +81,9 @@ def build_datalist(
     )
     return DatalistReport(
         path=path,
-        splits=tuple(_split_report(n, part, found.entries, chosen, names, mapping) for n, part in enumerate(parts)),
+        splits=tuple(
+            _split_report(n, part, found.entries, chosen, names, mapping) for n, part in enumerate(parts)
+        ),
         largest_groups=_largest(found.entries, parts, chosen),
         left_out=found.left_out,
         dataset_dir=found.root,
@@ -105,12 +110,15 @@ def _undeclared(found: Collection) -> LabelError:
     values = sort_keys({value for entry in found.entries for value in entry.values})
     some = ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
     return LabelError(
-        "names for the values in the masks", found=f"the values {some} and no names", remedy=suggestion(values[:10])
+        "names for the values in the masks",
+        found=f"the values {some} and no names",
+        remedy=suggestion(values[:10]),
     )
 
 
 def _written(mapping: Mapping[int | str, int], found: Collection) -> dict[int | str, int]:
-    """Masks of one bit hold 0 and 1 and open as 0 and 255: a map that declares one of the two stands for both."""
+    """Masks of one bit hold 0 and 1 and open as 0 and 255: a map that declares one of the two stands for
+    both."""
     if not any(entry.one_bit for entry in found.entries) or (1 in mapping) == (255 in mapping):
         return dict(mapping)
     return {**mapping, 1: mapping.get(1, mapping.get(255, 0)), 255: mapping.get(255, mapping.get(1, 0))}
@@ -123,7 +131,10 @@ def _items(
     names = {group: shown(group) for group in chosen}
     for entry in entries:
         part = parts[chosen[entry.group]]
-        item: Item = {"image": _path(entry.image, entry.frame), "label": _path(entry.label, entry.label_frame)}
+        item: Item = {
+            "image": _path(entry.image, entry.frame),
+            "label": _path(entry.label, entry.label_frame),
+        }
         item = complete_item({**item, "group": names[entry.group]})
         more = {"class": entry.category, "fold": part.fold}
         splits[part.split].append(item | {key: value for key, value in more.items() if value is not None})
@@ -145,7 +156,9 @@ def _split_report(
     mine = [entry for entry in entries if chosen[entry.group] == number]
     present = Counter(names[index] for entry in mine for index in classes_of(entry, mapping) if index)
     categories = Counter(entry.category for entry in mine if entry.category)
-    return SplitReport(part.name, len(mine), len({entry.group for entry in mine}), dict(present), dict(categories))
+    return SplitReport(
+        part.name, len(mine), len({entry.group for entry in mine}), dict(present), dict(categories)
+    )
 
 
 def _largest(

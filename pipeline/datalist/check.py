@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.datalist.headers import Grid, mask_values, read_grid
-from pipeline.datalist.records import Collection, Entry
-from pipeline.datalist.rules import sort_keys
-from pipeline.datalist.volumes import check_volume
-from transforms.errors import InputError, LabelError
+from pyraseg.pipeline.datalist.check_volume import check_volume
+from pyraseg.pipeline.datalist.items import Collection, Entry
+from pyraseg.pipeline.datalist.rules import sort_keys
+from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
+from pyraseg.transforms.errors import InputError, LabelError
 
 __all__ = ["check_collection"]
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.datalist.records import Collection
-from transforms.dicom.search import search
-from transforms.errors import DatalistError
+from pyraseg.pipeline.datalist.items import Collection
+from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["check_duplicates"]
 
@@ -17,8 +17,8 @@ __all__ = ["check_duplicates"]
 def check_duplicates(found: Collection, *, shown: Callable[[str], str]) -> None:
     """Refuse images that are byte for byte alike and belong to two groups.
 
-    Only files of equal size are read; a series is the same where all its files are. Images that differ in a header or
-    in their compression are not recognised.
+    Only files of equal size are read; a series is the same where all its files are. Images that differ in a
+    header or in their compression are not recognised.
 
     Args:
         found: the entries, with groups.

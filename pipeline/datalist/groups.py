@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from pipeline.datalist.headers import stem
-from pipeline.datalist.records import Collection
-from transforms.errors import DatalistError
-from transforms.privacy import case_name
+from pyraseg.pipeline.datalist.items import Collection
+from pyraseg.pipeline.datalist.sources.headers import stem
+from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.privacy import case_name
 
 __all__ = ["GROUP_FROM", "Grouping", "group_name"]
 
@@ -17,7 +17,8 @@ GROUP_FROM = ("parent", "patient_id", "file", "stem")
 
 
 def group_name(text: str) -> str:
-    """A keyed hash of a folder name, table value or PatientID: groups may identify, and datalists are logged."""
+    """A keyed hash of a folder name, table value or PatientID: groups may identify, and datalists are
+    logged."""
     return "g" + case_name(f"group:{text}")[1:]
 
 
@@ -26,9 +27,11 @@ class Grouping:
     """How a group follows from an image: by a regular expression on its path, or by one of ``GROUP_FROM``.
 
     Attributes:
-        pattern: searched in the image's relative path; its group "group", its first, or the whole match counts.
-        source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed), "file" (each image by
-            itself) or "stem" (the image's name without ending, so that ``ct/P1.nii.gz`` and ``mr/P1.nii.gz`` are one).
+        pattern: searched in the image's relative path; its group "group", its first, or the whole match
+            counts.
+        source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed), "file" (each
+            image by itself) or "stem" (the image's name without ending, so that ``ct/P1.nii.gz`` and
+            ``mr/P1.nii.gz`` are one).
     """
 
     pattern: str | None = None
@@ -41,9 +44,15 @@ class Grouping:
             DatalistError: neither or both ways were chosen, or the pattern is no regular expression.
         """
         self._check()
-        groups = {image: self._group(image, found.root) for image in dict.fromkeys(e.image for e in found.entries)}
-        entries = tuple(replace(entry, group=groups[entry.image]) for entry in found.entries if groups[entry.image])
-        reason = "no PatientID" if self.source == "patient_id" else "the group's pattern does not match its path"
+        groups = {
+            image: self._group(image, found.root) for image in dict.fromkeys(e.image for e in found.entries)
+        }
+        entries = tuple(
+            replace(entry, group=groups[entry.image]) for entry in found.entries if groups[entry.image]
+        )
+        reason = (
+            "no PatientID" if self.source == "patient_id" else "the group's pattern does not match its path"
+        )
         without = tuple((image, reason) for image, group in groups.items() if not group)
         return Collection(found.root, entries, found.left_out + without)
 
@@ -51,14 +60,18 @@ class Grouping:
         if (self.pattern is None) == (self.source is None) or self.source not in (None, *GROUP_FROM):
             raise DatalistError(
                 "one way to tell which images belong to one patient",
-                found="none" if self.pattern is None and self.source is None else "several, or an unknown one",
+                found="none"
+                if self.pattern is None and self.source is None
+                else "several, or an unknown one",
                 remedy=f"Give --group-pattern REGEX, or --group-from with one of {', '.join(GROUP_FROM)}.",
             )
         try:
             re.compile(self.pattern or "")
         except re.error as error:
             remedy = r"For example 'images/(\w+)_\d+' for images/g391_0001.jpg."
-            raise DatalistError("a regular expression for the group", found=str(error), remedy=remedy) from error
+            raise DatalistError(
+                "a regular expression for the group", found=str(error), remedy=remedy
+            ) from error
 
     def _group(self, image: str, root: Path) -> str:
         if self.pattern is not None:
@@ -79,8 +92,9 @@ def _matched(match: re.Match[str] | None) -> str:
 
 
 def _patient(path: Path) -> str:
-    """PatientID is hashed here, before anything can print it; of a folder that of its first file that has one."""
-    from transforms.dicom.search import search
+    """PatientID is hashed here, before anything can print it; of a folder that of its first file that has
+    one."""
+    from pyraseg.transforms.dicom.files.search import search
 
     files = search(path)[0] if path.is_dir() else [path]
     return next(filter(None, map(_patient_of_file, files)), "")

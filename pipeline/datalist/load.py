@@ -8,16 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist.label_map import label_key
-from pipeline.datalist.records import SPLITS, Datalist, Item
-from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, nameless, nearest
-from transforms.dicom.paths import frame_path, split_frame_path
-from transforms.errors import DatalistError, LabelError
+from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
+from pyraseg.pipeline.datalist.label_map import label_key
+from pyraseg.pipeline.datalist.rules import (
+    check_items,
+    check_labels,
+    complete_item,
+    content_digest,
+    nameless,
+    nearest,
+)
+from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
+from pyraseg.transforms.errors import DatalistError, LabelError
 
 __all__ = ["load_datalist"]
 
 KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest", "keep_names")
-REBUILD = "Build it again with `python -m pipeline datalist`."
+REBUILD = "Build it again with `pyraseg datalist`."
 
 
 def load_datalist(
@@ -30,23 +37,27 @@ def load_datalist(
     """Read and check a datalist.
 
     Args:
-        path: the JSON file that ``write_datalist`` made, or one of MONAI's decathlon style with ``label_names`` added.
-            Names of cases and groups that are no keyed hashes are hashed, because they go into logs, tables and MLflow;
-            ``"keep_names": true`` in the file keeps them.
-        split: the split or splits that must hold items; their files must exist. None: the files of all splits.
+        path: the JSON file that ``write_datalist`` made, or one of MONAI's decathlon style with
+            ``label_names`` added. Names of cases and groups that are no keyed hashes are hashed, because they
+            go into logs, tables and MLflow; ``"keep_names": true`` in the file keeps them.
+        split: the split or splits that must hold items; their files must exist. None: the files of all
+            splits.
         dataset_dir: what the paths are relative to; the datalist's own folder where None.
-        fold: in a list with folds, the fold to validate on; the others are for training. "validation" needs it.
+        fold: in a list with folds, the fold to validate on; the others are for training. "validation" needs
+            it.
 
     Raises:
-        DatalistError: a missing or malformed file, an unknown key, an empty split that was asked for, absent image or
-            label files, a group in two splits, a case that occurs twice.
+        DatalistError: a missing or malformed file, an unknown key, an empty split that was asked for, absent
+            image or label files, a group in two splits, a case that occurs twice.
         LabelError: the label set contradicts itself.
     """
     wanted = SPLITS if split is None else (split,) if isinstance(split, str) else tuple(split)
     content = _read(Path(path))
     names, mapping = _label_set(content)
     as_written = content.get("keep_names") is True
-    splits = {name: [item if as_written else nameless(item) for item in _items(content, name)] for name in SPLITS}
+    splits = {
+        name: [item if as_written else nameless(item) for item in _items(content, name)] for name in SPLITS
+    }
     check_items(splits)
     digest = content_digest(splits, names, mapping)
     splits = _choose_fold(splits, fold, wanted if split is not None else ())
@@ -73,16 +84,21 @@ def _read(path: Path) -> dict[str, Any]:
         found = f"a syntax error in line {error.lineno} ({error.msg})"
         raise DatalistError("a datalist in JSON", found=found, remedy=REBUILD, path=path) from error
     except UnicodeDecodeError as error:
-        raise DatalistError("a datalist in JSON", found="a file that is not text", remedy=REBUILD, path=path) from error
+        raise DatalistError(
+            "a datalist in JSON", found="a file that is not text", remedy=REBUILD, path=path
+        ) from error
     if not isinstance(content, dict) or not any(name in content for name in SPLITS):
         found = "a file without them"
-        raise DatalistError(f"a datalist with the lists {', '.join(SPLITS)}", found=found, remedy=REBUILD, path=path)
+        raise DatalistError(
+            f"a datalist with the lists {', '.join(SPLITS)}", found=found, remedy=REBUILD, path=path
+        )
     _check_keys(content)
     return content
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:
-    """Further keys may describe the list; one that looks like a split or is nearly a known key is a mistake."""
+    """Further keys may describe the list; one that looks like a split or is nearly a known key is a
+    mistake."""
     for key, value in content.items():
         close = nearest(key, KNOWN_KEYS)
         looks_like_a_split = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
@@ -106,8 +122,12 @@ def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int | 
     try:
         mapping = {label_key(value): int(index) for value, index in raw.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        remedy = 'Write it as {"0": 0, "255": 1}; names of segments or regions may stand in the place of values.'
-        raise LabelError("label_map, mask values with their classes", found="something else", remedy=remedy) from error
+        remedy = (
+            'Write it as {"0": 0, "255": 1}; names of segments or regions may stand in the place of values.'
+        )
+        raise LabelError(
+            "label_map, mask values with their classes", found="something else", remedy=remedy
+        ) from error
     check_labels(names, mapping)
     return tuple(names), mapping
 
@@ -119,12 +139,16 @@ def _items(content: Mapping[str, Any], name: str) -> list[Item]:
     return [complete_item(item) for item in items]
 
 
-def _choose_fold(splits: dict[str, list[Item]], fold: int | None, asked: Sequence[str]) -> dict[str, list[Item]]:
+def _choose_fold(
+    splits: dict[str, list[Item]], fold: int | None, asked: Sequence[str]
+) -> dict[str, list[Item]]:
     folds = sorted({item["fold"] for item in splits["training"] if "fold" in item})
     if fold is None:
         if folds and "validation" in asked and not splits["validation"]:
             remedy = f"Choose the fold to validate on, one of {folds}."
-            raise DatalistError("one fold for validation", found=f"{len(folds)} folds and none chosen", remedy=remedy)
+            raise DatalistError(
+                "one fold for validation", found=f"{len(folds)} folds and none chosen", remedy=remedy
+            )
         return splits
     if fold not in folds:
         remedy = f"Choose one of {folds}." if folds else "Build the datalist with --folds."
@@ -134,7 +158,9 @@ def _choose_fold(splits: dict[str, list[Item]], fold: int | None, asked: Sequenc
     return {**splits, "training": training, "validation": held_out}
 
 
-def _check_not_empty(splits: Mapping[str, Sequence[Item]], wanted: Sequence[str], *, all_of_them: bool) -> None:
+def _check_not_empty(
+    splits: Mapping[str, Sequence[Item]], wanted: Sequence[str], *, all_of_them: bool
+) -> None:
     empty = [name for name in wanted if not splits.get(name)]
     if (all_of_them and empty) or len(empty) == len(wanted):
         counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
@@ -142,7 +168,11 @@ def _check_not_empty(splits: Mapping[str, Sequence[Item]], wanted: Sequence[str]
 
 
 def _absolute(item: Item, root: Path) -> Item:
-    return {**item, "image": _absolute_path(item["image"], root), "label": _absolute_path(item["label"], root)}
+    return {
+        **item,
+        "image": _absolute_path(item["image"], root),
+        "label": _absolute_path(item["label"], root),
+    }
 
 
 def _absolute_path(text: str, root: Path) -> str:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.datalist.records import SPLITS, Entry
-from pipeline.datalist.split import assign_groups
-from transforms.errors import DatalistError
+from pyraseg.pipeline.datalist.items import SPLITS, Entry
+from pyraseg.pipeline.datalist.split import assign_groups
+from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["Part", "assign", "classes_of", "how", "make_parts"]
 
@@ -35,7 +35,9 @@ def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list
     if folds is None:
         return [Part(split, share) for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
     if folds < 2:
-        raise DatalistError("two folds or more", found=str(folds), remedy="Set --folds to 2 or more, or leave it out.")
+        raise DatalistError(
+            "two folds or more", found=str(folds), remedy="Set --folds to 2 or more, or leave it out."
+        )
     test = fractions[2]
     parts = [Part("training", (1 - test) / folds, fold) for fold in range(folds)]
     return [*parts, Part("test", test)] if test > 0 else parts
@@ -43,13 +45,16 @@ def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list
 
 def how(fractions: Sequence[float], folds: int | None) -> dict[str, object]:
     """How the data was shared out, for the datalist's head."""
-    return {"fractions": list(fractions)} if folds is None else {"folds": folds, "test_fraction": fractions[2]}
+    return (
+        {"fractions": list(fractions)} if folds is None else {"folds": folds, "test_fraction": fractions[2]}
+    )
 
 
 def assign(
     entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int | str, int], *, seed: int
 ) -> dict[str, int]:
-    """The part of each group; balanced by frames, by frames that hold each class, and by the images' own class."""
+    """The part of each group; balanced by frames, by frames that hold each class, and by the images' own
+    class."""
     classes = sorted(set(mapping.values()) - {0})
     categories = sorted({entry.category for entry in entries if entry.category})
     members: dict[str, list[Entry]] = defaultdict(list)

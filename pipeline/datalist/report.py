@@ -1,4 +1,5 @@
-"""What building a datalist did: counts by split, the largest groups, and what was left out with the reason."""
+"""What building a datalist did: counts by split, the largest groups, and what was left out with the
+reason."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class DatalistReport:
     Attributes:
         path: the datalist.
         splits: a report for each split or fold.
-        largest_groups: (group, frames, split), largest first, as the data set names them: for a terminal, not a log.
+        largest_groups: (group, frames, split), largest first, as the data set names them: for a terminal, not
+            a log.
         left_out: (path relative to the data set, reason).
         dataset_dir: what the datalist's paths are relative to.
         label_names, seed, digest: as written.
@@ -59,7 +61,16 @@ class DatalistReport:
 
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
-        return [*self._table(), *self._absent(), "", *self._groups(), "", *self._left_out(), "", *self._written()]
+        return [
+            *self._table(),
+            *self._absent(),
+            "",
+            *self._groups(),
+            "",
+            *self._left_out(),
+            "",
+            *self._written(),
+        ]
 
     def _table(self) -> list[str]:
         classes = self.label_names[1:]
@@ -80,7 +91,8 @@ class DatalistReport:
         return _aligned([head, *rows])
 
     def _absent(self) -> Iterator[str]:
-        """A class that a split lacks cannot be learnt or judged there: a value mistyped, or too few groups."""
+        """A class that a split lacks cannot be learnt or judged there: a value mistyped, or too few
+        groups."""
         for name in self.label_names[1:]:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:

@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.datalist.groups import group_name
-from pipeline.datalist.records import SPLITS, Datalist, Item
-from transforms.errors import DatalistError, LabelError
-from transforms.privacy import case_name, is_hashed
+from pyraseg.pipeline.datalist.groups import group_name
+from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
+from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.privacy import case_name, is_hashed
 
 __all__ = [
     "check_items",
@@ -39,7 +39,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def complete_item(item: Any) -> Any:
-    """Add what MONAI's own lists lack: a case name from the image's path, and a group of its own for each image."""
+    """Add what MONAI's own lists lack: a case name from the image's path, and a group of its own for each
+    image."""
     if not isinstance(item, dict) or not isinstance(item.get("image"), str):
         return item  # left for the check to name
     case = item.get("case") or case_name(item["image"])
@@ -51,7 +52,9 @@ def nameless(item: Any) -> Any:
     if not isinstance(item, dict):
         return item
     hashes = {"case": case_name, "group": group_name}
-    return item | {key: hashes[key](str(item[key])) for key in hashes if key in item and not is_hashed(str(item[key]))}
+    return item | {
+        key: hashes[key](str(item[key])) for key in hashes if key in item and not is_hashed(str(item[key]))
+    }
 
 
 def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
@@ -113,7 +116,7 @@ def check_leaks(splits: Mapping[str, Sequence[Item]]) -> None:
     raise DatalistError(
         "each group (patient or study) in one split only",
         found=f"{len(leaking)} groups in several, first {leaking[0]} in {example}",
-        remedy="Split on the group: build the datalist again with `python -m pipeline datalist`.",
+        remedy="Split on the group: build the datalist again with `pyraseg datalist`.",
     )
 
 
@@ -146,7 +149,9 @@ def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int])
     parts = Counter(key.strip().casefold() for key in label_map if isinstance(key, str))
     if any(not part or number > 1 for part, number in parts.items()):
         remedy = "Give each name of a segment or region one class; upper and lower case are alike."
-        raise LabelError("distinct names in label_map", found="an empty name or one that stands twice", remedy=remedy)
+        raise LabelError(
+            "distinct names in label_map", found="an empty name or one that stands twice", remedy=remedy
+        )
 
 
 def _shown(key: int | str) -> str:
@@ -173,11 +178,13 @@ def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None
 def content_digest(
     splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int | str, int]
 ) -> str:
-    """SHA-256 of the items, names and map in canonical JSON: the same list has the same digest on every machine."""
+    """SHA-256 of the items, names and map in canonical JSON: the same list has the same digest on every
+    machine."""
     content = {
         "splits": {
             split: [
-                {key: value for key, value in item.items() if key not in HASHED_KEYS} for item in splits.get(split, ())
+                {key: value for key, value in item.items() if key not in HASHED_KEYS}
+                for item in splits.get(split, ())
             ]
             for split in SPLITS
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transforms.errors import DatalistError
+from pyraseg.transforms.errors import DatalistError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,14 +36,15 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
 def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, seed: int) -> list[int]:
     """Give each group to one part, so that every column of ``counts`` is shared out as ``parts`` say.
 
-    Largest group first, each goes where the squared shortfall, relative to the part, shrinks most; the best of several
-    orders that the seed varies is kept. Measured on 382 groups of 1 to 488 frames, ten of them with 74 % of the frames,
-    shared out 0.7, 0.1, 0.2 with ten seeds: every part within 0.44 % of its share of all frames and 0.15 % of its share
-    of those with the class. Scikit-learn's StratifiedGroupKFold was off by 2.0 % and 1.4 %, and made the validation
-    split of 2 groups, where this makes it of 38.
+    Largest group first, each goes where the squared shortfall, relative to the part, shrinks most; the best
+    of several orders that the seed varies is kept. Measured on 382 groups of 1 to 488 frames, ten of them
+    with 74 % of the frames, shared out 0.7, 0.1, 0.2 with ten seeds: every part within 0.44 % of its share of
+    all frames and 0.15 % of its share of those with the class. Scikit-learn's StratifiedGroupKFold was off by
+    2.0 % and 1.4 %, and made the validation split of 2 groups, where this makes it of 38.
 
     Args:
-        counts: (groups, features); the first column is the number of frames, further ones count those of a class.
+        counts: (groups, features); the first column is the number of frames, further ones count those of a
+            class.
         parts: the share of each part, positive.
         seed: same seed, same assignment.
 
@@ -68,7 +69,9 @@ def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, 
     generator = np.random.default_rng(seed)
     best, lowest = np.zeros(len(table), dtype=np.int64), np.inf
     for _ in range(max(1, min(TRIES, WORK // len(table)))):
-        order = np.argsort(-np.log(table[:, 0]) - JITTER * generator.standard_normal(len(table)), kind="stable")
+        order = np.argsort(
+            -np.log(table[:, 0]) - JITTER * generator.standard_normal(len(table)), kind="stable"
+        )
         chosen, error = _place(weights, shares, order)
         if error < lowest:
             best, lowest = chosen, error

@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist.records import SPLITS, Item
-from pipeline.datalist.rules import check_items, check_labels, complete_item, content_digest, sort_keys
-from pipeline.files import atomic_write
-from transforms.errors import DatalistError
+from pyraseg.pipeline.datalist.items import SPLITS, Item
+from pyraseg.pipeline.datalist.rules import (
+    check_items,
+    check_labels,
+    complete_item,
+    content_digest,
+    sort_keys,
+)
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["write_datalist"]
 
@@ -27,8 +33,8 @@ def write_datalist(
 
     Args:
         path: the JSON file; its folder is made.
-        splits: items by split, with ``image`` and ``label`` relative to the data set's folder. A missing ``case``
-            becomes the keyed hash of the image's path, a missing ``group`` the case itself.
+        splits: items by split, with ``image`` and ``label`` relative to the data set's folder. A missing
+            ``case`` becomes the keyed hash of the image's path, a missing ``group`` the case itself.
         label_names: the classes in the order of their values, "background" first.
         label_map: from what stands in the label files to its class (see `Datalist`); the identity where None.
 
@@ -38,8 +44,12 @@ def write_datalist(
         OutputError: the file cannot be written.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
-        raise DatalistError(f"the splits {', '.join(SPLITS)}", found=f'"{unknown[0]}"', remedy="Rename the split.")
-    mapping: dict[int | str, int] = dict(label_map if label_map is not None else enumerate(range(len(label_names))))
+        raise DatalistError(
+            f"the splits {', '.join(SPLITS)}", found=f'"{unknown[0]}"', remedy="Rename the split."
+        )
+    mapping: dict[int | str, int] = dict(
+        label_map if label_map is not None else enumerate(range(len(label_names)))
+    )
     check_labels(label_names, mapping)
     complete = {split: [complete_item(item) for item in splits.get(split, ())] for split in SPLITS}
     check_items(complete)
@@ -55,8 +65,11 @@ def write_datalist(
 
 
 def _layout(head: Mapping[str, Any], splits: Mapping[str, Sequence[Item]]) -> str:
-    """One line an item: a change of the split reads well in a diff, and 3,000 items stay one page to a screen."""
-    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(head.items())]
+    """One line an item: a change of the split reads well in a diff, and 3,000 items stay one page to a
+    screen."""
+    lines = [
+        f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(head.items())
+    ]
     for split in SPLITS:
         items = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in splits[split])
         lines.append(f' "{split}": [\n{items}\n ]' if items else f' "{split}": []')

@@ -1,14 +1,15 @@
-"""Scores per case and class on the source grid, their summary over groups and over frames, and the files of both."""
+"""Scores per case and class on the source grid, their summary over groups and over frames, and the files of
+both."""
 
 from __future__ import annotations
 
-from pipeline.evaluation.keep import CaseResults
-from pipeline.evaluation.metric import SegmentationScores
-from pipeline.evaluation.results import Results
-from pipeline.evaluation.run import evaluate
-from pipeline.evaluation.scores import CaseScore, score_case
-from pipeline.evaluation.summary import summarise
-from pipeline.evaluation.tables import write_results, write_scores
+from pyraseg.pipeline.evaluation.metric import SegmentationScores
+from pyraseg.pipeline.evaluation.result_files import CaseResults
+from pyraseg.pipeline.evaluation.results import Results
+from pyraseg.pipeline.evaluation.run import evaluate
+from pyraseg.pipeline.evaluation.scores import CaseScore, score_case
+from pyraseg.pipeline.evaluation.summary import summarise
+from pyraseg.pipeline.evaluation.tables import write_results, write_scores
 
 __all__ = [
     "CaseResults",

@@ -19,8 +19,8 @@ class Estimate:
 
     Attributes:
         group_mean, low, high: the mean of each group's mean, and its 95 % interval.
-        frame_mean, frame_low, frame_high: the mean over frames; its interval resamples groups as well, because frames
-            of one patient are no independent observations.
+        frame_mean, frame_low, frame_high: the mean over frames; its interval resamples groups as well,
+            because frames of one patient are no independent observations.
         median: over frames.
         cases, groups: how many the score is defined in.
     """
@@ -36,7 +36,9 @@ class Estimate:
     groups: int
 
 
-def estimate(values: Sequence[float], groups: Sequence[str], *, resamples: int = 0, seed: int = 0) -> Estimate:
+def estimate(
+    values: Sequence[float], groups: Sequence[str], *, resamples: int = 0, seed: int = 0
+) -> Estimate:
     """Estimate the mean of a score.
 
     Args:

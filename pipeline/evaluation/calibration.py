@@ -1,4 +1,5 @@
-"""How far a network's confidence can be believed: counts by confidence, and the expected calibration error."""
+"""How far a network's confidence can be believed: counts by confidence, and the expected calibration
+error."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ TOP = "top_label"
 
 @dataclass(frozen=True, eq=False)
 class CaseConfidence:
-    """Counts of one case by curve (every class, then the top label) and bin of confidence: arrays (K + 1, bins).
+    """Counts of one case by curve (every class, then the top label) and bin of confidence: arrays (K + 1,
+    bins).
 
     Attributes:
         names: the curves' names, the classes' and ``TOP``.
@@ -38,7 +40,8 @@ class CaseConfidence:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """The curve of one class, or of the top label, over many cases; arrays (bins,), NaN where a bin is empty."""
+    """The curve of one class, or of the top label, over many cases; arrays (bins,), NaN where a bin is
+    empty."""
 
     name: str
     share: np.ndarray
@@ -47,7 +50,8 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of accuracy and confidence, each bin by its share of pixels."""
+        """Expected calibration error: the mean distance of accuracy and confidence, each bin by its share of
+        pixels."""
         filled = self.share > 0
         return float((self.share * np.abs(self.accuracy - self.confidence))[filled].sum())
 
@@ -63,18 +67,18 @@ def count_confidence(
 ) -> CaseConfidence:
     """Count one case's pixels by confidence, in bins of equal width, the last one with 1.
 
-    For a class, confidence is its probability and right is where the reference shows it (one class against the others);
-    for the top label it is the highest probability and right is where that class is the reference's. Both are of the
-    network itself, before any clean-up of the label map.
+    For a class, confidence is its probability and right is where the reference shows it (one class against
+    the others); for the top label it is the highest probability and right is where that class is the
+    reference's. Both are of the network itself, before any clean-up of the label map.
 
     Args:
-        probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Where they sum to 0, outside the region
-            that the network has seen, nothing is counted.
+        probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Where they sum to 0, outside
+            the region that the network has seen, nothing is counted.
         reference: (1, H, W) or (1, H, W, D), class indices.
 
     Source:
-        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3; class by class as in Kull et al.,
-        Beyond temperature scaling, NeurIPS 2019.
+        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3; class by class as in Kull
+        et al., Beyond temperature scaling, NeurIPS 2019.
     """
     flat, truth = (_plain(each) for each in (probabilities, reference))
     flat, truth = flat.flatten(1), truth.flatten()
@@ -103,7 +107,9 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)).detach().cpu()
 
 
-def _count(confidence: torch.Tensor, right: torch.Tensor, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _count(
+    confidence: torch.Tensor, right: torch.Tensor, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = confidence.numpy()
     place = (values * bins).astype(np.intp)
     np.minimum(place, bins - 1, out=place)
@@ -117,10 +123,13 @@ def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Rel
     """One curve for each class and the top label.
 
     Args:
-        by_group: a case's counts become shares of its pixels, and their means over each group are averaged over the
-            groups, as in the means of the other scores; otherwise all pixels of all cases weigh the same.
+        by_group: a case's counts become shares of its pixels, and their means over each group are averaged
+            over the groups, as in the means of the other scores; otherwise all pixels of all cases weigh the
+            same.
     """
-    stacks = [np.stack([c.pixels, c.confidence, c.correct]).astype(float) for c in cases if c.pixels[-1].any()]
+    stacks = [
+        np.stack([c.pixels, c.confidence, c.correct]).astype(float) for c in cases if c.pixels[-1].any()
+    ]
     if not stacks:
         return ()
     if by_group:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from pipeline.evaluation.bootstrap import Estimate, estimate
-from pipeline.evaluation.scores import as_labels
+from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
+from pyraseg.pipeline.evaluation.scores import as_labels
 
 __all__ = ["OVERLAP", "CaseLesions", "Lesion", "LesionSummary", "compare_lesions", "summarise_lesions"]
 
@@ -48,14 +48,15 @@ class CaseLesions:
     def detected(self) -> tuple[bool, ...]:
         """Of each lesion of the reference, whether at least a tenth of its voxels is predicted.
 
-        The criterion is the intersection over the reference (Maier-Hein et al., Metrics reloaded, Nat Methods 21:195,
-        2024); the low limit asks for a hit and leaves the outline to the Dice.
+        The criterion is the intersection over the reference (Maier-Hein et al., Metrics reloaded, Nat Methods
+        21:195, 2024); the low limit asks for a hit and leaves the outline to the Dice.
         """
         return tuple(lesion.common / lesion.voxels >= OVERLAP for lesion in self.reference)
 
     @property
     def false_positives(self) -> tuple[Lesion, ...]:
-        """The predicted components that have no voxel in common with the reference (autoPET, Gatidis et al., 2022)."""
+        """The predicted components that have no voxel in common with the reference (autoPET, Gatidis et al.,
+        2022)."""
         return tuple(lesion for lesion in self.predicted if not lesion.common)
 
     @property
@@ -107,8 +108,8 @@ class LesionSummary:
 
     Attributes:
         lesions, detected: of the reference, in all cases.
-        sensitivity: the share that was detected; over groups the mean of each group's share, over "frames" the share of
-            all lesions.
+        sensitivity: the share that was detected; over groups the mean of each group's share, over "frames"
+            the share of all lesions.
         false_positives, false_positive_ml: number and volume in a case, over all cases.
     """
 
@@ -127,11 +128,16 @@ class LesionSummary:
 
     def document(self) -> dict[str, Any]:
         """The entry of ``summary.json``, its estimates as plain dictionaries."""
-        return {key: vars(v) if isinstance(v, Estimate) else v for key, v in vars(self).items() if key != "label"}
+        return {
+            key: vars(v) if isinstance(v, Estimate) else v for key, v in vars(self).items() if key != "label"
+        }
 
 
-def summarise_lesions(cases: Iterable[CaseLesions], *, resamples: int = 0, seed: int = 0) -> dict[str, LesionSummary]:
-    """Summarise class by class; the arguments are those of `estimate`, so intervals resample groups, not lesions."""
+def summarise_lesions(
+    cases: Iterable[CaseLesions], *, resamples: int = 0, seed: int = 0
+) -> dict[str, LesionSummary]:
+    """Summarise class by class; the arguments are those of `estimate`, so intervals resample groups, not
+    lesions."""
     by_class: dict[str, list[CaseLesions]] = defaultdict(list)
     for case in cases:
         by_class[case.label].append(case)

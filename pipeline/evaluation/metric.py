@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 from ignite.metrics import Metric
 
-from pipeline.distributed import gather
-from pipeline.evaluation.calibration import CaseConfidence, count_confidence
-from pipeline.evaluation.lesions import CaseLesions, compare_lesions
-from pipeline.evaluation.quantities import QuantityError, compare_quantities, compare_volume_quantities
-from pipeline.evaluation.results import Results
-from pipeline.evaluation.scores import CaseScore, score_case, source_spacing
-from pipeline.evaluation.source_image import image_units, source_values
-from pipeline.evaluation.surfaces import TOLERANCE
-from transforms.errors import DatalistError
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence, count_confidence
+from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
+from pyraseg.pipeline.evaluation.quantities import (
+    QuantityError,
+    compare_quantities,
+    compare_volume_quantities,
+)
+from pyraseg.pipeline.evaluation.results import Results
+from pyraseg.pipeline.evaluation.scores import CaseScore, score_case, source_spacing
+from pyraseg.pipeline.evaluation.source_image import image_units, source_values
+from pyraseg.pipeline.evaluation.surfaces import TOLERANCE
+from pyraseg.pipeline.utils.distributed import gather
+from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
@@ -28,9 +32,10 @@ PROBABILITIES = "probabilities"  # the item's entry that label_map_postprocessin
 class SegmentationScores(Metric):
     """Collects the records of every case and reports their summary.
 
-    Its own value is ``mean_dice``; the rest of the summary joins ``engine.state.metrics`` as ``<prefix>_<name>``, and
-    ``engine.state.results`` has the `Results`. It reads the decollated output and batch: per item ``pred`` and
-    ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing from the metadata, and ``probabilities``
+    Its own value is ``mean_dice``; the rest of the summary joins ``engine.state.metrics`` as
+    ``<prefix>_<name>``, and ``engine.state.results`` has the `Results`. It reads the decollated output and
+    batch: per item ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing from
+        the metadata, and ``probabilities``
     (K, H, W) on the same grid if they are there.
 
     Args:
@@ -38,10 +43,12 @@ class SegmentationScores(Metric):
         prefix: of the metrics' names, such as "val" or "test".
         surfaces: whether to measure distances between surfaces: for evaluation, too slow for every epoch.
         tolerance: of surface Dice, by unit; see `surface_scores`.
-        quantities: declarations of clinical quantities to compare; see `measure` and, for volumes, `measure_volume`.
-            What is measured on a volume's values is read once more, from the path that the data set has for the case. A
-            volume that states no unit, as NIfTI, is in the one unit that the quantities need, as preprocessing has it.
-        lesions: whether to compare connected components one by one; see `CaseLesions`. None: of volumes, with surfaces.
+        quantities: declarations of clinical quantities to compare; see `measure` and, for volumes,
+            `measure_volume`. What is measured on a volume's values is read once more, from the path that the
+            data set has for the case. A volume that states no unit, as NIfTI, is in the one unit that the
+            quantities need, as preprocessing has it.
+        lesions: whether to compare connected components one by one; see `CaseLesions`. None: of volumes, with
+            surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
     """
 
@@ -108,7 +115,8 @@ class SegmentationScores(Metric):
         return grid
 
     def iteration_completed(self, engine: Any) -> None:
-        """The case's name and group are in the batch, the prediction in the output, the path in the data set."""
+        """The case's name and group are in the batch, the prediction in the output, the path in the data
+        set."""
         pairs = zip(engine.state.batch, engine.state.output, strict=True)
         items: list[dict[str, Any]] = [{**batch, **output} for batch, output in pairs]
         if self.declared and items[0]["label"].ndim == 4:
@@ -117,14 +125,17 @@ class SegmentationScores(Metric):
         self.update(items)
 
     def gather(self) -> None:
-        """Take the records of every process of a distributed run; every process calls it. No effect in one process.
+        """Take the records of every process of a distributed run; every process calls it. No effect in one
+        process.
 
         A case that a sampler gave to two processes counts once.
         """
         parts = gather((self.rows, self.confidences, self.quantities, self.lesions))
         if len(parts) == 1:
             return
-        rows, confidences, quantities, lesions = (list(chain.from_iterable(part)) for part in zip(*parts, strict=True))
+        rows, confidences, quantities, lesions = (
+            list(chain.from_iterable(part)) for part in zip(*parts, strict=True)
+        )
         self.rows = list({(row.case, row.label): row for row in rows}.values())
         self.confidences = list({record.case: record for record in confidences}.values())
         self.quantities = list({(row.case, row.reference.name): row for row in quantities}.values())

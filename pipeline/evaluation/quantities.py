@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.evaluation.bootstrap import Estimate, estimate
-from pipeline.evaluation.scores import as_labels
-from pipeline.measurement import measure
-from pipeline.volume_measurement import measure_volume
-from transforms.records import Quantity
+from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
+from pyraseg.pipeline.evaluation.scores import as_labels
+from pyraseg.pipeline.measurement.frame import measure
+from pyraseg.pipeline.measurement.volume import measure_volume
+from pyraseg.transforms.records import Quantity
 
 __all__ = [
     "QuantityError",
@@ -42,7 +42,8 @@ class QuantityError:
 
     @property
     def relative_error(self) -> float:
-        """The error's magnitude as a share of the reference's; NaN where either is absent or the reference is 0."""
+        """The error's magnitude as a share of the reference's; NaN where either is absent or the reference is
+        0."""
         return abs(self.error / self.reference.value) if self.reference.value else float("nan")
 
     @property
@@ -64,7 +65,8 @@ def compare_quantities(
     case: str,
     group: str,
 ) -> list[QuantityError]:
-    """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see `measure`."""
+    """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see
+    `measure`."""
     wanted = _known(declared, label_names)
     maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
     measured = [measure(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
@@ -101,8 +103,8 @@ class QuantitySummary:
 
     Attributes:
         error: the bias. absolute_error: the mean distance. Both in ``unit``.
-        relative_error: the mean distance as a share of the reference's value, where that is not 0: lesions of all sizes
-            weigh the same.
+        relative_error: the mean distance as a share of the reference's value, where that is not 0: lesions of
+            all sizes weigh the same.
     """
 
     name: str

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipeline.evaluation.bootstrap import LEVEL
-from pipeline.evaluation.calibration import BINS, CaseConfidence, Reliability, pool
-from pipeline.evaluation.lesions import OVERLAP, CaseLesions, LesionSummary, summarise_lesions
-from pipeline.evaluation.quantities import QuantityError, QuantitySummary, summarise_quantities
-from pipeline.evaluation.scores import CaseScore
-from pipeline.evaluation.summary import ClassSummary, flatten, mean_dice, plain, summarise_classes
+from pyraseg.pipeline.evaluation.bootstrap import LEVEL
+from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence, Reliability, pool
+from pyraseg.pipeline.evaluation.lesions import OVERLAP, CaseLesions, LesionSummary, summarise_lesions
+from pyraseg.pipeline.evaluation.quantities import QuantityError, QuantitySummary, summarise_quantities
+from pyraseg.pipeline.evaluation.scores import CaseScore
+from pyraseg.pipeline.evaluation.summary import ClassSummary, flatten, mean_dice, plain, summarise_classes
 
 __all__ = ["Results"]
 
@@ -64,9 +64,12 @@ class Results:
         return mean_dice(self.classes)
 
     def metrics(self) -> dict[str, float]:
-        """One number a name, for trackers: those of `flatten`, ``ece_<class>``, ``ece_top_label``, and lesions'."""
+        """One number a name, for trackers: those of `flatten`, ``ece_<class>``, ``ece_top_label``, and
+        lesions'."""
         flat = flatten(self.classes) | {f"ece_{curve.name}": curve.error for curve in self.reliability}
-        return flat | {name: value for each in self.detection.values() for name, value in each.metrics().items()}
+        return flat | {
+            name: value for each in self.detection.values() for name, value in each.metrics().items()
+        }
 
     def document(self) -> dict[str, Any]:
         """The content of ``summary.json``; what is not defined is null."""
@@ -79,7 +82,12 @@ class Results:
             "cases": len({score.case for score in self.scores}),
             "calibrated_cases": len(calibrated),
             "groups": len({score.group for score in self.scores}),
-            "interval": {"level": LEVEL, "resamples": self.resamples, "seed": self.seed, "resampled": "groups"},
+            "interval": {
+                "level": LEVEL,
+                "resamples": self.resamples,
+                "seed": self.seed,
+                "resampled": "groups",
+            },
             "surface_tolerance": dict(self.tolerance),
             "classes": {name: summary.document() for name, summary in self.classes.items()},
             "calibration": {"bins": BINS, "curves": curves} if curves else {},
@@ -93,4 +101,6 @@ def _quantity(summary: QuantitySummary) -> dict[str, Any]:
 
 
 def _lesions(summary: LesionSummary) -> dict[str, Any]:
-    return {key: plain(value) if isinstance(value, dict) else value for key, value in summary.document().items()}
+    return {
+        key: plain(value) if isinstance(value, dict) else value for key, value in summary.document().items()
+    }

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import our_errors
-from pipeline.evaluation.keep import CaseResults
-from pipeline.evaluation.tables import report
-from pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.bundle.overrides import our_errors
+from pyraseg.pipeline.evaluation.result_files import CaseResults
+from pyraseg.pipeline.evaluation.tables import report
+from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
 
 __all__ = ["evaluate"]
 
@@ -21,10 +21,11 @@ logger = logging.getLogger(__name__)
 def evaluate(
     evaluator: Any, tracker: Any, *, checkpoint: str | Path | Sequence[str | Path], folder: str | Path
 ) -> None:
-    """Load a checkpoint, run a MONAI evaluator inside a MLflow run of its own, write, log and report the results.
+    """Load a checkpoint, run a MONAI evaluator inside a MLflow run of its own, write, log and report the
+    results.
 
-    The run's tag ``evaluated.sha256`` says which checkpoint was measured, as a training's ``checkpoint.sha256`` says
-    which it made; of an ensemble, one digest a member.
+    The run's tag ``evaluated.sha256`` says which checkpoint was measured, as a training's
+    ``checkpoint.sha256`` says which it made; of an ensemble, one digest a member.
 
     Args:
         evaluator: with `SegmentationScores` as its key metric.

@@ -1,8 +1,9 @@
 """Scores of one class in one case, from pixel counts and surfaces on the source grid.
 
-Conventions: reference present and prediction empty is Dice 0 and counted as missed; both empty is left out of Dice and
-counted as a true negative; reference empty and prediction not is a false positive with its area. What is not defined
-is NaN, never 0 or 1.
+Conventions: reference present and prediction empty is Dice 0 and counted as missed; both empty is left out of
+    Dice and
+counted as a true negative; reference empty and prediction not is a false positive with its area. What is not
+defined is NaN, never 0 or 1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.evaluation.surfaces import SurfaceScores, surface_scores
+from pyraseg.pipeline.evaluation.surfaces import SurfaceScores, surface_scores
 
 __all__ = ["CaseScore", "as_labels", "score_case", "source_spacing"]
 
@@ -46,13 +47,16 @@ class CaseScore:
 
     @property
     def dice(self) -> float:
-        """Dice coefficient; NaN where the reference has no such structure, as with ``iou`` and ``sensitivity``."""
+        """Dice coefficient; NaN where the reference has no such structure, as with ``iou`` and
+        ``sensitivity``."""
         return self._share(2 * self.common_pixels, self.reference_pixels + self.predicted_pixels)
 
     @property
     def iou(self) -> float:
         """Intersection over union (Jaccard index)."""
-        return self._share(self.common_pixels, self.reference_pixels + self.predicted_pixels - self.common_pixels)
+        return self._share(
+            self.common_pixels, self.reference_pixels + self.predicted_pixels - self.common_pixels
+        )
 
     @property
     def sensitivity(self) -> float:
@@ -90,8 +94,8 @@ class CaseScore:
     def values(self) -> dict[str, float]:
         """Every score that a summary takes the mean of, by name.
 
-        What depends on a unit has it in its name, so that millimetres and pixels never meet in one mean. Sizes of
-        errors are predicted minus reference.
+        What depends on a unit has it in its name, so that millimetres and pixels never meet in one mean.
+        Sizes of errors are predicted minus reference.
         """
         if self.false_positive:
             return self._sized("false_positive_area", self.predicted_pixels)
@@ -101,7 +105,9 @@ class CaseScore:
         scores |= self._sized("area_error", self.predicted_pixels - self.reference_pixels)
         if self.surfaces:
             unit = self.surfaces.unit
-            scores |= {f"{name}_{unit}": getattr(self.surfaces, name) for name in ("hd95", "assd", "surface_dice")}
+            scores |= {
+                f"{name}_{unit}": getattr(self.surfaces, name) for name in ("hd95", "assd", "surface_dice")
+            }
         return scores
 
     def _sized(self, name: str, pixels: int) -> dict[str, float]:
@@ -164,7 +170,8 @@ def _confusion(prediction: np.ndarray, reference: np.ndarray, *, classes: int) -
 
 
 def source_spacing(item: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """The source grid's spacing in mm from the metadata of an item's image, else of its label; None if neither has it.
+    """The source grid's spacing in mm from the metadata of an item's image, else of its label; None if
+    neither has it.
 
     Frames carry it as ``spacing_mm`` where they are calibrated; a volume's stands in its label's affine.
     """

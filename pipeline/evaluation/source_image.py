@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.measurement import declared_measure
-from pipeline.volume_measurement import VOLUME_MEASURES, as_ucum
-from transforms.dicom.volume import Volume
-from transforms.volume_loading import LoadVolume
+from pyraseg.pipeline.measurement.frame import declared_measure
+from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES, as_ucum
+from pyraseg.transforms.dicom.series.volume import Volume
+from pyraseg.transforms.io.volumes import LoadVolume
 
 __all__ = ["image_units", "source_values"]
 
 
 def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The UCUM units of the image that quantities of volumes are measured on; those of the label map alone need none.
+    """The UCUM units of the image that quantities of volumes are measured on; those of the label map alone
+    need none.
 
     Raises:
         ConfigError: a declaration with an unknown measure.
@@ -26,7 +27,8 @@ def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def source_values(place: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:
-    """Read an image once more: preprocessing has brought the item's own onto the network's grid and scaled it.
+    """Read an image once more: preprocessing has brought the item's own onto the network's grid and scaled
+    it.
 
     Args:
         place: a NIfTI file, a series' folder, a multi-frame file, or a `Volume` that was read.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.bootstrap import Estimate, estimate
-from pipeline.evaluation.scores import CaseScore
+from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
+from pyraseg.pipeline.evaluation.scores import CaseScore
 
 __all__ = ["ClassSummary", "flatten", "mean_dice", "plain", "summarise", "summarise_classes"]
 
@@ -47,15 +47,23 @@ class ClassSummary:
         cases = {"present": self.present, "absent": self.absent, "missed": self.missed}
         cases |= {"false_positive": self.false_positives, "true_negative": self.absent - self.false_positives}
         rates = {"missed_rate": self.missed_rate, "false_positive_rate": self.false_positive_rate}
-        return {"cases": cases, **plain(rates), **{name: plain(vars(value)) for name, value in self.metrics.items()}}
+        return {
+            "cases": cases,
+            **plain(rates),
+            **{name: plain(vars(value)) for name, value in self.metrics.items()},
+        }
 
 
-def summarise_classes(scores: Iterable[CaseScore], *, resamples: int = 0, seed: int = 0) -> dict[str, ClassSummary]:
+def summarise_classes(
+    scores: Iterable[CaseScore], *, resamples: int = 0, seed: int = 0
+) -> dict[str, ClassSummary]:
     """Summarise class by class; the arguments are those of `estimate`."""
     by_class: dict[str, list[CaseScore]] = defaultdict(list)
     for score in scores:
         by_class[score.label].append(score)
-    return {name: _summarise_class(name, rows, resamples=resamples, seed=seed) for name, rows in by_class.items()}
+    return {
+        name: _summarise_class(name, rows, resamples=resamples, seed=seed) for name, rows in by_class.items()
+    }
 
 
 def _summarise_class(name: str, rows: Sequence[CaseScore], *, resamples: int, seed: int) -> ClassSummary:
@@ -89,10 +97,10 @@ def flatten(classes: dict[str, ClassSummary]) -> dict[str, float]:
     """One number a name, for trackers.
 
     Returns:
-        ``mean_dice`` and for each class: every score's group mean as ``<score>_<class>``; ``frame_mean_dice_<class>``,
-        ``frame_median_dice_<class>``; ``missed_rate_<class>`` over the cases that have the structure and
-        ``false_positive_rate_<class>`` over those that have not; with intervals ``dice_low_<class>`` and
-        ``dice_high_<class>``.
+        ``mean_dice`` and for each class: every score's group mean as ``<score>_<class>``;
+        ``frame_mean_dice_<class>``, ``frame_median_dice_<class>``; ``missed_rate_<class>`` over the cases
+        that have the structure and ``false_positive_rate_<class>`` over those that have not; with intervals
+        ``dice_low_<class>`` and ``dice_high_<class>``.
     """
     flat = {"mean_dice": mean_dice(classes)}
     for name, summary in classes.items():

@@ -10,7 +10,7 @@ from monai.metrics.utils import get_surface_distance
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from transforms.errors import ConfigError, GeometryError
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
 __all__ = ["TOLERANCE", "SurfaceScores", "surface_scores"]
 
@@ -22,7 +22,8 @@ class SurfaceScores:
     """Distances between two surfaces.
 
     Attributes:
-        hd95, assd: 95th percentile of the Hausdorff distance and average symmetric surface distance, in ``unit``.
+        hd95, assd: 95th percentile of the Hausdorff distance and average symmetric surface distance, in
+            ``unit``.
         surface_dice: the share of both surfaces that lies within the tolerance of the other one.
         unit: "mm", or "px" where the image is not calibrated.
     """
@@ -42,10 +43,10 @@ def surface_scores(
 ) -> SurfaceScores | None:
     """Compare the surfaces of two masks (H, W) or (H, W, D), as MONAI 1.6 defines them.
 
-    A surface is the mask's pixels with a face neighbour outside it; beyond the image's edge is outside. HD95 is the
-    greater of the two directions' 95th percentiles (interpolated linearly), not the percentile of both pooled. ASSD is
-    the mean of both directions' distances pooled. Surface Dice counts surface pixels, none weighted by its area
-    (``use_subvoxels=False``).
+    A surface is the mask's pixels with a face neighbour outside it; beyond the image's edge is outside. HD95
+    is the greater of the two directions' 95th percentiles (interpolated linearly), not the percentile of both
+    pooled. ASSD is the mean of both directions' distances pooled. Surface Dice counts surface pixels, none
+    weighted by its area (``use_subvoxels=False``).
 
     Args:
         prediction, reference: masks of one shape.
@@ -53,8 +54,8 @@ def surface_scores(
         tolerance: of surface Dice, by unit, such as ``{"mm": 2.0, "px": 3.0}``.
 
     Returns:
-        None where the reference is empty. Where only the prediction is, both distances are the image's diagonal and
-        surface Dice is 0: a structure that was missed must not improve a mean.
+        None where the reference is empty. Where only the prediction is, both distances are the image's
+        diagonal and surface Dice is 0: a structure that was missed must not improve a mean.
 
     Raises:
         ConfigError: no tolerance of 0 or more in the unit.
@@ -80,9 +81,9 @@ def surface_scores(
 def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """From each surface pixel of one mask to the nearest of the other, and back.
 
-    Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay the same.
-    The box of a volume with something found far from its tumour is the whole body: there the surfaces' points are
-    searched, which takes no memory for the space between.
+    Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay
+    the same. The box of a volume with something found far from its tumour is the whole body: there the
+    surfaces' points are searched, which takes no memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]
     edges = [_edge(mask[box]) for mask in (one, other)]
@@ -112,7 +113,9 @@ def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[floa
         raise GeometryError("masks of one shape", found=found, remedy=remedy)
     if spacing is not None and (len(spacing) != reference.ndim or not min(spacing) > 0):
         found = f"a spacing of {len(spacing)} numbers for {reference.ndim} axes, or one that is not above 0"
-        raise GeometryError("a spacing in mm for each axis", found=found, remedy="Correct the image's calibration.")
+        raise GeometryError(
+            "a spacing in mm for each axis", found=found, remedy="Correct the image's calibration."
+        )
 
 
 def _limit(tolerance: Mapping[str, float], unit: str) -> float:

@@ -1,4 +1,5 @@
-"""The files of an evaluation: tables of cases, quantities and confidence, the summary, and a few lines to read."""
+"""The files of an evaluation: tables of cases, quantities and confidence, the summary, and a few lines to
+read."""
 
 from __future__ import annotations
 
@@ -10,19 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.bootstrap import Estimate
-from pipeline.evaluation.calibration import CaseConfidence
-from pipeline.evaluation.lesions import CaseLesions
-from pipeline.evaluation.quantities import QuantityError
-from pipeline.evaluation.results import Results
-from pipeline.evaluation.scores import CaseScore
-from pipeline.files import atomic_write
+from pyraseg.pipeline.evaluation.bootstrap import Estimate
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence
+from pyraseg.pipeline.evaluation.lesions import CaseLesions
+from pyraseg.pipeline.evaluation.quantities import QuantityError
+from pyraseg.pipeline.evaluation.results import Results
+from pyraseg.pipeline.evaluation.scores import CaseScore
+from pyraseg.pipeline.utils.files import atomic_write
 
 __all__ = ["report", "write_results", "write_scores"]
 
 CASES = (
     *("case", "group", "class", "dice", "iou", "sensitivity", "precision"),
-    *("hd95", "assd", "surface_dice", "distance_unit", "reference_pixels", "predicted_pixels", "area_error_pixels"),
+    *(
+        "hd95",
+        "assd",
+        "surface_dice",
+        "distance_unit",
+        "reference_pixels",
+        "predicted_pixels",
+        "area_error_pixels",
+    ),
     *("reference_size", "predicted_size", "size_error", "size_unit", "missed", "false_positive"),
 )
 QUANTITIES = ("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason")
@@ -37,8 +46,8 @@ def write_scores(folder: str | Path, scores: Sequence[CaseScore]) -> tuple[Path,
 
 
 def write_results(folder: str | Path, results: Results) -> list[Path]:
-    """Write ``cases.csv`` (a row for each case and class), ``summary.json`` and, where there are such records,
-    ``quantities.csv``, ``lesions.csv`` and ``confidence.csv`` into ``folder``.
+    """Write ``cases.csv`` (a row for each case and class), ``summary.json`` and, where there are such
+    records, ``quantities.csv``, ``lesions.csv`` and ``confidence.csv`` into ``folder``.
 
     Returns:
         Their paths.
@@ -47,11 +56,16 @@ def write_results(folder: str | Path, results: Results) -> list[Path]:
         OutputError: ``folder`` cannot be written.
     """
     folder = Path(folder)
-    paths = [_write_table(folder / "cases.csv", CASES, map(_score_row, results.scores)), folder / "summary.json"]
+    paths = [
+        _write_table(folder / "cases.csv", CASES, map(_score_row, results.scores)),
+        folder / "summary.json",
+    ]
     with atomic_write(paths[1], "w") as file:
         file.write(json.dumps(results.document(), indent=1, allow_nan=False) + "\n")
     if results.quantities:
-        paths.append(_write_table(folder / "quantities.csv", QUANTITIES, map(_quantity_row, results.quantities)))
+        paths.append(
+            _write_table(folder / "quantities.csv", QUANTITIES, map(_quantity_row, results.quantities))
+        )
     if results.lesions:
         lesions = (row for record in results.lesions for row in _lesion_rows(record))
         paths.append(_write_table(folder / "lesions.csv", LESIONS, lesions))
@@ -62,8 +76,12 @@ def write_results(folder: str | Path, results: Results) -> list[Path]:
 
 
 def report(results: Results) -> str:
-    """A short table for the log: a line for each score and quantity, means over groups with their intervals first."""
-    cases, groups = len({score.case for score in results.scores}), len({score.group for score in results.scores})
+    """A short table for the log: a line for each score and quantity, means over groups with their intervals
+    first."""
+    cases, groups = (
+        len({score.case for score in results.scores}),
+        len({score.group for score in results.scores}),
+    )
     lines = [f"{cases} cases of {groups} groups", _line("", "groups", "95 % interval", "frames", "cases")]
     for name, summary in results.classes.items():
         lines.append(
@@ -129,7 +147,10 @@ def _quantity_row(row: QuantityError) -> list[Any]:
 def _lesion_rows(record: CaseLesions) -> Iterable[list[Any]]:
     hits = zip(record.reference, record.detected, strict=True)
     rows = [("reference", lesion, "detected" if hit else "missed") for lesion, hit in hits]
-    rows += [("predicted", lesion, "on a lesion" if lesion.common else "false positive") for lesion in record.predicted]
+    rows += [
+        ("predicted", lesion, "on a lesion" if lesion.common else "false positive")
+        for lesion in record.predicted
+    ]
     for kind, lesion, result in rows:
         volume = None if record.voxel_ml is None else lesion.voxels * record.voxel_ml
         yield [record.case, record.group, record.label, kind, lesion.voxels, volume, lesion.common, result]

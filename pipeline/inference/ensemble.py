@@ -1,7 +1,7 @@
 """Several checkpoints as one network: the mean of their probabilities, one forward pass at a time.
 
-The clean-up of scores into label maps begins with a softmax, so what is handed on are logarithms: the softmax of the
-logarithm of probabilities is these probabilities again, because they add up to one.
+The clean-up of scores into label maps begins with a softmax, so what is handed on are logarithms: the softmax
+of the logarithm of probabilities is these probabilities again, because they add up to one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from pipeline import checkpoints
-from pipeline.networks import build_network, load_checkpoint, read_checkpoint
-from transforms.errors import CheckpointError
+from pyraseg.pipeline.networks import build_network, load_checkpoint, read_checkpoint
+from pyraseg.pipeline.training import checkpoints
+from pyraseg.transforms.errors import CheckpointError
 
 __all__ = [
     "Ensemble",
@@ -35,8 +35,9 @@ FOLDS = "fold_*"
 def log_mean_probability(scores: Iterable[Tensor]) -> Tensor:
     """The logarithm of the mean of ``softmax(score)`` over the classes, (B, K, H, W[, D]) each, as float32.
 
-    ``scores`` may be a generator: a score is let go before the next is asked for. The sum is kept in logarithms, so a
-    class that all of them rule out has a finite, very negative score and never minus infinity.
+    ``scores`` may be a generator: a score is let go before the next is asked for. The sum is kept in
+    logarithms, so a class that all of them rule out has a finite, very negative score and never minus
+    infinity.
     """
     total, number = torch.tensor(-torch.inf), 0
     for score in scores:
@@ -48,10 +49,11 @@ def log_mean_probability(scores: Iterable[Tensor]) -> Tensor:
 
 
 class Ensemble(nn.Module):
-    """Networks that were trained on one label set: (B, C, H, W[, D]) -> the logarithm of their mean probability.
+    """Networks that were trained on one label set: (B, C, H, W[, D]) -> the logarithm of their mean
+    probability.
 
-    Their architectures may differ. ``EnsembleInferer`` runs the members one after another over the whole image, also
-    by windows; the module's own forward is the same mean within one call.
+    Their architectures may differ. ``EnsembleInferer`` runs the members one after another over the whole
+    image, also by windows; the module's own forward is the same mean within one call.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -64,7 +66,8 @@ class Ensemble(nn.Module):
 
 
 class EnsembleInferer(Inferer):
-    """Let each member of an ``Ensemble`` go over the image by itself and average the probabilities on its grid.
+    """Let each member of an ``Ensemble`` go over the image by itself and average the probabilities on its
+    grid.
 
     So a member's windows are blended as they are without the ensemble. Any other network passes unchanged.
     """
@@ -77,11 +80,14 @@ class EnsembleInferer(Inferer):
         """(B, C, H, W[, D]) -> scores (B, K, H, W[, D])."""
         if not isinstance(network, Ensemble):
             return self.inferer(inputs, network, *args, **kwargs)
-        return log_mean_probability(self.inferer(inputs, member, *args, **kwargs) for member in network.members)
+        return log_mean_probability(
+            self.inferer(inputs, member, *args, **kwargs) for member in network.members
+        )
 
 
 def checkpoint_paths(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The files that ``--checkpoint`` names: one file, several, or a folder (``model.pt`` or ``fold_*/model.pt``).
+    """The files that ``--checkpoint`` names: one file, several, or a folder (``model.pt`` or
+    ``fold_*/model.pt``).
 
     Raises:
         CheckpointError: an empty list, or a folder without checkpoints.
@@ -89,7 +95,9 @@ def checkpoint_paths(checkpoint: str | Path | Sequence[str | Path]) -> list[Path
     if not isinstance(checkpoint, str | Path):
         paths = [path for entry in checkpoint for path in checkpoint_paths(entry)]
         if not paths:
-            raise CheckpointError("one checkpoint or more", found="none", remedy="Name them with --checkpoint.")
+            raise CheckpointError(
+                "one checkpoint or more", found="none", remedy="Name them with --checkpoint."
+            )
         return paths
     path = Path(checkpoint)
     if not path.is_dir():
@@ -98,7 +106,9 @@ def checkpoint_paths(checkpoint: str | Path | Sequence[str | Path]) -> list[Path
     found = [own] if own.is_file() else sorted(path.glob(f"{FOLDS}/{checkpoints.BEST}"), key=_natural)
     if not found:
         wanted = f"a folder with {checkpoints.BEST}, or with folders {FOLDS} that have one"
-        remedy = "Name the file itself with --checkpoint, or a folder that training or cross-validation wrote."
+        remedy = (
+            "Name the file itself with --checkpoint, or a folder that training or cross-validation wrote."
+        )
         raise CheckpointError(wanted, found="a folder without", remedy=remedy, path=path)
     return found
 
@@ -111,8 +121,9 @@ def read_facts(checkpoint: str | Path | Sequence[str | Path], declared: Mapping[
         declared: the bundle's metadata, for what a single checkpoint does not say.
 
     Returns:
-        ``label_names``, ``input_size`` and ``network`` (of the first), as ``pipeline.checkpoints.read_facts``, and
-        ``networks``, the arguments of ``build_network`` for each.
+        ``label_names``, ``input_size`` and ``network`` (of the first), as
+        ``pyraseg.pipeline.training.checkpoints.read_facts``, and ``networks``, the arguments of
+        ``build_network`` for each.
 
     Raises:
         CheckpointError: a file is missing or no checkpoint, or they differ in more than their networks.
@@ -137,13 +148,16 @@ def load_checkpoints(network: nn.Module, checkpoint: str | Path | Sequence[str |
     """Load one checkpoint into a network, or one into each member of an ``Ensemble``.
 
     Raises:
-        CheckpointError: a file is missing or does not fit its network, or there are more or fewer than members.
+        CheckpointError: a file is missing or does not fit its network, or there are more or fewer than
+            members.
     """
     members = list(network.members) if isinstance(network, Ensemble) else [network]
     paths = checkpoint_paths(checkpoint)
     if len(paths) != len(members):
-        remedy = "Build the network with pipeline.inference.ensemble.build from these checkpoints."
-        raise CheckpointError(f"{len(members)} checkpoints, one a network", found=str(len(paths)), remedy=remedy)
+        remedy = "Build the network with pyraseg.pipeline.inference.ensemble.build from these checkpoints."
+        raise CheckpointError(
+            f"{len(members)} checkpoints, one a network", found=str(len(paths)), remedy=remedy
+        )
     for member, path in zip(members, paths, strict=True):
         load_checkpoint(member, path)
 

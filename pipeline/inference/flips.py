@@ -9,8 +9,8 @@ from typing import Any
 from monai.inferers import Inferer
 from torch import Tensor
 
-from pipeline.inference.ensemble import log_mean_probability
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.ensemble import log_mean_probability
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["AXES", "FlipInferer"]
 
@@ -18,12 +18,13 @@ AXES = ("h", "w", "d")  # the array's spatial axes (C, H, W[, D]): rows, columns
 
 
 class FlipInferer(Inferer):
-    """Run another inferer on every combination of flips, 2 to the power of the axes, and average the probabilities.
+    """Run another inferer on every combination of flips, 2 to the power of the axes, and average the
+    probabilities.
 
     Args:
         inferer: what runs the network on each.
-        flips: axes among "h" (the order of rows turned round, upside down), "w" (columns, left and right) and "d"
-            (slices of a volume).
+        flips: axes among "h" (the order of rows turned round, upside down), "w" (columns, left and right) and
+            "d" (slices of a volume).
 
     Raises:
         ConfigError: another axis, or one twice; when called, an axis that the image does not have.
@@ -50,6 +51,8 @@ class FlipInferer(Inferer):
             raise ConfigError("an image with three spatial axes to flip along d", found=found, remedy=remedy)
         return log_mean_probability(self._scores(inputs, network, *args, **kwargs))
 
-    def _scores(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Iterator[Tensor]:
+    def _scores(
+        self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> Iterator[Tensor]:
         for axes in self.subsets:
             yield self.inferer(inputs.flip(axes), network, *args, **kwargs).flip(axes)

@@ -1,4 +1,5 @@
-"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame or volume, and a table."""
+"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame or volume, and a
+table."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 
-from pipeline.config import our_errors
-from pipeline.files import atomic_write
-from pipeline.inference.ensemble import load_checkpoints
-from pipeline.writers.montage import draw_volume
-from pipeline.writers.nifti import write_label, write_labels
-from pipeline.writers.overlay import write_overlay
-from pipeline.writers.png import write_png
-from transforms.preprocessing import source_view
-from transforms.records import Segment
+from pyraseg.pipeline.bundle.overrides import our_errors
+from pyraseg.pipeline.inference.ensemble import load_checkpoints
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.nifti import write_label, write_labels
+from pyraseg.pipeline.writers.pictures.montage import draw_volume
+from pyraseg.pipeline.writers.pictures.overlay import write_overlay
+from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
 
@@ -41,7 +42,8 @@ def infer(
         evaluator: with `SavePredictions` among its handlers.
         checkpoint: the weights; several for an ``Ensemble``.
         folder: the output folder, for ``left_out.csv``.
-        left_out: relative path and reason of every file that is no image to predict; written down, never dropped.
+        left_out: relative path and reason of every file that is no image to predict; written down, never
+            dropped.
 
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
@@ -67,12 +69,18 @@ class SavePredictions:
     ``cases.csv``.
 
     Files are named by the case's keyed hash; ``cases.csv`` leads back to the input, by its path relative to
-    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2. A volume's label
-    map has its source's affine, its overlay is a montage of slices, and the table holds voxels and ml.
+    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2. A
+    volume's label map has its source's affine, its overlay is a montage of slices, and the table holds voxels
+    and ml.
     """
 
     def __init__(
-        self, folder: str | Path, *, dataset_dir: str | Path, segments: Sequence[Segment], preprocessing: Compose
+        self,
+        folder: str | Path,
+        *,
+        dataset_dir: str | Path,
+        segments: Sequence[Segment],
+        preprocessing: Compose,
     ) -> None:
         self.folder = Path(folder)
         self.dataset_dir = Path(dataset_dir)
@@ -96,13 +104,18 @@ class SavePredictions:
 
     def _save(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._save_one(batch["case"], output["image"], np.asarray(output["pred"].cpu())[0].astype(np.uint8))
+            self._save_one(
+                batch["case"], output["image"], np.asarray(output["pred"].cpu())[0].astype(np.uint8)
+            )
 
     def _save_one(self, case: str, image: Any, mask: np.ndarray) -> None:
         source = self.view({"image": self._paths[case], "case": case})["image"]
         spacing_mm = image.meta.get("spacing_mm")
         spacing_mm = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
-        label_path, overlay_path = self.folder / "labels" / f"{case}.nii.gz", self.folder / "overlays" / f"{case}.png"
+        label_path, overlay_path = (
+            self.folder / "labels" / f"{case}.nii.gz",
+            self.folder / "overlays" / f"{case}.png",
+        )
         if mask.ndim == 3:
             affine = np.asarray(source.affine)
             write_labels(label_path, mask.T, affine=affine)
@@ -110,7 +123,9 @@ class SavePredictions:
         else:
             write_label(label_path, mask, spacing_mm=spacing_mm)
             write_overlay(overlay_path, np.asarray(source), mask, self.segments)
-        self._rows.append([case, _relative(self._paths[case], self._root), *self._sizes(image, mask, spacing_mm)])
+        self._rows.append(
+            [case, _relative(self._paths[case], self._root), *self._sizes(image, mask, spacing_mm)]
+        )
 
     def _sizes(self, image: Any, mask: np.ndarray, spacing_mm: tuple[float, ...] | None) -> list[Any]:
         """Where the spacing is from, each class's pixels, and its area in mm2 or its volume in ml."""
@@ -132,7 +147,10 @@ class SavePredictions:
             table = csv.writer(file)
             table.writerow(["case", "image", "spacing_source", *sizes])
             table.writerows(self._rows)
-        logger.info("%d images predicted: label maps, overlays and cases.csv are in the output folder", len(self._rows))
+        logger.info(
+            "%d images predicted: label maps, overlays and cases.csv are in the output folder",
+            len(self._rows),
+        )
 
 
 def _relative(path: str, root: Path) -> str:

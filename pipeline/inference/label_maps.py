@@ -1,4 +1,5 @@
-"""From the network's scores to a label map on the source grid: one way for validation, evaluation and inference."""
+"""From the network's scores to a label map on the source grid: one way for validation, evaluation and
+inference."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 from monai.utils import TraceKeys
 
-from pipeline.inference.greatest import greatest_class
-from pipeline.inference.source_grid import source_labels, source_probabilities
-from pipeline.postprocessing import Postprocessd
-from transforms.letterbox import Letterbox, resample
-from transforms.preprocessing import restoration
-from transforms.tissue import CropToTissue
+from pyraseg.pipeline.inference.argmax import greatest_class
+from pyraseg.pipeline.inference.postprocessing import Postprocessd
+from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
+from pyraseg.transforms.frame.preprocessing import restoration
+from pyraseg.transforms.frame.tissue import CropToTissue
+from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 
 __all__ = ["label_map_postprocessing"]
 
@@ -35,15 +36,17 @@ def label_map_postprocessing(
     """Softmax, probabilities back to the source grid, argmax there, then the bundle's clean-up.
 
     Args:
-        preprocessing: the transforms that made the image; what they did to each image is undone on its probabilities.
+        preprocessing: the transforms that made the image; what they did to each image is undone on its
+            probabilities.
         label_names: the classes.
-        options: the keyword arguments of ``Postprocess`` as the bundle's metadata declares them; None switches it off.
-        probabilities: an entry of the item to leave the class probabilities in, (K, H, W) on the source grid, 0 for all
-            classes where the network has seen nothing; None keeps none.
+        options: the keyword arguments of ``Postprocess`` as the bundle's metadata declares them; None
+            switches it off.
+        probabilities: an entry of the item to leave the class probabilities in, (K, H, W) on the source grid,
+            0 for all classes where the network has seen nothing; None keeps none.
 
     Returns:
-        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) uint8 label map on the source grid out; of
-        volumes (K, x, y, z) in, (1, X, Y, Z) out.
+        A dictionary transform: ``pred`` (K, h, w) scores in, (1, H, W) uint8 label map on the source grid
+        out; of volumes (K, x, y, z) in, (1, X, Y, Z) out.
     """
     steps: list[Any] = [_ToLabelMapd(preprocessing, probabilities)]
     if options is not None:
@@ -54,8 +57,8 @@ def label_map_postprocessing(
 class _ToLabelMapd(MapTransform):
     """Softmax, restoration and argmax of ``pred`` with the trace of ``image``.
 
-    Where no probabilities are asked for, only the window that can hold foreground is brought back: between four pixels
-    of background there is nothing but background. The label map has the same bits either way.
+    Where no probabilities are asked for, only the window that can hold foreground is brought back: between
+    four pixels of background there is nothing but background. The label map has the same bits either way.
     """
 
     def __init__(self, preprocessing: Compose, probabilities: str | None) -> None:
@@ -82,14 +85,21 @@ class _ToLabelMapd(MapTransform):
     def _volume(self, item: dict[Hashable, Any], soft: torch.Tensor) -> dict[Hashable, Any]:
         """(K, x, y, z) of a volume: its place is in the affines."""
         meta = item["image"].meta
-        grid = {"source_affine": np.asarray(meta["original_affine"]), "source_shape": meta["spatial_shape"].tolist()}
+        grid = {
+            "source_affine": np.asarray(meta["original_affine"]),
+            "source_shape": meta["spatial_shape"].tolist(),
+        }
         values, affine = soft.cpu().numpy(), np.asarray(item["image"].affine)
         if self.probabilities:
-            whole = np.concatenate([part for _, part in source_probabilities(values, affine, **grid)], axis=-1)
+            whole = np.concatenate(
+                [part for _, part in source_probabilities(values, affine, **grid)], axis=-1
+            )
             item[self.probabilities] = torch.from_numpy(whole)
         labels = np.concatenate([part for _, part in source_labels(values, affine, **grid)], axis=-1)
         kept = {key: meta[key] for key in VOLUME_META if key in meta}
-        item[PRED] = MetaTensor(torch.from_numpy(labels)[None], meta=kept | {"affine": meta["original_affine"]})
+        item[PRED] = MetaTensor(
+            torch.from_numpy(labels)[None], meta=kept | {"affine": meta["original_affine"]}
+        )
         return item
 
     def _restored(self, item: Mapping[Hashable, Any], values: torch.Tensor) -> MetaTensor:
@@ -100,8 +110,8 @@ class _ToLabelMapd(MapTransform):
 def _placed_letterbox(image: Any) -> tuple[tuple[int, int], Mapping[str, Any]] | None:
     """Where the letterbox's picture begins on the source grid, and the letterbox's record.
 
-    None for another chain than a crop, or none, and a letterbox that has not enlarged: its way back filters, and a
-    filtered pixel has more than four neighbours.
+    None for another chain than a crop, or none, and a letterbox that has not enlarged: its way back filters,
+    and a filtered pixel has more than four neighbours.
     """
     *crops, boxed = getattr(image, "applied_operations", None) or [{}]
     if boxed.get(TraceKeys.CLASS_NAME) != Letterbox.__name__ or len(crops) > 1:
@@ -126,19 +136,24 @@ def _windowed_argmax(
     labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
     window = _reach(greatest_class(inner) > 0, picture)
     if window is not None:
-        rows, columns = (slice(side.start + at, side.stop + at) for side, at in zip(window, corner, strict=True))
+        rows, columns = (
+            slice(side.start + at, side.stop + at) for side, at in zip(window, corner, strict=True)
+        )
         labels[rows, columns] = greatest_class(resample(inner, picture, window=window))
     return labels
 
 
 def _reach(found: torch.Tensor, shape: Sequence[int]) -> Window | None:
-    """The rows and columns of a grid of ``shape`` that have a pixel of ``found`` (h, w) among their neighbours."""
+    """The rows and columns of a grid of ``shape`` that have a pixel of ``found`` (h, w) among their
+    neighbours."""
     sides = []
     for axis in (0, 1):
         (at,) = torch.nonzero(found.any(dim=1 - axis), as_tuple=True)
         if not len(at):
             return None
-        scale = shape[axis] / found.shape[axis]  # a pixel is at less than one pixel's distance of what it reaches
+        scale = (
+            shape[axis] / found.shape[axis]
+        )  # a pixel is at less than one pixel's distance of what it reaches
         first, last = int((int(at[0]) - 0.5) * scale) - 1, int((int(at[-1]) + 1.5) * scale) + 2
         sides.append(slice(max(0, first), min(shape[axis], last)))
     return sides[0], sides[1]

@@ -1,4 +1,5 @@
-"""Sliding-window inference in bounded memory: labels leave slab by slab, once no further window reaches them."""
+"""Sliding-window inference in bounded memory: labels leave slab by slab, once no further window reaches
+them."""
 
 from __future__ import annotations
 
@@ -13,11 +14,18 @@ import torch
 from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer
 
-from pipeline.inference.greatest import greatest_class
-from pipeline.inference.inferer import make_inferer
-from pipeline.inference.sliding_files import probability_file
-from pipeline.inference.sliding_windows import Corner, Volume, WindowPlan, as_channels_first, crop, plan_windows
-from transforms.errors import ConfigError, GeometryError
+from pyraseg.pipeline.inference.argmax import greatest_class
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference.sliding_files import probability_file
+from pyraseg.pipeline.inference.sliding_windows import (
+    Corner,
+    Volume,
+    WindowPlan,
+    as_channels_first,
+    crop,
+    plan_windows,
+)
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
 __all__ = ["Network", "Progress", "Slab", "SlidingLabels", "make_sliding_labels"]
 
@@ -45,16 +53,19 @@ class Slab:
 
 @dataclass(frozen=True)
 class SlidingLabels:
-    """Label a volume by windows with Gaussian weights, as MONAI's ``SlidingWindowInferer`` does, in less memory.
+    """Label a volume by windows with Gaussian weights, as MONAI's ``SlidingWindowInferer`` does, in less
+    memory.
 
-    MONAI keeps the scores of all classes and the sum of weights of the whole volume, with its ``buffer_steps`` too
-    (MONAI issues 6427 and 9071). Here the windows go along one axis row by row and only the scores that a window to
-    come can still change are kept: of one window's depth. The labels are the same, but for rounding.
+    MONAI keeps the scores of all classes and the sum of weights of the whole volume, with its
+    ``buffer_steps`` too (MONAI issues 6427 and 9071). Here the windows go along one axis row by row and only
+    the scores that a window to come can still change are kept: of one window's depth. The labels are the
+    same, but for rounding.
 
     Args:
         roi_size: the window (x, y, z) in voxels; -1 is the volume's own size. A smaller volume is padded.
-        inferer: runs the network on a batch of windows (B, C, x, y, z), as ``make_inferer("whole", ...)`` does. What it
-            averages, flips and members of an ensemble, it averages within each window, so it costs no more memory.
+        inferer: runs the network on a batch of windows (B, C, x, y, z), as ``make_inferer("whole", ...)``
+            does. What it averages, flips and members of an ensemble, it averages within each window, so it
+            costs no more memory.
         device: where windows are scored and scores are kept.
         overlap: the fraction of a window that its neighbour covers.
         batch_size: windows in one forward pass. More of them only pay on a GPU.
@@ -74,7 +85,9 @@ class SlidingLabels:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise ConfigError("a batch of 1 window or more", found=f"{self.batch_size}", remedy="Correct --batch_size.")
+            raise ConfigError(
+                "a batch of 1 window or more", found=f"{self.batch_size}", remedy="Correct --batch_size."
+            )
 
     def __call__(
         self,
@@ -103,10 +116,14 @@ class SlidingLabels:
         """
         size = tuple(as_channels_first(volume).shape[1:])
         if out is not None and out.shape != size:
-            raise GeometryError(f"labels of the volume's shape {size}", found=f"{out.shape}", remedy="Make them so.")
+            raise GeometryError(
+                f"labels of the volume's shape {size}", found=f"{out.shape}", remedy="Make them so."
+            )
         axis = None if probabilities is None else len(size) - 1  # so the slabs follow each other in the file
         with nullcontext() if probabilities is None else probability_file(probabilities, size) as append:
-            for slab in self.slabs(volume, network, axis=axis, probabilities=append is not None, progress=progress):
+            for slab in self.slabs(
+                volume, network, axis=axis, probabilities=append is not None, progress=progress
+            ):
                 out = np.empty(size, slab.labels.dtype) if out is None else out
                 out[slab.place] = slab.labels
                 if append is not None and slab.probabilities is not None:
@@ -145,14 +162,18 @@ class SlidingLabels:
             yield from rows.finished()
 
     @torch.no_grad()
-    def _scores(self, volume: Volume, network: Network, corners: Sequence[Corner], plan: WindowPlan) -> torch.Tensor:
+    def _scores(
+        self, volume: Volume, network: Network, corners: Sequence[Corner], plan: WindowPlan
+    ) -> torch.Tensor:
         """(B, K, x, y, z) float32."""
         windows = [crop(volume, corner, plan, padding_value=self.padding_value) for corner in corners]
         scores = self.inferer(torch.stack(windows).to(self.device), network)
         if not isinstance(scores, torch.Tensor) or tuple(scores.shape[2:]) != plan.roi_size:
             found = f"{tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
             wanted = f"scores (B, K, {', '.join(map(str, plan.roi_size))}) of a window"
-            raise GeometryError(wanted, found=found, remedy="Choose a network whose output has its input's size.")
+            raise GeometryError(
+                wanted, found=found, remedy="Choose a network whose output has its input's size."
+            )
         return scores.float()
 
 
@@ -239,7 +260,8 @@ def make_sliding_labels(
     padding_value: float = 0.0,
     tta_flips: Sequence[str] | None = None,
 ) -> SlidingLabels:
-    """`SlidingLabels` in the precision that ``amp`` asks for, with the flips and ensembles of ``make_inferer``.
+    """`SlidingLabels` in the precision that ``amp`` asks for, with the flips and ensembles of
+    ``make_inferer``.
 
     ``tta_flips``: axes among "h", "w" and "d", which are x, y and z of a volume.
 

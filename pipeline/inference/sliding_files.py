@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write
 
 __all__ = ["probability_file"]
 
@@ -17,8 +17,9 @@ __all__ = ["probability_file"]
 def probability_file(path: str | Path, size: Sequence[int]) -> Iterator[Callable[[np.ndarray], None]]:
     """Give a function that appends the next slices (K, X, Y, z) of a volume (X, Y, Z) to a ``.npy`` file.
 
-    The file is float32 (K, X, Y, Z) in Fortran's order, so a slab is one piece of it. It is written and not mapped:
-    a mapped file's pages count as the process's memory, and a full disk kills a process that writes to them.
+    The file is float32 (K, X, Y, Z) in Fortran's order, so a slab is one piece of it. It is written and not
+    mapped: a mapped file's pages count as the process's memory, and a full disk kills a process that writes
+        to them.
 
     Raises:
         OutputError: the file cannot be written, or the disk is full.

@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from monai.utils import fall_back_tuple
 
-from transforms.errors import ConfigError, GeometryError
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
 __all__ = ["Corner", "Volume", "WindowPlan", "as_channels_first", "crop", "plan_windows"]
 
@@ -26,7 +26,8 @@ class WindowPlan:
 
     Attributes:
         size: (X, Y, Z) of the volume.
-        roi_size: of a window; along an axis where the volume is smaller, the window reaches beyond both its ends.
+        roi_size: of a window; along an axis where the volume is smaller, the window reaches beyond both its
+            ends.
         starts: for each axis the windows' first indices, ascending; below 0 where the window is the larger.
     """
 
@@ -46,7 +47,9 @@ class WindowPlan:
     def within(self, corner: Corner) -> tuple[slice, ...]:
         """The part of the window at ``corner`` that lies in the volume, in the window's own indices."""
         spans = (self.span(axis, start) for axis, start in enumerate(corner))
-        return tuple(slice(span.start - start, span.stop - start) for span, start in zip(spans, corner, strict=True))
+        return tuple(
+            slice(span.start - start, span.stop - start) for span, start in zip(spans, corner, strict=True)
+        )
 
     def thinnest(self) -> int:
         """The axis along which a row of windows holds the least of the volume; the last of several."""
@@ -71,7 +74,9 @@ def plan_windows(size: Sequence[int], roi_size: Sequence[int], *, overlap: float
     if not 0 <= overlap < 1:
         raise ConfigError("an overlap from 0 to below 1", found=f"{overlap}", remedy="Correct --overlap.")
     if len(roi_size) != len(size):
-        raise ConfigError(f"{len(size)} sides of a window", found=f"{len(roi_size)}", remedy="Correct --roi_size.")
+        raise ConfigError(
+            f"{len(size)} sides of a window", found=f"{len(roi_size)}", remedy="Correct --roi_size."
+        )
     roi = tuple(int(side) for side in fall_back_tuple(roi_size, size))
     starts = tuple(_starts(whole, side, overlap) for whole, side in zip(size, roi, strict=True))
     return WindowPlan(tuple(size), roi, starts)
@@ -93,7 +98,9 @@ def as_channels_first(volume: Volume) -> Volume:
     shape = tuple(volume.shape)
     if len(shape) not in (4, 5) or (len(shape) == 5 and shape[0] != 1) or 0 in shape:
         wanted = "a volume (C, X, Y, Z) or (1, C, X, Y, Z)"
-        raise GeometryError(wanted, found=f"{shape}", remedy="Infer volumes one by one, with their channels first.")
+        raise GeometryError(
+            wanted, found=f"{shape}", remedy="Infer volumes one by one, with their channels first."
+        )
     plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
     return plain[0] if len(shape) == 5 else plain
 
@@ -106,6 +113,8 @@ def crop(volume: Volume, corner: Corner, plan: WindowPlan, *, padding_value: flo
     spans = tuple(plan.span(axis, start) for axis, start in enumerate(corner))
     part = volume[(slice(None), *spans)]
     values = part if isinstance(part, torch.Tensor) else torch.from_numpy(np.array(part, np.float32))
-    window = torch.full((len(values), *plan.roi_size), padding_value, dtype=torch.float32, device=values.device)
+    window = torch.full(
+        (len(values), *plan.roi_size), padding_value, dtype=torch.float32, device=values.device
+    )
     window[(slice(None), *plan.within(corner))] = values
     return window

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.inference.greatest import greatest_class
-from transforms.errors import GeometryError
+from pyraseg.pipeline.inference.argmax import greatest_class
+from pyraseg.transforms.errors import GeometryError
 
 __all__ = ["source_labels", "source_probabilities"]
 
@@ -22,7 +22,8 @@ Labels = np.ndarray
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of the source grid on the network's: index ``i`` lies at ``scale * i + shift`` of ``along``."""
+    """One axis of the source grid on the network's: index ``i`` lies at ``scale * i + shift`` of
+    ``along``."""
 
     along: int
     scale: float
@@ -42,8 +43,8 @@ def source_labels(
 ) -> Iterator[tuple[slice, Labels]]:
     """Yield the source grid's labels, so many slices at once, in memory that does not grow with the volume.
 
-    Probabilities are interpolated (trilinear) and the greatest counts, the first of equals. Where the network's grid
-    does not reach, there is background.
+    Probabilities are interpolated (trilinear) and the greatest counts, the first of equals. Where the
+    network's grid does not reach, there is background.
 
     Args:
         probabilities: (K, x, y, z) on the network's grid, an array or a memory map.
@@ -81,7 +82,8 @@ def source_probabilities(
     source_shape: Sequence[int],
     slab: int = SLAB,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `source_labels`, the probabilities (K, X, Y, n) float32 themselves; all 0 where the grid does not reach."""
+    """As `source_labels`, the probabilities (K, X, Y, n) float32 themselves; all 0 where the grid does not
+    reach."""
     shape = tuple(int(side) for side in source_shape)
     axes = _axes(np.asarray(affine), np.asarray(source_affine), shape)
     ordered = _ordered(probabilities, axes)
@@ -128,14 +130,19 @@ def _read(ordered: np.ndarray, near: slice) -> torch.Tensor | None:
 
 
 def _window(part: torch.Tensor, axes: Sequence[_Axis], shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """The source's columns and rows that can be foreground: between voxels of background there is only background."""
-    found = (part[1:] > part[:1]).any(dim=0).any(dim=2) if len(part) > 1 else torch.zeros(part.shape[1:3]).bool()
+    """The source's columns and rows that can be foreground: between voxels of background there is only
+    background."""
+    found = (
+        (part[1:] > part[:1]).any(dim=0).any(dim=2) if len(part) > 1 else torch.zeros(part.shape[1:3]).bool()
+    )
     spans = []
     for place in (0, 1):
         (at,) = torch.nonzero(found.any(dim=1 - place), as_tuple=True)
         if not len(at):
             return None
-        ends = [(index - axes[place].shift) / axes[place].scale for index in (int(at[0]) - 1, int(at[-1]) + 1)]
+        ends = [
+            (index - axes[place].shift) / axes[place].scale for index in (int(at[0]) - 1, int(at[-1]) + 1)
+        ]
         spans.append(slice(max(0, int(np.floor(min(ends)))), min(shape[place], int(np.ceil(max(ends))) + 1)))
     return None if any(span.stop <= span.start for span in spans) else (spans[0], spans[1])
 
@@ -143,7 +150,8 @@ def _window(part: torch.Tensor, axes: Sequence[_Axis], shape: tuple[int, ...]) -
 def _interpolated(
     part: torch.Tensor, axes: Sequence[_Axis], spans: Sequence[slice], sizes: Sequence[int], *, first: int
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Values (K, a, b, c) of what ``spans`` names of the source, and where the network's grid reaches (a, b, c).
+    """Values (K, a, b, c) of what ``spans`` names of the source, and where the network's grid reaches (a, b,
+    c).
 
     Args:
         part: (K, x, y, z), of the network's grid what begins at ``first`` of its third axis.

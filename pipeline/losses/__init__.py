@@ -1,10 +1,15 @@
 """Losses on logits: Dice and cross entropy on hard labels, and what soft labels or their kin add to it."""
 
-from pipeline.losses.auxiliary import AuxiliaryLoss
-from pipeline.losses.choose import SOFT_LOSSES, soft_label_loss
-from pipeline.losses.dice_cross_entropy import DiceCrossEntropyLoss
-from pipeline.losses.smoothing import FocalTerm, LabelSmoothing, NeighbourAwareTerm, SpatiallyVaryingLabelSmoothing
-from pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss, SoftTargets
+from pyraseg.pipeline.losses.auxiliary import AuxiliaryLoss
+from pyraseg.pipeline.losses.choose import SOFT_LOSSES, soft_label_loss
+from pyraseg.pipeline.losses.dice_cross_entropy import DiceCrossEntropyLoss
+from pyraseg.pipeline.losses.smoothing import (
+    FocalTerm,
+    LabelSmoothing,
+    NeighbourAwareTerm,
+    SpatiallyVaryingLabelSmoothing,
+)
+from pyraseg.pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss, SoftTargets
 
 __all__ = [
     "SOFT_LOSSES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.losses import DeepSupervisionLoss
 from torch import Tensor, nn
 
-from pipeline.losses.weights import checked_weights
+from pyraseg.pipeline.losses.weights import checked_weights
 
 __all__ = ["AuxiliaryLoss"]
 
@@ -16,7 +16,8 @@ class AuxiliaryLoss(DeepSupervisionLoss):
     Source of the weight: Zhao et al., PSPNet, CVPR 2017, section 4.2.
 
     Args:
-        loss: takes logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); it is moved to their device.
+        loss: takes logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); it is moved to their
+            device.
         weight: of the auxiliary output.
 
     Raises:
@@ -24,11 +25,13 @@ class AuxiliaryLoss(DeepSupervisionLoss):
     """
 
     def __init__(self, loss: nn.Module, *, weight: float = 0.4) -> None:
-        super().__init__(loss, weights=checked_weights("the weights of main and auxiliary loss", (1.0, weight)))
+        super().__init__(
+            loss, weights=checked_weights("the weights of main and auxiliary loss", (1.0, weight))
+        )
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, 2, K, H, W[, D]), main first, or (B, K, H, W[, D]), and targets (B, 1 or more, H, W[, D]), to a
-        scalar.
+        """Logits (B, 2, K, H, W[, D]), main first, or (B, K, H, W[, D]), and targets (B, 1 or more, H, W[,
+        D]), to a scalar.
 
         A network with an auxiliary head gives the first in training and the second in evaluation.
         """

@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from pipeline.losses.smoothing import FocalTerm, LabelSmoothing, NeighbourAwareTerm, SpatiallyVaryingLabelSmoothing
-from pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss
-from transforms.errors import ConfigError
+from pyraseg.pipeline.losses.smoothing import (
+    FocalTerm,
+    LabelSmoothing,
+    NeighbourAwareTerm,
+    SpatiallyVaryingLabelSmoothing,
+)
+from pyraseg.pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["SOFT_LOSSES", "soft_label_loss"]
 
@@ -30,11 +35,13 @@ def soft_label_loss(
     """``hard + beta * term``, for targets whose first channel is the hard label.
 
     Args:
-        name: superpixel (divergence from the soft label in the targets), label_smoothing, svls, nacl, focal, or none.
+        name: superpixel (divergence from the soft label in the targets), label_smoothing, svls, nacl, focal,
+            or none.
         hard: the loss on hard labels.
         num_classes, spatial_dims: of the network.
         beta: weight of the term.
-        smoothing, sigma, alpha, gamma: of label smoothing, SVLS, NACL and focal loss; the others leave them alone.
+        smoothing, sigma, alpha, gamma: of label smoothing, SVLS, NACL and focal loss; the others leave them
+            alone.
 
     Raises:
         ConfigError: another name, or a number out of range.
@@ -48,5 +55,7 @@ def soft_label_loss(
         "none": lambda: None,
     }
     if name not in terms:
-        raise ConfigError(f"a soft loss among {', '.join(SOFT_LOSSES)}", found=repr(name), remedy="Correct it.")
+        raise ConfigError(
+            f"a soft loss among {', '.join(SOFT_LOSSES)}", found=repr(name), remedy="Correct it."
+        )
     return SoftLabelLoss(hard, terms[name](), beta=beta)

@@ -8,23 +8,25 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from pipeline.losses.weights import checked_weights
+from pyraseg.pipeline.losses.weights import checked_weights
 
 __all__ = ["DiceCrossEntropyLoss"]
 
 
 class DiceCrossEntropyLoss(DiceCELoss):
-    """``lambda_ce * CE + lambda_dice * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax, all classes.
+    """``lambda_ce * CE + lambda_dice * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax, all
+    classes.
 
-    Source: CN113409326A [0127]-[0132]. It is MONAI's ``DiceCELoss`` with the options of that formula, in float32: in
+    Source: CN113409326A [0127]-[0132]. It is MONAI's ``DiceCELoss`` with the options of that formula, in
+        float32: in
     bfloat16 a sum over an image of p^2 loses its small terms.
 
     Args:
         lambda_dice, lambda_ce: weights of the two terms, not both 0.
-        weight: one weight per class, background first, for both terms: CE is the weighted mean over the pixels, the
-            Dice terms are multiplied by their class's weight and not renormalised.
-        batch: take Dice over the whole batch rather than over each image. An image that lacks a class has a Dice term
-            of nearly 1 for it, however good the rest is; over the batch that is rare.
+        weight: one weight per class, background first, for both terms: CE is the weighted mean over the
+            pixels, the Dice terms are multiplied by their class's weight and not renormalised.
+        batch: take Dice over the whole batch rather than over each image. An image that lacks a class has a
+            Dice term of nearly 1 for it, however good the rest is; over the batch that is rare.
 
     Raises:
         ConfigError: a weight that is negative or not finite, or both terms switched off.
@@ -51,6 +53,7 @@ class DiceCrossEntropyLoss(DiceCELoss):
         )
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32 scalar."""
+        """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32
+        scalar."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.float().contiguous(), target)

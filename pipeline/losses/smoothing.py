@@ -1,4 +1,5 @@
-"""Losses that soften labels or predictions without superpixels, to compare with; each on logits and hard labels."""
+"""Losses that soften labels or predictions without superpixels, to compare with; each on logits and hard
+labels."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ import torch.nn.functional as F
 from monai.losses import FocalLoss, NACLLoss
 from torch import Tensor, nn
 
-from pipeline.losses.weights import checked_weights
-from transforms.errors import ConfigError
+from pyraseg.pipeline.losses.weights import checked_weights
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["FocalTerm", "LabelSmoothing", "NeighbourAwareTerm", "SpatiallyVaryingLabelSmoothing"]
 
 
 class LabelSmoothing(nn.Module):
-    """Cross entropy with ``1 - smoothing`` of the label on its class and ``smoothing`` spread over all (torch's).
+    """Cross entropy with ``1 - smoothing`` of the label on its class and ``smoothing`` spread over all
+    (torch's).
 
     Source: Szegedy et al., Rethinking the Inception architecture, CVPR 2016, section 7.
 
@@ -36,14 +38,17 @@ class LabelSmoothing(nn.Module):
         self.smoothing = float(smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
+        scalar."""
         return F.cross_entropy(input, target[:, 0].long(), label_smoothing=self.smoothing)
 
 
 class SpatiallyVaryingLabelSmoothing(nn.Module):
-    """Cross entropy with a label that is half the pixel's own and half its 3 x 3 (x 3) neighbours', by a Gaussian.
+    """Cross entropy with a label that is half the pixel's own and half its 3 x 3 (x 3) neighbours', by a
+    Gaussian.
 
-    Source: Islam and Glocker, Spatially varying label smoothing, IPMI 2021, arXiv 2104.05788. Labels are repeated
+    Source: Islam and Glocker, Spatially varying label smoothing, IPMI 2021, arXiv 2104.05788. Labels are
+        repeated
     beyond the border. Neither torch nor MONAI has it.
 
     Args:
@@ -60,7 +65,8 @@ class SpatiallyVaryingLabelSmoothing(nn.Module):
         self.sigma = float(sigma)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
+        scalar."""
         return F.cross_entropy(input, self.soften(target[:, 0], num_classes=input.shape[1]))
 
     def soften(self, label: Tensor, *, num_classes: int) -> Tensor:
@@ -103,12 +109,14 @@ class NeighbourAwareTerm(nn.Module):
         self.loss = NACLLoss(classes=num_classes, dim=spatial_dims, alpha=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
+        scalar."""
         return self.loss(input, target[:, 0].long())
 
 
 class FocalTerm(nn.Module):
-    """MONAI's ``FocalLoss`` on the softmax: cross entropy times ``(1 - p)**gamma``, p that of the pixel's class.
+    """MONAI's ``FocalLoss`` on the softmax: cross entropy times ``(1 - p)**gamma``, p that of the pixel's
+    class.
 
     Source: Lin et al., Focal loss for dense object detection, ICCV 2017.
 
@@ -126,6 +134,7 @@ class FocalTerm(nn.Module):
         self.loss = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=gamma)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
+        scalar."""
         # MONAI's mean runs over the classes, too; one-hot targets have one term per pixel.
         return self.loss(input, target[:, :1]) * input.shape[1]

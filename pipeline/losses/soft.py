@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from monai.engines import default_prepare_batch
 from torch import Tensor, nn
 
-from pipeline.losses.weights import checked_weights
-from transforms.errors import ConfigError
+from pyraseg.pipeline.losses.weights import checked_weights
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["SoftLabelDivergence", "SoftLabelLoss", "SoftTargets"]
 
@@ -39,21 +39,25 @@ class SoftLabelLoss(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, K, H, W[, D]) and targets (B, 1 or 1 + K, H, W[, D]) to a float32 scalar."""
         with torch.autocast(input.device.type, enabled=False):
-            logits = input.float().contiguous()  # one copy of an output that is a part of a stack, not one per term
+            logits = (
+                input.float().contiguous()
+            )  # one copy of an output that is a part of a stack, not one per term
             loss = self.hard(logits, target[:, :1])
             return loss if self.soft is None else loss + self.beta * self.soft(logits, target)
 
 
 class SoftLabelDivergence(nn.Module):
-    """``mean_i sum_k q_k log(q_k / p_k)``, the Kullback-Leibler divergence of the prediction from the soft label.
+    """``mean_i sum_k q_k log(q_k / p_k)``, the Kullback-Leibler divergence of the prediction from the soft
+    label.
 
-    p is the softmax of the logits. The mean runs over the pixels i of the batch where the soft label sums to at least
-    half of 1; there it is divided by its sum, so interpolated and rounded labels count as distributions. With N such
-    pixels, the gradient at each one's logits is ``(p - q) / N``.
+    p is the softmax of the logits. The mean runs over the pixels i of the batch where the soft label sums to
+    at least half of 1; there it is divided by its sum, so interpolated and rounded labels count as
+    distributions. With N such pixels, the gradient at each one's logits is ``(p - q) / N``.
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]), float32, and targets (B, 1 + K, H, W[, D]), the hard label first, to a scalar.
+        """Logits (B, K, H, W[, D]), float32, and targets (B, 1 + K, H, W[, D]), the hard label first, to a
+        scalar.
 
         Bytes hold 255 for 1.
 
@@ -61,16 +65,19 @@ class SoftLabelDivergence(nn.Module):
             ConfigError: targets without one soft channel per class.
         """
         soft, known = _distribution(_soft_channels(input, target))
-        # Cross entropy less the label's own entropy; a pixel that is not known is 0 in all classes and adds nothing.
+        # Cross entropy less the label's own entropy; a pixel that is not known is 0 in all classes and adds
+        # nothing.
         cross_entropy = F.cross_entropy(input, soft, reduction="sum")
         return (cross_entropy - _entropy(soft)) / known.sum().clamp(min=1)
 
 
 class SoftTargets:
-    """MONAI's ``prepare_batch`` for training with soft labels: the targets are the hard label, then the soft one.
+    """MONAI's ``prepare_batch`` for training with soft labels: the targets are the hard label, then the soft
+    one.
 
     Args:
-        key: of the soft labels (B, K, H, W[, D]) in the batch; a batch without it keeps its hard labels alone.
+        key: of the soft labels (B, K, H, W[, D]) in the batch; a batch without it keeps its hard labels
+            alone.
     """
 
     def __init__(self, key: str = "soft_label") -> None:
@@ -97,7 +104,7 @@ def _soft_channels(input: Tensor, target: Tensor) -> Tensor:
     raise ConfigError(
         f"targets with a hard label and {input.shape[1]} soft ones",
         found=f"{target.shape[1]} channels",
-        remedy="Add transforms.soft_labels.SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
+        remedy="Add pyraseg.transforms.labels.soft_labels.SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
         "configs/soft_labels.yaml does.",
     )
 
@@ -108,7 +115,8 @@ def _entropy(soft: Tensor) -> Tensor:
 
 
 def _distribution(soft: Tensor) -> tuple[Tensor, Tensor]:
-    """The soft label divided by its sum over the classes, 0 where that is too little; and where it is enough."""
+    """The soft label divided by its sum over the classes, 0 where that is too little; and where it is
+    enough."""
     whole = 1.0 if soft.is_floating_point() else 255.0
     values = soft.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     total = values.sum(dim=1, keepdim=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["checked_weights"]
 
@@ -20,5 +20,7 @@ def checked_weights(name: str, values: Sequence[float]) -> list[float]:
     if all(math.isfinite(number) and number >= 0 for number in numbers) and any(numbers):
         return numbers
     raise ConfigError(
-        f"{name} to be 0 or more and not all 0", found=str(numbers), remedy="Set them to 1 to weigh all alike."
+        f"{name} to be 0 or more and not all 0",
+        found=str(numbers),
+        remedy="Set them to 1 to weigh all alike.",
     )

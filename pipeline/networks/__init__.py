@@ -1,11 +1,17 @@
-"""Segmentation networks as pure modules, 2D and 3D from the same classes, by name, and the loading of their weights."""
+"""Segmentation networks as pure modules, 2D and 3D from the same classes, by name, and the loading of their
+weights."""
 
 from __future__ import annotations
 
-from pipeline.networks.baselines import DEFAULT_NETWORK, NETWORKS, build_network
-from pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
-from pipeline.networks.checkpoint import load_checkpoint, read_checkpoint
-from pipeline.networks.pretrained import PretrainedReport, freeze_backbone, load_pretrained, unfreeze_backbone
+from pyraseg.pipeline.networks.baselines import DEFAULT_NETWORK, NETWORKS, build_network
+from pyraseg.pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
+from pyraseg.pipeline.networks.checkpoint import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.networks.pretrained import (
+    PretrainedReport,
+    freeze_backbone,
+    load_pretrained,
+    unfreeze_backbone,
+)
 
 __all__ = [
     "DEFAULT_NETWORK",

@@ -7,8 +7,8 @@ from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from pipeline.networks.options import choice, positive_integer
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.checked_arguments import choice, positive_integer
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["ATTENTIONS", "ORDERS", "ChannelAttention", "SpatialAttention", "attention_block"]
 
@@ -20,9 +20,10 @@ SPATIAL_KERNEL = 7
 class ChannelAttention(nn.Module):
     """Weigh the channels: ``F' = sigmoid(MLP(avgpool(F)) + MLP(maxpool(F))) * F``.
 
-    One MLP serves both pools: C -> C/r -> C as 1x1 convolutions with a ReLU, without bias. Without the maximum this is
-    the squeeze-and-excitation unit.
-    Source: Woo et al., CBAM, ECCV 2018, equation 2; Hu et al., Squeeze-and-Excitation, CVPR 2018; CN113409326A
+    One MLP serves both pools: C -> C/r -> C as 1x1 convolutions with a ReLU, without bias. Without the
+    maximum this is the squeeze-and-excitation unit.
+    Source: Woo et al., CBAM, ECCV 2018, equation 2; Hu et al., Squeeze-and-Excitation, CVPR 2018;
+        CN113409326A
     [0099]-[0104].
 
     Args:
@@ -35,7 +36,9 @@ class ChannelAttention(nn.Module):
         ConfigError: ``reduction`` is below 1 or above ``channels``.
     """
 
-    def __init__(self, spatial_dims: int, channels: int, *, reduction: int = 16, max_pool: bool = True) -> None:
+    def __init__(
+        self, spatial_dims: int, channels: int, *, reduction: int = 16, max_pool: bool = True
+    ) -> None:
         super().__init__()
         positive_integer("reduction", reduction)
         if reduction > channels:
@@ -80,8 +83,9 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.out_channels = channels
         conv = Conv["conv", spatial_dims]
-        # Padded by hand: where the kernel is wider than the image, as at a pyramid of 3 x 3 x 3, oneDNN's bfloat16
-        # gradient of a 3D convolution's weights reads memory that nobody wrote (torch 2.13): NaN now and then.
+        # Padded by hand: where the kernel is wider than the image, as at a pyramid of 3 x 3 x 3, oneDNN's
+        # bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote (torch 2.13): NaN now
+        # and then.
         self.margins = [SPATIAL_KERNEL // 2] * 2 * spatial_dims
         self.conv = conv(2, 1, kernel_size=SPATIAL_KERNEL, bias=False)
 
@@ -101,8 +105,8 @@ def attention_block(
     """Build the block called ``name``, (B, C, H, W[, D]) -> the same shape.
 
     Args:
-        name: "cbam" (both units), "cam" (CBAM's channel unit), "se" (the same by the average alone), "sam" (CBAM's
-            spatial unit) or "none" (nothing).
+        name: "cbam" (both units), "cam" (CBAM's channel unit), "se" (the same by the average alone), "sam"
+            (CBAM's spatial unit) or "none" (nothing).
         spatial_dims, channels, reduction: as the units have them.
         order: which unit of "cbam" comes first, "channel_first" or "spatial_first".
 

@@ -1,4 +1,5 @@
-"""One way to build any network of a configuration: the CBAM-ResNet-PSPNet, or one of MONAI's to compare it with."""
+"""One way to build any network of a configuration: the CBAM-ResNet-PSPNet, or one of MONAI's to compare it
+with."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from monai.networks.nets import DynUNet, FlexibleUNet, SegResNet, UNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
-from pipeline.networks.options import choice, fraction, positive_integer
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
+from pyraseg.pipeline.networks.checked_arguments import choice, fraction, positive_integer
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["DEFAULT_NETWORK", "NETWORKS", "PaddedNetwork", "build_network"]
 
@@ -23,10 +24,11 @@ DEFAULT_NETWORK = "cbam_resnet_pspnet"
 
 
 class PaddedNetwork(nn.Module):
-    """A network that takes multiples of its stride only, for any size: (B, C, H, W[, D]) -> (B, K, H, W[, D]).
+    """A network that takes multiples of its stride only, for any size: (B, C, H, W[, D]) -> (B, K, H, W[,
+    D]).
 
-    The image's last row, column and slice are repeated up to the next multiple of ``stride``, and to two strides at
-    least (a norm over one pixel has no variance); what the network makes of them is cut off again.
+    The image's last row, column and slice are repeated up to the next multiple of ``stride``, and to two
+    strides at least (a norm over one pixel has no variance); what the network makes of them is cut off again.
 
     Args:
         network: the network; (B, K, H, W[, D]) out at the size of its input.
@@ -55,7 +57,8 @@ class PaddedNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Baseline:
-    """One of MONAI's networks: how it is built from (spatial_dims, in_channels, out_channels, dropout), its stride."""
+    """One of MONAI's networks: how it is built from (spatial_dims, in_channels, out_channels, dropout), its
+    stride."""
 
     build: Callable[[int, int, int, float], nn.Module]
     stride: int
@@ -65,13 +68,20 @@ def _unet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float
     """Residual units as in MONAI's tutorials, twice their channels: 6.5 million parameters in 2D."""
     channels = (32, 64, 128, 256, 512)
     return UNet(
-        spatial_dims, in_channels, out_channels, channels, strides=(2, 2, 2, 2), num_res_units=2, dropout=dropout
+        spatial_dims,
+        in_channels,
+        out_channels,
+        channels,
+        strides=(2, 2, 2, 2),
+        num_res_units=2,
+        dropout=dropout,
     )
 
 
 class ZeroShortcut(nn.Module):
-    """The parameter-free shortcut of a small ResNet, (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]): He et al.'s
-    option A. MONAI's is a function that makes its zeros anew, which neither TorchScript nor torch.export takes.
+    """The parameter-free shortcut of a small ResNet, (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]): He et
+    al.'s option A. MONAI's is a function that makes its zeros anew, which neither TorchScript nor
+    torch.export takes.
     """
 
     def __init__(self, planes: int, stride: int, *, spatial_dims: int) -> None:
@@ -94,7 +104,9 @@ def _flexible_unet(spatial_dims: int, in_channels: int, out_channels: int, dropo
         shortcut = getattr(block, "downsample", None)
         if isinstance(shortcut, partial):
             arguments = shortcut.keywords
-            block.downsample = ZeroShortcut(arguments["planes"], arguments["stride"], spatial_dims=spatial_dims)
+            block.downsample = ZeroShortcut(
+                arguments["planes"], arguments["stride"], spatial_dims=spatial_dims
+            )
     return network
 
 
@@ -106,7 +118,13 @@ def _dynunet(spatial_dims: int, in_channels: int, out_channels: int, dropout: fl
     """nnU-Net's plain architecture with six resolutions, without deep supervision."""
     strides = [1, 2, 2, 2, 2, 2]
     return DynUNet(
-        spatial_dims, in_channels, out_channels, [3] * len(strides), strides, strides[1:], dropout=dropout or None
+        spatial_dims,
+        in_channels,
+        out_channels,
+        [3] * len(strides),
+        strides,
+        strides[1:],
+        dropout=dropout or None,
     )
 
 
@@ -128,15 +146,16 @@ def build_network(
     dropout: float = 0.1,
     **options: Any,
 ) -> nn.Module:
-    """Build a segmentation network by its name: (B, in_channels, H, W[, D]) -> logits (B, K, H, W[, D]), any size.
+    """Build a segmentation network by its name: (B, in_channels, H, W[, D]) -> logits (B, K, H, W[, D]), any
+    size.
 
     Args:
-        name: "cbam_resnet_pspnet", or a baseline: "unet", "flexible_unet" (ResNet-34 encoder), "segresnet", "dynunet".
-            No weights are downloaded.
+        name: "cbam_resnet_pspnet", or a baseline: "unet", "flexible_unet" (ResNet-34 encoder), "segresnet",
+            "dynunet". No weights are downloaded.
         spatial_dims, in_channels, out_channels: as ``CBAMResNetPSPNet``.
         dropout: where the network of that name has it: whole channels in the heads of the CBAM-ResNet-PSPNet.
-        options: further arguments of ``CBAMResNetPSPNet`` (depth, attention, aux, ...). None, and False for ``aux``,
-            stand for "not set". A baseline has none of them.
+        options: further arguments of ``CBAMResNetPSPNet`` (depth, attention, aux, ...). None, and False for
+            ``aux``, stand for "not set". A baseline has none of them.
 
     Returns:
         The network; its attribute ``options`` holds all arguments as plain values, ``name`` among them.
@@ -146,7 +165,11 @@ def build_network(
     """
     choice("network_name", name, NETWORKS)
     given = {key: value for key, value in options.items() if value is not None}
-    common: dict[str, Any] = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
+    common: dict[str, Any] = {
+        "spatial_dims": spatial_dims,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+    }
     common["dropout"] = dropout
     if name == DEFAULT_NETWORK:
         _refuse(name, given.keys() - inspect.signature(CBAMResNetPSPNet).parameters.keys())

@@ -10,7 +10,13 @@ __all__ = ["BasicBlock", "Bottleneck", "conv_norm"]
 
 
 def conv_norm(
-    spatial_dims: int, in_channels: int, *, out_channels: int, kernel_size: int = 1, stride: int = 1, dilation: int = 1
+    spatial_dims: int,
+    in_channels: int,
+    *,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> tuple[nn.Module, _BatchNorm]:
     """A convolution without bias that keeps the size (at stride 1), and the batch norm that follows it."""
     conv = Conv["conv", spatial_dims](
@@ -26,7 +32,8 @@ def conv_norm(
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016, figure 5 left): (B, C, H, W[, D]) -> (B, width, ...).
+    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016, figure 5 left): (B, C, H, W[, D]) -> (B,
+    width, ...).
 
     Args:
         spatial_dims: 2 or 3.
@@ -69,7 +76,8 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions and a shortcut, stride and dilation in the 3x3 (ResNet v1.5): to 4 * width channels.
+    """1x1, 3x3, 1x1 convolutions and a shortcut, stride and dilation in the 3x3 (ResNet v1.5): to 4 * width
+    channels.
 
     The arguments are those of ``BasicBlock``; ``inner_dilation`` has no convolution to act on.
     """

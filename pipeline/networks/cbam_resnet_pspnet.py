@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.networks.attention import attention_block
-from pipeline.networks.initialisation import initialise
-from pipeline.networks.options import positive_integer
-from pipeline.networks.pyramid import PyramidPooling, resize_like, segmentation_head
-from pipeline.networks.refinement import Refinement
-from pipeline.networks.resnet import ResNet
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.attention import attention_block
+from pyraseg.pipeline.networks.checked_arguments import positive_integer
+from pyraseg.pipeline.networks.initialisation import initialise
+from pyraseg.pipeline.networks.pyramid import PyramidPooling, resize_like, segmentation_head
+from pyraseg.pipeline.networks.refinement import Refinement
+from pyraseg.pipeline.networks.resnet import ResNet
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["CBAMResNetPSPNet"]
 
@@ -21,15 +21,17 @@ HEAD_DIVISOR = 4  # both heads work on a quarter of their stage's channels: 512 
 
 
 class CBAMResNetPSPNet(nn.Module):
-    """``head(pyramid(CBAM_end(stages(CBAM_start(stem(x))))))``: (B, in_channels, H, W[, D]) -> (B, K, H, W[, D]).
+    """``head(pyramid(CBAM_end(stages(CBAM_start(stem(x))))))``: (B, in_channels, H, W[, D]) -> (B, K, H, W[,
+    D]).
 
-    The output are logits of K exclusive classes, at the input's size; any size goes, a multiple of the output stride or
-    not. Source: CN113409326A [0085]-[0142]; pyramid and auxiliary head: Zhao et al., PSPNet, CVPR 2017.
+    The output are logits of K exclusive classes, at the input's size; any size goes, a multiple of the output
+    stride or not. Source: CN113409326A [0085]-[0142]; pyramid and auxiliary head: Zhao et al., PSPNet, CVPR
+    2017.
 
-    With ``aux`` the forward of the *training* mode returns the main and the auxiliary logits stacked, (B, 2, K, H, W[,
-    D]), main first, as MONAI's DynUNet does for deep supervision: a tensor in both modes passes TorchScript, where a
-    tuple would not. ``pipeline.losses.AuxiliaryLoss`` takes it apart. The evaluation mode returns the main logits
-    alone.
+    With ``aux`` the forward of the *training* mode returns the main and the auxiliary logits stacked, (B, 2,
+    K, H, W[, D]), main first, as MONAI's DynUNet does for deep supervision: a tensor in both modes passes
+    TorchScript, where a tuple would not. ``pyraseg.pipeline.losses.AuxiliaryLoss`` takes it apart. The
+    evaluation mode returns the main logits alone.
 
     Args:
         spatial_dims: 2 or 3.
@@ -43,13 +45,15 @@ class CBAMResNetPSPNet(nn.Module):
         bins: cells per axis of the pyramid's levels.
         stem: "deep3", "deep2" or "plain7" (see ``ResNet``).
         aux: add the auxiliary head on layer3.
-        skips: stages of the backbone, 1 to 3, whose finer maps refine the head's features, coarse to fine: (1,), or
-            (2, 1) for an output stride of 16; () is the patent's network. The logits then have layer1's stride, 4.
+        skips: stages of the backbone, 1 to 3, whose finer maps refine the head's features, coarse to fine:
+            (1,), or (2, 1) for an output stride of 16; () is the patent's network. The logits then have
+            layer1's stride, 4.
         dropout: of whole channels in the heads, in [0, 1).
 
     Attributes:
         out_channels, output_stride: as given.
-        options: all arguments by name, plain values; a checkpoint keeps them, so that the network can be built again.
+        options: all arguments by name, plain values; a checkpoint keeps them, so that the network can be
+            built again.
 
     Raises:
         ConfigError: an argument outside what is listed here; the message names the nearest one.
@@ -123,7 +127,8 @@ class CBAMResNetPSPNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]); with ``aux``, in training, (B, 2, K, H, W[, D])."""
+        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]); with ``aux``, in training, (B, 2, K, H, W[,
+        D])."""
         stages = [self.backbone.layer1(self.attention_start(self.backbone.stem(x)))]
         stages.append(self.backbone.layer2(stages[0]))
         stages.append(self.backbone.layer3(stages[1]))

@@ -10,13 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.networks.description import describe
-from transforms.errors import CheckpointError
+from pyraseg.pipeline.networks.description import describe
+from pyraseg.transforms.errors import CheckpointError
 
 __all__ = ["find_state", "load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
 
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
-NESTS = ("state_dict", "model", "network")  # where a training program keeps the state dict beside other things
+NESTS = (
+    "state_dict",
+    "model",
+    "network",
+)  # where a training program keeps the state dict beside other things
 # What torch.load raises on bytes that are no checkpoint depends on where its unpickler stumbles.
 UNREADABLE = (
     OSError,
@@ -36,8 +40,8 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
 
     Args:
         path: the file.
-        key: its entry that holds the state dict. A file that *is* a state dict needs none; None also finds it under
-            "state_dict", "model" or "network".
+        key: its entry that holds the state dict. A file that *is* a state dict needs none; None also finds it
+            under "state_dict", "model" or "network".
 
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
@@ -58,7 +62,8 @@ def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dic
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """Whatever ``torch.save`` wrote into a file, tensors on the CPU; read with ``weights_only``, so no code in it runs.
+    """Whatever ``torch.save`` wrote into a file, tensors on the CPU; read with ``weights_only``, so no code
+    in it runs.
 
     Raises:
         CheckpointError: no such file, or no file of ``torch.save``.
@@ -80,9 +85,9 @@ def read_checkpoint(path: str | Path) -> Any:
 def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
     """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
 
-    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is left out where
-    the network has none: it serves the training alone. Options that leave no trace in the weights (the output stride,
-    the bins' values, the dropout) are the configuration's own to keep.
+    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is left
+    out where the network has none: it serves the training alone. Options that leave no trace in the weights
+    (the output stride, the bins' values, the dropout) are the configuration's own to keep.
 
     Args:
         network: changed in place, unless an error is raised.
@@ -95,7 +100,9 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model")
     own = network.state_dict()
     if not any(name.startswith("auxiliary.") for name in own):
         state = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
-    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
+    if {name: value.shape for name, value in state.items()} != {
+        name: value.shape for name, value in own.items()
+    }:
         raise _mismatch(own, state, path=path)
     network.load_state_dict(state)
 
@@ -109,7 +116,11 @@ def strip_prefixes(name: str, prefixes: tuple[str, ...]) -> str:
 
 
 def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values()):
+    if (
+        isinstance(content, Mapping)
+        and content
+        and all(isinstance(value, Tensor) for value in content.values())
+    ):
         return {str(name): value for name, value in content.items()}
     entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
     raise CheckpointError(
@@ -126,7 +137,9 @@ def _mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, path: s
     if not wanted or not found or not differing:
         shapes = sum(own[name].shape != state[name].shape for name in own.keys() & state.keys())
         wanted, found, differing = {"": f"this network's {len(own)} tensors"}, {}, [""]
-        found[""] = f"{len(own.keys() - state.keys())} of them missing, {len(state.keys() - own.keys())} unknown, "
+        found[""] = (
+            f"{len(own.keys() - state.keys())} of them missing, {len(state.keys() - own.keys())} unknown, "
+        )
         found[""] += f"{shapes} of another shape"
     return CheckpointError(
         "a checkpoint with " + ", ".join(wanted[fact] for fact in differing),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pipeline.networks.resnet import DEPTHS
+from pyraseg.pipeline.networks.resnet import DEPTHS
 
 __all__ = ["describe"]
 
@@ -14,7 +14,8 @@ STEM_CONVOLUTIONS = {1: "plain7", 2: "deep2", 3: "deep3"}
 
 
 def describe(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Phrases for an error message, by option ("out_channels": "3 classes"); empty for the weights of another network.
+    """Phrases for an error message, by option ("out_channels": "3 classes"); empty for the weights of another
+    network.
 
     Options without a trace in names and shapes are absent, and "se" cannot be told from "cam".
     """
@@ -41,7 +42,9 @@ def _depth(state: Mapping[str, Tensor]) -> str:
         for stage in (1, 2, 3, 4)
     )
     expansion = 4 if "backbone.layer1.0.conv3.weight" in state else 1
-    known = [depth for depth, (block, blocks) in DEPTHS.items() if (block.expansion, blocks) == (expansion, counts)]
+    known = [
+        depth for depth, (block, blocks) in DEPTHS.items() if (block.expansion, blocks) == (expansion, counts)
+    ]
     return str(known[0]) if known else "unknown"
 
 
@@ -50,4 +53,6 @@ def _attention(state: Mapping[str, Tensor]) -> str:
     kinds = {unit: kind for unit in units for kind in ("mlp", "conv") if kind in unit.split(".")}
     if len(set(kinds.values())) == 2:
         return f"attention cbam, {'channel' if kinds[min(kinds)] == 'mlp' else 'spatial'} first"
-    return {"mlp": "channel attention", "conv": "attention sam"}.get(next(iter(kinds.values()), ""), "attention none")
+    return {"mlp": "channel attention", "conv": "attention sam"}.get(
+        next(iter(kinds.values()), ""), "attention none"
+    )

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from pipeline.networks.attention import ChannelAttention, SpatialAttention
+from pyraseg.pipeline.networks.attention import ChannelAttention, SpatialAttention
 
 __all__ = ["initialise"]
 
@@ -15,8 +15,10 @@ def initialise(network: nn.Module) -> None:
     """Draw every convolution from He's normal distribution; attention and class scores start neutral.
 
     * Convolutions: He et al., ICCV 2015, by fan-out, as torchvision's ResNet; batch norms: weight 1, bias 0.
-    * The last layer of each attention unit is 0, so that every channel and place starts with the weight 0.5 (the
-      reference code of CBAM starts its spatial gate so). He's rule, made for ReLU, would start the sigmoid saturated.
+    * The last layer of each attention unit is 0, so that every channel and place starts with the weight 0.5
+    (the
+      reference code of CBAM starts its spatial gate so). He's rule, made for ReLU, would start the sigmoid
+      saturated.
     * The classifiers start near 0 with bias 0: every class equally likely, whatever the number of classes.
     """
     for module in network.modules():

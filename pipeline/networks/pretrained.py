@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pipeline.networks.checkpoint import WRAPPERS, find_state, read_checkpoint, strip_prefixes
-from pipeline.networks.options import choice
-from pipeline.networks.resnet import ResNet
-from transforms.errors import CheckpointError, ConfigError
+from pyraseg.pipeline.networks.checked_arguments import choice
+from pyraseg.pipeline.networks.checkpoint import WRAPPERS, find_state, read_checkpoint, strip_prefixes
+from pyraseg.pipeline.networks.resnet import ResNet
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 __all__ = ["PretrainedReport", "freeze_backbone", "load_pretrained", "unfreeze_backbone"]
 
@@ -45,22 +45,24 @@ class PretrainedReport:
 def load_pretrained(
     network: nn.Module, path: str | Path, *, input_rule: str = "sum", key: str | None = None
 ) -> PretrainedReport:
-    """Copy the weights in a ResNet state dict file into ``network.backbone``, or into ``network`` if it has none.
+    """Copy the weights in a ResNet state dict file into ``network.backbone``, or into ``network`` if it has
+    none.
 
-    The names are torchvision's, after "module.", "backbone.", "encoder." and the like. Nothing is downloaded, and no
-    code in the file is run.
+    The names are torchvision's, after "module.", "backbone.", "encoder." and the like. Nothing is downloaded,
+    and no code in the file is run.
 
     Args:
         network: changed in place, unless an error is raised.
         path: a file written by ``torch.save``.
-        input_rule: what becomes of an RGB first convolution where the network takes another number of channels. "sum"
-            keeps the sum over the channels, so that a grey image acts as the same image in RGB did; "mean" gives each
-            channel the mean of the three; "skip" leaves the network's own.
+        input_rule: what becomes of an RGB first convolution where the network takes another number of
+            channels. "sum" keeps the sum over the channels, so that a grey image acts as the same image in
+            RGB did; "mean" gives each channel the mean of the three; "skip" leaves the network's own.
         key: the entry of the file that holds the state dict; None looks for the usual ones.
 
     Raises:
-        CheckpointError: no such file, no state dict in it, or nothing in it fits; or the file says of itself, as those
-            of ``pipeline.pretraining`` do, that its backbone has other options than the network's.
+        CheckpointError: no such file, no state dict in it, or nothing in it fits; or the file says of itself,
+            as those of ``pyraseg.pipeline.training.pretraining`` do, that its backbone has other options than
+            the network's.
         ConfigError: no such ``input_rule``.
     """
     choice("input_rule", input_rule, INPUT_RULES)
@@ -68,8 +70,13 @@ def load_pretrained(
     own = backbone.state_dict()
     content = read_checkpoint(path)
     _refuse_another_backbone(content, network, path=path)
-    given = {strip_prefixes(name, PREFIXES): value for name, value in find_state(content, path=path, key=key).items()}
-    fitting = {name: _adapt(name, given[name], own[name], rule=input_rule) for name in own.keys() & given.keys()}
+    given = {
+        strip_prefixes(name, PREFIXES): value
+        for name, value in find_state(content, path=path, key=key).items()
+    }
+    fitting = {
+        name: _adapt(name, given[name], own[name], rule=input_rule) for name in own.keys() & given.keys()
+    }
     loaded = {name: value for name, value in fitting.items() if value.shape == own[name].shape}
     if not any(value.dim() > 1 for value in loaded.values()):
         raise CheckpointError(
@@ -89,7 +96,8 @@ def load_pretrained(
 
 
 def freeze_backbone(network: nn.Module) -> None:
-    """Keep the backbone as it is: no gradients, and batch norms that use and keep their running statistics in training.
+    """Keep the backbone as it is: no gradients, and batch norms that use and keep their running statistics in
+    training.
 
     The attention blocks, the pyramid and the heads go on learning.
 
@@ -120,7 +128,8 @@ def _resnet(network: nn.Module) -> ResNet:
 
 
 def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Path) -> None:
-    """Compare the options that a file of ours keeps with the network's; RGB weights fit any number of channels."""
+    """Compare the options that a file of ours keeps with the network's; RGB weights fit any number of
+    channels."""
     given = content.get("backbone") if isinstance(content, Mapping) else None
     own = getattr(network, "options", None)
     if not isinstance(given, Mapping) or not isinstance(own, Mapping):
@@ -139,14 +148,17 @@ def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Pa
 
 
 def _adapt(name: str, value: Tensor, own: Tensor, *, rule: str) -> Tensor:
-    """The first convolution's RGB weights (O, 3, ...) for the network's input channels; all else unchanged."""
+    """The first convolution's RGB weights (O, 3, ...) for the network's input channels; all else
+    unchanged."""
     if name not in FIRST_CONVOLUTIONS or rule == "skip" or value.dim() != own.dim():
         return value
     channels = own.shape[1]
     if value.shape[1] != RGB or channels == RGB:
         return value
     mean = value.mean(dim=1, keepdim=True)
-    return (mean * (RGB / channels if rule == "sum" else 1)).expand(-1, channels, *value.shape[2:]).contiguous()
+    return (
+        (mean * (RGB / channels if rule == "sum" else 1)).expand(-1, channels, *value.shape[2:]).contiguous()
+    )
 
 
 def _reason(given: Tensor, own: Tensor) -> str:

@@ -9,15 +9,16 @@ from monai.networks.layers.factories import Conv, Dropout
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.networks.blocks import conv_norm
-from pipeline.networks.options import fraction, positive_integer
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.blocks import conv_norm
+from pyraseg.pipeline.networks.checked_arguments import fraction, positive_integer
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["AdaptiveAveragePool", "PyramidLevel", "PyramidPooling", "resize_like", "segmentation_head"]
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
-    """Resample (B, C, H, W[, D]) linearly to the reference's size, pixel areas aligned (``align_corners=False``)."""
+    """Resample (B, C, H, W[, D]) linearly to the reference's size, pixel areas aligned
+    (``align_corners=False``)."""
     mode = "bilinear" if x.dim() == 4 else "trilinear"
     return functional.interpolate(x, size=reference.shape[2:], mode=mode, align_corners=False)
 
@@ -25,8 +26,8 @@ def resize_like(x: Tensor, reference: Tensor) -> Tensor:
 class AdaptiveAveragePool(nn.Module):
     """Average over ``bins`` boxes per axis, (B, C, H, W[, D]) -> (B, C, bins, bins[, bins]).
 
-    In 3D it is torch's ``AdaptiveAvgPool3d``, which no ONNX exporter takes, as two poolings in 2D: the mean over a box
-    is the mean along one axis of the means over the other two.
+    In 3D it is torch's ``AdaptiveAvgPool3d``, which no ONNX exporter takes, as two poolings in 2D: the mean
+    over a box is the mean along one axis of the means over the other two.
     """
 
     def __init__(self, bins: int) -> None:
@@ -46,10 +47,11 @@ class AdaptiveAveragePool(nn.Module):
 
 
 class PyramidLevel(nn.Module):
-    """Adaptive average pool to ``bins`` per axis, 1x1 convolution, batch norm, ReLU, resampled to the input's size.
+    """Adaptive average pool to ``bins`` per axis, 1x1 convolution, batch norm, ReLU, resampled to the input's
+    size.
 
-    A batch of one leaves one value per channel at level 1, of which no variance can be taken: the norm then uses its
-    running statistics, in training too.
+    A batch of one leaves one value per channel at level 1, of which no variance can be taken: the norm then
+    uses its running statistics, in training too.
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, *, out_channels: int, bins: int) -> None:
@@ -64,7 +66,9 @@ class PyramidLevel(nn.Module):
         y = self.conv(self.pool(x))
         if self.training and y.numel() == y.shape[1]:
             norm = self.norm
-            y = functional.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+            y = functional.batch_norm(
+                y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            )
         else:
             y = self.norm(y)
         return resize_like(self.relu(y), x)
@@ -109,7 +113,8 @@ class PyramidPooling(nn.Module):
 def segmentation_head(
     spatial_dims: int, in_channels: int, *, width: int, out_channels: int, dropout: float = 0.1
 ) -> nn.Sequential:
-    """3x3 convolution to ``width``, batch norm, ReLU, dropout of whole channels, 1x1 convolution to the logits.
+    """3x3 convolution to ``width``, batch norm, ReLU, dropout of whole channels, 1x1 convolution to the
+    logits.
 
     Raises:
         ConfigError: ``dropout`` outside [0, 1).
@@ -117,4 +122,6 @@ def segmentation_head(
     fraction("dropout", dropout)
     conv, norm = conv_norm(spatial_dims, in_channels, out_channels=width, kernel_size=3)
     classifier = Conv["conv", spatial_dims](width, out_channels, kernel_size=1)
-    return nn.Sequential(conv, norm, nn.ReLU(inplace=True), Dropout["dropout", spatial_dims](dropout), classifier)
+    return nn.Sequential(
+        conv, norm, nn.ReLU(inplace=True), Dropout["dropout", spatial_dims](dropout), classifier
+    )

@@ -1,12 +1,13 @@
-"""ResNet as a feature extractor: 18 to 152 layers, three stems, output stride 8, 16 or 32 by dilation, 2D and 3D."""
+"""ResNet as a feature extractor: 18 to 152 layers, three stems, output stride 8, 16 or 32 by dilation, 2D and
+3D."""
 
 from __future__ import annotations
 
 from monai.networks.layers.factories import Pool
 from torch import Tensor, nn
 
-from pipeline.networks.blocks import BasicBlock, Bottleneck, conv_norm
-from pipeline.networks.options import choice, positive_integer
+from pyraseg.pipeline.networks.blocks import BasicBlock, Bottleneck, conv_norm
+from pyraseg.pipeline.networks.checked_arguments import choice, positive_integer
 
 __all__ = ["DEPTHS", "OUTPUT_STRIDES", "STEMS", "ResNet"]
 
@@ -25,14 +26,17 @@ STEM_STRIDE = 4  # convolution and pool
 
 
 class ResNet(nn.Module):
-    """The convolutional part of ResNet (v1.5), named as torchvision names it so that its weights load unchanged.
+    """The convolutional part of ResNet (v1.5), named as torchvision names it so that its weights load
+    unchanged.
 
-    Stems: "plain7" is torchvision's 7x7 convolution (``conv1``, ``bn1``); "deep3" has 3x3 convolutions to 64, 64 and
-    128 channels (``conv1.0`` to ``conv1.6``, ``bn1``: the v1s layout of PyTorch-Encoding and timm), "deep2" to 64, 128.
+    Stems: "plain7" is torchvision's 7x7 convolution (``conv1``, ``bn1``); "deep3" has 3x3 convolutions to 64,
+        64 and
+    128 channels (``conv1.0`` to ``conv1.6``, ``bn1``: the v1s layout of PyTorch-Encoding and timm), "deep2"
+    to 64, 128.
 
-    Where the output stride is below 32, late stages keep their size: their strided convolution gets stride 1 and the
-    dilation it had before, all later ones of the stage twice that (layer4 at output stride 16: 1, 2, 2). With the same
-    weights the dilated network computes the strided one's values on a denser grid.
+    Where the output stride is below 32, late stages keep their size: their strided convolution gets stride 1
+    and the dilation it had before, all later ones of the stage twice that (layer4 at output stride 16: 1, 2,
+    2). With the same weights the dilated network computes the strided one's values on a denser grid.
 
     Attributes:
         out_channels: of layer4; ``stage_channels``: of layer1 to layer4; ``stem_channels``: behind the pool.
@@ -68,7 +72,14 @@ class ResNet(nn.Module):
         self.output_stride = output_stride
         inputs = (self.stem_channels, *self.stage_channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(block, spatial_dims, in_channels=channels, width=width, count=count, **_sampling(i, output_stride))
+            _stage(
+                block,
+                spatial_dims,
+                in_channels=channels,
+                width=width,
+                count=count,
+                **_sampling(i, output_stride),
+            )
             for i, (channels, width, count) in enumerate(zip(inputs, STAGE_WIDTHS, counts, strict=False))
         )
 
@@ -84,7 +95,8 @@ class ResNet(nn.Module):
         self.requires_grad_(True)
 
     def train(self, mode: bool = True) -> ResNet:
-        """Set the mode as any module does; a frozen one stays in evaluation, or its batch norms would move on."""
+        """Set the mode as any module does; a frozen one stays in evaluation, or its batch norms would move
+        on."""
         return super().train(mode and not self.frozen)
 
     def stem(self, x: Tensor) -> Tensor:
@@ -92,7 +104,8 @@ class ResNet(nn.Module):
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W[, D]) -> (B, out_channels, H/s, W/s[, D/s]), s the output stride, sizes rounded up."""
+        """(B, in_channels, H, W[, D]) -> (B, out_channels, H/s, W/s[, D/s]), s the output stride, sizes
+        rounded up."""
         return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
 
 
@@ -132,7 +145,9 @@ def _stage(
     channels = width * block.expansion
     downsample = None
     if stride != 1 or in_channels != channels:
-        downsample = nn.Sequential(*conv_norm(spatial_dims, in_channels, out_channels=channels, stride=stride))
+        downsample = nn.Sequential(
+            *conv_norm(spatial_dims, in_channels, out_channels=channels, stride=stride)
+        )
     blocks: list[nn.Module] = [
         block(
             spatial_dims,
@@ -145,6 +160,7 @@ def _stage(
         )
     ]
     blocks += [
-        block(spatial_dims, channels, width=width, dilation=dilation, inner_dilation=dilation) for _ in range(1, count)
+        block(spatial_dims, channels, width=width, dilation=dilation, inner_dilation=dilation)
+        for _ in range(1, count)
     ]
     return nn.Sequential(*blocks)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalist import write_datalist
-from pipeline.files import atomic_write
-from pipeline.phantom.cases import UltrasoundPhantoms
-from pipeline.phantom.folder import draft_folder, publish
-from pipeline.phantom.records import P, PhantomReport, Phantoms, Plan, Written
-from pipeline.phantom.volumes.cases import VOLUME_MODALITIES, VolumePhantoms
-from transforms.errors import ConfigError
+from pyraseg.pipeline.datalist import write_datalist
+from pyraseg.pipeline.phantom.data_set_records import P, PhantomReport, Phantoms, Plan, Written
+from pyraseg.pipeline.phantom.folder import draft_folder, publish
+from pyraseg.pipeline.phantom.ultrasound.cases import UltrasoundPhantoms
+from pyraseg.pipeline.phantom.volumes.cases import VOLUME_MODALITIES, VolumePhantoms
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["generate", "split_cases"]
 
@@ -39,15 +39,16 @@ def generate(
 
     Args:
         output: a folder that does not exist yet or is empty.
-        modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis), "ct", "mr" or "pet" (a series
-            with soft tissue tumours: 0 background, 1 tumour).
+        modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis), "ct", "mr" or "pet"
+            (a series with soft tissue tumours: 0 background, 1 tumour).
         cases: patients, one DICOM object or series each, at least 5.
         seed: of everything random, 0 or more.
         patient_name: one name for all headers (and ultrasound pixels) instead of invented ones; ASCII.
         faults: "KIND" or "KIND:CASE", faults to put into series; not for "us".
 
     Raises:
-        ConfigError: an unknown modality or fault, too few cases, a negative seed or a name that cannot be drawn.
+        ConfigError: an unknown modality or fault, too few cases, a negative seed or a name that cannot be
+            drawn.
         OutputError: the folder is not empty or cannot be written.
     """
     phantoms = _phantoms(modality, faults)
@@ -59,7 +60,9 @@ def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) ->
     with draft_folder(folder, phantoms.folders) as draft:
         written = {plan.name: phantoms.write(plan, draft) for plan in plans}
         split = split_cases(plans, seed)
-        splits = {name: [dict(item) for p in part for item in written[p.name].items] for name, part in split.items()}
+        splits = {
+            name: [dict(item) for p in part for item in written[p.name].items] for name, part in split.items()
+        }
         publish(draft, folder)
         _write_truth(folder / TRUTH, list(written.values()))
         datalist = write_datalist(
@@ -92,7 +95,9 @@ def _phantoms(modality: str, faults: Sequence[str]) -> Phantoms[Any]:
     if modality != "us":
         return VolumePhantoms(modality, tuple(faults))
     if faults:
-        raise ConfigError("faults of a series", found='modality "us"', remedy="Give another modality, or no fault.")
+        raise ConfigError(
+            "faults of a series", found='modality "us"', remedy="Give another modality, or no fault."
+        )
     return UltrasoundPhantoms()
 
 

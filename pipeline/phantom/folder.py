@@ -1,4 +1,5 @@
-"""The output folder of a phantom: nothing half-written bears a final name, and a failure leaves nothing behind."""
+"""The output folder of a phantom: nothing half-written bears a final name, and a failure leaves nothing
+behind."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from transforms.errors import OutputError
+from pyraseg.transforms.errors import OutputError
 
 __all__ = ["draft_folder", "publish"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.phantom.annotations import COLOURS, annotation_layer
-from pipeline.phantom.cases import draw_planned_case, plan_cases
-from pipeline.phantom.ultrasound import render_frame
+from pyraseg.pipeline.phantom.ultrasound.annotations import COLOURS, annotation_layer
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases
+from pyraseg.pipeline.phantom.ultrasound.render import render_frame
 
 __all__ = ["write_sheet"]
 
@@ -20,7 +20,8 @@ TILE = (300, 225)  # columns, rows in pixels
 
 
 def write_sheet(path: str | Path, *, cases: int = 8, seed: int = 0, across: int = 2) -> Path:
-    """Write the first frames of ``cases`` cases as a PNG, ``across`` pairs a row: plain left, contours right."""
+    """Write the first frames of ``cases`` cases as a PNG, ``across`` pairs a row: plain left, contours
+    right."""
     pairs = []
     for plan in plan_cases(cases, seed=seed, patient_name=None):
         case = draw_planned_case(plan)

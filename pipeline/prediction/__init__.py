@@ -1,1 +1,2 @@
-"""Batch inference: from folders of DICOM to SEG, SR, NIfTI, pictures, tables and a report, with nothing lost."""
+"""Batch inference: from folders of DICOM to SEG, SR, NIfTI, pictures, tables and a report, with nothing
+lost."""

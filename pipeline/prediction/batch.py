@@ -12,25 +12,25 @@ from functools import partial
 
 import psutil
 
-from pipeline.inference.backends import Backend
-from pipeline.prediction.bundle import LoadedBundle
-from pipeline.prediction.description import count
-from pipeline.prediction.discovery import Found
-from pipeline.prediction.exchange import SLOTS, Shapes
-from pipeline.prediction.folder import OutputFolder
-from pipeline.prediction.item import Done, ItemTask
-from pipeline.prediction.job import Job
-from pipeline.prediction.plan import CHUNK, Plan, batch_size, lanes
-from pipeline.prediction.progress import Progress
-from pipeline.prediction.rules import Rules
-from pipeline.prediction.server import ForwardServer
-from pipeline.prediction.stopping import Stopping
-from pipeline.prediction.tables import Totals, write_tables
-from pipeline.prediction.volume_reading import SeriesReading
-from pipeline.prediction.volume_task import VolumeTask
-from pipeline.prediction.workers import Outcome, Workers
-from pipeline.writers.records import Failure, Item
-from transforms.errors import OutputError, PyrasegError, RunError
+from pyraseg.pipeline.inference.backends import Backend
+from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
+from pyraseg.pipeline.prediction.discovery.find_items import Found
+from pyraseg.pipeline.prediction.dry_run import count
+from pyraseg.pipeline.prediction.items.frame_task import Done, ItemTask
+from pyraseg.pipeline.prediction.items.volume_reading import SeriesReading
+from pyraseg.pipeline.prediction.items.volume_task import VolumeTask
+from pyraseg.pipeline.prediction.job import Job
+from pyraseg.pipeline.prediction.output.folder import OutputFolder
+from pyraseg.pipeline.prediction.output.tables import Totals, write_tables
+from pyraseg.pipeline.prediction.plan import CHUNK, Plan, batch_size, lanes
+from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Shapes
+from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
+from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers
+from pyraseg.pipeline.prediction.progress import Progress
+from pyraseg.pipeline.prediction.stopping import Stopping
+from pyraseg.pipeline.writers.tables.records import Failure, Item
+from pyraseg.transforms.errors import OutputError, PyrasegError, RunError
 
 __all__ = ["Batch"]
 
@@ -60,7 +60,8 @@ class Batch:
     stages: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> Iterator[str]:
-        """Do it and yield the lines to print; a signal is obeyed between two items, and never in the midst of a table.
+        """Do it and yield the lines to print; a signal is obeyed between two items, and never in the midst of
+        a table.
 
         Raises:
             RunError: at the end, some items have failed.
@@ -108,7 +109,9 @@ class Batch:
         self.totals.kept = len(self.plan.kept)
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), lanes=lanes(self.bundle))
+        server = ForwardServer(
+            backend, batch_size=batch_size(self.job, self.bundle), lanes=lanes(self.bundle)
+        )
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
         memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
         workers = Workers(
@@ -131,7 +134,8 @@ class Batch:
         server.close()
 
     def _shapes(self, batch: int, *, workers: int) -> Shapes:
-        """Volumes have so many slots that their windows keep all lanes busy, and a single volume does so alone."""
+        """Volumes have so many slots that their windows keep all lanes busy, and a single volume does so
+        alone."""
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
         share = -(-lanes(self.bundle) // workers) if self.bundle.volumes else 0
         return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), max(SLOTS, share))
@@ -157,7 +161,10 @@ class Batch:
     def _kind_of_task(self) -> Callable[..., ItemTask]:
         if not self.rules.volumes:
             return ItemTask
-        reading, overlap = SeriesReading(self.job.repair, self.job.assume_hu), float(self.bundle.inference["overlap"])
+        reading, overlap = (
+            SeriesReading(self.job.repair, self.job.assume_hu),
+            float(self.bundle.inference["overlap"]),
+        )
         return partial(VolumeTask, reading=reading, region=self.job.roi, overlap=overlap)
 
     def _settle(self, outcome: Outcome) -> bool:

@@ -1,4 +1,5 @@
-"""The bundle that a batch runs: its network, its preprocessing and clean-up, its labels and what it declares."""
+"""The bundle that a batch runs: its network, its preprocessing and clean-up, its labels and what it
+declares."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from monai.transforms import Compose
 from torch import nn
 from yaml import YAMLError
 
-from pipeline.config import FLAGS, cause, unknown_ids
-from pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
-from pipeline.shared_config import extend_parser, shared_files
-from pipeline.writers.prediction import Algorithm
-from transforms.errors import CheckpointError, ConfigError, InputError
-from transforms.records import Segment
+from pyraseg.pipeline.bundle.overrides import FLAGS, cause, unknown_ids
+from pyraseg.pipeline.bundle.shared_config import extend_parser, shared_files
+from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
+from pyraseg.transforms.records import Segment
 
 __all__ = ["LoadedBundle", "load_bundle", "read_metadata"]
 
@@ -30,15 +31,18 @@ CONFIG, METADATA = "configs/inference.yaml", "configs/metadata.json"
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """What a bundle's ``configs/inference.yaml`` and ``configs/metadata.json`` define, with the weights loaded.
+    """What a bundle's ``configs/inference.yaml`` and ``configs/metadata.json`` define, with the weights
+    loaded.
 
     Attributes:
         algorithm: its name, version and weights' hash.
         digest: SHA-256 of both config files, of the bundle's own code if it has some, and of the overrides.
-        preprocessing: a path to the network's input; postprocessing: its scores to a label map on the source grid.
+        preprocessing: a path to the network's input; postprocessing: its scores to a label map on the source
+            grid.
         segments: the classes, background first.
         input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
-        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes them.
+        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes
+            them.
     """
 
     folder: Path
@@ -75,8 +79,8 @@ def load_bundle(
 
     Args:
         folder: the bundle.
-        checkpoints: one file, several for the mean of their probabilities, or a cross-validation's folder; none for
-            the bundle's own ``models/model.pt``.
+        checkpoints: one file, several for the mean of their probabilities, or a cross-validation's folder;
+            none for the bundle's own ``models/model.pt``.
         device: as ``select_device``.
         overrides: ids of ``configs/inference.yaml`` with their values as typed.
         probabilities: let ``postprocessing`` leave them in an entry of that name.
@@ -135,7 +139,9 @@ def _parser(folder: Path) -> ConfigParser:
     for name in (CONFIG, METADATA):
         if not (folder / name).is_file():
             remedy = "Name a bundle's folder with --bundle, for example bundles/us_hydronephrosis."
-            raise ConfigError(f"a MONAI bundle with {name}", found="a folder without", remedy=remedy, path=folder)
+            raise ConfigError(
+                f"a MONAI bundle with {name}", found="a folder without", remedy=remedy, path=folder
+            )
     parser = ConfigParser()
     try:
         parser.read_config(str(folder / CONFIG))
@@ -166,7 +172,9 @@ class _Content:
                 raise ours from error
             found = f"one that cannot be built ({type(error).__name__})"
             remedy = f'Correct "{name}" in {CONFIG}, or the overrides.'
-            raise ConfigError(f'a bundle whose config defines "{name}"', found=found, remedy=remedy) from error
+            raise ConfigError(
+                f'a bundle whose config defines "{name}"', found=found, remedy=remedy
+            ) from error
 
 
 def _refuse_unknown(parser: ConfigParser, typed: Mapping[str, Any]) -> None:
@@ -183,7 +191,9 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        return [word.strip() for word in text[1:-1].split(",")] if text[:1] == "[" and text[-1:] == "]" else text
+        return (
+            [word.strip() for word in text[1:-1].split(",")] if text[:1] == "[" and text[-1:] == "]" else text
+        )
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -197,7 +207,9 @@ def _digest_of_weights(paths: Sequence[Path]) -> str:
     for path in paths:
         if not path.is_file():
             remedy = "Train the bundle first, or name the weights with --checkpoint."
-            raise CheckpointError("the network's weights", found="no file of that name", remedy=remedy, path=path)
+            raise CheckpointError(
+                "the network's weights", found="no file of that name", remedy=remedy, path=path
+            )
     digests = [_digest(path) for path in paths]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
@@ -210,7 +222,9 @@ def _digest(*paths: Path, text: str = "") -> str:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             found = f"a file that cannot be read ({error.strerror})"
-            raise InputError("the bundle's files", found=found, remedy="Check its permissions.", path=path) from error
+            raise InputError(
+                "the bundle's files", found=found, remedy="Check its permissions.", path=path
+            ) from error
         if len(paths) == 1 and not text:
             return content
         total.update(content.encode())

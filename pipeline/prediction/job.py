@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.config import override_pairs
-from pipeline.prediction.bundle import LoadedBundle
-from pipeline.prediction.claim import Shard, parse_shard
-from pipeline.prediction.outputs import DEFAULT_FORMATS, FORMATS
-from pipeline.prediction.region import Region, parse_region
-from pipeline.prediction.rules import Rules
-from transforms.dicom.stacks import REPAIRS
-from transforms.errors import UsageError
+from pyraseg.pipeline.bundle.overrides import override_pairs
+from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
+from pyraseg.pipeline.prediction.discovery.search_box import Region, parse_region
+from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
+from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
+from pyraseg.transforms.dicom.series.stacks import REPAIRS
+from pyraseg.transforms.errors import UsageError
 
 __all__ = ["Job", "check_unit", "fingerprint", "job_of", "package_version"]
 
@@ -68,7 +68,9 @@ def job_of(arguments: argparse.Namespace) -> Job:
     checkpoints, formats = tuple(Path(text) for text in arguments.checkpoint), _formats(arguments.formats)
     if arguments.seg_type != "binary" and "seg" not in formats:
         found = f"--seg-type {arguments.seg_type} without seg"
-        raise UsageError("seg among the formats", found=found, remedy="Add it to --formats, or leave --seg-type out.")
+        raise UsageError(
+            "seg among the formats", found=found, remedy="Add it to --formats, or leave --seg-type out."
+        )
     return Job(
         **{
             **values,
@@ -91,7 +93,9 @@ def _require(path: Path) -> None:
     except OSError as error:
         found = "nothing of that name" if isinstance(error, FileNotFoundError) else f"none ({error.strerror})"
         remedy = "Check the INPUT."
-        raise UsageError("a file or folder that can be read", found=found, remedy=remedy, path=path) from error
+        raise UsageError(
+            "a file or folder that can be read", found=found, remedy=remedy, path=path
+        ) from error
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -132,12 +136,16 @@ def _overrides(words: list[str]) -> dict[str, str]:
 
 
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:
-    """A hash of all that decides about an item's results but the item: another one makes every item due again."""
+    """A hash of all that decides about an item's results but the item: another one makes every item due
+    again."""
     parts = {
         "weights": bundle.algorithm.weights,
         "bundle": bundle.digest,
         "version": package_version(),
-        **{name: getattr(job, name) for name in ("formats", "seg_type", "probabilities", "identify", "backend")},
+        **{
+            name: getattr(job, name)
+            for name in ("formats", "seg_type", "probabilities", "identify", "backend")
+        },
         "series": [None if job.roi is None else job.roi.bounds, job.repair, job.assume_hu],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

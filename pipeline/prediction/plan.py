@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.inference.backends import Backend, build_backend
-from pipeline.prediction.bundle import LoadedBundle
-from pipeline.prediction.folder import OutputFolder
-from pipeline.prediction.job import Job
-from pipeline.writers.records import Item
+from pyraseg.pipeline.inference.backends import Backend, build_backend
+from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.job import Job
+from pyraseg.pipeline.prediction.output.folder import OutputFolder
+from pyraseg.pipeline.writers.tables.records import Item
 
 __all__ = ["CHUNK", "Plan", "batch_size", "lanes", "make_backend", "make_plan"]
 
@@ -40,7 +40,8 @@ class Plan:
 
 
 def make_plan(job: Job, items: Sequence[Item], folder: OutputFolder | None) -> Plan:
-    """Take this shard's items, those that are not done yet if the run resumes, and at most ``limit`` of them."""
+    """Take this shard's items, those that are not done yet if the run resumes, and at most ``limit`` of
+    them."""
     mine = [item for item in items if job.shard.takes(item.key)]
     done = {item.case for item in mine if job.resume and folder is not None and folder.is_done(item)}
     due = [item for item in mine if item.case not in done]

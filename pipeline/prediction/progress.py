@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from pipeline.training.progress import time_left
+from pyraseg.pipeline.training.progress import time_left
 
 __all__ = ["Progress"]
 

@@ -1,4 +1,5 @@
-"""A batch from beginning to end: find, share out, publish, write the tables; what fails costs itself alone."""
+"""A batch from beginning to end: find, share out, publish, write the tables; what fails costs itself
+alone."""
 
 from __future__ import annotations
 
@@ -7,23 +8,28 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from pipeline.inference.backends import Backend
-from pipeline.prediction.batch import Batch
-from pipeline.prediction.bundle import LoadedBundle, load_bundle, read_metadata
-from pipeline.prediction.claim import Claim
-from pipeline.prediction.description import count, describe
-from pipeline.prediction.discovery import Found, find_items
-from pipeline.prediction.folder import OutputFolder
-from pipeline.prediction.headers import in_processes
-from pipeline.prediction.job import Job, check_unit, fingerprint
-from pipeline.prediction.plan import Plan, make_backend, make_plan
-from pipeline.prediction.rules import Rules, read_rules
-from pipeline.prediction.workers import start_ahead
-from transforms.errors import PyrasegError, UsageError
+from pyraseg.pipeline.inference.backends import Backend
+from pyraseg.pipeline.prediction.batch import Batch
+from pyraseg.pipeline.prediction.bundle import LoadedBundle, load_bundle, read_metadata
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules, read_rules
+from pyraseg.pipeline.prediction.discovery.find_items import Found, find_items
+from pyraseg.pipeline.prediction.discovery.header_processes import in_processes
+from pyraseg.pipeline.prediction.dry_run import count, describe
+from pyraseg.pipeline.prediction.job import Job, check_unit, fingerprint
+from pyraseg.pipeline.prediction.output.folder import OutputFolder
+from pyraseg.pipeline.prediction.output.folder_lock import Claim
+from pyraseg.pipeline.prediction.plan import Plan, make_backend, make_plan
+from pyraseg.pipeline.prediction.processes.workers import start_ahead
+from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
 
-PRELOAD = ("pipeline.prediction.volume_task", "highdicom.sr", "PIL.WebPImagePlugin", "skimage.measure")
+PRELOAD = (
+    "pyraseg.pipeline.prediction.items.volume_task",
+    "highdicom.sr",
+    "PIL.WebPImagePlugin",
+    "skimage.measure",
+)
 
 
 def predict(job: Job) -> Iterator[str]:
@@ -50,7 +56,10 @@ def predict(job: Job) -> Iterator[str]:
         wish = _wish(job, fingerprint(job, bundle))
         wish.check()
     yield f"bundle {bundle.folder}, version {bundle.algorithm.version}, weights sha256 {bundle.algorithm.weights}"
-    found, folder = _find(job, rules), OutputFolder(wish.folder, shard=job.shard, fingerprint=wish.fingerprint)
+    found, folder = (
+        _find(job, rules),
+        OutputFolder(wish.folder, shard=job.shard, fingerprint=wish.fingerprint),
+    )
     plan = make_plan(job, found.items, folder)
     if job.dry_run:
         yield from describe(found, plan)
@@ -103,7 +112,8 @@ def _hold(wish: Claim, folder: OutputFolder, backend: Backend | None, held: Exit
 
 @contextmanager
 def before_work() -> Iterator[None]:
-    """What keeps a batch from beginning is a matter of its command line; exit status 1 is for items that failed."""
+    """What keeps a batch from beginning is a matter of its command line; exit status 1 is for items that
+    failed."""
     try:
         yield
     except PyrasegError as error:

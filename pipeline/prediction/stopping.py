@@ -21,7 +21,9 @@ class Stopping:
     def __enter__(self) -> Stopping:
         _take_signals_on_the_normal_stack()
         if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._former = {
+                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,8 +50,9 @@ class _Stack(ctypes.Structure):
 
 
 def _take_signals_on_the_normal_stack() -> None:
-    """OpenVINO gives the thread that loads a network an alternative signal stack and may free it while it is in force;
-    the next Ctrl-C would then end the process with SIGSEGV, because Python's handlers ask for that stack.
+    """OpenVINO gives the thread that loads a network an alternative signal stack and may free it while it is
+    in force; the next Ctrl-C would then end the process with SIGSEGV, because Python's handlers ask for that
+    stack.
     """
     if sys.platform == "linux":
         disable = _Stack(None, 2, 0)  # SS_DISABLE

@@ -26,10 +26,11 @@ def describe_environment() -> dict[str, Any]:
 
 
 def code_state() -> dict[str, Any]:
-    """``commit`` and ``dirty`` of the checkout that this code runs from; nothing where it runs from an installation.
+    """``commit`` and ``dirty`` of the checkout that this code runs from; nothing where it runs from an
+    installation.
 
-    An installation may itself lie in somebody's repository (a virtual environment in a project): what counts is that
-    git tracks this very file.
+    An installation may itself lie in somebody's repository (a virtual environment in a project): what counts
+    is that git tracks this very file.
     """
     if _git("ls-files", "--error-unmatch", HERE.name) is None:
         return {}
@@ -70,14 +71,20 @@ def _cpu() -> str:
         rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         rows = []
-    return next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), platform.processor())
+    return next(
+        (row.partition(":")[2].strip() for row in rows if row.startswith("model name")), platform.processor()
+    )
 
 
 def _git(*arguments: str) -> str | None:
     """What git says of this file's folder; None without git, without a repository or after too long."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(HERE.parent), *arguments], capture_output=True, text=True, timeout=GIT_SECONDS, check=True
+            ["git", "-C", str(HERE.parent), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,5 @@
-"""How a run ended, told without anything that could identify: no path, no value, no message that is not ours."""
+"""How a run ended, told without anything that could identify: no path, no value, no message that is not
+ours."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config import cause
+from pyraseg.pipeline.bundle.overrides import cause
 
 __all__ = ["describe_error", "error_name", "final_status"]
 
@@ -29,7 +30,8 @@ def error_name(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """A traceback with file names, lines, functions and kinds; messages only of our own errors, which hold no names."""
+    """A traceback with file names, lines, functions and kinds; messages only of our own errors, which hold no
+    names."""
     ours = cause(error)
     parts = ["\n".join(_frames(one)) for one in _chain(error)]
     text = "\n\nwhich led to\n\n".join(reversed(parts)) + "\n"

@@ -34,7 +34,11 @@ class EngineLog:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def _iteration_completed(self, engine: Engine) -> None:
-        loss = engine.state.output[0]["loss"] if isinstance(engine.state.output, list) else engine.state.output["loss"]
+        loss = (
+            engine.state.output[0]["loss"]
+            if isinstance(engine.state.output, list)
+            else engine.state.output["loss"]
+        )
         rate = engine.optimizer.param_groups[0]["lr"]
         self.log_metrics({"loss": loss.item(), "learning_rate": rate}, step=engine.state.iteration)
 

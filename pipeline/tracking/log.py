@@ -1,4 +1,5 @@
-"""What a run is told: metrics, parameters, tags, files. Everything goes to the run's outbox; nothing here waits."""
+"""What a run is told: metrics, parameters, tags, files. Everything goes to the run's outbox; nothing here
+waits."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.tracking.handler import EngineLog
-from pipeline.tracking.outbox import Outbox
-from pipeline.tracking.parameters import safe_parameters
+from pyraseg.pipeline.tracking.handler import EngineLog
+from pyraseg.pipeline.tracking.outbox import Outbox
+from pyraseg.pipeline.tracking.parameters import safe_parameters
 
 __all__ = ["RunLog", "now"]
 
@@ -26,7 +27,8 @@ NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's
 
 
 class RunLog(EngineLog):
-    """The log methods of a tracker. Without an outbox (tracking switched off, the run closed) they do nothing.
+    """The log methods of a tracker. Without an outbox (tracking switched off, the run closed) they do
+    nothing.
 
     Raises:
         OutputError: from any method, where a file cannot be read or there is no room for what waits.
@@ -37,11 +39,14 @@ class RunLog(EngineLog):
         self._last_steps: dict[str, int] = {}  # of a resumed run, by metric
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
-        """Log every scalar of ``metrics``. Left out are NaN (a class without a case) and steps a resumed run has."""
+        """Log every scalar of ``metrics``. Left out are NaN (a class without a case) and steps a resumed run
+        has."""
         if self._outbox is None:
             return
         scalars = {NOT_A_KEY.sub("_", k): float(v) for k, v in metrics.items() if np.ndim(v) == 0}
-        new = {k: v for k, v in scalars.items() if np.isfinite(v) and step > self._last_steps.get(k, step - 1)}
+        new = {
+            k: v for k, v in scalars.items() if np.isfinite(v) and step > self._last_steps.get(k, step - 1)
+        }
         if new:
             self._outbox.append({"kind": "metrics", "step": step, "time": now(), "values": new})
 
@@ -61,7 +66,8 @@ class RunLog(EngineLog):
             self._outbox.add_file(path, folder)
 
     def log_checkpoint(self, path: str | Path) -> None:
-        """Store a checkpoint as ``checkpoints/<its name>``, with its SHA-256 as the tag ``checkpoint.sha256``.
+        """Store a checkpoint as ``checkpoints/<its name>``, with its SHA-256 as the tag
+        ``checkpoint.sha256``.
 
         The file may be replaced afterwards, and must not be changed in place.
         """
@@ -75,11 +81,12 @@ class RunLog(EngineLog):
     def log_model(self, network: Any, example: Any) -> None:
         """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
 
-        A network that torch cannot export is noted as the tag ``model.export``; its checkpoint is there all the same.
+        A network that torch cannot export is noted as the tag ``model.export``; its checkpoint is there all
+        the same.
         """
         if self._outbox is None:
             return
-        from pipeline.tracking.model import save_model
+        from pyraseg.pipeline.tracking.model import save_model
 
         with tempfile.TemporaryDirectory() as temporary:
             try:

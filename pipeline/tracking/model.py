@@ -1,4 +1,5 @@
-"""A network as an MLflow model that loads without pickle: torch's exported graph (``.pt2``) with its signature."""
+"""A network as an MLflow model that loads without pickle: torch's exported graph (``.pt2``) with its
+signature."""
 
 from __future__ import annotations
 
@@ -19,14 +20,17 @@ BATCH = 2  # a dimension of 1 would be exported as the constant 1
 
 
 def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Path:
-    """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into ``folder``, which must not exist.
+    """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into ``folder``, which must not
+    exist.
 
-    The batch is free in the signature, and so are height and width (and depth) where the network's graph lets them.
-    Load it with ``mlflow.pytorch.load_model``, also under ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
+    The batch is free in the signature, and so are height and width (and depth) where the network's graph lets
+    them. Load it with ``mlflow.pytorch.load_model``, also under
+    ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
 
     Args:
         network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); left as it is.
-        example: an input of the right shape. Only its shape and type are used: no image leaves with the model.
+        example: an input of the right shape. Only its shape and type are used: no image leaves with the
+            model.
 
     Raises:
         RuntimeError, ValueError, TypeError: torch cannot export this network.
@@ -61,7 +65,9 @@ def _export(network: nn.Module, example: Tensor) -> tuple[ExportedProgram, Tenso
     everything = (0, *range(2, example.dim()))
     small = torch.zeros((batch, channels, *(min(pixels, EXAMPLE_SIZE) for pixels in size)))
     try:
-        program = torch.export.export(network, (small,), dynamic_shapes=(dict.fromkeys(everything, Dim.AUTO),))
+        program = torch.export.export(
+            network, (small,), dynamic_shapes=(dict.fromkeys(everything, Dim.AUTO),)
+        )
     except (RuntimeError, ValueError):
         program = None
     if program is not None and _free_dimensions(program) == everything:

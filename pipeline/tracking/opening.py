@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.tracking.store import experiment_id, one_at_a_time
-from transforms.errors import TrackingError
+from pyraseg.pipeline.tracking.store import experiment_id, one_at_a_time
+from pyraseg.transforms.errors import TrackingError
 
 __all__ = ["OpenRun", "open_run"]
 
@@ -17,7 +17,8 @@ class OpenRun:
     """A run in the store: its client, and what it holds already.
 
     Attributes:
-        status: RUNNING, FINISHED, FAILED or KILLED, as the store has it; RUNNING of a run that is resumed is stale.
+        status: RUNNING, FINISHED, FAILED or KILLED, as the store has it; RUNNING of a run that is resumed is
+            stale.
         last_steps: of each metric, the last step that the store has.
     """
 
@@ -44,7 +45,9 @@ def open_run(
             client = mlflow.MlflowClient(tracking_uri=tracking_uri)
             if run_id is not None:
                 return _find(client, run_id)
-            run = client.create_run(experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags))
+            run = client.create_run(
+                experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags)
+            )
     except mlflow.exceptions.MlflowException as error:
         raise TrackingError(
             "a tracking store that accepts the run",

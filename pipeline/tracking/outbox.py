@@ -1,7 +1,7 @@
 """What waits to be sent, on disk: a journal in order, copies of files, and how far it has been sent.
 
-Everything a run logs is written here first, so a killed process or an absent server loses nothing. One process at a
-time holds an outbox.
+Everything a run logs is written here first, so a killed process or an absent server loses nothing. One
+process at a time holds an outbox.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.files import atomic_write
-from transforms.errors import OutputError, TrackingError
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import OutputError, TrackingError
 
 __all__ = ["FACTS", "Entry", "Outbox"]
 
@@ -56,7 +56,8 @@ class Outbox:
         return json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
 
     def append(self, entry: Entry) -> None:
-        """Put one entry at the end; it outlives the process from here on, and a power cut from ``sync`` on."""
+        """Put one entry at the end; it outlives the process from here on, and a power cut from ``sync``
+        on."""
         with self._lock, _writing(self.folder):
             self._journal.write(json.dumps(entry).encode() + b"\n")
 
@@ -64,7 +65,8 @@ class Outbox:
         """Copy a file and put it at the end. A copy that still waits for the same place is dropped for it.
 
         Args:
-            link: the file will be replaced and never changed in place, so that a hard link is as good as a copy.
+            link: the file will be replaced and never changed in place, so that a hard link is as good as a
+                copy.
         """
         name = name or Path(path).name
         with _writing(self.folder):
@@ -87,7 +89,8 @@ class Outbox:
             os.fsync(self._journal.fileno())
 
     def waiting(self, limit: int | None = None) -> list[tuple[int, Entry]]:
-        """The entries that wait, oldest first, each with the position to ``advance`` to once it has been sent."""
+        """The entries that wait, oldest first, each with the position to ``advance`` to once it has been
+        sent."""
         found: list[tuple[int, Entry]] = []
         with open(self._journal.name, "rb") as file:
             file.seek(self._sent)
@@ -142,7 +145,8 @@ class Outbox:
         return folder / name
 
     def _supersede(self, destination: str, copy: Path) -> None:
-        """Checkpoints and pictures are replaced at each better epoch: only the last need wait for a server."""
+        """Checkpoints and pictures are replaced at each better epoch: only the last need wait for a
+        server."""
         older, self._waiting[destination] = self._waiting.get(destination), copy
         if older is not None:
             shutil.rmtree(older.parent, ignore_errors=True)
@@ -165,9 +169,11 @@ def _open_journal(path: Path) -> IO[bytes]:
 
 
 def _hold(path: Path) -> IO[bytes]:
-    """Lock a file for as long as it is open and the process lives; nothing is locked where there are no locks.
+    """Lock a file for as long as it is open and the process lives; nothing is locked where there are no
+    locks.
 
-    A POSIX record lock: unlike ``flock``'s, data-loading processes that outlive a killed training do not hold it on.
+    A POSIX record lock: unlike ``flock``'s, data-loading processes that outlive a killed training do not hold
+    it on.
     """
     file = open(path, "ab")  # noqa: SIM115  # it stays open
     with contextlib.suppress(ImportError):

@@ -10,7 +10,19 @@ __all__ = ["safe_config", "safe_parameters"]
 
 HIDDEN = "<path>"
 PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
-PLACES = ("checkpoint", "datalist", "dir", "file", "folder", "image", "label", "path", "pretrained", "root", "uri")
+PLACES = (
+    "checkpoint",
+    "datalist",
+    "dir",
+    "file",
+    "folder",
+    "image",
+    "label",
+    "path",
+    "pretrained",
+    "root",
+    "uri",
+)
 
 
 def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -25,10 +37,11 @@ def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def safe_config(config: Any, *, key: str = "") -> Any:
-    """A config as plain values (mappings, lists, numbers, words), its paths replaced as ``safe_parameters`` does.
+    """A config as plain values (mappings, lists, numbers, words), its paths replaced as ``safe_parameters``
+    does.
 
-    Values of other types appear as text. References (``@id``) and expressions (``$...``) without a path stay as they
-    are.
+    Values of other types appear as text. References (``@id``) and expressions (``$...``) without a path stay
+    as they are.
     """
     if isinstance(config, Mapping):
         return {str(name): safe_config(value, key=str(name)) for name, value in config.items()}
@@ -49,7 +62,8 @@ def _is_reference(value: Any) -> bool:
 
 
 def _names_place(key: str) -> bool:
-    """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look like one."""
+    """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look
+    like one."""
     return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PLACES
 
 

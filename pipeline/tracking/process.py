@@ -25,7 +25,10 @@ def is_first_process() -> bool:
 @contextmanager
 def sigterm_unwinds() -> Iterator[None]:
     """Let SIGTERM unwind the stack as Ctrl-C does, where nobody else has a handler for it."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    ):
         yield
         return
     owner = os.getpid()

@@ -1,4 +1,5 @@
-"""Sending an outbox to the store: in order, in few requests, in the background, again and again until it arrives."""
+"""Sending an outbox to the store: in order, in few requests, in the background, again and again until it
+arrives."""
 
 from __future__ import annotations
 
@@ -11,14 +12,16 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any
 
-from pipeline.tracking.outbox import Entry, Outbox
-from pipeline.tracking.store import answers
+from pyraseg.pipeline.tracking.outbox import Entry, Outbox
+from pyraseg.pipeline.tracking.store import answers
 
 __all__ = ["BackgroundSender", "Sender"]
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = 5.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
+SEND_SECONDS = (
+    5.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
+)
 LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
 LINES_AT_ONCE = 2000
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request
@@ -124,7 +127,9 @@ class Sender:
     def _send_dataset(self, entry: Entry) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        dataset = Dataset(entry["name"], entry["digest"], "datalist", entry["source"], profile=entry["profile"])
+        dataset = Dataset(
+            entry["name"], entry["digest"], "datalist", entry["source"], profile=entry["profile"]
+        )
         tags = [InputTag("mlflow.data.context", entry["context"])]
         self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
 
@@ -186,13 +191,15 @@ def _pauses() -> Iterator[float]:
 
 
 def _singles(entry: Entry) -> Iterator[Entry]:
-    """One entry of the journal holds all metrics of a step, or all parameters; a request is made of single ones."""
+    """One entry of the journal holds all metrics of a step, or all parameters; a request is made of single
+    ones."""
     shared = {name: value for name, value in entry.items() if name != "values"}
     return ({**shared, "key": key, "value": value} for key, value in entry["values"].items())
 
 
 class _Attempt:
-    """Keep any error of a block as ``error``: artifact stores raise their own kinds, from libraries we do not know."""
+    """Keep any error of a block as ``error``: artifact stores raise their own kinds, from libraries we do not
+    know."""
 
     error: Exception | None = None
 

@@ -11,7 +11,8 @@ SPLITS = ("training", "validation", "test")
 
 
 def split_record(data: Any) -> dict[str, Any]:
-    """The split of a ``Datalist``: its digest, the seed of the split, and per split each group with its cases.
+    """The split of a ``Datalist``: its digest, the seed of the split, and per split each group with its
+    cases.
 
     The names are those of the tables: keyed hashes, unless the datalist says to keep what was written.
     """

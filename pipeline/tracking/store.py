@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from transforms.errors import OutputError, TrackingError
+from pyraseg.transforms.errors import OutputError, TrackingError
 
 __all__ = [
     "answers",
@@ -29,7 +29,8 @@ __all__ = [
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 PROBE_SECONDS = 5.0
-# MLflow's own are 7 retries with back-off and 120 s each: minutes on a server that is not there. The outbox retries.
+# MLflow's own are 7 retries with back-off and 120 s each: minutes on a server that is not there. The outbox
+# retries.
 REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
@@ -91,7 +92,8 @@ def experiment_id(client: Any, name: str) -> str:
 
 @contextmanager
 def one_at_a_time(tracking_uri: str) -> Iterator[None]:
-    """Let one process at a time open a sqlite store: two that both make its tables spoil it for each other."""
+    """Let one process at a time open a sqlite store: two that both make its tables spoil it for each
+    other."""
     if not tracking_uri.startswith(SQLITE):
         yield
         return
@@ -100,7 +102,8 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 
 
 class _Limits:
-    """The environment's request limits, shared by all trackers of the process: the last one out restores them."""
+    """The environment's request limits, shared by all trackers of the process: the last one out restores
+    them."""
 
     users = 0
     before: dict[str, str | None] = {}  # noqa: RUF012
@@ -116,7 +119,9 @@ def bounded_requests() -> Iterator[None]:
     with _Limits.lock:
         if _Limits.users == 0:
             _Limits.before = {name: os.environ.get(name) for name in REQUEST_LIMITS}
-            os.environ.update({name: value for name, value in REQUEST_LIMITS.items() if name not in os.environ})
+            os.environ.update(
+                {name: value for name, value in REQUEST_LIMITS.items() if name not in os.environ}
+            )
         _Limits.users += 1
     try:
         yield
@@ -141,7 +146,9 @@ def _artifact_location(tracking_uri: str) -> str | None:
 
 def _require_server(tracking_uri: str) -> None:
     try:
-        urllib.request.urlopen(f"{without_login(tracking_uri).rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(
+            f"{without_login(tracking_uri).rstrip('/')}/health", timeout=PROBE_SECONDS
+        ).close()
     except urllib.error.HTTPError as error:
         if error.code in (502, 503, 504):
             raise _no_answer(f"status {error.code}") from error  # a proxy before a server that is away

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.tracking.outbox import FACTS, Outbox
-from pipeline.tracking.sender import Sender
-from pipeline.tracking.store import bounded_requests, require_reachable
-from transforms.errors import InputError, TrackingError
+from pyraseg.pipeline.tracking.outbox import FACTS, Outbox
+from pyraseg.pipeline.tracking.sender import Sender
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
+from pyraseg.transforms.errors import InputError, TrackingError
 
 __all__ = ["sync"]
 
@@ -40,7 +40,9 @@ def _sync_one(folder: Path, tracking_uri: str | None) -> Iterator[str]:
         require_reachable(uri)
         count = len(outbox.waiting())
         with bounded_requests():
-            done = Sender(mlflow.MlflowClient(tracking_uri=uri), outbox, run_id=facts["run_id"]).send_waiting()
+            done = Sender(
+                mlflow.MlflowClient(tracking_uri=uri), outbox, run_id=facts["run_id"]
+            ).send_waiting()
         left, refused = len(outbox.waiting()), outbox.refused
     finally:
         outbox.close()

@@ -1,7 +1,7 @@
 """Load of the machine as metrics ``system/...``, under the names of MLflow's own monitor.
 
-MLflow's ``SystemMetricsMonitor`` sends by itself and ends for good when the server does not answer once; here its
-probes are read and the values go through the run's outbox.
+MLflow's ``SystemMetricsMonitor`` sends by itself and ends for good when the server does not answer once; here
+its probes are read and the values go through the run's outbox.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ class SystemSampler:
     """
 
     def __init__(
-        self, log: Callable[[Mapping[str, float], int], None], *, first_step: int = 0, interval: float = INTERVAL
+        self,
+        log: Callable[[Mapping[str, float], int], None],
+        *,
+        first_step: int = 0,
+        interval: float = INTERVAL,
     ) -> None:
         self._log = log
         self._step = first_step
@@ -53,7 +57,9 @@ class SystemSampler:
             probe.clear_metrics()
             probe.collect_metrics()
             values |= probe.aggregate_metrics()
-        self._log({PREFIX + name: value for name, value in (values | _gpu_memory(values)).items()}, self._step)
+        self._log(
+            {PREFIX + name: value for name, value in (values | _gpu_memory(values)).items()}, self._step
+        )
         self._step += 1
 
 

@@ -1,4 +1,5 @@
-"""One MLflow run from its opening to its true final status, resumable, and indifferent to a server that goes away."""
+"""One MLflow run from its opening to its true final status, resumable, and indifferent to a server that goes
+away."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.tracking.environment import describe_environment
-from pipeline.tracking.failure import describe_error, error_name, final_status
-from pipeline.tracking.log import RunLog, now
-from pipeline.tracking.opening import OpenRun, open_run
-from pipeline.tracking.outbox import Entry, Outbox
-from pipeline.tracking.parameters import PARAMETER_LENGTH, safe_config, safe_parameters
-from pipeline.tracking.process import is_first_process, sigterm_unwinds
-from pipeline.tracking.sender import BackgroundSender, Sender
-from pipeline.tracking.store import bounded_requests, require_reachable, without_login
-from pipeline.tracking.system import PREFIX as SYSTEM
-from pipeline.tracking.system import SystemSampler
-from transforms.errors import OutputError
+from pyraseg.pipeline.tracking.environment import describe_environment
+from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_status
+from pyraseg.pipeline.tracking.log import RunLog, now
+from pyraseg.pipeline.tracking.opening import OpenRun, open_run
+from pyraseg.pipeline.tracking.outbox import Entry, Outbox
+from pyraseg.pipeline.tracking.parameters import PARAMETER_LENGTH, safe_config, safe_parameters
+from pyraseg.pipeline.tracking.process import is_first_process, sigterm_unwinds
+from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable, without_login
+from pyraseg.pipeline.tracking.system import PREFIX as SYSTEM
+from pyraseg.pipeline.tracking.system import SystemSampler
+from pyraseg.transforms.errors import OutputError
 
 __all__ = ["RunTracker"]
 
@@ -36,23 +37,24 @@ PATIENCE_KILLED = 5.0  # a scheduler that sent SIGTERM sends SIGKILL soon
 class RunTracker(RunLog):
     """One MLflow run, and the Ignite handler that feeds it.
 
-    Use it as a context manager around ``trainer.run()`` and put it among the handlers of the trainer and of the
-    evaluator::
+    Use it as a context manager around ``trainer.run()`` and put it among the handlers of the trainer and of
+    the evaluator::
 
         with tracker:
             trainer.run()
 
-    All that is logged goes to an outbox on disk and from there, in the background, to the store: logging never waits
-    for a server, and what a server did not take waits there for a resumed run or for ``pyraseg sync``.
+    All that is logged goes to an outbox on disk and from there, in the background, to the store: logging
+    never waits for a server, and what a server did not take waits there for a resumed run or for
+    ``pyraseg sync``.
 
     Args:
         tracking_uri: a MLflow server, or ``sqlite:///...``.
         experiment_name, run_name: as MLflow shows them; without a run name the date and time are used.
         parameters: logged once at the start, through ``safe_parameters``.
-        enabled: False makes every call do nothing. Processes of a distributed run other than the first are silent by
-            themselves.
-        run_id: continue this run; None and "new" make one. No step of a metric is logged twice, and a parameter that
-            has changed becomes the tag ``resumed.<name>``.
+        enabled: False makes every call do nothing. Processes of a distributed run other than the first are
+            silent by themselves.
+        run_id: continue this run; None and "new" make one. No step of a metric is logged twice, and a
+            parameter that has changed becomes the tag ``resumed.<name>``.
         parent_run_id: show the run below this one, as a fold below its cross-validation.
         tags: set on the run.
         outbox_dir: where the run keeps what waits; a temporary folder where None.
@@ -61,8 +63,8 @@ class RunTracker(RunLog):
         patience: seconds to wait, at the end, for a server that is away.
 
     Raises:
-        TrackingError: on entering, when the server cannot be reached, the experiment is deleted, or the run to
-            continue does not exist or is being written by a live process.
+        TrackingError: on entering, when the server cannot be reached, the experiment is deleted, or the run
+            to continue does not exist or is being written by a live process.
         OutputError: the outbox cannot be written.
     """
 
@@ -111,7 +113,8 @@ class RunTracker(RunLog):
         return self
 
     def _start(self, opened: OpenRun, stack: ExitStack) -> None:
-        """Open the outbox, send what an earlier process left in it, describe the run, and start the threads."""
+        """Open the outbox, send what an earlier process left in it, describe the run, and start the
+        threads."""
         facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
         outbox = Outbox(self._folder(opened.run_id), facts)
         stack.callback(outbox.close)
@@ -167,13 +170,16 @@ class RunTracker(RunLog):
         return Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / run_id
 
     def _catch_up(self, sender: Sender) -> OpenRun:
-        """Send what the earlier process left, then see how far the run has come; what cannot be sent counts too."""
+        """Send what the earlier process left, then see how far the run has come; what cannot be sent counts
+        too."""
         sender.send_waiting()
         opened = self._open()
         self._last_steps = dict(opened.last_steps)
         for _, entry in sender.outbox.waiting():
             if entry["kind"] == "metrics":
-                later = {k: max(entry["step"], self._last_steps.get(k, entry["step"])) for k in entry["values"]}
+                later = {
+                    k: max(entry["step"], self._last_steps.get(k, entry["step"])) for k in entry["values"]
+                }
                 self._last_steps |= later
         return opened
 
@@ -214,7 +220,7 @@ class RunTracker(RunLog):
     def _say_what_waits(self, outbox: Outbox) -> None:
         place = "OUTPUT_DIR" if self.outbox_dir else str(outbox.folder)
         logger.warning(
-            "the tracking server does not answer: %d entries wait on disk; send them with: python -m pipeline sync %s",
+            "the tracking server does not answer: %d entries wait on disk; send them with: pyraseg sync %s",
             len(outbox.waiting()),
             place,
         )

@@ -8,10 +8,10 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pipeline.checkpoints import BEST, Checkpoints
-from pipeline.config import our_errors
-from pipeline.networks import load_checkpoint
-from pipeline.training.stopping import Interruption
+from pyraseg.pipeline.bundle.overrides import our_errors
+from pyraseg.pipeline.networks import load_checkpoint
+from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
+from pyraseg.pipeline.training.stopping import Interruption
 
 __all__ = ["train"]
 
@@ -59,10 +59,13 @@ def _run(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
-    """The best checkpoint and the network it holds, for MLflow; nothing where no validation has taken place."""
+    """The best checkpoint and the network it holds, for MLflow; nothing where no validation has taken
+    place."""
     best = checkpoints.folder / BEST
     if not best.is_file():
-        logger.warning("no validation took place, so there is no %s: --val_interval is above --max_epochs", BEST)
+        logger.warning(
+            "no validation took place, so there is no %s: --val_interval is above --max_epochs", BEST
+        )
     elif tracker.run_id is not None:
         _log(tracker, checkpoints, best=best, example=example)
 

@@ -1,4 +1,5 @@
-"""How the weights move: the learning rate's course, clipped gradients, averaged weights, a backbone that waits."""
+"""How the weights move: the learning rate's course, clipped gradients, averaged weights, a backbone that
+waits."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline.networks import freeze_backbone, unfreeze_backbone
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks import freeze_backbone, unfreeze_backbone
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["FrozenBackbone", "GradientClipping", "WeightAverage", "steps_now", "warmup_schedule"]
 
@@ -39,7 +40,9 @@ def warmup_schedule(
         "none": lambda t: 1.0,
     }
     if decay not in shapes:
-        raise ConfigError(f"a decay among {', '.join(shapes)}", found=repr(decay), remedy="Correct --lr_decay.")
+        raise ConfigError(
+            f"a decay among {', '.join(shapes)}", found=repr(decay), remedy="Correct --lr_decay."
+        )
 
     def factor(step: int) -> float:
         if step < warmup_steps:
@@ -52,7 +55,8 @@ def warmup_schedule(
 class GradientClipping:
     """Ignite handler: scale a step's gradients down to a total norm of ``max_norm`` (0 switches it off).
 
-    Where gradients are accumulated over several batches, their sum is clipped, once, before the optimizer's step.
+    Where gradients are accumulated over several batches, their sum is clipped, once, before the optimizer's
+    step.
     """
 
     def __init__(self, network: nn.Module, *, max_norm: float) -> None:
@@ -71,9 +75,9 @@ class GradientClipping:
 class WeightAverage:
     """Ignite handler: an exponential moving average of the weights and of the batch norms' statistics.
 
-    The average is what is validated and what becomes ``model.pt``; the raw weights go on learning. In its first steps
-    the decay is ``(1 + n) / (10 + n)``, or the average would hang on the random start. Source: Polyak and Juditsky,
-    SIAM J. Control Optim. 1992; the ramp is TensorFlow's.
+    The average is what is validated and what becomes ``model.pt``; the raw weights go on learning. In its
+    first steps the decay is ``(1 + n) / (10 + n)``, or the average would hang on the random start. Source:
+    Polyak and Juditsky, SIAM J. Control Optim. 1992; the ramp is TensorFlow's.
 
     Args:
         network: the network that learns.
@@ -85,7 +89,9 @@ class WeightAverage:
 
     def __init__(self, network: nn.Module, *, decay: float | None) -> None:
         if decay is not None and not 0 <= decay < 1:
-            raise ConfigError("an ema_decay of at least 0 and below 1", found=str(decay), remedy="Use 0.99 or null.")
+            raise ConfigError(
+                "an ema_decay of at least 0 and below 1", found=str(decay), remedy="Use 0.99 or null."
+            )
         self._raw = network
         self._average: Any = None
         if decay is not None:
@@ -113,14 +119,17 @@ class WeightAverage:
 
 
 class FrozenBackbone:
-    """Ignite handler: the ResNet stays as it is, batch norm statistics included, for the first ``epochs`` epochs.
+    """Ignite handler: the ResNet stays as it is, batch norm statistics included, for the first ``epochs``
+    epochs.
 
     For a start from pretrained weights, which the random heads' first gradients would spoil.
     """
 
     def __init__(self, network: nn.Module, *, epochs: int) -> None:
         if epochs < 0:
-            raise ConfigError("frozen_epochs of 0 or more", found=str(epochs), remedy="Use 0 to train all at once.")
+            raise ConfigError(
+                "frozen_epochs of 0 or more", found=str(epochs), remedy="Use 0 to train all at once."
+            )
         self.network = network
         self.epochs = epochs
 

@@ -1,4 +1,5 @@
-"""How far a training is: a bar on a terminal, now and then a line in a log, and a line for each epoch in both."""
+"""How far a training is: a bar on a terminal, now and then a line in a log, and a line for each epoch in
+both."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 from tqdm import tqdm
 
-from pipeline import distributed
+from pyraseg.pipeline.utils import distributed
 
 __all__ = ["Progress", "time_left"]
 
@@ -25,7 +26,8 @@ BAR = "{desc} {percentage:3.0f}%{postfix} |{bar}|"
 class Progress:
     """Ignite handler for the trainer and the evaluator: loss, images per second and time left.
 
-    The time left counts the validations that have been seen so far in: it is the time since the start, scaled.
+    The time left counts the validations that have been seen so far in: it is the time since the start,
+    scaled.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,11 @@ class Progress:
             self._bar.close()
 
     def _start(self, engine: Any) -> None:
-        self._first_step, self._started, self._said = engine.state.iteration, time.monotonic(), time.monotonic()
+        self._first_step, self._started, self._said = (
+            engine.state.iteration,
+            time.monotonic(),
+            time.monotonic(),
+        )
         self._total = engine.state.max_epochs * engine.state.epoch_length
         if self.terminal:
             self._bar = tqdm(
@@ -113,21 +119,31 @@ class Progress:
             return
         value, best = engine.state.metrics[name], engine.state.best_metric_epoch
         best_text = (
-            "the best so far" if best == engine.state.epoch else f"best {engine.state.best_metric:.3f}, epoch {best}"
+            "the best so far"
+            if best == engine.state.epoch
+            else f"best {engine.state.best_metric:.3f}, epoch {best}"
         )
         logger.info(
-            "epoch %d/%d: %s %.3f (%s)", engine.state.epoch, self._trainer.state.max_epochs, name, value, best_text
+            "epoch %d/%d: %s %.3f (%s)",
+            engine.state.epoch,
+            self._trainer.state.max_epochs,
+            name,
+            value,
+            best_text,
         )
 
     def _epoch_completed(self, engine: Any) -> None:
         if self._losses and distributed.is_main():
             mean = sum(self._losses) / len(self._losses)
             text = self._rates(engine).split(", ", 1)[1]
-            logger.info("epoch %d/%d: mean loss %.3f, %s", engine.state.epoch, engine.state.max_epochs, mean, text)
+            logger.info(
+                "epoch %d/%d: mean loss %.3f, %s", engine.state.epoch, engine.state.max_epochs, mean, text
+            )
 
 
 def time_left(elapsed_s: float, *, done: int, remaining: int) -> str:
-    """Hours, minutes and seconds for ``remaining`` steps at the mean speed of the ``done``; ``?`` before the first.
+    """Hours, minutes and seconds for ``remaining`` steps at the mean speed of the ``done``; ``?`` before the
+    first.
 
     Example:
         >>> time_left(30.0, done=10, remaining=100)

@@ -1,4 +1,5 @@
-"""What stands before the first step: the output folder, the random numbers, the network's place, the run's facts."""
+"""What stands before the first step: the output folder, the random numbers, the network's place, the run's
+facts."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from typing import Any
 import torch
 from monai.utils import set_determinism
 
-from pipeline import distributed
-from pipeline.checkpoints import LAST
-from pipeline.datalist import Datalist
-from pipeline.networks import load_pretrained
-from transforms.errors import OutputError
+from pyraseg.pipeline.datalist import Datalist
+from pyraseg.pipeline.networks import load_pretrained
+from pyraseg.pipeline.training.checkpoints import LAST
+from pyraseg.pipeline.utils import distributed
+from pyraseg.transforms.errors import OutputError
 
 __all__ = ["claim_folder", "data_facts", "place", "seed_everything", "shared_handler"]
 
@@ -27,8 +28,8 @@ def claim_folder(folder: str | Path, *, overwrite: bool = False, resume: bool = 
     Args:
         folder: new, or with hidden files at most.
         overwrite: files of an earlier run may be there; they are replaced one by one.
-        resume: ``last.pt`` of the run to continue may be there. A new folder is none to complain of: a job that is
-            restarted by its scheduler has one command for the first start and for the others.
+        resume: ``last.pt`` of the run to continue may be there. A new folder is none to complain of: a job
+            that is restarted by its scheduler has one command for the first start and for the others.
 
     Raises:
         OutputError: it cannot be written, or holds files that this run must not touch.
@@ -39,12 +40,13 @@ def claim_folder(folder: str | Path, *, overwrite: bool = False, resume: bool = 
     if not in_use or overwrite or not distributed.is_main() or (resume and (folder / LAST).is_file()):
         return folder
     if resume:
-        found, remedy = "one that holds other files and no last.pt", "Name that run's folder with --output_dir."
+        found, remedy = (
+            "one that holds other files and no last.pt",
+            "Name that run's folder with --output_dir.",
+        )
     else:
         found = "one that holds the results of an earlier run"
-        remedy = (
-            "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
-        )
+        remedy = "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 
@@ -67,8 +69,9 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
     """Seed Python, NumPy, torch and MONAI.
 
     Args:
-        deterministic: also forbid torch every algorithm that may give another result in a second run, and cuDNN to
-            choose its own: slower on a GPU. On a CPU with a fixed number of threads both ways give the same bits.
+        deterministic: also forbid torch every algorithm that may give another result in a second run, and
+            cuDNN to choose its own: slower on a GPU. On a CPU with a fixed number of threads both ways give
+            the same bits.
 
     Raises:
         RuntimeError: later, from torch, where an operation has no deterministic form on the device.
@@ -81,9 +84,14 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
 
 
 def place(
-    network: torch.nn.Module, device: torch.device, *, channels_last: bool = True, pretrained: str | None = None
+    network: torch.nn.Module,
+    device: torch.device,
+    *,
+    channels_last: bool = True,
+    pretrained: str | None = None,
 ) -> torch.nn.Module:
-    """Load pretrained ResNet weights if a file is named, and move the network to its device and memory format."""
+    """Load pretrained ResNet weights if a file is named, and move the network to its device and memory
+    format."""
     if pretrained:
         logger.info("%s", load_pretrained(network, pretrained))
     if channels_last:
@@ -97,7 +105,8 @@ def data_facts(data: Datalist, network: torch.nn.Module) -> dict[str, Any]:
     """What a run's parameters say of its data and its network: counts and a digest, no path and no name."""
     counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
     groups = {
-        f"{split}_groups": len({i["group"] for i in data.items(split)}) for split in ("training", "validation", "test")
+        f"{split}_groups": len({i["group"] for i in data.items(split)})
+        for split in ("training", "validation", "test")
     }
     return {
         "dataset_digest": data.digest,
@@ -110,7 +119,7 @@ def data_facts(data: Datalist, network: torch.nn.Module) -> dict[str, Any]:
 def shared_handler(handler: Any) -> Any:
     """Give back ``handler``, which the trainer and the evaluator share.
 
-    MONAI's ``check_properties`` looks for a ``_target_`` in each of the trainer's handlers and fails on a plain
-    reference.
+    MONAI's ``check_properties`` looks for a ``_target_`` in each of the trainer's handlers and fails on a
+    plain reference.
     """
     return handler

@@ -13,10 +13,10 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping as IgniteEarlyStopping
 from monai.engines import Trainer
 
-from pipeline import distributed
-from pipeline.checkpoints import Checkpoints
-from pipeline.training.optimisation import steps_now
-from transforms.errors import ConfigError
+from pyraseg.pipeline.training.checkpoints import Checkpoints
+from pyraseg.pipeline.training.optimisation import steps_now
+from pyraseg.pipeline.utils import distributed
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["EarlyStopping", "Interruption"]
 
@@ -24,10 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStopping:
-    """Ignite handler for the trainer: stop when the evaluator's key metric has not risen for ``patience`` validations.
+    """Ignite handler for the trainer: stop when the evaluator's key metric has not risen for ``patience``
+    validations.
 
-    MONAI's ``EarlyStopHandler`` wants the trainer at construction, which a config cannot give without a circular
-    reference.
+    MONAI's ``EarlyStopHandler`` wants the trainer at construction, which a config cannot give without a
+    circular reference.
 
     Args:
         evaluator: MONAI's, with a key metric.
@@ -53,7 +54,9 @@ class EarlyStopping:
             checkpoints.state["early_stopping"] = self
 
     def attach(self, engine: Engine) -> None:
-        self._stopping = IgniteEarlyStopping(patience=self.patience, score_function=self._score, trainer=engine)
+        self._stopping = IgniteEarlyStopping(
+            patience=self.patience, score_function=self._score, trainer=engine
+        )
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._stopping)
 
     @property
@@ -75,10 +78,10 @@ class EarlyStopping:
 class Interruption:
     """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
 
-    An exception in the middle of the optimizer's step would leave weights that belong to no step at all, and gradients
-    that are still being accumulated are in no file: it waits for the step that takes them. A second signal stops at
-    once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the trainer, and among those
-    of the evaluator.
+    An exception in the middle of the optimizer's step would leave weights that belong to no step at all, and
+    gradients that are still being accumulated are in no file: it waits for the step that takes them. A second
+    signal stops at once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the
+    trainer, and among those of the evaluator.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -124,7 +127,9 @@ class Interruption:
         self._common = min(distributed.gather(engine.state.epoch_length))
 
     def _validated(self, engine: Any) -> None:
-        if engine.state.iteration <= self._common:  # a process with fewer cases asks no more: none may wait for it
+        if (
+            engine.state.iteration <= self._common
+        ):  # a process with fewer cases asks no more: none may wait for it
             self._stop_if_requested()
 
     def _stop_if_requested(self) -> None:
@@ -141,7 +146,8 @@ class Interruption:
 
 
 def _leave_to_owner(number: int) -> None:
-    """A process that loads data inherits the handler, and gets a terminal's Ctrl-C too: its owner decides when it ends.
+    """A process that loads data inherits the handler, and gets a terminal's Ctrl-C too: its owner decides
+    when it ends.
 
     SIGTERM is how the owner ends it.
     """

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.files import atomic_write
-from transforms.errors import GeometryError, LabelError, OutputError
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import GeometryError, LabelError, OutputError
 
 __all__ = ["write_label", "write_labels", "write_probabilities"]
 
@@ -24,14 +24,16 @@ Spacing = tuple[float, float]
 def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None = None) -> Path:
     """Write the label map of one 2D frame as unsigned bytes.
 
-    The file holds (W, H, 1), columns first, with the affine diag(-column spacing, -row spacing, 1) in RAS+: that is
-    ITK's identity direction in DICOM's LPS, so 3D Slicer, ITK-SNAP and SimpleITK show the frame upright, as its source.
-    Without calibration the spacing is 1, the units are unknown, and the header's description says so.
+    The file holds (W, H, 1), columns first, with the affine diag(-column spacing, -row spacing, 1) in RAS+:
+    that is ITK's identity direction in DICOM's LPS, so 3D Slicer, ITK-SNAP and SimpleITK show the frame
+    upright, as its source. Without calibration the spacing is 1, the units are unknown, and the header's
+    description says so.
 
     Args:
         path: a name ending in .nii.gz or .nii. The same content always gives the same bytes.
         mask: (H, W), integers from 0 to 255.
-        spacing_mm: (row spacing, column spacing) in mm per pixel, the order of DICOM's Pixel Spacing (0028,0030).
+        spacing_mm: (row spacing, column spacing) in mm per pixel, the order of DICOM's Pixel Spacing
+            (0028,0030).
 
     Raises:
         GeometryError: the mask is not (H, W), or a spacing is not a positive number.
@@ -40,7 +42,9 @@ def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None
     """
     labels = np.asarray(mask)
     if labels.ndim != 2 or not labels.size:
-        raise GeometryError("a mask (H, W)", found=f"{labels.shape}", remedy="Take one frame without its channel.")
+        raise GeometryError(
+            "a mask (H, W)", found=f"{labels.shape}", remedy="Take one frame without its channel."
+        )
     return write_labels(path, labels[None], spacing_mm=spacing_mm)
 
 
@@ -54,13 +58,15 @@ def write_labels(
 ) -> Path:
     """Write the label maps of a cine as `write_label` does, as (W, H, 1, F) with the frames as NIfTI's time.
 
-    A single frame has no time and is the file that `write_label` writes. The frames are read and written one by one, so
-    ``labels`` may be a memory map.
+    A single frame has no time and is the file that `write_label` writes. The frames are read and written one
+    by one, so ``labels`` may be a memory map.
 
     Args:
         labels: (F, H, W), integers from 0 to 255.
-        frame_time_ms: from one frame to the next; in the file it is in seconds. Unknown, it is 1 of an unknown unit.
-        affine: (4, 4), from index to RAS+ mm: the frames are the slices of a volume, which is written as (W, H, F).
+        frame_time_ms: from one frame to the next; in the file it is in seconds. Unknown, it is 1 of an
+            unknown unit.
+        affine: (4, 4), from index to RAS+ mm: the frames are the slices of a volume, which is written as (W,
+            H, F).
 
     Raises:
         GeometryError: the labels are not (F, H, W), or a spacing or a time is not a positive number.
@@ -71,7 +77,9 @@ def write_labels(
     if affine is not None:
         header = _volume_header((width, height, frames), "label map", affine)
     else:
-        header = _header((width, height, 1, frames)[: 3 if frames == 1 else 4], "label map", spacing_mm, frame_time_ms)
+        header = _header(
+            (width, height, 1, frames)[: 3 if frames == 1 else 4], "label map", spacing_mm, frame_time_ms
+        )
     return _write(path, header, (_as_bytes(frame) for frame in labels))
 
 
@@ -83,11 +91,12 @@ def write_probabilities(
     frame_time_ms: float | None = None,
     affine: np.ndarray | None = None,
 ) -> Path:
-    """Write the class probabilities of frames as (W, H, 1, F, K): NIfTI's fifth axis holds the values of one point.
+    """Write the class probabilities of frames as (W, H, 1, F, K): NIfTI's fifth axis holds the values of one
+    point.
 
-    They are stored as bytes with a slope of 1/255, which readers apply by themselves: off by at most 0.002, at a sixth
-    of the size of floating point and a fifth of the time. What needs the classes takes the label map. NIfTI's code for
-    vectors is left out: ITK 5.4 overruns its memory on vectors of bytes with a slope.
+    They are stored as bytes with a slope of 1/255, which readers apply by themselves: off by at most 0.002,
+    at a sixth of the size of floating point and a fifth of the time. What needs the classes takes the label
+    map. NIfTI's code for vectors is left out: ITK 5.4 overruns its memory on vectors of bytes with a slope.
 
     Args:
         probabilities: (F, K, H, W), from 0 to 1; it may be a memory map.
@@ -103,7 +112,9 @@ def write_probabilities(
     if affine is not None:
         header = _volume_header((width, height, frames, 1, classes), "class probabilities", affine)
     else:
-        header = _header((width, height, 1, frames, classes), "class probabilities", spacing_mm, frame_time_ms)
+        header = _header(
+            (width, height, 1, frames, classes), "class probabilities", spacing_mm, frame_time_ms
+        )
     header.set_slope_inter(1 / 255, 0)
     planes = (probabilities[frame, k] for k in range(classes) for frame in range(frames))
     return _write(path, header, map(_as_shares, planes))
@@ -123,7 +134,9 @@ def _header(
     steps = (time_ms / 1000 if timed and time_ms else 1.0, 1.0)
     header.set_zooms((column_mm, row_mm, SLICE_THICKNESS, *steps)[: len(shape)])
     header.set_xyzt_units("mm" if spacing_mm else "unknown", "sec" if timed else "unknown")
-    header["descrip"] = f"{content}, {'spacing in mm' if spacing_mm else 'uncalibrated: spacing in pixels'}".encode()
+    header["descrip"] = (
+        f"{content}, {'spacing in mm' if spacing_mm else 'uncalibrated: spacing in pixels'}".encode()
+    )
     return header
 
 
@@ -150,7 +163,10 @@ def _write(path: str | Path, header: Any, planes: Iterable[bytes]) -> Path:
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise OutputError(
-            "a NIfTI file's name", found="another extension", remedy="Let it end in .nii.gz or .nii.", path=path
+            "a NIfTI file's name",
+            found="another extension",
+            remedy="Let it end in .nii.gz or .nii.",
+            path=path,
         )
     start = header.binaryblock.ljust(header.single_vox_offset, b"\0")
     with atomic_write(path) as file:
@@ -165,8 +181,8 @@ def _chained(*parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _gzipped(*parts: Iterable[bytes]) -> Iterator[bytes]:
-    """One gzip member without name and time. Runs of one value are all that a label map has: looking for nothing else
-    makes it smaller than level 1 does, as fast.
+    """One gzip member without name and time. Runs of one value are all that a label map has: looking for
+    nothing else makes it smaller than level 1 does, as fast.
     """
     packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     for part in _chained(*parts):

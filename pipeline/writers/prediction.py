@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.dicom.source_series import SourceSeries
-from transforms.records import Quantity, Segment, SourceRef
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
 __all__ = ["Algorithm", "Prediction"]
 
@@ -31,23 +31,25 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The label maps of one item: a single frame, all frames of a cine, or the slices of a volume as its frames.
+    """The label maps of one item: a single frame, all frames of a cine, or the slices of a volume as its
+    frames.
 
     Attributes:
         source: the file; of a volume that of its first slice.
         case: the item's hashed name, for texts that must name no patient.
-        labels: (F, H, W) uint8, class values, frame by frame as the source has them; F = 1 for a single frame. A
-            volume's (x, y, z) is (F, H, W) transposed.
+        labels: (F, H, W) uint8, class values, frame by frame as the source has them; F = 1 for a single
+            frame. A volume's (x, y, z) is (F, H, W) transposed.
         segments: the classes in the order of their values, background first.
         algorithm: what made it.
         spacing_mm: (row, column) in mm per pixel, None without calibration.
         key_frame: the frame that ``quantities`` are measured on, counted from 0.
         key_frame_rule: how it was chosen, in words.
         quantities: of the key frame, or of the volume.
-        probabilities: (F, K, H, W) of the classes, from 0 to 1, 0 for all classes where the network has seen nothing;
-            None where they were not asked for.
-        salt: what else sets this result apart from another of the same source and weights, such as the options; the
-            UIDs of written objects follow from source, weights and salt, so that a repeated run writes the same ones.
+        probabilities: (F, K, H, W) of the classes, from 0 to 1, 0 for all classes where the network has seen
+            nothing; None where they were not asked for.
+        salt: what else sets this result apart from another of the same source and weights, such as the
+            options; the UIDs of written objects follow from source, weights and salt, so that a repeated run
+            writes the same ones.
         series: the series that the frames are slices of, in its order; None for a file by itself.
         remarks: further sentences for a reader of the report, such as what the model was trained on.
     """

@@ -12,7 +12,10 @@ import torch
 
 def machine() -> str:
     """The processor, its cores, the load before the first measurement, and the torch build."""
-    cpu = next((row.split(":")[1].strip() for row in _cpuinfo() if row.startswith("model name")), platform.processor())
+    cpu = next(
+        (row.split(":")[1].strip() for row in _cpuinfo() if row.startswith("model name")),
+        platform.processor(),
+    )
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"

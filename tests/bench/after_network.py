@@ -16,20 +16,20 @@ from monai.transforms import Activationsd, AsDiscreted, Compose
 from PIL import Image
 from scipy import ndimage
 
-from pipeline.inference.label_maps import label_map_postprocessing
-from pipeline.measurement import measure
-from pipeline.phantom.ultrasound import draw_case, render_frame
-from pipeline.postprocessing import Postprocess
-from pipeline.segments import resolve_segments
-from pipeline.writers.nifti import write_labels
-from pipeline.writers.overlay import draw_overlay
-from pipeline.writers.png import write_png
-from pipeline.writers.thumbnail import draw_thumbnail
-from transforms.frames import LoadFrame
-from transforms.letterbox import Letterbox
-from transforms.preprocessing import restoration, source_view, ultrasound_preprocessing
-from transforms.tissue import CropToTissue
-from transforms.tissue_mask import find_tissue
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.inference.postprocessing import Postprocess
+from pyraseg.pipeline.measurement.frame import measure
+from pyraseg.pipeline.phantom.ultrasound.render import draw_case, render_frame
+from pyraseg.pipeline.writers.nifti import write_labels
+from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
+from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.transforms.frame.preprocessing import restoration, source_view, ultrasound_preprocessing
+from pyraseg.transforms.frame.tissue import CropToTissue
+from pyraseg.transforms.frame.tissue_mask import find_tissue
+from pyraseg.transforms.geometry.letterbox import Letterbox
+from pyraseg.transforms.io.frames import LoadFrame
 
 __all__ = ["table"]
 
@@ -41,7 +41,8 @@ REPEATS = 15
 
 
 def table(*, repeats: int = REPEATS) -> str:
-    """Medians on one thread; "plain" is MONAI's Activationsd, Invertd and AsDiscreted, and Pillow's own PNG."""
+    """Medians on one thread; "plain" is MONAI's Activationsd, Invertd and AsDiscreted, and Pillow's own
+    PNG."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,7 +53,9 @@ def table(*, repeats: int = REPEATS) -> str:
         torch.set_num_threads(threads)
     heads = " | ".join(f"network {high} x {wide}, ms" for high, wide in SIZES)
     lines = [f"| stage | {heads} |", "| --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {name} | {' | '.join(f'{ms:.1f}' for ms in row)} |" for name, row in rows.items())])
+    return "\n".join(
+        [*lines, *(f"| {name} | {' | '.join(f'{ms:.1f}' for ms in row)} |" for name, row in rows.items())]
+    )
 
 
 def _median(call: Callable[[], Any], repeats: int) -> float:
@@ -72,7 +75,9 @@ def _stages(folder: Path, size: tuple[int, int]) -> dict[str, Callable[[], Any]]
     restore = Compose([restoration(preprocessing, keys="pred"), AsDiscreted(keys="pred", argmax=True)])
     plain = Compose([Activationsd(keys="pred", softmax=True), restore])
     to_labels = label_map_postprocessing(preprocessing, label_names=NAMES)
-    with_probabilities = label_map_postprocessing(preprocessing, label_names=NAMES, probabilities="probabilities")
+    with_probabilities = label_map_postprocessing(
+        preprocessing, label_names=NAMES, probabilities="probabilities"
+    )
     cleanup = Postprocess(NAMES, **metadata["postprocessing"])
     rough = to_labels(item)["pred"]
     labels = np.asarray(cleanup(rough))[0]

@@ -1,4 +1,5 @@
-"""Ultrasound augmentation: milliseconds on one thread, against MONAI's own transforms where it has the same."""
+"""Ultrasound augmentation: milliseconds on one thread, against MONAI's own transforms where it has the
+same."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from typing import Any
 import torch
 from monai.transforms import RandAffined, RandFlipd, RandGaussianNoised
 
-from transforms import augmentation
-from transforms.augmentation import ultrasound_augmentation
+from pyraseg.transforms import augmentation
+from pyraseg.transforms.augmentation import ultrasound_augmentation
 
 __all__ = ["table"]
 

@@ -1,4 +1,5 @@
-"""Inference backends in turns: milliseconds an image by batch size and type, and agreement with torch in float32."""
+"""Inference backends in turns: milliseconds an image by batch size and type, and agreement with torch in
+float32."""
 
 from __future__ import annotations
 
@@ -11,19 +12,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.inference.backends.agreement import class_agreement, smooth_images
-from pipeline.inference.backends.base import ExportedNetwork, Setting
-from pipeline.inference.backends.choose import RUNTIMES
-from pipeline.inference.backends.export import export_network
-from pipeline.inference.backends.torch_backend import place
-from pipeline.inference.inferer import make_inferer, mixed_precision
-from pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.inference.backends.agreement import class_agreement, smooth_images
+from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Setting
+from pyraseg.pipeline.inference.backends.choose import RUNTIMES
+from pyraseg.pipeline.inference.backends.export import export_network
+from pyraseg.pipeline.inference.backends.torch_backend import place
+from pyraseg.pipeline.inference.inferer import make_inferer, mixed_precision
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
 __all__ = ["table"]
 
 NETWORKS = {
     "ResNet-50, stride 16": ({"depth": 50, "output_stride": 16}, 473),  # the patent's
-    "ResNet-18, stride 16, skips [2, 1]": ({"depth": 18, "output_stride": 16, "skips": [2, 1]}, 224),  # the default
+    "ResNet-18, stride 16, skips [2, 1]": (
+        {"depth": 18, "output_stride": 16, "skips": [2, 1]},
+        224,
+    ),  # the default
 }
 BATCHES = (1, 4)
 ROUNDS = 3
@@ -32,7 +36,8 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def table() -> str:
-    """Median milliseconds an image over rounds in which the backends take turns; the CPU with torch's threads."""
+    """Median milliseconds an image over rounds in which the backends take turns; the CPU with torch's
+    threads."""
     native = mixed_precision(CPU)
     words = "in hardware" if native else "emulated"
     lines = [
@@ -57,7 +62,8 @@ def table() -> str:
 
 
 def _network(**options: object) -> nn.Module:
-    """Batch norms as after a training: at the start they let everything pass, and classes lie close together."""
+    """Batch norms as after a training: at the start they let everything pass, and classes lie close
+    together."""
     torch.manual_seed(0)
     network = CBAMResNetPSPNet(out_channels=2, **options).eval()
     for module in network.modules():
@@ -70,12 +76,16 @@ def _network(**options: object) -> nn.Module:
 def _forwards(network: nn.Module, shape: tuple[int, ...], path: Path) -> dict[str, Forward]:
     export_network(network, path, shape=shape)
     types = {"fp32": None, "bf16": torch.bfloat16}
-    forwards = {f"torch {name}": _forward(place(network, CPU), amp=dtype is not None) for name, dtype in types.items()}
+    forwards = {
+        f"torch {name}": _forward(place(network, CPU), amp=dtype is not None) for name, dtype in types.items()
+    }
     for runtime in RUNTIMES.values():
         for name, dtype in types.items():
             if runtime.installed and (dtype is None or runtime.has_bfloat16):
                 setting = Setting(shape, "", dtype, threads=torch.get_num_threads())
-                forwards[f"{runtime.name} {name}"] = _forward(ExportedNetwork(runtime.load(path, setting), shape))
+                forwards[f"{runtime.name} {name}"] = _forward(
+                    ExportedNetwork(runtime.load(path, setting), shape)
+                )
     return forwards
 
 

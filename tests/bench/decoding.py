@@ -20,7 +20,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_encoder
 from scipy.ndimage import gaussian_filter
 
-from transforms.dicom.decode import CineReader
+from pyraseg.transforms.dicom.pixels.decode import CineReader
 
 __all__ = ["table"]
 
@@ -34,7 +34,8 @@ SYNTAXES = {
 
 
 def table() -> str:
-    """A Markdown table: medians over rounds in which the ways take turns, and our ratio to each of the others."""
+    """A Markdown table: medians over rounds in which the ways take turns, and our ratio to each of the
+    others."""
     lines = [
         f"Frames per second, cine of {FRAMES} x {ROWS} x {COLUMNS} RGB, one process, median of {ROUNDS} rounds.",
         "",
@@ -46,7 +47,9 @@ def table() -> str:
         for name, (syntax, photometric) in SYNTAXES.items():
             rates = _rates(_write_cine(Path(folder) / "cine.dcm", syntax, photometric))
             ours, single, *others = (rates[way] for way in WAYS)
-            cells = [f"{rate:.0f}" for rate in (ours, single, *others)] + [f"{ours / other:.2f}" for other in others]
+            cells = [f"{rate:.0f}" for rate in (ours, single, *others)] + [
+                f"{ours / other:.2f}" for other in others
+            ]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

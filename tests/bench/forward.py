@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
 __all__ = ["table"]
 

@@ -12,9 +12,9 @@ COMMANDS = (["--help"], ["phantom", "--help"], ["datalist", "--help"])
 
 
 def table() -> str:
-    """Median seconds of ``python -m pipeline ...`` as a process of its own, beside an empty Python process."""
+    """Median seconds of ``pyraseg ...`` as a process of its own, beside an empty Python process."""
     rows = [("python -c pass", ["-c", "pass"])]
-    rows += [(" ".join(["python -m pipeline", *words]), ["-m", "pipeline", *words]) for words in COMMANDS]
+    rows += [(" ".join(["pyraseg", *words]), ["-m", "pyraseg.pipeline", *words]) for words in COMMANDS]
     lines = [f"| {command} | {_median(arguments):.2f} |" for command, arguments in rows]
     return "\n".join(["| command | seconds |", "| --- | --- |", *lines])
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.inference.inferer import make_inferer
-from pipeline.networks import build_network
-from pipeline.phantom import generate
-from pipeline.prediction.bundle import load_bundle, read_metadata
-from pipeline.prediction.discovery import find_items
-from pipeline.prediction.reading import FrameReading
-from pipeline.prediction.rules import read_rules
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.networks import build_network
+from pyraseg.pipeline.phantom import generate
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_metadata
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
+from pyraseg.pipeline.prediction.discovery.find_items import find_items
+from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
 
 __all__ = ["table"]
 
@@ -42,9 +42,9 @@ RUNS = (
 def table() -> str:
     """Wall time of the bare forward pass and of ``predict``, in turns; medians of the rounds.
 
-    "work" is from the first worker's start to the last result; with "start" come imports, discovery, the choice of a
-    backend and tables, paid once however many frames there are. The network is the patent's at 473 x 473, untrained,
-    its scores shifted so that about as much is foreground as a kidney covers.
+    "work" is from the first worker's start to the last result; with "start" come imports, discovery, the
+    choice of a backend and tables, paid once however many frames there are. The network is the patent's at
+    473 x 473, untrained, its scores shifted so that about as much is foreground as a kidney covers.
     """
     with _workspace() as (folder, frames, images):
         ratios: dict[str, list[float]] = {name: [] for name, _ in RUNS}
@@ -58,7 +58,9 @@ def table() -> str:
                 ratios[name].append(manifests[name]["seconds"]["work"])
         medians = {lanes: statistics.median(seconds) for lanes, seconds in forwards.items()}
         bare = min(medians.values())
-        words = (f"{1000 * value / frames:.0f} ms a frame in {lanes} lane(s)" for lanes, value in medians.items())
+        words = (
+            f"{1000 * value / frames:.0f} ms a frame in {lanes} lane(s)" for lanes, value in medians.items()
+        )
         lines = [
             f"{frames} frames; bare forward, torch bf16, batch {BATCH}, all cores: {', '.join(words)}",
             "",
@@ -100,7 +102,9 @@ def _images(folder: Path) -> torch.Tensor:
     bundle = load_bundle(BUNDLE, checkpoints=[folder / "model.pt"])
     reading = FrameReading(bundle.preprocessing)
     items = find_items([folder / "phantom" / "images"], read_rules(read_metadata(BUNDLE))).items
-    frames = (reading.read(item, n, view=False) for item in items for n in range(item.source.number_of_frames))
+    frames = (
+        reading.read(item, n, view=False) for item in items for n in range(item.source.number_of_frames)
+    )
     return torch.stack([frame.image.as_tensor() for frame in frames])
 
 
@@ -141,7 +145,15 @@ def _forward(folder: Path, images: torch.Tensor, *, lanes: int) -> float:
 
 
 def _predict(folder: Path, output: Path, options: list[str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pipeline", "predict", str(folder / "phantom" / "images"), "--bundle", str(BUNDLE)]
+    command = [
+        sys.executable,
+        "-m",
+        "pyraseg.pipeline",
+        "predict",
+        str(folder / "phantom" / "images"),
+        "--bundle",
+        str(BUNDLE),
+    ]
     command += ["--checkpoint", str(folder / "model.pt"), "--output", str(output), *options]
     begin = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)

@@ -1,4 +1,5 @@
-"""Slices per second from a folder to a volume: ours against MONAI's PydicomReader and SimpleITK's series reader."""
+"""Slices per second from a folder to a volume: ours against MONAI's PydicomReader and SimpleITK's series
+reader."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_encoder
 from scipy.ndimage import gaussian_filter
 
-from transforms.dicom.series import find_series, the_series
-from transforms.dicom.volume import read_series
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.volume import read_series
 
 __all__ = ["table"]
 
@@ -34,7 +35,8 @@ SYNTAXES = {
 
 
 def table(*, slices: int = SLICES, rounds: int = ROUNDS) -> str:
-    """A Markdown table: medians over rounds in which the ways take turns on the same cores, and our ratios."""
+    """A Markdown table: medians over rounds in which the ways take turns on the same cores, and our
+    ratios."""
     lines = [
         f"Slices per second, CT of {slices} x {ROWS} x {COLUMNS}, {CORES} cores, median of {rounds} rounds.",
         "",
@@ -48,7 +50,9 @@ def table(*, slices: int = SLICES, rounds: int = ROUNDS) -> str:
             for name, syntax in SYNTAXES.items():
                 rates = _rates(_write_series(Path(folder) / name, syntax, slices), slices, rounds)
                 ours, *others = (rates[way] for way in WAYS)
-                cells = [f"{rate:.0f}" for rate in (ours, *others)] + [f"{ours / other:.2f}" for other in others]
+                cells = [f"{rate:.0f}" for rate in (ours, *others)] + [
+                    f"{ours / other:.2f}" for other in others
+                ]
                 lines.append(f"| {name} | {' | '.join(cells)} |")
     finally:
         os.sched_setaffinity(0, cores)
@@ -95,10 +99,16 @@ def _write_series(folder: Path, syntax: uid.UID, slices: int) -> Path:
         meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = uid.CTImageStorage, syntax
         meta.MediaStorageSOPInstanceUID = f"1.2.3.{index + 1}"
         dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-        dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        dataset.SOPClassUID, dataset.SOPInstanceUID = (
+            meta.MediaStorageSOPClassUID,
+            meta.MediaStorageSOPInstanceUID,
+        )
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.Modality = "1.2.4", "1.2.5", "CT"
         dataset.FrameOfReferenceUID, dataset.InstanceNumber = "1.2.6", index + 1
-        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [-200, -200, 1.25 * index], [1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = (
+            [-200, -200, 1.25 * index],
+            [1, 0, 0, 0, 1, 0],
+        )
         dataset.PixelSpacing, dataset.SliceThickness = [0.78125, 0.78125], 1.25
         dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
         block = dataset.private_block(0x0009, "BENCH", create=True)

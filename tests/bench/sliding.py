@@ -1,4 +1,5 @@
-"""Memory of sliding-window inference of a volume above the loaded input: MONAI's inferer, buffered or not, and ours.
+"""Memory of sliding-window inference of a volume above the loaded input: MONAI's inferer, buffered or not,
+and ours.
 
 ``python -m tests.bench.sliding 512 512 600`` takes another volume, an ordinary CT for example.
 """
@@ -19,7 +20,7 @@ import psutil
 import torch
 from monai.inferers import SlidingWindowInferer
 
-from pipeline.inference.sliding import make_sliding_labels
+from pyraseg.pipeline.inference.sliding import make_sliding_labels
 
 __all__ = ["table"]
 
@@ -47,7 +48,9 @@ def table(size: tuple[int, ...] = SIZE) -> str:
     plain = next(iter(results.values()))["mib"]
     for name, found in results.items():
         others = "-" if found["others"] is None else f"{found['others']:,}"
-        lines.append(f"| {name} | {found['mib']:.0f} | {found['mib'] / plain:.2f} | {found['s']:.0f} | {others} |")
+        lines.append(
+            f"| {name} | {found['mib']:.0f} | {found['mib'] / plain:.2f} | {found['s']:.0f} | {others} |"
+        )
     return "\n".join(lines)
 
 
@@ -56,13 +59,22 @@ def _side(size: tuple[int, ...]) -> int:
 
 
 def _child(name: str, size: tuple[int, ...], folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", __spec__.name if __spec__ else "tests.bench.sliding", "--way", name, str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        __spec__.name if __spec__ else "tests.bench.sliding",
+        "--way",
+        name,
+        str(folder),
+    ]
     done = subprocess.run([*command, *map(str, size)], check=True, capture_output=True, text=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def _monai(volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path, **buffer: int) -> torch.Tensor:
+def _monai(
+    volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path, **buffer: int
+) -> torch.Tensor:
     inferer = SlidingWindowInferer((side,) * 3, overlap=OVERLAP, mode="gaussian", **buffer)
     with torch.no_grad():
         scores: torch.Tensor = inferer(volume, network)
@@ -98,7 +110,11 @@ WAYS: dict[str, Way] = {
 def _measure(name: str, size: tuple[int, ...], folder: Path) -> dict[str, float | None]:
     """Load, run and report; MONAI's labels are left in the folder for the others to be compared with."""
     torch.manual_seed(0)
-    layers = (torch.nn.Conv3d(1, 16, 5, stride=4, padding=2), torch.nn.ReLU(), torch.nn.Conv3d(16, CLASSES, 1))
+    layers = (
+        torch.nn.Conv3d(1, 16, 5, stride=4, padding=2),
+        torch.nn.ReLU(),
+        torch.nn.Conv3d(16, CLASSES, 1),
+    )
     network = torch.nn.Sequential(*layers, torch.nn.Upsample(scale_factor=4, mode="trilinear")).eval()
     WAYS[name](torch.zeros(1, 1, 24, 24, 24), network, 16, folder)  # what is loaded and allocated once
     volume = torch.empty(1, 1, *size).uniform_(-1, 1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.sampling import Draw
+from pyraseg.pipeline.training.sampling import Draw
 
 BATCH, LOADS, LOSSES, STEPS = 8, 60, 40, 32
 SETTINGS = {
@@ -31,7 +31,8 @@ SLIC_SIZES = (224, 473)
 
 
 def table() -> str:
-    """One thread, no loading processes, processor time: epochs that read the cache, taken in turns step by step."""
+    """One thread, no loading processes, processor time: epochs that read the cache, taken in turns step by
+    step."""
     warnings.simplefilter("ignore")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -51,7 +52,9 @@ def _training(size: int) -> str:
         parts["loss, forward and backward"] = _in_turns(
             {n: _loss(trainer, size) for n, trainer in trainers.items()}, LOSSES
         )
-        parts["a step, loading and all"] = _in_turns({n: _step(trainer) for n, trainer in trainers.items()}, STEPS)
+        parts["a step, loading and all"] = _in_turns(
+            {n: _step(trainer) for n, trainer in trainers.items()}, STEPS
+        )
     lines = [
         f"ResNet-18, stride 16, {size} x {size}, batch {BATCH}, augmentation on; ms of processor time a frame.",
         "",
@@ -61,8 +64,12 @@ def _training(size: int) -> str:
     whole = parts["a step, loading and all"]["hard"]
     for name, (hard, soft) in {"filling the cache, once": filling.values(), **_values(parts)}.items():
         share = "" if name.startswith("filling") else f"{100 * (soft - hard) / whole:.1f} %"
-        lines.append(f"| {name} | {1e3 * hard:.2f} | {1e3 * soft:.2f} | {1e3 * (soft - hard):.2f} | {share} |")
-    return "\n".join([*lines, "", "Cache, kB a frame: " + ", ".join(f"{n} {v / 1e3:.0f}" for n, v in disk.items())])
+        lines.append(
+            f"| {name} | {1e3 * hard:.2f} | {1e3 * soft:.2f} | {1e3 * (soft - hard):.2f} | {share} |"
+        )
+    return "\n".join(
+        [*lines, "", "Cache, kB a frame: " + ", ".join(f"{n} {v / 1e3:.0f}" for n, v in disk.items())]
+    )
 
 
 def _values(parts: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def _values(parts: dict[str, dict[str, float]]) -> dict[str, Any]:
 def _trainers(folder: Path, size: int) -> dict[str, Any]:
     from monai.bundle import ConfigWorkflow
 
-    from pipeline.phantom import generate
+    from pyraseg.pipeline.phantom import generate
 
     generate(folder / "phantom", cases=16, seed=0)
     bundle = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis"
@@ -156,7 +163,10 @@ def _cache_bytes(trainer: Any) -> float:
 
 def _libraries() -> str:
     """SLIC of SimpleITK, as the project calls it, and of scikit-image, on one speckled frame."""
-    lines = ["| SLIC, ms, best of 5 | " + " | ".join(f"{n} x {n}" for n in SLIC_SIZES) + " |", "| --- | --- | --- |"]
+    lines = [
+        "| SLIC, ms, best of 5 | " + " | ".join(f"{n} x {n}" for n in SLIC_SIZES) + " |",
+        "| --- | --- | --- |",
+    ]
     for name, way in _slic_ways().items():
         cells = [f"{1e3 * _best(lambda: way(_speckle(n))):.0f}" for n in SLIC_SIZES]  # noqa: B023
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -166,7 +176,7 @@ def _libraries() -> str:
 def _slic_ways() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     from skimage.segmentation import slic
 
-    from transforms.superpixels import superpixels
+    from pyraseg.transforms.labels.superpixels import superpixels
 
     def skimage(image: np.ndarray, *, masked: bool = False) -> np.ndarray:
         mask = np.ones(image.shape, bool) if masked else None

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import torch
 
-from pipeline.inference.inferer import mixed_precision
-from pipeline.losses import AuxiliaryLoss, DiceCrossEntropyLoss
-from pipeline.networks import build_network
+from pyraseg.pipeline.inference.inferer import mixed_precision
+from pyraseg.pipeline.losses import AuxiliaryLoss, DiceCrossEntropyLoss
+from pyraseg.pipeline.networks import build_network
 
 SIZE, BATCH, ROUNDS = 224, 8, 5
 PSPNET = {"depth": 18, "aux": True}
@@ -22,7 +22,8 @@ NETWORKS = {
 
 
 def table() -> str:
-    """Median seconds of a step (forward, loss, backward, AdamW) on one thread, and the ratio to the U-Net's."""
+    """Median seconds of a step (forward, loss, backward, AdamW) on one thread, and the ratio to the
+    U-Net's."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,5 @@
-"""What tracking costs a training: epochs with and without it in turns, against a sqlite file and a real server."""
+"""What tracking costs a training: epochs with and without it in turns, against a sqlite file and a real
+server."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ BATCH = (4, 3, 64, 64)
 
 
 def table() -> str:
-    """Seconds of an epoch without tracking, with it, their ratio pair by pair, and what the calls themselves take."""
+    """Seconds of an epoch without tracking, with it, their ratio pair by pair, and what the calls themselves
+    take."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         epoch = _epoch()
@@ -40,7 +42,7 @@ def table() -> str:
 
 
 def _row(name: str, uri: str, epoch: Any, folder: Path) -> str:
-    from pipeline.tracking import RunTracker
+    from pyraseg.pipeline.tracking import RunTracker
 
     without: list[float] = []
     tracked: list[float] = []
@@ -65,11 +67,13 @@ def _row(name: str, uri: str, epoch: Any, folder: Path) -> str:
 
 def _epoch() -> Any:
     """A function that trains for an epoch and gives its seconds, and those spent in the tracker's calls."""
-    from pipeline.losses import DiceCrossEntropyLoss
-    from pipeline.networks import CBAMResNetPSPNet
+    from pyraseg.pipeline.losses import DiceCrossEntropyLoss
+    from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
     torch.manual_seed(0)
-    network = CBAMResNetPSPNet(spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16).train()
+    network = CBAMResNetPSPNet(
+        spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16
+    ).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     criterion = DiceCrossEntropyLoss()
     images, labels = torch.rand(BATCH), torch.randint(0, 3, (BATCH[0], 1, *BATCH[2:]))
@@ -101,8 +105,24 @@ def _server(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+        "--artifacts-destination",
+        f"{folder}/files",
+    ]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)

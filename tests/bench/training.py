@@ -1,4 +1,5 @@
-"""Training throughput of the bundle against a bare forward-backward loop on tensors in memory, taken in turns."""
+"""Training throughput of the bundle against a bare forward-backward loop on tensors in memory, taken in
+turns."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from typing import Any
 import torch
 
 ROUNDS = 3
-OVERRIDES = {"depth": 18, "output_stride": 16, "input_size": [224, 224], "batch_size": 8, "val_interval": 10_000}
+OVERRIDES = {
+    "depth": 18,
+    "output_stride": 16,
+    "input_size": [224, 224],
+    "batch_size": 8,
+    "val_interval": 10_000,
+}
 
 
 def table() -> str:
@@ -36,7 +43,7 @@ def table() -> str:
 def _trainer(folder: Path) -> Any:
     from monai.bundle import ConfigWorkflow
 
-    from pipeline.phantom import generate
+    from pyraseg.pipeline.phantom import generate
 
     generate(folder / "phantom", cases=24, seed=0)
     bundle = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis"
@@ -58,7 +65,8 @@ def _trainer(folder: Path) -> Any:
 
 
 def _measure(trainer: Any) -> tuple[list[float], list[float]]:
-    """An epoch of the trainer, then as many steps of the bare loop, in turns; the first round fills the cache."""
+    """An epoch of the trainer, then as many steps of the bare loop, in turns; the first round fills the
+    cache."""
     from ignite.engine import Events
 
     epochs: list[float] = []

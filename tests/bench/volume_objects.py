@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.writers.dicom_seg import write_seg
-from pipeline.writers.dicom_sr import write_sr
-from pipeline.writers.nifti import write_labels
-from pipeline.writers.prediction import Prediction
+from pyraseg.pipeline.writers.dicom.seg import write_seg
+from pyraseg.pipeline.writers.dicom.sr import write_sr
+from pyraseg.pipeline.writers.nifti import write_labels
+from pyraseg.pipeline.writers.prediction import Prediction
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from tests.pipeline.writers.volume_cases import predict_volume, read
 from tests.transforms.dicom.series_cases import write_series
-from transforms.dicom.source_series import SourceSeries
 
 __all__ = ["table"]
 
@@ -38,17 +38,22 @@ def table(*, shape: tuple[int, int, int] = SHAPE, rounds: int = ROUNDS) -> str:
             "SEG, binary": lambda: write_seg(folder / "seg.dcm", prediction),
             "SEG, labelmap": lambda: write_seg(folder / "map.dcm", prediction, kind="labelmap"),
             "SR": lambda: write_sr(folder / "sr.dcm", prediction, seg=seg),
-            "NIfTI": lambda: write_labels(folder / "labels.nii.gz", prediction.labels, affine=series.grid.affine),
+            "NIfTI": lambda: write_labels(
+                folder / "labels.nii.gz", prediction.labels, affine=series.grid.affine
+            ),
         }
         frames = sum(map(len, seg.frame_numbers.values()))
-        lines = [f"{shape[0]} slices of {shape[1]} x {shape[2]}, {frames} frames of two segments, median of {rounds}."]
+        lines = [
+            f"{shape[0]} slices of {shape[1]} x {shape[2]}, {frames} frames of two segments, median of {rounds}."
+        ]
         lines += ["", "| | seconds |", "| --- | ---: |"]
         lines += [f"| {what} | {_median(way, rounds):.2f} |" for what, way in ways.items()]
     return "\n".join(lines)
 
 
 def _prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction:
-    """Two cylinders, one in the other, through all slices of a series of which one slice is there, for its header."""
+    """Two cylinders, one in the other, through all slices of a series of which one slice is there, for its
+    header."""
     volume = read(write_series(folder / "series"))
     slices, rows, columns = shape
     first = replace(volume.source.slices[0], rows=rows, columns=columns)

@@ -1,7 +1,7 @@
-"""``python -m tests.bench.whole_body RESULTS``: what a tumour bundle marks in a whole body, by place, and whether
-the SUV are plausible.
+"""``python -m tests.bench.whole_body RESULTS``: what a tumour bundle marks in a whole body, by place, and
+whether the SUV are plausible.
 
-``RESULTS`` is the output of ``python -m pipeline predict`` on the whole-body FDG-PET series in ``../shared/data``. The
+``RESULTS`` is the output of ``pyraseg predict`` on the whole-body FDG-PET series in ``../shared/data``. The
 places are boxes of that series, drawn by hand on its projections. Prints Markdown.
 """
 
@@ -14,9 +14,9 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from transforms.dicom.drawn_labels import read_drawn_labels
-from transforms.dicom.series import find_series, the_series
-from transforms.dicom.volume import Volume, read_series
+from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.volume import Volume, read_series
 
 __all__ = ["false_positives", "suv_check"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.phantom import generate
+from pyraseg.pipeline.phantom import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"depth": 18, "input_size": [64, 64], "batch_size": 4, "num_workers": 0, "learning_rate": 0.003}
@@ -63,5 +63,11 @@ def trained(ultrasound) -> Path:
     """The checkpoint of a two-epoch training run through MONAI's own entry point."""
     from monai.bundle import run
 
-    run("training", config_file=ultrasound.config("train"), max_epochs=2, run_name="trained", **ultrasound.training())
+    run(
+        "training",
+        config_file=ultrasound.config("train"),
+        max_epochs=2,
+        run_name="trained",
+        **ultrasound.training(),
+    )
     return ultrasound.output / "models" / "model.pt"

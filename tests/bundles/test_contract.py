@@ -1,4 +1,5 @@
-"""What every bundle must have and do, by MONAI's checks and the model zoo's rules; it is enough to be there."""
+"""What every bundle must have and do, by MONAI's checks and the model zoo's rules; it is enough to be
+there."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
-from pipeline.segments import resolve_segments
-from pipeline.shared_config import extend_parser
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.bundle.shared_config import extend_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -32,7 +33,9 @@ def metadata(bundle: Path) -> dict:
 
 def files(bundle: Path) -> list[Path]:
     kept = ("configs", "docs", "LICENSE")
-    return [path for name in kept for path in [bundle / name, *(bundle / name).glob("**/*")] if path.is_file()]
+    return [
+        path for name in kept for path in [bundle / name, *(bundle / name).glob("**/*")] if path.is_file()
+    ]
 
 
 def test_the_metadata_fits_monai_s_schema(bundle, shared_data):
@@ -41,7 +44,13 @@ def test_the_metadata_fits_monai_s_schema(bundle, shared_data):
 
 
 def test_the_model_zoo_s_files_are_there(bundle):
-    names = ["LICENSE", "configs/train.yaml", "configs/evaluate.yaml", "configs/inference.yaml", "configs/logging.conf"]
+    names = [
+        "LICENSE",
+        "configs/train.yaml",
+        "configs/evaluate.yaml",
+        "configs/inference.yaml",
+        "configs/logging.conf",
+    ]
     names += ["docs/README.md", "docs/data_license.txt"]
     assert [name for name in names if not (bundle / name).is_file()] == []
     assert all(path.stat().st_size < ZOO_LIMIT for path in files(bundle))
@@ -104,7 +113,7 @@ from pydicom import config, valuerep
 logging.config.fileConfig(sys.argv[1], disable_existing_loggers=False)
 warnings.simplefilter("ignore")
 valuerep.validate_value("UI", "SENTINEL^NAME", config.WARN)
-logging.getLogger("pipeline").info("a line of ours")
+logging.getLogger("pyraseg.pipeline").info("a line of ours")
 """
 
 

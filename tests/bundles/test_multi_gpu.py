@@ -1,4 +1,5 @@
-"""Two processes train one network on the CPU: the same weights on both, each case validated once, one run, one file."""
+"""Two processes train one network on the CPU: the same weights on both, each case validated once, one run,
+one file."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def twice(ultrasound, tmp_path_factory) -> Path:
         datalist=folder / "datalist.json",
     )
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run([sys.executable, *torchrun, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *torchrun, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -62,7 +65,9 @@ def test_the_processes_saw_different_frames(twice):
 
 def test_each_case_is_validated_exactly_once_and_measured_by_both(twice):
     content = [torch.load(twice / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
-    expected = Counter(item["case"] for item in json.loads((twice / "datalist.json").read_text())["validation"])
+    expected = Counter(
+        item["case"] for item in json.loads((twice / "datalist.json").read_text())["validation"]
+    )
     assert len(expected) % 2
     assert Counter(content[0]["validated"] + content[1]["validated"]) == expected
     assert content[0]["metric"] == content[1]["metric"]

@@ -31,7 +31,9 @@ def run(words: list[str]) -> subprocess.CompletedProcess:
 def resumed(ultrasound, tmp_path_factory) -> tuple[Path, Path]:
     """The folders of an unbroken training, and of one that was killed in its second epoch and resumed."""
     overlay = tmp_path_factory.mktemp("overlay") / "kill.yaml"
-    overlay.write_text(f"+train::handlers:\n- _target_: tests.pipeline.training.kill.KillAt\n  step: {STEP}\n")
+    overlay.write_text(
+        f"+train::handlers:\n- _target_: tests.pipeline.training.kill.KillAt\n  step: {STEP}\n"
+    )
     assert run(command(ultrasound, "whole")).returncode == 0
     killed = run(command(ultrasound, "killed", str(overlay)))
     assert killed.returncode == -signal.SIGKILL

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from monai.bundle import run
 
-from pipeline.cli import main
-from pipeline.comparison.curves import read_curve
-from pipeline.comparison.store import open_store
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.comparison.read.curves import read_curve
+from pyraseg.pipeline.comparison.read.store import open_store
 
 
 def evaluate(workspace, checkpoint, name: str, **overrides) -> None:

@@ -1,4 +1,5 @@
-"""A cross-validation of the ultrasound bundle in two folds: real trainings, in this process to save their imports."""
+"""A cross-validation of the ultrasound bundle in two folds: real trainings, in this process to save their
+imports."""
 
 from __future__ import annotations
 
@@ -11,11 +12,17 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import run
 
-from pipeline.crossval.loop import cross_validate
-from pipeline.crossval.plan import make_plan
-from pipeline.inference.ensemble import checkpoint_paths
+from pyraseg.pipeline.experiments.cross_validation import cross_validate
+from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
+from pyraseg.pipeline.inference.ensemble import checkpoint_paths
 
-QUICK = {"max_epochs": 1, "surfaces": "false", "resamples": 0, "network_name": "unet", "input_size": "[48,48]"}
+QUICK = {
+    "max_epochs": 1,
+    "surfaces": "false",
+    "resamples": 0,
+    "network_name": "unet",
+    "input_size": "[48,48]",
+}
 
 
 def in_this_process(command) -> int:

@@ -1,4 +1,5 @@
-"""`evaluating` on any split: every file agrees with the datalist, and the best validation's files are kept."""
+"""`evaluating` on any split: every file agrees with the datalist, and the best validation's files are
+kept."""
 
 from __future__ import annotations
 
@@ -11,10 +12,17 @@ import pytest
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pipeline.shared_config import extend_parser
-from transforms.frames import LoadFrame
+from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.transforms.io.frames import LoadFrame
 
-FILES = {"cases.csv", "summary.json", "quantities.csv", "confidence.csv", "reliability.png", "predictions.npz"}
+FILES = {
+    "cases.csv",
+    "summary.json",
+    "quantities.csv",
+    "confidence.csv",
+    "reliability.png",
+    "predictions.npz",
+}
 
 
 def evaluate(workspace, checkpoint, split: str, **overrides):
@@ -41,7 +49,9 @@ def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys
     tracked = {"tracking_uri": ultrasound.store, "experiment_name": "tests", "run_name": "all files"}
     folder = evaluate(ultrasound, trained, "test", resamples=200, **tracked)
     assert {path.name for path in folder.iterdir()} >= FILES | {"overlays.png"}
-    items = {item["case"]: item for item in json.loads((ultrasound.data / "datalist.json").read_text())["test"]}
+    items = {
+        item["case"]: item for item in json.loads((ultrasound.data / "datalist.json").read_text())["test"]
+    }
     rows = read(folder / "cases.csv")
     masks = np.load(folder / "predictions.npz", allow_pickle=False)
     assert set(masks) == set(items) == {row["case"] for row in rows}
@@ -64,11 +74,15 @@ def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys
     digest = hashlib.sha256(trained.read_bytes()).hexdigest()
     assert found.data.tags["evaluated.sha256"] == digest
     runs = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
-    assert {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest} == {"trained"}
+    assert {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest} == {
+        "trained"
+    }
 
 
 def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ultrasound, trained):
-    folder = evaluate(ultrasound, trained, "validation", surfaces=False, resamples=0, track=False, quantities=[])
+    folder = evaluate(
+        ultrasound, trained, "validation", surfaces=False, resamples=0, track=False, quantities=[]
+    )
     items = json.loads((ultrasound.data / "datalist.json").read_text())["validation"]
     rows = read(folder / "cases.csv")
     assert {row["case"] for row in rows} == {item["case"] for item in items}
@@ -84,7 +98,8 @@ def test_training_keeps_what_the_best_validation_gave(ultrasound, trained):
 
 
 def test_the_weights_are_the_checkpoints_alone_whatever_the_training_began_from(ultrasound, trained):
-    """A cross-validation hands ``--pretrained`` on to every step, and an ensemble has no backbone to load it into."""
+    """A cross-validation hands ``--pretrained`` on to every step, and an ensemble has no backbone to load it
+    into."""
     configs = [ultrasound.config("train"), ultrasound.config("evaluate")]
     options = {**ultrasound.common, "checkpoint": [str(trained)] * 2, "pretrained": "gone.pt"}
     flow = ConfigWorkflow(config_file=configs, logging_file=False, **options)

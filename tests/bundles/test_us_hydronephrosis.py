@@ -12,10 +12,10 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pipeline.config import cause
-from pipeline.shared_config import extend_parser
-from transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
-from transforms.frames import LoadFrame
+from pyraseg.pipeline.bundle.overrides import cause
+from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
+from pyraseg.transforms.io.frames import LoadFrame
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 
@@ -153,9 +153,15 @@ def test_an_epoch_has_a_step_also_where_its_draws_are_fewer_than_a_batch_and_the
 
 @pytest.mark.parametrize("name", ["train", "inference"])
 def test_monai_finds_every_required_property(ultrasound, trained, name):
-    overrides = {**ultrasound.training("properties"), "track": False} if name == "train" else ultrasound.common
+    overrides = (
+        {**ultrasound.training("properties"), "track": False} if name == "train" else ultrasound.common
+    )
     if name == "inference":
-        overrides = {**overrides, "checkpoint": str(trained), "output_dir": str(ultrasound.output / "properties")}
+        overrides = {
+            **overrides,
+            "checkpoint": str(trained),
+            "output_dir": str(ultrasound.output / "properties"),
+        }
     flow = ConfigWorkflow(
         config_file=ultrasound.config(name),
         logging_file=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monai.bundle import ConfigWorkflow
 
-from pipeline.shared_config import extend_parser
+from pyraseg.pipeline.bundle.shared_config import extend_parser
 
 
 def test_the_overlay_builds_the_patent_s_network_at_the_patent_s_size(ultrasound):

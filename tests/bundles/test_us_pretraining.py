@@ -9,10 +9,10 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pipeline.config import cause
-from pipeline.networks import load_pretrained
-from pipeline.shared_config import extend_parser
-from transforms.errors import ConfigError
+from pyraseg.pipeline.bundle.overrides import cause
+from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.pipeline.networks import load_pretrained
+from pyraseg.transforms.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

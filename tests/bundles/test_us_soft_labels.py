@@ -1,4 +1,5 @@
-"""The overlay `soft_labels.yaml`: training through MONAI's own entry point, its run, its checkpoint, its cache."""
+"""The overlay `soft_labels.yaml`: training through MONAI's own entry point, its run, its checkpoint, its
+cache."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pipeline.config import cause
-from pipeline.losses import AuxiliaryLoss, SoftLabelDivergence
-from pipeline.shared_config import extend_parser
-from transforms.errors import CheckpointError, ConfigError
+from pyraseg.pipeline.bundle.overrides import cause
+from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.pipeline.losses import AuxiliaryLoss, SoftLabelDivergence
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 
 def configs(workspace) -> list[str]:
@@ -72,7 +73,9 @@ def test_its_checkpoint_evaluates_without_the_overlay(ultrasound, soft):
     )
     with open(folder / "cases.csv", newline="") as file:
         cases = {row["case"] for row in csv.DictReader(file)}
-    assert cases == {item["case"] for item in json.loads((ultrasound.data / "datalist.json").read_text())["test"]}
+    assert cases == {
+        item["case"] for item in json.loads((ultrasound.data / "datalist.json").read_text())["test"]
+    }
 
 
 def test_the_second_epoch_reads_soft_labels_from_the_cache_and_the_network_sees_hard_and_soft(
@@ -130,7 +133,9 @@ def test_an_unknown_soft_loss_stops_the_run_with_those_that_are(ultrasound, opti
 
 
 def test_without_the_overlay_training_is_as_it_was(ultrasound):
-    flow = ConfigWorkflow(config_file=ultrasound.config("train"), logging_file=False, **ultrasound.training("plain"))
+    flow = ConfigWorkflow(
+        config_file=ultrasound.config("train"), logging_file=False, **ultrasound.training("plain")
+    )
     extend_parser(flow.parser)
     batch = next(iter(flow.parser.get_parsed_content("train::dataloader")))
     assert "soft_label" not in batch

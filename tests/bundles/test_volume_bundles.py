@@ -12,11 +12,11 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, run
 
-from pipeline.phantom import generate
-from pipeline.shared_config import extend_parser
+from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.pipeline.phantom import generate
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.volume import read_series
 from tests.bundles.conftest import ROOT, Workspace
-from transforms.dicom.series import find_series, the_series
-from transforms.dicom.volume import read_series
 
 SMALL = {
     "depth": 18,
@@ -63,7 +63,11 @@ def parsed(files: list[str], *ids: str, **overrides) -> list:
 def test_the_images_of_training_evaluation_and_inference_are_the_same(volumes):
     small = {**volumes.common, "input_size": [16, 16, 16]}
     made = parsed(
-        [volumes.config("train")], "train::deterministic_transforms", "validate::preprocessing", "data", **small
+        [volumes.config("train")],
+        "train::deterministic_transforms",
+        "validate::preprocessing",
+        "data",
+        **small,
     )
     (inference,) = parsed([volumes.config("inference")], "preprocessing", **small)
     item = made[2].items("training")[0]
@@ -74,8 +78,17 @@ def test_the_images_of_training_evaluation_and_inference_are_the_same(volumes):
 
 def test_a_training_evaluates_on_the_source_grid(pet, checkpoint):
     files = [pet.config("train"), pet.config("evaluate")]
-    options = {"checkpoint": str(checkpoint), "output_dir": str(pet.output / "eval"), "track": False, "resamples": 10}
-    run("evaluating", config_file=files, **{**pet.common, **options, **COARSE, "cache_dir": str(pet.output / "cache")})
+    options = {
+        "checkpoint": str(checkpoint),
+        "output_dir": str(pet.output / "eval"),
+        "track": False,
+        "resamples": 10,
+    }
+    run(
+        "evaluating",
+        config_file=files,
+        **{**pet.common, **options, **COARSE, "cache_dir": str(pet.output / "cache")},
+    )
     with open(pet.output / "eval" / "cases.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     tests = json.loads((pet.data / "datalist.json").read_text())["test"]
@@ -88,7 +101,11 @@ def test_a_training_evaluates_on_the_source_grid(pet, checkpoint):
 
 def test_inference_writes_labels_where_the_series_lies(pet, checkpoint):
     series = sorted((pet.data / "images").iterdir())[0]
-    options = {"dataset_dir": str(series), "checkpoint": str(checkpoint), "output_dir": str(pet.output / "labels")}
+    options = {
+        "dataset_dir": str(series),
+        "checkpoint": str(checkpoint),
+        "output_dir": str(pet.output / "labels"),
+    }
     run("inference", config_file=pet.config("inference"), **{**pet.common, **options, **COARSE})
     with open(pet.output / "labels" / "cases.csv", newline="") as file:
         (row,) = csv.DictReader(file)

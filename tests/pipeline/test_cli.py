@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from transforms.errors import InputError, PyrasegError
+from pyraseg.pipeline import cli
+from pyraseg.transforms.errors import InputError, PyrasegError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def missing(path: str = "/data/frame.dcm") -> PyrasegError:
 
 
 def pipeline(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipeline", *arguments]
+    command = [sys.executable, "-m", "pyraseg.pipeline", *arguments]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
@@ -179,7 +179,7 @@ class TestEntryPoints:
         )
         assert done.returncode == 1
         assert "Traceback (most recent call last)" in done.stderr
-        assert "transforms.errors." in done.stderr
+        assert "pyraseg.transforms.errors." in done.stderr
 
     def test_a_reader_that_has_gone_is_no_traceback(self):
         code = (

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from monai.losses import FocalLoss, NACLLoss
 from torch import nn
 
-from pipeline.losses import (
+from pyraseg.pipeline.losses import (
     SOFT_LOSSES,
     AuxiliaryLoss,
     DiceCrossEntropyLoss,
@@ -16,7 +16,7 @@ from pipeline.losses import (
     SpatiallyVaryingLabelSmoothing,
     soft_label_loss,
 )
-from transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError
 
 
 def batch(*size: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +58,9 @@ def test_an_image_without_a_class_costs_a_third_unless_dice_is_over_the_batch():
     logits = 5.0 * nn.functional.one_hot(both[:, 0], 3).movedim(-1, 1).float()
     costs = [DiceCrossEntropyLoss(batch=over_batch)(logits, both).item() for over_batch in (False, True)]
     assert costs[1] < 0.03
-    assert costs[0] - costs[1] == pytest.approx(1 / 2 / 3, abs=0.02)  # one of two images, one of three classes
+    assert costs[0] - costs[1] == pytest.approx(
+        1 / 2 / 3, abs=0.02
+    )  # one of two images, one of three classes
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.float32])
@@ -159,7 +161,9 @@ class TestSoftLabels:
         logits = logits.double().requires_grad_()
         SoftLabelDivergence()(logits, with_hard(labels, soft.double())).backward()
         pixels = 2 * np.prod(size)
-        torch.testing.assert_close(logits.grad * pixels, torch.softmax(logits, 1).detach() - soft, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            logits.grad * pixels, torch.softmax(logits, 1).detach() - soft, atol=1e-6, rtol=1e-5
+        )
 
     def test_it_is_0_where_the_prediction_is_the_soft_label_and_nowhere_below(self):
         logits, labels, soft = soft_batch(17, 12)
@@ -194,7 +198,9 @@ class TestSoftLabels:
         logits, labels, soft = soft_batch(17, 12)
         full = SoftLabelDivergence()(logits, with_hard(labels, soft))
         torch.testing.assert_close(SoftLabelDivergence()(logits, with_hard(labels, 0.6 * soft)), full)
-        assert SoftLabelDivergence()(logits, with_hard(labels, 0.4 * soft)) == 0  # mostly from outside: not known
+        assert (
+            SoftLabelDivergence()(logits, with_hard(labels, 0.4 * soft)) == 0
+        )  # mostly from outside: not known
 
     def test_bytes_are_the_same_to_their_rounding(self):
         logits, labels, soft = soft_batch(64, 64)
@@ -256,7 +262,9 @@ class TestEverySoftLoss:
         if kind == torch.uint8:
             both = with_hard(labels.to(kind), (255 * soft).round().to(kind))
         expected = self.loss(name, size, classes)(logits, targets(name, labels, soft))
-        torch.testing.assert_close(self.loss(name, size, classes)(logits, both), expected, rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(
+            self.loss(name, size, classes)(logits, both), expected, rtol=1e-2, atol=1e-2
+        )
 
 
 class TestComparisonLosses:
@@ -330,7 +338,9 @@ class TestSoftTargets:
     def test_the_hard_label_comes_first_then_the_soft_one(self):
         _, labels, soft = soft_batch(8, 8)
         coarse = (255 * soft).to(torch.uint8)
-        images, aims = SoftTargets()({"image": labels * 2, "label": labels.to(torch.uint8), "soft_label": coarse})
+        images, aims = SoftTargets()(
+            {"image": labels * 2, "label": labels.to(torch.uint8), "soft_label": coarse}
+        )
         assert torch.equal(images, labels * 2)
         assert aims.dtype == torch.uint8
         assert torch.equal(aims[:, :1], labels.to(torch.uint8))

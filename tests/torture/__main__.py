@@ -1,6 +1,8 @@
-"""``python -m tests.torture [PART] [--count N] [--seed S]``: what the suite does a handful of times, done in earnest.
+"""``python -m tests.torture [PART] [--count N] [--seed S]``: what the suite does a handful of times, done in
+earnest.
 
-Parts: kills (100 random kills), mutations (10,000 broken files), many (10,000 small files). Prints Markdown tables and
+Parts: kills (100 random kills), mutations (10,000 broken files), many (10,000 small files). Prints Markdown
+    tables and
 ends with status 1 where a promise was broken. Scratch folders are in ``TMPDIR`` and go at the end.
 """
 
@@ -21,7 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("part", nargs="?", choices=COUNTS, help="one of them; all by default")
     parser.add_argument("--count", type=int, metavar="N", help=f"instead of {COUNTS}")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="other kills and mutations (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="other kills and mutations (default 0)"
+    )
     arguments = parser.parse_args()
     os.environ["PYRASEG_HASH_KEY"] = "the key of the torture"
     broken = []

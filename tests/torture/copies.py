@@ -62,7 +62,8 @@ def _jpeg(path: Path) -> bytes:
 
 
 def copies(content: bytes, numbers: range) -> Iterator[tuple[int, bytes]]:
-    """``content`` with another UID for each number; of the same length, in the file meta group and the data set."""
+    """``content`` with another UID for each number; of the same length, in the file meta group and the data
+    set."""
     former = pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID.encode()
     for number in numbers:
         tail = f".1{number:08d}".encode()

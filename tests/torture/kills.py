@@ -1,4 +1,5 @@
-"""SIGKILL at random moments, and ``--resume``, until a batch is done; then it must equal one that nobody killed."""
+"""SIGKILL at random moments, and ``--resume``, until a batch is done; then it must equal one that nobody
+killed."""
 
 from __future__ import annotations
 
@@ -54,7 +55,10 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
             faults.append(f"round {rounds}: left over: {leftovers}")
     faults += [f"{seen['orphans']} processes outlived their run"] if seen["orphans"] else []
     rows = [f"| {name} | {number} |" for name, number in sorted(seen.items())]
-    head = [f"| runs (of {ITEMS} items) | {runs} |", f"| batches done and equal to the unbroken one | {rounds} |"]
+    head = [
+        f"| runs (of {ITEMS} items) | {runs} |",
+        f"| batches done and equal to the unbroken one | {rounds} |",
+    ]
     return "\n".join(["| what | how often |", "| --- | --- |", *head, *rows]), faults
 
 
@@ -118,4 +122,6 @@ def _kill(process: subprocess.Popen[str], seen: Counter[str], *, early: bool, gr
 
 def _left_in(output: Path) -> list[str]:
     drafts = [path.name for path in (output / ".pyraseg" / "drafts").iterdir()]
-    return drafts + [path.name for path in output.iterdir() if path.name.startswith(".") and path.name != ".pyraseg"]
+    return drafts + [
+        path.name for path in output.iterdir() if path.name.startswith(".") and path.name != ".pyraseg"
+    ]

@@ -44,7 +44,9 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
         peaks.append(all_of_it)
     if peaks[1] > GROWTH * peaks[0]:
         faults.append(f"the memory grew {peaks[1] / peaks[0]:.3f} times")
-    head = "| files | s, all | s, work | files/s | peak RSS, MiB, all processes | main process | report, MiB |"
+    head = (
+        "| files | s, all | s, work | files/s | peak RSS, MiB, all processes | main process | report, MiB |"
+    )
     growth = f"\nPeak RSS: {peaks[1] / peaks[0]:.3f} times (wanted: at most {GROWTH})."
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *rows, growth]), faults
 

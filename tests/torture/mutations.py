@@ -1,4 +1,5 @@
-"""Broken files through ``predict``: each ends as a result, as a failure or as left out, and the batch never stops."""
+"""Broken files through ``predict``: each ends as a result, as a failure or as left out, and the batch never
+stops."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
     faults += [f"{name} is in {named[name]} tables" for name in there if named[name] != 1]
     reasons = Counter(_plain(row["reason"]) for row in found.failures)
     reasons.update("left out: " + _plain(row["reason"]) for row in found.left_out)
-    lines = [f"| a result | {len(found.results)} |", *(f"| {r} | {n} |" for r, n in reasons.most_common(LISTED))]
+    lines = [
+        f"| a result | {len(found.results)} |",
+        *(f"| {r} | {n} |" for r, n in reasons.most_common(LISTED)),
+    ]
     rest = sum(reasons.values()) - sum(number for _, number in reasons.most_common(LISTED))
     lines += [f"| {len(reasons) - LISTED} other reasons | {rest} |"] if rest else []
     end = "\n".join(f"    {line}" for line in said.splitlines()[-2:])

@@ -8,9 +8,9 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose
 
-from transforms import augmentation as aug
-from transforms.augmentation import ultrasound_augmentation
-from transforms.errors import ConfigError
+from pyraseg.transforms import augmentation as aug
+from pyraseg.transforms.augmentation import ultrasound_augmentation
+from pyraseg.transforms.errors import ConfigError
 
 GREY = 128 / 255
 ARRAY = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from transforms import privacy
-from transforms.errors import OutputError
-from transforms.privacy import case_name, key_file
+from pyraseg.transforms import privacy
+from pyraseg.transforms.errors import OutputError
+from pyraseg.transforms.privacy import case_name, key_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +79,7 @@ def test_threads_that_come_first_together_agree_on_one_key(home):
 
 
 def test_processes_that_come_first_together_agree_on_one_key(home):
-    code = "from transforms.privacy import case_name; print(case_name('1.dcm'))"
+    code = "from pyraseg.transforms.privacy import case_name; print(case_name('1.dcm'))"
     command = [sys.executable, "-c", code]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)]
     assert len({process.communicate(timeout=60)[0] for process in started}) == 1

@@ -1,6 +1,7 @@
 """A small rotation, scaling and translation in the plane, of image and label together.
 
-On one thread MONAI's RandAffined takes four times as long for the same frame and label (tests/bench/augmentation.py).
+On one thread MONAI's RandAffined takes four times as long for the same frame and label
+(tests/bench/augmentation.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.utils import ensure_tuple_rep
 
-from transforms.augmentation.bars import GREY
-from transforms.augmentation.base import RandFrameTransform, RandFrameTransformd, checked_range, like, plain
-from transforms.errors import ConfigError
+from pyraseg.transforms.augmentation.bars import GREY
+from pyraseg.transforms.augmentation.base import (
+    RandFrameTransform,
+    RandFrameTransformd,
+    checked_range,
+    like,
+    plain,
+)
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RandFrameAffine", "RandFrameAffined"]
 
@@ -24,15 +31,16 @@ __all__ = ["RandFrameAffine", "RandFrameAffined"]
 class RandFrameAffine(RandFrameTransform):
     """Rotate, scale and shift (C, H, W) about its centre, isotropic in pixels; a MetaTensor's affine follows.
 
-    What comes in from outside is the letterbox's grey in an image, 0 in a label map or soft label. The dtype is kept;
-    soft labels in bytes are rounded to the nearest.
+    What comes in from outside is the letterbox's grey in an image, 0 in a label map or soft label. The dtype
+    is kept; soft labels in bytes are rounded to the nearest.
 
     Args:
         prob: the probability of acting.
         rotation: the largest angle in degrees, either way.
         scale: lowest and highest magnification, drawn log-uniformly.
         translation: the largest shift either way, as a fraction of the height and of the width.
-        mode: "bilinear" for images, "nearest" for label maps, "soft" for soft labels: bilinear, too, but 0 outside.
+        mode: "bilinear" for images, "nearest" for label maps, "soft" for soft labels: bilinear, too, but 0
+            outside.
 
     Raises:
         ConfigError: a mode, an angle, a magnification or a shift out of range.
@@ -75,7 +83,9 @@ class RandFrameAffine(RandFrameTransform):
         # Outside is 0 for the sampler: shifting the image by the bars' grey makes it that grey.
         shifted = pixels - GREY if mode == "bilinear" else pixels.float()
         how = "nearest" if mode == "nearest" else "bilinear"
-        moved = F.grid_sample(shifted[None], self._grid, mode=how, padding_mode="zeros", align_corners=False)[0]
+        moved = F.grid_sample(shifted[None], self._grid, mode=how, padding_mode="zeros", align_corners=False)[
+            0
+        ]
         if mode == "bilinear":
             moved = moved.add_(GREY).clamp_(0, 1)
         elif not pixels.is_floating_point():
@@ -91,7 +101,8 @@ class RandFrameAffine(RandFrameTransform):
         return index_map
 
     def _make_grid(self, size: tuple[int, int]) -> torch.Tensor:
-        """The same map for grid_sample, which counts (x, y) in halves of the width and height from the centre."""
+        """The same map for grid_sample, which counts (x, y) in halves of the width and height from the
+        centre."""
         half = np.array(size) / 2
         linear = self._inverse * half[None, :] / half[:, None]
         offset = -(self._inverse @ (self._shift * size)) / half

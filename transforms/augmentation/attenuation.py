@@ -5,19 +5,21 @@ from __future__ import annotations
 import torch
 from monai.config import KeysCollection
 
-from transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
+from pyraseg.transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
 
 __all__ = ["RandDepthAttenuation", "RandDepthAttenuationd"]
 
 
 class RandDepthAttenuation(RandIntensity):
-    """Multiply (C, H, W) by ``exp(-slope * (depth - 1/2))``, depth from 0 in the top row to 1 in the bottom one.
+    """Multiply (C, H, W) by ``exp(-slope * (depth - 1/2))``, depth from 0 in the top row to 1 in the bottom
+    one.
 
     The beam runs down the rows; the middle row keeps its brightness, so that this does not double as a gain.
 
     Args:
         prob: the probability of acting.
-        slope: lowest and highest natural logarithm of the brightness lost from top to bottom; below 0 is gained.
+        slope: lowest and highest natural logarithm of the brightness lost from top to bottom; below 0 is
+            gained.
 
     Raises:
         ConfigError: a range that is not two ascending numbers.

@@ -17,7 +17,9 @@ def content_box(pixels: torch.Tensor) -> tuple[slice, slice]:
 
     A frame without bars, or of nothing else, is all content.
     """
-    channel = pixels[0].numpy()  # on arrays this small each NumPy operation is several times as fast as torch's
+    channel = pixels[
+        0
+    ].numpy()  # on arrays this small each NumPy operation is several times as fast as torch's
     height, width = (max(1, size // PROBES) for size in channel.shape)
     return _content(channel[:, ::width], 1), _content(channel[::height], 0)
 

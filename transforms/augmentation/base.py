@@ -1,4 +1,5 @@
-"""What the random transforms share: the array form of an intensity change, and the dictionary form of any of them."""
+"""What the random transforms share: the array form of an intensity change, and the dictionary form of any of
+them."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
-from transforms.augmentation.bars import content_box
-from transforms.errors import ConfigError
+from pyraseg.transforms.augmentation.bars import content_box
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RandFrameTransform", "RandFrameTransformd", "RandIntensity", "checked_range", "like", "plain"]
 
@@ -60,7 +61,8 @@ class RandIntensity(RandFrameTransform):
 
     @abstractmethod
     def shade_(self, tissue: torch.Tensor) -> None:
-        """Change (C, h, w), the frame between its bars, in place; it is a copy and is clamped to [0, 1] afterwards."""
+        """Change (C, h, w), the frame between its bars, in place; it is a copy and is clamped to [0, 1]
+        afterwards."""
 
     def apply(self, image: torch.Tensor) -> torch.Tensor:
         pixels = plain(image).clone()
@@ -72,7 +74,8 @@ class RandIntensity(RandFrameTransform):
 
 
 class RandFrameTransformd(RandomizableTransform, MapTransform):
-    """Dictionary form: the array form's one draw is applied to every key, so equal seeds give equal results in both.
+    """Dictionary form: the array form's one draw is applied to every key, so equal seeds give equal results
+    in both.
 
     Args:
         keys: the entries to change.
@@ -120,8 +123,8 @@ def like(pixels: torch.Tensor, image: torch.Tensor, index_map: np.ndarray | None
     Args:
         pixels: the result.
         image: what it was made from.
-        index_map: 3 x 3, from a (row, column) of the result to the one in ``image``, where pixels have moved; the
-            affine follows.
+        index_map: 3 x 3, from a (row, column) of the result to the one in ``image``, where pixels have moved;
+            the affine follows.
     """
     if not isinstance(image, MetaTensor):
         return pixels
@@ -133,7 +136,9 @@ def like(pixels: torch.Tensor, image: torch.Tensor, index_map: np.ndarray | None
     return result
 
 
-def checked_range(name: str, values: tuple[float, float], *, above: float = -float("inf")) -> tuple[float, float]:
+def checked_range(
+    name: str, values: tuple[float, float], *, above: float = -float("inf")
+) -> tuple[float, float]:
     """``values`` as (lowest, highest).
 
     Raises:
@@ -143,5 +148,7 @@ def checked_range(name: str, values: tuple[float, float], *, above: float = -flo
     if not above < low <= high < float("inf"):
         bound = "" if above == -float("inf") else f" above {above:g}"
         remedy = "Give the lowest value first, then the highest."
-        raise ConfigError(f"a {name} range of two ascending numbers{bound}", found=str(tuple(values)), remedy=remedy)
+        raise ConfigError(
+            f"a {name} range of two ascending numbers{bound}", found=str(tuple(values)), remedy=remedy
+        )
     return low, high

@@ -7,9 +7,9 @@ from typing import Any
 
 from monai.transforms import Compose
 
-from transforms.augmentation.ultrasound import ultrasound_augmentation
-from transforms.augmentation.volume import volume_augmentation
-from transforms.errors import ConfigError
+from pyraseg.transforms.augmentation.ultrasound import ultrasound_augmentation
+from pyraseg.transforms.augmentation.volume import volume_augmentation
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["declared_augmentation"]
 
@@ -26,8 +26,8 @@ def declared_augmentation(
     """Augmentation for what "preprocessing" in a bundle's metadata.json declares.
 
     Args:
-        declared: with ``kind``: "frame" (`ultrasound_augmentation`) or "volume" (`volume_augmentation`, which alone
-            takes ``size`` and ``patches``).
+        declared: with ``kind``: "frame" (`ultrasound_augmentation`) or "volume" (`volume_augmentation`, which
+            alone takes ``size`` and ``patches``).
 
     Raises:
         ConfigError: another kind, or as these.
@@ -35,6 +35,8 @@ def declared_augmentation(
     if declared.get("kind") == "frame":
         return ultrasound_augmentation(keys, probability=probability, soft_keys=soft_keys)
     if declared.get("kind") == "volume":
-        return volume_augmentation(keys, size=size, patches=patches, probability=probability, soft_keys=soft_keys)
+        return volume_augmentation(
+            keys, size=size, patches=patches, probability=probability, soft_keys=soft_keys
+        )
     remedy = 'Correct "kind" in the bundle\'s metadata.json.'
     raise ConfigError("images of the kind frame or volume", found=f"{declared.get('kind')!r}", remedy=remedy)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 
-from transforms.augmentation.base import RandFrameTransform, RandFrameTransformd, like, plain
+from pyraseg.transforms.augmentation.base import RandFrameTransform, RandFrameTransformd, like, plain
 
 __all__ = ["RandHorizontalFlip", "RandHorizontalFlipd"]
 
@@ -14,7 +14,8 @@ __all__ = ["RandHorizontalFlip", "RandHorizontalFlipd"]
 class RandHorizontalFlip(RandFrameTransform):
     """Reverse the columns of (C, H, W); a MetaTensor's affine follows.
 
-    MONAI's RandFlip does this too, but makes a MetaTensor of every plain tensor, which slows all that comes after it.
+    MONAI's RandFlip does this too, but makes a MetaTensor of every plain tensor, which slows all that comes
+    after it.
     """
 
     def draw(self, data: torch.Tensor) -> None:

@@ -7,13 +7,14 @@ import math
 import torch
 from monai.config import KeysCollection
 
-from transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
+from pyraseg.transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
 
 __all__ = ["RandGain", "RandGaind"]
 
 
 class RandGain(RandIntensity):
-    """``gain * image ** gamma`` on (C, H, W) in [0, 1], clamped; black stays black. Both are drawn log-uniformly.
+    """``gain * image ** gamma`` on (C, H, W) in [0, 1], clamped; black stays black. Both are drawn
+    log-uniformly.
 
     Args:
         prob: the probability of acting.
@@ -25,7 +26,11 @@ class RandGain(RandIntensity):
     """
 
     def __init__(
-        self, prob: float = 0.1, *, gain: tuple[float, float] = (0.75, 1.3), gamma: tuple[float, float] = (0.75, 1.35)
+        self,
+        prob: float = 0.1,
+        *,
+        gain: tuple[float, float] = (0.75, 1.3),
+        gamma: tuple[float, float] = (0.75, 1.35),
     ) -> None:
         super().__init__(prob)
         self.gain = checked_range("gain", gain, above=0)

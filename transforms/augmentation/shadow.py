@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from monai.config import KeysCollection
 
-from transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
+from pyraseg.transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
 
 __all__ = ["RandAcousticShadow", "RandAcousticShadowd"]
 
@@ -16,7 +16,10 @@ CENTRE = (0.1, 0.9)  # fractions of the width
 ONSET = (0.05, 0.5)  # fraction of the depth at which the shadow begins
 HALF_WIDTH = (0.025, 0.1)  # fractions of the width, where it begins
 SPREAD = (0.0, 0.8)  # how much wider, in half widths, one whole depth further down
-TILT = (-0.3, 0.3)  # fractions of the width that the axis drifts over the whole depth: beams of a sector diverge
+TILT = (
+    -0.3,
+    0.3,
+)  # fractions of the width that the axis drifts over the whole depth: beams of a sector diverge
 RISE = 0.12  # fraction of the depth over which it reaches its full darkness
 EDGE = 1.4  # half widths over which the side of the shadow fades
 
@@ -75,7 +78,9 @@ class RandAcousticShadowd(RandFrameTransformd):
         strength: tuple[float, float] = (0.3, 0.75),
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, RandAcousticShadow(prob, strength=strength), allow_missing_keys=allow_missing_keys)
+        super().__init__(
+            keys, RandAcousticShadow(prob, strength=strength), allow_missing_keys=allow_missing_keys
+        )
 
 
 def _reach(wedge: _Wedge, width: int) -> slice:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
 
-from transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
+from pyraseg.transforms.augmentation.base import RandFrameTransformd, RandIntensity, checked_range
 
 __all__ = ["RandSpeckle", "RandSpeckled"]
 
@@ -14,7 +14,8 @@ __all__ = ["RandSpeckle", "RandSpeckled"]
 class RandSpeckle(RandIntensity):
     """Multiply (C, H, W) by ``1 + strength * noise``, one correlated Gaussian field for all channels.
 
-    The field is drawn on a coarse grid and resampled bilinearly, so grains are wider across the beam than along it.
+    The field is drawn on a coarse grid and resampled bilinearly, so grains are wider across the beam than
+    along it.
 
     Args:
         prob: the probability of acting.
@@ -26,7 +27,11 @@ class RandSpeckle(RandIntensity):
     """
 
     def __init__(
-        self, prob: float = 0.1, *, strength: tuple[float, float] = (0.05, 0.2), grain: tuple[int, int] = (2, 4)
+        self,
+        prob: float = 0.1,
+        *,
+        strength: tuple[float, float] = (0.05, 0.2),
+        grain: tuple[int, int] = (2, 4),
     ) -> None:
         super().__init__(prob)
         self.strength = checked_range("strength", strength, above=0)
@@ -58,4 +63,6 @@ class RandSpeckled(RandFrameTransformd):
         grain: tuple[int, int] = (2, 4),
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, RandSpeckle(prob, strength=strength, grain=grain), allow_missing_keys=allow_missing_keys)
+        super().__init__(
+            keys, RandSpeckle(prob, strength=strength, grain=grain), allow_missing_keys=allow_missing_keys
+        )

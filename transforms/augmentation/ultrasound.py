@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from monai.transforms import Compose
 
-from transforms.augmentation.affine import RandFrameAffined
-from transforms.augmentation.attenuation import RandDepthAttenuationd
-from transforms.augmentation.flip import RandHorizontalFlipd
-from transforms.augmentation.gain import RandGaind
-from transforms.augmentation.shadow import RandAcousticShadowd
-from transforms.augmentation.speckle import RandSpeckled
-from transforms.errors import ConfigError
+from pyraseg.transforms.augmentation.affine import RandFrameAffined
+from pyraseg.transforms.augmentation.attenuation import RandDepthAttenuationd
+from pyraseg.transforms.augmentation.flip import RandHorizontalFlipd
+from pyraseg.transforms.augmentation.gain import RandGaind
+from pyraseg.transforms.augmentation.shadow import RandAcousticShadowd
+from pyraseg.transforms.augmentation.speckle import RandSpeckled
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["ultrasound_augmentation"]
 
@@ -20,16 +20,18 @@ __all__ = ["ultrasound_augmentation"]
 def ultrasound_augmentation(
     keys: Sequence[str] = ("image", "label"), *, probability: float = 0.5, soft_keys: Sequence[str] = ()
 ) -> Compose:
-    """Random changes that one scanner, setting or hand makes against another, for preprocessed frames and their labels.
+    """Random changes that one scanner, setting or hand makes against another, for preprocessed frames and
+    their labels.
 
-    The image is (C, H, W), float32 in [0, 1], depth down the rows; the label map (1, H, W) of whole numbers, 0 the
-    background. Plain tensors stay plain.
+    The image is (C, H, W), float32 in [0, 1], depth down the rows; the label map (1, H, W) of whole numbers,
+    0 the background. Plain tensors stay plain.
 
     Args:
         keys: the image, then label maps on its grid, if any.
         probability: that of each step; 0 leaves the item as it is.
-        soft_keys: soft labels (K, H, W) on that grid, floating point or bytes. They are interpolated with the image and
-            keep their sum between known pixels; where it is less (at the border, at the bars) a loss divides by it.
+        soft_keys: soft labels (K, H, W) on that grid, floating point or bytes. They are interpolated with the
+            image and keep their sum between known pixels; where it is less (at the border, at the bars) a
+            loss divides by it.
 
     Raises:
         ConfigError: no key, or a probability outside [0, 1].

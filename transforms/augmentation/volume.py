@@ -15,7 +15,7 @@ from monai.transforms import (
     RandScaleIntensityd,
 )
 
-from transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["volume_augmentation"]
 
@@ -35,8 +35,8 @@ def volume_augmentation(
 ) -> Compose:
     """Windows of a preprocessed volume, half of them centred on a structure, with random changes.
 
-    The image is (1, x, y, z) float32, the label map (1, x, y, z) of class indices. One item becomes ``patches`` items,
-    which MONAI's ``list_data_collate`` joins into the batch.
+    The image is (1, x, y, z) float32, the label map (1, x, y, z) of class indices. One item becomes
+    ``patches`` items, which MONAI's ``list_data_collate`` joins into the batch.
 
     Args:
         keys: the image and its label map.
@@ -49,10 +49,14 @@ def volume_augmentation(
         ConfigError: other keys, no window, or a probability outside [0, 1].
     """
     if isinstance(keys, str) or len(keys) != 2:
-        raise ConfigError("an image and a label key", found=repr(keys), remedy='Give for example ["image", "label"].')
+        raise ConfigError(
+            "an image and a label key", found=repr(keys), remedy='Give for example ["image", "label"].'
+        )
     if patches < 1 or not 0 <= probability <= 1:
         found = f"{patches} windows, a probability of {probability}"
-        raise ConfigError("a window or more, and a probability from 0 to 1", found=found, remedy="Correct them.")
+        raise ConfigError(
+            "a window or more, and a probability from 0 to 1", found=found, remedy="Correct them."
+        )
     image, label = keys
     moved = [image, label, *soft_keys]
     modes = ["bilinear", "nearest", *["bilinear"] * len(soft_keys)]
@@ -69,7 +73,9 @@ def volume_augmentation(
                 padding_mode="border",
             ),
             *(RandFlipd(moved, prob=probability, spatial_axis=axis) for axis in range(3)),
-            RandGaussianSmoothd(image, prob=probability / 2, sigma_x=(0.25, 1), sigma_y=(0.25, 1), sigma_z=(0.25, 1)),
+            RandGaussianSmoothd(
+                image, prob=probability / 2, sigma_x=(0.25, 1), sigma_y=(0.25, 1), sigma_z=(0.25, 1)
+            ),
             RandScaleIntensityd(image, factors=0.15, prob=probability),
             RandAdjustContrastd(image, prob=probability / 2, gamma=(0.7, 1.5)),
             RandGaussianNoised(image, prob=probability, std=NOISE),

@@ -1,4 +1,5 @@
-"""Pixel spacing and tissue region of an ultrasound image, from its Sequence of Ultrasound Regions (PS3.3 C.8.5.5)."""
+"""Pixel spacing and tissue region of an ultrasound image, from its Sequence of Ultrasound Regions (PS3.3
+C.8.5.5)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class TissueRegion:
-    """A calibrated 2D tissue region: ``box`` is (row0, col0, row1, col1), half-open; spacing in mm per pixel."""
+    """A calibrated 2D tissue region: ``box`` is (row0, col0, row1, col1), half-open; spacing in mm per
+    pixel."""
 
     box: Box
     spacing_mm: tuple[float, float]
@@ -29,7 +31,8 @@ class TissueRegion:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pixel spacing (row, column) in mm or None, where it is from, and the bounding box of the tissue or None."""
+    """Pixel spacing (row, column) in mm or None, where it is from, and the bounding box of the tissue or
+    None."""
 
     spacing_mm: tuple[float, float] | None
     source: str
@@ -37,7 +40,8 @@ class Calibration:
 
 
 def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
-    """One spacing for the image: that of its tissue regions if they agree, else none; without any, Pixel Spacing."""
+    """One spacing for the image: that of its tissue regions if they agree, else none; without any, Pixel
+    Spacing."""
     regions = tissue_regions(dataset, rows, columns)
     if not regions:
         spacing = _pixel_spacing(dataset)
@@ -45,7 +49,9 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
     tops, lefts, bottoms, rights = zip(*(region.box for region in regions), strict=True)
     box = (min(tops), min(lefts), max(bottoms), max(rights))
     first = regions[0].spacing_mm
-    if all(math.isclose(a, b, rel_tol=1e-6) for r in regions for a, b in zip(r.spacing_mm, first, strict=True)):
+    if all(
+        math.isclose(a, b, rel_tol=1e-6) for r in regions for a, b in zip(r.spacing_mm, first, strict=True)
+    ):
         return Calibration(first, "region", box)
     return Calibration(None, "none", box)
 
@@ -53,8 +59,8 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
 def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[TissueRegion]:
     """The regions of 2D tissue that are calibrated in cm on both axes.
 
-    One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left out with a
-    warning.
+    One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left
+    out with a warning.
     """
     regions = (_region(item, rows, columns) for item in dataset.get("SequenceOfUltrasoundRegions") or [])
     return [region for region in regions if region]

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from monai.data import ImageReader
 
-from transforms.dicom.calibration import Calibration, calibrate
-from transforms.dicom.decode import CineReader
-from transforms.dicom.header import has_dicom_marker, malformed
-from transforms.dicom.paths import frame_path, split_frame_path
-from transforms.dicom.search import search
-from transforms.dicom.volume_item import SeriesOptions, holds_volume, read_volume_item
-from transforms.errors import InputError
-from transforms.frame_metadata import frame_metadata
+from pyraseg.transforms.dicom.calibration import Calibration, calibrate
+from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
+from pyraseg.transforms.dicom.files.header import has_dicom_marker, malformed
+from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.pixels.decode import CineReader
+from pyraseg.transforms.dicom.series.volume_item import SeriesOptions, holds_volume, read_volume_item
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.frame_metadata import frame_metadata
 
 __all__ = ["DicomReader", "FrameHandle", "handles", "the_only"]
 
@@ -28,7 +28,8 @@ PathText = str | PathLike[str]
 
 @dataclass(frozen=True)
 class FrameHandle:
-    """A frame that is still to be read: the file, and the frame's index from 0 or None where the text names none."""
+    """A frame that is still to be read: the file, and the frame's index from 0 or None where the text names
+    none."""
 
     path: Path
     frame_index: int | None
@@ -47,23 +48,28 @@ def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
         InputError: there are several; stacking files as channels would mix images.
     """
     if len(img) != 1:
-        raise InputError("one frame per item", found=f"{len(img)} paths", remedy="Give each frame an item of its own.")
+        raise InputError(
+            "one frame per item", found=f"{len(img)} paths", remedy="Give each frame an item of its own."
+        )
     return img[0]
 
 
 class DicomReader(ImageReader):
-    """Reads a frame of ultrasound or secondary capture as (C, H, W), row first; a CT, MR or PET series as (1, X, Y, Z).
+    """Reads a frame of ultrasound or secondary capture as (C, H, W), row first; a CT, MR or PET series as (1,
+    X, Y, Z).
 
-    For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named ``cine.dcm#frame_index=3``, in
-    its own dtype. A series is a folder, its files, or one enhanced multi-frame file; HU, SUVbw or MR intensities, int16
-    or float32.
+    For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named
+    ``cine.dcm#frame_index=3``, in its own dtype. A series is a folder, its files, or one enhanced multi-frame
+    file; HU, SUVbw or MR intensities, int16 or float32.
 
-    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not when
-    `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
+    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not
+    when `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
 
     Args:
-        series: of a folder that holds several series the one to read, counted from 1 as the refusal lists them.
-        stack, repair, assume_hu, workers: for volumes, see `transforms.dicom.volume.read_series`.
+        series: of a folder that holds several series the one to read, counted from 1 as the refusal lists
+            them.
+        stack, repair, assume_hu, workers: for volumes, see
+            `pyraseg.transforms.dicom.series.volume.read_series`.
     """
 
     def __init__(
@@ -89,9 +95,10 @@ class DicomReader(ImageReader):
         """Decode the frame or the volume.
 
         Returns:
-            of a frame the array (C, H, W) and its metadata: `transforms.frame_metadata`, and ``frame_index``,
-            ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box`` (row0,
-            col0, row1, col1, half-open); of a series (1, X, Y, Z) and `transforms.dicom.volume_item.volume_metadata`.
+            of a frame the array (C, H, W) and its metadata: `pyraseg.transforms.io.frame_metadata`, and
+            ``frame_index``, ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's),
+            ``tissue_box`` (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and
+            `pyraseg.transforms.dicom.series.volume_item.volume_metadata`.
 
         Raises:
             InputError: the file cannot be read right, or has several frames and none is named.
@@ -165,5 +172,7 @@ def _opened(path: Path) -> tuple[CineReader, Calibration]:
 @lru_cache(maxsize=16)
 def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
     cine = CineReader(path)
-    with malformed("ultrasound regions", path=path, found="ones that cannot be read", remedy="Export the file again."):
+    with malformed(
+        "ultrasound regions", path=path, found="ones that cannot be read", remedy="Export the file again."
+    ):
         return cine, calibrate(cine.header.dataset, cine.header.rows, cine.header.columns)

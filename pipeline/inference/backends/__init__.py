@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.inference.backends.base import BACKENDS, Backend
-from pipeline.inference.backends.choose import build_backend
+from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend
+from pyraseg.pipeline.inference.backends.choose import build_backend
 
 __all__ = ["BACKENDS", "Backend", "build_backend"]

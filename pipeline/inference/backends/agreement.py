@@ -30,7 +30,8 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """99.9 % in float32, and in the working type unless torch there changes half as many pixels or more."""
+        """99.9 % in float32, and in the working type unless torch there changes half as many pixels or
+        more."""
         return self.exported >= BAR and 1 - self.working <= max(1 - BAR, 2 * (1 - self.torch))
 
     def facts(self) -> dict[str, float]:
@@ -54,7 +55,12 @@ def class_agreement(first: Tensor, second: Tensor) -> float:
 
 
 def measure_agreement(
-    network: nn.Module, *, exported: nn.Module, working: nn.Module, dtype: torch.dtype | None, shape: Sequence[int]
+    network: nn.Module,
+    *,
+    exported: nn.Module,
+    working: nn.Module,
+    dtype: torch.dtype | None,
+    shape: Sequence[int],
 ) -> Agreement:
     """Compare on three smooth images.
 

@@ -14,7 +14,7 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["BACKENDS", "Backend", "ExportedNetwork", "Runtime", "Setting", "precision"]
 
@@ -23,14 +23,16 @@ BACKENDS = ("auto", "torch", "openvino", "onnxruntime")
 
 @dataclass(frozen=True)
 class Backend:
-    """Scores of images: ``backend(batch)``, (B, C, H, W) float32 on the CPU -> (B, K, H, W) float32 on the CPU.
+    """Scores of images: ``backend(batch)``, (B, C, H, W) float32 on the CPU -> (B, K, H, W) float32 on the
+    CPU.
 
     B may differ from call to call, and several threads may call at once.
 
     Attributes:
         name: what computes, and in which type: "openvino bf16".
         reason: a sentence for the log, why it is this one.
-        network: what ``inferer`` runs: the torch network, or modules that stand for it (an ``Ensemble`` of them).
+        network: what ``inferer`` runs: the torch network, or modules that stand for it (an ``Ensemble`` of
+            them).
         inferer: the composition of flips, members and windows.
         device: where ``network`` wants its input.
     """
@@ -76,8 +78,8 @@ class Runtime:
         name: of the backend, and of the library's package.
         requirement: what pip installs.
         has_bfloat16: it computes in bfloat16 where it is told to.
-        load: (file, setting) -> (B, C, H, W) -> (B, K, H, W), arrays of float32; safe to call from several threads.
-            It raises ConfigError for a file that the library does not take.
+        load: (file, setting) -> (B, C, H, W) -> (B, K, H, W), arrays of float32; safe to call from several
+            threads. It raises ConfigError for a file that the library does not take.
     """
 
     name: str
@@ -101,7 +103,8 @@ class Runtime:
 
 
 class ExportedNetwork(nn.Module):
-    """A module in the place of the network that was exported: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the CPU.
+    """A module in the place of the network that was exported: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the
+    CPU.
 
     Raises:
         ConfigError: when called, images of another size than it was exported for.

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.files import atomic_write
-from transforms.errors import OutputError
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import OutputError
 
 __all__ = ["cache_folder", "describe", "digest", "file_hash", "read_facts", "write_facts"]
 
@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path | None:
-    """``$XDG_CACHE_HOME/pyraseg/backends`` (``~/.cache`` without the variable); None for a user without a home."""
+    """``$XDG_CACHE_HOME/pyraseg/backends`` (``~/.cache`` without the variable); None for a user without a
+    home."""
     try:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
@@ -35,7 +36,8 @@ def digest(facts: Mapping[str, Any]) -> str:
 
 
 def describe(network: nn.Module) -> Any:
-    """What tells a network from another beside its weights: its options, by member for an ensemble, or its modules."""
+    """What tells a network from another beside its weights: its options, by member for an ensemble, or its
+    modules."""
     if (members := getattr(network, "members", None)) is not None:
         return [describe(member) for member in members]
     return getattr(network, "options", None) or repr(network)

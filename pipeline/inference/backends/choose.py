@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.inference.backends import torch_backend
-from pipeline.inference.backends.base import BACKENDS, Backend, Setting
-from pipeline.inference.backends.load import load_exported
-from pipeline.inference.backends.onnxruntime_backend import ONNXRUNTIME
-from pipeline.inference.backends.openvino_backend import OPENVINO
-from pipeline.inference.backends.timing import Timing, measure_ms, read_timing, write_timing
-from pipeline.inference.inferer import make_inferer, mixed_precision
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends import torch_backend
+from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend, Setting
+from pyraseg.pipeline.inference.backends.load import load_exported
+from pyraseg.pipeline.inference.backends.onnxruntime_backend import ONNXRUNTIME
+from pyraseg.pipeline.inference.backends.openvino_backend import OPENVINO
+from pyraseg.pipeline.inference.backends.timing import Timing, measure_ms, read_timing, write_timing
+from pyraseg.pipeline.inference.inferer import make_inferer, mixed_precision
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RUNTIMES", "build_backend"]
 
@@ -47,7 +47,8 @@ def build_backend(
     """Load a network or an ``Ensemble`` once, to score batches of any size.
 
     Args:
-        name: "torch", "openvino", "onnxruntime", or "auto": torch on a GPU, on a CPU the fastest that is installed.
+        name: "torch", "openvino", "onnxruntime", or "auto": torch on a GPU, on a CPU the fastest that is
+            installed.
         network: with its weights. It is set to its evaluation mode and, for torch, moved to ``device``.
         device: "openvino" and "onnxruntime" compute on the CPU only.
         amp: as ``mixed_precision``; "onnxruntime" computes in float32 whatever it says.
@@ -57,11 +58,12 @@ def build_backend(
         lanes: threads that will call the backend at a time.
         batch_size: images in a call, which "auto" measures with.
         mode, overlap, tta_flips: as ``make_inferer``.
-        images: how many there are to score, if it is known: for few, "auto" measures nothing that it has not before.
+        images: how many there are to score, if it is known: for few, "auto" measures nothing that it has not
+            before.
 
     Raises:
-        ConfigError: an unknown name, a library that is not installed, one that gives other classes than torch, or one
-            that cannot compute on ``device``.
+        ConfigError: an unknown name, a library that is not installed, one that gives other classes than
+            torch, or one that cannot compute on ``device``.
     """
     if name not in BACKENDS:
         wanted = f"a backend of {', '.join(BACKENDS)}"
@@ -108,7 +110,11 @@ class _Loader:
         return Backend(label, f"{label}, {reason}", self.loaded[name], inferer, self.device)
 
     def label(self, name: str) -> str:
-        return RUNTIMES[name].label(self.setting) if name in RUNTIMES else torch_backend.label(self.setting.dtype)
+        return (
+            RUNTIMES[name].label(self.setting)
+            if name in RUNTIMES
+            else torch_backend.label(self.setting.dtype)
+        )
 
     def _load(self, name: str) -> nn.Module:
         if name == "torch":
@@ -152,5 +158,7 @@ def _sentence(timing: Timing, loader: _Loader) -> str:
     best, *others = sorted(timing.milliseconds, key=lambda name: timing.milliseconds[name])
     words = f"{timing.milliseconds[best]:.0f} ms an image"
     if others:
-        words += " against " + ", ".join(f"{loader.label(name)} {timing.milliseconds[name]:.0f} ms" for name in others)
+        words += " against " + ", ".join(
+            f"{loader.label(name)} {timing.milliseconds[name]:.0f} ms" for name in others
+        )
     return words + "".join(f"; {name} is left out: {found}" for name, found in timing.refused.items())

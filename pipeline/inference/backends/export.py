@@ -16,10 +16,17 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from pipeline.files import atomic_path
-from pipeline.inference.backends.base import Setting
-from pipeline.inference.backends.cache import cache_folder, describe, digest, file_hash, read_facts, write_facts
-from transforms.errors import ConfigError, OutputError
+from pyraseg.pipeline.inference.backends.base import Setting
+from pyraseg.pipeline.inference.backends.cache import (
+    cache_folder,
+    describe,
+    digest,
+    file_hash,
+    read_facts,
+    write_facts,
+)
+from pyraseg.pipeline.utils.files import atomic_path
+from pyraseg.transforms.errors import ConfigError, OutputError
 
 __all__ = ["entry", "export_network", "onnx_file"]
 
@@ -50,8 +57,8 @@ def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | No
 def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) -> Iterator[Path]:
     """The network's ONNX file, for the time of the block; in ``folder`` it stays for the next time.
 
-    Two processes that want the same file export it once. A damaged file is written anew. Where the folder cannot be
-    written, the file lies in a temporary folder.
+    Two processes that want the same file export it once. A damaged file is written anew. Where the folder
+    cannot be written, the file lies in a temporary folder.
 
     Raises:
         ConfigError: the network cannot be exported.
@@ -92,7 +99,9 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
             )
     except RuntimeError as error:  # the exporter's own errors are among them
         found = f"one that its exporter refuses ({type(error).__name__})"
-        raise ConfigError("a network that torch exports to ONNX", found=found, remedy="Use --backend torch.") from error
+        raise ConfigError(
+            "a network that torch exports to ONNX", found=found, remedy="Use --backend torch."
+        ) from error
     with atomic_path(path) as draft, _quiet():
         program.save(draft)
 
@@ -123,7 +132,8 @@ def _renew(network: nn.Module, path: Path, shape: Sequence[int]) -> None:
 
 
 def _intact(path: Path) -> bool:
-    """Whether file and note belong together: a note without its file, or the other way round, is a torn entry."""
+    """Whether file and note belong together: a note without its file, or the other way round, is a torn
+    entry."""
     wanted = read_facts(_note(path)).get("sha256")
     return wanted is not None and path.is_file() and file_hash(path) == wanted
 

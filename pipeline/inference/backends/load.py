@@ -1,4 +1,5 @@
-"""A network, or each member of an ensemble, loaded into a library once it is known to compute the same there."""
+"""A network, or each member of an ensemble, loaded into a library once it is known to compute the same
+there."""
 
 from __future__ import annotations
 
@@ -7,25 +8,26 @@ from pathlib import Path
 
 from torch import nn
 
-from pipeline.inference.backends.agreement import BAR, Agreement, measure_agreement
-from pipeline.inference.backends.base import ExportedNetwork, Runtime, Setting, precision
-from pipeline.inference.backends.cache import read_facts, write_facts
-from pipeline.inference.backends.export import entry, onnx_file
-from pipeline.inference.ensemble import Ensemble
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends.agreement import BAR, Agreement, measure_agreement
+from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Runtime, Setting, precision
+from pyraseg.pipeline.inference.backends.cache import read_facts, write_facts
+from pyraseg.pipeline.inference.backends.export import entry, onnx_file
+from pyraseg.pipeline.inference.ensemble import Ensemble
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["load_exported"]
 
 
 def load_exported(network: nn.Module, runtime: Runtime, setting: Setting) -> nn.Module:
-    """A module that computes in ``runtime`` what ``network`` computes in torch; an ``Ensemble`` for an ensemble.
+    """A module that computes in ``runtime`` what ``network`` computes in torch; an ``Ensemble`` for an
+    ensemble.
 
     Args:
         network: in evaluation mode, on the CPU; unchanged.
 
     Raises:
-        ConfigError: the library is not installed, the network cannot be exported or loaded, or the library gives other
-            classes than torch.
+        ConfigError: the library is not installed, the network cannot be exported or loaded, or the library
+            gives other classes than torch.
     """
     if not runtime.installed:
         remedy = f'Install it: pip install "{runtime.requirement}"; or use --backend torch.'
@@ -45,19 +47,35 @@ def _load(network: nn.Module, runtime: Runtime, setting: Setting, *, member: int
 
 
 def _require_agreement(
-    network: nn.Module, working: ExportedNetwork, runtime: Runtime, setting: Setting, *, path: Path, folder: Path | None
+    network: nn.Module,
+    working: ExportedNetwork,
+    runtime: Runtime,
+    setting: Setting,
+    *,
+    path: Path,
+    folder: Path | None,
 ) -> None:
     """Compare with torch, once for each export, library and type; the outcome lies beside the export."""
-    note = None if folder is None else folder / f"{runtime.name}-{runtime.version}-{precision(setting.dtype)}.json"
+    note = (
+        None
+        if folder is None
+        else folder / f"{runtime.name}-{runtime.version}-{precision(setting.dtype)}.json"
+    )
     known = read_facts(note)
     if known.keys() != {"exported", "working", "torch"}:
         full = replace(setting, dtype=None)
-        exported = working if setting.dtype is None else ExportedNetwork(runtime.load(path, full), setting.shape)
-        found = measure_agreement(network, exported=exported, working=working, dtype=setting.dtype, shape=setting.shape)
+        exported = (
+            working if setting.dtype is None else ExportedNetwork(runtime.load(path, full), setting.shape)
+        )
+        found = measure_agreement(
+            network, exported=exported, working=working, dtype=setting.dtype, shape=setting.shape
+        )
         write_facts(note, known := found.facts())
     agreement = Agreement(**known)
     if agreement.holds:
         return
     shares = f"{min(agreement.exported, agreement.working):.2%}"
     remedy = "Use --backend torch" + (", or --amp false." if agreement.exported >= BAR else ".")
-    raise ConfigError(f"torch's class in {BAR:.1%} of the pixels", found=f"{shares} by {runtime.name}", remedy=remedy)
+    raise ConfigError(
+        f"torch's class in {BAR:.1%} of the pixels", found=f"{shares} by {runtime.name}", remedy=remedy
+    )

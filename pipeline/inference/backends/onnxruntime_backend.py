@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.inference.backends.base import Runtime, Setting
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends.base import Runtime, Setting
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["ONNXRUNTIME"]
 
@@ -31,13 +31,16 @@ def load(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _errors() as error:
         found = f"an error of ONNX Runtime ({type(error).__name__})"
-        raise ConfigError("a network that ONNX Runtime runs", found=found, remedy="Use --backend torch.") from error
+        raise ConfigError(
+            "a network that ONNX Runtime runs", found=found, remedy="Use --backend torch."
+        ) from error
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images})[0]
 
 
 def _onnxruntime() -> Any:
-    """ONNX Runtime without its telemetry, which since 1.29 is on by default and sends the graph's names and hashes.
+    """ONNX Runtime without its telemetry, which since 1.29 is on by default and sends the graph's names and
+    hashes.
 
     Set for this process and those it starts, because the API's own switch comes too late for the first event.
     """
@@ -51,7 +54,9 @@ def _errors() -> tuple[type[Exception], ...]:
     """Its exceptions share no base class of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return tuple(
+        kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)
+    )
 
 
 ONNXRUNTIME = Runtime("onnxruntime", "onnxruntime>=1.22", False, load)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.inference.backends.base import Runtime, Setting
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends.base import Runtime, Setting
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["OPENVINO"]
 
@@ -19,9 +19,10 @@ __all__ = ["OPENVINO"]
 def load(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
     """Compile an ONNX file.
 
-    One stream a lane: with a single caller that is the LATENCY hint, whose threads share each image. The THROUGHPUT
-    hint and requests beside one another were no faster on two cores. Threads are not pinned to cores: two runs on one
-    machine would pin theirs to the same, and the processes that decode need cores, too.
+    One stream a lane: with a single caller that is the LATENCY hint, whose threads share each image. The
+    THROUGHPUT hint and requests beside one another were no faster on two cores. Threads are not pinned to
+    cores: two runs on one machine would pin theirs to the same, and the processes that decode need cores,
+        too.
 
     Raises:
         ConfigError: OpenVINO does not take the file.
@@ -39,7 +40,9 @@ def load(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
         compiled = core.compile_model(core.read_model(path), "CPU", properties)
     except RuntimeError as error:
         found = f"an error of OpenVINO ({type(error).__name__})"
-        raise ConfigError("a network that OpenVINO runs", found=found, remedy="Use --backend torch.") from error
+        raise ConfigError(
+            "a network that OpenVINO runs", found=found, remedy="Use --backend torch."
+        ) from error
     requests = threading.local()  # a request is busy while it runs, so each thread has its own
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -51,7 +54,8 @@ def load(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _openvino() -> Any:
-    """OpenVINO without its telemetry, which otherwise reports each import and writes an ID into the home folder.
+    """OpenVINO without its telemetry, which otherwise reports each import and writes an ID into the home
+    folder.
 
     Its Python code falls back on a stub where the package ``openvino_telemetry`` cannot be imported.
     """

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.inference.backends.agreement import smooth_images
-from pipeline.inference.backends.base import Runtime, Setting
-from pipeline.inference.backends.cache import cache_folder, describe, digest, read_facts, write_facts
+from pyraseg.pipeline.inference.backends.agreement import smooth_images
+from pyraseg.pipeline.inference.backends.base import Runtime, Setting
+from pyraseg.pipeline.inference.backends.cache import cache_folder, describe, digest, read_facts, write_facts
 
 __all__ = ["Timing", "measure_ms", "processor", "read_timing", "write_timing"]
 
@@ -64,13 +64,18 @@ def _path(network: nn.Module, runtimes: Sequence[Runtime], setting: Setting) -> 
     return None if folder is None else folder / "timings" / f"{digest(facts)}.json"
 
 
-def measure_ms(forwards: Mapping[str, Forward], setting: Setting, *, rounds: int = ROUNDS) -> dict[str, float]:
-    """Median milliseconds an image, after a round of warming up; as many callers at a time as there are lanes.
+def measure_ms(
+    forwards: Mapping[str, Forward], setting: Setting, *, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Median milliseconds an image, after a round of warming up; as many callers at a time as there are
+    lanes.
 
     The backends take turns, so that a busy neighbour slows them all.
     """
     images = smooth_images(setting.shape)
-    batch = images.repeat(-(-setting.batch_size // len(images)), *[1] * len(setting.shape))[: setting.batch_size]
+    batch = images.repeat(-(-setting.batch_size // len(images)), *[1] * len(setting.shape))[
+        : setting.batch_size
+    ]
     seconds: dict[str, list[float]] = {name: [] for name in forwards}
     share = max(1, setting.threads // setting.lanes)
     with ThreadPoolExecutor(setting.lanes, initializer=torch.set_num_threads, initargs=(share,)) as pool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pipeline.phantom.volumes.anatomy import Body
-from pipeline.phantom.volumes.body import BOTTOM_MM, HALF_WIDTH_MM, TOP_MM
-from transforms.volume_grid import Vector, VolumeGrid
+from pyraseg.pipeline.phantom.volumes.body.anatomy import Body
+from pyraseg.pipeline.phantom.volumes.body.outline import BOTTOM_MM, HALF_WIDTH_MM, TOP_MM
+from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 
 __all__ = ["CT_VIEWS", "MR_VIEWS", "PET_VIEWS", "Acquisition", "View", "draw_acquisition"]
 
@@ -76,7 +76,8 @@ PET_VIEWS: tuple[View, ...] = (
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One series' geometry: ``instances`` are the indices of the slices in the order of their instance numbers."""
+    """One series' geometry: ``instances`` are the indices of the slices in the order of their instance
+    numbers."""
 
     view: View
     grid: VolumeGrid
@@ -94,7 +95,8 @@ class Acquisition:
 
 
 def draw_acquisition(rng: np.random.Generator, view: View, body: Body, *, whole_body: bool) -> Acquisition:
-    """Lay a grid over the part of the body around its first lesion, or over all of it from the head to the thighs."""
+    """Lay a grid over the part of the body around its first lesion, or over all of it from the head to the
+    thighs."""
     centre, extent = _whole(body) if whole_body else _part(view, body)
     pixel = round(float(rng.uniform(*view.pixel_mm)), 4)
     spacing = (pixel, round(pixel * view.aspect, 4), view.slice_mm)
@@ -133,12 +135,15 @@ def _part(view: View, body: Body) -> tuple[np.ndarray, tuple[float, float, float
 
 
 def _grid(view: View, middle: np.ndarray, spacing: Vector, shape: tuple[int, int, int]) -> VolumeGrid:
-    """The grid around its middle. Its numbers are those that DICOM's decimal strings hold, 16 characters each."""
+    """The grid around its middle. Its numbers are those that DICOM's decimal strings hold, 16 characters
+    each."""
     turn = Rotation.from_euler("xyz", view.angles, degrees=True).as_matrix()
     row, column = (np.round(turn @ axis, 12) for axis in view.axes)
     normal = np.cross(row, column)
     directions = (row, column, normal)
-    half = sum((count - 1) / 2 * step * axis for count, step, axis in zip(shape, spacing, directions, strict=True))
+    half = sum(
+        (count - 1) / 2 * step * axis for count, step, axis in zip(shape, spacing, directions, strict=True)
+    )
     return VolumeGrid(
         shape, _vector(np.round(middle - half, 6)), _vector(row), _vector(column), _vector(normal), spacing
     )

@@ -1,4 +1,5 @@
-"""One case of a volume phantom: planned by its place in the data set, then written as a series with its labels."""
+"""One case of a volume phantom: planned by its place in the data set, then written as a series with its
+labels."""
 
 from __future__ import annotations
 
@@ -12,17 +13,17 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from pipeline.phantom.identity import Identity, draw_identity
-from pipeline.phantom.records import Written
-from pipeline.phantom.volumes.faults import apply_fault, assign_faults
-from pipeline.phantom.volumes.modalities import MODALITIES
-from pipeline.phantom.volumes.rtstruct import build_rtstruct
-from pipeline.phantom.volumes.seg import build_seg
-from pipeline.phantom.volumes.series import TRANSFER_SYNTAXES, build_series
-from pipeline.phantom.volumes.tracer import MIDNIGHT, PROTOCOLS
-from pipeline.phantom.volumes.truth import truth_rows
-from pipeline.phantom.volumes.volume import draw_volume
-from transforms.volume_grid import VolumeGrid
+from pyraseg.pipeline.phantom.data_set_records import Written
+from pyraseg.pipeline.phantom.identity import Identity, draw_identity
+from pyraseg.pipeline.phantom.volumes.dicom.rtstruct import build_rtstruct
+from pyraseg.pipeline.phantom.volumes.dicom.seg import build_seg
+from pyraseg.pipeline.phantom.volumes.dicom.series import TRANSFER_SYNTAXES, build_series
+from pyraseg.pipeline.phantom.volumes.faults import apply_fault, assign_faults
+from pyraseg.pipeline.phantom.volumes.modalities import MODALITIES
+from pyraseg.pipeline.phantom.volumes.scans.tracer import MIDNIGHT, PROTOCOLS
+from pyraseg.pipeline.phantom.volumes.truth import truth_rows
+from pyraseg.pipeline.phantom.volumes.volume import draw_volume
+from pyraseg.transforms.geometry.grid import VolumeGrid
 
 __all__ = ["VOLUME_MODALITIES", "VolumePhantoms", "VolumePlan"]
 
@@ -101,8 +102,8 @@ class VolumePhantoms:
         )
 
     def write(self, plan: VolumePlan, folder: Path) -> Written:
-        """Write ``images/NAME/``, and the labels three times: ``labels/NAME.nii.gz``, ``segmentations/NAME.dcm`` and
-        ``structures/NAME.dcm``."""
+        """Write ``images/NAME/``, and the labels three times: ``labels/NAME.nii.gz``,
+        ``segmentations/NAME.dcm`` and ``structures/NAME.dcm``."""
         volume = draw_volume(plan.modality, plan.entropy, plan.identity)
         slices = build_series(
             volume.examination.series,

@@ -11,8 +11,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from pipeline.phantom.identity import file_meta, make_uid
-from transforms.errors import ConfigError
+from pyraseg.pipeline.phantom.identity import file_meta, make_uid
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["FAULTS", "apply_fault", "assign_faults"]
 
@@ -22,7 +22,8 @@ Slices = list[Dataset]
 
 
 def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int, str]:
-    """Read "KIND" or "KIND:CASE"; the first fault without a case goes to case 1, the second to case 2, and so on.
+    """Read "KIND" or "KIND:CASE"; the first fault without a case goes to case 1, the second to case 2, and so
+    on.
 
     Returns:
         The kind by the case's index, from 0.

@@ -8,19 +8,19 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.phantom.identity import Identity
-from pipeline.phantom.volumes.acquisition import CT_VIEWS, MR_VIEWS, PET_VIEWS, View
-from pipeline.phantom.volumes.anatomy import Appearance, Body, Painted
-from pipeline.phantom.volumes.ct import draw_ct
-from pipeline.phantom.volumes.ct_series import CT_STORAGES, CtSeries
-from pipeline.phantom.volumes.mr import draw_mr
-from pipeline.phantom.volumes.mr_series import MrSeries
-from pipeline.phantom.volumes.pet import draw_pet
-from pipeline.phantom.volumes.pet_series import PetSeries
-from pipeline.phantom.volumes.series import ModalitySeries
-from pipeline.phantom.volumes.shapes import Array
-from pipeline.phantom.volumes.tracer import PROTOCOLS, draw_tracer
-from transforms.volume_grid import VolumeGrid
+from pyraseg.pipeline.phantom.identity import Identity
+from pyraseg.pipeline.phantom.volumes.acquisition import CT_VIEWS, MR_VIEWS, PET_VIEWS, View
+from pyraseg.pipeline.phantom.volumes.body.anatomy import Appearance, Body, Painted
+from pyraseg.pipeline.phantom.volumes.body.shapes import Array
+from pyraseg.pipeline.phantom.volumes.dicom.ct_series import CT_STORAGES, CtSeries
+from pyraseg.pipeline.phantom.volumes.dicom.mr_series import MrSeries
+from pyraseg.pipeline.phantom.volumes.dicom.pet_series import PetSeries
+from pyraseg.pipeline.phantom.volumes.dicom.series import ModalitySeries
+from pyraseg.pipeline.phantom.volumes.scans.ct import draw_ct
+from pyraseg.pipeline.phantom.volumes.scans.mr import draw_mr
+from pyraseg.pipeline.phantom.volumes.scans.pet import draw_pet
+from pyraseg.pipeline.phantom.volumes.scans.tracer import PROTOCOLS, draw_tracer
+from pyraseg.transforms.geometry.grid import VolumeGrid
 
 __all__ = ["MODALITIES", "Examination", "Modality", "Scan"]
 

@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.phantom.volumes.lesions import Lesion
-from pipeline.phantom.volumes.volume import Volume
+from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion
+from pyraseg.pipeline.phantom.volumes.volume import Volume
 
 __all__ = ["truth_rows"]
 
 DIGITS = 6  # significant
 
 
-def truth_rows(case: str, modality: str, unit: str, fault: str, volume: Volume) -> tuple[Mapping[str, object], ...]:
+def truth_rows(
+    case: str, modality: str, unit: str, fault: str, volume: Volume
+) -> tuple[Mapping[str, object], ...]:
     """A row for each lesion.
 
-    ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact and come before blur, noise
-    and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the label's voxels, in the
-    unit that a reader of the series finds.
+    ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact and come before
+    blur, noise and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the
+    label's voxels, in the unit that a reader of the series finds.
     """
     return tuple(
         {"case": case, "modality": modality, "lesion": number, "place": lesion.place, "unit": unit}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.phantom.identity import Identity
-from pipeline.phantom.volumes.acquisition import SAGITTAL, Acquisition, draw_acquisition
-from pipeline.phantom.volumes.anatomy import Body, Painted, draw_body, paint
-from pipeline.phantom.volumes.modalities import MODALITIES, Examination
-from pipeline.phantom.volumes.shapes import Array
+from pyraseg.pipeline.phantom.identity import Identity
+from pyraseg.pipeline.phantom.volumes.acquisition import SAGITTAL, Acquisition, draw_acquisition
+from pyraseg.pipeline.phantom.volumes.body.anatomy import Body, Painted, draw_body, paint
+from pyraseg.pipeline.phantom.volumes.body.shapes import Array
+from pyraseg.pipeline.phantom.volumes.modalities import MODALITIES, Examination
 
 __all__ = ["Volume", "draw_volume"]
 
@@ -39,7 +39,9 @@ def draw_volume(modality: str, entropy: tuple[int, int], identity: Identity) -> 
     kind, (seed, index) = MODALITIES[modality], entropy
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 1)))
     view = kind.views[index % len(kind.views)]
-    both_sides = index % BOTH_SIDES_EVERY == BOTH_SIDES and view.axes != SAGITTAL  # sagittal slices show one side
+    both_sides = (
+        index % BOTH_SIDES_EVERY == BOTH_SIDES and view.axes != SAGITTAL
+    )  # sagittal slices show one side
     body = draw_body(rng, index, scale=kind.scale, both_sides=both_sides)
     acquisition = draw_acquisition(rng, view, body, whole_body=kind.whole_body)
     examination = kind.draw(rng, body, index, identity)

@@ -1,5 +1,5 @@
 """The page that a batch ends with: one file, which opens in a browser without a network."""
 
-from pipeline.writers.report.page import Run, write_report
+from pyraseg.pipeline.writers.report.page import Run, write_report
 
 __all__ = ["Run", "write_report"]

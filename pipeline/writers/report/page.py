@@ -17,13 +17,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.files import atomic_path
-from pipeline.writers.prediction import Algorithm
-from pipeline.writers.records import Failure, ItemRecord, LeftOut
-from pipeline.writers.report.rows import data_uri, item_row, shown_unit
-from pipeline.writers.report.spool import open_spool, script_json
-from pipeline.writers.text import clean
-from transforms.records import Segment
+from pyraseg.pipeline.utils.files import atomic_path
+from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.pipeline.writers.report.rows import data_uri, item_row, shown_unit
+from pyraseg.pipeline.writers.report.spool import open_spool, script_json
+from pyraseg.pipeline.writers.tables.records import Failure, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.transforms.records import Segment
 
 __all__ = ["Run", "write_report"]
 
@@ -40,8 +40,8 @@ class Run:
         when: when the run ended.
         units: the unit (UCUM) of each quantity by name, in the order of the columns.
         segments: the classes, for the legend; background is left out.
-        options: further lines for the end of the page, such as the options and versions. They are shown as they are:
-            leave out paths.
+        options: further lines for the end of the page, such as the options and versions. They are shown as
+            they are: leave out paths.
         trained_on: what the model was trained on, in words; empty where that is not declared.
         volumes: whether the items are volumes and their frames slices.
     """
@@ -95,8 +95,8 @@ def write_report(
 ) -> Path:
     """Write the page: failures and flags, then distributions, then the items, the flagged ones first.
 
-    It needs no network and no other file. The same arguments give the same bytes. Memory holds one picture at a time;
-    ``path``'s folder needs room for the page twice.
+    It needs no network and no other file. The same arguments give the same bytes. Memory holds one picture at
+    a time; ``path``'s folder needs room for the page twice.
 
     Args:
         records: read one by one, once; may be a generator.
@@ -131,13 +131,15 @@ def write_report(
 
 
 def _template() -> Any:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
     environment.filters["clean"] = lambda value: clean(str(value))
     return environment.from_string(_file("report.html"))
 
 
 def _file(name: str) -> str:
-    return files("pipeline.writers.report").joinpath(name).read_text(encoding="utf-8")
+    return files("pyraseg.pipeline.writers.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _head(run: Run, identify: bool) -> dict[str, Any]:
@@ -156,7 +158,8 @@ def _head(run: Run, identify: bool) -> dict[str, Any]:
 
 
 def _hash(text: str) -> str:
-    """What the page's policy knows its own script by, so that no other can run (W3C, Content Security Policy)."""
+    """What the page's policy knows its own script by, so that no other can run (W3C, Content Security
+    Policy)."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}"
 
 

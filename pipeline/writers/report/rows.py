@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.writers.records import ItemRecord
-from pipeline.writers.tables import median_and_maximum, searched_box
-from pipeline.writers.text import clean
+from pyraseg.pipeline.writers.tables.csv_tables import median_and_maximum, searched_box
+from pyraseg.pipeline.writers.tables.records import ItemRecord
+from pyraseg.pipeline.writers.tables.text import clean
 
 __all__ = ["data_uri", "item_row", "shown_unit"]
 
@@ -23,8 +23,8 @@ POWERS = str.maketrans("23", "²³")
 def item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
     """What the page shows of an item; lists of quantities are in the order of ``units``.
 
-    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only where
-    ``identify`` asks for them.
+    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only
+    where ``identify`` asks for them.
     """
     key, spread = record.key, [median_and_maximum(record, name) for name in units]
     row = {
@@ -62,7 +62,11 @@ def data_uri(picture: bytes | None) -> str | None:
 def shown_unit(unit: str) -> str:
     """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
     plain = re.sub(r"\{.*?\}", "", unit)
-    return "HU" if plain == "[hnsf'U]" else re.sub(r"(?<=m)[23]\b", lambda found: found[0].translate(POWERS), plain)
+    return (
+        "HU"
+        if plain == "[hnsf'U]"
+        else re.sub(r"(?<=m)[23]\b", lambda found: found[0].translate(POWERS), plain)
+    )
 
 
 def _spacing(record: ItemRecord) -> tuple[float, ...] | None:

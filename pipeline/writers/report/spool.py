@@ -1,4 +1,5 @@
-"""Rows and pictures of items, kept on the disk until the page has its head, so that memory holds one at a time."""
+"""Rows and pictures of items, kept on the disk until the page has its head, so that memory holds one at a
+time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A store with an experiment of two arms, two seeds each, made once; and fresh experiments in it for other tests."""
+"""A store with an experiment of two arms, two seeds each, made once; and fresh experiments in it for other
+tests."""
 
 from __future__ import annotations
 
@@ -42,5 +43,7 @@ def arms(store, tables) -> StoreOfRuns:
     for arm, attention in (("good", "cbam"), ("poor", "none")):
         for seed in (0, 1):
             store.training(f"{attention} seed {seed}", seed=seed, attention=attention)
-            store.evaluation(f"test of {attention} {seed}", tables[f"{arm}_{seed}"], of=f"{attention} seed {seed}")
+            store.evaluation(
+                f"test of {attention} {seed}", tables[f"{arm}_{seed}"], of=f"{attention} seed {seed}"
+            )
     return store

@@ -1,4 +1,5 @@
-"""Finished trainings and evaluations in a sqlite store, with the files that real ones log, from made-up masks."""
+"""Finished trainings and evaluations in a sqlite store, with the files that real ones log, from made-up
+masks."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from pipeline.evaluation.calibration import count_confidence
-from pipeline.evaluation.keep import pack, write_masks
-from pipeline.evaluation.quantities import compare_quantities
-from pipeline.evaluation.results import Results
-from pipeline.evaluation.scores import score_case
-from pipeline.evaluation.tables import write_results
-from pipeline.tracking.store import experiment_id
+from pyraseg.pipeline.evaluation.calibration import count_confidence
+from pyraseg.pipeline.evaluation.quantities import compare_quantities
+from pyraseg.pipeline.evaluation.result_files import pack, write_masks
+from pyraseg.pipeline.evaluation.results import Results
+from pyraseg.pipeline.evaluation.scores import score_case
+from pyraseg.pipeline.evaluation.tables import write_results
+from pyraseg.pipeline.tracking.store import experiment_id
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SHAPE, SPACING = (48, 64), (0.5, 0.5)
@@ -48,7 +49,8 @@ def label_map(kidney: float, fluid: float) -> torch.Tensor:
 def evaluate(
     folder: Path, *, error: float, seed: int = 0, groups: Sequence[int] = GROUPS, surfaces: bool = True
 ) -> Path:
-    """Write what an evaluation writes: predictions whose radii are ``error`` pixels too small, give or take."""
+    """Write what an evaluation writes: predictions whose radii are ``error`` pixels too small, give or
+    take."""
     drawn = np.random.default_rng(5)
     noise = np.random.default_rng(seed + 100)
     scores, quantities, confidences, masks = [], [], [], {}
@@ -63,7 +65,9 @@ def evaluate(
             case, name = f"case_{group:02}_f{index:03}", f"case_{group:02}"
             shared: dict[str, Any] = {"label_names": NAMES, "case": case, "group": name}
             scores += score_case(prediction, reference, spacing_mm=SPACING, surfaces=surfaces, **shared)
-            quantities += compare_quantities(prediction, reference, declared=QUANTITIES, spacing_mm=SPACING, **shared)
+            quantities += compare_quantities(
+                prediction, reference, declared=QUANTITIES, spacing_mm=SPACING, **shared
+            )
             sure = torch.nn.functional.one_hot(prediction[0].long(), 3).movedim(-1, 0) * 0.85 + 0.05
             confidences.append(count_confidence(sure, reference, **shared))
             masks[case] = pack(prediction)
@@ -124,11 +128,22 @@ class StoreOfRuns:
         return run_id
 
     def training(
-        self, name: str, *, seed: int = 0, digest: str = "d" * 64, training: Sequence[str] = ("case_90",), **config: Any
+        self,
+        name: str,
+        *,
+        seed: int = 0,
+        digest: str = "d" * 64,
+        training: Sequence[str] = ("case_90",),
+        **config: Any,
     ) -> str:
         """A finished training; its checkpoint's digest is its name's."""
         settings = {"seed": seed, "run_name": name, "output_dir": "<path>", "max_epochs": 3, **config}
-        params = {"seed": seed, "training_frames": 20, "training_groups": len(training), "dataset_digest": digest}
+        params = {
+            "seed": seed,
+            "training_frames": 20,
+            "training_groups": len(training),
+            "dataset_digest": digest,
+        }
         record = split_record(digest=digest, training=training)
         return self.add(
             name,
@@ -138,7 +153,14 @@ class StoreOfRuns:
         )
 
     def evaluation(
-        self, name: str, folder: Path, *, of: str | None, status: str = "FINISHED", split: str = "test", **config: Any
+        self,
+        name: str,
+        folder: Path,
+        *,
+        of: str | None,
+        status: str = "FINISHED",
+        split: str = "test",
+        **config: Any,
     ) -> str:
         """An evaluation of the checkpoint of the training ``of``."""
         return self.add(

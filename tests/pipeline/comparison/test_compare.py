@@ -10,18 +10,18 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from pipeline.comparison.arms import make_arms, parse_arms
-from pipeline.comparison.checks import require_comparable
-from pipeline.comparison.compare import compare
-from pipeline.comparison.metrics import choose, higher_is_better, row_values, title
-from pipeline.comparison.plots import agreement_plots, difference_plots
-from pipeline.comparison.presentation import sections
-from pipeline.comparison.reading import Found
-from pipeline.comparison.records import Run, TrainingData
-from pipeline.comparison.settings import differing, flatten, run_settings
-from pipeline.comparison.svg import arm_class
-from pipeline.comparison.wording import verdicts
-from transforms.errors import DatalistError, InputError, UsageError
+from pyraseg.pipeline.comparison.compare import compare
+from pyraseg.pipeline.comparison.present.plots import agreement_plots, difference_plots
+from pyraseg.pipeline.comparison.present.sections import sections
+from pyraseg.pipeline.comparison.present.svg import arm_class
+from pyraseg.pipeline.comparison.present.wording import verdicts
+from pyraseg.pipeline.comparison.read.arms import make_arms, parse_arms
+from pyraseg.pipeline.comparison.read.checks import require_comparable
+from pyraseg.pipeline.comparison.read.find_runs import Found
+from pyraseg.pipeline.comparison.read.runs import Run, TrainingData
+from pyraseg.pipeline.comparison.read.settings import differing, flatten, run_settings
+from pyraseg.pipeline.comparison.statistics.metrics import choose, higher_is_better, row_values, title
+from pyraseg.transforms.errors import DatalistError, InputError, UsageError
 
 
 def row(
@@ -54,10 +54,17 @@ def row(
 
 
 def run(
-    name: str, dices: dict[tuple[str, str], float], *, seed: str = "0", settings: dict[str, str] | None = None, **more
+    name: str,
+    dices: dict[tuple[str, str], float],
+    *,
+    seed: str = "0",
+    settings: dict[str, str] | None = None,
+    **more,
 ) -> Run:
     scores = tuple(row(case, group, dice) for (case, group), dice in dices.items())
-    return Run(name, name, 0, scores=scores, seed=seed, trained_by=name, settings=settings or {"arm": name}, **more)
+    return Run(
+        name, name, 0, scores=scores, seed=seed, trained_by=name, settings=settings or {"arm": name}, **more
+    )
 
 
 def dices(*values: float) -> dict[tuple[str, str], float]:
@@ -164,7 +171,9 @@ def test_holm_is_over_all_classes_metrics_and_pairs_of_the_page():
     assert [(d.arm, d.against) for d in found.differences] == [("b", "a"), ("c", "a"), ("c", "b")]
     assert [d.p for d in found.differences] == pytest.approx([2 / 2**8] * 3)
     assert [d.adjusted for d in found.differences] == pytest.approx([6 / 2**8] * 3)
-    fewer = compared(run("a", dices(*BASE)), run("b", dices(*BASE - 0.1)), run("c", dices(*BASE - 0.2)), baseline="b")
+    fewer = compared(
+        run("a", dices(*BASE)), run("b", dices(*BASE - 0.1)), run("c", dices(*BASE - 0.2)), baseline="b"
+    )
     assert [(d.arm, d.against) for d in fewer.differences] == [("a", "b"), ("c", "b")]
 
 
@@ -172,7 +181,12 @@ def test_a_missed_structure_counts_as_zero_and_an_absent_one_not_at_all():
     def with_absent(name: str, values) -> Run:
         extra = (row("none", "patient 0", 0.5, reference=0),)
         return Run(
-            name, name, 0, scores=run(name, dices(*values)).scores + extra, trained_by=name, settings={"arm": name}
+            name,
+            name,
+            0,
+            scores=run(name, dices(*values)).scores + extra,
+            trained_by=name,
+            settings={"arm": name},
         )
 
     found = compared(with_absent("one", [0.8, *BASE[1:]]), with_absent("other", [0.0, *BASE[1:]]))
@@ -209,11 +223,14 @@ def test_a_group_with_many_cases_does_not_set_the_thirds_alone():
 
     def made(name: str, dice: float) -> Run:
         rows = tuple(
-            row(f"c{i:03}", g, dice, reference=size) for i, (size, g) in enumerate(zip(sizes, groups, strict=True))
+            row(f"c{i:03}", g, dice, reference=size)
+            for i, (size, g) in enumerate(zip(sizes, groups, strict=True))
         )
         return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
 
-    small = next(s for s in compared(made("one", 0.5), made("other", 0.6)).subgroups if s.level.endswith("30 px"))
+    small = next(
+        s for s in compared(made("one", 0.5), made("other", 0.6)).subgroups if s.level.endswith("30 px")
+    )
     assert small.groups == 3
 
 
@@ -229,7 +246,9 @@ def test_worst_and_most_different_cases_are_of_different_groups():
 
 def test_other_cases_are_refused_with_the_run_that_has_them():
     one, other = run("one", dices(0.5, 0.6, 0.7)), run("other", dices(0.5, 0.6))
-    with pytest.raises(DatalistError, match="'other \\(seed 0\\)': 0 of its cases are not there, 1 of the other's"):
+    with pytest.raises(
+        DatalistError, match="'other \\(seed 0\\)': 0 of its cases are not there, 1 of the other's"
+    ):
         require_comparable([one, other])
 
 
@@ -239,7 +258,10 @@ def test_another_group_and_another_reference_are_other_tests():
         one, name="moved", trained_by="moved", scores=(one.scores[0] | {"group": "patient 1"}, one.scores[1])
     )
     redrawn = replace(
-        one, name="redrawn", trained_by="redrawn", scores=(one.scores[0] | {"reference_pixels": "99"}, one.scores[1])
+        one,
+        name="redrawn",
+        trained_by="redrawn",
+        scores=(one.scores[0] | {"reference_pixels": "99"}, one.scores[1]),
     )
     with pytest.raises(DatalistError, match="moved"):
         require_comparable([one, moved])
@@ -269,7 +291,9 @@ def test_a_table_of_something_else_is_refused():
 
 def test_runs_that_differ_in_the_seed_alone_are_one_arm():
     runs = [
-        run(f"{arm} seed {s}", dices(*BASE), seed=str(s), settings={"a": arm}) for s in (0, 1) for arm in ("se", "cbam")
+        run(f"{arm} seed {s}", dices(*BASE), seed=str(s), settings={"a": arm})
+        for s in (0, 1)
+        for arm in ("se", "cbam")
     ]
     assert [(arm.name, len(arm.runs)) for arm in make_arms(runs)] == [("se", 2), ("cbam", 2)]
     assert [arm.name for arm in make_arms(runs, baseline="cbam")] == ["cbam", "se"]
@@ -294,14 +318,18 @@ def test_an_arm_without_a_name_of_its_own_is_called_by_its_settings():
 
 
 def test_runs_whose_training_is_unknown_are_arms_of_their_own():
-    runs = [replace(run(name, dices(*BASE), settings={"same": "1"}), trained_by="") for name in ("one", "other")]
+    runs = [
+        replace(run(name, dices(*BASE), settings={"same": "1"}), trained_by="") for name in ("one", "other")
+    ]
     assert [arm.name for arm in make_arms(runs)] == ["one", "other"]
 
 
 def test_several_runs_of_one_seed_in_an_arm_are_pointed_out():
     """Two files of pretrained weights are both "<path>" in the configs."""
     alike = [run(f"same {i}", dices(*BASE), settings={"pretrained": "<path>"}) for i in range(2)]
-    found = compared(*alike, run("other", dices(*BASE)), arms={"same": ["same 0", "same 1"], "other": ["other"]})
+    found = compared(
+        *alike, run("other", dices(*BASE)), arms={"same": ["same 0", "same 1"], "other": ["other"]}
+    )
     assert any("several runs of one seed" in note for note in found.notes)
 
 
@@ -338,7 +366,9 @@ def test_an_absent_metric_is_refused_with_the_nearest():
 
 def test_metrics_know_which_way_is_better_and_their_names():
     assert all(map(higher_is_better, ("dice", "iou", "sensitivity", "precision", "surface_dice_mm")))
-    assert not any(map(higher_is_better, ("hd95_mm", "assd_px", "missed", "false_positive", "size_error_mm2")))
+    assert not any(
+        map(higher_is_better, ("hd95_mm", "assd_px", "missed", "false_positive", "size_error_mm2"))
+    )
     assert [title(m) for m in ("hd95_mm", "surface_dice_px", "dice", "size_error_ml")] == [
         *("HD95, mm", "surface Dice, px", "Dice", "|size error|, ml"),
     ]
@@ -368,8 +398,12 @@ def test_no_two_pairs_of_arms_with_long_names_look_alike_in_the_plot_of_differen
 
 
 def test_what_the_runs_of_a_named_arm_differ_in_is_shown_too():
-    """An arm that somebody has put together of two learning rates is not "all else the same" as one of the first."""
-    mixed = [run(name, dices(*BASE), settings={"rate": rate, "net": "a"}) for name, rate in (("A", "1"), ("B", "2"))]
+    """An arm that somebody has put together of two learning rates is not "all else the same" as one of the
+    first."""
+    mixed = [
+        run(name, dices(*BASE), settings={"rate": rate, "net": "a"})
+        for name, rate in (("A", "1"), ("B", "2"))
+    ]
     other = run("C", dices(*BASE), settings={"rate": "1", "net": "b"})
     found = compared(*mixed, other, arms={"x": ["A", "B"], "y": ["C"]})
     assert found.settings == {"rate": ("1 or 2", "1"), "net": ("a", "b")}
@@ -391,7 +425,9 @@ def test_what_is_measured_on_any_other_split_was_not_trained_on_either():
     data = TrainingData(groups=frozenset({"patient 0", "patient 1"}), trained_on=frozenset({"patient 1"}))
     seen = run("seen", dices(0.5, 0.6), data=data)
     validated = replace(seen, data=TrainingData(groups=frozenset({"patient 0"})))
-    with pytest.raises(DatalistError, match="validation groups that no run has seen in training, found 1 of 2 that"):
+    with pytest.raises(
+        DatalistError, match="validation groups that no run has seen in training, found 1 of 2 that"
+    ):
         require_comparable([one, seen], split="validation")
     require_comparable([one, validated], split="validation")  # each chose its best epoch by them
     with pytest.raises(DatalistError, match="external groups that no run has seen in training or validation"):
@@ -424,17 +460,24 @@ def test_subgroups_of_other_names_are_refused_and_those_of_many_levels_left_out(
 
 def test_the_thirds_of_small_structures_have_limits_above_0():
     def lesions(name: str, shift: float) -> Run:
-        sizes = [{"reference_size": f"{0.05 * (i + 1):.2f}", "size_error": "0.1", "size_unit": "ml"} for i in range(9)]
+        sizes = [
+            {"reference_size": f"{0.05 * (i + 1):.2f}", "size_error": "0.1", "size_unit": "ml"}
+            for i in range(9)
+        ]
         rows = tuple(row(f"c{i}", f"p{i}", 0.5 + shift, **size) for i, size in enumerate(sizes))
         return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
 
-    levels = {s.level.rpartition("\t")[2] for s in compared(lesions("one", 0), lesions("other", 0.1)).subgroups}
+    levels = {
+        s.level.rpartition("\t")[2] for s in compared(lesions("one", 0), lesions("other", 0.1)).subgroups
+    }
     assert levels == {"small, up to 0.15 ml", "middle, up to 0.3 ml", "large, above 0.3 ml"}
 
 
 def test_so_many_arms_that_nobody_reads_the_page_are_refused_unless_one_is_the_baseline():
     runs = [run(f"arm {i}", dices(*BASE[:2])) for i in range(33)]
-    with pytest.raises(UsageError, match=r"at most 500 tests on one page, found 528 between 33 arms.*--baseline"):
+    with pytest.raises(
+        UsageError, match=r"at most 500 tests on one page, found 528 between 33 arms.*--baseline"
+    ):
         compared(*runs)
     assert len(compared(*runs, baseline="arm 3").differences) == 32
 
@@ -448,7 +491,9 @@ def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
     def half(name: str, shift: float) -> Run:
         values = np.linspace(0.4, 0.8, 24) + shift
         rows = [row(f"c{i}", f"p{i}", value) for i, value in enumerate(values)]
-        rows += [row(f"c{i}", f"p{i}", v, label="fluid", reference=100 * (i < 8)) for i, v in enumerate(values)]
+        rows += [
+            row(f"c{i}", f"p{i}", v, label="fluid", reference=100 * (i < 8)) for i, v in enumerate(values)
+        ]
         return Run(name, name, 0, scores=tuple(rows), trained_by=name, settings={"arm": name})
 
     notes = compared(half("one", 0), half("other", 0.1)).notes
@@ -464,18 +509,27 @@ def test_an_arm_is_called_by_its_runs_name_without_the_seed_however_it_is_writte
 
 
 def test_the_lines_of_many_arms_differ_in_colour_or_dashes():
-    style = files("pipeline.comparison").joinpath("comparison.css").read_text()
+    style = files("pyraseg.pipeline.comparison").joinpath("comparison.css").read_text()
     kinds = [arm_class(index) for index in range(16)]
     assert len(set(kinds)) == 16
-    assert {word for kind in kinds for word in kind.split()} - {"dash0"} <= set(re.findall(r"\.([a-z]+\d)\b", style))
+    assert {word for kind in kinds for word in kind.split()} - {"dash0"} <= set(
+        re.findall(r"\.([a-z]+\d)\b", style)
+    )
 
 
 def test_what_an_arm_misses_is_counted_beside_its_agreement():
-    """A length of nothing is no difference: an arm that finds half of the structures may agree well on those."""
+    """A length of nothing is no difference: an arm that finds half of the structures may agree well on
+    those."""
 
     def lengths(name: str, predicted: list[str]) -> Run:
         rows = [
-            {"case": f"case {i}", "group": f"patient {i}", "quantity": "length", "unit": "mm", "predicted": value}
+            {
+                "case": f"case {i}",
+                "group": f"patient {i}",
+                "quantity": "length",
+                "unit": "mm",
+                "predicted": value,
+            }
             | {"reference": "10", "error": str(float(value) - 10) if value else "", "reason": ""}
             for i, value in enumerate(predicted)
         ]

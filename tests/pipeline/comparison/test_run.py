@@ -11,14 +11,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline.cli import main
-from pipeline.comparison.pictures import Frames
-from pipeline.comparison.reading import find_runs
-from pipeline.comparison.run import read_factors
-from pipeline.comparison.store import Store, open_store
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.comparison.present.pictures import Frames
+from pyraseg.pipeline.comparison.read.find_runs import find_runs
+from pyraseg.pipeline.comparison.read.store import Store, open_store
+from pyraseg.pipeline.comparison.run import read_factors
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.records import Segment
 from tests.pipeline.comparison.runs import NAMES, StoreOfRuns, evaluate
-from transforms.errors import InputError
-from transforms.records import Segment
 
 FILES = {"comparison.csv", "comparison.md", "comparison.html"}
 
@@ -63,7 +63,9 @@ def test_two_arms_of_two_seeds_become_three_files_that_name_the_better_one(compa
     assert {path.name for path in compared.iterdir()} == FILES
     found = [row for row in rows(compared) if row["kind"] == "difference"]
     assert {(row["class"], row["metric"], row["arm"], row["against"]) for row in found} == {
-        (label, metric, "none", "cbam") for label in ("kidney", "hydronephrosis") for metric in ("dice", "hd95_mm")
+        (label, metric, "none", "cbam")
+        for label in ("kidney", "hydronephrosis")
+        for metric in ("dice", "hd95_mm")
     }
     dice = next(row for row in found if (row["class"], row["metric"]) == ("kidney", "dice"))
     assert float(dice["high"]) < 0
@@ -75,10 +77,14 @@ def test_two_arms_of_two_seeds_become_three_files_that_name_the_better_one(compa
 def test_the_table_has_every_part(compared):
     found = rows(compared)
     kinds = {row["kind"] for row in found}
-    assert kinds == {*("arm", "run", "difference", "subgroup", "calibration", "bias", "lower_limit", "upper_limit")}
+    assert kinds == {
+        *("arm", "run", "difference", "subgroup", "calibration", "bias", "lower_limit", "upper_limit")
+    }
     arm = next(row for row in found if (row["kind"], row["arm"], row["metric"]) == ("arm", "cbam", "dice"))
     seeds = [
-        float(row["mean"]) for row in found if (row["kind"], row["arm"], row["metric"]) == ("run", "cbam", "dice")
+        float(row["mean"])
+        for row in found
+        if (row["kind"], row["arm"], row["metric"]) == ("run", "cbam", "dice")
     ][:2]
     assert float(arm["mean"]) == pytest.approx(np.mean(seeds), abs=1e-4)
     assert float(arm["low"]) < float(arm["mean"]) < float(arm["high"])
@@ -127,7 +133,7 @@ def test_an_own_table_gives_subgroups(arms, tmp_path):
 
 @pytest.mark.parametrize("content", ["", "site\nx\n", "case\nx\n"])
 def test_a_table_of_subgroups_without_its_columns_is_refused(content, tmp_path, capsys):
-    from transforms.errors import InputError
+    from pyraseg.transforms.errors import InputError
 
     (tmp_path / "table.csv").write_text(content)
     with pytest.raises(InputError, match="a column case or group"):
@@ -244,7 +250,9 @@ def test_names_of_anybody_s_become_no_markup_and_no_formula(store, tables, tmp_p
     assert "<script>alert(1)</script>" in page.text
     assert not any(cell.startswith("=") for row in rows(tmp_path) for cell in row.values())
     lines = [
-        line for line in (tmp_path / "comparison.md").read_text().splitlines() if "HYPERLINK" in line and "|" in line
+        line
+        for line in (tmp_path / "comparison.md").read_text().splitlines()
+        if "HYPERLINK" in line and "|" in line
     ]
     assert all("\\|x" in line for line in lines)
 
@@ -300,7 +308,9 @@ def test_a_table_that_says_two_things_of_one_patient_is_refused(tmp_path):
 def test_masks_without_their_frames_are_not_called_overlays(arms, tmp_path, monkeypatch, capsys):
     """A data set whose names are hashed with another key has none of the cases."""
     segments = [Segment(value, name, (0, 0, 0)) for value, name in enumerate(NAMES)]
-    monkeypatch.setattr("pipeline.comparison.run.read_frames", lambda *_, **__: Frames(segments, lambda case: None))
+    monkeypatch.setattr(
+        "pyraseg.pipeline.comparison.run.read_frames", lambda *_, **__: Frames(segments, lambda case: None)
+    )
     assert compare(arms, tmp_path, "--dataset_dir", str(tmp_path)) == 0
     assert "note: --dataset_dir has none of the pictured cases" in capsys.readouterr().out
     page = Page((tmp_path / "comparison.html").read_text())
@@ -311,13 +321,18 @@ def test_masks_without_their_frames_are_not_called_overlays(arms, tmp_path, monk
 @pytest.mark.parametrize(
     ("logged", "names"),
     [
-        ("['background', 'renal pelvis, left', \"crohn's\"]", ("background", "renal pelvis, left", "crohn's")),
+        (
+            "['background', 'renal pelvis, left', \"crohn's\"]",
+            ("background", "renal pelvis, left", "crohn's"),
+        ),
         ("['background', 'kidn", ()),  # MLflow keeps the beginning of a long list
         ("<path>", ()),
         ("", ()),
     ],
 )
-def test_the_names_of_classes_are_read_as_they_were_logged_or_not_at_all(fresh, tables, tmp_path, logged, names):
+def test_the_names_of_classes_are_read_as_they_were_logged_or_not_at_all(
+    fresh, tables, tmp_path, logged, names
+):
     fresh.add("one", folder=tables["good_0"], params={"split": "test", "label_names": logged or " "})
     fresh.add("other", folder=tables["poor_0"], params={"split": "test"})
     with open_store(fresh.uri) as store:
@@ -332,7 +347,9 @@ def test_of_trainings_that_nobody_measured_no_file_is_asked_for(fresh, tables, t
         fresh.evaluation(f"test {name}", tables[name], of=name)
     lone = fresh.training("lone")
     asked, files = set(), Store.files
-    monkeypatch.setattr(Store, "files", lambda store, run_id, *more: asked.add(run_id) or files(store, run_id, *more))
+    monkeypatch.setattr(
+        Store, "files", lambda store, run_id, *more: asked.add(run_id) or files(store, run_id, *more)
+    )
     assert compare(fresh, tmp_path) == 0
     assert len(asked) == 4
     assert lone not in asked

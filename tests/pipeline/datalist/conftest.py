@@ -20,7 +20,9 @@ from pydicom.uid import (
 SIZES = (17, 9, 6, 5, 3, 2, 2, 1, 1, 1, 1, 1, 1)
 
 
-def write_image(path: Path, *, rows: int = 6, columns: int = 9, values: tuple[int, ...] = (0,), seed: int = 0) -> None:
+def write_image(
+    path: Path, *, rows: int = 6, columns: int = 9, values: tuple[int, ...] = (0,), seed: int = 0
+) -> None:
     """Noise where one value is given, else a mask that holds each of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if len(values) == 1 and seed:

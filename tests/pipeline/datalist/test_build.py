@@ -14,12 +14,19 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from pipeline.cli import main
-from pipeline.datalist import DatalistReport, FolderSource, Grouping, TableSource, build_datalist, load_datalist
-from pipeline.datalist.groups import group_name
-from transforms.errors import DatalistError, LabelError
-from transforms.frames import LoadFrame, LoadFramed
-from transforms.privacy import case_name
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.datalist import (
+    DatalistReport,
+    FolderSource,
+    Grouping,
+    TableSource,
+    build_datalist,
+    load_datalist,
+)
+from pyraseg.pipeline.datalist.groups import group_name
+from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.frames import LoadFrame, LoadFramed
+from pyraseg.transforms.privacy import case_name
 
 FLUID = ["255=hydronephrosis"]
 THREE_WAYS = (0.6, 0.2, 0.2)
@@ -84,7 +91,9 @@ def test_the_report_agrees_with_the_file(source: TableSource) -> None:
         assert dict(split.categories) == dict(Counter(item["class"] for item in items))
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_split(source: TableSource, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_split(
+    source: TableSource, tmp_path: Path
+) -> None:
     one, two = (built(source, seed=4, output=tmp_path / f"{n}.json").path.read_bytes() for n in (1, 2))
     assert one == two
     assert len({built(source, seed=seed).digest for seed in range(6)}) > 1
@@ -104,8 +113,12 @@ def test_folds_stand_on_the_training_items_and_share_no_group(source: TableSourc
     assert list(report.counts) == ["fold 0", "fold 1", "fold 2", "test"]
     content = json.loads(report.path.read_text())
     assert {item["fold"] for item in content["training"]} == {0, 1, 2}
-    held_out = [load_datalist(report.path, split=("training", "validation"), fold=k).validation for k in range(3)]
-    assert sorted(item["case"] for fold in held_out for item in fold) == sorted(i["case"] for i in content["training"])
+    held_out = [
+        load_datalist(report.path, split=("training", "validation"), fold=k).validation for k in range(3)
+    ]
+    assert sorted(item["case"] for fold in held_out for item in fold) == sorted(
+        i["case"] for i in content["training"]
+    )
 
 
 def test_what_does_not_fit_is_left_out_with_its_reason(source: TableSource, make_image) -> None:
@@ -131,14 +144,18 @@ def test_what_does_not_fit_is_left_out_with_its_reason(source: TableSource, make
 
 
 @pytest.mark.parametrize("declared", ["255=fluid", "1=fluid"])
-def test_the_reader_finds_no_value_in_a_one_bit_mask_that_the_map_lacks(source: TableSource, declared: str) -> None:
+def test_the_reader_finds_no_value_in_a_one_bit_mask_that_the_map_lacks(
+    source: TableSource, declared: str
+) -> None:
     for path in (Path(source.table).parent / "masks").iterdir():
         Image.open(path).convert("1").save(path)
     report = built(source, label_map=[declared])
     datalist = load_datalist(report.path)
     load = LoadFrame(as_labels=True)
     assert report.left_out == ()
-    classes = {datalist.label_map[int(value)] for item in _all(datalist) for value in load(item["label"]).unique()}
+    classes = {
+        datalist.label_map[int(value)] for item in _all(datalist) for value in load(item["label"]).unique()
+    }
     assert classes == {0, 1}
     assert sum(split.frames_by_class["fluid"] for split in report.splits) == 25
 
@@ -234,14 +251,19 @@ def test_two_files_with_one_stem_are_ambiguous_and_listed(table: Path, make_imag
 def test_images_without_a_mask_and_masks_without_an_image_are_left_out(table: Path, make_image) -> None:
     make_image(table.parent / "images/alone.png", seed=3)
     make_image(table.parent / "masks/lonely.png", values=(0, 255))
-    assert reasons(built(folders(table.parent))) == {"images/alone.png": "no mask", "masks/lonely.png": "no image"}
+    assert reasons(built(folders(table.parent))) == {
+        "images/alone.png": "no mask",
+        "masks/lonely.png": "no image",
+    }
 
 
 def test_masks_may_lie_beside_the_images_with_a_suffix(tmp_path: Path, make_image) -> None:
     for number in range(4):
         make_image(tmp_path / f"all/{number}.png", seed=1 + number)
         make_image(tmp_path / f"all/{number}_mask.png", values=(0, 255))
-    report = built(FolderSource(tmp_path / "all", tmp_path / "all", Grouping(source="file"), label_suffix="_mask"))
+    report = built(
+        FolderSource(tmp_path / "all", tmp_path / "all", Grouping(source="file"), label_suffix="_mask")
+    )
     assert sum(report.counts.values()) == 4
     assert report.left_out == ()
 
@@ -254,13 +276,18 @@ def test_a_mask_a_frame_makes_an_item_a_frame(tmp_path: Path, make_dicom, make_i
     make_image(tmp_path / "masks/case_0_f009.png", values=(0, 255))
     report = built(folders(tmp_path))
     items = _all(load_datalist(report.path))
-    assert sorted(item["image"].rpartition("#")[2] for item in items) == ["frame_index=0"] * 3 + ["frame_index=2"] * 3
+    assert (
+        sorted(item["image"].rpartition("#")[2] for item in items)
+        == ["frame_index=0"] * 3 + ["frame_index=2"] * 3
+    )
     assert len({item["group"] for item in items}) == 3
     assert reasons(report) == {"images/case_0.dcm": "a mask for frame 9 (from 0) of 4"}
     assert case_name("images/case_0.dcm#frame_index=2") in {item["case"] for item in items}
 
 
-def test_a_dicom_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(tmp_path: Path, make_dicom) -> None:
+def test_a_dicom_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(
+    tmp_path: Path, make_dicom
+) -> None:
     for case in range(3):
         mask = np.zeros((4, 6, 9), np.uint8)
         mask[1, 2:4, 1:3] = 255
@@ -290,7 +317,9 @@ def test_a_volume_stays_one_item(tmp_path: Path) -> None:
     for case in range(3):
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            volume = nibabel.Nifti1Image(np.full((9, 6, 4), 255 if case else 0, np.uint8), np.diag([1, 1, 2 + case, 1]))
+            volume = nibabel.Nifti1Image(
+                np.full((9, 6, 4), 255 if case else 0, np.uint8), np.diag([1, 1, 2 + case, 1])
+            )
             nibabel.save(volume, tmp_path / folder / f"{case}.nii.gz")
     assert sum(built(folders(tmp_path)).counts.values()) == 3
 
@@ -299,7 +328,10 @@ def test_a_picture_that_is_turned_upright_is_measured_upright(tmp_path: Path, ma
     for case in range(3):
         make_image(tmp_path / f"images/{case}.jpg", rows=9, columns=6, seed=case + 1)
         make_image(
-            tmp_path / f"masks/{case}.png", rows=6 if case == 0 else 9, columns=9 if case == 0 else 6, values=(0, 255)
+            tmp_path / f"masks/{case}.png",
+            rows=6 if case == 0 else 9,
+            columns=9 if case == 0 else 6,
+            values=(0, 255),
         )
     turned = Image.open(tmp_path / "images/0.jpg")
     exif = turned.getexif()
@@ -335,7 +367,9 @@ def test_a_class_that_no_frame_holds_is_warned_of(source: TableSource) -> None:
 
 def test_the_command_writes_the_datalist_and_says_what_it_did(table: Path, capsys) -> None:
     output = table.parent / "datalist.json"
-    words = f"datalist --table {table} --label mask --group patient --class kind --label-map 255=fluid --seed 3"
+    words = (
+        f"datalist --table {table} --label mask --group patient --class kind --label-map 255=fluid --seed 3"
+    )
     assert main([*words.split(), "--fractions", "0.6", "0.2", "0.2", "--output", str(output)]) == 0
     said = capsys.readouterr().out
     assert load_datalist(output).seed == 3

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from monai.data import load_decathlon_datalist
 
-from pipeline.datalist import check_label_names, load_datalist, write_datalist
-from transforms.errors import DatalistError, LabelError, OutputError
-from transforms.privacy import case_name
+from pyraseg.pipeline.datalist import check_label_names, load_datalist, write_datalist
+from pyraseg.transforms.errors import DatalistError, LabelError, OutputError
+from pyraseg.transforms.privacy import case_name
 
 NAMES = ["background", "hydronephrosis"]
 
@@ -21,7 +21,11 @@ def item(name: str, group: str, **more: object) -> dict:
 
 @pytest.fixture
 def splits() -> dict[str, list[dict]]:
-    return {"training": [item("a", "g1"), item("b", "g1")], "validation": [item("c", "g2")], "test": [item("d", "g3")]}
+    return {
+        "training": [item("a", "g1"), item("b", "g1")],
+        "validation": [item("c", "g2")],
+        "test": [item("d", "g3")],
+    }
 
 
 @pytest.fixture
@@ -35,7 +39,9 @@ def dataset(tmp_path: Path, splits: dict[str, list[dict]]) -> Path:
 
 @pytest.fixture
 def written(dataset: Path, splits: dict[str, list[dict]]) -> Path:
-    return write_datalist(dataset / "datalist.json", splits, label_names=NAMES, label_map={0: 0, 255: 1}, seed=3)
+    return write_datalist(
+        dataset / "datalist.json", splits, label_names=NAMES, label_map={0: 0, 255: 1}, seed=3
+    )
 
 
 def edited(path: Path, change) -> Path:
@@ -47,7 +53,9 @@ def edited(path: Path, change) -> Path:
 
 def test_what_is_written_is_read_back_with_absolute_paths(written: Path) -> None:
     datalist = load_datalist(written)
-    assert [entry["image"] for entry in datalist.training] == [str(written.parent / f"images/{n}.png") for n in "ab"]
+    assert [entry["image"] for entry in datalist.training] == [
+        str(written.parent / f"images/{n}.png") for n in "ab"
+    ]
     assert datalist.label_names == tuple(NAMES)
     assert datalist.label_map == {0: 0, 255: 1}
     assert (datalist.num_classes, datalist.seed) == (2, 3)
@@ -59,7 +67,9 @@ def test_monai_reads_the_same_file(written: Path) -> None:
     assert items[0]["image"] == load_datalist(written).validation[0]["image"]
 
 
-def test_the_same_content_gives_the_same_bytes_and_another_label_another_digest(dataset: Path, splits: dict) -> None:
+def test_the_same_content_gives_the_same_bytes_and_another_label_another_digest(
+    dataset: Path, splits: dict
+) -> None:
     one = write_datalist(dataset / "1.json", splits, label_names=NAMES)
     two = write_datalist(dataset / "2.json", splits, label_names=NAMES)
     three = write_datalist(dataset / "3.json", splits, label_names=NAMES, label_map={0: 0, 255: 1})
@@ -202,7 +212,9 @@ def test_a_group_in_two_folds_is_a_leak(dataset: Path) -> None:
         write_datalist(dataset / "d.json", folded, label_names=NAMES)
 
 
-def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left_behind(dataset: Path, splits: dict) -> None:
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left_behind(
+    dataset: Path, splits: dict
+) -> None:
     blocked = dataset / "taken"
     blocked.mkdir()
     with pytest.raises(OutputError):
@@ -213,7 +225,9 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left_behind(da
 
 
 def test_names_that_somebody_typed_are_hashed_unless_the_list_says_to_keep_them(dataset: Path) -> None:
-    splits = {"training": [item("a", "DOE^JANE", case="DOE JANE 1970"), item("b", "DOE^JANE", case="c0123456789ab")]}
+    splits = {
+        "training": [item("a", "DOE^JANE", case="DOE JANE 1970"), item("b", "DOE^JANE", case="c0123456789ab")]
+    }
     path = write_datalist(dataset / "typed.json", splits, label_names=NAMES)
     first, second = load_datalist(path, split="training").training
     assert "DOE" not in f"{first['case']} {first['group']}"
@@ -236,7 +250,9 @@ def test_no_error_names_a_case_as_somebody_typed_it(dataset: Path) -> None:
     assert "DOE" not in str(raised.value)
 
 
-def test_the_image_of_a_volume_may_be_the_folder_of_its_series_and_must_hold_something(tmp_path: Path) -> None:
+def test_the_image_of_a_volume_may_be_the_folder_of_its_series_and_must_hold_something(
+    tmp_path: Path,
+) -> None:
     item = {"image": "images/one/", "label": "labels/one.dcm", "group": "g1"}
     (tmp_path / "images/one").mkdir(parents=True)
     (tmp_path / "labels").mkdir()

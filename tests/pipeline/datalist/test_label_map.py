@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.datalist import parse_label_map
-from transforms.errors import LabelError
+from pyraseg.pipeline.datalist import parse_label_map
+from pyraseg.transforms.errors import LabelError
 
 
 def test_one_value_gives_two_classes() -> None:
@@ -23,7 +23,9 @@ def test_two_values_may_share_a_class_and_the_background_may_be_named() -> None:
     assert mapping == {0: 0, 1: 1, 2: 1, 9: 0}
 
 
-@pytest.mark.parametrize("pairs", [["255"], ["fluid=255"], ["=fluid"], ["255="], [""], ["-1=fluid"], ["1=a,1=b"], []])
+@pytest.mark.parametrize(
+    "pairs", [["255"], ["fluid=255"], ["=fluid"], ["255="], [""], ["-1=fluid"], ["1=a,1=b"], []]
+)
 def test_what_does_not_read_so_is_refused(pairs: list[str]) -> None:
     with pytest.raises(LabelError):
         parse_label_map(pairs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.datalist.split import assign_groups, check_fractions
-from transforms.errors import DatalistError
+from pyraseg.pipeline.datalist.split import assign_groups, check_fractions
+from pyraseg.transforms.errors import DatalistError
 
 PARTS = (0.7, 0.1, 0.2)
 
@@ -19,7 +19,9 @@ def skewed(groups: int = 300, seed: int = 0) -> np.ndarray:
 
 
 def shares(counts: np.ndarray, chosen: list[int], parts: int) -> np.ndarray:
-    return np.stack([counts[np.asarray(chosen) == part].sum(axis=0) for part in range(parts)]) / counts.sum(axis=0)
+    return np.stack([counts[np.asarray(chosen) == part].sum(axis=0) for part in range(parts)]) / counts.sum(
+        axis=0
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -46,7 +48,9 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 def test_seeds_move_the_large_groups_too() -> None:
     counts = skewed(60)
     large = np.argsort(-counts[:, 0])[:8]
-    placements = {tuple(np.asarray(assign_groups(counts.tolist(), PARTS, seed=seed))[large]) for seed in range(6)}
+    placements = {
+        tuple(np.asarray(assign_groups(counts.tolist(), PARTS, seed=seed))[large]) for seed in range(6)
+    }
     assert len(placements) > 1
 
 

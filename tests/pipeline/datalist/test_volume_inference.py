@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from pipeline.datalist import find_images
+from pyraseg.pipeline.datalist import find_images
+from pyraseg.transforms.errors import ConfigError, DatalistError
+from pyraseg.transforms.io.volumes import LoadVolume
+from pyraseg.transforms.privacy import case_name
 from tests.transforms.dicom.series_cases import write_enhanced, write_series
-from transforms.errors import ConfigError, DatalistError
-from transforms.privacy import case_name
-from transforms.volume_loading import LoadVolume
 
 
 def series(folder: Path, number: int, **attributes) -> Path:
@@ -82,7 +82,9 @@ def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_coun
     assert {reason for name, reason in left_out.items() if "scout" in name} == {"no slice of CT, MR or PET"}
 
 
-def test_what_makes_no_volume_is_left_out_once_with_its_reason(tmp_path: Path, make_dicom, make_image) -> None:
+def test_what_makes_no_volume_is_left_out_once_with_its_reason(
+    tmp_path: Path, make_dicom, make_image
+) -> None:
     series(tmp_path / "good", 1)
     gap = series(tmp_path / "gap", 2)
     sorted(gap.iterdir())[2].unlink()
@@ -108,7 +110,9 @@ def test_a_place_may_be_one_series_a_file_or_a_glob(tmp_path: Path) -> None:
     nifti(tmp_path / "b.nii")
     (item,) = find_images(folder, kind="volume").items
     assert (item["image"], item["case"]) == (str(folder), case_name("ct"))
-    assert [each["image"] for each in find_images(tmp_path / "b.nii", kind="volume").items] == [str(tmp_path / "b.nii")]
+    assert [each["image"] for each in find_images(tmp_path / "b.nii", kind="volume").items] == [
+        str(tmp_path / "b.nii")
+    ]
     assert found(f"{tmp_path}/*.nii")[0] == ["b.nii"]
     assert found(f"{tmp_path}/c*")[0] == ["ct"]
 

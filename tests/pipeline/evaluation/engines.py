@@ -1,5 +1,5 @@
-"""A small evaluator on real files: frames with a bright kidney, volumes with a tumour that is bright in part, and a
-network that calls what is bright kidney or tumour.
+"""A small evaluator on real files: frames with a bright kidney, volumes with a tumour that is bright in part,
+and a network that calls what is bright kidney or tumour.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose
 from PIL import Image
 
-from pipeline.evaluation import SegmentationScores
-from pipeline.inference.label_maps import label_map_postprocessing
-from pipeline.segments import resolve_segments
-from pipeline.tracking import RunTracker
-from transforms.preprocessing import ultrasound_preprocessing
-from transforms.volume_preprocessing import volume_preprocessing
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.evaluation import SegmentationScores
+from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+from pyraseg.transforms.volume.preprocessing import volume_preprocessing
 
 NAMES = ["background", "kidney"]
 SEGMENTS = resolve_segments(NAMES)
@@ -63,8 +63,11 @@ class Bright(torch.nn.Module):
         return torch.cat([-score, score], dim=1)
 
 
-def write_case(folder: Path, number: int, *, group: str, kidney: bool = True, seen: int = 40) -> dict[str, str]:
-    """A frame with a dark field of tissue, a kidney of 40 columns in it, ``seen`` of them bright, and marks beside."""
+def write_case(
+    folder: Path, number: int, *, group: str, kidney: bool = True, seen: int = 40
+) -> dict[str, str]:
+    """A frame with a dark field of tissue, a kidney of 40 columns in it, ``seen`` of them bright, and marks
+    beside."""
     frame, mask = np.zeros((90, 120), np.uint8), np.zeros((90, 120), np.uint8)
     frame[20:80, 10:110] = np.random.default_rng(number).integers(40, 90, (60, 100))
     if kidney:
@@ -77,8 +80,11 @@ def write_case(folder: Path, number: int, *, group: str, kidney: bool = True, se
     return {**{key: str(path) for key, path in paths.items()}, "case": f"c{number:03d}", "group": group}
 
 
-def write_volume(folder: Path, number: int, *, group: str, seen: int = 6, shape=(20, 24, 14)) -> dict[str, str]:
-    """A PET of 3 x 3 x 4 mm in NIfTI, stored from front to back and from head to feet, with a tumour of SUV 8.
+def write_volume(
+    folder: Path, number: int, *, group: str, seen: int = 6, shape=(20, 24, 14)
+) -> dict[str, str]:
+    """A PET of 3 x 3 x 4 mm in NIfTI, stored from front to back and from head to feet, with a tumour of SUV
+    8.
 
     It is 6 x 8 x 4 voxels large, of which ``seen`` columns are bright enough to be found.
     """
@@ -108,7 +114,9 @@ def evaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(items, preprocessing), batch_size=1, num_workers=0),
         network=Bright(),
-        postprocessing=label_map_postprocessing(preprocessing, label_names=names, probabilities=probabilities),
+        postprocessing=label_map_postprocessing(
+            preprocessing, label_names=names, probabilities=probabilities
+        ),
         key_val_metric={name: metric or SegmentationScores(names)},
         val_handlers=list(handlers),
     )

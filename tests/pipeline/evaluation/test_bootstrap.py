@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluation.bootstrap import estimate
+from pyraseg.pipeline.evaluation.bootstrap import estimate
 
 
 def test_a_group_weighs_the_same_however_many_frames_it_has():
@@ -21,7 +21,9 @@ def test_the_interval_is_that_of_an_independent_bootstrap_over_group_means():
     values = np.random.default_rng(0).beta(5, 2, 60)
     groups = [f"g{n}" for n in range(60)]
     found = estimate(values, groups, resamples=20_000)
-    other = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
+    other = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=1
+    ).confidence_interval
     assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=0.004)
     assert (found.frame_low, found.frame_high) == pytest.approx((found.low, found.high))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.evaluation.calibration import BINS, TOP, count_confidence, pool
+from pyraseg.pipeline.evaluation.calibration import BINS, TOP, count_confidence, pool
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 
@@ -45,7 +45,7 @@ def test_the_error_of_each_class_and_of_the_top_label_is_that_of_the_definition(
 
 def test_a_volume_counted_in_pieces_gives_the_same_counts(monkeypatch):
     whole = count(1, shape=(6, 7, 8))
-    monkeypatch.setattr("pipeline.evaluation.calibration.PIECE", 50)
+    monkeypatch.setattr("pyraseg.pipeline.evaluation.calibration.PIECE", 50)
     pieces = count(1, shape=(6, 7, 8))
     assert np.array_equal(pieces.pixels, whole.pixels)
     assert np.array_equal(pieces.correct, whole.correct)
@@ -95,6 +95,8 @@ def test_a_group_weighs_the_same_however_many_frames_it_has_unless_pixels_are_po
 
 
 def test_a_case_of_which_nothing_was_seen_counts_nothing():
-    unseen = count_confidence(torch.zeros(3, 4, 4), torch.zeros(1, 4, 4), label_names=NAMES, case="c", group="g")
+    unseen = count_confidence(
+        torch.zeros(3, 4, 4), torch.zeros(1, 4, 4), label_names=NAMES, case="c", group="g"
+    )
     assert pool([unseen]) == ()
     assert pool([unseen, count(0)])[0].error == pool([count(0)])[0].error

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.evaluation.lesions import CaseLesions, Lesion, compare_lesions, summarise_lesions
+from pyraseg.pipeline.evaluation.lesions import CaseLesions, Lesion, compare_lesions, summarise_lesions
 
 NAMES = ["background", "tumour", "node"]
 SHAPE = (30, 20, 12)
@@ -52,19 +52,25 @@ def test_a_tenth_of_a_lesion_must_be_covered(planes, hit):
 
 def test_exactly_a_tenth_is_enough():
     for tenth in range(1, 200):
-        exact = CaseLesions("c", "g", "tumour", (Lesion(10 * tenth, tenth), Lesion(10 * tenth + 1, tenth)), ())
+        exact = CaseLesions(
+            "c", "g", "tumour", (Lesion(10 * tenth, tenth), Lesion(10 * tenth + 1, tenth)), ()
+        )
         assert exact.detected == (True, False)
 
 
 def test_what_touches_a_lesion_is_no_false_positive_even_where_it_finds_none():
-    found = compare(volume((slice(15, 30), slice(0, 4), slice(0, 4))), volume((slice(0, 16), slice(0, 4), slice(0, 4))))
+    found = compare(
+        volume((slice(15, 30), slice(0, 4), slice(0, 4))), volume((slice(0, 16), slice(0, 4), slice(0, 4)))
+    )
     assert (found.detected, found.false_positives) == ((False,), ())
 
 
 def test_diagonal_neighbours_are_one_lesion_and_other_classes_are_none():
     diagonal = volume((0, 0, 0), (1, 1, 1), (2, 2, 2))
     assert [lesion.voxels for lesion in compare(diagonal, diagonal).reference] == [3]
-    tumour, node = compare_lesions(volume(box(1)), volume(box(1), value=2), label_names=NAMES, case="c", group="g")
+    tumour, node = compare_lesions(
+        volume(box(1)), volume(box(1), value=2), label_names=NAMES, case="c", group="g"
+    )
     assert (tumour.reference, len(tumour.false_positives)) == ((), 1)
     assert (node.detected, node.predicted) == ((False,), ())
 
@@ -95,7 +101,10 @@ def test_false_positives_are_counted_over_all_cases_with_and_without_lesions():
 def test_without_any_lesion_sensitivity_is_absent_and_not_perfect():
     summary = summarise_lesions([case(0, 0, group="a")])["tumour"]
     assert math.isnan(summary.sensitivity.group_mean)
-    assert set(summary.metrics()) == {"false_positive_lesions_tumour", "false_positive_lesion_volume_ml_tumour"}
+    assert set(summary.metrics()) == {
+        "false_positive_lesions_tumour",
+        "false_positive_lesion_volume_ml_tumour",
+    }
 
 
 def test_volumes_of_lesions_need_a_calibrated_volume():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.evaluation import SegmentationScores
-from transforms.errors import DatalistError
+from pyraseg.pipeline.evaluation import SegmentationScores
+from pyraseg.transforms.errors import DatalistError
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 HARP = {"name": "harp", "measure": "harp", "segments": ["kidney", "hydronephrosis"]}
@@ -17,7 +17,13 @@ def item(seed: int, *, group: str = "g", **more):
     generator = torch.Generator().manual_seed(seed)
     prediction, label = torch.randint(0, 3, (2, 1, 12, 16), generator=generator)
     meta = {"spacing_mm": [0.5, 0.25]}
-    return {"pred": prediction, "label": MetaTensor(label, meta=meta), "case": f"c{seed}", "group": group, **more}
+    return {
+        "pred": prediction,
+        "label": MetaTensor(label, meta=meta),
+        "case": f"c{seed}",
+        "group": group,
+        **more,
+    }
 
 
 def test_only_the_counts_are_computed_unless_more_is_asked_for():
@@ -63,12 +69,14 @@ def test_nothing_to_measure_on_is_refused():
 
 def test_two_processes_see_every_case_once(monkeypatch):
     parts = [SegmentationScores(NAMES, quantities=[HARP], lesions=True) for _ in range(2)]
-    for metric, seeds in zip(parts, ((1, 2, 3), (3, 4, 5)), strict=True):  # one case twice, as a sampler pads them
+    for metric, seeds in zip(
+        parts, ((1, 2, 3), (3, 4, 5)), strict=True
+    ):  # one case twice, as a sampler pads them
         metric.update([item(seed, group=f"g{seed}") for seed in seeds])
     alone = SegmentationScores(NAMES, quantities=[HARP], lesions=True)
     alone.update([item(seed, group=f"g{seed}") for seed in range(1, 6)])
     records = [(metric.rows, metric.confidences, metric.quantities, metric.lesions) for metric in parts]
-    monkeypatch.setattr("pipeline.evaluation.metric.gather", lambda own: records)
+    monkeypatch.setattr("pyraseg.pipeline.evaluation.metric.gather", lambda own: records)
     for metric in parts:
         assert metric.compute() == pytest.approx(alone.compute())
         assert metric.compute() == pytest.approx(alone.compute())

@@ -1,4 +1,5 @@
-"""Errors of clinical quantities are predicted minus reference, where both exist, and say why where they do not."""
+"""Errors of clinical quantities are predicted minus reference, where both exist, and say why where they do
+not."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import math
 import pytest
 import torch
 
-from pipeline.evaluation.quantities import compare_quantities, summarise_quantities
+from pyraseg.pipeline.evaluation.quantities import compare_quantities, summarise_quantities
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 DECLARED = [
@@ -50,7 +51,9 @@ def test_what_either_lacks_has_no_error_and_says_where_and_why():
 
 
 def test_a_quantity_whose_segments_are_not_in_the_label_set_is_left_out():
-    assert [row.reference.name for row in compare(1, 1, names=["background", "a", "hydronephrosis"])] == ["fluid_area"]
+    assert [row.reference.name for row in compare(1, 1, names=["background", "a", "hydronephrosis"])] == [
+        "fluid_area"
+    ]
 
 
 def test_bias_cancels_and_the_absolute_error_does_not():

@@ -10,8 +10,8 @@ from monai.data import MetaTensor
 from monai.metrics import DiceMetric, MeanIoU, compute_confusion_matrix_metric, get_confusion_matrix
 from monai.networks import one_hot
 
-from pipeline.evaluation import CaseScore, score_case
-from pipeline.evaluation.scores import source_spacing
+from pyraseg.pipeline.evaluation import CaseScore, score_case
+from pyraseg.pipeline.evaluation.scores import source_spacing
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 
@@ -39,7 +39,7 @@ def test_overlaps_equal_monai_on_random_label_maps(shape):
 def test_a_volume_counted_in_pieces_gives_the_same_counts(monkeypatch):
     maps = torch.randint(0, 3, (2, 1, 9, 8, 7), generator=torch.Generator().manual_seed(0))
     whole = score_case(*maps, label_names=NAMES, case="c", group="g")
-    monkeypatch.setattr("pipeline.evaluation.scores.PIECE", 50)
+    monkeypatch.setattr("pyraseg.pipeline.evaluation.scores.PIECE", 50)
     assert score_case(*maps, label_names=NAMES, case="c", group="g") == whole
 
 
@@ -80,7 +80,13 @@ def test_sizes_are_square_millimetres_in_frames_millilitres_in_volumes_and_pixel
 def test_surfaces_are_compared_when_asked_for_and_carry_their_unit():
     label = torch.zeros(1, 20, 30, dtype=torch.uint8)
     label[0, 5:15, 5:20] = 1
-    maps = {"prediction": label.roll(1, 2), "reference": label, "label_names": NAMES, "case": "c", "group": "g"}
+    maps = {
+        "prediction": label.roll(1, 2),
+        "reference": label,
+        "label_names": NAMES,
+        "case": "c",
+        "group": "g",
+    }
     kidney, fluid = score_case(**maps, surfaces=True, spacing_mm=(1.0, 0.5))
     assert kidney.values()["hd95_mm"] == pytest.approx(0.5)
     assert fluid.surfaces is None
@@ -102,6 +108,8 @@ class TestSpacing:
 
     def test_a_volume_s_is_in_its_label_s_affine(self):
         affine = torch.diag(torch.tensor([-0.7, 0.7, 2.5, 1.0], dtype=torch.float64))
-        assert source_spacing(self.item({}, shape=(1, 4, 4, 4), affine=affine)) == pytest.approx((0.7, 0.7, 2.5))
+        assert source_spacing(self.item({}, shape=(1, 4, 4, 4), affine=affine)) == pytest.approx(
+            (0.7, 0.7, 2.5)
+        )
         uncalibrated = {"spacing_source": "none"}
         assert source_spacing(self.item({}, uncalibrated, shape=(1, 4, 4, 4), affine=affine)) is None

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipeline.evaluation import CaseScore, summarise
-from pipeline.evaluation.summary import flatten, summarise_classes
-from pipeline.evaluation.surfaces import SurfaceScores
+from pyraseg.pipeline.evaluation import CaseScore, summarise
+from pyraseg.pipeline.evaluation.summary import flatten, summarise_classes
+from pyraseg.pipeline.evaluation.surfaces import SurfaceScores
 
 
 def row(*, group="g", label="kidney", reference=10, predicted=10, common=10, **more):
@@ -51,7 +51,8 @@ def test_a_false_positive_changes_its_own_numbers_and_no_overlap():
 
 def test_millimetres_and_pixels_never_meet_in_one_mean():
     near, far = (
-        SurfaceScores(hd95=value, assd=1.0, surface_dice=0.5, unit=unit) for value, unit in ((3, "mm"), (9, "px"))
+        SurfaceScores(hd95=value, assd=1.0, surface_dice=0.5, unit=unit)
+        for value, unit in ((3, "mm"), (9, "px"))
     )
     summary = summarise([row(surfaces=near, spacing_mm=(0.5, 0.5)), row(surfaces=far)])
     assert (summary["hd95_mm_kidney"], summary["hd95_px_kidney"]) == (3, 9)

@@ -1,4 +1,5 @@
-"""Surface distances equal MONAI's metrics and a plain distance transform, on any grid, and misses cost the most."""
+"""Surface distances equal MONAI's metrics and a plain distance transform, on any grid, and misses cost the
+most."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 from scipy import ndimage
 
-from pipeline.evaluation.surfaces import surface_scores
-from transforms.errors import ConfigError, GeometryError
+from pyraseg.pipeline.evaluation.surfaces import surface_scores
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
 GRIDS = [
     ((40, 56), None),

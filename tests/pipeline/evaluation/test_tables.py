@@ -10,8 +10,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.evaluation import CaseScore, Results, SegmentationScores, write_results, write_scores
-from pipeline.evaluation.tables import report
+from pyraseg.pipeline.evaluation import CaseScore, Results, SegmentationScores, write_results, write_scores
+from pyraseg.pipeline.evaluation.tables import report
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 DECLARED = [{"name": "harp", "measure": "harp", "segments": ["kidney", "hydronephrosis"]}]
@@ -33,7 +33,9 @@ def results() -> Results:
         names = {"case": f"c{seed}", "group": f"g{seed % 3}"}
         pred, probabilities = scores.argmax(0, keepdim=True), scores.softmax(0)
         meta = {"spacing_mm": [0.5, 0.2]}
-        metric.update([{"pred": pred, "label": MetaTensor(label, meta=meta), "probabilities": probabilities, **names}])
+        metric.update(
+            [{"pred": pred, "label": MetaTensor(label, meta=meta), "probabilities": probabilities, **names}]
+        )
     return metric.results()
 
 
@@ -63,10 +65,14 @@ def test_the_summary_s_means_are_those_of_the_table(folder):
         rows = [row for row in read(folder / "cases.csv") if row["class"] == name and row["dice"]]
         groups = {row["group"] for row in rows}
         for metric, key in (("dice", "dice"), ("hd95", "hd95_mm"), ("size_error", "area_error_mm2")):
-            means = [np.mean([float(row[metric]) for row in rows if row["group"] == group]) for group in groups]
+            means = [
+                np.mean([float(row[metric]) for row in rows if row["group"] == group]) for group in groups
+            ]
             entry = summary["classes"][name][key]
             assert entry["group_mean"] == pytest.approx(np.mean(means), abs=1e-5)
-            assert entry["frame_mean"] == pytest.approx(np.mean([float(row[metric]) for row in rows]), abs=1e-5)
+            assert entry["frame_mean"] == pytest.approx(
+                np.mean([float(row[metric]) for row in rows]), abs=1e-5
+            )
             assert entry["low"] <= entry["group_mean"] <= entry["high"]
     assert summary["classes"]["hydronephrosis"]["cases"]["false_positive"] == 1
     assert (summary["cases"], summary["groups"], summary["calibrated_cases"]) == (5, 3, 5)
@@ -84,7 +90,9 @@ def test_quantities_and_confidence_are_written_case_by_case(folder, results):
     quantities = read(folder / "quantities.csv")
     assert [row["case"] for row in quantities] == [f"c{n}" for n in range(5)]
     first = quantities[0]
-    assert float(first["error"]) == pytest.approx(float(first["predicted"]) - float(first["reference"]), abs=1e-5)
+    assert float(first["error"]) == pytest.approx(
+        float(first["predicted"]) - float(first["reference"]), abs=1e-5
+    )
     counts = read(folder / "confidence.csv")
     for case in range(5):
         top = [row for row in counts if row["case"] == f"c{case}" and row["curve"] == "top_label"]
@@ -108,5 +116,6 @@ def test_the_report_is_a_table_of_even_lines(results):
     rows = [line for line in lines if line.startswith("  ")]
     assert len({len(line) for line in rows}) == 1
     assert any(
-        line.split()[:2] == ["dice", f"{results.classes['kidney'].metrics['dice'].group_mean:.3f}"] for line in rows
+        line.split()[:2] == ["dice", f"{results.classes['kidney'].metrics['dice'].group_mean:.3f}"]
+        for line in rows
     )

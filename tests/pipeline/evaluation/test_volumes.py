@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluation import CaseResults, SegmentationScores
-from pipeline.evaluation.source_image import image_units, source_values
-from pipeline.evaluation.tables import report
+from pyraseg.pipeline.evaluation import CaseResults, SegmentationScores
+from pyraseg.pipeline.evaluation.source_image import image_units, source_values
+from pyraseg.pipeline.evaluation.tables import report
+from pyraseg.transforms.errors import ConfigError
 from tests.pipeline.evaluation.engines import TUMOUR, VOLUMES, Artifacts, evaluator, write_volume
-from transforms.errors import ConfigError
 
 VOXEL_ML = 0.036
 UNITS = {"volume": "ml", "suv_max": "g/ml{SUVbw}", "suv_mean": "g/ml{SUVbw}", "total_lesion_glycolysis": "g"}
@@ -28,7 +28,9 @@ def read(path) -> list[dict[str, str]]:
 def evaluated(tmp_path_factory):
     """The engine and the folder of two PET volumes, whose tumours are seen whole and in half."""
     source, folder = (tmp_path_factory.mktemp(name) for name in ("volumes", "results"))
-    items = [write_volume(source, number, group=f"g{number}", seen=seen) for number, seen in enumerate((6, 3))]
+    items = [
+        write_volume(source, number, group=f"g{number}", seen=seen) for number, seen in enumerate((6, 3))
+    ]
     metric = SegmentationScores(TUMOUR, surfaces=True, quantities=DECLARED, resamples=50)
     handler = CaseResults(Artifacts(), folder=folder)
     engine = evaluator(items, [handler], metric=metric, names=TUMOUR, preprocessing=VOLUMES)
@@ -49,7 +51,9 @@ def test_what_is_found_is_measured_on_the_source_s_values(folder):
     expected["volume"] = (96 * VOXEL_ML, 192 * VOXEL_ML)
     for quantity, (predicted, reference) in expected.items():
         row = rows["c001", quantity]
-        assert (float(row["predicted"]), float(row["reference"])) == pytest.approx((predicted, reference), rel=1e-5)
+        assert (float(row["predicted"]), float(row["reference"])) == pytest.approx(
+            (predicted, reference), rel=1e-5
+        )
         assert float(rows["c000", quantity]["error"]) == pytest.approx(0, abs=1e-5)
 
 

@@ -1,4 +1,5 @@
-"""An ensemble is the mean of what its members say of a pixel, whatever they are and however they go over the image."""
+"""An ensemble is the mean of what its members say of a pixel, whatever they are and however they go over the
+image."""
 
 from __future__ import annotations
 
@@ -8,8 +9,7 @@ import weakref
 import pytest
 import torch
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.inference.ensemble import (
+from pyraseg.pipeline.inference.ensemble import (
     Ensemble,
     EnsembleInferer,
     build,
@@ -18,9 +18,10 @@ from pipeline.inference.ensemble import (
     log_mean_probability,
     read_facts,
 )
-from pipeline.inference.inferer import make_inferer
-from pipeline.networks import build_network
-from transforms.errors import CheckpointError
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.networks import build_network
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.errors import CheckpointError
 
 CPU = torch.device("cpu")
 IMAGE = torch.rand(2, 1, 40, 48, generator=torch.Generator().manual_seed(1))
@@ -125,7 +126,11 @@ def stored(folder, *names: str, **facts) -> list:
     paths = []
     for seed, name in enumerate(names):
         network = member(seed, name)
-        content = {"label_names": ["background", "kidney"], "input_size": [32, 32], "network": network.options}
+        content = {
+            "label_names": ["background", "kidney"],
+            "input_size": [32, 32],
+            "network": network.options,
+        }
         content |= {"model": network.state_dict()} | facts
         paths.append(save_checkpoint(folder / f"{len(list(folder.glob('*.pt')))}.pt", content))
     return paths
@@ -166,7 +171,10 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("facts", "sentence"),
         [
-            ({"label_names": ["background", "fluid"]}, "label set, background, kidney .* found background, fluid"),
+            (
+                {"label_names": ["background", "fluid"]},
+                "label set, background, kidney .* found background, fluid",
+            ),
             ({"input_size": [64, 32]}, "input size, 32, 32 .* found 64, 32"),
             ({"network": {"name": "unet", "in_channels": 3}}, "number of input channels, 1 .* found 3"),
         ],

@@ -6,10 +6,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.inference.ensemble import Ensemble
-from pipeline.inference.flips import FlipInferer
-from pipeline.inference.inferer import make_inferer
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.ensemble import Ensemble
+from pyraseg.pipeline.inference.flips import FlipInferer
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
 FLAT = torch.rand(2, 1, 20, 31, generator=torch.Generator().manual_seed(1))
@@ -45,7 +45,8 @@ class TestLaws:
         assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
 
     def test_the_result_turns_with_the_image_whatever_the_network(self, image, flips):
-        """Also one that knows where it is: over all flips, only the image can tell one side from the other."""
+        """Also one that knows where it is: over all flips, only the image can tell one side from the
+        other."""
 
         def placed(x: torch.Tensor) -> torch.Tensor:
             ramp = torch.linspace(-2, 2, x[0, 0].numel()).reshape(x.shape[2:])
@@ -90,7 +91,9 @@ class TestMakeInferer:
 
         def infer(network, **more):
             calls.clear()
-            return make_inferer(mode, device=CPU, amp=False, **options, **more)(MetaTensor(FLAT), network), sum(calls)
+            return make_inferer(mode, device=CPU, amp=False, **options, **more)(
+                MetaTensor(FLAT), network
+            ), sum(calls)
 
         once, windows = infer(Counted())
         found, total = infer(Ensemble([Counted(), Counted()]), tta_flips=["h", "w"])

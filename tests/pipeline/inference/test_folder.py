@@ -1,4 +1,5 @@
-"""Inference over a folder: one label map and one overlay a frame, and a table that leads back to the input."""
+"""Inference over a folder: one label map and one overlay a frame, and a table that leads back to the
+input."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from PIL import Image
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.datalist import find_images
-from pipeline.inference.folder import SavePredictions, infer
-from pipeline.inference.label_maps import label_map_postprocessing
-from pipeline.segments import resolve_segments
-from transforms.errors import CheckpointError, InputError
-from transforms.preprocessing import ultrasound_preprocessing
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.datalist import find_images
+from pyraseg.pipeline.inference.folder import SavePredictions, infer
+from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.errors import CheckpointError, InputError
+from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SPACING = (0.5, 0.25)  # rows, columns, in mm
@@ -68,7 +69,9 @@ def checkpoint(tmp_path) -> Path:
 
 def predict(place: str | Path, output: Path, checkpoint: Path) -> list[dict[str, str]]:
     """Run inference as the bundle does and return the table."""
-    handler = SavePredictions(output, dataset_dir=place, segments=resolve_segments(NAMES), preprocessing=PREPROCESSING)
+    handler = SavePredictions(
+        output, dataset_dir=place, segments=resolve_segments(NAMES), preprocessing=PREPROCESSING
+    )
     found = find_images(place)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -120,7 +123,9 @@ def test_a_label_map_lies_on_its_frame_s_grid_and_the_table_counts_it(rows, outp
 def test_areas_in_mm2_are_given_where_the_frame_is_calibrated_and_nowhere_else(rows, output):
     calibrated = rows.pop("calibrated.nii.gz")
     assert calibrated["spacing_source"] == "nifti"
-    assert float(calibrated["kidney_mm2"]) == pytest.approx(int(calibrated["kidney_pixels"]) * 0.125, abs=0.01)
+    assert float(calibrated["kidney_mm2"]) == pytest.approx(
+        int(calibrated["kidney_pixels"]) * 0.125, abs=0.01
+    )
     assert calibrated["hydronephrosis_mm2"] == "0.00"
     stored = nibabel.load(output / "labels" / f"{calibrated['case']}.nii.gz")
     assert stored.header.get_zooms()[:2] == pytest.approx((SPACING[1], SPACING[0]))

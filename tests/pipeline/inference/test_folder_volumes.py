@@ -1,4 +1,5 @@
-"""Inference over a folder of volumes: label maps on the source's voxels, montages, a table in voxels and ml."""
+"""Inference over a folder of volumes: label maps on the source's voxels, montages, a table in voxels and
+ml."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from PIL import Image
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.datalist import find_images
-from pipeline.inference.folder import SavePredictions, infer
-from pipeline.inference.label_maps import label_map_postprocessing
-from pipeline.segments import resolve_segments
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.datalist import find_images
+from pyraseg.pipeline.inference.folder import SavePredictions, infer
+from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.volume.preprocessing import volume_preprocessing
 from tests.transforms.dicom.series_cases import AXIAL, oblique, write_series
-from transforms.preprocessing import source_view
-from transforms.volume_preprocessing import volume_preprocessing
 
 SEGMENTS = resolve_segments(["background", "tumour"])
 PREPROCESSING = volume_preprocessing(
@@ -53,17 +54,21 @@ def body() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """An axial and an oblique CT series, each in a folder, and the first one as NIfTI with other axes first."""
+    """An axial and an oblique CT series, each in a folder, and the first one as NIfTI with other axes
+    first."""
     folder = tmp_path_factory.mktemp("data")
     for number, (name, orientation) in enumerate((("DOE^JANE/axial", AXIAL), ("oblique", oblique()))):
 
         def own_uid(_, dataset, number=number):
             dataset.SeriesInstanceUID = f"1.2.77.{number}"
 
-        write_series(folder / name, body(), orientation=orientation, edit=own_uid, first_uid=100 * (number + 1))
+        write_series(
+            folder / name, body(), orientation=orientation, edit=own_uid, first_uid=100 * (number + 1)
+        )
     affine = np.diag([-0.75, -1.5, 2.5, 1])[:, [2, 0, 1, 3]]
     nibabel.save(
-        nibabel.Nifti1Image(body().transpose(0, 2, 1).astype(np.float32) - 1024, affine), folder / "turned.nii"
+        nibabel.Nifti1Image(body().transpose(0, 2, 1).astype(np.float32) - 1024, affine),
+        folder / "turned.nii",
     )
     (folder / "notes.txt").write_text("no image")
     return folder
@@ -137,7 +142,8 @@ def test_a_label_map_has_one_affine_in_both_forms_and_it_is_the_source_s(rows, o
 
 def test_volumes_that_are_alike_but_for_their_storage_have_one_montage(rows, output):
     pictures = [
-        Image.open(output / "overlays" / f"{rows[name]['case']}.png") for name in ("DOE^JANE/axial", "turned.nii")
+        Image.open(output / "overlays" / f"{rows[name]['case']}.png")
+        for name in ("DOE^JANE/axial", "turned.nii")
     ]
     first, second = (np.asarray(picture) for picture in pictures)
     assert first.shape == (2 * 320 + 4, 3 * 192 + 2 * 4, 3)  # six slices with tumour, of 30 x 18 mm

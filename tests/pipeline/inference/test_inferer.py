@@ -7,9 +7,9 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
-from pipeline.inference.inferer import AutocastInferer, make_inferer, mixed_precision, select_device
-from pipeline.networks import CBAMResNetPSPNet
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.inferer import AutocastInferer, make_inferer, mixed_precision, select_device
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -153,15 +153,21 @@ class TestSelectDevice:
         (32, 16, False, torch.bfloat16),
     ],
 )
-def test_volumes_narrower_than_a_kernel_at_the_pyramid_train_in_float32_on_a_cpu(size, stride, gradients, dtype):
+def test_volumes_narrower_than_a_kernel_at_the_pyramid_train_in_float32_on_a_cpu(
+    size, stride, gradients, dtype
+):
     class Network(torch.nn.Module):
         output_stride = stride
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            self.seen = torch.nn.functional.conv3d(image, torch.zeros(1, 1, 1, 1, 1, requires_grad=True)).dtype
+            self.seen = torch.nn.functional.conv3d(
+                image, torch.zeros(1, 1, 1, 1, 1, requires_grad=True)
+            ).dtype
             return image
 
     network = Network()
     with torch.set_grad_enabled(gradients):
-        AutocastInferer(SimpleInferer(), device=CPU, dtype=torch.bfloat16)(torch.rand(1, 1, size, size, size), network)
+        AutocastInferer(SimpleInferer(), device=CPU, dtype=torch.bfloat16)(
+            torch.rand(1, 1, size, size, size), network
+        )
     assert network.seen == dtype

@@ -14,11 +14,11 @@ from monai.transforms import Compose, Flipd
 from PIL import Image
 from scipy import ndimage
 
-from pipeline.inference.label_maps import label_map_postprocessing
-from transforms.frames import LoadFrame, LoadFramed
-from transforms.letterbox import Letterboxd
-from transforms.preprocessing import declared_preprocessing, ultrasound_preprocessing
-from transforms.tissue import CropToTissue
+from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.transforms.frame.preprocessing import declared_preprocessing, ultrasound_preprocessing
+from pyraseg.transforms.frame.tissue import CropToTissue
+from pyraseg.transforms.geometry.letterbox import Letterboxd
+from pyraseg.transforms.io.frames import LoadFrame, LoadFramed
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SHAPE = (70, 110)
@@ -77,7 +77,8 @@ def test_what_was_cropped_away_is_background_whatever_the_network_prefers(frame)
 
 
 def test_probabilities_and_not_labels_are_resampled(frame):
-    """Between a sure pixel and an unsure one the border lies nearer to the unsure one; labels would put it midway."""
+    """Between a sure pixel and an unsure one the border lies nearer to the unsure one; labels would put it
+    midway."""
     preprocessing, item = load(frame, (5, 8), crop=False, blank=False)
     scores = torch.zeros_like(item["image"]).repeat(2, 1, 1)
     scores[0], scores[1] = 8.0, -8.0  # sure of background
@@ -133,7 +134,8 @@ def test_without_being_asked_for_no_probabilities_are_kept(frame):
 
 
 def smooth_scores(item, *, lean: float, seed: int):
-    """Scores (3, h, w) whose argmax has many irregular regions, some of them at the edges; ``lean`` to background."""
+    """Scores (3, h, w) whose argmax has many irregular regions, some of them at the edges; ``lean`` to
+    background."""
     generator = np.random.default_rng(seed)
     size = item["image"].shape[1:]
     noise = [ndimage.gaussian_filter(generator.normal(size=size), 2.5) * 20 for _ in range(3)]
@@ -142,12 +144,15 @@ def smooth_scores(item, *, lean: float, seed: int):
 
 
 def restored_by_torch(item, scores):
-    """Class probabilities (3, H, W) brought back in the plainest way: softmax, cut, ``F.interpolate``, zeros around."""
+    """Class probabilities (3, H, W) brought back in the plainest way: softmax, cut, ``F.interpolate``, zeros
+    around."""
     record = item["image"].applied_operations
     (high, wide), (top, left) = record[-1]["extra_info"]["scaled"], record[-1]["extra_info"]["offset"]
     inner, size = scores.softmax(0)[:, top : top + high, left : left + wide], record[-1]["orig_size"]
     shrinks = size[0] < high or size[1] < wide
-    picture = F.interpolate(inner[None], list(size), mode="bilinear", align_corners=False, antialias=shrinks)[0]
+    picture = F.interpolate(inner[None], list(size), mode="bilinear", align_corners=False, antialias=shrinks)[
+        0
+    ]
     above, below, before, after = record[0]["extra_info"]["cropped"] if len(record) == 2 else (0, 0, 0, 0)
     return F.pad(picture, (before, after, above, below))
 
@@ -169,7 +174,9 @@ def test_the_label_map_is_the_argmax_of_all_probabilities_wherever_it_is_not_a_t
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 53), (200, 260)])
 @pytest.mark.parametrize("lean", [0.0, 3.0])
-def test_asking_for_probabilities_changes_no_pixel_of_the_label_map_and_nothing_of_its_header(frame, size, lean):
+def test_asking_for_probabilities_changes_no_pixel_of_the_label_map_and_nothing_of_its_header(
+    frame, size, lean
+):
     preprocessing, item = load(frame, size)
     for seed in range(3):
         item["pred"] = smooth_scores(item, lean=lean, seed=seed)
@@ -191,7 +198,9 @@ def test_a_label_map_is_of_bytes_and_carries_the_source_s_header(frame):
 
 
 def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
-    preprocessing = Compose([LoadFramed("image"), Flipd("image", spatial_axis=1), Letterboxd("image", (64, 64))])
+    preprocessing = Compose(
+        [LoadFramed("image"), Flipd("image", spatial_axis=1), Letterboxd("image", (64, 64))]
+    )
     item = preprocessing({"image": frame})
     item["pred"] = torch.zeros(2, 64, 64)
     item["pred"][0], item["pred"][1, :, :32] = 0.5, 1.0  # the left half of the mirrored frame
@@ -201,7 +210,9 @@ def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
 
 
 @pytest.mark.parametrize(("modality", "dice"), [("ct", 0.96), ("mr", 0.97), ("pet", 0.98)])
-def test_a_perfect_prediction_of_a_real_volume_loses_no_more_than_resampling_costs(shared_data, modality, dice):
+def test_a_perfect_prediction_of_a_real_volume_loses_no_more_than_resampling_costs(
+    shared_data, modality, dice
+):
     bundle = Path(__file__).parents[3] / "bundles" / f"{modality}_sarcoma"
     declared = json.loads((bundle / "configs" / "metadata.json").read_text())["preprocessing"]
     folder = shared_data / "sarcoma" / modality

@@ -8,16 +8,24 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
-from pipeline.inference.ensemble import Ensemble
-from pipeline.inference.flips import FlipInferer
-from pipeline.inference.inferer import make_inferer
-from pipeline.inference.sliding import SlidingLabels, make_sliding_labels
-from transforms.errors import ConfigError, GeometryError, OutputError
+from pyraseg.pipeline.inference.ensemble import Ensemble
+from pyraseg.pipeline.inference.flips import FlipInferer
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference.sliding import SlidingLabels, make_sliding_labels
+from pyraseg.transforms.errors import ConfigError, GeometryError, OutputError
 
 CPU = torch.device("cpu")
 ROI = (8, 7, 6)
 SIZE = (17, 15, 20)
-SHAPES = [(SIZE, 0.0), (SIZE, 0.25), (SIZE, 0.5), ((11, 8, 10), 0.8), (ROI, 0.5), ((5, 15, 20), 0.5), ((4, 5, 3), 0.5)]
+SHAPES = [
+    (SIZE, 0.0),
+    (SIZE, 0.25),
+    (SIZE, 0.5),
+    ((11, 8, 10), 0.8),
+    (ROI, 0.5),
+    ((5, 15, 20), 0.5),
+    ((4, 5, 3), 0.5),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +78,9 @@ class TestMonai:
 
     @pytest.mark.parametrize("batch_size", [1, 2, 5, 1000])
     def test_windows_in_batches_give_what_single_windows_give(self, network, batch_size):
-        assert disagreement(labeller(batch_size=batch_size)(volume(), network), monai(volume(), network)) < 1e-4
+        assert (
+            disagreement(labeller(batch_size=batch_size)(volume(), network), monai(volume(), network)) < 1e-4
+        )
 
     def test_what_lies_beyond_a_small_volume_is_as_asked_for(self, network):
         image = volume((5, 15, 4))
@@ -209,6 +219,6 @@ class TestMemory:
             size = [10, 9, 8]
             size[axis] *= 3
             for slab in labeller().slabs(volume(tuple(size)), network):
-                assert [place.stop - place.start < side for place, side in zip(slab.place, size, strict=True)] == [
-                    other == axis for other in range(3)
-                ]
+                assert [
+                    place.stop - place.start < side for place, side in zip(slab.place, size, strict=True)
+                ] == [other == axis for other in range(3)]

@@ -8,8 +8,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, Spacing
 
-from pipeline.inference.source_grid import source_labels, source_probabilities
-from transforms.errors import GeometryError
+from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
+from pyraseg.transforms.errors import GeometryError
 
 OBLIQUE = np.array([[0.96, -0.28, 0.0, -31.0], [0.28, 0.96, 0.0, 12.0], [0.0, 0.0, 1.0, 5.0], [0, 0, 0, 1]])
 
@@ -58,7 +58,9 @@ def test_probabilities_that_are_linear_in_space_come_back_exact():
     index = np.stack(np.meshgrid(*(np.arange(n) for n in network.shape[1:]), indexing="ij"), axis=-1)
     slope = np.array([0.01, -0.02, 0.005])
     values = (index @ grid[:3, :3].T + grid[:3, 3]) @ slope
-    found = whole(source_probabilities(values[None].astype(np.float32), grid, source_affine=source, source_shape=shape))
+    found = whole(
+        source_probabilities(values[None].astype(np.float32), grid, source_affine=source, source_shape=shape)
+    )
     there = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
     wanted = (there @ source[:3, :3].T + source[:3, 3]) @ slope
     middle = (slice(2, -2),) * 3

@@ -4,8 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.networks.attention import ATTENTIONS, ChannelAttention, SpatialAttention, attention_block
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.attention import (
+    ATTENTIONS,
+    ChannelAttention,
+    SpatialAttention,
+    attention_block,
+)
+from pyraseg.transforms.errors import ConfigError
 
 
 @pytest.fixture
@@ -50,7 +55,9 @@ def test_the_order_says_which_unit_comes_first(features):
     assert not torch.allclose(channel(spatial(features)), spatial(channel(features)))
 
 
-@pytest.mark.parametrize(("name", "count"), [("none", 0), ("se", 2 * 32 * 2), ("cam", 128), ("sam", 98), ("cbam", 226)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("none", 0), ("se", 2 * 32 * 2), ("cam", 128), ("sam", 98), ("cbam", 226)]
+)
 def test_the_units_have_the_formulas_parameters_and_no_bias(name, count):
     assert sum(p.numel() for p in attention_block(name, 2, channels=32).parameters()) == count
 
@@ -77,7 +84,9 @@ def test_the_gradients_of_a_kernel_wider_than_the_volume_are_the_same_in_bfloat1
     gradients = []
     for dtype in (torch.float32, torch.bfloat16):
         for _ in range(5):
-            nobody_wrote = [torch.full((size,), float("nan")) for size in (343, 686, 1000, 4096) for _ in range(20)]
+            nobody_wrote = [
+                torch.full((size,), float("nan")) for size in (343, 686, 1000, 4096) for _ in range(20)
+            ]
             del nobody_wrote
             unit.zero_grad()
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from monai.networks.nets import FlexibleUNet
 
-from pipeline.networks import DEFAULT_NETWORK, NETWORKS, CBAMResNetPSPNet, build_network
-from pipeline.networks.baselines import PaddedNetwork
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks import DEFAULT_NETWORK, NETWORKS, CBAMResNetPSPNet, build_network
+from pyraseg.pipeline.networks.baselines import PaddedNetwork
+from pyraseg.transforms.errors import ConfigError
 
 BASELINES = [name for name in NETWORKS if name != DEFAULT_NETWORK]
 SIZES = [(16, 16), (50, 61), (64, 32)]  # below, beside and at multiples of the strides
@@ -31,7 +31,9 @@ class TestEveryNetwork:
                 assert logits.isfinite().all()
                 assert logits.min() < 0 < logits.max()  # no activation at the end
 
-    @pytest.mark.parametrize(("name", "dims"), [*((name, 2) for name in BASELINES), ("unet", 3), ("segresnet", 3)])
+    @pytest.mark.parametrize(
+        ("name", "dims"), [*((name, 2) for name in BASELINES), ("unet", 3), ("segresnet", 3)]
+    )
     def test_a_step_of_training_reaches_every_parameter(self, name, dims):
         built = network(name, dims)
         built(torch.rand(1, 1, *VOLUMES[dims])).square().mean().backward()
@@ -68,11 +70,15 @@ class TestEveryNetwork:
             with torch.no_grad():
                 assert torch.allclose(scripted(image), eager(image), atol=1e-5)
 
-    @pytest.mark.parametrize(("name", "side"), [("unet", 64), ("flexible_unet", 50)])  # without padding, and with
+    @pytest.mark.parametrize(
+        ("name", "side"), [("unet", 64), ("flexible_unet", 50)]
+    )  # without padding, and with
     def test_an_exported_graph_takes_other_sizes_than_its_example(self, name, side):
         eager = network(name).eval()
         free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
-        exported = torch.export.export(eager, (torch.zeros(2, 1, side, side),), dynamic_shapes=(free,)).module()
+        exported = torch.export.export(
+            eager, (torch.zeros(2, 1, side, side),), dynamic_shapes=(free,)
+        ).module()
         for size in [(64, 64), (50, 70), (131, 33)]:
             image = torch.rand(3, 1, *size)
             with torch.no_grad():
@@ -131,7 +137,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("option", [{"depth": 18}, {"aux": True}, {"attention": "none"}])
     def test_an_option_of_the_default_network_is_not_dropped_in_silence(self, option):
-        with pytest.raises(ConfigError, match=rf"options that the network unet has, found {next(iter(option))}"):
+        with pytest.raises(
+            ConfigError, match=rf"options that the network unet has, found {next(iter(option))}"
+        ):
             network("unet", **option)
 
     def test_options_that_are_not_set_are_no_obstacle(self):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.networks import CBAMResNetPSPNet
-from pipeline.networks.attention import ATTENTIONS
-from pipeline.networks.resnet import DEPTHS, OUTPUT_STRIDES, STEMS
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.networks.attention import ATTENTIONS
+from pyraseg.pipeline.networks.resnet import DEPTHS, OUTPUT_STRIDES, STEMS
+from pyraseg.transforms.errors import ConfigError
 
 TABLE = {  # CN113409326A [0135]-[0142]
     "backbone.conv1.2": (64, 237, 237),
@@ -47,7 +47,9 @@ def parameters(**options) -> int:
 def test_the_shapes_at_473_are_those_of_the_table():
     network, shapes = meta().eval(), {}
     for name, module in network.named_modules():
-        module.register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
+        module.register_forward_hook(
+            lambda _m, _i, out, name=name: shapes.update({name: tuple(out.shape[1:])})
+        )
     network(torch.empty(1, 3, 473, 473, device="meta"))
     assert {name: shapes[name] for name in TABLE} == TABLE
 
@@ -66,7 +68,8 @@ def test_a_forward_at_473_takes_103_gigaflop():
     assert counter.get_total_flops() / 1e9 == pytest.approx(103.1, abs=0.05)
 
 
-# Every depth, and every attention with every stem, stride and dimension at least once; the full product takes minutes.
+# Every depth, and every attention with every stem, stride and dimension at least once; the full product takes
+# minutes.
 PAIRS = [*itertools.product((18, 34, 50), ATTENTIONS), (101, "cbam"), (152, "none")]
 VARIANTS = [
     (depth, attention, list(STEMS)[i % 3], OUTPUT_STRIDES[(i + i // 3) % 3], 2 + i % 2)
@@ -92,7 +95,9 @@ def test_every_variant_keeps_the_contract(depth, attention, stem, stride, dims):
         aux=True,
     )
     seen = []
-    network.pyramid.register_forward_hook(lambda _module, inputs, _output: seen.append(tuple(inputs[0].shape)))
+    network.pyramid.register_forward_hook(
+        lambda _module, inputs, _output: seen.append(tuple(inputs[0].shape))
+    )
     x = torch.empty(2, 1, *(70, 61, 33)[:dims], device="meta")
     size = tuple(x.shape[2:])
     assert (network.out_channels, network.output_stride) == (4, stride)
@@ -103,7 +108,11 @@ def test_every_variant_keeps_the_contract(depth, attention, stem, stride, dims):
 
 @pytest.mark.parametrize(
     "options",
-    [{"skips": [2, 1]}, {"attention": "se", "stem": "plain7"}, {"attention": "sam", "output_stride": 8, "skips": [1]}],
+    [
+        {"skips": [2, 1]},
+        {"attention": "se", "stem": "plain7"},
+        {"attention": "sam", "output_stride": 8, "skips": [1]},
+    ],
 )
 def test_every_parameter_learns_from_a_batch_of_one(options):
     torch.manual_seed(0)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pipeline.networks import CBAMResNetPSPNet, load_checkpoint
-from transforms.errors import CheckpointError
+from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint
+from pyraseg.transforms.errors import CheckpointError
 
 
 def network(**options) -> CBAMResNetPSPNet:
@@ -41,7 +41,9 @@ def test_the_auxiliary_head_may_stay_behind(trained, file):
 
 
 def test_a_bare_state_dict_and_one_of_distributed_training_load(trained, tmp_path):
-    torch.save({f"module.{name}": value for name, value in trained.state_dict().items()}, tmp_path / "bare.pt")
+    torch.save(
+        {f"module.{name}": value for name, value in trained.state_dict().items()}, tmp_path / "bare.pt"
+    )
     other = network()
     load_checkpoint(other, tmp_path / "bare.pt")
     assert same(other, trained)
@@ -97,7 +99,14 @@ def test_a_failed_load_changes_nothing(file):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello, world", b"\x89PNG\r\n\x1a\n" + bytes(64), b"PK\x03\x04" + bytes(64), b"\x80\x02}q\x00.", bytes(200)],
+    [
+        b"",
+        b"hello, world",
+        b"\x89PNG\r\n\x1a\n" + bytes(64),
+        b"PK\x03\x04" + bytes(64),
+        b"\x80\x02}q\x00.",
+        bytes(200),
+    ],
 )
 def test_a_file_that_is_no_checkpoint_is_refused(content, trained, tmp_path):
     (tmp_path / "model.pt").write_bytes(content)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
 SMALL = {"in_channels": 1, "depth": 18, "dropout": 0.0}
 

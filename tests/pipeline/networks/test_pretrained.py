@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.networks import CBAMResNetPSPNet, freeze_backbone, load_pretrained
-from pipeline.networks.resnet import ResNet
-from transforms.errors import CheckpointError, ConfigError
+from pyraseg.pipeline.networks import CBAMResNetPSPNet, freeze_backbone, load_pretrained
+from pyraseg.pipeline.networks.resnet import ResNet
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,8 @@ def saved(donor, path, *, prefix="", nest=None):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "nest"), [("", None), ("module.", "state_dict"), ("module.backbone.", "model"), ("encoder.", None)]
+    ("prefix", "nest"),
+    [("", None), ("module.", "state_dict"), ("module.backbone.", "model"), ("encoder.", None)],
 )
 @pytest.mark.parametrize("attention", ["cbam", "none"])
 def test_torchvision_weights_load_unchanged_whatever_the_attention(prefix, nest, attention, donor, tmp_path):
@@ -79,7 +80,9 @@ def test_every_tensor_of_the_file_is_accounted_for(donor, tmp_path):
 
 
 def test_older_files_without_batch_counters_miss_nothing(donor, tmp_path):
-    state = {name: value for name, value in donor.state_dict().items() if not name.endswith("num_batches_tracked")}
+    state = {
+        name: value for name, value in donor.state_dict().items() if not name.endswith("num_batches_tracked")
+    }
     torch.save(state, tmp_path / "old.pth")
     assert load_pretrained(CBAMResNetPSPNet(depth=18, stem="plain7"), tmp_path / "old.pth").missing == ()
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.networks.pyramid import AdaptiveAveragePool, PyramidLevel, PyramidPooling, resize_like
-from transforms.errors import ConfigError
+from pyraseg.pipeline.networks.pyramid import AdaptiveAveragePool, PyramidLevel, PyramidPooling, resize_like
+from pyraseg.transforms.errors import ConfigError
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.networks import CBAMResNetPSPNet, load_checkpoint
-from pipeline.networks.refinement import Refinement
-from transforms.errors import CheckpointError, ConfigError
+from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint
+from pyraseg.pipeline.networks.refinement import Refinement
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -24,7 +24,9 @@ def test_both_the_coarse_and_the_finer_map_speak():
     assert not torch.allclose(refinement(coarse, [finer + 1]), base)
 
 
-@pytest.mark.parametrize(("stride", "skips", "cells"), [(16, (), 4), (16, (2,), 8), (16, (2, 1), 16), (8, (1,), 16)])
+@pytest.mark.parametrize(
+    ("stride", "skips", "cells"), [(16, (), 4), (16, (2,), 8), (16, (2, 1), 16), (8, (1,), 16)]
+)
 def test_the_classifier_works_on_the_finest_skip_s_grid(stride, skips, cells):
     network = CBAMResNetPSPNet(depth=18, output_stride=stride, skips=skips).eval()
     seen = []

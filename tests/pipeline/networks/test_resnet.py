@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from pipeline.networks.resnet import ResNet
+from pyraseg.pipeline.networks.resnet import ResNet
 
-# Parameters of torchvision's models without their classifier (fc), from its documentation: 11,689,512 and so on.
+# Parameters of torchvision's models without their classifier (fc), from its documentation: 11,689,512 and so
+# on.
 TORCHVISION_COUNTS = {
     18: 11_689_512 - 513_000,
     34: 21_797_672 - 513_000,

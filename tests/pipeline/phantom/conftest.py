@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.phantom import PhantomReport, generate
+from pyraseg.pipeline.phantom import PhantomReport, generate
 
 
 @pytest.fixture(scope="session")

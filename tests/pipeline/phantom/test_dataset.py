@@ -11,17 +11,19 @@ import pydicom
 import pytest
 from PIL import Image
 
-from pipeline.phantom import PhantomReport, generate
-from pipeline.phantom.cases import plan_cases, write_case
-from pipeline.phantom.dataset import split_cases
-from transforms.errors import ConfigError, OutputError
+from pyraseg.pipeline.phantom import PhantomReport, generate
+from pyraseg.pipeline.phantom.dataset import split_cases
+from pyraseg.pipeline.phantom.ultrasound.cases import plan_cases, write_case
+from pyraseg.transforms.errors import ConfigError, OutputError
 
 SPLITS = ("training", "validation", "test")
 
 
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def make_folders(folder: Path) -> Path:
@@ -130,7 +132,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipeline.phantom.cases.write_case", fail)
+    monkeypatch.setattr("pyraseg.pipeline.phantom.ultrasound.cases.write_case", fail)
     with pytest.raises(OutputError, match="No space left"):
         generate(tmp_path / "out", cases=5)
     assert not (tmp_path / "out").exists()

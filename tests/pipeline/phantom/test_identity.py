@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.phantom.identity import make_uid
+from pyraseg.pipeline.phantom.identity import make_uid
 
 
 def test_uids_are_valid_and_depend_on_their_parts_alone():

@@ -67,14 +67,24 @@ def write_image(path: Path, seed: int, *, frames: int = 1) -> Path:
 
 @dataclass(frozen=True)
 class Batch:
-    """A command line but for its output folder; one frame in a pass, so that results do not depend on the others'."""
+    """A command line but for its output folder; one frame in a pass, so that results do not depend on the
+    others'."""
 
     inputs: tuple[Path, ...]
     weights: Path
-    options: tuple[str, ...] = ("--formats", "seg,nifti", "--batch-size", "1", "--device", "cpu", "--backend", "torch")
+    options: tuple[str, ...] = (
+        "--formats",
+        "seg,nifti",
+        "--batch-size",
+        "1",
+        "--device",
+        "cpu",
+        "--backend",
+        "torch",
+    )
 
     def arguments(self, output: Path, *more: str) -> list[str]:
-        """What follows ``python -m pipeline``."""
+        """What follows ``pyraseg``."""
         words = ["predict", *map(str, self.inputs), "--bundle", str(BUNDLE), "--output", str(output)]
         return [*words, "--checkpoint", str(self.weights), *self.options, *more]
 
@@ -83,7 +93,7 @@ class Batch:
         """The command as a process with a group of its own, ended with all of it where it is still there."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *self.arguments(output, *more)],
+            [sys.executable, "-m", "pyraseg.pipeline", *self.arguments(output, *more)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
         try:

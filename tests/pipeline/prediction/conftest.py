@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from pipeline.phantom import generate
+from pyraseg.pipeline.phantom import generate
 from tests.pipeline.prediction.runs import Run, predict, write_checkpoint
 from tests.pipeline.prediction.volume_runs import write_volume_checkpoint
 

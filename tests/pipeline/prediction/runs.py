@@ -1,4 +1,5 @@
-"""Runs of ``predict`` for tests: a network that was never trained and yet finds something, and what a run has left."""
+"""Runs of ``predict`` for tests: a network that was never trained and yet finds something, and what a run has
+left."""
 
 from __future__ import annotations
 
@@ -16,20 +17,31 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.cli import main
-from pipeline.networks import build_network
-from pipeline.writers.records import ItemRecord
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.networks import build_network
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.pipeline.writers.tables.records import ItemRecord
 
 BUNDLE = Path(__file__).parents[3] / "bundles" / "us_hydronephrosis"
 LABELS = ("background", "kidney", "hydronephrosis")
-NETWORK = {"depth": 18, "attention": "none", "output_stride": 16, "stem": "deep3", "skips": [2], "in_channels": 3}
+NETWORK = {
+    "depth": 18,
+    "attention": "none",
+    "output_stride": 16,
+    "stem": "deep3",
+    "skips": [2],
+    "in_channels": 3,
+}
 SIZE = [96, 96]
-BEGINS = {"kidney": 0.7, "hydronephrosis": 0.8}  # quantiles of a frame's scores at which a class begins to win
+BEGINS = {
+    "kidney": 0.7,
+    "hydronephrosis": 0.8,
+}  # quantiles of a frame's scores at which a class begins to win
 
 
 def write_checkpoint(path: Path, *, labels: Sequence[str] = LABELS, seed: int = 1) -> Path:
-    """Random weights, their last layer scaled and shifted so that each class wins somewhere in a picture of noise."""
+    """Random weights, their last layer scaled and shifted so that each class wins somewhere in a picture of
+    noise."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_network(out_channels=len(labels), **NETWORK).eval()
@@ -82,7 +94,8 @@ class Run:
 
 
 def nifti_frames(path: Path) -> np.ndarray:
-    """(F, H, W), or (F, K, H, W) of probabilities, of a NIfTI of ours: stored (W, H, 1), (W, H, 1, F[, K])."""
+    """(F, H, W), or (F, K, H, W) of probabilities, of a NIfTI of ours: stored (W, H, 1), (W, H, 1, F[,
+    K])."""
     stored: Any = nib.load(path)
     values = np.asarray(stored.dataobj)
     values = values[:, :, 0] if values.ndim > 3 else values
@@ -90,10 +103,23 @@ def nifti_frames(path: Path) -> np.ndarray:
 
 
 def predict(
-    *inputs: Path, output: Path, checkpoints: Sequence[Path], options: Sequence[str] = (), bundle: Path = BUNDLE
+    *inputs: Path,
+    output: Path,
+    checkpoints: Sequence[Path],
+    options: Sequence[str] = (),
+    bundle: Path = BUNDLE,
 ) -> Run:
     """A run in this process; only its workers are others."""
-    command = ["predict", *map(str, inputs), "--bundle", str(bundle), "--output", str(output), "--workers", "2"]
+    command = [
+        "predict",
+        *map(str, inputs),
+        "--bundle",
+        str(bundle),
+        "--output",
+        str(output),
+        "--workers",
+        "2",
+    ]
     command += ["--checkpoint", *map(str, checkpoints), "--backend", "torch", *options]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

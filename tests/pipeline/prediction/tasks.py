@@ -1,4 +1,5 @@
-"""What the tests of the workers let them do; importable, because it goes to processes that are started anew."""
+"""What the tests of the workers let them do; importable, because it goes to processes that are started
+anew."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.errors import InputError
+from pyraseg.transforms.errors import InputError
 
 __all__ = ["act", "score"]
 

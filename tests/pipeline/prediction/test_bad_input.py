@@ -1,4 +1,5 @@
-"""A batch of broken and foreign files around a good one: each has its row with a reason, and the good one a result."""
+"""A batch of broken and foreign files around a good one: each has its row with a reason, and the good one a
+result."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
+from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 
 from tests.pipeline.prediction.runs import Run, predict
-from tests.pipeline.prediction.test_dicomdir import write_dicomdir
 from tests.transforms.dicom.conftest import image_dataset, jpeg_bytes, set_native
 
 Change = Callable[[pydicom.FileDataset], None]
@@ -186,7 +187,9 @@ def write_failing(folder: Path) -> None:
 def write_foreign(folder: Path) -> None:
     write_other(folder / "report.dcm", uid.Comprehensive3DSRStorage, "SR", pixels=False)
     write_other(folder / "segmentation.dcm", uid.SegmentationStorage, "SEG")
-    write_other(folder / "presentation.dcm", uid.GrayscaleSoftcopyPresentationStateStorage, "PR", pixels=False)
+    write_other(
+        folder / "presentation.dcm", uid.GrayscaleSoftcopyPresentationStateStorage, "PR", pixels=False
+    )
     write_other(folder / "ct.dcm", uid.CTImageStorage, "CT")
     write_other(folder / "capture.dcm", uid.SecondaryCaptureImageStorage, "US")
     (folder / "notes.txt").write_text("not for the computer")
@@ -204,7 +207,11 @@ def write_mendable(folder: Path) -> None:
     write(folder, "missing type 2.dcm")
     write(folder, "no patient.dcm", has(PatientName=None, PatientID=None))
     write(folder, "no series.dcm", has(SeriesInstanceUID=None))
-    write(folder, "misspelt characters.dcm", has(SpecificCharacterSet="ISO-IR 100", PatientName="J\xfcrgen^\xc5"))
+    write(
+        folder,
+        "misspelt characters.dcm",
+        has(SpecificCharacterSet="ISO-IR 100", PatientName="J\xfcrgen^\xc5"),
+    )
     write(folder, "no modality.dcm", has(Modality=None))
     (folder / "deep/er").mkdir(parents=True)
     write(folder / "deep/er", "IM000001", frames=3)
@@ -227,15 +234,21 @@ def run(checkpoint, tmp_path_factory) -> Run:
 
 def test_every_file_has_its_row(run):
     failures, left_out = run.reasons("failures"), run.reasons("left_out")
-    assert {name: failures.get(name) for name in FAILURES if FAILURES[name] not in failures.get(name, "")} == {}
-    assert {name: left_out.get(name) for name in LEFT_OUT if LEFT_OUT[name] not in left_out.get(name, "")} == {}
+    assert {
+        name: failures.get(name) for name in FAILURES if FAILURES[name] not in failures.get(name, "")
+    } == {}
+    assert {
+        name: left_out.get(name) for name in LEFT_OUT if LEFT_OUT[name] not in left_out.get(name, "")
+    } == {}
     assert failures.keys() == FAILURES.keys()
     assert left_out.keys() == LEFT_OUT.keys()
     assert {row["file"] for row in run.results} == set(RESULTS)
 
 
 def test_what_can_be_mended_gives_a_result_with_a_note(run):
-    assert {name: run.result(name)["notes"] for name in RESULTS if RESULTS[name] not in run.result(name)["notes"]} == {}
+    assert {
+        name: run.result(name)["notes"] for name in RESULTS if RESULTS[name] not in run.result(name)["notes"]
+    } == {}
     assert run.result("good.dcm")["notes"].count("missing") == 1  # of this test's own image
 
 
@@ -272,7 +285,9 @@ def test_a_broken_dicomdir_is_a_failure_and_no_crash(checkpoint, tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\x02\0UI\xff\xff")
     good = write(tmp_path, "good.dcm")
     options = ["--formats", "seg"]
-    run = predict(tmp_path / "DICOMDIR", good, output=tmp_path / "out", checkpoints=[checkpoint], options=options)
+    run = predict(
+        tmp_path / "DICOMDIR", good, output=tmp_path / "out", checkpoints=[checkpoint], options=options
+    )
     assert [row["file"] for row in run.results] == ["good.dcm"]
     assert "DICOMDIR" in run.reasons("failures") or "DICOMDIR" in run.reasons("left_out")
 
@@ -291,7 +306,10 @@ def test_a_file_that_may_not_be_read_is_a_failure(checkpoint, tmp_path):
     write(tmp_path, "good.dcm")
     write(tmp_path, "secret.dcm").chmod(0)
     run = predict(
-        tmp_path, output=tmp_path.parent / "out-secret", checkpoints=[checkpoint], options=["--formats", "seg"]
+        tmp_path,
+        output=tmp_path.parent / "out-secret",
+        checkpoints=[checkpoint],
+        options=["--formats", "seg"],
     )
     assert [row["file"] for row in run.results] == ["good.dcm"]
     assert list(run.reasons("failures")) == ["secret.dcm"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.prediction.bundle import load_bundle, read_metadata
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_metadata
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.errors import CheckpointError, ConfigError, PyrasegError
 from tests.pipeline.prediction.runs import BUNDLE, LABELS, SIZE, write_checkpoint
-from transforms.errors import CheckpointError, ConfigError, PyrasegError
 
 
 class Trap:
@@ -29,7 +29,10 @@ def test_a_bundle_says_what_it_is(checkpoint):
     bundle = load_bundle(BUNDLE, checkpoints=[checkpoint], device="cpu")
     assert bundle.label_names == LABELS
     assert bundle.input_shape == (3, *SIZE)
-    assert (bundle.algorithm.version, bundle.algorithm.bundle) == (read_metadata(BUNDLE)["version"], BUNDLE.name)
+    assert (bundle.algorithm.version, bundle.algorithm.bundle) == (
+        read_metadata(BUNDLE)["version"],
+        BUNDLE.name,
+    )
     assert not bundle.network.training
     scores = bundle.network(torch.zeros(1, *bundle.input_shape))
     assert scores.shape == (1, 3, *SIZE)
@@ -74,7 +77,9 @@ def test_a_wrong_value_of_an_override_is_an_error_of_ours(checkpoint):
 
 def test_overrides_change_the_bundle_and_its_digest(checkpoint):
     plain = load_bundle(BUNDLE, checkpoints=[checkpoint])
-    other = load_bundle(BUNDLE, checkpoints=[checkpoint], overrides={"inference_size": "[128, 64]", "tta_flips": "[w]"})
+    other = load_bundle(
+        BUNDLE, checkpoints=[checkpoint], overrides={"inference_size": "[128, 64]", "tta_flips": "[w]"}
+    )
     assert other.input_shape == (3, 128, 64)
     assert list(other.inference["tta_flips"]) == ["w"]
     assert plain.inference["tta_flips"] is None
@@ -101,7 +106,9 @@ def test_weights_of_another_number_of_classes_than_they_claim_are_refused(checkp
         load_bundle(BUNDLE, checkpoints=[tmp_path / "liar.pt"])
 
 
-@pytest.mark.parametrize("writer", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+@pytest.mark.parametrize(
+    "writer", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))]
+)
 def test_weights_that_are_a_program_do_not_run(checkpoint, tmp_path, writer):
     content = torch.load(checkpoint, weights_only=True)
     writer({**content, "trap": Trap(tmp_path / "sprung")}, tmp_path / "model.pt")

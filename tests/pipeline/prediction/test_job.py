@@ -1,4 +1,5 @@
-"""A command line becomes a job, or ends with status 2 and a sentence, before anything is loaded or written."""
+"""A command line becomes a job, or ends with status 2 and a sentence, before anything is loaded or
+written."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.prediction.claim import Shard
-from pipeline.prediction.job import Job, fingerprint
-from pipeline.prediction.outputs import DEFAULT_FORMATS
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS
+from pyraseg.pipeline.prediction.job import Job, fingerprint
+from pyraseg.pipeline.prediction.output.folder_lock import Shard
 from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
 
 
@@ -22,7 +23,7 @@ def jobs(monkeypatch):
         asked.append(job)
         return []
 
-    monkeypatch.setattr("pipeline.prediction.run.predict", predict)
+    monkeypatch.setattr("pyraseg.pipeline.prediction.run.predict", predict)
     return asked
 
 
@@ -100,7 +101,10 @@ def test_a_wrong_option_is_a_wrong_usage(jobs, tmp_path, capsys, words):
 
 
 def test_an_input_that_is_not_there_is_a_wrong_usage(jobs, tmp_path, capsys):
-    assert main(["predict", str(tmp_path / "no"), "--bundle", str(BUNDLE), "--output", str(tmp_path / "out")]) == 2
+    assert (
+        main(["predict", str(tmp_path / "no"), "--bundle", str(BUNDLE), "--output", str(tmp_path / "out")])
+        == 2
+    )
     assert "nothing of that name" in capsys.readouterr().err
 
 
@@ -120,12 +124,18 @@ def test_nothing_to_predict_is_a_wrong_usage(checkpoint, tmp_path, capsys):
 def test_the_fingerprint_changes_with_what_changes_results_and_nothing_else(checkpoint, tmp_path):
     from dataclasses import replace
 
-    from pipeline.prediction.bundle import load_bundle
+    from pyraseg.pipeline.prediction.bundle import load_bundle
 
     bundle = load_bundle(BUNDLE, checkpoints=[checkpoint])
     job = Job((tmp_path,), BUNDLE, tmp_path / "out")
     first = fingerprint(job, bundle)
-    same = ({"workers": 3}, {"limit": 2}, {"resume": True}, {"output": tmp_path / "b"}, {"inputs": (), "batch_size": 2})
+    same = (
+        {"workers": 3},
+        {"limit": 2},
+        {"resume": True},
+        {"output": tmp_path / "b"},
+        {"inputs": (), "batch_size": 2},
+    )
     assert {fingerprint(replace(job, **change), bundle) for change in same} == {first}
     changes = ({"formats": ("seg",)}, {"seg_type": "labelmap"}, {"probabilities": True}, {"identify": True})
     others = {fingerprint(replace(job, **change), bundle) for change in changes}

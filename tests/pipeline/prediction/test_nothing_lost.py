@@ -1,4 +1,5 @@
-"""Killed, stopped, without room or without its file: a batch loses nothing, does nothing twice and says what it did."""
+"""Killed, stopped, without room or without its file: a batch loses nothing, does nothing twice and says what
+it did."""
 
 from __future__ import annotations
 
@@ -15,12 +16,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import cli
-from pipeline.prediction.job import Job
-from pipeline.prediction.run import predict
-from tests.pipeline.prediction.batch import Batch, ended, files_of, published, result_of, wait_for, write_image
+from pyraseg.pipeline import cli
+from pyraseg.pipeline.prediction.job import Job
+from pyraseg.pipeline.prediction.run import predict
+from pyraseg.transforms.errors import RunError
+from tests.pipeline.prediction.batch import (
+    Batch,
+    ended,
+    files_of,
+    published,
+    result_of,
+    wait_for,
+    write_image,
+)
 from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
-from transforms.errors import RunError
 
 ITEMS = 40
 
@@ -97,9 +106,13 @@ def test_killed_at_many_points_it_goes_on_to_the_same_result(batch, unbroken, tm
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_a_signal_it_writes_its_tables_and_says_how_to_go_on(batch, unbroken, tmp_path, capsys, number):
+def test_stopped_by_a_signal_it_writes_its_tables_and_says_how_to_go_on(
+    batch, unbroken, tmp_path, capsys, number
+):
     output = tmp_path / "out"
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # which a signal that comes late would meet
+    former = signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # which a signal that comes late would meet
     sender = threading.Thread(target=_send, args=(number, output))
     sender.start()
     try:
@@ -180,7 +193,9 @@ def test_a_result_whose_file_has_broken_since_gives_way_to_the_failure(few, tmp_
 
 
 def test_a_file_that_vanishes_costs_itself_alone(few, tmp_path):
-    lines = predict(Job(few.inputs, BUNDLE, tmp_path / "out", (few.weights,), ("seg", "nifti"), backend="torch"))
+    lines = predict(
+        Job(few.inputs, BUNDLE, tmp_path / "out", (few.weights,), ("seg", "nifti"), backend="torch")
+    )
     while " to do; " not in next(lines):
         continue
     (few.inputs[0] / "2.dcm").unlink()
@@ -234,7 +249,9 @@ def disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-def test_on_a_full_disk_each_item_fails_for_itself_and_resuming_completes_the_batch(batch, unbroken, disk, capsys):
+def test_on_a_full_disk_each_item_fails_for_itself_and_resuming_completes_the_batch(
+    batch, unbroken, disk, capsys
+):
     filler = disk / "filler"
     output = disk / "out"
     filler.write_bytes(bytes(16 * 2**20 - 150_000))

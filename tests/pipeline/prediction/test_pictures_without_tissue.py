@@ -9,17 +9,17 @@ import pytest
 from PIL import Image, ImageDraw
 from pydicom import uid
 
-from pipeline.prediction.bundle import read_metadata
-from pipeline.prediction.discovery import find_items
-from pipeline.prediction.outputs import NO_PICTURE, THUMBNAIL, Pictures, Written, write_outputs
-from pipeline.prediction.reading import FrameReading
-from pipeline.prediction.rules import read_rules
-from pipeline.prediction.stages import Stages
-from pipeline.segments import resolve_segments
-from pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.prediction.bundle import read_metadata
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
+from pyraseg.pipeline.prediction.discovery.find_items import find_items
+from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
+from pyraseg.pipeline.prediction.items.outputs import NO_PICTURE, THUMBNAIL, Pictures, Written, write_outputs
+from pyraseg.pipeline.prediction.stages import Stages
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
-from transforms.preprocessing import ultrasound_preprocessing
 
 
 def noted(*, tissue: bool) -> np.ndarray:
@@ -47,7 +47,12 @@ def written(folder: Path, *frames: np.ndarray) -> Written:
     algorithm = Algorithm("name", "1", "0" * 64, "bundle")
     prediction = Prediction(item.source, item.case, labels, segments, algorithm)
     pictures = Pictures(views[0], lambda index: views[index])
-    options = {"formats": ("overlay", "nifti"), "seg_type": "binary", "probabilities": False, "stages": Stages()}
+    options = {
+        "formats": ("overlay", "nifti"),
+        "seg_type": "binary",
+        "probabilities": False,
+        "stages": Stages(),
+    }
     return write_outputs(folder, prediction, pictures=pictures, **options)
 
 
@@ -73,4 +78,6 @@ def test_the_view_of_a_frame_without_tissue_to_tell_is_black(tmp_path):
     item = find_items([tmp_path], read_rules(read_metadata(BUNDLE))).items[0]
     frame = FrameReading(ultrasound_preprocessing(size=(96, 96))).read(item, 0, view=True)
     assert not frame.view.any()
-    assert len(frame.image.as_tensor().unique()) > 2  # black, grey around it, and the name: the network sees all
+    assert (
+        len(frame.image.as_tensor().unique()) > 2
+    )  # black, grey around it, and the name: the network sees all

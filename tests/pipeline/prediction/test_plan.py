@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.prediction import plan
-from pipeline.prediction.claim import Shard
-from pipeline.prediction.job import Job
-from pipeline.prediction.plan import make_plan
-from pipeline.writers.records import Item
-from transforms.records import SourceRef
+from pyraseg.pipeline.prediction import plan
+from pyraseg.pipeline.prediction.job import Job
+from pyraseg.pipeline.prediction.output.folder_lock import Shard
+from pyraseg.pipeline.prediction.plan import make_plan
+from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.transforms.records import SourceRef
 
 SOURCE = SourceRef("a.dcm", "1.2", "1.2", "2", "US", "1.2.840.10008.1.2.1", 3, rows=4, columns=4)
 ITEMS = [Item(f"c{n}", replace(SOURCE, sop_instance_uid=f"1.2.{n}"), f"{n}.dcm", 10, 20) for n in range(20)]
@@ -47,7 +47,9 @@ def test_shards_share_by_the_files_own_identity_whatever_the_key_of_case_names(m
     renamed = [replace(item, case=f"x{item.case}") for item in ITEMS]
     others = [make_plan(replace(JOB, shard=Shard(n, 3)), renamed, None).due for n in (1, 2, 3)]
     assert sorted(case for part in parts for case in cases(part)) == sorted(cases(ITEMS))
-    assert [[item.file for item in part] for part in parts] == [[item.file for item in part] for part in others]
+    assert [[item.file for item in part] for part in parts] == [
+        [item.file for item in part] for part in others
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Nothing that ``predict`` writes or prints identifies a patient, but SEG and SR, and tables when they are told to.
+"""Nothing that ``predict`` writes or prints identifies a patient, but SEG and SR, and tables when they are
+told to.
 
-A sentinel stands in every attribute that identifies, in private ones, burned into the pixels, in the folder's and in a
-file's name. A second run, on data that differ in nothing else, shows that no picture depends on it.
+A sentinel stands in every attribute that identifies, in private ones, burned into the pixels, in the folder's
+and in a file's name. A second run, on data that differ in nothing else, shows that no picture depends on it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,34 @@ import pydicom
 import pytest
 from PIL import Image
 
-from pipeline.phantom import generate
+from pyraseg.pipeline.phantom import generate
 from tests.pipeline.prediction.runs import BUNDLE, predict
 
 ROOT = BUNDLE.parents[1]
-SENTINEL, OTHER = "SENTINEL^ZYXWV", "ALPHABET^QRSTU"  # of one length, so that the burned-in texts take the same room
+SENTINEL, OTHER = (
+    "SENTINEL^ZYXWV",
+    "ALPHABET^QRSTU",
+)  # of one length, so that the burned-in texts take the same room
 BORN, OTHER_BORN = "19020304", "19050607"
 PARTS = [word[at : at + 5].lower().encode() for word in SENTINEL.split("^") for at in range(len(word) - 4)]
 BORN_IN_ALL_FORMS = [b"19020304", b"1902-03-04", b"04.03.1902", b"03/04/1902"]
 IDENTIFYING = (
     *("PatientID", "OtherPatientNames", "PatientComments", "PatientAddress", "PatientMotherBirthName"),
-    *("InstitutionName", "ReferringPhysicianName", "OperatorsName", "PerformingPhysicianName", "AccessionNumber"),
-    *("StudyDescription", "SeriesDescription", "ImageComments", "ProtocolName", "StationName", "DeviceSerialNumber"),
+    *(
+        "InstitutionName",
+        "ReferringPhysicianName",
+        "OperatorsName",
+        "PerformingPhysicianName",
+        "AccessionNumber",
+    ),
+    *(
+        "StudyDescription",
+        "SeriesDescription",
+        "ImageComments",
+        "ProtocolName",
+        "StationName",
+        "DeviceSerialNumber",
+    ),
 )
 FORMULA, SCRIPT, ESCAPE = "=HYPERLINK(1)", "<script>alert(1)</script>", "\x1b[31mRED"
 HOSTILE_NAME, HOSTILE_ID = f"{SCRIPT}^{ESCAPE}", "=cmd|' /C calc'!A0"
@@ -73,9 +90,28 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def outcome(place, checkpoint, tmp_path_factory) -> Outcome:
     """A process of its own, whose output is kept whole, that of its workers and of C libraries too."""
-    folder, output = write_data(place / "SENTINEL_ZYXWV", SENTINEL, BORN), tmp_path_factory.mktemp("out") / "out"
-    command = [sys.executable, "-m", "pipeline", "predict", str(folder.relative_to(place)), "--bundle", str(BUNDLE)]
-    command += ["--checkpoint", str(checkpoint), "--output", str(output), "--probabilities", "--backend", "torch"]
+    folder, output = (
+        write_data(place / "SENTINEL_ZYXWV", SENTINEL, BORN),
+        tmp_path_factory.mktemp("out") / "out",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pyraseg.pipeline",
+        "predict",
+        str(folder.relative_to(place)),
+        "--bundle",
+        str(BUNDLE),
+    ]
+    command += [
+        "--checkpoint",
+        str(checkpoint),
+        "--output",
+        str(output),
+        "--probabilities",
+        "--backend",
+        "torch",
+    ]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for name in ("PYRASEG_SHOW_PATHS", "PYRASEG_TRACEBACK"):
         variables.pop(name, None)
@@ -120,7 +156,9 @@ def test_nothing_that_is_said_identifies(outcome):
 
 
 def test_no_file_identifies_but_segmentation_and_report_and_the_name_of_the_failed_one(outcome):
-    holding = {path.name for path in outcome.output.rglob("*") if path.is_file() and identifying(stated(path))}
+    holding = {
+        path.name for path in outcome.output.rglob("*") if path.is_file() and identifying(stated(path))
+    }
     assert holding == {"seg.dcm", "sr.dcm", "failures.csv", "failures-1-of-1.jsonl"}
     for name in ("failures.csv", ".pyraseg/failures-1-of-1.jsonl"):
         text = (outcome.output / name).read_text(encoding="utf-8")
@@ -138,7 +176,9 @@ def test_segmentation_and_report_carry_what_files_them_and_no_more(outcome):
     allowed = {"PatientName", "PatientID", "PatientBirthDate", "ReferringPhysicianName", "AccessionNumber"}
     allowed |= {"StudyDescription"}
     for path in outcome.output.rglob("s?*.dcm"):
-        found = {each.keyword for each in pydicom.dcmread(path).iterall() if identifying(str(each.value).encode())}
+        found = {
+            each.keyword for each in pydicom.dcmread(path).iterall() if identifying(str(each.value).encode())
+        }
         assert found - {"PixelData"} == allowed
 
 
@@ -160,7 +200,9 @@ def test_no_picture_and_no_mask_depends_on_what_is_burned_in(outcome, other):
 
 def test_the_tables_name_the_patient_when_they_are_told_to(place, other, checkpoint, tmp_path):
     files = sorted((place / "other/us/images").glob("case_*.dcm"))[:1]
-    run = predict(*files, output=tmp_path / "out", checkpoints=[checkpoint], options=["--identify", "--formats", "sr"])
+    run = predict(
+        *files, output=tmp_path / "out", checkpoints=[checkpoint], options=["--identify", "--formats", "sr"]
+    )
     (row,) = run.results
     assert (row["patient_name"], row["patient_id"], row["birth_date"]) == (OTHER, OTHER, OTHER_BORN)
     page = (run.output / "report.html").read_text(encoding="utf-8")
@@ -172,22 +214,36 @@ def test_the_tables_name_the_patient_when_they_are_told_to(place, other, checkpo
 
 @pytest.fixture(scope="module")
 def hostile(phantom, checkpoint, tmp_path_factory):
-    """Formulas, scripts and terminal escapes in the patient's attributes and in file names, good and broken files."""
+    """Formulas, scripts and terminal escapes in the patient's attributes and in file names, good and broken
+    files."""
     folder = tmp_path_factory.mktemp("hostile")
     source = sorted(phantom.iterdir())[0]
-    names = (f"{FORMULA}.dcm", "<img src=x onerror=alert(1)>.dcm", f"{ESCAPE}\a.dcm", "+1.dcm", "@SUM(A1).dcm")
+    names = (
+        f"{FORMULA}.dcm",
+        "<img src=x onerror=alert(1)>.dcm",
+        f"{ESCAPE}\a.dcm",
+        "+1.dcm",
+        "@SUM(A1).dcm",
+    )
     for number, name in enumerate(names):
         with pydicom.config.disable_value_validation():
             dataset = pydicom.dcmread(source)
             dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
-            dataset.PatientName, dataset.PatientID, dataset.SeriesDescription = HOSTILE_NAME, HOSTILE_ID, SCRIPT
+            dataset.PatientName, dataset.PatientID, dataset.SeriesDescription = (
+                HOSTILE_NAME,
+                HOSTILE_ID,
+                SCRIPT,
+            )
             dataset.PatientBirthDate = FORMULA
             dataset.save_as(folder / name)
     shutil.copy(folder / names[0], folder / f"-{SCRIPT.replace('/', '')}{ESCAPE}.dcm")
     for name in (f"={ESCAPE}{SCRIPT.replace('/', '')}.dcm", f"{ESCAPE} ruin.dcm"):
         (folder / name).write_bytes(b"no DICOM")
     return predict(
-        folder, output=tmp_path_factory.mktemp("out") / "out", checkpoints=[checkpoint], options=["--identify"]
+        folder,
+        output=tmp_path_factory.mktemp("out") / "out",
+        checkpoints=[checkpoint],
+        options=["--identify"],
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.prediction import progress
-from pipeline.prediction.progress import Progress
+from pyraseg.pipeline.prediction import progress
+from pyraseg.pipeline.prediction.progress import Progress
 
 
 def test_items_frames_and_failures_are_counted():

@@ -1,4 +1,5 @@
-"""What ``predict`` writes: one mask in every format, on the source grid, and numbers that are counted on it."""
+"""What ``predict`` writes: one mask in every format, on the source grid, and numbers that are counted on
+it."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ import pytest
 from PIL import Image
 from pydicom.sr.codedict import codes
 
-from pipeline.prediction.key_frame import key_frame
-from pipeline.writers.tables import column
+from pyraseg.pipeline.prediction.items.key_frame import key_frame
+from pyraseg.pipeline.writers.tables.csv_tables import column
 from tests.pipeline.prediction.conftest import EXAMPLES
 from tests.pipeline.prediction.runs import BUNDLE, LABELS, Run, nifti_frames, predict, write_checkpoint
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
@@ -34,7 +35,12 @@ def plain(inputs, checkpoint, tmp_path_factory):
     """Label maps (H, W) of MONAI's own command by the frame's name; it runs beside other tests."""
     output = tmp_path_factory.mktemp("plain") / "out"
     command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--bundle_root", str(BUNDLE)]
-    command += ["--config_file", str(BUNDLE / "configs/inference.yaml"), "--dataset_dir", str(inputs / "phantom")]
+    command += [
+        "--config_file",
+        str(BUNDLE / "configs/inference.yaml"),
+        "--dataset_dir",
+        str(inputs / "phantom"),
+    ]
     command += ["--checkpoint", str(checkpoint), "--output_dir", str(output), "--num_workers", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -54,7 +60,8 @@ def files(run: Run) -> list[str]:
 
 
 def seg_labels(path: Path, frames: int) -> np.ndarray:
-    """(F, H, W) from a segmentation by pydicom alone: each plane where its functional groups say that it belongs."""
+    """(F, H, W) from a segmentation by pydicom alone: each plane where its functional groups say that it
+    belongs."""
     dataset = pydicom.dcmread(path)
     planes = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
     labels = np.zeros((frames, dataset.Rows, dataset.Columns), np.uint8)
@@ -90,7 +97,10 @@ def test_every_input_gives_a_result_and_the_run_says_so(predicted):
     assert predicted.table("failures") == predicted.table("left_out") == []
     first, *_, last = predicted.stdout.splitlines()
     manifest = json.loads((predicted.output / "manifest.json").read_text(encoding="utf-8"))
-    assert first == f"bundle {BUNDLE}, version {METADATA['version']}, weights sha256 {manifest['weights_sha256']}"
+    assert (
+        first
+        == f"bundle {BUNDLE}, version {METADATA['version']}, weights sha256 {manifest['weights_sha256']}"
+    )
     assert last == f"results: {predicted.output / 'report.html'}"
 
 
@@ -99,7 +109,9 @@ def test_the_masks_are_those_of_plain_monai_bit_for_bit(plain, predicted):
     expected = plain()
     for file in PHANTOM:
         labels = predicted.labels(file)
-        names = [file] if len(labels) == 1 else [f"{file}#frame_index={index}" for index in range(len(labels))]
+        names = (
+            [file] if len(labels) == 1 else [f"{file}#frame_index={index}" for index in range(len(labels))]
+        )
         for name, frame in zip(names, labels, strict=True):
             np.testing.assert_array_equal(frame, expected[name])
             compared += len(np.unique(frame)) > 1
@@ -169,7 +181,9 @@ def test_the_ratios_follow_from_the_counted_pixels(predicted):
             "fluid_fraction_ratio": (fluid, kidney + fluid),
         }
         for name, (above, below) in expected.items():
-            assert row[name] == "" if below == 0 else float(row[name]) == pytest.approx(above / below, rel=1e-5)
+            assert (
+                row[name] == "" if below == 0 else float(row[name]) == pytest.approx(above / below, rel=1e-5)
+            )
 
 
 def test_the_spacing_is_the_source_s(predicted, inputs):
@@ -208,7 +222,11 @@ def containers(dataset: Any) -> list[Any]:
         item for item in dataset.iterall() if item.keyword == "ContentSequence"
     ]  # every level, the groups among them
     found = [content for sequence in below for content in sequence.value if content.ValueType == "CONTAINER"]
-    return [each for each in found if each.ConceptNameCodeSequence[0].CodeValue == codes.DCM.MeasurementGroup.value]
+    return [
+        each
+        for each in found
+        if each.ConceptNameCodeSequence[0].CodeValue == codes.DCM.MeasurementGroup.value
+    ]
 
 
 def numbers(group: Any) -> dict[str, float]:
@@ -224,7 +242,8 @@ def finding(group: Any) -> str:
         (
             item.ConceptCodeSequence[0].CodeValue
             for item in group.ContentSequence
-            if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeValue == codes.DCM.Finding.value
+            if item.ValueType == "CODE"
+            and item.ConceptNameCodeSequence[0].CodeValue == codes.DCM.Finding.value
         ),
         "",
     )
@@ -234,7 +253,9 @@ def test_the_report_s_numbers_are_those_of_the_table(predicted):
     types = {entry["name"]: entry["type"][0] for entry in METADATA["segments"][1:]}
     for file in files(predicted):
         record, groups = predicted.record(file), containers(pydicom.dcmread(predicted.item(file) / "sr.dcm"))
-        reported = {(finding(group), code): value for group in groups for code, value in numbers(group).items()}
+        reported = {
+            (finding(group), code): value for group in groups for code, value in numbers(group).items()
+        }
         expected = {}
         for entry in METADATA["quantities"]:
             alone = len(entry["segments"]) == 1
@@ -256,7 +277,9 @@ def test_the_report_refers_to_the_segmentation_s_key_frame_and_to_the_source(pre
             for item in group.ContentSequence
             if item.ValueType == "IMAGE"
         ]
-        ours = [reference for reference in references if reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID]
+        ours = [
+            reference for reference in references if reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        ]
         key = predicted.labels(file)[int(row["key_frame"])]
         assert len(ours) == len(set(np.unique(key)) - {0})
         for reference in ours:
@@ -266,7 +289,10 @@ def test_the_report_refers_to_the_segmentation_s_key_frame_and_to_the_source(pre
         assert others == {row["sop_instance_uid"]}
         evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
         listed = [item.ReferencedSOPSequence[0] for item in evidence.ReferencedSeriesSequence]
-        assert {item.ReferencedSOPInstanceUID for item in listed} == {seg.SOPInstanceUID, row["sop_instance_uid"]}
+        assert {item.ReferencedSOPInstanceUID for item in listed} == {
+            seg.SOPInstanceUID,
+            row["sop_instance_uid"],
+        }
 
 
 def test_segmentation_and_report_are_filed_with_the_patient_and_the_study_of_the_source(predicted, inputs):
@@ -307,12 +333,16 @@ def test_a_cine_moves_through_all_its_frames_at_its_own_pace(predicted, inputs):
         assert shown == pytest.approx(frames * pace, abs=frames)
 
 
-def test_a_cine_as_nifti_keeps_its_pace_whatever_other_formats_there_are(predicted, inputs, checkpoint, tmp_path):
+def test_a_cine_as_nifti_keeps_its_pace_whatever_other_formats_there_are(
+    predicted, inputs, checkpoint, tmp_path
+):
     import nibabel
 
     options, name = ["--formats", "nifti"], Path(PHANTOM[1]).name
     run = predict(inputs / PHANTOM[1], output=tmp_path / "out", checkpoints=[checkpoint], options=options)
-    alone, among = (nibabel.load(each / "labels.nii.gz") for each in (run.item(name), predicted.item(PHANTOM[1])))
+    alone, among = (
+        nibabel.load(each / "labels.nii.gz") for each in (run.item(name), predicted.item(PHANTOM[1]))
+    )
     source = pydicom.dcmread(inputs / PHANTOM[1], stop_before_pixels=True)
     assert alone.header.get_zooms()[3] == pytest.approx(float(source.FrameTime) / 1000)
     assert alone.header == among.header
@@ -361,7 +391,15 @@ def test_outputs_are_for_their_owner_alone(predicted):
 def test_nothing_but_results_is_left(predicted):
     names = {path.name for path in predicted.output.iterdir()} - {".pyraseg"}
     assert names == {
-        *("items", "results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
+        *(
+            "items",
+            "results.csv",
+            "frames.csv",
+            "failures.csv",
+            "left_out.csv",
+            "manifest.json",
+            "report.html",
+        )
     }
     hidden = [path.name for path in (predicted.output / "items").rglob(".*")]
     assert hidden == []
@@ -369,7 +407,9 @@ def test_nothing_but_results_is_left(predicted):
 
 
 def test_formats_that_are_not_asked_for_are_not_written(inputs, checkpoint, tmp_path):
-    run = predict(inputs / PHANTOM[1], output=tmp_path / "out", checkpoints=[checkpoint], options=["--formats", "seg"])
+    run = predict(
+        inputs / PHANTOM[1], output=tmp_path / "out", checkpoints=[checkpoint], options=["--formats", "seg"]
+    )
     (item,) = (tmp_path / "out" / "items").iterdir()
     assert {path.name for path in item.iterdir()} == {"seg.dcm", "thumbnail.jpg", "item.json"}
     assert run.results[0]["outputs"] == "seg.dcm; thumbnail.jpg"
@@ -387,7 +427,9 @@ def test_a_label_map_segmentation_holds_the_same_mask(inputs, predicted, checkpo
         np.testing.assert_array_equal(planes, labels)
 
 
-def test_fractional_segmentation_and_nifti_hold_the_probabilities_of_the_mask(inputs, predicted, checkpoint, tmp_path):
+def test_fractional_segmentation_and_nifti_hold_the_probabilities_of_the_mask(
+    inputs, predicted, checkpoint, tmp_path
+):
     options = ["--formats", "seg", "--seg-type", "fractional", "--probabilities"]
     given = [inputs / PHANTOM[0], inputs / PHANTOM[1]]
     run = predict(*given, output=tmp_path / "out", checkpoints=[checkpoint], options=options)
@@ -437,9 +479,14 @@ def test_several_checkpoints_are_one_ensemble(inputs, predicted, checkpoint, tmp
     ]
     name = Path(file).name
     expected = predicted.labels(file)
-    assert (runs[0].labels(name) != expected).mean() < 0.001  # the mean of two equal numbers, but for its logarithm
+    assert (
+        runs[0].labels(name) != expected
+    ).mean() < 0.001  # the mean of two equal numbers, but for its logarithm
     assert (runs[1].labels(name) != expected).mean() > 0.01
-    hashes = {json.loads((run.output / "manifest.json").read_bytes())["weights_sha256"] for run in (*runs, predicted)}
+    hashes = {
+        json.loads((run.output / "manifest.json").read_bytes())["weights_sha256"]
+        for run in (*runs, predicted)
+    }
     assert len(hashes) == 3
 
 

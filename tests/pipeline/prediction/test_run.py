@@ -1,4 +1,5 @@
-"""A run from its beginning to its end, seen from outside: portions, other inputs, what it must not destroy."""
+"""A run from its beginning to its end, seen from outside: portions, other inputs, what it must not
+destroy."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def pair(phantom, tmp_path):
     return folder
 
 
-def test_results_survive_an_overwrite_that_cannot_begin_and_portions_come_to_an_end(pair, checkpoint, tmp_path):
+def test_results_survive_an_overwrite_that_cannot_begin_and_portions_come_to_an_end(
+    pair, checkpoint, tmp_path
+):
     out = tmp_path / "out"
     first = predict(pair, output=out, checkpoints=[checkpoint], options=[*LITTLE, "--limit", "1"])
     assert (first.status, len(first.results)) == (0, 1)
@@ -57,7 +60,10 @@ def test_a_dry_run_speaks_of_this_shard_alone(pair, tmp_path):
     lines = []
     for index in (1, 2, 3):
         run = predict(
-            pair, output=tmp_path / "out", checkpoints=["none"], options=["--dry-run", "--shard", f"{index}/3"]
+            pair,
+            output=tmp_path / "out",
+            checkpoints=["none"],
+            options=["--dry-run", "--shard", f"{index}/3"],
         )
         lines.append(run.stdout.splitlines()[0])
     assert sum(int(line.split()[0]) for line in lines) == 2

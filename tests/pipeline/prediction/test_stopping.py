@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipeline.prediction.stopping import Stopping
+from pyraseg.pipeline.prediction.stopping import Stopping
 
 
 def test_a_signal_is_a_request_and_a_second_one_stops_at_once():
@@ -33,7 +33,7 @@ def test_handlers_are_as_before_behind_it():
 def test_a_signal_stack_that_a_library_has_freed_ends_no_process():
     code = (
         "import ctypes, mmap, os, signal\n"
-        "from pipeline.prediction.stopping import Stopping, _Stack\n"
+        "from pyraseg.pipeline.prediction.stopping import Stopping, _Stack\n"
         "place = mmap.mmap(-1, 65536)\n"
         "at = ctypes.addressof(ctypes.c_char.from_buffer(place))\n"
         "ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(at, 0, 65536)), None)\n"

@@ -12,17 +12,17 @@ import pytest
 import torch
 from pydicom import dcmread
 
-from pipeline.inference.inferer import make_inferer
-from pipeline.prediction.bundle import load_bundle
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.prediction.bundle import load_bundle
+from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
+from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
+from pyraseg.transforms.dicom.labels.seg import read_segmentation
+from pyraseg.transforms.dicom.labels.seg_labels import segmentation_labels
 from tests.pipeline.prediction.runs import Run, predict
 from tests.pipeline.prediction.volume_runs import BUNDLES, labels_of, noise, write_numbered
 from tests.pipeline.writers.dicom_checkers import errors, needs
 from tests.pipeline.writers.volume_cases import read
 from tests.transforms.dicom.series_cases import oblique, write_enhanced
-from transforms.dicom.rtstruct import read_rtstruct
-from transforms.dicom.rtstruct_mask import roi_label_map
-from transforms.dicom.segmentation import read_segmentation
-from transforms.dicom.segmentation_labels import segmentation_labels
 
 TRAINED_ON = json.loads((BUNDLES["ct"] / "configs/metadata.json").read_text(encoding="utf-8"))["prediction"][
     "trained_on"
@@ -33,7 +33,8 @@ DONE = ("enhanced.dcm", "oblique", "volume.nii.gz")
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, _strict_dicom_writing) -> Path:
-    """An oblique series, an enhanced file, a gap, values that are no HU, another modality, and a NIfTI volume."""
+    """An oblique series, an enhanced file, a gap, values that are no HU, another modality, and a NIfTI
+    volume."""
     folder = tmp_path_factory.mktemp("volumes") / "in"
     write_numbered(folder / "oblique", 1, orientation=oblique())
     gap = write_numbered(folder / "gap", 2)
@@ -108,8 +109,12 @@ def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_che
     volume = source(inputs, "enhanced.dcm")
     image = bundle.preprocessing({"image": volume, "case": "c"})["image"]
     window = bundle.input_shape[1:]
-    assert sum(side > least for side, least in zip(image.shape[1:], window, strict=True)) > 1  # several windows
-    inferer = make_inferer("sliding", device=bundle.device, amp=bundle.inference["amp"], roi_size=window, overlap=0.5)
+    assert (
+        sum(side > least for side, least in zip(image.shape[1:], window, strict=True)) > 1
+    )  # several windows
+    inferer = make_inferer(
+        "sliding", device=bundle.device, amp=bundle.inference["amp"], roi_size=window, overlap=0.5
+    )
     with torch.inference_mode():
         scores = inferer(image[None], bundle.network)[0]
     expected = bundle.postprocessing({"pred": scores, "image": image})["pred"]
@@ -126,7 +131,11 @@ def test_probabilities_lie_on_the_source_grid_and_agree_with_the_labels(done):
 
 
 def test_quantities_are_those_of_the_labels_and_the_source_values(inputs, done):
-    volume, labels, found = source(inputs, "oblique"), labels_of(folder(done, "oblique")), row(done, "oblique")
+    volume, labels, found = (
+        source(inputs, "oblique"),
+        labels_of(folder(done, "oblique")),
+        row(done, "oblique"),
+    )
     values = volume.array[labels == 1]
     assert float(found["volume_ml"]) == pytest.approx(len(values) * volume.grid.voxel_ml, rel=1e-5)
     assert float(found["hu_mean_HU"]) == pytest.approx(values.mean(), rel=1e-4)
@@ -164,7 +173,11 @@ def test_sr_report_and_manifest_say_what_the_model_was_trained_on(done):
 
 
 def test_nobody_is_named_but_in_the_dicom_objects(inputs, done):
-    plain = [path for path in done.output.rglob("*") if path.suffix in (".csv", ".html", ".json", ".jsonl", ".lock")]
+    plain = [
+        path
+        for path in done.output.rglob("*")
+        if path.suffix in (".csv", ".html", ".json", ".jsonl", ".lock")
+    ]
     assert len(plain) > 8
     said = [path.read_text(encoding="utf-8") for path in plain] + [done.stdout, done.stderr, *map(str, plain)]
     assert not [text for text in said if "SENTINEL" in text]
@@ -175,12 +188,16 @@ def test_nobody_is_named_but_in_the_dicom_objects(inputs, done):
         assert dcmread(folder(done, "oblique") / name).PatientName == "SENTINEL^NAME"
 
 
-def test_a_second_run_keeps_what_is_done_and_does_a_changed_series_again(inputs, done, volume_checkpoint, tmp_path):
+def test_a_second_run_keeps_what_is_done_and_does_a_changed_series_again(
+    inputs, done, volume_checkpoint, tmp_path
+):
     output = shutil.copytree(done.output, tmp_path / "out")
     changed = shutil.copytree(inputs, tmp_path / "in")  # copies keep their times
     sorted((changed / "oblique").iterdir())[5].touch()
     options = ["--formats", "seg,sr,nifti,overlay,rtstruct", "--probabilities", "--resume"]
-    again = run(changed, inputs.parent / "volume.nii.gz", output=output, checkpoint=volume_checkpoint, options=options)
+    again = run(
+        changed, inputs.parent / "volume.nii.gz", output=output, checkpoint=volume_checkpoint, options=options
+    )
     assert "1 done" in again.stdout
     assert "2 kept" in again.stdout
     assert len(again.results) == len(DONE)
@@ -199,7 +216,12 @@ def limited(inputs, volume_checkpoint, tmp_path_factory) -> Run:
 
 
 def test_what_may_be_mended_is_and_the_row_says_so(limited):
-    assert {Path(each["file"]).parts[1] for each in limited.results} == {"gap", "no_hu", "oblique", "enhanced.dcm"}
+    assert {Path(each["file"]).parts[1] for each in limited.results} == {
+        "gap",
+        "no_hu",
+        "oblique",
+        "enhanced.dcm",
+    }
     assert "7 of 11 slices make the volume" in row(limited, "gap")["notes"]
     assert row(limited, "gap")["slices"] == "7"
 
@@ -242,7 +264,9 @@ BAD_PET = {
 }
 
 
-def test_pet_whose_suv_cannot_be_told_fails_with_the_attribute_and_the_rest_goes_on(volume_checkpoint, tmp_path):
+def test_pet_whose_suv_cannot_be_told_fails_with_the_attribute_and_the_rest_goes_on(
+    volume_checkpoint, tmp_path
+):
     write_numbered(tmp_path / "in" / "good", 1, modality="PT", RescaleSlope=8.0)
     for number, (name, (changes, _)) in enumerate(BAD_PET.items(), start=2):
         place = write_numbered(tmp_path / "in" / name, number, modality="PT")
@@ -252,7 +276,9 @@ def test_pet_whose_suv_cannot_be_told_fails_with_the_attribute_and_the_rest_goes
             for keyword, value in changes.items():
                 setattr(dataset if keyword == "PatientWeight" else drug, keyword, value)
             dataset.save_as(path)
-    done = run(tmp_path / "in", output=tmp_path / "out", checkpoint=volume_checkpoint, options=[], bundle="pet")
+    done = run(
+        tmp_path / "in", output=tmp_path / "out", checkpoint=volume_checkpoint, options=[], bundle="pet"
+    )
     failures = {Path(each["file"]).parts[0]: each for each in done.table("failures")}
     assert set(failures) == set(BAD_PET)
     for name, (_, word) in BAD_PET.items():

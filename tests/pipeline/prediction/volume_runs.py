@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from pipeline.checkpoints import save_checkpoint
-from pipeline.networks import build_network
+from pyraseg.pipeline.networks import build_network
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from tests.transforms.dicom.series_cases import write_series
 
 __all__ = ["BUNDLES", "WINDOW", "labels_of", "noise", "numbered", "write_numbered", "write_volume_checkpoint"]
@@ -33,7 +33,8 @@ BEGINS = 0.8  # the quantile of a window's scores at which the tumour begins to 
 
 
 def write_volume_checkpoint(path: Path, *, labels: Sequence[str] = LABELS, seed: int = 1) -> Path:
-    """Random weights, their last layer scaled and shifted so that the tumour wins somewhere in a volume of noise."""
+    """Random weights, their last layer scaled and shifted so that the tumour wins somewhere in a volume of
+    noise."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_network(out_channels=len(labels), **NETWORK).eval()

@@ -51,7 +51,18 @@ def free_port() -> int:
 def _booting(tmp_path_factory):
     """Starts while the tests that need no server run: it takes ten seconds and more."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlruns.db",
@@ -76,7 +87,7 @@ def _booting(tmp_path_factory):
 @pytest.fixture
 def server(_booting, monkeypatch):
     """The server, running; a test may stop it. Waiting for one that is stopped is short."""
-    monkeypatch.setattr("pipeline.tracking.store.PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("pyraseg.pipeline.tracking.store.PROBE_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     _booting.wait()
@@ -93,7 +104,7 @@ def store(tmp_path_factory) -> str:
 @pytest.fixture
 def impatient(monkeypatch) -> None:
     """What is sent is sent at once."""
-    monkeypatch.setattr("pipeline.tracking.sender.SEND_SECONDS", 0.05)
+    monkeypatch.setattr("pyraseg.pipeline.tracking.sender.SEND_SECONDS", 0.05)
 
 
 def runs(uri: str, experiment: str) -> list[Run]:

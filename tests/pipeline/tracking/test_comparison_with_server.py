@@ -1,4 +1,5 @@
-"""``compare`` against a real MLflow server: the same answer as from a sqlite file, and nothing but what it was told."""
+"""``compare`` against a real MLflow server: the same answer as from a sqlite file, and nothing but what it
+was told."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.cli import main
+from pyraseg.pipeline.cli import main
 from tests.pipeline.comparison.runs import StoreOfRuns, evaluate
 from tests.pipeline.tracking.conftest import artifact, runs
 
@@ -46,15 +47,24 @@ def test_a_server_and_a_file_with_the_same_runs_give_the_same_comparison(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     fill(server.uri, tmp_path, tables)
     fill(store, tmp_path, tables)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)  # what is asked for counts, not what the environment says
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", store
+    )  # what is asked for counts, not what the environment says
     assert compare(server.uri, tmp_path / "of_server", "--log") == 0
     assert compare(store, tmp_path / "of_file") == 0
     names = ("comparison.csv", "comparison.md", "comparison.html")
-    found, expected = ([(tmp_path / of / name).read_text() for name in names] for of in ("of_server", "of_file"))
+    found, expected = (
+        [(tmp_path / of / name).read_text() for name in names] for of in ("of_server", "of_file")
+    )
     assert found[0] == expected[0]
     assert found[2].count("data:image/jpeg") == expected[2].count("data:image/jpeg") > 0
     with open(tmp_path / "of_server" / "comparison.csv", newline="") as file:
-        assert {row["kind"] for row in csv.DictReader(file)} >= {"difference", "subgroup", "calibration", "training"}
+        assert {row["kind"] for row in csv.DictReader(file)} >= {
+            "difference",
+            "subgroup",
+            "calibration",
+            "training",
+        }
     (logged,) = [run for run in runs(server.uri, NAME) if run.info.run_name == "comparison"]
     assert {entry.path for entry in MlflowClient(server.uri).list_artifacts(logged.info.run_id)} >= set(names)
     assert artifact(server.uri, logged.info.run_id, names[1], tmp_path) == found[1]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.tracking.failure import describe_error, error_name, final_status
-from pipeline.tracking.parameters import safe_parameters
-from transforms.errors import InputError
+from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_status
+from pyraseg.pipeline.tracking.parameters import safe_parameters
+from pyraseg.transforms.errors import InputError
 
 
 def caught(function, *arguments):

@@ -4,7 +4,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
-from pipeline.tracking.handler import EngineLog
+from pyraseg.pipeline.tracking.handler import EngineLog
 
 
 class Log(EngineLog):
@@ -24,7 +24,13 @@ def test_metrics_of_a_validation_stand_at_the_trainer_s_epoch_also_when_it_begin
     evaluator = SupervisedEvaluator(cpu, batches(1), network, decollate=False)
     evaluator.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: engine.state.metrics.update(val=1.0))
     trainer = SupervisedTrainer(
-        cpu, 3, batches(2), network, torch.optim.SGD(network.parameters()), torch.nn.MSELoss(), decollate=False
+        cpu,
+        3,
+        batches(2),
+        network,
+        torch.optim.SGD(network.parameters()),
+        torch.nn.MSELoss(),
+        decollate=False,
     )
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: evaluator.run(engine.state.epoch))
     log.attach(evaluator)

@@ -8,15 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.networks import CBAMResNetPSPNet
-from pipeline.tracking import RunTracker
-from pipeline.tracking.model import save_model
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.tracking.model import save_model
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return CBAMResNetPSPNet(spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16, aux=True).train()
+    return CBAMResNetPSPNet(
+        spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16, aux=True
+    ).train()
 
 
 @pytest.fixture
@@ -66,7 +68,9 @@ def test_no_image_and_no_path_of_the_code_leaves_with_the_model(tmp_path):
     assert "0.1234" not in "".join(path.read_text() for path in folder.glob("*.json"))
     (archive,) = folder.rglob("*.pt2")
     with zipfile.ZipFile(archive) as records:
-        assert not any(str(Path(__file__).parent).encode() in records.read(name) for name in records.namelist())
+        assert not any(
+            str(Path(__file__).parent).encode() in records.read(name) for name in records.namelist()
+        )
 
 
 class SegmentationHead(nn.Module):

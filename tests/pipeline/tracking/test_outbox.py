@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.outbox import Outbox
-from transforms.errors import OutputError, TrackingError
+from pyraseg.pipeline.tracking.outbox import Outbox
+from pyraseg.transforms.errors import OutputError, TrackingError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -107,12 +107,16 @@ def test_an_outbox_in_which_nothing_waits_disappears_and_another_stays(outbox, f
 def test_refused_entries_are_kept_with_their_reason(outbox, folder):
     outbox.set_aside({"kind": "metrics", "n": 7}, "too long")
     outbox.close()
-    assert json.loads((folder / "refused.jsonl").read_text()) == {"kind": "metrics", "n": 7, "reason": "too long"}
+    assert json.loads((folder / "refused.jsonl").read_text()) == {
+        "kind": "metrics",
+        "n": 7,
+        "reason": "too long",
+    }
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked on Windows")
 def test_a_second_process_is_refused(outbox, folder):
-    code = f"from pipeline.tracking.outbox import Outbox; Outbox({str(folder)!r})"
+    code = f"from pyraseg.pipeline.tracking.outbox import Outbox; Outbox({str(folder)!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert TrackingError.__name__ in done.stderr
     assert "live process" in done.stderr

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.tracking import safe_parameters
-from pipeline.tracking.parameters import safe_config
+from pyraseg.pipeline.tracking import safe_parameters
+from pyraseg.pipeline.tracking.parameters import safe_config
 
 PLACES = {
     "note": "DOE_JANE/us",
@@ -13,11 +13,19 @@ PLACES = {
     "files": ["a", "b/c"],
     "made": Path("a"),
 }
-PLAIN = {"split": "test", "lr_decay": "poly", "fold": None, "label_names": ["background", "fluid"], "amp": True}
+PLAIN = {
+    "split": "test",
+    "lr_decay": "poly",
+    "fold": None,
+    "label_names": ["background", "fluid"],
+    "amp": True,
+}
 
 
 def test_paths_never_become_parameters():
-    safe = safe_parameters({"dataset_dir": "/data/DOE^JANE", "size": [1, 2], "data": {"file": Path("a"), "up": "../x"}})
+    safe = safe_parameters(
+        {"dataset_dir": "/data/DOE^JANE", "size": [1, 2], "data": {"file": Path("a"), "up": "../x"}}
+    )
     assert safe == {"dataset_dir": "<path>", "size": "[1, 2]", "data.file": "<path>", "data.up": "<path>"}
 
 
@@ -31,7 +39,9 @@ def test_a_config_keeps_its_shape_and_its_plain_values():
 
 
 def test_a_config_loses_its_paths_at_every_depth():
-    text = str(safe_config({"train": {"handlers": [PLACES, {"x": ["/data/DOE"]}]}, "datalist": {"path": "DOE.json"}}))
+    text = str(
+        safe_config({"train": {"handlers": [PLACES, {"x": ["/data/DOE"]}]}, "datalist": {"path": "DOE.json"}})
+    )
     assert "DOE" not in text
 
 

@@ -1,4 +1,5 @@
-"""Entries arrive once, in order and in few requests; a store that is away keeps them, one that refuses is told on."""
+"""Entries arrive once, in order and in few requests; a store that is away keeps them, one that refuses is
+told on."""
 
 import time
 from pathlib import Path
@@ -8,12 +9,13 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
-from pipeline.tracking.outbox import Outbox
-from pipeline.tracking.sender import BackgroundSender, Sender
+from pyraseg.pipeline.tracking.outbox import Outbox
+from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
 
 
 class Client:
-    """Stands for MLflow's: keeps what it is sent; ``error`` is what a request meets, where ``meets`` says so."""
+    """Stands for MLflow's: keeps what it is sent; ``error`` is what a request meets, where ``meets`` says
+    so."""
 
     def __init__(self, error=None, *, meets=lambda sent: True):
         self.tracking_uri = "sqlite:///mlruns.db"
@@ -61,7 +63,12 @@ def test_metrics_of_many_steps_are_one_request_and_the_order_of_kinds_stands(out
     client = Client()
     assert Sender(client, outbox, run_id="r").send_waiting()
     batch = ("metrics", [("loss", 0), ("loss", 1), ("loss", 2)])
-    assert client.requests == [batch, ("tags", [("a", "1")]), ("file", "text", "notes"), ("status", "FINISHED")]
+    assert client.requests == [
+        batch,
+        ("tags", [("a", "1")]),
+        ("file", "text", "notes"),
+        ("status", "FINISHED"),
+    ]
     assert outbox.waiting() == []
 
 
@@ -81,7 +88,8 @@ def test_no_request_is_larger_than_mlflow_takes(outbox):
 
 
 @pytest.mark.parametrize(
-    "error", [MlflowException("away", INTERNAL_ERROR), requests.ConnectionError(), OSError("disk"), KeyError("s3")]
+    "error",
+    [MlflowException("away", INTERNAL_ERROR), requests.ConnectionError(), OSError("disk"), KeyError("s3")],
 )
 def test_what_a_store_does_not_take_stays_and_is_sent_once_it_does(outbox, error):
     outbox.append(metrics(0, loss=1))
@@ -115,7 +123,7 @@ def test_a_login_that_ran_out_is_no_refusal(outbox):
 
 
 def test_the_thread_sends_while_the_work_goes_on_and_at_the_end(outbox, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.sender.SEND_SECONDS", 0.01)
+    monkeypatch.setattr("pyraseg.pipeline.tracking.sender.SEND_SECONDS", 0.01)
     client = Client()
     thread = BackgroundSender(Sender(client, outbox, run_id="r"))
     outbox.append(metrics(0, loss=1))

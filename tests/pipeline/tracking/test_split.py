@@ -1,8 +1,8 @@
 """The split is told by the names that the tables have."""
 
-from pipeline.datalist import Datalist
-from pipeline.tracking import split_record
-from transforms.privacy import case_name
+from pyraseg.pipeline.datalist import Datalist
+from pyraseg.pipeline.tracking import split_record
+from pyraseg.transforms.privacy import case_name
 
 
 def item(case, group):

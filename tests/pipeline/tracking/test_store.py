@@ -5,7 +5,13 @@ import os
 import filelock
 import pytest
 
-from pipeline.tracking.store import answers, bounded_requests, experiment_id, one_at_a_time, without_login
+from pyraseg.pipeline.tracking.store import (
+    answers,
+    bounded_requests,
+    experiment_id,
+    one_at_a_time,
+    without_login,
+)
 
 NAMES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 

@@ -1,4 +1,5 @@
-"""Every run is a run of its own, ends with a true status, can be resumed, and carries nothing that identifies."""
+"""Every run is a run of its own, ends with a true status, can be resumed, and carries nothing that
+identifies."""
 
 import hashlib
 import os
@@ -14,9 +15,9 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from pipeline.tracking import RunTracker, default_tracking_uri
+from pyraseg.pipeline.tracking import RunTracker, default_tracking_uri
+from pyraseg.transforms.errors import InputError, OutputError, TrackingError
 from tests.pipeline.tracking.conftest import artifact, runs, steps
-from transforms.errors import InputError, OutputError, TrackingError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,7 +68,9 @@ class TestAFinishedRun:
     def test_holds_the_parameters_the_versions_and_the_machine_without_paths(self, run):
         params = run.data.params
         assert (params["depth"], params["dataset_dir"]) == ("18", "<path>")
-        assert {"version.torch", "version.monai", "version.mlflow", "hardware.cpu", "hardware.gpus"} <= set(params)
+        assert {"version.torch", "version.monai", "version.mlflow", "hardware.cpu", "hardware.gpus"} <= set(
+            params
+        )
 
     def test_holds_every_step_of_a_metric_and_nothing_of_one_without_a_value(self, run, store):
         assert steps(store, run.info.run_id, "loss") == [0, 1, 2]
@@ -127,7 +130,7 @@ class TestTheEnd:
     def test_sigterm_ends_a_run_killed_and_the_process_as_ctrl_c_does(self, store):
         code = f"""
             import sys, time
-            from pipeline.tracking import RunTracker
+            from pyraseg.pipeline.tracking import RunTracker
             with RunTracker({store!r}, experiment_name="sigterm") as tracker:
                 tracker.log_metrics({{"loss": 1.0}}, step=1)
                 print("ready", flush=True)
@@ -161,7 +164,11 @@ class TestResuming:
         assert run.info.status == "FINISHED"
         assert steps(store, run_id, "loss") == [1, 2, 3, 4]
         assert steps(store, run_id, "val") == [2, 3, 4]
-        assert (run.data.params["epochs"], run.data.tags["resumed.epochs"], run.data.params["new"]) == ("1", "2", "3")
+        assert (run.data.params["epochs"], run.data.tags["resumed.epochs"], run.data.params["new"]) == (
+            "1",
+            "2",
+            "3",
+        )
         assert "error" not in run.data.tags
         assert (run.data.tags["pyraseg.resumed_from"], run.data.tags["pyraseg.resumes"]) == ("FAILED", "1")
 
@@ -188,11 +195,17 @@ class TestResuming:
         assert (tags["pyraseg.resumes"], tags["pyraseg.resumed_from"]) == ("2", "FINISHED")
 
     def test_a_run_that_is_gone_is_an_error_with_the_way_out(self, store):
-        with pytest.raises(TrackingError, match="run_id"), RunTracker(store, experiment_name="x", run_id="0" * 32):
+        with (
+            pytest.raises(TrackingError, match="run_id"),
+            RunTracker(store, experiment_name="x", run_id="0" * 32),
+        ):
             pass
         run_id = interrupted(store, ValueError())
         MlflowClient(store).delete_run(run_id)
-        with pytest.raises(TrackingError, match="deleted"), RunTracker(store, experiment_name="x", run_id=run_id):
+        with (
+            pytest.raises(TrackingError, match="deleted"),
+            RunTracker(store, experiment_name="x", run_id=run_id),
+        ):
             pass
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -200,7 +213,7 @@ class TestResuming:
         outbox = tmp_path / "outbox"
         code = f"""
             import os, signal
-            from pipeline.tracking import RunTracker
+            from pyraseg.pipeline.tracking import RunTracker
             tracker = RunTracker({store!r}, experiment_name="sigkill", outbox_dir={str(outbox)!r})
             tracker.__enter__()
             tracker.flush()
@@ -242,7 +255,10 @@ def test_tracking_leaves_the_environment_the_signals_and_the_outbox_as_they_were
 
 
 def test_an_unreachable_server_is_said_within_seconds():
-    with pytest.raises(TrackingError, match="no answer"), RunTracker("http://127.0.0.1:9", experiment_name="x"):
+    with (
+        pytest.raises(TrackingError, match="no answer"),
+        RunTracker("http://127.0.0.1:9", experiment_name="x"),
+    ):
         pass
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline import cli
-from pipeline.tracking import RunTracker
-from pipeline.tracking.sync import sync
+from pyraseg.pipeline import cli
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.tracking.sync import sync
+from pyraseg.transforms.errors import InputError, TrackingError
 from tests.pipeline.tracking.conftest import artifact, steps
-from transforms.errors import InputError, TrackingError
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there"),
@@ -64,11 +64,11 @@ def left_behind(server, outbox, error=None):
 def test_what_a_server_did_not_take_by_the_end_is_announced_in_one_line_and_sent_by_sync(
     server, outbox, tmp_path, caplog, capsys
 ):
-    with caplog.at_level(logging.WARNING, logger="pipeline"):
+    with caplog.at_level(logging.WARNING, logger="pyraseg"):
         run_id = left_behind(server, outbox, KeyboardInterrupt())
     (line,) = [record.getMessage() for record in caplog.records]
     assert "entries wait" in line
-    assert "python -m pipeline sync" in line
+    assert "pyraseg sync" in line
     assert str(tmp_path) not in line
     assert cli.main(["sync", str(tmp_path / "output")]) == 1  # still away
     server.signal(signal.SIGCONT)

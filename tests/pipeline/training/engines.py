@@ -38,7 +38,8 @@ def constant(
 
 
 def evaluator_scoring(scores: list[float], **options) -> SupervisedEvaluator:
-    """An evaluator whose key metric is the next of ``scores`` on each run; beyond the list, the last of them."""
+    """An evaluator whose key metric is the next of ``scores`` on each run; beyond the list, the last of
+    them."""
     remaining = iter(scores)
     return SupervisedEvaluator(
         device=CPU,

@@ -15,4 +15,6 @@ class KillAt:
         self.step = step
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_STARTED(once=self.step), os.kill, os.getpid(), signal.SIGKILL)
+        engine.add_event_handler(
+            Events.ITERATION_STARTED(once=self.step), os.kill, os.getpid(), signal.SIGKILL
+        )

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from pipeline import distributed
+from pyraseg.pipeline.utils import distributed
 
 
 class Record:
-    """On the trainer: ``<rank>.pt`` with the network, the cases of the first epoch's steps, and the last validation."""
+    """On the trainer: ``<rank>.pt`` with the network, the cases of the first epoch's steps, and the last
+    validation."""
 
     def __init__(self, folder: str, network: torch.nn.Module, evaluator: Any) -> None:
         self.path = Path(folder) / f"{distributed.rank()}.pt"

@@ -7,10 +7,10 @@ from monai.engines import SupervisedTrainer
 from monai.handlers import ValidationHandler
 from monai.transforms import Compose, Transform
 
-from pipeline.checkpoints import BEST, Checkpoints
-from pipeline.training import Interruption, train
+from pyraseg.pipeline.training import Interruption, train
+from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
+from pyraseg.transforms.errors import InputError
 from tests.pipeline.training.engines import constant, evaluator_scoring
-from transforms.errors import InputError
 
 
 class Recorder:

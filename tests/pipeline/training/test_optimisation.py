@@ -1,4 +1,5 @@
-"""The learning rate's course, clipped gradients, averaged weights and a backbone that waits, on real engines."""
+"""The learning rate's course, clipped gradients, averaged weights and a backbone that waits, on real
+engines."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from pipeline.networks import CBAMResNetPSPNet
-from pipeline.training import FrozenBackbone, GradientClipping, WeightAverage, warmup_schedule
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.training import FrozenBackbone, GradientClipping, WeightAverage, warmup_schedule
+from pyraseg.transforms.errors import ConfigError
 from tests.pipeline.training.engines import constant
-from transforms.errors import ConfigError
 
 
 def learning_rates(steps: int, **options) -> list[float]:
@@ -59,7 +60,9 @@ def test_gradient_clipping_limits_the_norm_that_the_optimizer_sees(max_norm, lim
     torch.nn.init.constant_(network.weight, 1.0)
     trainer = constant(10.0, network=network, train_handlers=[GradientClipping(network, max_norm=max_norm)])
     norms = []
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: norms.append(network.weight.grad.norm().item()))
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda: norms.append(network.weight.grad.norm().item())
+    )
     trainer.run()
     assert norms == pytest.approx([0.5 if limited else 200.0] * 3, rel=1e-3)
 
@@ -71,9 +74,13 @@ def test_clipping_takes_the_accumulated_gradient_once_and_not_each_batch_s(monke
         10.0, network=network, train_handlers=[GradientClipping(network, max_norm=0.5)], accumulation_steps=2
     )
     norms = []
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: norms.append(network.weight.grad.norm().item()))
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda: norms.append(network.weight.grad.norm().item())
+    )
     trainer.run()
-    assert norms == pytest.approx([100.0, 0.5, 0.5], rel=1e-3)  # three batches: the last makes a step of its own
+    assert norms == pytest.approx(
+        [100.0, 0.5, 0.5], rel=1e-3
+    )  # three batches: the last makes a step of its own
 
 
 def test_accumulated_batches_move_the_weights_as_one_large_batch_does():

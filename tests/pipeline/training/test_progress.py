@@ -7,20 +7,26 @@ import logging
 import pytest
 from monai.handlers import ValidationHandler
 
-from pipeline.training import Progress
-from pipeline.training.progress import time_left
+from pyraseg.pipeline.training import Progress
+from pyraseg.pipeline.training.progress import time_left
 from tests.pipeline.training.engines import constant, evaluator_scoring
 
 
 def followed(progress: Progress, *, epochs: int = 2, interval: int = 1) -> None:
     evaluator = evaluator_scoring([0.25, 0.125], val_handlers=[progress])
-    constant(2.0, epochs, train_handlers=[progress, ValidationHandler(interval, evaluator, epoch_level=True)]).run()
+    constant(
+        2.0, epochs, train_handlers=[progress, ValidationHandler(interval, evaluator, epoch_level=True)]
+    ).run()
 
 
 def test_a_log_has_a_line_for_each_epoch_and_one_for_each_validation(caplog):
-    with caplog.at_level(logging.INFO, logger="pipeline.training.progress"):
+    with caplog.at_level(logging.INFO, logger="pyraseg.pipeline.training.progress"):
         followed(Progress())
-    lines = [record.getMessage() for record in caplog.records if record.name == "pipeline.training.progress"]
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "pyraseg.pipeline.training.progress"
+    ]
     assert len(lines) == 4
     assert lines[0].startswith("epoch 1/2: mean loss ")
     assert "images/s" in lines[0]
@@ -48,7 +54,12 @@ def test_an_evaluation_alone_counts_its_cases(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("elapsed", "done", "remaining", "text"),
-    [(30.0, 10, 100, "0:05:00"), (10.0, 10, 0, "0:00:00"), (7200.0, 2, 30, "1 day, 6:00:00"), (5.0, 0, 10, "?")],
+    [
+        (30.0, 10, 100, "0:05:00"),
+        (10.0, 10, 0, "0:00:00"),
+        (7200.0, 2, 30, "1 day, 6:00:00"),
+        (5.0, 0, 10, "?"),
+    ],
 )
 def test_the_time_left_is_the_time_so_far_in_proportion(elapsed, done, remaining, text):
     assert time_left(elapsed, done=done, remaining=remaining) == text

@@ -15,12 +15,12 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
-from pipeline.checkpoints import BEST, LAST, Checkpoints, stored_run_id
-from pipeline.random_state import random_state, set_random_state
-from pipeline.sampling import group_sampler
-from pipeline.training import EarlyStopping, Interruption, WeightAverage, train, warmup_schedule
+from pyraseg.pipeline.training import EarlyStopping, Interruption, WeightAverage, train, warmup_schedule
+from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, stored_run_id
+from pyraseg.pipeline.training.random_state import random_state, set_random_state
+from pyraseg.pipeline.training.sampling import group_sampler
+from pyraseg.transforms.errors import CheckpointError
 from tests.pipeline.training.engines import CPU
-from transforms.errors import CheckpointError
 
 SCORES = [0.3, 0.5, 0.4, 0.2, 0.1]
 FACTS = {"label_names": ["background", "kidney"], "dataset_digest": "abc"}
@@ -50,7 +50,8 @@ class Killed(BaseException):
 
 
 class Training:
-    """A network with dropout and momentum that learns ten noisy numbers in batches of two, validated every epoch."""
+    """A network with dropout and momentum that learns ten noisy numbers in batches of two, validated every
+    epoch."""
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class Training:
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
-        self.network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+        self.network = torch.nn.Sequential(
+            torch.nn.Linear(1, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+        )
         items = [{"image": torch.randn(1), "label": torch.randn(1), "group": f"g{n % 3}"} for n in range(10)]
         optimizer = torch.optim.SGD(self.network.parameters(), lr=rate, momentum=0.9)
         schedule = warmup_schedule(optimizer, total_steps=20, warmup_steps=3)
@@ -84,7 +87,9 @@ class Training:
             device=CPU,
             val_data_loader=DataLoader(Dataset(items), batch_size=5, generator=torch.Generator()),
             network=self.average.network,
-            key_val_metric={"score": Average(output_transform=lambda _: SCORES[self.trainer.state.epoch - 1])},
+            key_val_metric={
+                "score": Average(output_transform=lambda _: SCORES[self.trainer.state.epoch - 1])
+            },
             val_handlers=[self.checkpoints, self.interruption],
         )
         self.losses: dict[int, float] = {}
@@ -153,7 +158,9 @@ def whole(tmp_path_factory) -> Training:
 
 @pytest.mark.parametrize("step", [1, 7, 10, 13])
 @pytest.mark.parametrize("act", [kill, ctrl_c, terminate])
-def test_the_weights_the_average_and_every_later_loss_are_those_of_an_unbroken_training(tmp_path, whole, act, step):
+def test_the_weights_the_average_and_every_later_loss_are_those_of_an_unbroken_training(
+    tmp_path, whole, act, step
+):
     first = Training(tmp_path).raise_at(step, act)
     stopped_by = first.run().stopped_by
     assert stopped_by is (Killed if act is kill else KeyboardInterrupt)
@@ -190,7 +197,9 @@ def test_ctrl_c_stops_after_the_step_that_it_met_and_not_within_it(tmp_path):
     assert torch.load(tmp_path / LAST, weights_only=True)["iteration"] == 7
 
 
-@pytest.mark.parametrize(("step", "stopped_after"), [(6, 7), (7, 7), (10, 10)])  # epochs of 5, the last step alone
+@pytest.mark.parametrize(
+    ("step", "stopped_after"), [(6, 7), (7, 7), (10, 10)]
+)  # epochs of 5, the last step alone
 def test_ctrl_c_waits_for_the_step_that_takes_the_accumulated_gradients(tmp_path, step, stopped_after):
     whole = Training(tmp_path / "whole", accumulation_steps=2)
     whole.run()

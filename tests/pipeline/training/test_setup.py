@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.datalist import Datalist
-from pipeline.networks import CBAMResNetPSPNet
-from pipeline.training import claim_folder, data_facts, place, seed_everything
+from pyraseg.pipeline.datalist import Datalist
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.training import claim_folder, data_facts, place, seed_everything
+from pyraseg.transforms.errors import CheckpointError, OutputError
 from tests.pipeline.training.engines import CPU
-from transforms.errors import CheckpointError, OutputError
 
 
 class TestClaimFolder:
@@ -81,7 +81,9 @@ class TestPlace:
     def network(self, **options) -> CBAMResNetPSPNet:
         return CBAMResNetPSPNet(depth=18, out_channels=2, **options)
 
-    @pytest.mark.parametrize(("spatial_dims", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)])
+    @pytest.mark.parametrize(
+        ("spatial_dims", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)]
+    )
     def test_the_weights_get_the_channels_last_layout_of_their_dimension(self, spatial_dims, layout):
         placed = place(self.network(spatial_dims=spatial_dims), CPU)
         kernels = [p for p in placed.parameters() if p.ndim == spatial_dims + 2]
@@ -112,7 +114,9 @@ class TestPlace:
 def test_the_facts_of_the_data_are_counts_and_a_digest_without_paths_and_names():
     files = {"image": "/secret/frame.png", "label": "/secret/mask.png"}
     items = [{**files, "case": f"c{n}", "group": f"DOE{n % 2}"} for n in range(5)]
-    data = Datalist(tuple(items[:3]), tuple(items[3:]), (), ("background", "kidney"), {0: 0, 1: 1}, digest="abc")
+    data = Datalist(
+        tuple(items[:3]), tuple(items[3:]), (), ("background", "kidney"), {0: 0, 1: 1}, digest="abc"
+    )
     facts = data_facts(data, torch.nn.Linear(3, 2))
     assert facts == {
         "dataset_digest": "abc",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from monai.handlers import ValidationHandler
 
-from pipeline.training import EarlyStopping
+from pyraseg.pipeline.training import EarlyStopping
+from pyraseg.transforms.errors import ConfigError
 from tests.pipeline.training.engines import constant, evaluator_scoring
-from transforms.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from pipeline.segments import resolve_segments
-from pipeline.writers.prediction import Algorithm, Prediction
-from transforms.dicom.discover import source_ref
-from transforms.records import Code, Quantity
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.transforms.dicom.files.discover import source_ref
+from pyraseg.transforms.records import Code, Quantity
 
 ALGORITHM = Algorithm("Kidney and fluid in ultrasound", "0.1.0", "5e" * 32, "us_hydronephrosis")
 KIDNEY = {"category": ["91723000", "SCT", "Anatomical Structure"], "type": ["64033007", "SCT", "Kidney"]}
@@ -28,7 +28,9 @@ SEGMENTS = resolve_segments(
 QUANTITIES = (
     Quantity("kidney_area", 1234.5678, "mm2", segments=("kidney",), code=Code("42798000", "SCT", "Area")),
     Quantity("fluid_area", 56.25, "mm2", segments=("fluid",), code=Code("42798000", "SCT", "Area")),
-    Quantity("index", 95.0, "%", segments=("kidney", "fluid"), code=Code("HI", "99HYDRO", "Hydronephrosis index")),
+    Quantity(
+        "index", 95.0, "%", segments=("kidney", "fluid"), code=Code("HI", "99HYDRO", "Hydronephrosis index")
+    ),
     Quantity("thickness_without_a_code", 1 / 3, "mm", segments=("kidney", "fluid")),
     Quantity("absent", None, "mm", reason="no fluid in the frame", segments=("fluid",)),
 )
@@ -55,7 +57,8 @@ HEADER = {
 
 
 def write_source(path: Path, *, frames: int = 1, shape: tuple[int, int] = (13, 17), **changes: Any) -> Path:
-    """A grey ultrasound image, or a cine; ``changes`` to ``HEADER`` by keyword, None to leave an attribute out."""
+    """A grey ultrasound image, or a cine; ``changes`` to ``HEADER`` by keyword, None to leave an attribute
+    out."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -91,13 +94,17 @@ def patched(path: Path, *changes: tuple[bytes, bytes]) -> Path:
 def predict(path: Path, **changes: Any) -> Prediction:
     """A prediction of random labels, other ones in every frame, for any image file."""
     source = source_ref(path)
-    labels = np.random.default_rng(3).integers(0, 3, (source.number_of_frames, source.rows, source.columns), np.uint8)
+    labels = np.random.default_rng(3).integers(
+        0, 3, (source.number_of_frames, source.rows, source.columns), np.uint8
+    )
     given = {"spacing_mm": (0.2, 0.3), "quantities": QUANTITIES, "salt": "salt", **changes}
     return Prediction(source, "case", given.pop("labels", labels), SEGMENTS, ALGORITHM, **given)
 
 
 def probabilities(prediction: Prediction) -> np.ndarray:
     """(F, 3, H, W) float32 that sum to 1, with all steps of a byte among them."""
-    scores = np.random.default_rng(4).random((len(prediction.labels), 3, *prediction.labels.shape[1:]), np.float32)
+    scores = np.random.default_rng(4).random(
+        (len(prediction.labels), 3, *prediction.labels.shape[1:]), np.float32
+    )
     scores[0, 1, 0, :2] = 0, 1
     return scores / scores.sum(axis=1, keepdims=True)

@@ -26,7 +26,9 @@ def errors(path: Path) -> list[str]:
 def accepts(program: str, path: Path) -> bool:
     """Whether dcmdump or dsrdump reads the whole file."""
     done = subprocess.run([program, str(path)], capture_output=True, check=False)
-    return done.returncode == 0 and not [line for line in done.stderr.splitlines() if line.startswith((b"E:", b"F:"))]
+    return done.returncode == 0 and not [
+        line for line in done.stderr.splitlines() if line.startswith((b"E:", b"F:"))
+    ]
 
 
 def _run(program: str, path: Path) -> list[str]:

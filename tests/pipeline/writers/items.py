@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipeline.writers.records import FrameRecord, ItemRecord
+from pyraseg.pipeline.writers.tables.records import FrameRecord, ItemRecord
 
 __all__ = ["item"]
 
 
-def item(case: str, frames: tuple[FrameRecord, ...], *, units: Mapping[str, str], **changes: Any) -> ItemRecord:
+def item(
+    case: str, frames: tuple[FrameRecord, ...], *, units: Mapping[str, str], **changes: Any
+) -> ItemRecord:
     plain = ItemRecord(
         case=case,
         file="a/1.dcm",

@@ -1,4 +1,5 @@
-"""The contract of every writer: it returns its path, writes whole or not at all, and repeats itself to the byte."""
+"""The contract of every writer: it returns its path, writes whole or not at all, and repeats itself to the
+byte."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.segments import resolve_segments
-from pipeline.writers.cine import write_cine, write_contact_sheet
-from pipeline.writers.nifti import write_label, write_labels, write_probabilities
-from pipeline.writers.overlay import write_overlay
-from pipeline.writers.png import write_png
-from pipeline.writers.prediction import Algorithm
-from pipeline.writers.records import Failure
-from pipeline.writers.report import Run, write_report
-from pipeline.writers.tables import write_failures, write_manifest
-from transforms.errors import OutputError
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
+from pyraseg.pipeline.writers.pictures.cine import write_cine, write_contact_sheet
+from pyraseg.pipeline.writers.pictures.overlay import write_overlay
+from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.pipeline.writers.report import Run, write_report
+from pyraseg.pipeline.writers.tables.csv_tables import write_failures, write_manifest
+from pyraseg.pipeline.writers.tables.records import Failure
+from pyraseg.transforms.errors import OutputError
 
 IMAGE = np.random.default_rng(0).random((1, 30, 40), np.float32)
 MASK = np.zeros((30, 40), np.uint8)
@@ -40,7 +41,10 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     ),
     "overlay": (".png", lambda path: write_overlay(path, IMAGE, MASK, SEGMENTS, reference=MASK)),
     "png": (".png", lambda path: write_png(path, np.zeros((4, 5, 3), np.uint8))),
-    "failures": (".csv", lambda path: write_failures(path, [Failure("1.dcm", "truncated", "Copy it again.")])),
+    "failures": (
+        ".csv",
+        lambda path: write_failures(path, [Failure("1.dcm", "truncated", "Copy it again.")]),
+    ),
     "manifest": (".json", lambda path: write_manifest(path, {"items": 1})),
     "report": (".html", lambda path: write_report(path, [], run=RUN)),
 }

@@ -1,4 +1,5 @@
-"""Truth on real ultrasound files and on the phantom's: what is written for them is valid and holds the mask."""
+"""Truth on real ultrasound files and on the phantom's: what is written for them is valid and holds the
+mask."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread, examples
 
-from pipeline.phantom import generate
-from pipeline.writers.dicom_seg import KINDS, write_seg
-from pipeline.writers.dicom_source import read_source
-from pipeline.writers.dicom_sr import write_sr
+from pyraseg.pipeline.phantom import generate
+from pyraseg.pipeline.writers.dicom.seg import KINDS, write_seg
+from pyraseg.pipeline.writers.dicom.source import read_source
+from pyraseg.pipeline.writers.dicom.sr import write_sr
 from tests.pipeline.writers.dicom_cases import predict, probabilities
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
 
@@ -59,7 +60,8 @@ def blocks(path: Path):
 
 
 def errors_of_ours(path: Path, prediction) -> list[str]:
-    """All errors but those on the root of a UID that is the source's own: in its study the results must be filed."""
+    """All errors but those on the root of a UID that is the source's own: in its study the results must be
+    filed."""
     source = read_source(prediction.source).identity
     own = {source.StudyInstanceUID, source.SeriesInstanceUID, source.SOPInstanceUID}
     return [line for line in errors(path) if not ((match := FOREIGN_ROOT.match(line)) and match[1] in own)]
@@ -123,7 +125,9 @@ def test_a_real_cine_under_the_class_of_single_frames_is_not_referenced_by_frame
     read = dcmread(write_seg(tmp_path / "seg.dcm", prediction).path)
     keywords = [element.keyword for element in read.iterall()]
     assert "ReferencedFrameNumber" not in keywords
-    numbers = [i.FrameContentSequence[0].FrameAcquisitionNumber for i in read.PerFrameFunctionalGroupsSequence]
+    numbers = [
+        i.FrameContentSequence[0].FrameAcquisitionNumber for i in read.PerFrameFunctionalGroupsSequence
+    ]
     assert numbers == [1, 2, 1, 2]
 
 

@@ -1,4 +1,5 @@
-"""Segmentations, reports and NIfTI of volumes hold every voxel at its place in the patient, and refer to its slice."""
+"""Segmentations, reports and NIfTI of volumes hold every voxel at its place in the patient, and refer to its
+slice."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ import pytest
 import SimpleITK
 from pydicom import dcmread
 
-from pipeline.writers.dicom_seg import KINDS, write_seg
-from pipeline.writers.dicom_sr import write_sr
-from pipeline.writers.nifti import write_labels, write_probabilities
+from pyraseg.pipeline.writers.dicom.seg import KINDS, write_seg
+from pyraseg.pipeline.writers.dicom.sr import write_sr
+from pyraseg.pipeline.writers.nifti import write_labels, write_probabilities
+from pyraseg.transforms.dicom.labels.seg import read_segmentation
+from pyraseg.transforms.dicom.labels.seg_labels import segmentation_labels
+from pyraseg.transforms.errors import GeometryError, InputError
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
 from tests.pipeline.writers.test_dicom_conformance import FOREIGN_ROOT
 from tests.pipeline.writers.volume_cases import predict_volume, read
 from tests.transforms.dicom.series_cases import oblique, write_enhanced, write_series
-from transforms.dicom.segmentation import read_segmentation
-from transforms.dicom.segmentation_labels import segmentation_labels
-from transforms.errors import GeometryError, InputError
 
 
 @pytest.fixture(params=["slices", "frames"])
@@ -43,7 +44,9 @@ def write(prediction, folder, kind="binary"):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_segmentation_on_an_oblique_series_comes_back_bit_for_bit(tmp_path, volume, kind):
     prediction = predict_volume(volume)
-    labels, notes = segmentation_labels(read_segmentation(write(prediction, tmp_path, kind).path), volume.source)
+    labels, notes = segmentation_labels(
+        read_segmentation(write(prediction, tmp_path, kind).path), volume.source
+    )
     np.testing.assert_array_equal(labels.T, prediction.labels)
     assert notes == ()
 
@@ -71,7 +74,10 @@ def test_slices_without_a_segment_have_no_frame_of_it(tmp_path, volume):
     written = write(predict_volume(volume, labels=labels.T), tmp_path)
     assert written.frame_numbers == {"tumour": (1, 2), "bone": (3,)}
     read_back = dcmread(written.path)
-    ranks = [item.FrameContentSequence[0].DimensionIndexValues for item in read_back.PerFrameFunctionalGroupsSequence]
+    ranks = [
+        item.FrameContentSequence[0].DimensionIndexValues
+        for item in read_back.PerFrameFunctionalGroupsSequence
+    ]
     assert ranks == [[1, 1], [1, 2], [2, 2]]
 
 
@@ -98,8 +104,14 @@ def test_highdicom_finds_each_slice_by_its_source_image(tmp_path):
 def test_simpleitk_and_pydicom_read_the_frames_that_are_there(tmp_path, volume):
     prediction = predict_volume(volume)
     written = write(prediction, tmp_path)
-    expected = [prediction.labels[frame] == value for value in (1, 2) for frame in range(1, len(prediction.labels) - 1)]
-    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(written.path)) > 0, expected)
+    expected = [
+        prediction.labels[frame] == value
+        for value in (1, 2)
+        for frame in range(1, len(prediction.labels) - 1)
+    ]
+    np.testing.assert_array_equal(
+        SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(written.path)) > 0, expected
+    )
     np.testing.assert_array_equal(dcmread(written.path).pixel_array, expected)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from pipeline.writers.nifti import write_label, write_labels, write_probabilities
-from transforms.errors import GeometryError, LabelError, OutputError
-from transforms.frames import LoadFramed
+from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
+from pyraseg.transforms.errors import GeometryError, LabelError, OutputError
+from pyraseg.transforms.io.frames import LoadFramed
 
 
 @pytest.fixture
@@ -156,11 +156,18 @@ def test_a_cine_of_which_a_part_is_in_memory_gives_the_same_file(tmp_path, cine)
 
 @pytest.mark.parametrize("frames", [1, 7])
 def test_probabilities_are_read_to_within_a_step_of_a_byte_by_both_readers(tmp_path, frames):
-    values = np.random.default_rng(0).dirichlet((1, 1, 1), (frames, 37, 53)).transpose(0, 3, 1, 2).astype(np.float32)
+    values = (
+        np.random.default_rng(0)
+        .dirichlet((1, 1, 1), (frames, 37, 53))
+        .transpose(0, 3, 1, 2)
+        .astype(np.float32)
+    )
     path = write_probabilities(tmp_path / "p.nii.gz", values, spacing_mm=(0.3, 0.2), frame_time_ms=40.0)
     theirs = nibabel.load(path)
     assert theirs.shape == (53, 37, 1, frames, 3)
-    np.testing.assert_allclose(theirs.get_fdata()[:, :, 0].transpose(2, 3, 1, 0), values, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(
+        theirs.get_fdata()[:, :, 0].transpose(2, 3, 1, 0), values, atol=0.5 / 255 + 1e-6
+    )
     image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))  # (K, F, 1, H, W)
     np.testing.assert_allclose(image[:, :, 0].swapaxes(0, 1), values, atol=0.5 / 255 + 1e-6)
 

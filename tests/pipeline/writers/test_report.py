@@ -1,4 +1,5 @@
-"""The report is one page that needs nothing else, shows what needs attention first, and runs no text as code."""
+"""The report is one page that needs nothing else, shows what needs attention first, and runs no text as
+code."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.writers.prediction import Algorithm
-from pipeline.writers.records import Failure, FrameRecord, ItemRecord, LeftOut
-from pipeline.writers.report import Run, write_report
-from pipeline.writers.report.rows import shown_unit
+from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.pipeline.writers.report import Run, write_report
+from pyraseg.pipeline.writers.report.rows import shown_unit
+from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.transforms.errors import OutputError
+from pyraseg.transforms.records import Segment
 from tests.pipeline.writers import items
-from transforms.errors import OutputError
-from transforms.records import Segment
 
 UNITS = {"kidney_area": "mm2", "harp": "{ratio}"}
 SEGMENTS = (Segment(0, "background", (0, 0, 0)), Segment(1, "kidney", (230, 159, 0)))
@@ -30,8 +31,19 @@ ALGORITHM = Algorithm("Kidney in ultrasound", "0.1.0", "abcdef0123456789" * 4, "
 RUN = Run(ALGORITHM, datetime(2026, 3, 2, 14, 5), UNITS, SEGMENTS, {"formats": "seg, sr"})
 JPEG, PNG = b"\xff\xd8\xff\xe0 picture", b"\x89PNG\r\n\x1a\n picture"
 HOSTILE = [
-    *("<script>window.ran=1</script>", "</script><script>window.ran=1</script>", "<!--<script>", "<img src=x>"),
-    *("x' onerror='window.ran=1", 'x" onmouseover="window.ran=1', "{{ 7 * 7 }}", "\u2028window.ran=1", "a\x00\x1b[2Jb"),
+    *(
+        "<script>window.ran=1</script>",
+        "</script><script>window.ran=1</script>",
+        "<!--<script>",
+        "<img src=x>",
+    ),
+    *(
+        "x' onerror='window.ran=1",
+        'x" onmouseover="window.ran=1',
+        "{{ 7 * 7 }}",
+        "\u2028window.ran=1",
+        "a\x00\x1b[2Jb",
+    ),
     *("gpj\u202efdp", "a\udcffb", "javascript:window.ran=1", "=cmd|' /C calc'!A0", "Größe 腎臓 &amp; <b>"),
 ]
 
@@ -125,10 +137,18 @@ def test_of_volumes_it_counts_slices_and_says_what_the_model_was_trained_on(tmp_
 
 
 def test_what_failed_and_what_is_flagged_comes_first(tmp_path):
-    records = [item("c0"), item("c1", flags=("low confidence",)), item("c2"), item("c3", flags=("no kidney found",))]
+    records = [
+        item("c0"),
+        item("c1", flags=("low confidence",)),
+        item("c2"),
+        item("c3", flags=("no kidney found",)),
+    ]
     out = page(tmp_path, *records, failures=[Failure("f", "a truncated file", "Copy it again.")])
     assert [row["case"] for row in out.rows] == ["c1", "c3", "c0", "c2"]
-    places = [out.source.index(text) for text in ("a truncated file", 'data-flag="low confidence"', 'id="histograms"')]
+    places = [
+        out.source.index(text)
+        for text in ("a truncated file", 'data-flag="low confidence"', 'id="histograms"')
+    ]
     assert places == sorted(places)
     assert places[-1] < out.source.index('id="data"')
 
@@ -149,7 +169,9 @@ def test_the_numbers_are_those_of_the_records(tmp_path):
 
 
 def test_what_is_no_number_is_absent(tmp_path):
-    values = [page(tmp_path, item("c1", (frame(area=area),))).rows[0]["values"] for area in (math.nan, math.inf)]
+    values = [
+        page(tmp_path, item("c1", (frame(area=area),))).rows[0]["values"] for area in (math.nan, math.inf)
+    ]
     assert values == [[None, 0.25]] * 2
 
 
@@ -211,7 +233,10 @@ def test_patients_files_and_uids_are_named_only_where_that_was_asked_for(tmp_pat
     identity = {"patient_name": "SENTINEL^NAME", "patient_id": "SENTINEL-ID", "birth_date": "SENTINEL-DATE"}
     uids = dict.fromkeys(("study_instance_uid", "series_instance_uid", "sop_instance_uid"), "1.2.SENTINEL")
     record = item(file="SENTINEL/1.dcm", identity=identity, **uids)
-    refused = {"failures": [Failure("SENTINEL/2.dcm", "r", "m")], "left_out": [LeftOut("SENTINEL/3.dcm", "r")]}
+    refused = {
+        "failures": [Failure("SENTINEL/2.dcm", "r", "m")],
+        "left_out": [LeftOut("SENTINEL/3.dcm", "r")],
+    }
     assert "SENTINEL" not in page(tmp_path, record, **refused).source
     source = page(tmp_path, record, **refused, identify=True).source
     for text in (*identity.values(), "1.2.SENTINEL", "SENTINEL/1.dcm", "SENTINEL/2.dcm", "SENTINEL/3.dcm"):
@@ -224,7 +249,9 @@ def test_the_page_asks_for_nothing_from_anywhere(tmp_path):
     asking = {"src", "href", "action", "srcset", "data", "poster", "formaction"}
     assert [(tag, a) for tag, a in out.elements if asking & set(a)] == []
     assert not {"link", "iframe", "object", "embed", "base"} & set(out.tags())
-    assert set(re.findall(r"https?://[^\s\"']*", out.source)) <= {"http://www.w3.org/2000/svg"}  # a name, no address
+    assert set(re.findall(r"https?://[^\s\"']*", out.source)) <= {
+        "http://www.w3.org/2000/svg"
+    }  # a name, no address
     assert "url(" not in out.code
     assert "@import" not in out.code
 
@@ -269,7 +296,9 @@ def test_items_and_pictures_are_held_one_at_a_time(tmp_path):
             assert len(alive) < 5
             yield Counted(**vars(item(f"c{number}")))
 
-    assert len(Page(write_report(tmp_path / "r.html", records(), run=RUN, thumbnail=lambda r: JPEG)).rows) == 100
+    assert (
+        len(Page(write_report(tmp_path / "r.html", records(), run=RUN, thumbnail=lambda r: JPEG)).rows) == 100
+    )
 
 
 def test_a_report_that_breaks_off_leaves_the_old_one_and_nothing_else(tmp_path):
@@ -292,7 +321,8 @@ def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unit", "shown"), [("mm2", "mm²"), ("{ratio}", ""), ("[hnsf'U]", "HU"), ("g/ml{SUVbw}", "g/ml"), ("%", "%")]
+    ("unit", "shown"),
+    [("mm2", "mm²"), ("{ratio}", ""), ("[hnsf'U]", "HU"), ("g/ml{SUVbw}", "g/ml"), ("%", "%")],
 )
 def test_a_unit_is_written_as_one_reads_it(unit, shown):
     assert shown_unit(unit) == shown
@@ -310,7 +340,13 @@ def test_a_browser_lists_the_items_and_runs_no_text(browser, tmp_path):
     records = [item(f"c{n}", (frame(area=float(n)),)) for n in range(300)]
     records += [item("c-last", flags=(text,), notes=(text,), outputs=(text,)) for text in HOSTILE]
     path = write_report(tmp_path / "report.html", records, run=RUN, thumbnail=lambda record: JPEG)
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+    ]
     done = subprocess.run([browser, *options, path.as_uri()], capture_output=True, timeout=120, check=False)
     if done.returncode:
         pytest.skip("needs a browser that starts here")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.segments import resolve_segments
-from pipeline.writers.prediction import Algorithm, Prediction
-from transforms.dicom.series import find_series, the_series
-from transforms.dicom.volume import Volume, read_series
-from transforms.records import Code, Quantity
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.volume import Volume, read_series
+from pyraseg.transforms.records import Code, Quantity
 
 __all__ = ["QUANTITIES", "SEGMENTS", "predict_volume", "read"]
 

@@ -1,4 +1,5 @@
-"""Synthetic DICOM ultrasound: a writer of any transfer syntax, and pictures that no transposition leaves alone."""
+"""Synthetic DICOM ultrasound: a writer of any transfer syntax, and pictures that no transposition leaves
+alone."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ def image_dataset(frames: Sequence[np.ndarray], *, photometric: str, syntax: UID
     meta.TransferSyntaxUID = syntax
     encoding = {"is_implicit_VR": syntax.is_implicit_VR, "is_little_endian": syntax.is_little_endian}
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128, **encoding)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.SOPClassUID, dataset.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
     dataset.SeriesInstanceUID, dataset.Modality, dataset.PatientName = generate_uid(), "US", "SENTINEL^NAME"
     dataset.Rows, dataset.Columns = frames[0].shape[:2]
     dataset.SamplesPerPixel = 3 if frames[0].ndim == 3 else 1
@@ -62,7 +66,12 @@ def image_dataset(frames: Sequence[np.ndarray], *, photometric: str, syntax: UID
     if multi:
         dataset.NumberOfFrames = len(frames)
     bits = 8 * frames[0].dtype.itemsize
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits, bits - 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+        bits,
+        bits,
+        bits - 1,
+        0,
+    )
     for name, value in more.items():
         setattr(dataset, name, value)
     return dataset
@@ -71,7 +80,9 @@ def image_dataset(frames: Sequence[np.ndarray], *, photometric: str, syntax: UID
 def set_native(dataset: FileDataset, frames: Sequence[np.ndarray]) -> None:
     """Uncompressed pixel data in the data set's planar configuration, byte order and subsampling."""
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
-        stored = [np.stack([f[:, ::2, 0], f[:, 1::2, 0], f[:, ::2, 1], f[:, ::2, 2]], axis=-1) for f in frames]
+        stored = [
+            np.stack([f[:, ::2, 0], f[:, 1::2, 0], f[:, ::2, 1], f[:, ::2, 2]], axis=-1) for f in frames
+        ]
     elif dataset.get("PlanarConfiguration") == 1:
         stored = [frame.transpose(2, 0, 1) for frame in frames]
     else:
@@ -112,10 +123,13 @@ def set_encoded(dataset: FileDataset, frames: Sequence[np.ndarray], **jpeg: Any)
 def ultrasound_region(
     box: tuple[int, int, int, int], delta: tuple[float, float], *, data_type: int = 1, units: int = 3
 ) -> Dataset:
-    """An ultrasound region of ``box`` (row0, col0, row1, col1), inclusive, with ``delta`` (row, column) in cm."""
+    """An ultrasound region of ``box`` (row0, col0, row1, col1), inclusive, with ``delta`` (row, column) in
+    cm."""
     item = Dataset()
     item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, data_type, 0
-    item.RegionLocationMinY0, item.RegionLocationMinX0, item.RegionLocationMaxY1, item.RegionLocationMaxX1 = box
+    item.RegionLocationMinY0, item.RegionLocationMinX0, item.RegionLocationMaxY1, item.RegionLocationMaxX1 = (
+        box
+    )
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = units
     item.PhysicalDeltaY, item.PhysicalDeltaX = delta
     return item

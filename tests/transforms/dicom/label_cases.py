@@ -1,4 +1,5 @@
-"""Series and structure sets for the tests of labels: an oblique grid, and files written straight with pydicom."""
+"""Series and structure sets for the tests of labels: an oblique grid, and files written straight with
+pydicom."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 
-from transforms.dicom.source_series import SourceSeries
-from transforms.records import SourceRef
-from transforms.volume_grid import VolumeGrid
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.records import SourceRef
 
 SERIES, FRAME_OF_REFERENCE, STUDY = "1.2.826.0.1.7", "1.2.826.0.1.8", "1.2.826.0.1.9"
 SHAPE = (17, 13, 6)
@@ -36,7 +37,9 @@ def source_series(grid: VolumeGrid, *, series: str = SERIES, frame_of_reference:
     return SourceSeries(grid, frame_of_reference, slices)
 
 
-def contour(grid: VolumeGrid, points: Any, *, at: float, kind: str = "CLOSED_PLANAR", image: str = "") -> Dataset:
+def contour(
+    grid: VolumeGrid, points: Any, *, at: float, kind: str = "CLOSED_PLANAR", image: str = ""
+) -> Dataset:
     """A contour by index coordinates (x, y) on slice ``at``."""
     points = np.asarray(points, float).reshape(-1, 2)
     index = np.column_stack([points, np.full(len(points), float(at)), np.ones(len(points))])
@@ -63,7 +66,8 @@ def write_structures(
     frame_of_reference: str = FRAME_OF_REFERENCE,
     instances: tuple[str, ...] = (),
 ) -> Path:
-    """A structure set of regions by number: their names and contours; None for one that is not drawn at all."""
+    """A structure set of regions by number: their names and contours; None for one that is not drawn at
+    all."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -84,7 +88,11 @@ def write_structures(
         dataset.StructureSetROISequence.append(item)
         if contours is not None:
             drawn = Dataset()
-            drawn.ReferencedROINumber, drawn.ROIDisplayColor, drawn.ContourSequence = number, [255, 0, 9], contours
+            drawn.ReferencedROINumber, drawn.ROIDisplayColor, drawn.ContourSequence = (
+                number,
+                [255, 0, 9],
+                contours,
+            )
             dataset.ROIContourSequence.append(drawn)
     dataset.save_as(path, enforce_file_format=True)
     return path

@@ -59,7 +59,11 @@ def blank(modality: str, uid: str, *, syntax: UID, enhanced: bool = False) -> Fi
     encoding = {"is_implicit_VR": syntax.is_implicit_VR, "is_little_endian": syntax.is_little_endian}
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128, **encoding)
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, uid
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "1.2.1", "1.2.2", "1.2.3"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = (
+        "1.2.1",
+        "1.2.2",
+        "1.2.3",
+    )
     dataset.Modality, dataset.PatientName, dataset.PatientID = modality, "SENTINEL^NAME", "SENTINEL-ID"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     return dataset
@@ -109,7 +113,10 @@ def write_series(
     values = stored_values() if values is None else values
     for index, frame in enumerate(values):
         dataset = blank(modality, f"1.2.4.{first_uid + index}", syntax=syntax)
-        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = position(index, orientation), list(orientation)
+        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = (
+            position(index, orientation),
+            list(orientation),
+        )
         dataset.PixelSpacing, dataset.SliceThickness = list(SPACING), 4.0
         if modality == "CT":
             dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
@@ -150,11 +157,17 @@ def write_enhanced(
     shared, place, measures, meaning = (Dataset() for _ in range(4))
     place.ImageOrientationPatient = list(orientation)
     measures.PixelSpacing, measures.SliceThickness = list(SPACING), 4.0
-    meaning.RescaleSlope, meaning.RescaleIntercept, meaning.RescaleType = 1, -1024, "HU" if modality == "CT" else "US"
+    meaning.RescaleSlope, meaning.RescaleIntercept, meaning.RescaleType = (
+        1,
+        -1024,
+        "HU" if modality == "CT" else "US",
+    )
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [place], [measures]
     shared.PixelValueTransformationSequence = [meaning]
     dataset.SharedFunctionalGroupsSequence = [shared]
-    dataset.PerFrameFunctionalGroupsSequence = [_frame(index, orientation) for index in reversed(range(len(values)))]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _frame(index, orientation) for index in reversed(range(len(values)))
+    ]
     set_pixels(dataset, values[::-1])
     edit(dataset)
     dataset.save_as(path, enforce_file_format=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom import Dataset
 
-from transforms.dicom.calibration import calibrate
+from pyraseg.transforms.dicom.calibration import calibrate
 
 
 def dataset(*regions: Dataset, **more) -> Dataset:
@@ -24,7 +24,9 @@ def test_spacing_is_ten_times_the_absolute_delta_of_each_axis(region):
 
 
 def test_regions_that_agree_share_their_spacing_and_a_box_around_them(region):
-    found = calibrate(dataset(region((5, 0, 50, 59), (0.1, 0.1)), region((0, 60, 70, 119), (0.1, -0.1))), 100, 120)
+    found = calibrate(
+        dataset(region((5, 0, 50, 59), (0.1, 0.1)), region((0, 60, 70, 119), (0.1, -0.1))), 100, 120
+    )
     assert found.spacing_mm == pytest.approx((1, 1))
     assert found.tissue_box == (0, 0, 71, 120)
 

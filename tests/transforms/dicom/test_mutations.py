@@ -1,4 +1,5 @@
-"""Broken files give frames of the stated shape or our error: no other exception, no noise, no memory, no hang."""
+"""Broken files give frames of the stated shape or our error: no other exception, no noise, no memory, no
+hang."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ import pydicom
 import pytest
 from pydicom import uid
 
+from pyraseg.transforms.dicom.pixels.decode import CineReader
+from pyraseg.transforms.errors import InputError
 from tests import mutations
 from tests.mutations import KINDS, mutate, survey
-from transforms.dicom.decode import CineReader
-from transforms.errors import InputError
 
 SYNTAXES = [
     uid.ImplicitVRLittleEndian,
@@ -29,14 +30,17 @@ SYNTAXES = [
 
 @pytest.fixture
 def samples(write_dicom, region, grey, colour) -> list[Path]:
-    """A cine in grey and a picture in colour, with regions, in each transfer syntax; 16 bits where that can be."""
+    """A cine in grey and a picture in colour, with regions, in each transfer syntax; 16 bits where that can
+    be."""
     more = {"SequenceOfUltrasoundRegions": [region((2, 2, 30, 50), (0.1, 0.1))]}
     paths = []
     for number, syntax in enumerate(SYNTAXES):
         jpeg = syntax == uid.JPEGBaseline8Bit
         paths.append(write_dicom([grey, grey[::-1].copy()], syntax=syntax, name=f"cine{number}.dcm", **more))
         photometric = "YBR_FULL_422" if jpeg else "RGB"
-        paths.append(write_dicom(colour, photometric=photometric, syntax=syntax, name=f"colour{number}.dcm", **more))
+        paths.append(
+            write_dicom(colour, photometric=photometric, syntax=syntax, name=f"colour{number}.dcm", **more)
+        )
         if not jpeg:
             deep = grey.astype(np.uint16) * 200
             paths.append(write_dicom(deep, syntax=syntax, name=f"deep{number}.dcm", **more))

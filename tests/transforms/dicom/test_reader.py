@@ -1,4 +1,5 @@
-"""MONAI's LoadImage reads DICOM frames through DicomReader, and never through another reader what that refuses."""
+"""MONAI's LoadImage reads DICOM frames through DicomReader, and never through another reader what that
+refuses."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from monai.transforms import LoadImage, LoadImaged
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
-from transforms.dicom import decode
-from transforms.dicom.paths import frame_path, split_frame_path
-from transforms.dicom.reader import DicomReader
-from transforms.errors import InputError
+from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
+from pyraseg.transforms.dicom.pixels import decode
+from pyraseg.transforms.dicom.reader import DicomReader
+from pyraseg.transforms.errors import InputError
 
-READER = "transforms.dicom.reader.DicomReader"
+READER = "pyraseg.transforms.dicom.reader.DicomReader"
 
 
 def loaders():
@@ -64,8 +65,16 @@ def test_affine_and_metadata_follow_the_calibration(write_dicom, grey):
     np.testing.assert_array_equal(meta["original_affine"], meta["affine"])
     np.testing.assert_array_equal(meta["spatial_shape"], [40, 64])
     assert meta["spacing_mm"] == [0.25, 0.5]
-    assert (meta["spacing_source"], meta["space"], meta["original_channel_dim"]) == ("pixel_spacing", "RAS", 0)
-    assert (meta["modality"], meta["photometric_interpretation"], meta["display_max"]) == ("US", "MONOCHROME1", 255)
+    assert (meta["spacing_source"], meta["space"], meta["original_channel_dim"]) == (
+        "pixel_spacing",
+        "RAS",
+        0,
+    )
+    assert (meta["modality"], meta["photometric_interpretation"], meta["display_max"]) == (
+        "US",
+        "MONOCHROME1",
+        255,
+    )
     assert "tissue_box" not in meta
 
 
@@ -182,7 +191,8 @@ def _agrees_with_pydicom(path, index: int) -> dict:
     reader = DicomReader()
     array, meta = reader.get_data(reader.read(frame_path(path, index)))
     dataset = pydicom.dcmread(path)
-    # pydicom's first choice for JPEG is libjpeg by Thomas Richter, whose inverse cosine transform rounds otherwise
+    # pydicom's first choice for JPEG is libjpeg by Thomas Richter, whose inverse cosine transform rounds
+    # otherwise
     plugin = "pillow" if dataset.file_meta.TransferSyntaxUID == uid.JPEGBaseline8Bit else ""
     expected = pydicom.pixels.pixel_array(dataset, index=index, decoding_plugin=plugin)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.inference.backends.base import Setting
+from pyraseg.pipeline.inference.backends.base import Setting
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports ONNX Runtime
 

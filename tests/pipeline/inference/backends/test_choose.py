@@ -9,17 +9,24 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.inference.backends import build_backend, choose
-from pipeline.inference.backends.agreement import Agreement
-from pipeline.inference.backends.base import Runtime
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends import build_backend, choose
+from pyraseg.pipeline.inference.backends.agreement import Agreement
+from pyraseg.pipeline.inference.backends.base import Runtime
+from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
 SIZE = (32, 40)
 
 
 def build(name, network, **options):
-    given = {"device": CPU, "amp": False, "input_size": SIZE, "in_channels": 1, "weights_hash": "f" * 64, "threads": 1}
+    given = {
+        "device": CPU,
+        "amp": False,
+        "input_size": SIZE,
+        "in_channels": 1,
+        "weights_hash": "f" * 64,
+        "threads": 1,
+    }
     return build_backend(name, network=network, **{**given, **options})
 
 
@@ -62,7 +69,9 @@ def test_a_library_for_cpus_refuses_a_gpu(small):
 
 
 def test_auto_is_torch_where_nothing_else_is_installed(small, monkeypatch):
-    monkeypatch.setattr(choose, "RUNTIMES", {"none": Runtime("no_such_library", "no_such_library", True, None)})
+    monkeypatch.setattr(
+        choose, "RUNTIMES", {"none": Runtime("no_such_library", "no_such_library", True, None)}
+    )
     backend = build("auto", small())
     assert backend.name == "torch fp32 channels_last"
     assert "only one that is installed" in backend.reason
@@ -78,7 +87,9 @@ def test_auto_takes_the_fastest_says_why_and_measures_once(small, cache, clock, 
     assert calls == [["onnxruntime", "torch"]]
 
 
-def test_for_few_images_auto_measures_nothing_and_takes_what_it_knows(small, own_cache, clock, only_onnxruntime):
+def test_for_few_images_auto_measures_nothing_and_takes_what_it_knows(
+    small, own_cache, clock, only_onnxruntime
+):
     _, calls = clock
     few = build("auto", small(), images=choose.MANY - 1)
     assert (few.name, calls) == ("torch fp32 channels_last", [])

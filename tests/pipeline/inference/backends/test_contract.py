@@ -8,12 +8,12 @@ import threading
 import pytest
 import torch
 
-from pipeline.inference.backends import build_backend
-from pipeline.inference.backends.agreement import BAR, class_agreement, smooth_images
-from pipeline.inference.ensemble import Ensemble
-from pipeline.inference.inferer import make_inferer
-from pipeline.networks import NETWORKS, build_network
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends import build_backend
+from pyraseg.pipeline.inference.backends.agreement import BAR, class_agreement, smooth_images
+from pyraseg.pipeline.inference.ensemble import Ensemble
+from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.networks import NETWORKS, build_network
+from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
 SIZE = (32, 40)
@@ -27,7 +27,14 @@ def backend_name(request, cache):
 
 
 def build(name, network, **options):
-    given = {"device": CPU, "amp": False, "input_size": SIZE, "in_channels": 1, "weights_hash": "f" * 64, "threads": 1}
+    given = {
+        "device": CPU,
+        "amp": False,
+        "input_size": SIZE,
+        "in_channels": 1,
+        "weights_hash": "f" * 64,
+        "threads": 1,
+    }
     return build_backend(name, network=network, **{**given, **options})
 
 
@@ -55,7 +62,9 @@ def test_the_scores_are_torch_s_for_any_batch(backend_name, small):
 def test_an_image_has_the_same_scores_alone_and_in_a_batch(backend_name, small):
     backend = build(backend_name, small())
     batch = images(5)
-    torch.testing.assert_close(torch.cat([backend(image[None]) for image in batch]), backend(batch), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        torch.cat([backend(image[None]) for image in batch]), backend(batch), rtol=0, atol=1e-5
+    )
 
 
 def test_scores_stay_when_the_next_batch_is_scored_and_may_be_changed(backend_name, small):
@@ -67,7 +76,9 @@ def test_scores_stay_when_the_next_batch_is_scored_and_may_be_changed(backend_na
     first += 1
 
 
-@pytest.mark.parametrize("options", [{"tta_flips": ["w"]}, {"tta_flips": ["h", "w"]}, {"mode": "sliding"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"tta_flips": ["w"]}, {"tta_flips": ["h", "w"]}, {"mode": "sliding"}], ids=str
+)
 def test_members_flips_and_windows_are_those_of_torch(backend_name, small, options):
     network = Ensemble([small(seed=0), small(seed=1)])
     batch = images(2, size=(50, 61) if "mode" in options else SIZE)

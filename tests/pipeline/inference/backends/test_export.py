@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.inference.backends import export
-from pipeline.inference.backends.export import entry, export_network, onnx_file
-from transforms.errors import ConfigError
+from pyraseg.pipeline.inference.backends import export
+from pyraseg.pipeline.inference.backends.export import entry, export_network, onnx_file
+from pyraseg.transforms.errors import ConfigError
 
 SHAPE = (1, 32, 40)
 
@@ -77,7 +77,7 @@ def test_without_a_folder_to_write_the_export_is_temporary_and_said_so(small, tm
     with onnx_file(small(), shape=SHAPE, folder=tmp_path / "file" / "entry") as path:
         assert path.stat().st_size > 0
     assert not path.exists()
-    ours = [record.levelname for record in caplog.records if record.name.startswith("pipeline")]
+    ours = [record.levelname for record in caplog.records if record.name.startswith("pyraseg.pipeline")]
     assert ours == ["WARNING"]
     assert str(tmp_path) not in caplog.text
 

@@ -11,15 +11,15 @@ import numpy as np
 import pydicom
 import pytest
 
-from pipeline.phantom import PhantomReport, generate
-from pipeline.phantom.identity import draw_identity
-from pipeline.phantom.volumes.acquisition import PET_VIEWS, Acquisition
-from pipeline.phantom.volumes.anatomy import draw_body
-from pipeline.phantom.volumes.pet import draw_pet
-from pipeline.phantom.volumes.pet_series import PetSeries
-from pipeline.phantom.volumes.series import build_series
-from pipeline.phantom.volumes.tracer import MIDNIGHT, PROTOCOLS, PetProtocol, draw_tracer
-from transforms.volume_grid import VolumeGrid
+from pyraseg.pipeline.phantom import PhantomReport, generate
+from pyraseg.pipeline.phantom.identity import draw_identity
+from pyraseg.pipeline.phantom.volumes.acquisition import PET_VIEWS, Acquisition
+from pyraseg.pipeline.phantom.volumes.body.anatomy import draw_body
+from pyraseg.pipeline.phantom.volumes.dicom.pet_series import PetSeries
+from pyraseg.pipeline.phantom.volumes.dicom.series import build_series
+from pyraseg.pipeline.phantom.volumes.scans.pet import draw_pet
+from pyraseg.pipeline.phantom.volumes.scans.tracer import MIDNIGHT, PROTOCOLS, PetProtocol, draw_tracer
+from pyraseg.transforms.geometry.grid import VolumeGrid
 
 CASES = 3
 AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -27,7 +27,9 @@ GRID = VolumeGrid((9, 8, 40), (-5.0, -4.0, 7.0), *AXES, (5.0, 5.0, 5.0))
 
 
 @pytest.fixture(scope="session")
-def volumes(tmp_path_factory: pytest.TempPathFactory, _strict_dicom_writing: None) -> Callable[[str], PhantomReport]:
+def volumes(
+    tmp_path_factory: pytest.TempPathFactory, _strict_dicom_writing: None
+) -> Callable[[str], PhantomReport]:
     """The data set of a modality, made when it is first asked for."""
 
     @cache

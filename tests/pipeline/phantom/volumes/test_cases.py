@@ -10,11 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from pipeline.datalist import SeriesSource, build_datalist, load_datalist
-from pipeline.phantom import generate
-from pipeline.phantom.volumes.cases import VolumePhantoms
-from transforms.errors import ConfigError
-from transforms.volume_loading import LoadVolumed
+from pyraseg.pipeline.datalist import SeriesSource, build_datalist, load_datalist
+from pyraseg.pipeline.phantom import generate
+from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
+from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.io.volumes import LoadVolumed
 
 MODALITIES = ("ct", "mr", "pet")
 RAS = np.diag([-1, -1, 1, 1])
@@ -22,7 +22,9 @@ RAS = np.diag([-1, -1, 1, 1])
 
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -106,12 +108,16 @@ def test_nifti_seg_and_rtstruct_are_the_same_label_to_training(volumes, series, 
 def test_the_datalist_command_finds_the_phantoms_series_with_either_label(volumes, tmp_path):
     for kind in ("seg", "rtstruct"):
         source = SeriesSource(volumes("ct").output, label_kind=kind)
-        report = build_datalist(source, tmp_path / f"{kind}.json", label_map=["tumour=tumour"], fractions=(1, 0, 0))
+        report = build_datalist(
+            source, tmp_path / f"{kind}.json", label_map=["tumour=tumour"], fractions=(1, 0, 0)
+        )
         assert (report.counts, report.left_out) == ({"training": 3}, ())
 
 
 @pytest.mark.parametrize(("modality", "tolerance"), [("ct", 0.6), ("mr", 0.6)])
-def test_the_table_gives_what_the_label_holds_in_the_stored_series(volumes, series, truth, modality, tolerance):
+def test_the_table_gives_what_the_label_holds_in_the_stored_series(
+    volumes, series, truth, modality, tolerance
+):
     for folder in series(modality):
         values = read_series(folder)[0].astype(float)
         mapping = pydicom.dcmread(next(folder.iterdir())).get("RealWorldValueMappingSequence")
@@ -123,7 +129,9 @@ def test_the_table_gives_what_the_label_holds_in_the_stored_series(volumes, seri
         mean = sum(float(row["label_ml"]) * float(row["mean"]) for row in rows) / total
         assert total == pytest.approx(volume, rel=1e-4)
         assert values[label > 0].mean() == pytest.approx(mean, abs=tolerance)
-        assert values[label > 0].max() == pytest.approx(max(float(row["maximum"]) for row in rows), abs=tolerance)
+        assert values[label > 0].max() == pytest.approx(
+            max(float(row["maximum"]) for row in rows), abs=tolerance
+        )
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

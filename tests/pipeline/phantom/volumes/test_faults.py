@@ -8,9 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from pipeline.phantom import generate
-from pipeline.phantom.volumes.faults import FAULTS, apply_fault, assign_faults
-from transforms.errors import ConfigError
+from pyraseg.pipeline.phantom import generate
+from pyraseg.pipeline.phantom.volumes.faults import FAULTS, apply_fault, assign_faults
+from pyraseg.transforms.errors import ConfigError
 
 COUNT = 40  # slices of the sound series
 
@@ -77,7 +77,9 @@ def test_a_localizer_lies_across_the_other_slices(build_pet):
     *slices, scout = apply_fault("localizer", build_pet())
     assert "LOCALIZER" in scout.ImageType
     assert all("LOCALIZER" not in dataset.ImageType for dataset in slices)
-    normals = [np.cross(*np.reshape(np.array(d.ImageOrientationPatient, float), (2, 3))) for d in (slices[0], scout)]
+    normals = [
+        np.cross(*np.reshape(np.array(d.ImageOrientationPatient, float), (2, 3))) for d in (slices[0], scout)
+    ]
     assert np.dot(*normals) == pytest.approx(0)
 
 
@@ -154,6 +156,8 @@ def test_a_faulty_case_keeps_its_label_and_the_others_their_bytes(volumes, tmp_p
     labels = ("labels/case_0002.nii.gz", "segmentations/case_0002.dcm", "structures/case_0002.dcm")
     for part in (*labels, "labels/case_0001.nii.gz"):
         assert (faulty.output / part).read_bytes() == (sound.output / part).read_bytes()
-    assert json.loads(faulty.datalist.read_text())["digest"] == json.loads(sound.datalist.read_text())["digest"]
+    assert (
+        json.loads(faulty.datalist.read_text())["digest"] == json.loads(sound.datalist.read_text())["digest"]
+    )
     assert ",missing_slice" in (faulty.output / "truth.csv").read_text()
     assert any("case_0002: missing_slice" in line for line in faulty.lines())

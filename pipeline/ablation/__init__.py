@@ -1,1 +1,0 @@
-"""A grid of settings trained and evaluated with several seeds, as nested MLflow runs that ``compare`` reads."""

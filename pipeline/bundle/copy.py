@@ -1,0 +1,57 @@
+"""The bundles that come with the package."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from pyraseg.transforms.errors import ConfigError, OutputError
+
+__all__ = ["bundle_names", "copy_bundle"]
+
+OUTPUTS = shutil.ignore_patterns(
+    "__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*"
+)  # of runs in a source tree
+
+
+def bundle_names() -> list[str]:
+    """The names of the bundles, sorted."""
+    return sorted(_folders())
+
+
+def _folders() -> dict[str, Path]:
+    """The bundles' folders by name. ``importlib.resources`` stumbles over the placeholder of an editable
+    install."""
+    spec = find_spec("pyraseg.bundles")
+    places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
+    entries = [entry for place in places if place.is_dir() for entry in place.iterdir()]
+    return {entry.name: entry for entry in entries if (entry / "configs").is_dir()}
+
+
+def copy_bundle(name: str, folder: str | Path) -> Path:
+    """Copy the bundle ``name`` into the new folder ``folder``, without outputs of runs.
+
+    Raises:
+        ConfigError: there is no such bundle.
+        OutputError: the folder is there already, or cannot be made.
+    """
+    folders = _folders()
+    names = sorted(folders)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        raise ConfigError(
+            f"a bundle among {', '.join(names)}", found=repr(name), remedy=f"Did you mean {near[0]}?"
+        )
+    folder = Path(folder)
+    try:
+        shutil.copytree(folders[name], folder, ignore=OUTPUTS)
+    except FileExistsError as error:
+        raise OutputError(
+            "a new folder", found="one that is there", remedy="Name another.", path=folder
+        ) from error
+    except OSError as error:
+        found = f"one that cannot be made ({error.strerror})"
+        raise OutputError("a new folder", found=found, remedy="Name another.", path=folder) from error
+    return folder

@@ -1,0 +1,235 @@
+"""Cases in which arms differ most, side by side: over their frames where the data are at hand, else the masks
+alone."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pyraseg.pipeline.comparison.read.runs import Arm, Run
+from pyraseg.pipeline.comparison.read.store import Store
+from pyraseg.pipeline.comparison.statistics.results import Comparison
+from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.records import Segment
+
+__all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
+
+SIDE = 420  # pixels, the longer side of a picture
+GREY = 0.12  # behind masks without a frame
+QUALITY = 88
+PALETTE = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (204, 121, 167),
+    (240, 228, 66),
+    (213, 94, 0),
+)  # Okabe, Ito
+Tile = tuple[str, bytes]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One case.
+
+    Attributes:
+        tiles: for each arm its name with a JPEG.
+        over_frame: whether they show the frame with its reference, and not the masks alone.
+    """
+
+    title: str
+    tiles: tuple[Tile, ...]
+    over_frame: bool = False
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The images and references of the cases, and how to show them: the tissue region only.
+
+    Attributes:
+        load: of a case its image (C, H, W) and its reference (H, W), None of a case that is not there.
+    """
+
+    segments: Sequence[Segment]
+    load: Callable[[str], tuple[np.ndarray, np.ndarray] | None]
+
+
+def read_frames(
+    bundle: str | Path,
+    dataset_dir: str | Path,
+    *,
+    datalist: str | Path | None = None,
+    split: str = "test",
+    label_names: Sequence[str] = (),
+) -> Frames:
+    """The cases of a data set's split, shown as the bundle's own overlays show them.
+
+    Args:
+        label_names: of the runs; the bundle's where empty.
+
+    Raises:
+        ConfigError: no bundle there.
+        DatalistError: as `load_datalist`.
+    """
+    from monai.bundle import ConfigParser
+
+    from pyraseg.pipeline.bundle.shared_config import extend_parser
+    from pyraseg.transforms.frame.preprocessing import source_view
+
+    folder = Path(bundle).resolve()
+    files = [folder / "configs" / f"{name}.yaml" for name in ("train", "evaluate")]
+    if not all(file.is_file() for file in files):
+        remedy = "Name the bundle's folder with --bundle, or leave --dataset_dir out for pictures of the masks alone."
+        raise ConfigError(
+            "a bundle with configs/train.yaml and configs/evaluate.yaml",
+            found="none there",
+            remedy=remedy,
+            path=folder,
+        )
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    parser.read_meta(str(folder / "configs" / "metadata.json"))
+    extend_parser(parser)
+    given: dict[str, Any] = {
+        "bundle_root": str(folder),
+        "dataset_dir": str(Path(dataset_dir).resolve()),
+        "split": split,
+    }
+    given |= {"datalist": str(Path(datalist).resolve())} if datalist else {}
+    given |= {"label_names": list(label_names) or [segment["name"] for segment in parser["_meta_::segments"]]}
+    parser.update(given | {"input_size": parser["_meta_::preprocessing::size"]})
+    preprocessing = parser.get_parsed_content("validate::preprocessing")
+    items = {item["case"]: item for item in parser.get_parsed_content("data").items(split)}
+    view = source_view(preprocessing)
+
+    def load(case: str) -> tuple[np.ndarray, np.ndarray] | None:
+        if case not in items:
+            return None
+        prepared = preprocessing(dict(items[case]))
+        shown = view({"image": items[case]["image"], "case": case})
+        return np.asarray(shown["image"]), np.asarray(prepared["label"])[0]
+
+    return Frames(parser.get_parsed_content("segments"), load)
+
+
+def side_by_side(
+    comparison: Comparison, store: Store, *, folder: Path, frames: Frames | None = None
+) -> Iterator[SideBySide]:
+    """The comparison's most different cases, one run of each arm: the first that kept its masks.
+
+    Nothing where an arm kept none.
+    """
+    shown = [(arm, next((run for run in arm.runs if run.masks), None)) for arm in comparison.arms]
+    if any(run is None for _, run in shown) or not comparison.most_different:
+        return
+    runs = [(arm, run) for arm, run in shown if run is not None]
+    archives = [(arm, run, _masks(store, run, folder)) for arm, run in runs]
+    segments = shown_segments(comparison, frames)
+    for case in comparison.most_different:
+        if all(case in masks for _, _, masks in archives):
+            yield _case(comparison, case, archives, segments, frames)
+
+
+@contextmanager
+def _unreadable(run: Run) -> Iterator[None]:
+    """An archive that was cut short shows when it is opened, one with other bytes when a mask is read."""
+    try:
+        yield
+    except (ValueError, OSError, BadZipFile, zlib.error) as error:
+        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
+        found = f"a damaged one of {run.name!r}"
+        raise InputError("a predictions.npz that can be read", found=found, remedy=remedy) from error
+
+
+def _masks(store: Store, run: Run, folder: Path) -> Mapping[str, Any]:
+    path = store.fetch(run.run_id, f"{run.folder}/predictions.npz".lstrip("/"), folder)
+    with _unreadable(run):
+        return np.load(path, allow_pickle=False)
+
+
+def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
+    """The classes with their colours: the bundle's, or a palette's."""
+    if frames is not None:
+        return frames.segments
+    names = comparison.arms[0].runs[0].label_names or ("background", *comparison.labels)
+    return [Segment(value, name, PALETTE[(value - 1) % len(PALETTE)]) for value, name in enumerate(names)]
+
+
+def _case(
+    comparison: Comparison,
+    case: str,
+    archives: Sequence[tuple[Arm, Run, Mapping[str, Any]]],
+    segments: Sequence[Segment],
+    frames: Frames | None,
+) -> SideBySide:
+    masks = [_mask(archive, case, run) for _, run, archive in archives]
+    found = frames.load(case) if frames else None
+    if found is not None and found[1].shape != masks[0].shape:
+        found = None  # another image of this name
+    pictures = _over_frame(masks, found, segments) if found else _alone(masks, segments)
+    titles = [f"{arm.name}: {_scores(run, case)}" for arm, run, _ in archives]
+    tiles = tuple((title, _jpeg(picture)) for title, picture in zip(titles, pictures, strict=True))
+    group = next(row["group"] for row in archives[0][1].scores if row["case"] == case)
+    return SideBySide(f"{case} of {group}", tiles, over_frame=found is not None)
+
+
+def _mask(archive: Mapping[str, Any], case: str, run: Run) -> np.ndarray:
+    with _unreadable(run):
+        return np.asarray(archive[case])
+
+
+def _scores(run: Run, case: str) -> str:
+    """The case's Dice in this very run, class by class."""
+    rows = [row for row in run.scores if row["case"] == case and row["dice"]]
+    return ", ".join(f"{row['class'].replace('_', ' ')} {float(row['dice']):.2f}" for row in rows)
+
+
+def _over_frame(
+    masks: Sequence[np.ndarray], found: tuple[np.ndarray, np.ndarray], segments: Sequence[Segment]
+) -> list[np.ndarray]:
+    """Of a volume the slice in which the masks differ most."""
+    from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
+
+    image, reference, *planes = _plane(masks, [*found, *masks])
+    return [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
+
+
+def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
+    """On plain grey, all cut to the box that holds every arm's mask."""
+    from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
+
+    plane = _plane(masks, masks)
+    shown = np.any([mask > 0 for mask in plane], axis=0)
+    rows, columns = (np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1))
+    box = slice(None), slice(None)
+    if len(rows):
+        box = slice(max(rows[0] - 8, 0), rows[-1] + 9), slice(max(columns[0] - 8, 0), columns[-1] + 9)
+    return [
+        draw_overlay(np.full((1, *mask[box].shape), GREY), mask[box], segments, alpha=0.8) for mask in plane
+    ]
+
+
+def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Arrays of frames as they are; of volumes (..., H, W, D) the slice in which the masks differ most."""
+    if masks[0].ndim == 2:
+        return list(arrays)
+    apart = np.sum([mask != masks[0] for mask in masks], axis=(0, 1, 2))
+    return [array[..., int(np.argmax(apart))] for array in arrays]
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()

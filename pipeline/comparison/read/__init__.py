@@ -1,0 +1,1 @@
+"""From a MLflow store to the runs to compare."""

@@ -1,0 +1,127 @@
+"""Whether runs may be compared at all: the same cases in the same groups, the same reference, none trained on
+them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pyraseg.pipeline.comparison.read.runs import Row, Run
+from pyraseg.pipeline.comparison.statistics.metrics import row_values
+from pyraseg.transforms.errors import DatalistError, InputError
+
+__all__ = ["require_comparable"]
+
+Key = tuple[str, str, str]  # case, group, class
+NEEDED = {
+    "case",
+    "group",
+    "class",
+    "dice",
+    "reference_pixels",
+    "predicted_pixels",
+    "missed",
+    "false_positive",
+}
+
+
+def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
+    """Check that runs measured the same classes of the same cases against the same reference, and saw none
+    before.
+
+    The message names the runs, by the names that their user gave them.
+
+    Raises:
+        DatalistError: test cases differ, or a run was trained on a group that it is measured on, or there is
+            one case.
+        InputError: a table without the columns of an evaluation, or with a row twice.
+    """
+    for run in runs:
+        _require_table(run)
+    references = [_reference(run) for run in runs]
+    first, *others = references
+    differing = [(run, keys) for run, keys in zip(runs[1:], others, strict=True) if keys != first]
+    if differing:
+        raise _other_cases(runs[0], first, differing)
+    if len({case for case, _, _ in first}) < 2:
+        remedy = "Evaluate on a split with more cases."
+        raise DatalistError("at least two test cases", found="one", remedy=remedy)
+    _refuse_seen(runs, {group for _, group, _ in first}, split=split)
+
+
+def _require_table(run: Run) -> None:
+    remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
+    missing = sorted(NEEDED - set(run.scores[0])) if run.scores else ["any row"]
+    if missing:
+        found = f"one of {run.name!r} without {', '.join(missing)}"
+        raise InputError("the cases.csv of an evaluation", found=found, remedy=remedy)
+    if not all(map(_readable, run.scores)):
+        raise InputError(
+            "the cases.csv of an evaluation", found=f"a damaged one of {run.name!r}", remedy=remedy
+        )
+    twice = sum(count > 1 for count in Counter((row["case"], row["class"]) for row in run.scores).values())
+    if twice:
+        raise InputError(
+            "each case and class once in cases.csv", found=f"{twice} twice in {run.name!r}", remedy=remedy
+        )
+
+
+def _readable(row: Row) -> bool:
+    try:
+        row_values(row)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # TypeError: a row that was cut short has None for what is missing
+        return False
+    return True
+
+
+def _reference(run: Run) -> dict[Key, str]:
+    """The pixels of each class in each case's reference: another mask of the same case is another test."""
+    return {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
+
+
+def _other_cases(
+    first: Run, known: dict[Key, str], differing: Sequence[tuple[Run, dict[Key, str]]]
+) -> DatalistError:
+    parts = []
+    for run, keys in differing[:5]:
+        ours, theirs = ({key[:2] for key in each} for each in (known, keys))
+        if ours != theirs:
+            what = f"{len(theirs - ours)} of its cases are not there, {len(ours - theirs)} of the other's not in it"
+        elif set(known) != set(keys):
+            what = "the classes are others"
+        else:
+            what = f"the reference of {sum(known[key] != keys[key] for key in known)} cases and classes is another"
+        parts.append(f"{run.label!r}: {what}")
+    more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+    return DatalistError(
+        f"runs measured on the same cases as {first.label!r}",
+        found="; ".join(parts) + more,
+        remedy="Evaluate all of them on one datalist, with one hash key, or choose others with --runs.",
+    )
+
+
+def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None:
+    """Nobody may have trained on what is measured, unless that is asked for, nor chosen a network by it.
+
+    The validation split is what networks are chosen by; another datalist's may be among what a run was
+    trained on.
+    """
+    if split == "training":
+        return
+    for run in runs:
+        seen, how = (
+            (run.data.trained_on, "training")
+            if split == "validation"
+            else (run.data.groups, "training or validation")
+        )
+        number = len(seen & measured)
+        if number:
+            raise DatalistError(
+                f"{split} groups that no run has seen in {how}",
+                found=f"{number} of {len(measured)} that {run.label!r} has seen",
+                remedy="Compare trainings whose datalists hold out the same groups, or choose others with --runs.",
+            )

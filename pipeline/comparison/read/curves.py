@@ -1,0 +1,97 @@
+"""The validation curve of a training, in steps of the optimiser, from what its MLflow run logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyraseg.pipeline.comparison.read.store import Logged, Store, StoredRun
+
+__all__ = ["NO_TRAINING", "Curve", "read_curve"]
+
+DICE = "val_mean_dice"  # logged at the trainer's epoch
+RATE = "learning_rate"  # logged at each iteration, and never NaN, as a loss may be
+ACCUMULATED = "accumulation_steps"  # iterations that make one step of the optimiser
+LEAST = 2  # validations
+NO_TRAINING = "the store has no training of what it measured"
+EQUAL = 1e-9  # 0.9 * 0.8 is a little more than 0.72
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The mean Dice on the validation split while a network learned.
+
+    Attributes:
+        steps: (V,) steps of the optimiser before each validation, rising.
+        dice: (V,)
+    """
+
+    steps: np.ndarray
+    dice: np.ndarray
+
+    @property
+    def final(self) -> float:
+        """Of the last validation."""
+        return float(self.dice[-1])
+
+    @property
+    def length(self) -> int:
+        """Steps before the last validation."""
+        return int(self.steps[-1])
+
+    @property
+    def interval(self) -> int:
+        """The most steps between two validations, or before the first: what `reached` is right to."""
+        return int(np.diff(self.steps, prepend=0).max())
+
+    def reached(self, level: float) -> float:
+        """The steps before the first validation that reaches a level; NaN if none does, or the level is not
+        above 0."""
+        if not level > 0:
+            return float("nan")
+        found = np.flatnonzero(self.dice >= level - EQUAL)
+        return float(self.steps[found[0]]) if len(found) else float("nan")
+
+
+def read_curve(store: Store, training: StoredRun | None) -> tuple[Curve | None, str]:
+    """The curve of a training, or why there is none.
+
+    Validations are logged by epoch. A finished training ends with a whole epoch and a validation, so its
+    iterations in an epoch are the last iteration's number over the last epoch's; a remainder of them that
+    does not fill an accumulated step is a step, as in MONAI's ``SupervisedTrainer``. Of an epoch logged twice
+    the last written counts.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    if training is None:
+        return None, NO_TRAINING
+    if training.status != "FINISHED":
+        return None, f"its training is {training.status}"
+    dice = _by_step(store.history(training.run_id, DICE))
+    if len(dice) < LEAST:
+        return None, f"its training logged {len(dice)} validations, and a curve takes {LEAST}"
+    in_epoch = _steps_in_epoch(
+        training, iterations=_by_step(store.history(training.run_id, RATE)), epochs=max(dice)
+    )
+    if in_epoch is None:
+        return None, "its training logged too little to count the steps in an epoch"
+    epochs = sorted(dice)
+    return Curve(np.array(epochs) * in_epoch, np.array([dice[epoch] for epoch in epochs])), ""
+
+
+def _by_step(logged: Iterable[Logged]) -> dict[int, float]:
+    """The finite values by step, the last written of each."""
+    values = {entry.step: entry.value for entry in sorted(logged, key=lambda entry: entry.written)}
+    return {step: value for step, value in values.items() if math.isfinite(value)}
+
+
+def _steps_in_epoch(training: StoredRun, *, iterations: Mapping[int, float], epochs: int) -> int | None:
+    accumulated = training.params.get(ACCUMULATED, "1")
+    last = max(iterations, default=0)
+    if not accumulated.isdigit() or int(accumulated) < 1 or epochs < 1 or last < 1 or last % epochs:
+        return None
+    return math.ceil(last / epochs / int(accumulated))

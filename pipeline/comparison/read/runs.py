@@ -1,0 +1,102 @@
+"""What a comparison reads: runs with their tables, and the arms that they form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyraseg.pipeline.comparison.read.curves import NO_TRAINING, Curve
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence
+
+__all__ = ["Arm", "Row", "Run", "TrainingData"]
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run was trained on.
+
+    Attributes:
+        digest: of the datalist; empty where unknown.
+        groups: of training and validation, as the tables name them.
+        trained_on: of training alone.
+        frames, training_groups: how many were trained on, as the run says it; empty where unknown.
+    """
+
+    digest: str = ""
+    groups: frozenset[str] = frozenset()
+    trained_on: frozenset[str] = frozenset()
+    frames: str = ""
+    training_groups: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One measured network.
+
+    Attributes:
+        run_id, name: of the MLflow run that holds the tables.
+        started: milliseconds since 1970.
+        seed: of the training; empty where unknown.
+        checkpoint: SHA-256 of what was measured; empty where unknown.
+        trained_by, training_id: name and ID of the run that trained it; empty where this store has none.
+        settings: of its training and evaluation, by id, without what says only where and under which name it
+            ran.
+        surroundings: versions, machine and code, by parameter.
+        data: what it was trained on.
+        scores, quantities: rows of the tables.
+        confidences: counts for calibration.
+        label_names: the classes, background first.
+        folder: of the tables among the run's artifacts.
+        masks: whether the predicted label maps are there.
+        curve: of its training's validations; None where there is none, for the reason ``no_curve``.
+    """
+
+    run_id: str
+    name: str
+    started: int
+    scores: Sequence[Row]
+    seed: str = ""
+    checkpoint: str = ""
+    trained_by: str = ""
+    training_id: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    surroundings: Mapping[str, str] = field(default_factory=dict)
+    data: TrainingData = TrainingData()
+    quantities: Sequence[Row] = ()
+    confidences: Sequence[CaseConfidence] = ()
+    label_names: Sequence[str] = ()
+    folder: str = ""
+    masks: bool = False
+    curve: Curve | None = None
+    no_curve: str = NO_TRAINING
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has its training, whose config then is among the settings."""
+        return bool(self.trained_by or self.folder)
+
+    @property
+    def names(self) -> set[str]:
+        """What it may be called by."""
+        return {self.name, self.run_id, self.trained_by, self.training_id} - {""}
+
+    @property
+    def label(self) -> str:
+        """How it is called on the page: the name of what was trained, with its seed."""
+        name = self.trained_by or self.name
+        return f"{name} (seed {self.seed})" if self.seed and f"seed {self.seed}" not in name else name
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but their seed."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has the trainings of all its runs."""
+        return all(run.known for run in self.runs)

@@ -1,0 +1,93 @@
+"""What a run's config says that could change its result, flattened to text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+__all__ = ["EVALUATION", "differing", "flatten", "merged", "run_settings", "surroundings"]
+
+EVALUATION = "evaluation: "  # before an id of the evaluation's config
+# What says where and under which name a run went, and not what it did.
+PLACES = {"bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"}
+NAMES = {
+    "run_name",
+    "run_id",
+    "run_tags",
+    "parent_run_id",
+    "experiment_name",
+    "tracking_uri",
+    "track",
+    "store_network",
+}
+STARTS = {"seed", "resume", "overwrite", "num_workers", "resamples"}
+IGNORED = PLACES | NAMES | STARTS
+SURROUNDINGS = ("code.", "version.", "hardware.")
+NOTHING = "–"
+UNKNOWN = "unknown"
+
+
+def flatten(config: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every value of a nested config under its id, ``train::dataloader::batch_size``, as text."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, prefix=f"{prefix}{key}::")
+        else:
+            yield (
+                f"{prefix}{key}",
+                value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str),
+            )
+
+
+def run_settings(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of a measured network: its training's, and its evaluation's behind ``EVALUATION``.
+
+    Args:
+        training, evaluation: the configs as logged; no training where it is unknown.
+    """
+    found = {} if training is None else dict(_kept(training))
+    return found | {f"{EVALUATION}{key}": value for key, value in _kept(evaluation)}
+
+
+def surroundings(params: Mapping[str, str]) -> dict[str, str]:
+    """Code, versions and machine among a run's parameters."""
+    return {key: value for key, value in params.items() if key.startswith(SURROUNDINGS)}
+
+
+def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The settings of the runs of one arm, ids with several values as ``18 or 50``: who names an arm may mix
+    them."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    return {key: " or ".join(dict.fromkeys(each.get(key, NOTHING) for each in settings)) for key in keys}
+
+
+def differing(
+    settings: Sequence[Mapping[str, str]], *, unknown: Container[int] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The ids whose values are not the same everywhere, each with its values in order.
+
+    An id of the evaluation that says again what the training's of this name says is left out.
+
+    Args:
+        unknown: places in ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and says
+            nothing of whether an id differs.
+    """
+    keys = dict.fromkeys(key for each in settings for key in each)
+    rows = {
+        key: tuple(
+            UNKNOWN if index in unknown and not key.startswith(EVALUATION) else each.get(key, NOTHING)
+            for index, each in enumerate(settings)
+        )
+        for key in keys
+    }
+    rows = {key: values for key, values in rows.items() if len({*values} - {UNKNOWN}) > 1}
+    return {
+        key: values
+        for key, values in rows.items()
+        if rows.get(key.removeprefix(EVALUATION)) != values or not key.startswith(EVALUATION)
+    }
+
+
+def _kept(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    return flatten({key: value for key, value in config.items() if key not in IGNORED})

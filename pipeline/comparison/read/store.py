@@ -1,0 +1,173 @@
+"""Reading experiments, runs and their files from a MLflow store, a sqlite file or a server, without making
+anything."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyraseg.pipeline.tracking.store import bounded_requests, one_at_a_time, require_reachable
+from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.transforms.errors import TrackingError, UsageError
+
+__all__ = ["Logged", "Store", "StoredRun", "open_store"]
+
+SQLITE = "sqlite:///"
+BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the store has it, without its files."""
+
+    run_id: str
+    name: str
+    status: str
+    started: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def parent(self) -> str:
+        """The ID of the run above it, empty without one."""
+        return self.tags.get("mlflow.parentRunId", "")
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One value of a metric; ``written`` is in milliseconds since 1970."""
+
+    step: int
+    value: float
+    written: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store; every method raises TrackingError where it fails."""
+
+    client: Any
+
+    def experiment_id(self, name: str) -> str:
+        """The active experiment of this name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        with _said():
+            experiments = [e for page in _pages(self.client.search_experiments) for e in page]
+        for experiment in experiments:
+            if experiment.name == name:
+                return experiment.experiment_id
+        known = [experiment.name for experiment in experiments]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
+        remedy = (
+            f"Did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else "Correct --experiment or --tracking_uri."
+        )
+        raise UsageError("an experiment of this store", found=repr(name), remedy=clean(remedy))
+
+    def runs(self, experiment_id: str) -> list[StoredRun]:
+        """All runs that are not deleted, the oldest first."""
+        with _said():
+            found = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
+        runs = (
+            StoredRun(
+                run.info.run_id,
+                clean(run.info.run_name or run.info.run_id),
+                run.info.status,
+                int(run.info.start_time or 0),
+                dict(run.data.params),
+                dict(run.data.tags),
+            )
+            for run in found
+        )
+        return sorted(runs, key=lambda run: (run.started, run.run_id))
+
+    def history(self, run_id: str, metric: str) -> list[Logged]:
+        """Every value of a metric of a run; none where it was not logged."""
+        with _said():
+            found = self.client.get_metric_history(run_id, metric)
+        return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in found]
+
+    def files(self, run_id: str, folder: str = "") -> list[str]:
+        """The paths of a run's artifacts in one folder."""
+        with _said():
+            return [entry.path for entry in self.client.list_artifacts(run_id, folder or None)]
+
+    def fetch(self, run_id: str, path: str, folder: Path) -> Path:
+        """Copy an artifact below ``folder`` and return its path there."""
+        place = folder / run_id
+        place.mkdir(parents=True, exist_ok=True)
+        with _said():
+            return Path(self.client.download_artifacts(run_id, path, str(place)))
+
+
+@contextmanager
+def open_store(tracking_uri: str) -> Iterator[Store]:
+    """Open a store for reading.
+
+    Raises:
+        TrackingError: none is there, or it does not answer.
+    """
+    import mlflow
+
+    if tracking_uri.startswith(SQLITE) and not Path(tracking_uri.removeprefix(SQLITE)).is_file():
+        raise TrackingError(
+            "the sqlite file of a MLflow store",
+            found="nothing of this name",
+            remedy="Name the store with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
+            path=urlsplit(tracking_uri).path,
+        )
+    require_reachable(tracking_uri)
+    with bounded_requests(), _no_bars():
+        with _said(), one_at_a_time(tracking_uri):
+            store = Store(mlflow.MlflowClient(tracking_uri=tracking_uri))
+            store.client.search_experiments(max_results=1)
+        yield store
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without MLflow's progress bar for each file; it reads the setting from the environment alone."""
+    if BARS in os.environ:
+        yield
+        return
+    os.environ[BARS] = "false"
+    try:
+        yield
+    finally:
+        os.environ.pop(BARS, None)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say in a sentence what MLflow, or what it asks, says in a traceback."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # requests' errors are OSErrors
+        reason = getattr(error, "error_code", None) or type(error).__name__
+        raise TrackingError(
+            "a MLflow store that can be read",
+            found=f"a failure ({reason})",
+            remedy="Check --tracking_uri, whether the server runs, and whether it still has the runs' files.",
+        ) from error
+
+
+def _pages(search: Any, *arguments: Any) -> Iterator[Any]:
+    """All pages of a search."""
+    page = search(*arguments)
+    yield page
+    while page.token:
+        page = search(*arguments, page_token=page.token)
+        yield page

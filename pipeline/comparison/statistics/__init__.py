@@ -1,0 +1,1 @@
+"""Scores of runs over the same cases: estimates, paired differences, tests, calibration."""

@@ -1,0 +1,149 @@
+"""How fast the arms learn: the steps in which their trainings reach a share of the final Dice of
+validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyraseg.pipeline.comparison.read.curves import Curve
+from pyraseg.pipeline.comparison.read.runs import Arm, Run
+
+__all__ = ["SHARE", "ArmEfficiency", "Efficiency", "Learned", "Steps", "mean_curve", "measure_efficiency"]
+
+SHARE = 0.9  # of a final Dice
+NAN = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """One training.
+
+    Attributes:
+        own: steps to `SHARE` of its own final Dice; NaN if it never gets there.
+        target: steps to the target of all arms; NaN likewise.
+    """
+
+    run: Run
+    curve: Curve
+    own: float
+    target: float = NAN
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps to a level over the runs of an arm: mean, least and most of those that reach it, and how many do
+    not."""
+
+    mean: float
+    least: float
+    most: float
+    never: int
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Steps:
+        """From each run's steps, of which NaN says never."""
+        known = [value for value in values if math.isfinite(value)]
+        numbers = (float(np.mean(known)), min(known), max(known)) if known else (NAN, NAN, NAN)
+        return cls(*numbers, never=len(values) - len(known), runs=len(values))
+
+
+@dataclass(frozen=True, eq=False)
+class ArmEfficiency:
+    """The trainings of an arm that have a curve, at least one; ``of`` says how many trainings the arm has."""
+
+    arm: str
+    runs: tuple[Learned, ...]
+    of: int
+
+    @property
+    def finals(self) -> tuple[float, ...]:
+        """The final Dice of each run."""
+        return tuple(each.curve.final for each in self.runs)
+
+    @property
+    def final(self) -> float:
+        """The mean of the runs' final Dice."""
+        return float(np.mean(self.finals))
+
+    @property
+    def final_sd(self) -> float:
+        """Its sample standard deviation over the runs; NaN of one."""
+        return float(np.std(self.finals, ddof=1)) if len(self.runs) > 1 else NAN
+
+    @property
+    def own(self) -> Steps:
+        """Steps to `SHARE` of each run's own final."""
+        return Steps.of([each.own for each in self.runs])
+
+    @property
+    def target(self) -> Steps:
+        """Steps to the target of all arms."""
+        return Steps.of([each.target for each in self.runs])
+
+    @property
+    def intervals(self) -> tuple[int, int]:
+        """The least and the most of the runs' intervals between validations, in steps."""
+        intervals = [each.curve.interval for each in self.runs]
+        return min(intervals), max(intervals)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """The steps before the last validation: of the shortest training and of the longest."""
+        lengths = [each.curve.length for each in self.runs]
+        return min(lengths), max(lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Efficiency:
+    """How fast each arm learned.
+
+    Attributes:
+        baseline: the arm whose mean final Dice sets the target of all.
+        target: `SHARE` of that Dice; NaN where the baseline has no curve.
+        arms: those with a curve.
+        left_out: arm, run and reason of those without.
+    """
+
+    baseline: str
+    target: float
+    arms: tuple[ArmEfficiency, ...]
+    left_out: tuple[tuple[str, str, str], ...] = ()
+
+
+def measure_efficiency(arms: Sequence[Arm]) -> Efficiency:
+    """Measure the trainings behind the arms' runs, each training once in an arm; the first arm sets the
+    target."""
+    left_out = tuple(
+        (arm.name, run.label, run.no_curve) for arm in arms for run in arm.runs if run.curve is None
+    )
+    found = [each for arm in arms if (each := _own(arm)).runs]
+    baseline = arms[0].name
+    target = SHARE * next((each.final for each in found if each.arm == baseline), NAN)
+    return Efficiency(baseline, target, tuple(_against(each, target) for each in found), left_out)
+
+
+def _own(arm: Arm) -> ArmEfficiency:
+    trainings = {run.training_id or run.run_id: run for run in arm.runs}
+    curves = [(run, run.curve) for run in trainings.values() if run.curve is not None]
+    learned = tuple(Learned(run, curve, own=curve.reached(SHARE * curve.final)) for run, curve in curves)
+    return ArmEfficiency(arm.name, learned, of=len(trainings))
+
+
+def _against(arm: ArmEfficiency, target: float) -> ArmEfficiency:
+    return replace(arm, runs=tuple(replace(each, target=each.curve.reached(target)) for each in arm.runs))
+
+
+def mean_curve(runs: Sequence[Learned]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and the mean Dice of all runs there, from the last run's first validation to the first run's end.
+
+    Where runs were not validated at the same steps, straight lines between their validations are averaged.
+    """
+    start, end = max(int(each.curve.steps[0]) for each in runs), min(each.curve.length for each in runs)
+    steps = np.unique(np.concatenate([each.curve.steps for each in runs]))
+    steps = steps[(steps >= start) & (steps <= end)]
+    return steps, np.mean([np.interp(steps, each.curve.steps, each.curve.dice) for each in runs], axis=0)

@@ -1,0 +1,106 @@
+"""Calibration and agreement of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pyraseg.pipeline.comparison.read.runs import Arm, Row
+from pyraseg.pipeline.comparison.statistics.results import ArmAgreement, ArmCalibration
+from pyraseg.pipeline.comparison.statistics.tests import Interval, limits_of_agreement
+from pyraseg.pipeline.evaluation.bootstrap import LEVEL
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence, pool
+
+__all__ = ["agreements", "calibrations"]
+
+NAN = float("nan")
+
+
+def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
+    """Bland-Altman of each quantity in each arm: what one network of the arm predicts, against the reference.
+
+    The runs of an arm are not averaged: the mean of several networks would agree better than any of them.
+    Where a prediction has nothing to measure there is no difference, so an arm that misses much may agree
+    well on the rest: what it misses is counted beside.
+    """
+    rows = {arm.name: [row for run in arm.runs for row in run.quantities if row["reference"]] for arm in arms}
+    units = {row["quantity"]: row["unit"] for found in rows.values() for row in found if row["error"]}
+    for quantity, unit in units.items():
+        for arm, found in rows.items():
+            if part := [row for row in found if row["quantity"] == quantity]:
+                yield _agreement(quantity, unit, arm, part)
+
+
+def _agreement(quantity: str, unit: str, arm: str, rows: Sequence[Row]) -> ArmAgreement:
+    both = [row for row in rows if row["error"]]
+    predicted, reference = (
+        np.array([float(row[name]) for row in both]) for name in ("predicted", "reference")
+    )
+    differences = predicted - reference
+    found = limits_of_agreement(differences, [row["group"] for row in both])
+    means = (predicted + reference) / 2
+    return ArmAgreement(quantity, unit, arm, found, means, differences, missed=len(rows) - len(both))
+
+
+def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[ArmCalibration]:
+    """The expected calibration error of each curve in each arm, every group weighing the same, and the
+    difference to the first arm; intervals from a bootstrap that draws the same groups for all arms.
+
+    Nothing where a run has no counts.
+    """
+    if not all(run.confidences for arm in arms for run in arm.runs):
+        return
+    groups = sorted({c.group for arm in arms for run in arm.runs for c in run.confidences})
+    weights = _draws(len(groups), resamples, seed)
+    stacks = {arm.name: [_shares(run.confidences, groups) for run in arm.runs] for arm in arms}
+    errors = {name: [_errors(weights, shares) for shares in runs] for name, runs in stacks.items()}
+    first = np.mean(errors[arms[0].name], axis=0)
+    for arm in arms:
+        mean = np.mean(errors[arm.name], axis=0)
+        curves = pool([c for run in arm.runs for c in run.confidences])
+        for index, curve in enumerate(curves):
+            yield ArmCalibration(
+                arm.name,
+                curve,
+                error=float(mean[0, index]),
+                interval=_percentiles(mean[1:, index]),
+                seeds=tuple(float(each[0, index]) for each in errors[arm.name]),
+                difference=NAN if arm is arms[0] else float(mean[0, index] - first[0, index]),
+                difference_interval=(NAN, NAN) if arm is arms[0] else _percentiles((mean - first)[1:, index]),
+            )
+
+
+def _draws(number: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each group counts: once in the first row, then as often as it is drawn, (1 + resamples,
+    groups)."""
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
+    return np.concatenate([np.ones((1, number)), drawn])
+
+
+def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarray:
+    """The mean over each group's cases of their shares of pixels, confidence and correctness: (groups, 3,
+    curves, bins)."""
+    place = {name: index for index, name in enumerate(groups)}
+    shape = (len(groups), 3, *cases[0].pixels.shape)
+    sums, counts = np.zeros(shape), np.zeros(len(groups))
+    for case in cases:
+        stack = np.stack([case.pixels, case.confidence, case.correct]).astype(float)
+        if stack[0, -1].any():
+            sums[place[case.group]] += stack / stack[0, -1].sum()
+            counts[place[case.group]] += 1
+    return sums / np.maximum(counts, 1)[:, None, None, None]
+
+
+def _errors(weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Calibration errors (resamples, curves): the distance of accuracy and confidence in each bin by its
+    share."""
+    summed = (weights @ shares.reshape(len(shares), -1)).reshape(len(weights), *shares.shape[1:])
+    return np.abs(summed[:, 2] - summed[:, 1]).sum(axis=-1) / summed[:, 0].sum(axis=-1)
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    if len(values) < 1:
+        return NAN, NAN
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

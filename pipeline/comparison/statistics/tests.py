@@ -1,0 +1,188 @@
+"""The statistics of a comparison: signed ranks, Holm's correction, effect size, limits of agreement. The unit
+is the group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyraseg.pipeline.evaluation.bootstrap import LEVEL
+
+__all__ = [
+    "LEAST_GROUPS",
+    "Agreement",
+    "SignedRank",
+    "group_means",
+    "holm",
+    "limits_of_agreement",
+    "median_interval",
+    "signed_rank",
+]
+
+LEAST_GROUPS = 6  # of fewer, no p-value below 0.05 is possible: 2 / 2**5 = 0.0625
+DECIMALS = 6  # of the tables: what is closer is equal
+EXACT = 50  # differences up to which the exact distribution is used, where no two are tied
+PERMUTED = 13  # and up to which it is enumerated with ties
+NAN = float("nan")
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SignedRank:
+    """A Wilcoxon signed-rank test.
+
+    Attributes:
+        p: two-sided; NaN of fewer than `LEAST_GROUPS` differences.
+        effect: the matched-pairs rank-biserial correlation, from -1 to 1: the share of the rank sum that
+            speaks for a positive difference, minus the share that speaks against.
+        number: of differences, those of 0 included.
+    """
+
+    p: float
+    effect: float
+    number: int
+
+
+def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each group over its finite values, and the groups' names: two arrays (G,), sorted by name.
+
+    Rounded to the tables' six decimals, so that equal scores stay equal.
+    """
+    array = np.asarray(values, dtype=float)
+    finite = np.isfinite(array)
+    names, member = np.unique(np.asarray(groups)[finite], return_inverse=True)
+    sums = np.bincount(member, weights=array[finite], minlength=len(names))
+    return np.round(sums / np.maximum(np.bincount(member, minlength=len(names)), 1), DECIMALS), names
+
+
+def signed_rank(differences: ArrayLike) -> SignedRank:
+    """Test whether differences, one a group, are symmetric about 0.
+
+    Zeros are dropped before ranking, as Wilcoxon did and R's ``wilcox.test`` does. The null distribution is
+    exact up to 50 differences without ties and up to 13 with them, else normal with the corrections for ties
+    and continuity.
+
+    Source:
+        Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1:80, 1945; Kerby, The simple
+        difference formula, Comprehensive Psychology 3, 2014 (effect size).
+    """
+    from scipy import stats
+
+    d = np.asarray(differences, dtype=float)
+    left = d[d != 0]
+    if not left.size:
+        return SignedRank(1.0 if d.size >= LEAST_GROUPS else NAN, 0.0 if d.size else NAN, d.size)
+    ranks = stats.rankdata(np.abs(left))
+    effect = float((ranks * np.sign(left)).sum() / ranks.sum())
+    if d.size < LEAST_GROUPS:
+        return SignedRank(NAN, effect, d.size)
+    tied = len(np.unique(np.abs(left))) < left.size
+    method: object = "exact" if left.size <= EXACT else "approx"
+    if tied:
+        method = stats.PermutationMethod(n_resamples=2**PERMUTED) if left.size <= PERMUTED else "approx"
+    found = stats.wilcoxon(left, zero_method="wilcox", correction=method == "approx", method=method)
+    return SignedRank(float(found.pvalue), effect, d.size)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values of one family; NaN, where there is no test, stays so and does not count.
+
+    Source:
+        Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
+        6:65, 1979.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    array = np.asarray(p_values, dtype=float)
+    known = np.isfinite(array)
+    if known.any():
+        array[known] = multipletests(array[known], method="holm")[1]
+    return [float(value) for value in array]
+
+
+def median_interval(values: ArrayLike, *, resamples: int, seed: int) -> Interval:
+    """The 95 % percentile interval of the median of groups, (G,), from a bootstrap; NaN of fewer than two."""
+    from scipy import stats
+
+    array = np.asarray(values, dtype=float)
+    if array.size < 2 or resamples < 1:
+        return NAN, NAN
+    found = stats.bootstrap(
+        (array,),
+        np.median,
+        n_resamples=resamples,
+        batch=max(1, 2_000_000 // array.size),
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Bias and limits of agreement of paired measurements, each with its 95 % interval; NaN of fewer than two
+    groups.
+
+    Attributes:
+        bias: the mean difference, over groups.
+        sd: of the differences of a case drawn from a group drawn at random.
+        lower, upper: bias -+ 1.96 sd: where 95 % of the differences are to be expected.
+    """
+
+    bias: float
+    bias_interval: Interval
+    sd: float
+    lower: float
+    lower_interval: Interval
+    upper: float
+    upper_interval: Interval
+    cases: int
+    groups: int
+
+
+def limits_of_agreement(differences: ArrayLike, groups: ArrayLike) -> Agreement:
+    """Bland and Altman's limits of agreement, where a group may have many cases.
+
+    Every group weighs the same: the bias is the mean of the groups' means, and the variance that of one case
+    drawn from a group drawn at random. The intervals count groups, not cases. With one case a group all of it
+    is the formulas of 1986.
+
+    Source:
+        Bland and Altman, Statistical methods for assessing agreement between two methods of clinical
+        measurement, Lancet 327:307, 1986; Measuring agreement in method comparison studies, Statistical
+        Methods in Medical Research 8:135, 1999, section 5 (several measurements a subject).
+    """
+    from scipy import stats
+
+    array = np.asarray(differences, dtype=float)
+    finite = np.isfinite(array)
+    array = array[finite]
+    names, member = np.unique(np.asarray(groups)[finite], return_inverse=True)
+    number, counts = len(names), np.bincount(member, minlength=len(names))
+    if number < 2:
+        bias = float(array.mean()) if array.size else NAN
+        return Agreement(bias, (NAN, NAN), NAN, NAN, (NAN, NAN), NAN, (NAN, NAN), array.size, number)
+    means = np.bincount(member, weights=array) / counts
+    bias = float(means.mean())
+    weights = 1 / (number * counts[member])
+    sd = math.sqrt(float((weights * (array - bias) ** 2).sum()) * number / (number - 1))
+    t, z = float(stats.t.ppf((1 + LEVEL) / 2, number - 1)), 1.96
+    of_bias = t * float(means.std(ddof=1)) / math.sqrt(number)
+    of_limit = t * sd * math.sqrt(3 / number)
+    lower, upper = bias - z * sd, bias + z * sd
+    return Agreement(
+        bias,
+        (bias - of_bias, bias + of_bias),
+        sd,
+        lower,
+        (lower - of_limit, lower + of_limit),
+        upper,
+        (upper - of_limit, upper + of_limit),
+        cases=array.size,
+        groups=number,
+    )

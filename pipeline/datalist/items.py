@@ -1,0 +1,88 @@
+"""The records of a datalist: what training reads, and what building one reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SPLITS", "Collection", "Datalist", "Entry", "Item"]
+
+SPLITS = ("training", "validation", "test")
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """A datalist whose every refusal is behind it.
+
+    Attributes:
+        training, validation, test: items with absolute ``image`` and ``label`` paths, ``case``, ``group``
+            and, where the list has them, ``class`` and ``fold``. One frame of a cine is
+            ``path#frame_index=3``, counted from 0. The image of a volume is a NIfTI file, a multi-frame file
+            or the folder of one series; its label is NIfTI, or a SEG or RTSTRUCT that was drawn on that
+            series.
+        label_names: the classes in the order of their values; the first is "background". Where parts of a SEG
+            or RTSTRUCT overlap the later class counts.
+        label_map: from what stands in the label files to its class. Whole numbers are mask values, and in a
+            SEG or RTSTRUCT the numbers of segments and regions; text is the name of a segment or region. All
+            values of a mask must be declared; of a SEG or RTSTRUCT the parts that are named are taken, one at
+            least (`pyraseg.transforms.dicom.labels.drawn_labels`).
+        digest: SHA-256 over the items of each split, the names and the map, without what depends on the hash
+            key.
+        seed: the seed of the split, where one is recorded.
+    """
+
+    training: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    test: tuple[Item, ...]
+    label_names: tuple[str, ...]
+    label_map: Mapping[int | str, int] = field(hash=False)
+    digest: str
+    seed: int | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes with the background."""
+        return len(self.label_names)
+
+    def items(self, split: str) -> list[Item]:
+        """Fresh copies of the items of "training", "validation" or "test", safe to hand to a MONAI
+        dataset."""
+        return [dict(item) for item in getattr(self, split)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image with its mask, before the split; paths are POSIX and relative to the data set's folder.
+
+    Attributes:
+        image, label: the files.
+        frame, label_frame: which frame of a multi-frame file, from 0; None for the whole file.
+        group: what the split keeps together, as the data set names it: it may identify, so its hash is
+            written.
+        category: a class of the whole image ("normal"), from the table; None without one.
+        values: the values in the mask, or the keys of the label map that name a part of it, known once it was
+            read.
+        one_bit: the mask has one bit a pixel: its 1 may have been declared as 255, as which it opens.
+    """
+
+    image: str
+    label: str
+    group: str = ""
+    category: str | None = None
+    frame: int | None = None
+    label_frame: int | None = None
+    values: frozenset[int | str] = frozenset()
+    one_bit: bool = False
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a source found: the data set's folder, the entries, and (relative path, reason) for the rest."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+    left_out: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,117 @@
+"""Matching images to masks by stem, and the frames of cines to masks named ``stem_f002``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from pyraseg.pipeline.datalist.items import Collection, Entry
+from pyraseg.pipeline.datalist.sources.headers import stem
+from pyraseg.transforms.errors import DatalistError
+
+__all__ = ["pair_folders", "walk"]
+
+FRAME_STEM = re.compile(r"^(?P<stem>.+)_f(?P<frame>\d+)$")
+Key = tuple[str, str]
+
+
+def walk(folder: Path) -> list[Path]:
+    """Every file below a folder, sorted, without hidden ones."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def pair_folders(
+    images: Path, labels: Path, *, root: Path, image_suffix: str = "", label_suffix: str = ""
+) -> Collection:
+    """Pair each image with the mask of the same stem in the same relative folder.
+
+    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very
+    stem. A mask ``case.nii.gz`` or ``case.dcm`` belongs to the folder ``case`` of a series where no file has
+    that stem.
+
+    Raises:
+        DatalistError: a folder is missing or outside ``root``, two files have one stem (``path`` lists them),
+            or there is no pair.
+    """
+    _check_folders(images, labels, root, label_suffix)
+    image_files = _by_stem(
+        images, leave_suffix=label_suffix if images == labels else "", only_suffix=image_suffix
+    )
+    label_files = _by_stem(labels, only_suffix=label_suffix)
+    entries, used, orphans = [], set(), []
+    for key, label in label_files.items():
+        image, frame = _owner(key, image_files, images)
+        if image is None:
+            orphans.append((_posix(label, root), "no image"))
+            continue
+        used.add(image)
+        entries.append(Entry(_posix(image, root), _posix(label, root), frame=frame))
+    unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
+    left_out = [(_posix(path, root), "no mask") for path in unused] + orphans
+    if not entries:
+        raise DatalistError(
+            "images and masks with the same names",
+            found=f"{len(image_files)} images and {len(label_files)} masks, none alike",
+            remedy="Check the folders, or name what the stems end in with --image-suffix and --label-suffix.",
+            path=images,
+        )
+    return Collection(
+        root, tuple(sorted(entries, key=lambda entry: (entry.image, entry.frame or 0))), tuple(left_out)
+    )
+
+
+def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) -> None:
+    for folder, kind in ((images, "images"), (labels, "labels")):
+        if not folder.is_dir():
+            raise DatalistError(f"a folder of {kind}", found="none", remedy=f"Check --{kind}.", path=folder)
+        if not folder.is_relative_to(root):
+            remedy = "Give a --dataset_dir that holds both folders."
+            raise DatalistError(
+                f"{kind} in the data set's folder", found="a folder outside", remedy=remedy, path=folder
+            )
+    if images == labels and not label_suffix:
+        remedy = "Give two folders, or what tells masks from images with --label-suffix."
+        raise DatalistError(
+            "images apart from masks", found="one folder for both", remedy=remedy, path=images
+        )
+
+
+def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
+    """Files by (relative folder, stem), which loses its suffix."""
+    found: dict[Key, list[Path]] = defaultdict(list)
+    for path in walk(folder):
+        name = stem(path)
+        if (leave_suffix and name.endswith(leave_suffix)) or not name.endswith(only_suffix):
+            continue
+        found[path.parent.relative_to(folder).as_posix(), name.removesuffix(only_suffix)].append(path)
+    ambiguous = [path for paths in found.values() if len(paths) > 1 for path in paths]
+    if ambiguous:
+        raise DatalistError(
+            "one file for each stem",
+            found=f"{len(ambiguous)} files that share theirs with another",
+            remedy="Move the duplicates away, or list the pairs in a table (--table).",
+            path=", ".join(map(str, ambiguous[:10])),
+        )
+    return {key: paths[0] for key, paths in found.items()}
+
+
+def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, int | None]:
+    """The file or the folder of a series that a mask belongs to, and the frame."""
+    if key in images:
+        return images[key], None
+    folder, name = key
+    match = FRAME_STEM.match(name)
+    if match and (folder, match["stem"]) in images:
+        return images[folder, match["stem"]], int(match["frame"])
+    series = top / folder / name
+    return (series if series.is_dir() else None), None
+
+
+def _posix(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

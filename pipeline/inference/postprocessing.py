@@ -1,0 +1,248 @@
+"""Clearing up a predicted label map: small components, all but the largest, holes, and fluid outside the
+kidney."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_data_type, convert_to_dst_type
+from scipy import ndimage
+
+from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
+from pyraseg.transforms.geometry.components import label_regions
+
+__all__ = ["FLUID", "KIDNEY", "Postprocess", "Postprocessd"]
+
+KIDNEY, FLUID = "kidney", "hydronephrosis"
+ROUNDING = 1e-9  # of a limit in voxels that comes from a spacing
+LabelMap = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+
+class Postprocess(Transform):
+    """Clear up a label map (1, H, W) or (1, X, Y, Z) in four steps, each with its switch, in this order.
+
+    1. ``minimum_area``, ``minimum_ml``: a component of one class (diagonal neighbours count) that covers less
+    than this
+       fraction of the frame, or has less than this volume, is removed. A fraction of a volume means another
+       size with every field of view, so volumes are better given a ``minimum_ml``.
+    2. ``largest_component``: of each class the largest component is kept, the first of equals.
+    3. ``fill_holes``: background that no way through face neighbours joins to the frame's edge is filled.
+    4. ``fluid_in_kidney``: a component of hydronephrosis is kept where it touches or lies in the kidney with
+    its holes
+       filled, and removed elsewhere; without any kidney no fluid is left.
+
+    What is removed or filled takes the class that most of its face neighbours have. So a speck of fluid amid
+    the kidney becomes kidney, since background there would falsify the kidney's area, and one on background
+    becomes background. The result is a fixed point: applied again, nothing changes. No class appears that was
+    not there.
+
+    Args:
+        label_names: the classes in the order of their values, "background" first.
+        minimum_area: a fraction from 0 (off) to below 1. The default is 45 pixels of 473 x 473.
+        minimum_ml: millilitres, 0 for off; for volumes only.
+        largest_component, fill_holes, fluid_in_kidney: the switches. The last step needs the classes "kidney"
+            and "hydronephrosis": a label set without one of them (two classes) has no such step, as ``steps``
+            says.
+
+    Raises:
+        ConfigError: ``minimum_area`` or ``minimum_ml`` is out of its range.
+        GeometryError: a label map of another shape, or ``minimum_ml`` and no volume with a spacing, when
+            called.
+        LabelError: a value in it that is no class, when called.
+    """
+
+    backend = [TransformBackends.NUMPY]  # noqa: RUF012 - MONAI's way to declare it
+
+    def __init__(
+        self,
+        label_names: Sequence[str],
+        *,
+        minimum_area: float = 0.0002,
+        minimum_ml: float = 0.0,
+        largest_component: bool = False,
+        fill_holes: bool = True,
+        fluid_in_kidney: bool = True,
+    ) -> None:
+        if not 0 <= minimum_area < 1:
+            remedy = "Give the smallest component as a fraction of the frame, for example 0.0002."
+            raise ConfigError("a minimum_area from 0 to below 1", found=f"{minimum_area}", remedy=remedy)
+        if not 0 <= minimum_ml < np.inf:
+            remedy = "Give the smallest component in millilitres, for example 0.5, or 0 to keep all."
+            raise ConfigError("a minimum_ml of 0 or more", found=f"{minimum_ml}", remedy=remedy)
+        self.label_names = tuple(label_names)
+        self.minimum_area = minimum_area
+        self.minimum_ml = minimum_ml
+        self._steps: dict[str, Callable[[LabelMap, float], None]] = {}
+        if minimum_area:
+            self._steps["minimum_area"] = _remove_small
+        if minimum_ml:
+            self._steps["minimum_ml"] = _remove_small
+        if largest_component:
+            self._steps["largest_component"] = _keep_largest
+        if fill_holes:
+            self._steps["fill_holes"] = _fill_holes
+        if fluid_in_kidney and {KIDNEY, FLUID} <= set(self.label_names):
+            self._steps["fluid_in_kidney"] = self._remove_stray_fluid
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that run, in order: those switched on that the label set has the classes for."""
+        return tuple(self._steps)
+
+    def __call__(self, img: NdarrayOrTensor, *, spacing_mm: Sequence[float] | None = None) -> NdarrayOrTensor:
+        """Clear up one label map.
+
+        Args:
+            spacing_mm: along each axis, for ``minimum_ml``; by default what the metadata of a `MetaTensor`
+                have as ``spacing_mm``.
+        """
+        source = convert_data_type(img, np.ndarray)[0]
+        labels = self._checked(source)
+        limits = {"minimum_area": self.minimum_area * labels.size}
+        if self.minimum_ml:
+            limits["minimum_ml"] = self.minimum_ml / _voxel_ml(labels, img, spacing_mm)
+        around = _around_foreground(labels)
+        if around is not None:
+            for name, step in self._steps.items():
+                step(labels[around], limits.get(name, 0.0))
+        return convert_to_dst_type(labels[None].astype(source.dtype, copy=False), img)[0]
+
+    def _checked(self, source: np.ndarray) -> LabelMap:
+        """The map without its channel, as a copy in the smallest integers: the steps count them often."""
+        if source.ndim not in (3, 4) or source.shape[0] != 1 or not source.size:
+            remedy = "Take the argmax over the classes before post-processing."
+            raise GeometryError(
+                "a label map (1, H, W) or (1, H, W, D)", found=f"{source.shape}", remedy=remedy
+            )
+        with np.errstate(invalid="ignore"):  # NaN is refused below
+            labels = source[0].astype(np.uint8)
+        if not np.array_equal(labels, source[0]) or labels.max() >= len(self.label_names):
+            wanted = f"a label map with the values 0 to {len(self.label_names) - 1}"
+            raise LabelError(
+                wanted, found="others", remedy="Give the label names that the network was trained with."
+            )
+        return labels
+
+    def _remove_stray_fluid(self, labels: LabelMap, _: float) -> None:
+        kidney, fluid = (labels == self.label_names.index(name) for name in (KIDNEY, FLUID))
+        if not fluid.any():
+            return
+        # Components of fluid never touch each other: one that is joined to the filled kidney touches it or
+        # lies in it.
+        structure = ndimage.generate_binary_structure(labels.ndim, labels.ndim)
+        components, number = ndimage.label(fluid | kidney | _enclosed(~kidney), structure)
+        stray = np.ones(number + 1, bool)
+        stray[components[kidney]] = stray[0] = False
+        _blend(labels, stray[components])
+
+
+class Postprocessd(MapTransform):
+    """``Postprocess`` for label maps in a dictionary; the arguments after ``keys`` are its own."""
+
+    backend = Postprocess.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_names: Sequence[str],
+        *,
+        allow_missing_keys: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.postprocess = Postprocess(label_names, **options)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = self.postprocess(out[key])
+        return out
+
+
+def _voxel_ml(labels: LabelMap, img: NdarrayOrTensor, spacing_mm: Sequence[float] | None) -> float:
+    if spacing_mm is None:
+        spacing_mm = getattr(img, "meta", {}).get("spacing_mm")
+    sides = [] if spacing_mm is None else [float(side) for side in spacing_mm]
+    if labels.ndim != 3 or len(sides) != 3 or not all(0 < side < np.inf for side in sides):
+        found = (
+            "a frame" if labels.ndim != 3 else f"{len(sides)} lengths" if len(sides) != 3 else "a length of 0"
+        )
+        remedy = "Give its spacing_mm, or leave minimum_ml out of the clean-up."
+        raise GeometryError("a volume with its spacing in mm for minimum_ml", found=found, remedy=remedy)
+    return math.prod(sides) / 1000
+
+
+def _around_foreground(labels: LabelMap) -> tuple[slice, ...] | None:
+    """The foreground's bounding box and one more pixel, so that background stays joined around it; or
+    None."""
+    box = []
+    for axis in range(labels.ndim):
+        (at,) = np.nonzero(labels.max(axis=tuple(other for other in range(labels.ndim) if other != axis)))
+        if not len(at):
+            return None
+        box.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2))
+    return tuple(box)
+
+
+def _remove_small(labels: LabelMap, limit: float) -> None:
+    """Remove components of fewer pixels."""
+    for region in label_regions(labels):
+        numbers, sizes, _ = region.components()
+        small = sizes < limit * (1 - ROUNDING)
+        small[0] = False
+        _blend(region.labels, small[numbers])
+
+
+def _keep_largest(labels: LabelMap, _: float) -> None:
+    """Remove all but the largest component of each class."""
+    largest, kept = np.zeros(256, np.intp), np.zeros(256, bool)
+    for region in label_regions(labels):
+        sizes, classes = region.components()[1:]
+        np.maximum.at(largest, classes, sizes)
+    for region in label_regions(labels):
+        numbers, sizes, classes = region.components()
+        gone = sizes < largest[classes]
+        for number in np.flatnonzero(~gone[1:]) + 1:  # of equals the first stays
+            gone[number] = kept[classes[number]]
+            kept[classes[number]] = True
+        _blend(region.labels, gone[numbers])
+
+
+def _fill_holes(labels: LabelMap, _: float) -> None:
+    # What encloses a hole is joined by diagonal neighbours, so it lies in one region.
+    for region in label_regions(labels):
+        _blend(region.labels, _enclosed(region.labels == 0))
+
+
+def _enclosed(mask: np.ndarray) -> np.ndarray:
+    """The components of a mask (face neighbours) that do not touch the array's edge."""
+    components, number = ndimage.label(mask)
+    enclosed = np.ones(number + 1, bool)
+    enclosed[0] = False
+    for axis in range(mask.ndim):
+        for side in (0, -1):
+            enclosed[components.take(side, axis)] = False
+    return enclosed[components] if enclosed.any() else np.zeros(mask.shape, bool)
+
+
+def _blend(labels: LabelMap, gone: np.ndarray) -> None:
+    """Give each region of ``gone`` the class of most of its face neighbours, in place; the lower one at a
+    tie."""
+    if not gone.any():
+        return
+    regions, number = ndimage.label(gone)
+    classes = int(labels.max()) + 1
+    votes = np.zeros((number + 1) * classes, np.int64)
+    for axis in range(labels.ndim):
+        here, there = [slice(None)] * labels.ndim, [slice(None)] * labels.ndim
+        here[axis], there[axis] = slice(1, None), slice(None, -1)
+        for one, other in ((tuple(here), tuple(there)), (tuple(there), tuple(here))):
+            edge = gone[one] & ~gone[other]
+            votes += np.bincount(regions[one][edge] * classes + labels[other][edge], minlength=len(votes))
+    winners = votes.reshape(-1, classes).argmax(axis=1).astype(labels.dtype)
+    labels[gone] = winners[regions[gone]]

@@ -1,0 +1,1 @@
+"""Clinical quantities of label maps: areas, lengths, volumes, SUV."""

@@ -1,0 +1,128 @@
+"""The longest diameter of a lesion within a slice of a volume, and the longest perpendicular to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+from skimage.measure import find_contours
+
+__all__ = ["in_plane_axes"]
+
+TIE = 1e-9  # relative: lengths nearer than this are one
+DECIMALS = 9  # of positions in mm along the long axis that are one
+Points = NDArray[np.float64]
+
+
+def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]:
+    """The long and the short axis in mm of a mask (x, y, z) that is not empty.
+
+    The long axis is the greatest distance between two points on the outline of one component (diagonal
+    neighbours count) in one slice, a cut at one z. The short axis is the greatest distance between two points
+    of the same outline on a line perpendicular to the long axis; of several longest axes, the one with the
+    longest short axis counts. The outline runs through the middles of the pixels' outer faces, as
+    `pyraseg.pipeline.measurement.lengths.feret_diameter` has it: ten pixels in a row are ten pixels long and
+    one wide. Both lines may cross a gap in a lesion that is bent, as a reader's callipers do. The values are
+    exact for this outline.
+
+    Args:
+        steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
+
+    Returns:
+        The long axis and the short axis, which is not longer.
+    """
+    plane: Points = np.asarray(
+        np.linalg.qr(steps_mm[:, :2], mode="r")
+    )  # from in-plane index to mm in the plane
+    best, longest = 0.0, dict[tuple[bytes, tuple[int, ...]], _Diameters]()
+    for bound, component in _components(mask, plane):
+        if bound < best * (1 - TIE):
+            break
+        found = _diameters(component, plane)
+        if found.length > best * (1 + TIE):
+            longest = {}
+        if found.length >= best * (1 - TIE):
+            longest[component.tobytes(), component.shape] = found  # slices that are alike are measured once
+        best = max(best, found.length)
+    return best, max(width for each in longest.values() for width in each.widths(plane))
+
+
+@dataclass(frozen=True)
+class _Diameters:
+    """The greatest diameters of a component (h, w): their length in mm and their directions (N, 2), of length
+    1."""
+
+    component: np.ndarray
+    length: float
+    directions: Points
+
+    def widths(self, plane: Points) -> Iterator[float]:
+        contours = find_contours(np.pad(self.component, 1).astype(np.float32), 0.5, fully_connected="high")
+        outlines = [contour @ plane.T for contour in contours]
+        for direction in self.directions:
+            yield _width(outlines, direction)
+
+
+def _components(mask: np.ndarray, plane: Points) -> Iterator[tuple[float, np.ndarray]]:
+    """The components (h, w) of all slices with a bound of their diameter in mm, by falling bound."""
+    structure = np.zeros((3, 3, 3), int)
+    structure[:, :, 1] = 1
+    labels, _ = ndimage.label(mask, structure)
+    boxes = ndimage.find_objects(labels)
+    sides = np.array([[box[0].stop - box[0].start, box[1].stop - box[1].start] for box in boxes], np.float64)
+    diagonals = [np.linalg.norm((sides * sign) @ plane.T, axis=1) for sign in ((1, 1), (1, -1))]
+    bounds = np.maximum(*diagonals)
+    for index in np.argsort(-bounds, kind="stable"):
+        yield float(bounds[index]), (labels[boxes[index]] == index + 1)[:, :, 0]
+
+
+def _diameters(component: np.ndarray, plane: Points) -> _Diameters:
+    points = _outermost(component) @ plane.T
+    corners = points[ConvexHull(points).vertices]
+    distances = pdist(corners)
+    one, other = np.triu_indices(len(corners), 1)  # the order of pdist
+    length = float(distances.max())
+    ties = distances >= length * (1 - TIE)
+    return _Diameters(component, length, (corners[other[ties]] - corners[one[ties]]) / length)
+
+
+def _outermost(component: np.ndarray) -> Points:
+    """The middles of the faces of each line's first and last pixel, in pixels: the hull of them is the
+    outline's."""
+    lines = np.flatnonzero(component.any(axis=1))
+    first = component[lines].argmax(axis=1)
+    last = component.shape[1] - 1 - component[lines, ::-1].argmax(axis=1)
+    ends = np.concatenate([np.column_stack([lines, first]), np.column_stack([lines, last])])
+    faces = np.concatenate([0.5 * np.eye(2), -0.5 * np.eye(2)])
+    points: Points = (ends[:, None] + faces).reshape(-1, 2)
+    return points
+
+
+def _width(outlines: list[Points], direction: Points) -> float:
+    """The greatest distance within closed polygons (N, 2) along a line perpendicular to a direction.
+
+    Between two neighbouring positions of corners the polygons' edges are straight, so it is greatest at a
+    corner's.
+    """
+    turn = np.array([direction, [-direction[1], direction[0]]]).T
+    turned = [outline @ turn for outline in outlines]
+    starts, ends = (
+        np.concatenate([points[part] for points in turned]) for part in (slice(-1), slice(1, None))
+    )
+    along = np.unique(np.round(starts[:, 0], DECIMALS))
+    first, last = (np.searchsorted(along, np.round(points[:, 0], DECIMALS)) for points in (starts, ends))
+    low, number = np.minimum(first, last), np.abs(last - first) + 1
+    edge = np.repeat(np.arange(len(starts)), number)
+    place = np.arange(len(edge)) - np.repeat(np.cumsum(number) - number, number) + low[edge]
+    run = ends[edge, 0] - starts[edge, 0]
+    part = np.divide(along[place] - starts[edge, 0], run, out=np.zeros(len(edge)), where=number[edge] > 1)
+    across = starts[edge, 1] + part.clip(0, 1) * (ends[edge, 1] - starts[edge, 1])
+    upper, lower = np.full(len(along), -np.inf), np.full(len(along), np.inf)
+    np.maximum.at(upper, place, across)
+    np.minimum.at(lower, place, across)
+    return float((upper - lower).max())

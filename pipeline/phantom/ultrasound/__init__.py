@@ -1,0 +1,1 @@
+"""Ultrasound phantoms: a kidney with its fluid, as B-mode frames and cines."""

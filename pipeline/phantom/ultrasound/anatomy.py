@@ -1,0 +1,140 @@
+"""Random anatomy as frozen records: the kidney, its fluid, what surrounds it. Parameters only; nothing is
+applied here.
+
+Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's own (u along
+its long axis, v across).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyraseg.pipeline.phantom.ultrasound.surroundings import Surroundings, draw_surroundings
+
+__all__ = ["Anatomy", "Branch", "Kidney", "draw_anatomy"]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A tapered tube with round ends in the kidney's coordinates: part of the pelvis or of a calyx (all in
+    mm)."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    start_radius: float
+    end_radius: float
+
+
+@dataclass(frozen=True)
+class Kidney:
+    """One kidney and its collecting system.
+
+    Attributes:
+        centre: (x, y) in mm.
+        semi_axes: along and across, mm.
+        angle: of the long axis against x, radians.
+        outline: (order, amplitude, phase) of the harmonics that make the outline irregular, relative to the
+            ellipse.
+        hilum: the outline's dent: its direction (radians), relative depth, and width (radians).
+        sinus: relative size of the echogenic sinus, and its shift towards the hilum.
+        pyramids: directions of the medullary pyramids, radians.
+        fluid: the branches of the fluid collection; empty without hydronephrosis.
+        stone: (u, v, radius) in mm of a stone, or None.
+    """
+
+    centre: tuple[float, float]
+    semi_axes: tuple[float, float]
+    angle: float
+    outline: tuple[tuple[int, float, float], ...]
+    hilum: tuple[float, float, float]
+    sinus: tuple[float, float]
+    pyramids: tuple[float, ...]
+    fluid: tuple[Branch, ...]
+    stone: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What one case shows; every frame of a cine shows the same one, displaced."""
+
+    kidney: Kidney
+    surroundings: Surroundings
+
+
+def draw_anatomy(rng: np.random.Generator, depth_mm: float, *, grade: int) -> Anatomy:
+    """Draw one case.
+
+    Args:
+        rng: the source of chance.
+        depth_mm: the sector's depth; the kidney is sized and placed by it.
+        grade: of the fluid collection, 0 (none) to 4 (severe, thin parenchyma).
+    """
+    kidney = _draw_kidney(rng, depth_mm, grade)
+    return Anatomy(kidney, draw_surroundings(rng, depth_mm, kidney.centre, kidney.semi_axes))
+
+
+def _draw_kidney(rng: np.random.Generator, depth_mm: float, grade: int) -> Kidney:
+    transverse = rng.random() < 0.2
+    along = depth_mm * (rng.uniform(0.21, 0.26) if transverse else rng.uniform(0.28, 0.36))
+    across = along * (rng.uniform(0.78, 0.95) if transverse else rng.uniform(0.46, 0.58) + 0.02 * grade)
+    hilum = (
+        float(rng.choice([-0.5, 0.5]) * np.pi + rng.normal(0, 0.25)),
+        rng.uniform(0.03, 0.14),
+        rng.uniform(0.25, 0.5),
+    )
+    orders = range(2, 7)
+    count = int(rng.integers(6, 10))
+    return Kidney(
+        centre=(depth_mm * rng.uniform(-0.13, 0.13), depth_mm * rng.uniform(0.42, 0.56)),
+        semi_axes=(along, across),
+        angle=float(np.deg2rad(rng.uniform(-38, 38))),
+        outline=tuple(
+            (k, float(rng.uniform(0.2, 1) * 0.09 / k), float(rng.uniform(0, 2 * np.pi))) for k in orders
+        ),
+        hilum=hilum,
+        sinus=(rng.uniform(0.38, 0.52), rng.uniform(0.05, 0.2)),
+        pyramids=tuple(((np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count).tolist()),
+        fluid=_draw_fluid(rng, along, across, hilum[0], grade),
+        stone=(along * rng.uniform(-0.3, 0.3), across * rng.uniform(-0.2, 0.2), rng.uniform(1.2, 2.5))
+        if rng.random() < 0.15
+        else None,
+    )
+
+
+def _draw_fluid(
+    rng: np.random.Generator, along: float, across: float, hilum: float, grade: int
+) -> tuple[Branch, ...]:
+    """The pelvis, then the calyces that leave it: more, longer and wider with the grade."""
+    if grade == 0:
+        return ()
+    radius = across * (0.17 + 0.06 * grade) * rng.uniform(0.85, 1.15)
+    reach = along * rng.uniform(0.16, 0.30)
+    side = across * rng.uniform(0.0, 0.15) * np.sin(hilum)
+    tilt = across * rng.normal(0, 0.06)
+    pelvis = Branch(
+        (-reach, side - tilt),
+        (reach, side + tilt),
+        radius * rng.uniform(0.6, 1),
+        radius * rng.uniform(0.6, 1),
+    )
+    count = int(np.clip(rng.poisson(1.5 * grade), grade - 1, 8))
+    angles = (np.arange(count) + rng.uniform(-0.3, 0.3, count) + rng.random()) * 2 * np.pi / max(count, 1)
+    return (pelvis, *(_draw_calyx(rng, pelvis, (along, across), float(a), grade) for a in angles))
+
+
+def _draw_calyx(
+    rng: np.random.Generator, pelvis: Branch, axes: tuple[float, float], angle: float, grade: int
+) -> Branch:
+    share = np.clip(0.5 + 0.6 * np.cos(angle), 0, 1)  # a calyx leaves the pelvis at the end that it points to
+    start = tuple(float((1 - share) * p + share * q) for p, q in zip(pelvis.start, pelvis.end, strict=True))
+    length = rng.uniform(0.42, 0.52) + 0.035 * grade
+    end = (axes[0] * length * np.cos(angle), axes[1] * length * np.sin(angle))
+    neck = axes[1] * rng.uniform(0.05, 0.07) * (1 + 0.25 * grade)
+    return Branch(
+        (start[0], start[1]),
+        (float(end[0]), float(end[1])),
+        neck,
+        axes[1] * (0.09 + 0.045 * grade) * rng.uniform(0.8, 1.25),
+    )

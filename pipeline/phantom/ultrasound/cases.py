@@ -1,0 +1,149 @@
+"""One case of a phantom data set: planned from its own seed, then written as one DICOM object and its
+masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pyraseg.pipeline.phantom.data_set_records import Written
+from pyraseg.pipeline.phantom.identity import draw_identity
+from pyraseg.pipeline.phantom.ultrasound.annotations import Header, annotation_layer
+from pyraseg.pipeline.phantom.ultrasound.dicom import ENCODINGS, Encoding, Frames, build_dataset
+from pyraseg.pipeline.phantom.ultrasound.render import UltrasoundCase, draw_case, render_frame
+
+__all__ = ["CasePlan", "UltrasoundPhantoms", "draw_planned_case", "plan_cases", "write_case"]
+
+# Position in the data set alone decides these, so that small sets show every kind too.
+DRY_EVERY = 5  # the last of five cases has no fluid
+UNCALIBRATED_EVERY, UNCALIBRATED = 12, 3
+CINE_EVERY = 3
+OBLONG_EVERY, OBLONG, OBLONG_ASPECT = 7, 4, 1.08  # pixels higher than wide: the two deltas differ
+TINTS = ((1.0, 1.0, 1.0), (1.0, 0.94, 0.84), (0.88, 0.95, 1.0))
+GRADES, GRADE_SHARES = (1, 2, 3, 4), (0.15, 0.3, 0.3, 0.25)
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """One case before it is rendered.
+
+    Attributes:
+        name: "case_0001" onwards; it is the patient in the datalist.
+        entropy: of the case's own generator, its place in the data set last.
+        grade: of the fluid collection, 0 (none) to 4.
+        frames: 1, or more for a cine.
+        encoding, calibrated: how the object stores pixels, and whether it has a region with physical deltas.
+        aspect: a pixel's height over its width.
+        calipers: whether caliper marks are burned in.
+        tint: RGB factors of the tissue's colour map.
+    """
+
+    name: str
+    entropy: tuple[int, int]
+    grade: int
+    frames: int
+    encoding: Encoding
+    calibrated: bool
+    aspect: float
+    calipers: bool
+    tint: tuple[float, float, float]
+    header: Header
+
+    @property
+    def encoding_name(self) -> str:
+        """Photometric interpretation and transfer syntax."""
+        return f"{self.encoding.photometric}, {self.encoding.transfer_syntax.name}"
+
+    @property
+    def stratum(self) -> bool:
+        """Cases with and without fluid are split apart."""
+        return self.grade > 0
+
+
+class UltrasoundPhantoms:
+    """Ultrasound of a kidney, single frames and cines."""
+
+    modality = "us"
+    label_names: tuple[str, ...] = ("background", "kidney", "hydronephrosis")
+    folders: tuple[str, ...] = ("images", "labels")
+    minimum = 5  # fewer cannot put a case with fluid into each of three splits
+
+    def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
+        """Plan the cases."""
+        return plan_cases(cases, seed=seed, patient_name=patient_name)
+
+    def write(self, plan: CasePlan, folder: Path) -> Written:
+        """Write ``images/NAME.dcm`` and one mask per frame."""
+        return Written(tuple(write_case(plan, folder)))
+
+    def facts(self, plans: Sequence[CasePlan], _: Sequence[Written]) -> tuple[str, ...]:
+        """Cases, cines, frames; how many have fluid, and how many no calibration."""
+        cines, frames = sum(plan.frames > 1 for plan in plans), sum(plan.frames for plan in plans)
+        wet, bare = sum(plan.stratum for plan in plans), sum(not plan.calibrated for plan in plans)
+        return (
+            f"{len(plans)} cases ({cines} cines), {frames} frames",
+            f"{wet} cases with fluid, {bare} without calibration",
+        )
+
+
+def plan_cases(cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
+    """Plan ``cases`` cases; the plan of one does not depend on how many there are."""
+    children = np.random.SeedSequence(seed).spawn(cases)
+    return [
+        _plan(index, seed, np.random.default_rng(child), patient_name) for index, child in enumerate(children)
+    ]
+
+
+def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | None) -> CasePlan:
+    grade = int(rng.choice(GRADES, p=GRADE_SHARES))
+    frames = int(rng.integers(6, 9))
+    identity = draw_identity(rng, index, seed=seed, patient_name=patient_name)
+    probe, side = str(rng.choice(["C5-1", "C1-6", "3.5C"])), str(rng.choice(["L", "R"]))
+    header = Header(**asdict(identity), probe=probe, side=side)
+    return CasePlan(
+        name=f"case_{index + 1:04d}",
+        entropy=(seed, index),
+        grade=0 if index % DRY_EVERY == DRY_EVERY - 1 else grade,
+        frames=frames if index % CINE_EVERY == 1 else 1,
+        encoding=ENCODINGS[index % len(ENCODINGS)],
+        calibrated=index % UNCALIBRATED_EVERY != UNCALIBRATED,
+        aspect=OBLONG_ASPECT if index % OBLONG_EVERY == OBLONG else 1.0,
+        calipers=bool(rng.random() < 0.6),
+        tint=TINTS[int(rng.integers(len(TINTS)))],
+        header=header,
+    )
+
+
+def draw_planned_case(plan: CasePlan) -> UltrasoundCase:
+    """Draw the case's anatomy and settings, from a key of their own beside the plan's."""
+    rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
+    return draw_case(rng, grade=plan.grade, frames=plan.frames, aspect=plan.aspect)
+
+
+def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
+    """Render the case and write ``images/NAME.dcm`` and one mask per frame; returns its datalist items."""
+    case = draw_planned_case(plan)
+    layer = annotation_layer(case.sector, plan.header, calipers=plan.calipers)
+    grey, labels = zip(*(render_frame(case, index) for index in range(plan.frames)), strict=True)
+    frames = Frames(np.stack(grey), layer, plan.tint, case.sector, plan.calibrated)
+    dataset = build_dataset(
+        frames, plan.header, encoding=plan.encoding, identity=("pyraseg", "us", *plan.entropy)
+    )
+    dataset.save_as(folder / "images" / f"{plan.name}.dcm", enforce_file_format=True)
+    for index, label in enumerate(labels):
+        Image.fromarray(label).save(folder / "labels" / f"{plan.name}_f{index:03d}.png")
+    return [_item(plan, index) for index in range(plan.frames)]
+
+
+def _item(plan: CasePlan, index: int) -> dict[str, str]:
+    frame = f"#frame_index={index}" if plan.frames > 1 else ""
+    return {
+        "image": f"images/{plan.name}.dcm{frame}",
+        "label": f"labels/{plan.name}_f{index:03d}.png",
+        "case": f"{plan.name}_f{index:03d}",
+        "group": plan.name,
+    }

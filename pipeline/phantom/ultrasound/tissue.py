@@ -1,0 +1,195 @@
+"""The tissue on the polar grid: what each point scatters and reflects (dB), and what the beam loses there
+(dB/mm)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyraseg.pipeline.phantom.ultrasound.anatomy import Anatomy, Kidney
+from pyraseg.pipeline.phantom.ultrasound.palette import Palette
+from pyraseg.pipeline.phantom.ultrasound.shapes import (
+    PARENCHYMA_LEVEL,
+    blob_level,
+    fluid_distance,
+    kidney_coordinates,
+    kidney_level,
+    sinus_level,
+    wrap_angle,
+)
+from pyraseg.pipeline.phantom.ultrasound.surroundings import Surroundings
+
+__all__ = ["Tissue", "paint_tissue"]
+
+Array = NDArray[np.float32]
+ANECHOIC_DB = -55.0
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Fields on the polar grid, each (samples, beams).
+
+    Attributes:
+        echo_db: scattering against liver.
+        mirror_db: specular reflection at interfaces, as the smooth surface of an organ gives.
+        loss_db_mm: attenuation beyond what the depth gain compensates.
+    """
+
+    echo_db: Array
+    mirror_db: Array
+    loss_db_mm: Array
+
+
+def paint_tissue(
+    anatomy: Anatomy, palette: Palette, points: tuple[Array, Array], shift_mm: tuple[float, float]
+) -> Tissue:
+    """Evaluate the anatomy at tissue coordinates (mm); organs are displaced by ``shift_mm``, the body wall is
+    not."""
+    x, y = points
+    moved = x - np.float32(shift_mm[0]), y - np.float32(shift_mm[1])
+    tissue = Tissue(np.zeros_like(x), np.full_like(x, -60), np.zeros_like(x))
+    _paint_depth(tissue, anatomy.surroundings, palette, moved)
+    outside = _paint_kidney(tissue, anatomy, palette, moved)
+    _paint_blobs(tissue, anatomy.surroundings, moved, outside)
+    wall = slice(
+        0, _rows_above(points[1], anatomy.surroundings.layers[2] + 6)
+    )  # deeper rows have no body wall
+    shallow = Tissue(tissue.echo_db[wall], tissue.mirror_db[wall], tissue.loss_db_mm[wall])
+    _paint_wall(shallow, anatomy.surroundings, palette, (points[0][wall], points[1][wall]))
+    _paint_shadows(tissue, anatomy.surroundings, points, moved)
+    return tissue
+
+
+def _rows_above(y: Array, depth_mm: float) -> int:
+    """How many rows of the polar grid reach into the first ``depth_mm`` under the probe's middle or edge."""
+    return int(np.count_nonzero(y.min(axis=1) < depth_mm))
+
+
+def _paint_depth(tissue: Tissue, around: Surroundings, palette: Palette, points: tuple[Array, Array]) -> None:
+    """Liver or retroperitoneal fat, and the psoas below."""
+    x, y = points
+    texture = palette.patchy(x, y)
+    fat = palette.retroperitoneum + 2.0 * texture + 2.5 * palette.streaks(x, y)
+    liver = 0.8 * texture
+    if around.liver is None:
+        tissue.echo_db[:] = fat
+    else:
+        slope, offset = around.liver
+        edge = (
+            y - np.float32(offset) - np.float32(slope) * x - np.float32(around.psoas_mm * 0.5) + 2 * texture
+        )
+        tissue.echo_db[:] = np.where(edge < 0, liver, fat)
+        _reflect(tissue, edge, 0.0, 3.0)
+    deep = y - np.float32(around.psoas_mm) - 4 * np.sin(x / 30 + around.wave[2]) + 1.5 * texture
+    tissue.echo_db[:] = np.where(
+        deep > 0, 0.6 * palette.muscle + 2 * palette.streaks(x, y) + texture, tissue.echo_db
+    )
+    _reflect(tissue, deep, 0.0, 6.0)
+
+
+def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tuple[Array, Array]) -> Array:
+    """Perirenal fat, cortex, pyramids, sinus, fluid. Returns the kidney's level, for what must stay
+    outside."""
+    kidney = anatomy.kidney
+    u, v = kidney_coordinates(kidney, *points)
+    level = kidney_level(kidney, u, v)
+    across = np.float32(kidney.semi_axes[1])
+    strands = palette.strands(u, v)
+    rim = (level - 1) * across < anatomy.surroundings.fat_rim_mm * (1 + 0.5 * palette.patchy(u, v))
+    echo = np.where(rim, palette.rim + 2 * strands, tissue.echo_db)
+    echo = np.where(level < 1, palette.cortex + 0.7 * palette.patchy(u, v), echo)
+    echo = echo + palette.medulla * _pyramids(kidney, u, v, level)
+    fluid = np.full_like(u, 99)
+    inner = level < 1
+    fluid[inner] = fluid_distance(kidney, u[inner], v[inner])
+    sinus = np.clip(
+        np.maximum((1.08 - sinus_level(kidney, u, v) + 0.06 * strands) * 6, 1.6 - fluid / 1.2), 0, 1
+    ) * (level < 0.93)
+    echo = echo + sinus * (
+        palette.sinus - palette.cortex + 2.2 * strands + 1.5 * palette.streaks(v, u) - echo + palette.cortex
+    )
+    wet = (fluid < 0) & (level < PARENCHYMA_LEVEL)
+    tissue.echo_db[:] = np.where(wet, ANECHOIC_DB, echo)
+    tissue.loss_db_mm[
+        wet
+    ] = -0.16  # the depth gain expects tissue here: what lies behind fluid comes out brighter
+    _reflect(tissue, (level - 1) * across, palette.capsule + 1.5 * strands, 1.0)
+    _reflect(tissue, fluid, palette.capsule - 3 + 1.5 * strands, 0.8)
+    _paint_stone(tissue, kidney, u, v)
+    return level
+
+
+def _pyramids(kidney: Kidney, u: Array, v: Array, level: Array) -> Array:
+    """Membership (0 to 1) of the medullary pyramids: wedges between sinus and cortex, their tips towards the
+    sinus."""
+    phi = np.arctan2(v / np.float32(kidney.semi_axes[1]), u / np.float32(kidney.semi_axes[0]))
+    turn = np.full_like(u, np.pi)
+    for direction in kidney.pyramids:
+        np.minimum(turn, np.abs(wrap_angle(phi - np.float32(direction))), out=turn)
+    width = 0.75 * np.pi / len(kidney.pyramids) * np.clip((level - 0.35) * 2.2, 0.05, 1)
+    member = np.exp(-((turn / width) ** 4))
+    return member * np.clip((level - 0.45) * 12, 0, 1) * np.clip((0.80 - level) * 14, 0, 1)
+
+
+def _paint_stone(tissue: Tissue, kidney: Kidney, u: Array, v: Array) -> None:
+    if kidney.stone is not None:
+        inside = np.hypot(u - np.float32(kidney.stone[0]), v - np.float32(kidney.stone[1])) < kidney.stone[2]
+        tissue.echo_db[inside] = 18
+        tissue.loss_db_mm[inside] = 3.5
+
+
+def _paint_blobs(tissue: Tissue, around: Surroundings, points: tuple[Array, Array], outside: Array) -> None:
+    for blob in around.blobs:
+        level = blob_level(blob, *points)
+        clear = outside > 1.08
+        inside = (level < 1) & clear
+        tissue.echo_db[inside] = ANECHOIC_DB
+        tissue.loss_db_mm[inside] = -0.16
+        _reflect(tissue, np.where(clear, (level - 1) * np.float32(blob.semi_axes[1]), 9), blob.wall_db, 0.8)
+
+
+def _paint_wall(tissue: Tissue, around: Surroundings, palette: Palette, points: tuple[Array, Array]) -> None:
+    """Skin, subcutaneous fat and muscle, parallel to the probe's face."""
+    x, y = points
+    amplitude, wavelength, phase = around.wave
+    bend = amplitude * np.sin(2 * np.pi * x / np.float32(wavelength) + np.float32(phase))
+    face = y + x**2 / np.float32(2 * 55)  # the wall follows the curved face
+    skin, fat, muscle = around.layers
+    streaks = palette.streaks(x, face + bend)
+    texture = palette.patchy(x, y)
+    deep = face + bend + 0.4 * texture
+    tissue.echo_db[:] = np.where(deep < muscle, palette.muscle + 4.5 * streaks, tissue.echo_db)
+    tissue.echo_db[:] = np.where(
+        deep < fat, palette.fat + 3.5 * palette.streaks(x, 1.3 * deep), tissue.echo_db
+    )
+    tissue.echo_db[:] = np.where(face < skin, 8, tissue.echo_db)
+    for depth, gain in ((fat, 3.0), (muscle, 5.0)):
+        _reflect(tissue, deep - np.float32(depth), gain + 3 * texture, 0.8)
+
+
+def _paint_shadows(
+    tissue: Tissue, around: Surroundings, points: tuple[Array, Array], moved: tuple[Array, Array]
+) -> None:
+    muscle = around.layers[2]
+    for shadow in around.shadows:
+        x, y = (
+            points if shadow.centre[1] <= muscle else moved
+        )  # a rib stays with the wall, gas moves with the organs
+        level = np.hypot(
+            (x - np.float32(shadow.centre[0])) / shadow.semi_axes[0],
+            (y - np.float32(shadow.centre[1])) / shadow.semi_axes[1],
+        )
+        inside = level < 1
+        tissue.echo_db[inside] = 14
+        tissue.loss_db_mm[inside] = shadow.loss_db / (2 * shadow.semi_axes[1])
+
+
+def _reflect(tissue: Tissue, distance: Array, gain_db: float | Array, width_mm: float) -> None:
+    """A thin interface where ``distance`` (mm) is 0: bright where the beam meets it squarely, faint where it
+    grazes."""
+    along, across = np.gradient(distance)
+    square = along**2 / (along**2 + (across * 2) ** 2 + 1e-9)
+    level = gain_db - 18 * (1 - square) - 4 * (distance / np.float32(0.6 * width_mm)) ** 2
+    np.maximum(tissue.mirror_db, level, out=tissue.mirror_db)

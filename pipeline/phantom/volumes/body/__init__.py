@@ -1,0 +1,1 @@
+"""The invented body of a volume phantom: outline, organs, lesions."""

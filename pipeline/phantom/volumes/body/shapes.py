@@ -1,0 +1,78 @@
+"""Solids in patient coordinates (LPS, mm), evaluated at any points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
+
+__all__ = ["Array", "Capsule", "Ellipsoid", "Points", "Solid", "grid_points", "turn_points"]
+
+Array = NDArray[np.float32]
+Points = tuple[Array, Array, Array]  # x, y, z in mm, broadcastable against each other
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """An ellipsoid: its centre and semi-axes in mm, turned by ``angles`` (degrees about x, y and z)."""
+
+    centre: Vector
+    semi_axes: Vector
+    angles: Vector = (0.0, 0.0, 0.0)
+
+    def level(self, points: Points) -> Array:
+        """Relative distance from the centre: 1 on the surface, below 1 inside."""
+        x, y, z = (p - np.float32(c) for p, c in zip(points, self.centre, strict=True))
+        if any(self.angles):
+            x, y, z = turn_points((x, y, z), self.angles)
+        a, b, c = (np.float32(1 / axis) for axis in self.semi_axes)
+        level: Array = np.sqrt((x * a) ** 2 + (y * b) ** 2 + (z * c) ** 2)
+        return level
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """A rod with round ends from ``start`` to ``end``, all in mm."""
+
+    start: Vector
+    end: Vector
+    radius: float
+
+    def level(self, points: Points) -> Array:
+        """Relative distance from the axis: 1 on the surface, below 1 inside."""
+        axis = np.subtract(self.end, self.start)
+        x, y, z = (p - np.float32(s) for p, s in zip(points, self.start, strict=True))
+        dx, dy, dz = (np.float32(v) for v in axis)
+        share = np.clip((x * dx + y * dy + z * dz) / np.float32(axis @ axis), 0, 1)
+        level: Array = np.sqrt((x - share * dx) ** 2 + (y - share * dy) ** 2 + (z - share * dz) ** 2)
+        return level / np.float32(self.radius)
+
+
+Solid = Ellipsoid | Capsule
+
+
+def turn_points(points: Points, angles: Vector) -> Points:
+    """The points in a frame that is turned by ``angles`` (degrees about x, y and z)."""
+    matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix().astype(np.float32)
+    x, y, z = points
+    turned = [x * matrix[0, axis] + y * matrix[1, axis] + z * matrix[2, axis] for axis in range(3)]
+    return turned[0], turned[1], turned[2]
+
+
+def grid_points(grid: VolumeGrid) -> Points:
+    """The voxel centres. A coordinate that does not change along an axis of the grid has length 1 there."""
+    affine = grid.affine_lps
+    return _coordinate(grid, affine[0]), _coordinate(grid, affine[1]), _coordinate(grid, affine[2])
+
+
+def _coordinate(grid: VolumeGrid, row: np.ndarray) -> Array:
+    total: Array = np.full((1, 1, 1), row[3], np.float32)
+    for axis, step in enumerate(row[:3]):
+        if step:
+            shape = [-1 if other == axis else 1 for other in range(3)]
+            total = total + (np.arange(grid.shape[axis]) * step).astype(np.float32).reshape(shape)
+    return total

@@ -1,0 +1,1 @@
+"""Volume phantoms as DICOM series, with their labels as SEG and RTSTRUCT."""

@@ -1,0 +1,1 @@
+"""From INPUTs to items: files, DICOMDIR, series, and which of them a bundle takes."""

@@ -1,0 +1,127 @@
+"""The files that a DICOMDIR lists (PS3.3 annex F, PS3.10 section 8)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+
+from pyraseg.transforms.dicom.files.header import has_dicom_marker, malformed, open_bounded
+from pyraseg.transforms.errors import InputError
+
+__all__ = ["Listed", "is_dicomdir", "listed_files"]
+
+NAME = "DICOMDIR"
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+TAGS = ["DirectoryRecordSequence", "RecordInUseFlag", "ReferencedFileID"]
+INACTIVE = 0  # (0004,1410) Record In-use Flag; FFFF is in use
+REMEDY = "Give its folder as INPUT instead; the files in it are searched then."
+
+
+@dataclass
+class Listed:
+    """The files of a DICOMDIR in its order, and the File IDs, joined by slashes, that lead to none, each with
+    why."""
+
+    files: list[Path] = field(default_factory=list)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
+def is_dicomdir(path: Path) -> bool:
+    """Whether a file is a DICOMDIR, by its name or by the SOP class in its file meta group."""
+    if path.name.upper() == NAME:
+        return True
+    if not has_dicom_marker(path):
+        return False
+    try:
+        with _reading(path), open_bounded(path) as file:
+            meta = dcmread(file, specific_tags=["SOPClassUID"], stop_before_pixels=True).file_meta
+            return bool(meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+    except InputError:
+        return False  # whoever reads it next says what is wrong with it
+
+
+def listed_files(path: Path) -> Listed:
+    """The files that a DICOMDIR refers to, which lie in its folder or below.
+
+    Names are found as they are, else whatever their case and without the version and dot that ISO 9660 adds
+    ("im0001.;1" is IM0001), as they come from discs. A file is listed once.
+
+    Raises:
+        InputError: it cannot be read, or lists no file.
+    """
+    if not has_dicom_marker(path):
+        raise _broken(path, "a file without the DICM prefix")
+    with _reading(path), open_bounded(path) as file:
+        records = (
+            dcmread(file, specific_tags=list(TAGS), stop_before_pixels=True).get("DirectoryRecordSequence")
+            or []
+        )
+        ids = list(dict.fromkeys(_file_ids(records)))
+    if not ids:
+        raise _broken(path, "one that lists no file")
+    return _located(path.parent, ids)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    found = "one that is cut off or broken"
+    with warnings.catch_warnings(), malformed("a readable DICOMDIR", path=path, found=found, remedy=REMEDY):
+        warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
+        yield
+
+
+def _broken(path: Path, found: str) -> InputError:
+    return InputError("a readable DICOMDIR", found=found, remedy=REMEDY, path=path)
+
+
+def _file_ids(records: Any) -> Iterator[tuple[str, ...]]:
+    for record in records:
+        value = record.get("ReferencedFileID")
+        if value and record.get("RecordInUseFlag") != INACTIVE:
+            yield (value,) if isinstance(value, str) else tuple(str(part) for part in value)
+
+
+def _located(root: Path, ids: list[tuple[str, ...]]) -> Listed:
+    listed, names = Listed(), dict[Path, dict[str, str]]()
+    real = os.path.realpath(root)
+    for parts in ids:
+        path = _find(root, parts, names) if all(map(_is_component, parts)) else None
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(real) and path.is_file():
+            listed.files.append(path)
+        elif path is not None or not all(map(_is_component, parts)):
+            listed.missing.append(("/".join(parts), "a reference that leads out of the DICOMDIR's folder"))
+        else:
+            listed.missing.append(("/".join(parts), "a reference to a file that is not there"))
+    return listed
+
+
+def _is_component(text: str) -> bool:
+    return text not in ("", ".", "..") and not any(character in text for character in "/\\\0")
+
+
+def _find(root: Path, parts: tuple[str, ...], names: dict[Path, dict[str, str]]) -> Path | None:
+    path = root
+    for part in parts:
+        if path not in names:
+            names[path] = _entries(path)
+        name = part if os.path.lexists(path / part) else names[path].get(part.casefold())
+        if name is None:
+            return None
+        path = path / name
+    return path
+
+
+def _entries(folder: Path) -> dict[str, str]:
+    """The names in a folder by their case-folded form, without a version behind ";" and a dot at the end."""
+    try:
+        found = sorted(os.listdir(folder), reverse=True)
+    except OSError:
+        return {}
+    return {name.casefold().partition(";")[0].rstrip("."): name for name in found}

@@ -1,0 +1,126 @@
+"""From INPUTs to files, each once and under a name of its own: relative to its INPUT, whatever else lies
+there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyraseg.pipeline.prediction.discovery.dicomdir import is_dicomdir, listed_files
+from pyraseg.pipeline.writers.tables.records import Failure, LeftOut
+from pyraseg.transforms.dicom.files.search import UNLISTED, search
+from pyraseg.transforms.errors import InputError
+
+__all__ = ["Place", "Places", "find_places"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file to look at.
+
+    Attributes:
+        file: its name, POSIX: relative to its INPUT; behind the INPUT's own name where there are several.
+        asked: whether it was named as an INPUT by itself or by a DICOMDIR, so that it has to be DICOM.
+    """
+
+    path: Path
+    file: str
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of all INPUTs, sorted by name, what the search passed over, and what could not be
+    searched."""
+
+    files: tuple[Place, ...]
+    left_out: tuple[LeftOut, ...]
+    failures: tuple[Failure, ...]
+
+
+def find_places(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> Places:
+    """Search INPUTs: files, folders (see `pyraseg.transforms.dicom.files.search`) and DICOMDIRs.
+
+    Folders ``without`` are not searched: the results of an earlier run may lie among the INPUTs. A file that
+    several INPUTs hold counts once, with the first. Files and DICOMDIRs are named relative to their folder.
+
+    Raises:
+        InputError: an INPUT is not there.
+    """
+    for path in inputs:
+        if not os.path.exists(path):
+            raise InputError(
+                "a file or a folder", found="nothing of that name", remedy="Check the INPUT.", path=path
+            )
+    roots = [path if path.is_dir() else path.parent for path in inputs]
+    prefixes = _prefixes(roots)
+    files: dict[str, Place] = {}
+    left_out: dict[str, LeftOut] = {}
+    failures: dict[str, Failure] = {}
+    for path, root in zip(inputs, roots, strict=True):
+        prefix = prefixes[os.path.realpath(root)]
+        for entry in _entries(path, root, prefix, {os.path.realpath(folder) for folder in without}):
+            if isinstance(entry, Place):
+                files.setdefault(os.path.realpath(entry.path), entry)
+            elif isinstance(entry, LeftOut):
+                left_out.setdefault(entry.file, entry)
+            else:
+                failures.setdefault(entry.file, entry)
+    return Places(
+        tuple(sorted(files.values(), key=_by_name)), tuple(left_out.values()), tuple(failures.values())
+    )
+
+
+def _by_name(place: Place) -> str:
+    return place.file
+
+
+def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
+    """A prefix for each folder: none for the only one, else its name, with a number where that is taken."""
+    real = list(dict.fromkeys(os.path.realpath(root) for root in roots))
+    if len(real) < 2:
+        return dict.fromkeys(real, "")
+    prefixes: dict[str, str] = {}
+    for folder in real:
+        name = candidate = os.path.basename(folder) or "root"
+        number = 1
+        while f"{candidate}/" in prefixes.values():
+            number += 1
+            candidate = f"{name}-{number}"
+        prefixes[folder] = f"{candidate}/"
+    return prefixes
+
+
+def _entries(path: Path, root: Path, prefix: str, without: set[str]) -> Iterator[Place | LeftOut | Failure]:
+    if path.is_dir():
+        files, passed = search(path, without=without)
+        for item in passed:
+            name = _relative(item.path, root, prefix)
+            remedy = "Give yourself the right to read it."
+            yield (
+                Failure(name, item.reason, remedy) if item.reason == UNLISTED else LeftOut(name, item.reason)
+            )
+        yield from (Place(file, _relative(file, root, prefix)) for file in files)
+    elif path.is_file() and is_dicomdir(path):
+        yield from _listed(path, prefix)
+    elif path.is_file():
+        yield Place(path, f"{prefix}{path.name}", asked=True)
+    else:
+        yield Failure(f"{prefix}{path.name}", "no regular file", "Give a DICOM file, a folder or a DICOMDIR.")
+
+
+def _listed(path: Path, prefix: str) -> Iterator[Place | Failure]:
+    try:
+        listed = listed_files(path)
+    except InputError as error:
+        yield Failure(f"{prefix}{path.name}", error.found, error.remedy)
+        return
+    yield from (Place(file, _relative(file, path.parent, prefix), asked=True) for file in listed.files)
+    remedy = "Copy the medium again, whole, or give its folder as INPUT."
+    yield from (Failure(f"{prefix}{name}", reason, remedy) for name, reason in listed.missing)
+
+
+def _relative(path: Path, root: Path, prefix: str) -> str:
+    return prefix + (path.relative_to(root).as_posix() if path != root else path.name)

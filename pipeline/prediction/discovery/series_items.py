@@ -1,0 +1,108 @@
+"""Series as items: the files of one Series Instance UID together, wherever they lie."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Set
+from pathlib import Path
+
+from pyraseg.pipeline.prediction.discovery.input_files import Place
+from pyraseg.pipeline.writers.tables.records import Failure, Item
+from pyraseg.transforms.dicom.files.objects import ObjectHeader
+from pyraseg.transforms.errors import PyrasegError
+from pyraseg.transforms.privacy import case_name
+from pyraseg.transforms.records import SourceRef
+
+__all__ = ["NIFTI", "nifti_item", "series_items"]
+
+NIFTI = (".nii", ".nii.gz")
+Member = tuple[Place, ObjectHeader]
+
+
+def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[Item], list[Failure]]:
+    """One item for each series, named by its first file; a failure for a series of which a file cannot be
+    used, since the volume would have a gap without it.
+
+    A series without a Series Instance UID is told by its folder and study. Its case is named by the hash of
+    that UID; without one, of its first file's name.
+
+    Args:
+        members: the files that the bundle takes, copies left out.
+        broken: folders that hold a file that could not be read at all, and which may have been a slice.
+    """
+    groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
+    for place, header in members:
+        own = (header.series_instance_uid,)
+        groups[own if own[0] else ("", str(place.path.parent), header.study_instance_uid)].append(
+            (place, header)
+        )
+    items, failures = [], []
+    for group in groups.values():
+        group.sort(key=lambda member: member[0].file)
+        if (failure := _failure(group)) is not None:
+            failures.append(failure)
+        else:
+            items.append(_item(group, broken))
+    return items, failures
+
+
+def nifti_item(place: Place) -> Item:
+    """A NIfTI volume, which has no identity but its name.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    status = place.path.stat()
+    return Item(
+        case=case_name(f"file:{place.file}"),
+        source=SourceRef(str(place.path), "", "", "", "", "", 1, 0, 0),
+        file=place.file,
+        size=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        notes=("NIfTI: no SEG, SR or RTSTRUCT, which refer to a DICOM series",),
+        paths=(str(place.path),),
+        slices=1,
+    )
+
+
+def _case(group: list[Member]) -> str:
+    place, header = group[0]
+    return case_name(header.series_instance_uid or f"file:{place.file}")
+
+
+def _failure(group: list[Member]) -> Failure | None:
+    problems: list[PyrasegError] = [header.problem for _, header in group if header.problem is not None]
+    if not problems:
+        return None
+    first, number = problems[0], f"{len(problems)} of its {len(group)} files: "
+    reason = f"a series with {number}wanted {first.wanted}, found {first.found}"
+    return Failure(group[0][0].file, reason, first.remedy, _case(group))
+
+
+def _item(group: list[Member], broken: Set[Path]) -> Item:
+    place, header = group[0]
+    if header.source is None:
+        raise ValueError("an object without an image is no item")
+    sources = [each.source for _, each in group if each.source is not None]
+    return Item(
+        case=_case(group),
+        source=header.source,
+        file=place.file,
+        size=sum(each.size for _, each in group),
+        modified_ns=sum(each.modified_ns for _, each in group),
+        notes=tuple(_notes(group, broken)),
+        paths=tuple(str(each.path) for each, _ in group),
+        slices=sum(source.number_of_frames for source in sources),
+    )
+
+
+def _notes(group: list[Member], broken: Set[Path]) -> Iterator[str]:
+    headers = [header for _, header in group]
+    if not headers[0].series_instance_uid:
+        yield "no Series Instance UID: the case is named by its first file"
+    if not headers[0].study_instance_uid:
+        yield "no Study Instance UID"
+    if not all(header.modality for header in headers):
+        yield "no Modality: taken for its SOP class"
+    if broken & {place.path.parent for place, _ in group}:
+        yield "a file beside it could not be read; if it was its first or last slice, the volume is short of it"

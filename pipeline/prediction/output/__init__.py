@@ -1,0 +1,1 @@
+"""The output folder of a batch: its lock, its results, its tables."""

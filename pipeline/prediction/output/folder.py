@@ -1,0 +1,191 @@
+"""The output folder of a batch: each item's results whole or absent, and the failures so far."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Shard
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.tables.records import Failure, Item, ItemRecord
+from pyraseg.transforms.errors import OutputError
+
+__all__ = ["RECORD", "OutputFolder"]
+
+RECORD = "item.json"
+BACKEND = "backend.json"
+
+
+class OutputFolder:
+    """Where a batch's results go; to be used while it is claimed.
+
+    ``items/<case>/`` holds one item's files and appears with all of them at once: a worker fills a draft, and
+    the main process renames it, so that nothing appears once that process is gone. ``.pyraseg/`` holds locks,
+    drafts and the failures so far.
+
+    Args:
+        path: the folder.
+        shard: this run's part of the job.
+        fingerprint: of weights, bundle and options; results with another one are due again.
+    """
+
+    def __init__(self, path: str | Path, *, shard: Shard, fingerprint: str) -> None:
+        self.path = Path(path).absolute()
+        self.items = self.path / "items"
+        self.shard = shard
+        self.fingerprint = fingerprint
+        self.drafts = self.path / STATE / "drafts" / f"{shard.label}-{secrets.token_hex(4)}"
+        self._failures = self.path / STATE / f"failures-{shard.label}.jsonl"
+        self._own: dict[str, Failure] = {}
+
+    def prepare(self) -> None:
+        """Make the folders and clear away what a run of this shard that was killed has left.
+
+        Raises:
+            OutputError: they cannot be made.
+        """
+        with _writable(self.path):
+            for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            self._failures.unlink(missing_ok=True)  # what has failed is due again
+            with FileLock(
+                self.path / STATE / "tables.lock"
+            ):  # another shard's are being written under this lock
+                for name in TABLES:
+                    for stale in self.path.glob(f".{'[0-9a-f]' * 12}-{name}"):
+                        stale.unlink()
+            self.items.mkdir(parents=True, exist_ok=True)
+            self.drafts.mkdir(parents=True)
+
+    def is_done(self, item: Item) -> bool:
+        """Whether the item's results are there, by the same weights and options, of the file as it is now."""
+        record = self.read(item.case)
+        return (
+            record is not None
+            and record.fingerprint == self.fingerprint
+            and (record.size, record.modified_ns) == (item.size, item.modified_ns)
+            and all((self.items / item.case / name).is_file() for name in record.outputs)
+        )
+
+    def keep(self, item: Item) -> None:
+        """Let a finished item's record say where its file lies now, seen from the inputs of this run."""
+        record = self.read(item.case)
+        if record is not None and record.file != item.file:
+            with atomic_write(self.items / item.case / RECORD, "w") as file:
+                json.dump(replace(record, file=item.file).to_json(), file)
+
+    def backend(self) -> str | None:
+        """What has scored this job's frames so far; None where nothing has."""
+        try:
+            content = json.loads((self.path / STATE / BACKEND).read_bytes())
+            return str(content["backend"]) if content["fingerprint"] == self.fingerprint else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_backend(self, name: str) -> None:
+        """Hold the job's other runs and shards to a backend, so that one folder has one backend's results."""
+        with atomic_write(self.path / STATE / BACKEND, "w") as file:
+            json.dump({"fingerprint": self.fingerprint, "backend": name}, file)
+
+    def read(self, case: str) -> ItemRecord | None:
+        """The record of a finished item; None where there is none that can be read."""
+        try:
+            return ItemRecord.from_json(json.loads((self.items / case / RECORD).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def records(self) -> Iterator[ItemRecord]:
+        """The records of all finished items of this job, whichever shard did them, sorted by case."""
+        with contextlib.suppress(FileNotFoundError):
+            for case in sorted(entry.name for entry in os.scandir(self.items)):
+                record = self.read(case)
+                if record is not None and record.fingerprint == self.fingerprint:
+                    yield record
+
+    def draft(self, case: str) -> Path:
+        """The place for an item's files until they are complete."""
+        return self.drafts / case
+
+    def publish(self, case: str) -> None:
+        """Show an item's complete draft under its name; an earlier result gives way to it.
+
+        Raises:
+            OutputError: it cannot be moved there.
+        """
+        draft = self.draft(case)
+        with _writable(self.path):
+            _sync(draft)
+            former = self._take_away(case)
+            os.rename(draft, self.items / case)
+        shutil.rmtree(former, ignore_errors=True)
+
+    def withdraw(self, case: str) -> None:
+        """Take away an item's draft and any result of an earlier run that no longer holds: it has failed.
+
+        A file that could not be read far enough to be an item has no case, and nothing to take away.
+        """
+        if not case:
+            return
+        shutil.rmtree(self.draft(case), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._take_away(case), ignore_errors=True)
+
+    def _take_away(self, case: str) -> Path:
+        """Move an item's results out of sight, all at once; where to."""
+        former = self.drafts / f"{case}-former"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.items / case, former)
+        return former
+
+    def keep_failure(self, failure: Failure) -> None:
+        """Write a failure down for the tables; those that another shard makes too, unless the disk is
+        full."""
+        self._own[failure.file] = failure
+        with contextlib.suppress(OSError), self._failures.open("a", encoding="utf-8") as file:
+            file.write(
+                "\n" + json.dumps(asdict(failure))
+            )  # begins a line: the last one may have been cut off
+
+    def failures(self) -> list[Failure]:
+        """What has failed so far, in all shards, sorted by file; each file once."""
+        found: dict[str, Failure] = {}
+        for path in sorted((self.path / STATE).glob("failures-*.jsonl")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # a line that a kill has cut off
+                    failure = Failure(**json.loads(line))
+                    found[failure.file] = failure
+        found |= self._own
+        return [found[file] for file in sorted(found)]
+
+    def close(self) -> None:
+        """Remove this run's drafts."""
+        shutil.rmtree(self.drafts, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = f"one that cannot ({error.strerror or type(error).__name__})"
+        remedy = "Free some space, give yourself write access there, or choose another --output."
+        raise OutputError(
+            "an output folder that can be written", found=found, remedy=remedy, path=folder
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk; their contents are there already."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

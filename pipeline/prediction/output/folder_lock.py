@@ -1,0 +1,214 @@
+"""Who may write to an output folder: one run, or the shards of one job."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import OutputError, UsageError
+from pyraseg.transforms.privacy import case_name
+
+__all__ = ["STATE", "TABLES", "Claim", "Shard", "claim", "parse_shard"]
+
+STATE = ".pyraseg"
+TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
+JOB = "job.json"
+REMEDY = "Go on in it with --resume, replace what it holds with --overwrite, or name a new one with --output."
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` of ``count``, counted from 1."""
+
+    index: int = 1
+    count: int = 1
+
+    def takes(self, name: str) -> bool:
+        """Whether a UID or a file is this part's; each is exactly one part's, on every machine."""
+        return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.index - 1
+
+    @property
+    def label(self) -> str:
+        """For example ``2-of-4``."""
+        return f"{self.index}-of-{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """``"2/4"`` as part 2 of 4.
+
+    Raises:
+        UsageError: anything else.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= index <= count:
+        raise UsageError(
+            "a shard i/n with i from 1 to n", found=repr(text), remedy="Write for example --shard 2/4."
+        )
+    return Shard(index, count)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A wish for an output folder.
+
+    Attributes:
+        fingerprint: of weights, bundle and options.
+        resume, overwrite: what to do with results that are there.
+    """
+
+    folder: Path
+    shard: Shard
+    fingerprint: str
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def job(self) -> dict[str, object]:
+        """What all shards have in common; ``key`` tells two keys of case names apart without saying
+        either."""
+        return {"fingerprint": self.fingerprint, "shards": self.shard.count, "key": case_name("which key")}
+
+    def check(self) -> None:
+        """Refuse what ``hold`` would refuse, and change nothing.
+
+        Raises:
+            OutputError: as ``hold``.
+        """
+        with _writable(self.folder):
+            self._check()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the folder for the time of the block.
+
+        A new folder is taken as it is, and one with results of ours only with ``resume`` or ``overwrite``,
+        which removes them; or as a shard of the same job that has not begun yet, which ``overwrite`` changes
+        nothing of: all shards may be started alike. The locks end with the process, however it ends.
+
+        Raises:
+            OutputError: another run is at work there, it holds other files or the results of another key's
+                cases, or it cannot be written.
+        """
+        with _writable(self.folder):
+            lock = self._take()
+        try:
+            yield
+        finally:
+            lock.release(force=True)
+
+    def _take(self) -> FileLock:
+        state = self.folder / STATE
+        if not state.is_dir():  # before anything is made in a folder that is not ours
+            self._check()
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(state / "claim.lock", timeout=60):
+            self._check()
+            former, begun = _job(state)
+            if former != self.job or self._clears(former, begun):
+                begun = []
+                _clear(self.folder, results=self.overwrite)
+            lock = FileLock(state / f"run-{self.shard.label}.lock", timeout=0)
+            lock.acquire()
+            with atomic_write(state / JOB, "w") as file:
+                json.dump({**self.job, "begun": sorted({*begun, self.shard.label})}, file)
+        return lock
+
+    def _clears(self, former: dict[str, object], begun: list[str]) -> bool:
+        joins = former == self.job and self.shard.label not in begun
+        return self.overwrite and not joins
+
+    def _check(self) -> None:
+        state = self.folder / STATE
+        if _holds_others(self.folder):
+            raise _refusal(self.folder, "one that holds other files", "Name a new one with --output.")
+        former, begun = _job(state)
+        held = _at_work(state)
+        if self.shard.label in held or (held and (former != self.job or self._clears(former, begun))):
+            remedy = "Wait for it to end, or name another folder with --output."
+            raise _refusal(self.folder, "one that another run is working in", remedy)
+        again = former == self.job and self.shard.label in begun
+        if again and self.overwrite and self.shard.count > 1 and _has_results(self.folder):
+            remedy = "Go on with --resume, or name a new one: --overwrite of one shard would remove the others' results."
+            raise _refusal(self.folder, "one in which this shard has begun before", remedy)
+        if not self.overwrite and former.get("key", self.job["key"]) != self.job["key"]:
+            remedy = "Set PYRASEG_HASH_KEY to the key of the first run, or name a new one with --output."
+            raise _refusal(self.folder, "one whose cases are named with another key", remedy)
+        joins = former == self.job and not again
+        if former and not (self.resume or self.overwrite or joins) and _has_results(self.folder):
+            raise _refusal(self.folder, "one that holds the results of an earlier run", REMEDY)
+
+
+def claim(
+    folder: str | Path, *, shard: Shard, fingerprint: str, resume: bool = False, overwrite: bool = False
+) -> AbstractContextManager[None]:
+    """Hold an output folder for the time of a block, as ``Claim.hold``."""
+    return Claim(Path(folder).absolute(), shard, fingerprint, resume, overwrite).hold()
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, Timeout) as error:
+        found = f"one that cannot be written ({getattr(error, 'strerror', None) or 'its lock cannot be had'})"
+        remedy = "Choose another with --output, or give yourself write access there."
+        raise _refusal(folder, found, remedy) from error
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether anything has been done or has failed there."""
+    done = (folder / "items").is_dir() and any((folder / "items").iterdir())
+    return done or any((folder / STATE).glob("failures-*.jsonl"))
+
+
+def _holds_others(folder: Path) -> bool:
+    """Whether the folder holds something that no run of ours has put there."""
+    if not folder.is_dir() or (folder / STATE / JOB).is_file():
+        return False
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())
+
+
+def _at_work(state: Path) -> list[str]:
+    """The shards whose locks are held."""
+    held = []
+    for path in state.glob("run-*.lock"):
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            held.append(path.name.removeprefix("run-").removesuffix(".lock"))
+    return held
+
+
+def _job(state: Path) -> tuple[dict[str, object], list[str]]:
+    """What the folder was last used for, and the shards of it that have begun; nothing where it is new."""
+    with suppress(OSError, ValueError):
+        job = dict(json.loads((state / JOB).read_bytes()))
+        return job, list(job.pop("begun", ()))
+    return {}, []
+
+
+def _clear(folder: Path, *, results: bool) -> None:
+    """Remove what is left of an earlier job's failures and drafts, and its results and tables; nothing
+    else."""
+    for failures in (folder / STATE).glob("failures-*.jsonl"):
+        failures.unlink()
+    shutil.rmtree(folder / STATE / "drafts", ignore_errors=True)
+    if results:
+        shutil.rmtree(folder / "items", ignore_errors=True)
+        for name in TABLES:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _refusal(folder: Path, found: str, remedy: str) -> OutputError:
+    return OutputError("an output folder for this batch", found=found, remedy=remedy, path=folder)

@@ -1,0 +1,179 @@
+"""The tables, the manifest and the report of a batch, made from what lies in its output folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from filelock import FileLock
+
+from pyraseg.pipeline.measurement.frame import MEASURES
+from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES
+from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
+from pyraseg.pipeline.prediction.discovery.find_items import Found
+from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
+from pyraseg.pipeline.prediction.job import Job, package_version
+from pyraseg.pipeline.prediction.output.folder import OutputFolder
+from pyraseg.pipeline.prediction.output.folder_lock import STATE
+from pyraseg.pipeline.writers.report import Run, write_report
+from pyraseg.pipeline.writers.tables.csv_tables import (
+    write_failures,
+    write_frames,
+    write_left_out,
+    write_manifest,
+    write_results,
+    write_volume_results,
+)
+from pyraseg.pipeline.writers.tables.records import ItemRecord
+
+__all__ = ["Totals", "write_tables"]
+
+LIBRARIES = ("monai", "torch", "numpy", "scipy", "pydicom", "highdicom")
+
+
+@dataclass
+class Totals:
+    """What this run has done: items done now and kept from before, failures (unreadable files among them),
+    frames.
+
+    ``seconds`` is all of its wall time, ``work`` that from the workers' start to the last result.
+    """
+
+    done: int = 0
+    kept: int = 0
+    failed: int = 0
+    flagged: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    work: float = 0.0
+
+
+def write_tables(
+    folder: OutputFolder,
+    bundle: LoadedBundle,
+    job: Job,
+    *,
+    rules: Rules,
+    found: Found,
+    totals: Totals,
+    started: datetime,
+    stopped: bool,
+    backend: str | None,
+    stages: Mapping[str, float],
+) -> None:
+    """Write all of them anew, from the results of every shard so far.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+    ended = datetime.now(UTC)
+    measures = VOLUME_MEASURES if rules.volumes else MEASURES
+    units = {
+        str(entry["name"]): measures[entry["measure"]].unit for entry in bundle.metadata.get("quantities", ())
+    }
+    options = _options(job, rules)
+    with FileLock(folder.path / STATE / "tables.lock"):
+        table = write_volume_results if rules.volumes else write_results
+        table(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
+        if not rules.volumes:
+            write_frames(folder.path / "frames.csv", folder.records(), units=units)
+        failures = folder.failures()
+        write_failures(folder.path / "failures.csv", failures)
+        write_left_out(folder.path / "left_out.csv", found.left_out)
+        write_report(
+            folder.path / "report.html",
+            folder.records(),
+            run=Run(
+                bundle.algorithm,
+                ended,
+                units,
+                bundle.segments,
+                _in_words(options),
+                trained_on=rules.trained_on,
+                volumes=rules.volumes,
+            ),
+            failures=failures,
+            left_out=found.left_out,
+            thumbnail=lambda record: _thumbnail(folder, record),
+            identify=job.identify,
+        )
+        content = {
+            "bundle": {
+                "name": bundle.algorithm.name,
+                "version": bundle.algorithm.version,
+                "digest": bundle.digest,
+            },
+            "weights_sha256": bundle.algorithm.weights,
+            "trained_on": rules.trained_on or None,
+            "fingerprint": folder.fingerprint,
+            "versions": {"pyraseg": package_version(), "python": platform.python_version(), **_versions()},
+            "options": options,
+            "backend": backend,
+            "device": str(bundle.device),
+            "shard": {"index": job.shard.index, "count": job.shard.count},
+            "started": started.isoformat(timespec="seconds"),
+            "ended": ended.isoformat(timespec="seconds"),
+            "stopped": stopped,
+            "counts": _counts(folder, found, totals, len(failures)),
+            "seconds": {
+                "wall": round(totals.seconds, 3),
+                "work": round(totals.work, 3),
+                "by_stage": _rounded(stages),
+            },
+        }
+        write_manifest(folder.path / "manifest.json", content)
+
+
+def _options(job: Job, rules: Rules) -> dict[str, Any]:
+    """What was asked for, without any path."""
+    options: dict[str, Any] = {
+        name: getattr(job, name)
+        for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
+    }
+    series = {
+        "roi": "" if job.roi is None else ",".join(f"{bound:g}" for bound in job.roi.bounds),
+        "repair": ", ".join(job.repair),
+        "assume_hu": job.assume_hu,
+    }
+    given = series if rules.volumes else {}
+    return {"formats": ", ".join(job.formats), **options, **given, "overrides": ", ".join(job.overrides)}
+
+
+def _in_words(options: Mapping[str, Any]) -> dict[str, str]:
+    """For people: what was not asked for is left out."""
+    asked = {name: value for name, value in options.items() if value not in (None, "", False)}
+    return {name.replace("_", " "): "yes" if value is True else str(value) for name, value in asked.items()}
+
+
+def _counts(folder: OutputFolder, found: Found, totals: Totals, failed: int) -> dict[str, int]:
+    results = sum(1 for _ in folder.records())
+    return {
+        "items_found": len(found.items),
+        "results": results,
+        "failed": failed,
+        "left_out": len(found.left_out),
+        "done_in_this_run": totals.done,
+        "kept_from_before": totals.kept,
+        "flagged_in_this_run": totals.flagged,
+        "frames_in_this_run": totals.frames,
+    }
+
+
+def _thumbnail(folder: OutputFolder, record: ItemRecord) -> bytes | None:
+    try:
+        return (folder.items / record.case / THUMBNAIL).read_bytes()
+    except OSError:
+        return None
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _rounded(stages: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in sorted(stages.items())}

@@ -1,0 +1,1 @@
+"""Worker processes, and the network that they share."""

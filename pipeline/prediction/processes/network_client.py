@@ -1,0 +1,117 @@
+"""A worker's end of the line to the network: inputs go out and scores come back through shared memory, in
+order."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from pyraseg.transforms.errors import PyrasegError
+
+__all__ = ["SLOTS", "Exchange", "Request", "Shapes", "shared_memory", "views"]
+
+SLOTS = 2  # one on its way to the network while the other's scores are worked on
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What goes through: at most ``frames`` inputs (C, h, w) at a time, and as many scores (K, h, w),
+    float32; windows of volumes have one axis more. ``slots`` such chunks may be on their way."""
+
+    frames: int
+    inputs: tuple[int, ...]
+    scores: tuple[int, ...]
+    slots: int = SLOTS
+
+
+@dataclass(frozen=True)
+class Request:
+    """Inputs (n, C, h, w) of one item, the place for their scores (n, K, h, w), and how to say that they are
+    there."""
+
+    inputs: np.ndarray
+    scores: np.ndarray
+    answer: Callable[[PyrasegError | None], None]
+
+
+def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
+    """Memory for the inputs and the scores of all slots' chunks, to hand to a process at its start.
+
+    A pipe would block both ends once each waits for the other to read its megabytes; only slot numbers go
+    through it.
+    """
+    sizes = (shapes.slots * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
+    inputs, scores = (context.RawArray("f", size) for size in sizes)
+    return inputs, scores
+
+
+def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
+    """The memory as (slots, frames, C, h, w) and (slots, frames, K, h, w)."""
+    inputs, scores = (
+        np.frombuffer(part, np.float32).reshape(shapes.slots, shapes.frames, *shape)
+        for part, shape in zip(memory, (shapes.inputs, shapes.scores), strict=True)
+    )
+    return inputs, scores
+
+
+class Exchange:
+    """Sends inputs to the process that holds the network and receives their scores, first in, first out.
+
+    The answers themselves may come in any order: the network's lanes pass each other.
+
+    Args:
+        connection: to that process.
+        memory, shapes: see ``shared_memory``.
+    """
+
+    def __init__(self, connection: Connection, memory: tuple[Any, Any], shapes: Shapes) -> None:
+        self.connection = connection
+        self.shapes = shapes
+        self._inputs, self._scores = views(memory, shapes)
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._answered: dict[int, PyrasegError | None] = {}
+        self._next = 0
+
+    def send(self, inputs: Sequence[Any]) -> None:
+        """Send up to ``shapes.frames`` inputs (C, h, w); at most ``shapes.slots`` calls may be ahead of
+        ``receive``."""
+        slot, self._next = self._next, (self._next + 1) % self.shapes.slots
+        for index, image in enumerate(inputs):
+            self._inputs[slot, index] = image
+        self._waiting.append((slot, len(inputs)))
+        self.connection.send(("scores", slot, len(inputs)))
+
+    def receive(self) -> np.ndarray:
+        """The scores (n, K, h, w) of the oldest inputs; the view holds until the next ``send`` but one.
+
+        Raises:
+            PyrasegError: the network could not score them.
+        """
+        slot, number = self._waiting.popleft()
+        while slot not in self._answered:
+            self._listen()
+        error = self._answered.pop(slot)
+        if error is not None:
+            raise error
+        return self._scores[slot, :number]
+
+    def live(self) -> None:
+        """Say that the item goes on, so that a long one is not taken for one that hangs."""
+        self.connection.send(("alive", None, None))
+
+    def drain(self) -> None:
+        """Wait for what is still on its way, so that the next item begins with empty slots."""
+        while len(self._answered) < len(self._waiting):
+            self._listen()
+        self._waiting.clear()
+        self._answered.clear()
+
+    def _listen(self) -> None:
+        slot, error = self.connection.recv()
+        self._answered[slot] = error

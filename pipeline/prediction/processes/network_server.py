@@ -1,0 +1,111 @@
+"""The network's side of the line: batches of frames from all items, run by one thread or several."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import torch
+
+from pyraseg.pipeline.prediction.processes.network_client import Request
+from pyraseg.transforms.dicom.files.header import MALFORMED
+from pyraseg.transforms.errors import RunError
+
+__all__ = ["ForwardServer"]
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+class ForwardServer:
+    """Runs the network on whatever frames wait, up to ``batch_size`` of them at once, whichever items they
+    are of.
+
+    Args:
+        forward: (B, C, h, w) float32 -> scores (B, K, h, w) float32.
+        batch_size: frames in one pass; no more are waited for once there are so many.
+        lanes: threads that run passes side by side. On a CPU several of one thread each do more than one of
+            several, because they wait for nobody; on a GPU one is enough.
+    """
+
+    def __init__(self, forward: Forward, *, batch_size: int, lanes: int = 1) -> None:
+        self.forward = forward
+        self.batch_size = batch_size
+        self.seconds = 0.0
+        self.frames = 0
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        threads = max(1, torch.get_num_threads() // lanes)
+        self._threads = [
+            threading.Thread(target=self._serve, args=(threads,), name=f"network {n}", daemon=True)
+            for n in range(lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; its ``answer`` is called from another thread."""
+        self._requests.put(request)
+
+    def close(self) -> None:
+        """Let what waits be scored and end the threads."""
+        for _ in self._threads:
+            self._requests.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def check(self) -> None:
+        """Raises:
+        RunError: a thread has ended, by an error that no item is to blame for.
+        """
+        if not all(thread.is_alive() for thread in self._threads):
+            raise RunError(
+                "a network that runs", found="a thread of it that ended", remedy="See the lines above."
+            )
+
+    def _serve(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        while (first := self._requests.get()) is not None:
+            requests = [first]
+            while sum(len(request.inputs) for request in requests) < self.batch_size:
+                try:
+                    following = self._requests.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._requests.put(None)
+                    break
+                requests.append(following)
+            self._score(requests)
+
+    def _score(self, requests: list[Request]) -> None:
+        """Answer all of them; where they cannot be scored together, each by itself, so that each fails for
+        itself."""
+        error = self._error(requests)
+        for request in requests:
+            request.answer(self._error([request]) if error is not None and len(requests) > 1 else error)
+
+    def _error(self, requests: list[Request]) -> RunError | None:
+        try:
+            self._run(requests)
+        except (MemoryError, *MALFORMED) as reason:  # RuntimeError, for a device out of memory, among them
+            return RunError(
+                "a network that can score the frames",
+                found=f"an error in its forward pass ({type(reason).__name__})",
+                remedy="Try a smaller --batch-size, or --device cpu.",
+            )
+        return None
+
+    def _run(self, requests: list[Request]) -> None:
+        begin = time.perf_counter()
+        parts = [torch.from_numpy(request.inputs) for request in requests]
+        with torch.inference_mode():
+            scores = self.forward(parts[0] if len(parts) == 1 else torch.cat(parts))
+        at = 0
+        for request in requests:
+            request.scores[:] = scores[at : at + len(request.inputs)].numpy()
+            at += len(request.inputs)
+        with self._lock:
+            self.seconds += time.perf_counter() - begin
+            self.frames += at

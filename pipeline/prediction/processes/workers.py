@@ -1,0 +1,223 @@
+"""Supervised processes: one item at a time each; one that dies, hangs or takes the memory costs its item
+alone."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import wait
+from typing import Any
+
+from pyraseg.pipeline.prediction.processes.network_client import Request, Shapes, shared_memory, views
+from pyraseg.pipeline.prediction.processes.worker import work
+from pyraseg.transforms.errors import PyrasegError, RunError
+
+__all__ = ["Outcome", "Workers", "start_ahead"]
+
+LOOK = 0.5  # seconds between two looks at workers that say nothing
+REMEDY = "Look at this file by itself; the others went on."
+
+
+def start_ahead(modules: Iterable[str]) -> None:
+    """Let the process that workers are forked from import ``modules`` while this one does other things."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        multiprocessing.set_forkserver_preload([*modules])
+        forkserver.ensure_running()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item: its task's result, or the error that it failed with."""
+
+    item: Any
+    result: Any = None
+    error: PyrasegError | None = None
+
+
+class Workers:
+    """A pool of processes that do ``task(item, exchange)``.
+
+    Args:
+        task: picklable; called in the processes. What it raises of ``PyrasegError`` fails its item; anything
+            else ends the process, which fails its item as well.
+        number: processes.
+        seconds: the longest that an item may keep still, without an answer or a request of its own.
+        memory: bytes that a process may take for an item; None for no limit.
+        shapes: of the exchange with the network; None for a task that needs none.
+        serve: called with (worker, inputs, scores) for each request to the network.
+        preload: modules that the processes have in common.
+    """
+
+    def __init__(
+        self,
+        task: Callable[[Any, Any], Any],
+        *,
+        number: int,
+        seconds: float = 600.0,
+        memory: int | None = None,
+        shapes: Shapes | None = None,
+        serve: Callable[[Request], None] | None = None,
+        preload: Iterable[str] = (),
+    ) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if preload and "forkserver" in methods:
+            self._context.set_forkserver_preload([*preload])
+        self.task, self.seconds, self.memory, self.shapes, self.serve = task, seconds, memory, shapes, serve
+        self._number = number
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        for _ in range(self._number):
+            self._workers.append(_Worker(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End all processes, whatever they are at."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def run(self, items: Iterable[Any], *, watch: Iterable[Callable[[], None]] = ()) -> Iterator[Outcome]:
+        """Give out the items and yield what became of each, as they end; not in order.
+
+        Args:
+            watch: called about twice a second, or more often; what they raise ends the run.
+        """
+        waiting = iter(items)
+        self._give(waiting)
+        while any(worker.busy for worker in self._workers):
+            ready = self._wait()
+            for (
+                look
+            ) in watch:  # before anything is judged: who ends the run may have ended the workers as well
+                look()
+            yield from self._ended(ready)
+            self._give(waiting)
+
+    def _give(self, waiting: Iterator[Any]) -> None:
+        free = (index for index, worker in enumerate(self._workers) if not worker.busy)
+        for index, item in zip(free, waiting, strict=False):
+            if not self._workers[index].process.is_alive():
+                self._workers[index].end()
+                self._workers[index] = _Worker(self)
+            self._workers[index].start(item)
+
+    def _wait(self) -> list[_Worker]:
+        busy = [worker for worker in self._workers if worker.busy]
+        places = {worker.connection: worker for worker in busy} | {
+            worker.process.sentinel: worker for worker in busy
+        }
+        return list(dict.fromkeys(places[ready] for ready in wait(list(places), LOOK)))
+
+    def _ended(self, ready: Iterable[_Worker]) -> Iterator[Outcome]:
+        for worker in ready:
+            outcome = worker.listen()
+            if outcome is not None:
+                yield outcome
+        for worker in self._workers:
+            if worker.busy and worker.still_for() > self.seconds:
+                yield worker.give_up(f"one that kept still for {self.seconds:.0f} seconds and was ended")
+
+
+class _Worker:
+    """One process, the connection to it and the item that it is at."""
+
+    def __init__(self, pool: Workers) -> None:
+        self._pool = pool
+        self.item: Any = None
+        self.busy = False
+        self._asked = 0  # requests to the network without an answer
+        self._lock = threading.Lock()  # answers come from the network's threads
+        self._heard = time.monotonic()
+        self.connection, theirs = pool._context.Pipe()
+        memory = None if pool.shapes is None else shared_memory(pool._context, pool.shapes)
+        self._views = None if pool.shapes is None or memory is None else views(memory, pool.shapes)
+        self.process = pool._context.Process(
+            target=work, args=(theirs, pool.task, memory, pool.shapes, pool.memory), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def start(self, item: Any) -> None:
+        with self._lock:
+            self.item, self.busy, self._heard = item, True, time.monotonic()
+            self._send(item)
+
+    def still_for(self) -> float:
+        """Seconds since it was last heard of; waiting for the network is not its silence."""
+        with self._lock:
+            return 0.0 if self._asked else time.monotonic() - self._heard
+
+    def listen(self) -> Outcome | None:
+        try:
+            while self.busy and self.connection.poll():
+                outcome = self._hear(self.connection.recv())
+                if outcome is not None:
+                    return outcome
+        except (EOFError, OSError):
+            self.process.join(LOOK)
+        return self.give_up(self._cause()) if self.busy and not self.process.is_alive() else None
+
+    def _hear(self, message: tuple[str, Any, Any]) -> Outcome | None:
+        kind, first, second = message
+        if kind == "scores":
+            self._request(first, second)
+            return None
+        if kind == "alive":
+            with self._lock:
+                self._heard = time.monotonic()
+            return None
+        self.busy = False
+        return Outcome(self.item, result=first) if kind == "done" else Outcome(self.item, error=first)
+
+    def _request(self, slot: int, number: int) -> None:
+        if self._pool.serve is None or self._views is None:
+            raise RunError(
+                "a task that needs no network", found="one that asks it", remedy="Give the pool a network."
+            )
+        with self._lock:
+            self._asked += 1
+        inputs, scores = self._views
+        self._pool.serve(Request(inputs[slot, :number], scores[slot, :number], partial(self._answer, slot)))
+
+    def _answer(self, slot: int, error: PyrasegError | None) -> None:
+        """Called from a thread of the network."""
+        with self._lock:
+            self._asked, self._heard = self._asked - 1, time.monotonic()
+            self._send((slot, error))
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # it has died or was ended: its sentinel says so at the next look
+            self.connection.send(message)
+
+    def give_up(self, found: str) -> Outcome:
+        self.end()
+        self.busy = False
+        return Outcome(self.item, error=RunError("an item that can be processed", found=found, remedy=REMEDY))
+
+    def _cause(self) -> str:
+        status = self.process.exitcode
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            return f"one whose process was ended by {name}" + (
+                " (out of memory?)" if name == "SIGKILL" else ""
+            )
+        return f"one whose process ended with status {status}"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        with self._lock:  # no thread is to write to what may be another worker's connection next
+            self.connection.close()

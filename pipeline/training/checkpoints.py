@@ -1,0 +1,235 @@
+"""Checkpoints: the best network as ``model.pt``, the state of the last epoch as ``last.pt``, each whole or
+absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
+
+from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.training.random_state import random_state, set_random_state
+from pyraseg.pipeline.training.sampling import GroupSampler
+from pyraseg.pipeline.utils import distributed
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import CheckpointError
+
+__all__ = ["BEST", "LAST", "Checkpoints", "read_facts", "save_checkpoint", "stored_run_id"]
+
+BEST = "model.pt"
+LAST = "last.pt"
+
+
+def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write tensors and plain values, so that ``torch.load(weights_only=True)`` can read them.
+
+    Raises:
+        OutputError: the file cannot be written; what was there before stays.
+    """
+    with atomic_write(path) as file:
+        _write(content, file)
+    return Path(path)
+
+
+def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
+    """``torch.save``, which hides a full disk behind the RuntimeError of its closing archive."""
+    try:
+        torch.save(dict(content), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+
+
+def read_facts(path: str | Path, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself, else what the bundle's metadata declares.
+
+    Args:
+        path: a checkpoint of ours; one without facts (bare weights) and an absent one give the declared
+            values, so that a bundle's network can be built before it is trained.
+        declared: the bundle's metadata.
+
+    Returns:
+        ``label_names``, ``input_size`` and ``network`` (the keyword arguments of ``build_network``; without a
+        ``name`` it is the default network).
+    """
+    size, channels = list(declared["preprocessing"]["size"]), declared["preprocessing"]["in_channels"]
+    facts: dict[str, Any] = {
+        "label_names": [segment["name"] for segment in declared["segments"]],
+        "input_size": size,
+        "network": {**declared["network"], "spatial_dims": len(size), "in_channels": channels},
+    }
+    content = read_checkpoint(path) if Path(path).is_file() else {}
+    facts |= {name: content[name] for name in facts if name in content}
+    facts["network"] = {**facts["network"], "out_channels": len(facts["label_names"])}
+    return facts
+
+
+class Checkpoints:
+    """Ignite handler. On the trainer: ``last.pt`` after every epoch; on the evaluator: ``model.pt`` when the
+    key metric rose.
+
+    A training that begins anew takes an earlier one's ``model.pt`` away: until its own first validation there
+    is none. ``last.pt`` holds all that decides about the next step: weights, optimizer, schedule, averages,
+    the counts of early stopping, the best metric so far, every random state, and the MLflow run. It is to be
+    the trainer's last handler of an epoch's end. As a context manager around a training it takes ``last.pt``
+    away again where an error ended the training before there was anything to go on from.
+
+    Args:
+        folder: where both files go.
+        network: what is validated; saved under ``model`` in ``model.pt``.
+        learning: the network that the optimizer changes, under ``model`` in ``last.pt``; None where it is the
+            same.
+        state: what else ``last.pt`` keeps, by name; objects with ``state_dict()`` and ``load_state_dict()``.
+        facts: plain values that go into both, such as the label names.
+        settings: plain values by the names of their options, which a resumed training must repeat.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        network: torch.nn.Module,
+        state: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        learning: torch.nn.Module | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.network = network
+        self.learning = network if learning is None else learning
+        self.state = dict(state)
+        self.facts = dict(facts)
+        self.settings = dict(settings or {})
+        self.tracker: Any = None
+        self._evaluator: Any = None
+        self._closed = True  # the epoch's end, validation included, is in the state
+        self._at_start = False  # nothing has been learned yet
+        self._scaler: Mapping[str, Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        if isinstance(engine, Trainer):
+            engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(Events.EPOCH_STARTED, self._open_epoch)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._close_epoch)
+        else:
+            self._evaluator = engine
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_best)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception) and self._at_start:
+            (self.folder / LAST).unlink(missing_ok=True)
+
+    def save_last(self, engine: Engine) -> None:
+        """Write ``last.pt`` as the trainer ``engine`` stands; to be called between two steps, by all
+        processes."""
+        states = distributed.gather(random_state())
+        if self.tracker is not None:
+            self.tracker.flush()  # what is logged is never behind what is saved
+        content = {
+            "model": self.learning.state_dict(),
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "epoch_length": engine.state.epoch_length,
+            "closed": self._closed,
+            "settings": self.settings,
+            "best_metric": float(self._evaluator.state.best_metric),
+            "best_metric_epoch": int(self._evaluator.state.best_metric_epoch),
+            "run_id": getattr(self.tracker, "run_id", None),
+            "random": states,
+            "state": {name: part.state_dict() for name, part in self.state.items()},
+            "scaler": None if engine.scaler is None else engine.scaler.state_dict(),
+        }
+        self._save(LAST, content)
+        self._at_start = engine.state.iteration == 0
+
+    def restore(self, engine: Any) -> bool:
+        """Bring a trainer to where ``last.pt`` left it; False where there is no such file.
+
+        Raises:
+            CheckpointError: it is of other data, another network or other labels, or no such file at all.
+        """
+        path = self.folder / LAST
+        if not path.is_file():
+            return False
+        content = read_checkpoint(path)
+        self._check(content, engine, path=path)
+        load_checkpoint(self.learning, path)
+        for name, part in self.state.items():
+            part.load_state_dict(content["state"][name])
+        self._scaler = content["scaler"]
+        state, done = engine.state, content["iteration"]
+        state.iteration, state.epoch = done, done // state.epoch_length
+        self._evaluator.state.best_metric = content["best_metric"]
+        self._evaluator.state.best_metric_epoch = content["best_metric_epoch"]
+        _seek(engine.data_loader, epochs=state.epoch, steps=done % state.epoch_length)
+        self._at_start, self._closed = done == 0, content["closed"]
+        set_random_state(content["random"][distributed.rank() % len(content["random"])])
+        if not content["closed"] and done and done % state.epoch_length == 0:
+            engine.fire_event(Events.EPOCH_COMPLETED)  # stopped during its validation
+        return True
+
+    def finished(self, engine: Any) -> bool:
+        """Whether the last epoch is done, or no progress had ended the training."""
+        stopped = any(getattr(part, "stopped", False) for part in self.state.values())
+        return stopped or engine.state.iteration >= engine.state.max_epochs * engine.state.epoch_length
+
+    def _check(self, content: Mapping[str, Any], engine: Any, *, path: Path) -> None:
+        steps = "steps per epoch"
+        wanted = {**self.facts, **self.settings, steps: engine.state.epoch_length}
+        found = {**content, **content.get("settings", {}), steps: content.get("epoch_length")}
+        differing = [name for name, value in wanted.items() if found.get(name) != value]
+        if differing:
+            raise CheckpointError(
+                "a last.pt of the same training",
+                found=f"one with another value of {', '.join(differing)}",
+                remedy="Give the options of its first start again, or train anew in another --output_dir.",
+                path=path,
+            )
+
+    def _start(self, engine: Engine) -> None:
+        if self._scaler is not None and engine.scaler is not None:
+            engine.scaler.load_state_dict(self._scaler)  # MONAI's trainer has just made it
+        if engine.state.iteration == 0:
+            self.save_last(engine)
+            if distributed.is_main():
+                (self.folder / BEST).unlink(missing_ok=True)
+
+    def _open_epoch(self, engine: Engine) -> None:
+        self._closed = False
+
+    def _close_epoch(self, engine: Engine) -> None:
+        self._closed = True
+        self.save_last(engine)
+
+    def _save_best(self, engine: Engine) -> None:
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            best = {"epoch": engine.state.epoch, "best_metric": float(engine.state.best_metric)}
+            self._save(BEST, {"model": self.network.state_dict(), **best})
+
+    def _save(self, name: str, content: Mapping[str, Any]) -> None:
+        if distributed.is_main():
+            save_checkpoint(self.folder / name, {**self.facts, **content})
+
+
+def stored_run_id(folder: str | Path) -> str | None:
+    """The MLflow run of the training whose ``last.pt`` lies in ``folder``; None without one.
+
+    Raises:
+        CheckpointError: a file that cannot be read.
+    """
+    path = Path(folder) / LAST
+    return read_checkpoint(path).get("run_id") if path.is_file() else None
+
+
+def _seek(loader: Any, *, epochs: int, steps: int) -> None:
+    """Let the loader's sampler go on where it stood; one without that skill starts its next epoch."""
+    if isinstance(loader.sampler, GroupSampler):
+        loader.sampler.seek(epochs, draws=steps * loader.batch_size)

@@ -1,0 +1,186 @@
+"""Self-supervised pretraining: a network restores damaged frames without labels, and its backbone is kept.
+
+The damage is ``pyraseg.transforms.augmentation.corruption``'s. The network is the segmentation network
+itself, with the restored quantities in place of the classes, so that the backbone learns under the attention
+blocks that it will have later on. What it restores is as coarse as its features: one value per cell of
+pixels, where speckle has averaged out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from pyraseg.pipeline.bundle.overrides import our_errors
+from pyraseg.pipeline.datalist import find_images, load_datalist
+from pyraseg.pipeline.datalist.items import Item
+from pyraseg.pipeline.networks import CBAMResNetPSPNet
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.dicom.files.frame_path import split_frame_path
+from pyraseg.transforms.errors import ConfigError, DatalistError
+from pyraseg.transforms.privacy import case_name
+
+__all__ = [
+    "BACKBONE",
+    "ORIENTATIONS",
+    "TARGETS",
+    "BackboneFile",
+    "RestorationLoss",
+    "frame_facts",
+    "pretrain",
+    "unlabelled_frames",
+]
+
+BACKBONE = "backbone.pt"
+ORIENTATIONS = 9  # bins of the half circle (Dalal and Triggs, CVPR 2005)
+TARGETS = 1 + ORIENTATIONS  # output channels of a network that restores: brightness, then orientations
+FACTS = ("spatial_dims", "in_channels", "depth", "stem")  # what decides whether a backbone's weights fit
+CONTRAST = 0.02  # a cell whose gradients are far below this many grey levels (of [0, 1]) a pixel shows no orientation
+
+
+def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
+    """Run a MONAI trainer inside its MLflow run and store the backbone's file there.
+
+    An error of ours behind MONAI's wrappings comes out as itself.
+    """
+    with our_errors(), tracker:
+        trainer.run()
+        tracker.log_file(backbone, "checkpoints")
+
+
+def unlabelled_frames(
+    dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
+) -> list[Item]:
+    """The frames to pretrain on, as items with ``image``, ``case`` and ``group``, without labels.
+
+    Args:
+        dataset_dir: a folder, a file or a glob of images; with a datalist, what its paths are relative to.
+        datalist: take its training split alone: a backbone that has seen the frames of validation or test
+            patients makes their scores too good. None takes ``dataset_dir``'s own datalist.json where there
+            is one, else every image that is found; a file (a cine) is a group then.
+        fold: in a datalist with folds, the fold that is left out.
+
+    Raises:
+        DatalistError: no images, no usable datalist, or one with folds of which none is chosen.
+    """
+    own = Path(dataset_dir) / "datalist.json"
+    chosen = datalist if datalist is not None else own if own.is_file() else None
+    if chosen is None:
+        return [{**item, "group": _file_group(item)} for item in find_images(dataset_dir).items]
+    items = load_datalist(chosen, split="training", dataset_dir=dataset_dir, fold=fold).items("training")
+    if fold is None and any("fold" in item for item in items):
+        remedy = "Choose the one that training will validate on with --fold."
+        raise DatalistError("one fold to leave out", found="folds and none chosen", remedy=remedy)
+    return [{key: item[key] for key in ("image", "case", "group")} for item in items]
+
+
+def frame_facts(frames: Sequence[Mapping[str, Any]], network: nn.Module) -> dict[str, int]:
+    """What a run's parameters say of its data and its network: counts, no path and no name."""
+    return {
+        "training_frames": len(frames),
+        "training_groups": len({item["group"] for item in frames}),
+        "network_parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+class RestorationLoss(nn.Module):
+    """Mean squared errors of the restored brightness and orientations over the tissue's cells.
+
+    Brightness is standardised over each frame's tissue (mean 0, variance 1; He et al., Masked Autoencoders,
+    CVPR 2022, do so by patch): gain is a matter of taste, and the damage changes it. Orientations are a
+    histogram of oriented gradients by cell, of norm 1 where there is contrast (MaskFeat: Wei et al., CVPR
+    2022, who found it to teach more than pixels). Either error is below 1 for a network that restores better
+    than the constant 0.
+
+    Args:
+        cell_size: s, pixels per side of a cell.
+        orientation_weight: of the orientations' error; brightness has 1.
+
+    Raises:
+        ConfigError: a cell size below 1 or a negative weight.
+    """
+
+    def __init__(self, cell_size: int = 8, *, orientation_weight: float = 1.0) -> None:
+        super().__init__()
+        if cell_size < 1 or not 0 <= orientation_weight < math.inf:
+            found = f"cell_size {cell_size}, orientation_weight {orientation_weight}"
+            raise ConfigError(
+                "a cell_size above 0 and a weight of 0 or more", found=found, remedy="Correct them."
+            )
+        self.cell_size = cell_size
+        self.orientation_weight = orientation_weight
+
+    def forward(self, restored: Tensor, label: Tensor) -> Tensor:
+        """(B, TARGETS, H, W) and (B, 2, H, W), frame and tissue, to a scalar."""
+        tissue = self._cells(label[:, 1:])
+        frame = label[:, :1]
+        target = torch.cat([_standardised(self._cells(frame), tissue), self._orientations(frame)], dim=1)
+        errors = ((self._cells(restored) - target).square() * tissue).sum(dim=(0, 2, 3)) / tissue.sum().clamp(
+            min=1e-6
+        )
+        return errors[0] + self.orientation_weight * errors[1:].sum()
+
+    def _cells(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to its means over cells (B, C, H/s, W/s), sizes rounded up."""
+        return F.avg_pool2d(x, self.cell_size, ceil_mode=True)
+
+    def _orientations(self, frame: Tensor) -> Tensor:
+        """(B, 1, H, W) to histograms (B, ORIENTATIONS, H/s, W/s), each gradient by its length."""
+        smooth = F.avg_pool2d(frame, 3, stride=1, padding=1, count_include_pad=False)
+        padded = F.pad(smooth, (1, 1, 1, 1), mode="replicate")
+        down = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2
+        right = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2
+        length = torch.hypot(down, right)
+        angle = torch.atan2(down, right).remainder(math.pi) * (ORIENTATIONS / math.pi)
+        bins = angle.long().clamp_(max=ORIENTATIONS - 1)
+        votes = torch.zeros(frame.shape[0], ORIENTATIONS, *frame.shape[2:], device=frame.device)
+        histogram = self._cells(votes.scatter_(1, bins, length))
+        return histogram / torch.sqrt(
+            histogram.square().sum(1, keepdim=True) + (CONTRAST / ORIENTATIONS) ** 2
+        )
+
+
+class BackboneFile:
+    """Ignite handler: the network's backbone as a file for ``load_pretrained``, after every epoch, whole or
+    absent.
+
+    The file holds the state dict under ``state_dict``, with torchvision's names, and beside it under
+    ``backbone`` the options that its shapes depend on, so that ``load_pretrained`` can refuse another
+    network.
+
+    Args:
+        path: the file.
+        network: the one that is trained.
+    """
+
+    def __init__(self, path: str | Path, *, network: CBAMResNetPSPNet) -> None:
+        self.path = Path(path)
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        facts = {name: self.network.options[name] for name in FACTS}
+        state = self.network.backbone.state_dict()
+        save_checkpoint(self.path, {"state_dict": state, "backbone": facts, "epoch": engine.state.epoch})
+
+
+def _file_group(item: Mapping[str, Any]) -> str:
+    """A name for the file that a frame comes from."""
+    return case_name(str(split_frame_path(item["image"])[0]))
+
+
+def _standardised(values: Tensor, weight: Tensor) -> Tensor:
+    """(B, 1, h, w) with mean 0 and variance 1 over each frame, weighted."""
+    total = weight.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    centred = values - (values * weight).sum(dim=(2, 3), keepdim=True) / total
+    variance = (centred.square() * weight).sum(dim=(2, 3), keepdim=True) / total
+    return centred / torch.sqrt(variance + 1e-6)

@@ -1,0 +1,122 @@
+"""Which frames an epoch takes, in which order, and with which random numbers each is augmented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from pyraseg.transforms.errors import ConfigError
+
+__all__ = ["Draw", "GroupSampler", "group_sampler"]
+
+
+class Draw(int):
+    """One item of an epoch: its index in the dataset, an integer to any dataset, with a ``seed`` for random
+    transforms.
+
+    ``pyraseg.pipeline.training.caching.CachedDataset`` uses the seed; other datasets augment with random
+    states of their own.
+    """
+
+    seed: int
+
+    def __new__(cls, index: int, seed: int = 0) -> Draw:
+        draw = super().__new__(cls, index)
+        draw.seed = seed
+        return draw
+
+
+class GroupSampler(Sampler[Draw]):
+    """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random
+    order.
+
+    In real sets a few patients hold most frames, and neighbouring frames of a cine say nearly the same. None
+    draws all. A frame comes again only once all of its group have been drawn.
+
+    What is drawn, and how it is augmented, follows from the seed, the epoch and the item alone: not from the
+    number of processes that load the data, and not from whether the training was interrupted in between.
+
+    Args:
+        groups: of each item of the dataset.
+        frames_per_group: None for all.
+        seed: of everything drawn.
+        share: number of this process and how many there are; each gets as many draws as the others, so that
+            none waits for a batch that another does not have.
+
+    Raises:
+        ConfigError: a number of frames below 1.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[str],
+        *,
+        frames_per_group: int | None,
+        seed: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        if frames_per_group is not None and frames_per_group < 1:
+            raise ConfigError(
+                "frames_per_group above 0", found=str(frames_per_group), remedy="Leave it out for all."
+            )
+        self.members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
+        self.frames_per_group = frames_per_group
+        self.seed = seed
+        self.rank, self.ranks = share
+        self._skip = 0
+        self._rewind()
+
+    def __len__(self) -> int:
+        total = sum(min(len(members), self.frames_per_group or len(members)) for members in self.members)
+        return -(-total // self.ranks)
+
+    def __iter__(self) -> Iterator[Draw]:
+        indices = self._next_epoch()
+        padded = np.resize(indices, len(self) * self.ranks)  # starts over where it ends
+        draws = padded[self.rank :: self.ranks][self._skip :]
+        epoch, self._skip = self.epoch, 0
+        return (Draw(int(index), self._item_seed(epoch, int(index))) for index in draws)
+
+    def seek(self, epochs: int, *, draws: int = 0) -> None:
+        """Go to where the sampler stands after so many whole epochs and so many draws of the next."""
+        self._rewind()
+        for _ in range(epochs):
+            self._next_epoch()
+        self._skip = draws
+
+    def _rewind(self) -> None:
+        self.epoch = 0
+        self.random = np.random.default_rng(self.seed)
+        self._waiting = [members[:0] for members in self.members]
+
+    def _next_epoch(self) -> np.ndarray:
+        self.epoch += 1
+        return self.random.permutation(
+            np.concatenate([self._draw(group) for group in range(len(self.members))])
+        )
+
+    def _draw(self, group: int) -> np.ndarray:
+        members, queue = self.members[group], self._waiting[group]
+        count = min(len(members), self.frames_per_group or len(members))
+        if len(queue) < count:
+            queue = np.concatenate([queue, self.random.permutation(np.setdiff1d(members, queue))])
+        self._waiting[group] = queue[count:]
+        return queue[:count]
+
+    def _item_seed(self, epoch: int, index: int) -> int:
+        return int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+
+
+def group_sampler(
+    items: Sequence[Mapping[str, Any]],
+    *,
+    frames_per_group: int | None,
+    seed: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> GroupSampler:
+    """A ``GroupSampler`` over datalist items."""
+    groups = [item["group"] for item in items]
+    return GroupSampler(groups, frames_per_group=frames_per_group, seed=seed, share=share)

@@ -1,0 +1,1 @@
+"""DICOM objects: segmentations, structured reports, structure sets."""

@@ -1,0 +1,169 @@
+"""What every DICOM object that leaves the pipeline has in common: its record, its modules and its way to the
+disk."""
+
+from __future__ import annotations
+
+import datetime
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.dicom.source import SourceHeader, derive_uid
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.transforms.records import Code
+
+__all__ = [
+    "LONG_STRING",
+    "MANUFACTURER",
+    "SHORT_STRING",
+    "Identity",
+    "WrittenObject",
+    "code_item",
+    "cut",
+    "new_object",
+    "object_identity",
+    "save",
+    "software_version",
+]
+
+MANUFACTURER = "pyraseg"
+LONG_STRING = 64  # characters of VR LO
+SHORT_STRING = 16  # of VR SH
+OWN = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # which no object takes from its source
+PIXEL_DATA = (0x7FE0, 0x0010)
+
+
+@dataclass(frozen=True)
+class WrittenObject:
+    """A DICOM object on disk.
+
+    Attributes:
+        notes: what was repaired in the source's header, in words that identify nobody.
+        frame_numbers: for a segmentation, its frames counted from 1, by the segment's name, one for each
+            frame of the source in order, of a volume for each slice that the segment has; empty for a report.
+    """
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    notes: tuple[str, ...] = ()
+    frame_numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The UIDs and numbers of an object that is to be written; the same source, weights and salt give the
+    same ones."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_number: int
+    instance_number: int
+    description: str
+
+
+def object_identity(
+    header: SourceHeader, prediction: Prediction, *, kind: str, first_number: int
+) -> Identity:
+    """Objects of one kind from one source series make one series, and take their source's Instance Number."""
+    result = (prediction.algorithm.weights, prediction.salt, kind)
+    what = f" {kind.split()[0]}, not for diagnosis"
+    return Identity(
+        sop_instance_uid=derive_uid(prediction.source.sop_instance_uid, *result, "instance"),
+        series_instance_uid=derive_uid(header.identity.SeriesInstanceUID, *result, "series"),
+        series_number=first_number + header.series_number,
+        instance_number=header.instance_number,
+        description=prediction.algorithm.bundle[: LONG_STRING - len(what)] + what,
+    )
+
+
+def new_object(
+    header: SourceHeader, identity: Identity, algorithm: Algorithm, *, sop_class_uid: str
+) -> Dataset:
+    """Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1,
+    C.7.2.1, C.7.3.1, C.7.5.2, C.12.1), with the time of writing."""
+    dataset, now = Dataset(), datetime.datetime.now()
+    for element in header.identity:  # not a copy that is then changed: its elements are the header's
+        if element.keyword not in OWN:
+            dataset.add(element)
+    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPInstanceUID = identity.sop_instance_uid
+    dataset.SeriesInstanceUID = identity.series_instance_uid
+    dataset.SeriesNumber = identity.series_number
+    dataset.SeriesDescription = identity.description
+    dataset.InstanceNumber = identity.instance_number
+    dataset.Manufacturer = MANUFACTURER
+    dataset.ManufacturerModelName = cut(algorithm.name)
+    dataset.DeviceSerialNumber = cut(algorithm.weights)
+    dataset.SoftwareVersions = cut(software_version())
+    for kind in ("InstanceCreation", "Content"):
+        setattr(dataset, f"{kind}Date", now.strftime("%Y%m%d"))
+        setattr(dataset, f"{kind}Time", now.strftime("%H%M%S.%f"))
+    return dataset
+
+
+@lru_cache
+def software_version() -> str:
+    """This package's version."""
+    try:
+        return metadata.version("pyraseg")
+    except metadata.PackageNotFoundError:  # run from the sources, not installed
+        return "unknown"
+
+
+def code_item(code: Code) -> Dataset:
+    """An item of a code sequence (PS3.3 section 8)."""
+    item = Dataset()
+    setattr(item, "CodeValue" if len(code.value) <= SHORT_STRING else "LongCodeValue", code.value)
+    item.CodingSchemeDesignator = code.scheme
+    item.CodeMeaning = cut(code.meaning)
+    return item
+
+
+def cut(text: str) -> str:
+    """As much as VR LO holds, without the backslash, which would part it in two."""
+    return text.replace("\\", "/")[:LONG_STRING].strip()
+
+
+def save(
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    pixels: Iterable[np.ndarray] = (),
+    length: int = 0,
+    syntax: UID = ExplicitVRLittleEndian,
+) -> Path:
+    """Write the object, whole or not at all.
+
+    Pixel Data (7FE0,0010), the last element, goes to the disk piece by piece, so a long cine is never in
+    memory.
+
+    Args:
+        pixels: bytes in pieces of any size.
+        length: how many they are together.
+        syntax: without pixels, Implicit VR Little Endian is possible.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    with atomic_write(path) as file:
+        dataset.save_as(file, enforce_file_format=True)
+        if length:
+            padding = length % 2
+            file.write(struct.pack("<HH2sHL", *PIXEL_DATA, b"OB", 0, length + padding))
+            for piece in pixels:
+                file.write(np.ascontiguousarray(piece).data)
+            file.write(b"\0" * padding)
+    return Path(path)

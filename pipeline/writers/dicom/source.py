@@ -1,0 +1,246 @@
+"""What a written object takes from its source's header: patient, study and how to refer to its frames."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, config, dcmread
+from pydicom.datadict import dictionary_description
+from pydicom.dataelem import DataElement
+from pydicom.uid import UID, generate_uid
+
+from pyraseg.pipeline.writers.dicom.repair import CharacterSet, character_set, header_text, repaired
+from pyraseg.transforms.dicom.files.header import malformed
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.records import SourceRef
+
+__all__ = [
+    "SourceHeader",
+    "add_uid",
+    "check_images",
+    "derive_uid",
+    "frame_reference",
+    "read_source",
+    "unquoted",
+]
+
+# Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): they must be there and may be
+# empty.
+TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+TYPE_3 = ("IssuerOfPatientID", "PatientAge", "StudyDescription")
+COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+NUMBERS = ("SeriesNumber", "InstanceNumber")
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
+PIXELS = ("SamplesPerPixel", "BitsAllocated")
+# Retired ultrasound, then ultrasound, secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET,
+# video.
+MULTI_FRAME = re.compile(
+    r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
+    r"(3|3\.1|6\.2|7\.[1-4]|12\.1(\.1)?|12\.2(\.1)?|20|2\.[12]|4\.[134]|128\.1|130|77\.1\.[124]\.1|77\.1\.6)"
+)
+METHODS = {"1.2.840.10008.1.2.4.5": "ISO_10918_1", "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
+JPEG_2000 = "1.2.840.10008.1.2.4.9"
+WELL_FORMED = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 section 9.1
+LOSSLESS = re.compile(r"1\.2\.840\.10008\.1\.2(\.[125]|\.1\.99|\.4\.(57|70|80|90|92|201|202))?")
+
+
+@dataclass(frozen=True)
+class SourceHeader:
+    """The repaired header of a source.
+
+    Attributes:
+        identity: the attributes of the Patient and General Study modules that objects of the same study
+            repeat, with SOP Class, SOP Instance and Series Instance UID of the source; text as UTF-8. Copied,
+            never handed on.
+        compression: whether and how the source's pixels were compressed with loss (PS3.3 C.7.6.1.1.5).
+        series_number, instance_number: the source's, 1 where it has none.
+        multi_frame: whether its SOP class has frames; a cine may claim a class that has not.
+        notes: what was repaired, in words without values.
+    """
+
+    identity: Dataset
+    compression: Dataset
+    series_number: int
+    instance_number: int
+    multi_frame: bool
+    notes: tuple[str, ...]
+
+
+def derive_uid(*parts: str) -> UID:
+    """A UID that depends on the parts alone (PS3.5 section B; pydicom's root)."""
+    return generate_uid(entropy_srcs=["\0".join(("pyraseg", *parts))])
+
+
+def add_uid(dataset: Dataset, keyword: str, uid: str) -> None:
+    """Set a source's UID as it is: pydicom warns of an invalid one by quoting it."""
+    dataset.add(DataElement(keyword, "UI", UID(uid, config.IGNORE), validation_mode=config.IGNORE))
+
+
+def unquoted(uid: str) -> AbstractContextManager[None]:
+    """Where a library sets a source's UID: pydicom's validation is off if the UID is invalid, for it would
+    quote it."""
+    return nullcontext() if WELL_FORMED.fullmatch(uid) else config.disable_value_validation()
+
+
+def frame_reference(header: SourceHeader, frame: int) -> int | None:
+    """Referenced Frame Number (0008,1160), counted from 1; None where the referenced class has no frames."""
+    return frame + 1 if header.multi_frame else None
+
+
+def read_source(source: SourceRef) -> SourceHeader:
+    """Read what written objects take from the source's header, and repair it.
+
+    Missing type 2 attributes become empty, and so do values that DICOM does not allow. An empty Series
+    Instance UID is replaced by one that follows from the study's. The source's class and instance are those
+    of ``source``.
+
+    Raises:
+        InputError: the header cannot be read; or it has no SOP Class, SOP Instance or Study Instance UID,
+            without which a result cannot be filed with its source.
+    """
+    found, remedy = "one that is cut off or broken", "Export the file again."
+    with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
+        return _repaired(_read(source.path), source)
+
+
+def check_images(images: Iterable[SourceRef]) -> None:
+    """Refuse images that no object can refer to.
+
+    Raises:
+        InputError: one has no SOP Class or SOP Instance UID.
+    """
+    for image in images:
+        for name, uid in (
+            ("SOP Instance UID", image.sop_instance_uid),
+            ("SOP Class UID", image.sop_class_uid),
+        ):
+            if not _usable(uid):
+                raise _no_uid(name, empty=not uid, path=image.path)
+
+
+def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:
+    characters = character_set(dataset)
+    notes = [characters.note] if characters.note else []
+    identity = _identity(dataset, characters, notes)
+    _add_uids(identity, dataset, source, notes)
+    series, instance = (_positive(dataset, keyword, characters) for keyword in NUMBERS)
+    return SourceHeader(
+        identity=identity,
+        compression=_compression(dataset, source, characters),
+        series_number=series,
+        instance_number=instance,
+        multi_frame=MULTI_FRAME.fullmatch(source.sop_class_uid) is not None,
+        notes=tuple(notes),
+    )
+
+
+def _read(path: str) -> Dataset:
+    tags = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on a character set, which the notes say
+        return dcmread(path, stop_before_pixels=True, specific_tags=tags)
+
+
+def _identity(dataset: Dataset, characters: CharacterSet, notes: list[str]) -> Dataset:
+    identity = Dataset()
+    identity.SpecificCharacterSet = "ISO_IR 192"
+    missing = [keyword for keyword in TYPE_2 if keyword not in dataset]
+    if missing:
+        names = ", ".join(dictionary_description(keyword) for keyword in missing)
+        notes.append(f"missing in the source, left empty: {names}")
+    for keyword in (*TYPE_2, *TYPE_3):
+        text, misread = header_text(dataset, keyword, characters)
+        value, mended = repaired(keyword, text)
+        notes.extend(note for note in (misread, mended) if note)
+        if value or keyword in TYPE_2:
+            setattr(identity, keyword, value)
+    return identity
+
+
+def _add_uids(identity: Dataset, dataset: Dataset, source: SourceRef, notes: list[str]) -> None:
+    path = source.path
+    study, series = (header_text(dataset, keyword, CharacterSet(("ascii",), True))[0] for keyword in UIDS)
+    for name, uid in (
+        ("Study Instance UID", study),
+        ("SOP Instance UID", source.sop_instance_uid),
+        ("SOP Class UID", source.sop_class_uid),
+    ):
+        if not _usable(uid):
+            raise _no_uid(name, empty=not uid, path=path)
+    if not _usable(series):
+        series = derive_uid(study, "series")
+        notes.append(
+            "no valid Series Instance UID in the source: references name one that follows from its study"
+        )
+    for keyword, uid in zip(
+        ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"),
+        (study, series, source.sop_instance_uid, source.sop_class_uid),
+        strict=True,
+    ):
+        if not WELL_FORMED.fullmatch(uid):
+            notes.append(
+                f"{dictionary_description(keyword)}: not a valid UID, kept so that objects stay together"
+            )
+        add_uid(identity, keyword, uid)
+
+
+def _usable(uid: str) -> bool:
+    """Whether archives can have filed something under it, though a root above 2 or a leading zero makes it
+    invalid."""
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)+", uid) is not None and len(uid) <= 64
+
+
+def _no_uid(name: str, *, empty: bool, path: str) -> InputError:
+    return InputError(
+        f"a source with a {name}, by which its results are filed",
+        found="none in its header" if empty else "one of other characters than digits and dots",
+        remedy="Export the file from its archive again, or leave seg and sr out of the formats.",
+        path=path,
+    )
+
+
+def _positive(dataset: Dataset, keyword: str, characters: CharacterSet) -> int:
+    text, _ = header_text(dataset, keyword, characters)
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) and int(text) > 0 else 1
+
+
+def _compression(dataset: Dataset, source: SourceRef, characters: CharacterSet) -> Dataset:
+    """PS3.3 C.7.6.1.1.5: an image derived from one that was compressed with loss says so too."""
+    stated, ratios, methods = (header_text(dataset, keyword, characters)[0] for keyword in COMPRESSION)
+    syntax, result = source.transfer_syntax_uid, Dataset()
+    lossy = stated == "01" or (LOSSLESS.fullmatch(syntax) is None and stated != "00")
+    result.LossyImageCompression = "01" if lossy else "00"
+    if lossy:
+        result.LossyImageCompressionRatio = _ratios(ratios) or [_estimated_ratio(dataset, source)]
+        method = next((name for prefix, name in METHODS.items() if syntax.startswith(prefix)), "")
+        method = "ISO_15444_1" if syntax.startswith(JPEG_2000) else method
+        if methods or method:
+            result.LossyImageCompressionMethod = re.findall(r"[A-Z0-9_]{1,16}", methods) or method
+    return result
+
+
+def _ratios(text: str) -> Sequence[str]:
+    parts = text.replace(" ", "").split("\\")
+    return parts if all(re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,7})?", part) for part in parts) else []
+
+
+def _estimated_ratio(dataset: Dataset, source: SourceRef) -> str:
+    """The source does not state it: the pixels' size against the file's."""
+    sample = max(1, int(dataset.get("BitsAllocated") or 8) // 8) * int(dataset.get("SamplesPerPixel") or 1)
+    pixels = source.number_of_frames * source.rows * source.columns * sample
+    return f"{max(1.0, pixels / max(1, Path(source.path).stat().st_size)):.2f}"

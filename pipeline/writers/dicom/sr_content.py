@@ -1,0 +1,225 @@
+"""The content of a structured report: a group of measurements for each segment and each set of segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyraseg.pipeline.writers.dicom.object import MANUFACTURER, WrittenObject
+from pyraseg.pipeline.writers.dicom.seg_segments import (
+    ARTIFICIAL_INTELLIGENCE,
+    GENERIC,
+    foreground,
+    tracking_uid,
+)
+from pyraseg.pipeline.writers.dicom.source import SourceHeader, frame_reference
+from pyraseg.pipeline.writers.prediction import Prediction
+from pyraseg.transforms.records import Code, Quantity, Segment
+
+__all__ = ["PRIVATE_SCHEME", "measurement_groups", "remarks"]
+
+PRIVATE_SCHEME = "99HYDRO"  # for what has no standard code
+ANATOMY = ("91723000", "123037004")  # SCT: Anatomical Structure, Body Structure
+UNITS = {
+    "mm2": "square millimeter",
+    "mm": "millimeter",
+    "%": "percent",
+    "{ratio}": "ratio",
+    "ml": "milliliter",
+    "g": "gram",
+    "[hnsf'U]": "Hounsfield unit",
+    "g/ml{SUVbw}": "Standardized Uptake Value body weight",
+    "1": "no units",
+}
+DIGITS = 6  # significant; a decimal string has no more than 16 characters
+NOT_FOR_DIAGNOSIS = "Not for diagnosis: made by an algorithm for research, verified by nobody."
+
+
+def remarks(prediction: Prediction) -> list[str]:
+    """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found,
+    and what else the prediction remarks."""
+    texts, frames = [NOT_FOR_DIAGNOSIS], len(prediction.labels)
+    place = "frame" if prediction.series is None else "volume"
+    if frames > 1 and prediction.series is None:
+        rule = f", chosen by this rule: {prediction.key_frame_rule}" if prediction.key_frame_rule else ""
+        texts.append(f"Measured on frame {prediction.key_frame + 1} of {frames}{rule}.")
+    present = _present(prediction)
+    if absent := [segment.name for segment in foreground(prediction) if segment not in present]:
+        texts.append(f"Not found in this {place}: {', '.join(absent)}.")
+    if prediction.spacing_mm is None:
+        texts.append("The image is not calibrated: there are no lengths and no areas.")
+    return [*texts, *prediction.remarks]
+
+
+def measurement_groups(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> list[Any]:
+    """The groups under Imaging Measurements (PS3.16 TID 1500).
+
+    A quantity of one segment is in the group of its segment, by TID 1410, in a volume by TID 1411. One of
+    several segments, such as the ratio of fluid to parenchyma, is true of none of their regions alone; a
+    planar group refers to one region only, so these have a group of their own for each set of segments, by
+    TID 1501, with the source frame as its source and what is anatomy among the segments as finding site.
+    Where nothing was found there is one such group, with what is 0 of nothing or empty: the template wants
+    one.
+    """
+    algorithm = _algorithm(prediction)
+    groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in _present(prediction)]
+    sets = {quantity.segments: None for quantity in prediction.quantities if _is_shared(quantity)}
+    groups += [_shared_group(header, prediction, names, algorithm) for names in sets]
+    everything = tuple(segment.name for segment in foreground(prediction))
+    return groups or [_shared_group(header, prediction, everything, algorithm)]
+
+
+def _present(prediction: Prediction) -> list[Segment]:
+    frames = prediction.labels if prediction.series else prediction.labels[prediction.key_frame]
+    return [segment for segment in foreground(prediction) if (frames == segment.value).any()]
+
+
+def _is_shared(quantity: Quantity) -> bool:
+    return quantity.value is not None and len(quantity.segments) != 1
+
+
+def _segment_group(
+    header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject | None, algorithm: Any
+) -> Any:
+    from highdicom.sr import (
+        MeasurementsAndQualitativeEvaluations,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    content = {
+        "tracking_identifier": _tracking(prediction, segment.name),
+        "finding_type": _concept(segment.type or GENERIC),
+        "finding_category": _concept(segment.category or GENERIC),
+        "algorithm_id": algorithm,
+        "measurements": _measurements(prediction, (segment.name,)),
+    }
+    if seg is None:
+        images = _sources(header, prediction, (segment.name,))
+        return MeasurementsAndQualitativeEvaluations(**content, source_images=images)
+    if prediction.series is not None:
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(
+            **content, referenced_segment=_segment_of_volume(header, segment, seg)
+        )
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        **content, referenced_segment=_segmentation_frame(header, prediction, segment, seg)
+    )
+
+
+def _shared_group(
+    header: SourceHeader, prediction: Prediction, names: tuple[str, ...], algorithm: Any
+) -> Any:
+    from highdicom.sr import FindingSite, MeasurementsAndQualitativeEvaluations
+
+    segments = [segment for segment in foreground(prediction) if segment.name in names]
+    sites = [segment.type for segment in segments if segment.type and _is_anatomy(segment)]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(prediction, " and ".join(names) or "image"),
+        finding_sites=[FindingSite(_concept(site)) for site in sites] or None,
+        algorithm_id=algorithm,
+        measurements=_measurements(prediction, names),
+        source_images=_sources(header, prediction, names),
+    )
+
+
+def _is_anatomy(segment: Segment) -> bool:
+    return segment.category is not None and segment.category.value in ANATOMY
+
+
+def _segmentation_frame(
+    header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject
+) -> Any:
+    """Referenced Segmentation Frame, and the source image behind it.
+
+    The reference is by frame alone: PS3.3 Table 10-3 has Referenced Segment Number only where there is no
+    frame number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
+    tells which.
+    """
+    from highdicom.sr import ReferencedSegmentationFrame, SourceImageForSegmentation
+
+    source = SourceImageForSegmentation(*_source_arguments(header, prediction))
+    number = seg.frame_numbers[segment.name][prediction.key_frame]
+    reference = ReferencedSegmentationFrame(
+        seg.sop_class_uid, seg.sop_instance_uid, number, segment.value, source_image=source
+    )
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference
+
+
+def _segment_of_volume(header: SourceHeader, segment: Segment, seg: WrittenObject) -> Any:
+    """Referenced Segment, all its frames, and the series behind it."""
+    from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
+
+    series = SourceSeriesForSegmentation(header.identity.SeriesInstanceUID)
+    return ReferencedSegment(seg.sop_class_uid, seg.sop_instance_uid, segment.value, source_series=series)
+
+
+def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str]) -> list[Any]:
+    """The images that a group was measured on: the key frame; of a volume the slices that the segments are
+    in, all of them where they are in none."""
+    from highdicom.sr import SourceImageForMeasurementGroup
+
+    if prediction.series is None:
+        return [SourceImageForMeasurementGroup(*_source_arguments(header, prediction))]
+    values = [segment.value for segment in foreground(prediction) if segment.name in names]
+    held = [frame for frame, labels in enumerate(prediction.labels) if np.isin(labels, values).any()]
+    images: dict[tuple[str, str], list[int]] = {}
+    for frame in held or range(len(prediction.labels)):
+        image, index = prediction.image_of(frame)
+        numbers = images.setdefault((image.sop_class_uid, image.sop_instance_uid), [])
+        if (number := frame_reference(header, index)) is not None:
+            numbers.append(number)
+    return [SourceImageForMeasurementGroup(*uids, numbers or None) for uids, numbers in images.items()]
+
+
+def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str, str, Sequence[int] | None]:
+    number = frame_reference(header, prediction.key_frame)
+    source = prediction.source
+    return source.sop_class_uid, source.sop_instance_uid, None if number is None else [number]
+
+
+def _measurements(prediction: Prediction, segments: tuple[str, ...]) -> list[Any]:
+    return [_measurement(item, item.value) for item in _present_of(prediction.quantities, segments)]
+
+
+def _present_of(quantities: Iterable[Quantity], segments: tuple[str, ...]) -> list[Quantity]:
+    return [item for item in quantities if item.value is not None and item.segments == segments]
+
+
+def _measurement(quantity: Quantity, value: float | None) -> Any:
+    from highdicom.sr import CodedConcept, Measurement
+
+    code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
+    unit = CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit))
+    how = quantity.derivation
+    derivation = None if how is None or how.value == code.value else _concept(how)
+    return Measurement(
+        name=_concept(code), value=float(f"{value:.{DIGITS}g}"), unit=unit, derivation=derivation
+    )
+
+
+def _tracking(prediction: Prediction, name: str) -> Any:
+    from highdicom.sr import TrackingIdentifier
+
+    return TrackingIdentifier(uid=tracking_uid(prediction, name), identifier=name)
+
+
+def _algorithm(prediction: Prediction) -> Any:
+    from highdicom.sr import AlgorithmIdentification
+
+    algorithm = prediction.algorithm
+    return AlgorithmIdentification(
+        name=algorithm.name,
+        version=algorithm.version,
+        parameters=[f"bundle {algorithm.bundle}", f"weights SHA-256 {algorithm.weights}"],
+        family=_concept(ARTIFICIAL_INTELLIGENCE),
+        manufacturer=MANUFACTURER,
+    )
+
+
+def _concept(code: Code) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, code.meaning)

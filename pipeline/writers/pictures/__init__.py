@@ -1,0 +1,1 @@
+"""Pictures for people: overlays, cines, contact sheets, montages, plots."""

@@ -1,0 +1,183 @@
+"""A cine with its masks drawn over it: as an animated picture, and as a contact sheet of some of its
+frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyraseg.pipeline.utils.files import atomic_path
+from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
+from pyraseg.pipeline.writers.pictures.drawing import (
+    Box,
+    checked_image,
+    checked_labels,
+    paint,
+    tissue_box,
+    to_bytes,
+    to_picture,
+)
+from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.transforms.errors import ConfigError, GeometryError
+from pyraseg.transforms.records import Segment
+
+__all__ = ["write_cine", "write_contact_sheet"]
+
+Frames = Callable[[int], ArrayLike]
+
+MOST, SHEET = 100, 12  # frames that a picture moves through, and of a contact sheet
+LONGEST, LEGIBLE = 640, 320  # pixels of the longer side of a moving picture: more is shrunk, less is enlarged
+TILE = 320  # pixels of the longer side of a frame on the sheet
+UNKNOWN_MS = 100.0  # from frame to frame where the cine does not say
+QUALITY = 75
+EDGE, KEY = 3, (255, 255, 255)  # pixels and colour of the line around the key frame
+
+
+def write_cine(
+    path: str | Path,
+    frames: Frames,
+    labels: np.ndarray,
+    segments: Sequence[Segment],
+    *,
+    frame_time_ms: float | None = None,
+    alpha: float = 0.35,
+) -> Path:
+    """Write an animated WebP of the frames with their masks, at the cine's own pace, again and again.
+
+    Of more than 100 frames 100 are taken, at even distances, and shown as much longer. All show one box, that
+    of the tissue in any of them, so nothing jumps. The reduced frames are held in memory, 160 MB at
+    the most.
+
+    WebP is what every browser shows at a seventh of the size of a GIF or an animated PNG.
+
+    Args:
+        frames: gives a frame by its index from 0 as (C, H, W), grey or RGB, bytes or values from 0 to 1; all
+            of one size. Only the frames that are shown are asked for.
+        labels: (F, H, W), class values on the frames' grid; it may be a memory map.
+        segments: the classes; the one with value 0 is not drawn.
+        frame_time_ms: from one frame to the next; None where it is not known: 100 ms.
+        alpha: opacity of the fill.
+
+    Raises:
+        ConfigError: a time that is not above 0.
+        GeometryError: labels that are not (F, H, W), or a frame of another size.
+        LabelError: a mask holds a value that no segment has.
+        OutputError: the file cannot be written.
+    """
+    from PIL import Image
+
+    pace = UNKNOWN_MS if frame_time_ms is None else float(frame_time_ms)
+    if not 0 < pace < np.inf:
+        raise ConfigError(
+            "a time above 0 from frame to frame", found=f"{frame_time_ms}", remedy="Leave it out."
+        )
+    chosen = _evenly(len(_checked_stack(labels)), MOST)
+    pictures = [Image.fromarray(each) for each in _drawn(frames, labels, segments, chosen, LONGEST, alpha)]
+    with atomic_path(path) as draft:
+        pictures[0].save(
+            draft,
+            format="WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=max(1, round(pace * len(labels) / len(chosen))),
+            loop=0,
+            quality=QUALITY,
+            method=0,
+        )
+    return Path(path)
+
+
+def write_contact_sheet(
+    path: str | Path, frames: Frames, labels: np.ndarray, segments: Sequence[Segment], *, key_frame: int
+) -> Path:
+    """Write a PNG of up to 12 frames at even distances, the key frame always among them and framed in white.
+
+    Args:
+        frames, labels, segments: as `write_cine`.
+        key_frame: counted from 0, as the titles count.
+
+    Raises:
+        ConfigError: a key frame that the cine has not.
+        GeometryError, LabelError, OutputError: as `write_cine`.
+    """
+    count = len(_checked_stack(labels))
+    if not 0 <= key_frame < count:
+        raise ConfigError(
+            f"a key frame from 0 to {count - 1}", found=f"{key_frame}", remedy="Count frames from 0."
+        )
+    chosen = _evenly(count, SHEET)
+    if key_frame not in chosen:
+        nearest = min(range(len(chosen)), key=lambda place: abs(chosen[place] - key_frame))
+        chosen[nearest] = key_frame
+    tiles = _drawn(frames, labels, segments, chosen, TILE, alpha=0.35)
+    for index, tile in zip(chosen, tiles, strict=True):
+        if index == key_frame:
+            tile[:EDGE], tile[-EDGE:], tile[:, :EDGE], tile[:, -EDGE:] = KEY, KEY, KEY, KEY
+    titles = [f"frame {index}, key frame" if index == key_frame else f"frame {index}" for index in chosen]
+    note = f"{len(chosen)} of {count} frames, counted from 0"
+    return write_png(
+        path, draw_grid(tiles, columns=4, titles=titles, segments=segments, note=note, cell=TILE)
+    )
+
+
+def _drawn(
+    frames: Frames,
+    labels: np.ndarray,
+    segments: Sequence[Segment],
+    chosen: Sequence[int],
+    longest: int,
+    alpha: float,
+) -> list[np.ndarray]:
+    """The chosen frames, reduced, with their masks, cropped to the tissue of all of them: RGB uint8."""
+    pairs = [_reduced(frames(index), labels[index], segments, longest) for index in chosen]
+    if len({mask.shape for _, mask in pairs}) > 1:
+        raise GeometryError(
+            "frames of one size", found="several sizes", remedy="Give the frames of one cine."
+        )
+    box = _common([tissue_box(image, [mask]) for image, mask in pairs])
+    return [_painted(image, mask, segments, alpha)[box] for image, mask in pairs]
+
+
+def _painted(image: np.ndarray, mask: np.ndarray, segments: Sequence[Segment], alpha: float) -> np.ndarray:
+    picture = to_picture(image)
+    paint(picture, mask, segments, alpha=alpha)
+    return picture
+
+
+def _reduced(
+    image: ArrayLike, mask: np.ndarray, segments: Sequence[Segment], longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, h, w) bytes and the mask (h, w)."""
+    from PIL import Image
+
+    source = checked_image(image)
+    labels = checked_labels(mask, source.shape[1:], segments)
+    height, width = labels.shape
+    scale = min(longest, max(LEGIBLE, *labels.shape)) / max(labels.shape)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in to_bytes(source)]
+    return np.stack([np.asarray(plane) for plane in planes]), np.array(
+        Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+    )
+
+
+def _common(boxes: Sequence[Box]) -> Box:
+    """The box around all of them."""
+    rows, columns = (
+        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)) for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+
+
+def _checked_stack(labels: np.ndarray) -> np.ndarray:
+    if labels.ndim != 3 or not labels.size:
+        remedy = "Give the label maps of all frames."
+        raise GeometryError("label maps (F, H, W)", found=f"{labels.shape}", remedy=remedy)
+    return labels

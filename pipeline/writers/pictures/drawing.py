@@ -1,0 +1,132 @@
+"""The parts that overlays, cines and contact sheets are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyraseg.transforms.errors import GeometryError, LabelError
+from pyraseg.transforms.records import Segment
+
+__all__ = [
+    "Box",
+    "bounding_box",
+    "checked_image",
+    "checked_labels",
+    "paint",
+    "tissue_box",
+    "to_bytes",
+    "to_picture",
+]
+
+Box = tuple[slice, slice]
+
+CONTOUR = 400  # one pixel of contour for so many pixels of the longer side
+MARGIN = 0.02  # around the tissue, as a fraction of its longer side
+
+
+def checked_image(image: ArrayLike) -> np.ndarray:
+    """The image as an array (C, H, W) of one or three channels, not yet scaled.
+
+    Raises:
+        GeometryError: another shape.
+    """
+    source = np.asarray(image)
+    if source.ndim != 3 or source.shape[0] not in (1, 3) or not source.size:
+        remedy = "Give one frame, grey or RGB, channel first."
+        raise GeometryError("an image (C, H, W) with 1 or 3 channels", found=f"{source.shape}", remedy=remedy)
+    return source
+
+
+def checked_labels(mask: ArrayLike, shape: tuple[int, ...], segments: Iterable[Segment]) -> np.ndarray:
+    """The mask as bytes (H, W).
+
+    Raises:
+        GeometryError: it is not of ``shape``.
+        LabelError: it holds a value that no segment has.
+    """
+    labels = np.asarray(mask)
+    if labels.shape != shape:
+        remedy = "Restore the mask to the frame's grid first."
+        raise GeometryError(f"a mask of the frame's size {shape}", found=f"{labels.shape}", remedy=remedy)
+    known = np.zeros(256, bool)
+    known[[0, *(segment.value for segment in segments)]] = True
+    small = labels.astype(np.uint8, copy=False)
+    if not known[small].all() or (small is not labels and not np.array_equal(small, labels)):
+        remedy = "Give the segments of the label set that the mask was made with."
+        raise LabelError("a mask whose values are all segments", found="others", remedy=remedy)
+    return small
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """(C, H, W), bytes or values from 0 to 1, as bytes; what is no number becomes black."""
+    if image.dtype == np.uint8:
+        return image
+    return np.rint(255 * np.fmin(np.fmax(image, 0), 1).astype(np.float32, copy=False)).astype(np.uint8)
+
+
+def to_picture(image: np.ndarray) -> np.ndarray:
+    """Bytes (C, H, W) as a new RGB picture (H, W, 3)."""
+    picture = np.empty((*image.shape[1:], 3), np.uint8)
+    for channel in range(3):  # many times faster than one assignment with a last axis of three
+        picture[..., channel] = image[channel % len(image)]
+    return picture
+
+
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """The rows and columns of what is not 0 in (H, W)."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
+
+
+def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
+    """The box of what is not black or in a mask, and a small margin: a false positive on black is to be seen,
+    too."""
+    lit = image[0] > 0
+    for each in (*image[1:], *labels):
+        lit |= each > 0
+    box = bounding_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
+    return _widened(box, round(MARGIN * max(side.stop - side.start for side in box)), lit.shape)
+
+
+def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
+    """The box with a margin, as far as the frame goes."""
+    rows, columns = (
+        slice(max(0, side.start - margin), min(size, side.stop + margin))
+        for side, size in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, alpha: float) -> None:
+    """Blend each segment's colour into its region and lay its contour inside it; the frame's edge is no
+    contour."""
+    width = max(2, round(max(labels.shape) / CONTOUR))
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    for segment in segments:
+        box = bounding_box(labels == segment.value) if segment.value else None
+        if box is None:
+            continue
+        box = _widened(box, 1, labels.shape)
+        part, region = picture[box], labels[box] == segment.value
+        tone = np.asarray(segment.colour, np.float32) / 255
+        blended = np.rint(255 * ((1 - alpha) * levels + alpha * tone)).astype(np.uint8)
+        for channel in range(3):
+            plane = part[..., channel]
+            plane[region] = blended[plane[region], channel]
+        part[region & ~_eroded(region, width)] = segment.colour
+
+
+def _eroded(region: np.ndarray, width: int) -> np.ndarray:
+    """What is left when a face neighbour's depth is taken off ``width`` times; beyond the array all is
+    region."""
+    for _ in range(width):
+        inner = region.copy()
+        inner[1:] &= region[:-1]
+        inner[:-1] &= region[1:]
+        inner[:, 1:] &= region[:, :-1]
+        inner[:, :-1] &= region[:, 1:]
+        region = inner
+    return region

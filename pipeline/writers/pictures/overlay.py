@@ -1,0 +1,98 @@
+"""A frame with its mask drawn over it: fill and contour for each class, a dashed line for the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
+from pyraseg.pipeline.writers.pictures.dashed import draw_dashed
+from pyraseg.pipeline.writers.pictures.drawing import (
+    checked_image,
+    checked_labels,
+    paint,
+    tissue_box,
+    to_bytes,
+    to_picture,
+)
+from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.records import Segment
+
+__all__ = ["draw_grid", "draw_overlay", "write_overlay"]
+
+LEGIBLE = 400  # pixels of the longer side below which a frame is enlarged
+
+
+def draw_overlay(
+    image: ArrayLike,
+    mask: ArrayLike,
+    segments: Iterable[Segment],
+    *,
+    reference: ArrayLike | None = None,
+    alpha: float = 0.35,
+) -> np.ndarray:
+    """Draw a mask, and a reference if there is one, over its frame.
+
+    The picture is the frame's tissue: the box of what is not black, or in a mask, and a small margin. A small
+    one is enlarged by a whole factor. What stands outside the tissue must have been blanked before, as
+    preprocessing does.
+
+    Args:
+        image: (C, H, W), grey (C = 1) or RGB (C = 3), bytes or values from 0 to 1.
+        mask: (H, W), class values; drawn as fill and contour in the segments' colours.
+        segments: the classes; the one with value 0 is not drawn.
+        reference: (H, W), class values; drawn as a thin dashed line in a paler tone of the same colours.
+        alpha: opacity of the fill, from 0 to 1.
+
+    Returns:
+        RGB, uint8 (height, width, 3).
+
+    Raises:
+        ConfigError: ``alpha`` is out of its range.
+        GeometryError: the image is not (C, H, W) with one or three channels, or a mask has another size.
+        LabelError: a mask holds a value that no segment has.
+    """
+    if not 0 <= alpha <= 1:
+        raise ConfigError(
+            "an alpha from 0 to 1", found=f"{alpha}", remedy="Give the fill's opacity, such as 0.35."
+        )
+    source, drawn = checked_image(image), [segment for segment in segments if segment.value]
+    labels = [checked_labels(each, source.shape[1:], drawn) for each in (mask, reference) if each is not None]
+    rows, columns = tissue_box(source, labels)
+    picture, labels = to_picture(to_bytes(source[:, rows, columns])), [each[rows, columns] for each in labels]
+    factor = -(-LEGIBLE // max(picture.shape))
+    if factor > 1:
+        picture = _enlarge(picture, factor)
+        labels = [each.repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]
+    paint(picture, labels[0], drawn, alpha=alpha)
+    return picture if reference is None else draw_dashed(picture, labels[1], drawn)
+
+
+def write_overlay(
+    path: str | Path,
+    image: ArrayLike,
+    mask: ArrayLike,
+    segments: Iterable[Segment],
+    *,
+    reference: ArrayLike | None = None,
+    alpha: float = 0.35,
+) -> Path:
+    """Write ``draw_overlay`` of the same arguments as a PNG without metadata.
+
+    Raises:
+        ConfigError, GeometryError, LabelError: as ``draw_overlay``.
+        OutputError: the file cannot be written.
+    """
+    return write_png(path, draw_overlay(image, mask, segments, reference=reference, alpha=alpha))
+
+
+def _enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Resize bilinearly: pixel (r, c) lands on the block of factor x factor pixels that its label covers."""
+    from PIL import Image
+
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))

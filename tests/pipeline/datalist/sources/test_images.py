@@ -1,0 +1,87 @@
+"""Finding the images to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from pyraseg.pipeline.datalist import find_images
+from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.privacy import case_name
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_dicom, make_image) -> Path:
+    make_dicom(tmp_path / "a" / "IM0001", seed=1)  # no suffix, as scanners write them
+    make_dicom(tmp_path / "a" / "deep" / "cine.dcm", frames=3)
+    make_image(tmp_path / "b.png", seed=1)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 6), np.uint8), np.eye(4)), tmp_path / "c.nii.gz")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def names(items: Sequence[dict], root: Path) -> list[str]:
+    return [str(item["image"]).removeprefix(f"{root}/") for item in items]
+
+
+def test_a_folder_is_searched_to_its_depth_and_each_frame_of_a_cine_is_an_item(folder: Path) -> None:
+    items = find_images(folder).items
+    assert names(items, folder) == [
+        "b.png",
+        "c.nii.gz",
+        "a/IM0001",
+        *(f"a/deep/cine.dcm#frame_index={n}" for n in range(3)),
+    ]
+    assert items[-1]["case"] == case_name("a/deep/cine.dcm#frame_index=2")
+
+
+def test_what_is_no_image_is_named_with_a_reason(folder: Path) -> None:
+    assert dict(find_images(folder).left_out) == {
+        "broken.png": "a damaged or another kind of file",
+        "notes.txt": "a file without the DICM prefix",
+    }
+
+
+def test_a_copy_of_an_object_and_a_link_out_of_the_folder_are_left_out(
+    folder: Path, tmp_path_factory
+) -> None:
+    (folder / "copy.dcm").write_bytes((folder / "a/IM0001").read_bytes())
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "d.png"
+    elsewhere.write_bytes((folder / "b.png").read_bytes())
+    (folder / "link.png").symlink_to(elsewhere)
+    left_out = dict(find_images(folder).left_out)
+    assert left_out["copy.dcm"] == "a second file with the UID of an earlier one"
+    assert left_out["link.png"] == "a link that leads out of the folder"
+
+
+def test_a_file_and_a_glob_are_places_too(folder: Path) -> None:
+    assert names(find_images(folder / "b.png").items, folder) == ["b.png"]
+    assert names(find_images(f"{folder}/**/*.dcm").items, folder) == [
+        f"a/deep/cine.dcm#frame_index={n}" for n in range(3)
+    ]
+
+
+def test_a_case_keeps_its_name_by_folder_and_by_glob(folder: Path) -> None:
+    by_folder = {item["image"]: item["case"] for item in find_images(folder).items}
+    assert all(by_folder[item["image"]] == item["case"] for item in find_images(f"{folder}/**/*.dcm").items)
+
+
+@pytest.mark.parametrize("place", ["", "nowhere", "*.jpg"])
+def test_a_place_without_images_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(DatalistError, match="DICOM, NIfTI, PNG or JPEG images"):
+        find_images(tmp_path / place)
+
+
+def test_every_real_ultrasound_file_is_found_or_is_a_second_file_of_one_object(shared_data: Path) -> None:
+    folder = shared_data / "dicom" / "us"
+    found = find_images(folder)
+    files = {str(item["image"]).partition("#")[0] for item in found.items}
+    assert {reason for _, reason in found.left_out} <= {"a second file with the UID of an earlier one"}
+    assert len(files) + len(found.left_out) == 14
+    assert all(find_images(folder / name).items for name, _ in found.left_out)

@@ -1,0 +1,61 @@
+"""A datalist with a test split, a bundle's configs with an overlay, and a grid of two axes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyraseg.pipeline.experiments.ablation_plan import Plan, make_plan
+
+GRID = """
+attention:
+  none: {attention: none}
+  cbam: {attention: cbam}
+labels:
+  hard: {}
+  soft: {config: soft_labels, soft_beta: 0.5}
+"""
+CONFIGS = {
+    "train": "bundle_root: .\ntracking_uri: $'sqlite:///' + @bundle_root + '/mlruns.db'\nexperiment_name: grids\n"
+    "track: true\nattention: cbam\ndepth: 50\naux: true\nclass_weights:\n",
+    "evaluate": "surfaces: true\n",
+    "soft_labels": "soft_loss: superpixel\nsoft_beta: 1.0\n",
+}
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Path:
+    """``bundle``, ``data`` with its datalist, ``grid.yaml``; ``out`` is still to be made."""
+    configs = tmp_path / "bundle" / "configs"
+    configs.mkdir(parents=True)
+    for name, content in CONFIGS.items():
+        (configs / f"{name}.yaml").write_text(content)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("image.png", "label.png"):
+        (data / name).touch()
+    common = {"image": "image.png", "label": "label.png"}
+    splits = {
+        split: [{**common, "case": f"{split[:2]}1", "group": split[:2]}]
+        for split in ("training", "validation", "test")
+    }
+    content = {"label_names": ["background", "kidney"], "keep_names": True, **splits}
+    (data / "datalist.json").write_text(json.dumps(content))
+    (tmp_path / "grid.yaml").write_text(GRID)
+    return tmp_path
+
+
+@pytest.fixture
+def plan(workspace) -> Callable[..., Plan]:
+    def make(*overrides: str, grid: str | None = None, **options: object) -> Plan:
+        if grid is not None:
+            (workspace / "grid.yaml").write_text(grid)
+        places = {"grid": workspace / "grid.yaml", "output": workspace / "out"}
+        words = overrides or ("--track", "false")
+        options = {"seeds": "0,1", **options}
+        return make_plan(workspace / "bundle", workspace / "data", **places, overrides=words, **options)
+
+    return make

@@ -1,0 +1,206 @@
+"""Every arm is trained and measured once with every seed, whatever interrupts the command."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.experiments.ablation import run_ablation
+from pyraseg.transforms.errors import ConfigError, OutputError, RunError
+from tests.pipeline.experiments.cross_validation.pretender import read
+
+NAMES = [
+    f"attention={attention},labels={labels}, seed {seed}"
+    for seed in (0, 1)
+    for attention in ("none", "cbam")
+    for labels in ("hard", "soft")
+]
+ALL = [f"{step} {name}" for name in NAMES for step in ("training", "evaluating")]
+
+
+@dataclass
+class Pretender:
+    """Leaves behind what a step would; ``before`` may make one fail or be stopped."""
+
+    before: Callable[[str], int | None] = lambda step: None
+    commands: list[dict[str, str]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+    def __call__(self, command: Sequence[str]) -> int:
+        words = list(command[command.index("run") + 1 :])
+        ids = read(words[1:])
+        self.commands.append(ids)
+        self.steps.append(f"{words[0]} {ids['run_name'].removesuffix(', evaluation')}")
+        folder = Path(ids["output_dir"])
+        folder.mkdir(parents=True, exist_ok=True)
+        if words[0] == "training":
+            (folder / "last.pt").touch()
+        status = self.before(self.steps[-1])
+        if not status and words[0] == "evaluating":
+            (folder / "summary.json").write_text(
+                f'{{"mean_dice": {0.5 + folder.parts[-2].endswith("1") / 10}}}'
+            )
+        return status or 0
+
+
+def run(plan, *, resume=False, before=lambda step: None) -> tuple[Pretender, list[str]]:
+    pretender = Pretender(before)
+    return pretender, list(run_ablation(plan, resume=resume, start=pretender))
+
+
+def stop_at(step, how=KeyboardInterrupt):
+    def before(found):
+        if found == step:
+            if isinstance(how, int):
+                return how
+            raise how
+        return None
+
+    return before
+
+
+class TestOneRun:
+    def test_every_arm_is_trained_and_measured_with_every_seed(self, plan):
+        assert run(plan())[0].steps == ALL
+
+    def test_the_table_has_a_row_a_run_and_the_lines_a_mean_an_arm(self, plan):
+        _, lines = run(plan())
+        with open(plan().output / "ablation.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [f"{row['arm']}, seed {row['seed']}" for row in rows] == NAMES
+        assert {(row["seed"], row["mean_dice"]) for row in rows} == {("0", "0.5"), ("1", "0.6")}
+        assert sum("0.550 ± 0.071 over the seeds" in line for line in lines) == 4
+
+    def test_one_arm_without_a_score_is_said_to_have_none(self, plan):
+        made = plan(seeds="0")
+        run(made)
+        (made.folder(made.arms[0], 0) / "evaluation" / "summary.json").write_text('{"mean_dice": null}')
+        assert any(line.split()[-1] == "none" for line in run(made, resume=True)[1])
+
+    def test_untracked_runs_are_not_to_be_compared(self, plan):
+        assert not any("compare" in line for line in run(plan())[1])
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit, 3], ids=str)
+    @pytest.mark.parametrize("step", [ALL[0], ALL[6], ALL[7]])
+    def test_what_is_done_is_kept_and_a_begun_training_continued(self, plan, step, how):
+        with pytest.raises((KeyboardInterrupt, SystemExit, RunError)):
+            run(plan(), before=stop_at(step, how))
+        pretender, _ = run(plan(), resume=True)
+        assert pretender.steps == ALL[ALL.index(step) :]
+        assert pretender.commands[0].get("resume") == ("True" if step.startswith("training") else None)
+        assert all("resume" not in ids for ids in pretender.commands[1:])
+
+    def test_a_step_that_fails_is_named_with_its_status(self, plan):
+        with pytest.raises(
+            RunError, match=r"2 of 8: attention=none,labels=soft, seed 0, training: exit status 3"
+        ):
+            run(plan(), before=stop_at(ALL[2], 3))
+
+    def test_seeds_and_arms_may_be_added_later(self, plan, workspace):
+        run(plan(seeds="0"))
+        assert run(plan(), resume=True)[0].steps == ALL[8:]
+        grid = (workspace / "grid.yaml").read_text().replace("  none:", "  se: {attention: se}\n  none:")
+        added = run(plan(grid=grid), resume=True)[0].steps
+        assert {step.split("attention=")[1].split(",")[0] for step in added} == {"se"}
+
+
+class TestFolders:
+    def test_an_ablation_is_not_begun_over_another(self, plan):
+        run(plan())
+        with pytest.raises(OutputError, match="one that holds an ablation"):
+            run(plan())
+
+    def test_other_settings_do_not_go_on(self, plan):
+        run(plan("--track", "false", "--depth", "18"))
+        with pytest.raises(ConfigError, match="the settings of the ablation, found others: aux, depth"):
+            run(plan("--track", "false", "--depth", "34", "--aux", "true"), resume=True)
+
+    def test_an_arm_with_another_content_does_not_go_on(self, plan, workspace):
+        run(plan())
+        overlay = workspace / "bundle" / "configs" / "soft_labels.yaml"
+        overlay.write_text(overlay.read_text().replace("superpixel", "svls"))
+        with pytest.raises(
+            ConfigError, match="others: attention=cbam,labels=soft, attention=none,labels=soft"
+        ):
+            run(plan(), resume=True)
+
+    def test_a_bundle_with_other_configs_does_not_go_on_and_one_with_another_comment_does(
+        self, plan, workspace
+    ):
+        """Else half of the arms would be trained with one batch size and half with another."""
+        run(plan(seeds="0"))
+        train = workspace / "bundle" / "configs" / "train.yaml"
+        train.write_text("# what to train\n" + train.read_text())
+        assert len(run(plan(), resume=True)[0].steps) == 8
+        train.write_text(train.read_text().replace("depth: 50", "depth: 18"))
+        with pytest.raises(ConfigError, match=r"found others: the bundle's train\.yaml"):
+            run(plan(), resume=True)
+
+    def test_the_state_holds_no_setting_s_value(self, plan):
+        run(plan(grid="a: {x: {class_weights: /home/jane/weights}}"))
+        assert "jane" not in (plan().output / "ablation.json").read_text()
+
+
+class TestTracking:
+    def test_one_parent_run_is_over_all_steps_and_goes_on_after_an_interruption(self, plan, workspace):
+        with pytest.raises(KeyboardInterrupt):
+            run(plan("--aux", "false"), before=stop_at(ALL[2]))
+        pretender, lines = run(plan("--aux", "false"), resume=True)
+        client = MlflowClient(f"sqlite:///{workspace / 'bundle' / 'mlruns.db'}")
+        (parent,) = client.search_runs([client.get_experiment_by_name("grids").experiment_id])
+        assert (parent.info.run_name, parent.info.status) == ("ablation", "FINISHED")
+        assert {ids["parent_run_id"] for ids in pretender.commands} == {parent.info.run_id}
+        assert "ablation.csv" in {entry.path for entry in client.list_artifacts(parent.info.run_id)}
+        words = shlex.split(lines[-1])
+        assert words[:2] == ["pyraseg", "compare"]
+        assert words[words.index("--experiment") + 1] == "grids"
+        assert words[words.index("--runs") + 1 :] == NAMES
+
+    def test_the_last_line_repeats_no_password(self, plan, monkeypatch):
+        class Silent:
+            run_id = None
+
+            def __init__(self, *_, **__): ...
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_): ...
+            def log_file(self, path): ...
+
+        monkeypatch.setattr("pyraseg.pipeline.experiments.steps.RunTracker", Silent)
+        lines = run(plan("--tracking_uri", "http://jane:secret@mlflow.example:5000"))[1]
+        assert "--tracking_uri http://mlflow.example:5000" in lines[-1]
+        assert not any("secret" in line for line in lines)
+
+
+def test_wrong_usage_ends_with_2_before_anything_is_made(workspace, capsys):
+    words = [
+        "ablation",
+        "--bundle",
+        str(workspace / "bundle"),
+        "--grid",
+        str(workspace / "grid.yaml"),
+        "--seeds",
+        "x",
+    ]
+    words += [
+        "--dataset_dir",
+        str(workspace / "data"),
+        "--output",
+        str(workspace / "out"),
+        "--",
+        "--depth",
+        "18",
+    ]
+    assert main(words) == 2
+    assert "--seeds" in capsys.readouterr().err
+    assert not (workspace / "out").exists()

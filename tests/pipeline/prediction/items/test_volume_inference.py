@@ -1,0 +1,93 @@
+"""What the network says of a volume comes back to the source grid, voxel for voxel, whichever way the series
+lies."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyraseg.pipeline.prediction.items.volume_inference import infer
+from pyraseg.pipeline.prediction.processes.network_client import Shapes
+from pyraseg.transforms.frame.preprocessing import declared_preprocessing
+from tests.pipeline.writers.volume_cases import read
+from tests.transforms.dicom.series_cases import oblique, write_enhanced, write_series
+
+WINDOW = (8, 8, 8)
+THRESHOLD = 0.5
+
+
+class Thresholds:
+    """An exchange with a network at its end that takes what is brighter than 0.5 for the lesion, and is sure
+    of it."""
+
+    def __init__(self, *, frames: int = 1, slots: int = 3) -> None:
+        self.shapes = Shapes(frames, (1, *WINDOW), (2, *WINDOW), slots)
+        self.waiting: deque[np.ndarray] = deque()
+        self.most = 0
+
+    def send(self, inputs: Any) -> None:
+        values = np.stack(list(inputs))
+        assert len(values) <= self.shapes.frames
+        self.waiting.append(200 * np.concatenate([THRESHOLD - values, values - THRESHOLD], axis=1))
+        self.most = max(self.most, len(self.waiting))
+
+    def receive(self) -> np.ndarray:
+        return self.waiting.popleft()
+
+
+def preprocessed(volume):
+    """By a preprocessing whose grid has the series' own spacing, so that nothing is interpolated."""
+    spacing = np.linalg.norm(volume.grid.affine[:3, :3], axis=0)
+    order = np.abs(volume.grid.affine[:3, :3] / spacing).argmax(axis=1)  # the source's axis along each of RAS
+    intensity = {"unit": "HU", "window": [-1024, 976]}
+    declared = {"kind": "volume", "spacing_mm": spacing[order].tolist(), "intensity": intensity}
+    return declared_preprocessing(declared, size=WINDOW)({"image": volume, "case": "c"})["image"]
+
+
+@pytest.fixture
+def truth():
+    """(slices, rows, columns), neither symmetric nor of one size along two axes."""
+    labels = np.zeros((14, 11, 19), np.uint8)
+    labels[3:9, 2:8, 5:16] = 1
+    labels[5, 4, 7:9] = labels[12, 9, 18] = labels[0, 0, 0] = 1
+    labels[4:6, 7, 15] = 0
+    return labels
+
+
+def found(volume, folder, exchange):
+    image = preprocessed(volume)
+    return infer(image.as_tensor(), np.asarray(image.affine), exchange=exchange, overlap=0.5, folder=folder)
+
+
+@pytest.mark.parametrize("write", [write_series, write_enhanced])
+@pytest.mark.parametrize(
+    "orientation", [(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), oblique()],
+    ids=["axial", "sagittal", "oblique"],
+)  # fmt: skip
+def test_a_lesion_comes_back_bit_for_bit(tmp_path, truth, write, orientation):
+    volume = read(write(tmp_path / "series", 2000 * truth.astype(np.int16), orientation=orientation))
+    scored = found(volume, tmp_path, Thresholds())
+    labels = np.full(volume.grid.shape, 9, np.uint8)
+    places = list(scored.labels(volume.grid.affine, labels))
+    assert [places[0].start, places[-1].stop] == [0, volume.grid.shape[2]]
+    np.testing.assert_array_equal(labels.T, truth)
+    shares = np.zeros((2, *volume.grid.shape), np.float32)
+    assert list(scored.shares(volume.grid.affine, shares)) == places
+    np.testing.assert_array_equal(shares.argmax(axis=0), labels)
+    assert scored.confidence == pytest.approx(1)
+
+
+def test_windows_go_out_to_every_slot(tmp_path, truth):
+    volume = read(write_series(tmp_path / "series", 2000 * truth.astype(np.int16)))
+    one, several = Thresholds(slots=2), Thresholds(frames=2, slots=4)
+    first, second = (found(volume, tmp_path, exchange) for exchange in (one, several))
+    assert (one.most, several.most) == (2, 4)
+    np.testing.assert_allclose(first.values, second.values, atol=1e-6)
+
+
+def test_without_a_lesion_there_is_no_confidence(tmp_path, truth):
+    volume = read(write_series(tmp_path / "series", np.zeros_like(truth, np.int16)))
+    assert found(volume, tmp_path, Thresholds()).confidence is None

@@ -1,0 +1,203 @@
+"""The cache law: read what is stored, unless a file, an item or a transform has changed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import DataLoader
+from monai.transforms import Compose, RandFlipd, RandRotated
+from PIL import Image
+
+from pyraseg.pipeline.training.caching import CachedDataset, hash_files
+from pyraseg.pipeline.training.sampling import Draw
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def write_frame(folder: Path, name: str = "frame", *, fluid: int = 10) -> dict[str, str]:
+    """A speckled rectangle on black, 60 x 80 pixels, and its mask: an item of a datalist."""
+    frame = np.zeros((60, 80), np.uint8)
+    frame[8:52, 10:70] = np.random.default_rng(7).integers(60, 200, (44, 60))
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20 : 20 + fluid, 30:50] = 1
+    paths = {key: folder / f"{name}_{key}.png" for key in ("image", "label")}
+    Image.fromarray(frame).save(paths["image"])
+    Image.fromarray(mask).save(paths["label"])
+    return {**{key: str(path) for key, path in paths.items()}, "case": f"c_{name}", "group": "g"}
+
+
+@pytest.fixture
+def item(tmp_path) -> dict[str, str]:
+    return write_frame(tmp_path)
+
+
+class TestHashFiles:
+    def test_the_order_of_the_entries_says_nothing(self, item):
+        assert hash_files(dict(reversed(item.items()))) == hash_files(item)
+
+    @pytest.mark.parametrize("key", ["image", "label"])
+    def test_a_touched_file_is_another_key(self, item, key):
+        before = hash_files(item)
+        os.utime(item[key], ns=(0, Path(item[key]).stat().st_mtime_ns + 1000))
+        assert hash_files(item) != before
+
+    @pytest.mark.parametrize("key", ["image", "label"])
+    def test_a_file_of_another_size_is_another_key_though_its_time_is_kept(self, item, key):
+        before, time = hash_files(item), Path(item[key]).stat().st_mtime_ns
+        with open(item[key], "ab") as file:
+            file.write(b" ")
+        os.utime(item[key], ns=(time, time))
+        assert hash_files(item) != before
+
+    def test_a_folder_is_another_key_once_a_file_in_it_is_changed_added_or_removed(self, item, tmp_path):
+        folder = tmp_path / "series" / "inner"
+        folder.mkdir(parents=True)
+        item["image"] = str(folder.parent)
+        keys = [hash_files(item)]
+        for change in (
+            lambda: (folder / "1.dcm").write_bytes(b"a"),
+            lambda: (folder / "2.dcm").write_bytes(b"a"),
+            lambda: os.utime(folder / "1.dcm", ns=(0, 1)),
+            lambda: (folder / "2.dcm").rename(folder / "3.dcm"),
+            lambda: (folder / "3.dcm").unlink(),
+        ):
+            change()
+            keys.append(hash_files(item))
+        assert len(set(keys)) == 6
+        assert hash_files(item) == keys[-1]
+
+    @pytest.mark.parametrize("change", [{"group": "h"}, {"case": "d"}, {"class": "normal"}])
+    def test_another_content_of_the_item_is_another_key(self, item, change):
+        assert hash_files(item | change) != hash_files(item)
+
+    def test_a_frame_of_a_cine_is_stamped_by_its_file(self, item):
+        frames = [item | {"image": f"{item['image']}#frame_index={n}"} for n in (0, 1)]
+        keys = {hash_files(frame) for frame in frames}
+        assert len(keys) == 2
+        os.utime(item["image"], ns=(0, 1))
+        assert keys.isdisjoint(hash_files(frame) for frame in frames)
+
+    def test_a_file_that_is_gone_is_said_without_its_path(self, item):
+        Path(item["label"]).unlink()
+        with pytest.raises(InputError) as raised:
+            hash_files(item)
+        assert raised.value.path == item["label"]
+        assert item["label"] not in str(raised.value)
+
+
+class TestCachedDataset:
+    """The first pass fills the cache, the second reads it; whatever changes the result is noticed."""
+
+    def dataset(self, items, folder, **options):
+        transform = ultrasound_preprocessing(size=(32, 40), label="source", num_classes=2, **options)
+        return CachedDataset(items, transform, folder / "cache", track_meta=True)
+
+    @pytest.fixture
+    def items(self, tmp_path):
+        return [write_frame(tmp_path, name) for name in ("one", "two")]
+
+    @pytest.fixture
+    def filled(self, items, tmp_path):
+        """What the first pass gave, before which there was no cache."""
+        return list(self.dataset(items, tmp_path))
+
+    def cached(self, folder) -> set[str]:
+        return {path.name for path in (folder / "cache").iterdir()}
+
+    def test_a_second_dataset_reads_what_the_first_one_stored(self, items, filled, tmp_path):
+        files = self.cached(tmp_path)
+        assert len(files) == 2
+        stored = sorted((tmp_path / "cache").iterdir())[0]
+        content = torch.load(stored, weights_only=False)
+        content["image"] += 5  # seen below: the file itself is read, nothing computed anew
+        torch.save(content, stored)
+        again = list(self.dataset(items, tmp_path))
+        moved = [float((b["image"] - a["image"]).mean()) for a, b in zip(filled, again, strict=True)]
+        assert sorted(moved) == pytest.approx([0, 5], abs=1e-5)
+        assert self.cached(tmp_path) == files
+
+    def test_an_item_from_the_cache_has_values_metadata_and_trace_of_the_fresh_one(
+        self, items, filled, tmp_path
+    ):
+        again = self.dataset(items, tmp_path)
+        for fresh, cached in zip(filled, again, strict=True):
+            assert torch.equal(fresh["image"], cached["image"])
+            assert torch.equal(fresh["label"], cached["label"])
+            assert cached["image"].meta["case"] == fresh["case"]
+            assert len(cached["image"].applied_operations) == len(fresh["image"].applied_operations) > 0
+
+    def test_another_process_finds_the_same_cache(self, items, filled, tmp_path):
+        before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+        code = (
+            "from pyraseg.pipeline.training.caching import CachedDataset\n"
+            "from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing\n"
+            "transform = ultrasound_preprocessing(size=(32, 40), label='source', num_classes=2)\n"
+            f"print(len(list(CachedDataset({items!r}, transform, {str(tmp_path / 'cache')!r}, track_meta=True))))"
+        )
+        environment = os.environ | {"PYTHONHASHSEED": "17"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True
+        )
+        assert done.stdout.strip() == b"2"
+        assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
+
+    def test_what_comes_before_the_random_transforms_is_stored_however_deep_it_is_nested(
+        self, items, tmp_path
+    ):
+        fixed = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        both = Compose([fixed, Compose([RandFlipd("image", prob=0.5)])])
+        assert len(list(CachedDataset(items, both, tmp_path / "cache"))) == 2
+        for stored in (tmp_path / "cache").iterdir():
+            assert torch.load(stored, weights_only=False)["image"].shape == (3, 32, 40)
+
+    def test_a_corrected_mask_is_read_anew_and_the_other_item_is_not(self, items, filled, tmp_path):
+        files = self.cached(tmp_path)
+        items[0] = write_frame(tmp_path, "one", fluid=20)
+        again = list(self.dataset(items, tmp_path))
+        assert int(filled[0]["label"].sum()) == 10 * 20
+        assert int(again[0]["label"].sum()) == 20 * 20
+        assert len(self.cached(tmp_path) - files) == 1
+
+    @pytest.mark.parametrize("options", [{"crop": False}, {"blank": False}, {"in_channels": 1}])
+    def test_a_changed_parameter_of_a_transform_is_noticed(self, items, filled, tmp_path, options):
+        files = self.cached(tmp_path)
+        again = list(self.dataset(items, tmp_path, **options))
+        assert len(self.cached(tmp_path) - files) == 2
+        wanted = ultrasound_preprocessing(size=(32, 40), label="source", num_classes=2, **options)
+        assert torch.equal(again[0]["image"], wanted(dict(items[0]))["image"])
+
+    def test_a_damaged_cache_file_is_computed_anew(self, items, filled, tmp_path):
+        for file in (tmp_path / "cache").iterdir():
+            file.write_bytes(b"not a checkpoint")
+        with pytest.warns(UserWarning, match="Corrupt cache file"):
+            again = list(self.dataset(items, tmp_path))
+        assert torch.equal(again[0]["image"], filled[0]["image"])
+
+    def test_fresh_and_stored_items_go_into_one_batch(self, items, tmp_path):
+        transform = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        half = CachedDataset(items, transform, tmp_path / "cache")
+        assert half[0]["image"].shape == (3, 32, 40)
+        (batch,) = DataLoader(
+            CachedDataset(items, transform, tmp_path / "cache"), batch_size=2, num_workers=0
+        )
+        assert batch["image"].shape == (2, 3, 32, 40)
+
+
+def test_a_draw_s_seed_decides_the_augmentation_in_whichever_process_and_order(item, tmp_path):
+    transform = Compose(
+        [ultrasound_preprocessing(size=(32, 32)), RandRotated(keys="image", range_x=1.0, prob=1.0)]
+    )
+    dataset = CachedDataset([item, item], transform, tmp_path / "cache")
+    draws = [Draw(0, 5), Draw(1, 6), Draw(0, 7)]
+    first = [dataset[draw]["image"] for draw in draws]
+    assert not torch.equal(first[0], first[2])
+    for workers in (0, 2):
+        loader = DataLoader(dataset, batch_size=1, sampler=draws[::-1], num_workers=workers)
+        again = [batch["image"][0] for batch in loader]
+        assert all(torch.equal(a, b) for a, b in zip(again[::-1], first, strict=True))

@@ -1,0 +1,66 @@
+"""Intensities of volumes as a bundle declares them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.volume.intensity import VolumeIntensity, VolumeIntensityd
+
+WINDOW = {"unit": "HU", "window": (-160, 240)}
+
+
+def volume(values, **meta) -> MetaTensor:
+    return MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1), meta=meta)
+
+
+def test_a_window_maps_its_bounds_to_0_and_1_and_clips_beyond():
+    scaled = VolumeIntensity(**WINDOW)(volume([-1000, -160, 40, 240, 3000], unit="HU"))
+    assert scaled.flatten().tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_the_body_has_mean_0_and_deviation_1_however_much_air_is_around_it():
+    body = torch.linspace(400, 800, 2000)
+    for air in (100, 5000):
+        image = volume([*[0.0] * air, *body.tolist()], unit="")
+        scores = VolumeIntensity(unit="", body_z_score=(-9, 9))(image).flatten()[air:]
+        assert scores.mean().abs() < 1e-4
+        assert (scores.std() - 1).abs() < 1e-4
+
+
+def test_standard_scores_do_not_know_the_scanner_s_gain():
+    image = torch.rand(1, 8, 8, 8) + 0.5
+    scale = VolumeIntensity(unit="", body_z_score=(-4, 4))
+    assert torch.allclose(scale(image), scale(image * 37), atol=1e-4)
+
+
+def test_pictures_are_in_0_to_1_either_way():
+    for way in ({"window": (0, 15)}, {"body_z_score": (-4, 4)}):
+        shown = VolumeIntensity(unit="", display=True, **way)(torch.rand(1, 8, 8, 8) * 30)
+        assert 0 <= shown.min() <= shown.max() <= 1
+
+
+def test_a_volume_in_another_unit_is_refused_and_one_without_is_taken_at_its_word():
+    with pytest.raises(InputError, match=r"wanted a volume in HU, found g/ml\{SUVbw\} in case c1"):
+        VolumeIntensity(**WINDOW)(volume([1, 2], unit="g/ml{SUVbw}", case="c1"))
+    assert VolumeIntensity(**WINDOW)(volume([1, 2])).shape == (1, 2, 1, 1)
+
+
+def test_a_volume_without_contrast_is_refused():
+    for value in (0.0, 7.0):
+        with pytest.raises(InputError, match="a volume with contrast"):
+            VolumeIntensity(unit="", body_z_score=(-4, 4))(torch.full((1, 4, 4, 4), value))
+
+
+@pytest.mark.parametrize("declared", [{}, {"window": (0, 1), "body_z_score": (0, 1)}, {"window": (1, 0)}])
+def test_a_declaration_that_is_none_is_refused(declared):
+    with pytest.raises(ConfigError):
+        VolumeIntensity(unit="HU", **declared)
+
+
+def test_the_dictionary_form_leaves_the_label_alone():
+    label = torch.ones(1, 2, 1, 1)
+    item = VolumeIntensityd("image", **WINDOW)({"image": volume([0, 1], unit="HU"), "label": label})
+    assert item["label"] is label

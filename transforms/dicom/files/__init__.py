@@ -1,0 +1,1 @@
+"""Finding DICOM files and reading their headers."""

@@ -1,0 +1,331 @@
+"""The header of one DICOM image file, read without its pixels and without the attributes that identify a
+patient."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from pyraseg.transforms.errors import InputError
+
+__all__ = [
+    "MALFORMED",
+    "TAGS",
+    "ImageHeader",
+    "ParsedFile",
+    "has_dicom_marker",
+    "image_header",
+    "malformed",
+    "open_bounded",
+    "parse_file",
+    "read_header",
+]
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+PREFIX = 132  # bytes of preamble and DICM
+META_BYTES = 2**16  # where the file meta group lies
+DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+PIXEL_VRS = {"OB": "OB", "OW": "OW", "UN": "OW"}  # UN: by software that did not know the attribute
+# What pydicom, the decoders, pillow and nibabel raise on data that is not what it claims to be.
+MALFORMED = (
+    BytesLengthException,
+    InvalidDicomError,
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,  # pillow, on a broken PNG chunk
+    TypeError,
+    ValueError,
+)
+# Nothing else of the header is kept: no name, ID or date is in memory while frames are read.
+TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "ImageType",
+    "SequenceOfUltrasoundRegions",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    *(
+        f"{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+]
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the Image Pixel module (PS3.3 C.7.6.3) and the identity of one file say.
+
+    Attributes:
+        sop_instance_uid, sop_class_uid: from the data set, else from the file meta group, else empty.
+        photometric: (0028,0004) as the file states it, true or not.
+        value_offset, value_length: where the value of Pixel Data (7FE0,0010) lies in the file, in bytes.
+        dataset: the attributes of `TAGS`; nothing that identifies a patient.
+    """
+
+    path: Path
+    transfer_syntax: UID
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    number_of_frames: int
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    planar_configuration: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    pixel_representation: int
+    pixel_vr: str
+    value_offset: int
+    value_length: int
+    file_size: int
+    dataset: Dataset = field(repr=False, compare=False)
+
+
+@contextmanager
+def malformed(wanted: str, *, path: Path, found: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a library raises on malformed data into an `InputError`.
+
+    The library's own message and traceback are left out: both may quote a path or an attribute of the
+    patient.
+    """
+    try:
+        yield
+    except MALFORMED as error:
+        raise InputError(
+            wanted, found=f"{found} ({type(error).__name__})", remedy=remedy, path=path
+        ) from None
+
+
+def has_dicom_marker(path: Path) -> bool:
+    """Whether the file carries the DICM prefix behind its 128-byte preamble (PS3.10 section 7.1), whatever
+    its name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_header(path: str | Path) -> ImageHeader:
+    """Read the header of a DICOM image, stopping before the pixels.
+
+    Raises:
+        InputError: no such file, not DICOM, cut off in the header, without pixel data, or of zero size.
+    """
+    return image_header(parse_file(path))
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """Some attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
+
+    Attributes:
+        values: those of the data set and of the file meta group by keyword, as far as they are there.
+        pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
+        size, modified_ns: of the file when it was read.
+    """
+
+    path: Path
+    dataset: Dataset
+    values: Mapping[str, Any]
+    transfer_syntax: UID
+    pixels: tuple[str, int, int] | None
+    size: int
+    modified_ns: int
+
+    def text(self, name: str, meta_name: str = "") -> str:
+        """An attribute as text; where it is empty that of the file meta group, if one is named, else
+        empty."""
+        return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
+
+
+def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
+    """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
+
+    Raises:
+        InputError: no such file, not DICOM, or cut off in the header.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _malformed_header(path), open_bounded(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
+        status = os.fstat(file.fileno())
+        _check_not_deflated(file, path)
+        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+        # Converts the values here, where the warnings are kept back, and once
+        values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+        syntax = UID(values.get("TransferSyntaxUID") or "")
+        pixels = _pixel_element(file, syntax)
+        return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns)
+
+
+def _after_meta(tag: Any, vr: str | None, length: int) -> bool:
+    return tag.group != 2
+
+
+def _malformed_header(path: Path) -> Any:
+    found = "a header that is cut off or broken"
+    return malformed("a readable DICOM header", path=path, found=found, remedy="Export the file again.")
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file that is never asked for more bytes than it has: a broken length would take memory for
+    gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(0, min(size, self._size - self.tell()))
+        return super().read(size)
+
+
+def open_bounded(path: Path) -> BinaryIO:
+    """Open a file whose ``read`` takes no more memory than the file has bytes, whatever length a header
+    claims."""
+    return _BoundedFile(path)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file of that name"
+        raise InputError("a DICOM file", found=found, remedy="Check the path.", path=path)
+    if not has_dicom_marker(path):
+        raise InputError(
+            "a DICOM file",
+            found="an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix",
+            remedy="Export it again as DICOM, or leave it out.",
+            path=path,
+        )
+
+
+def _check_not_deflated(file: BinaryIO, path: Path) -> None:
+    """A deflated data set is inflated whole before anything is known about it, so its size cannot be
+    checked."""
+    deflated = False
+    if DEFLATED in file.read(META_BYTES):  # without the UID's text there is no need to parse
+        file.seek(PREFIX)
+        meta = read_dataset(file, False, True, stop_when=_after_meta)
+        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    file.seek(0)
+    if deflated:
+        raise InputError(
+            "a transfer syntax whose frames can be read one by one",
+            found="a deflated data set (1.2.840.10008.1.2.1.99)",
+            remedy="Convert the file to Explicit VR Little Endian, for example with dcmconv +te.",
+            path=path,
+        )
+
+
+def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
+    """VR, offset and length of the value of Pixel Data, at whose tag `dcmread` has stopped; None without
+    one."""
+    known = syntax.is_transfer_syntax and not syntax.is_private
+    order = "<" if not known or syntax.is_little_endian else ">"
+    start = file.read(12)
+    if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
+        return None
+    offset = file.tell() - len(start)
+    if known and syntax.is_implicit_VR:
+        return "OW", offset + 8, struct.unpack(f"{order}L", start[4:8])[0]
+    vr = PIXEL_VRS[start[4:6].decode("ascii")]
+    return vr, offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
+
+
+def image_header(parsed: ParsedFile) -> ImageHeader:
+    """What a parsed file says about its pixels.
+
+    Raises:
+        InputError: it has none, or attributes of them are broken or of zero size.
+    """
+    with _malformed_header(parsed.path):
+        return _image_header(parsed, parsed.values)
+
+
+def _image_header(parsed: ParsedFile, values: Mapping[str, Any]) -> ImageHeader:
+    rows, columns = int(values.get("Rows") or 0), int(values.get("Columns") or 0)
+    frames = int(values.get("NumberOfFrames") or 1)
+    _check_image(parsed.path, pixels=parsed.pixels, shape=(rows, columns), frames=frames, size=parsed.size)
+    vr, offset, length = parsed.pixels or ("", 0, 0)
+    stored = int(values.get("BitsStored") or values.get("BitsAllocated") or 0)
+    return ImageHeader(
+        path=parsed.path,
+        transfer_syntax=parsed.transfer_syntax,
+        sop_instance_uid=parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
+        sop_class_uid=parsed.text("SOPClassUID", "MediaStorageSOPClassUID"),
+        series_instance_uid=parsed.text("SeriesInstanceUID"),
+        study_instance_uid=parsed.text("StudyInstanceUID"),
+        modality=parsed.text("Modality"),
+        number_of_frames=frames,
+        rows=rows,
+        columns=columns,
+        samples=int(values.get("SamplesPerPixel") or 1),
+        photometric=parsed.text("PhotometricInterpretation"),
+        planar_configuration=int(values.get("PlanarConfiguration") or 0),
+        bits_allocated=int(values.get("BitsAllocated") or 0),
+        bits_stored=stored,
+        high_bit=int(values.get("HighBit", stored - 1)),
+        pixel_representation=int(values.get("PixelRepresentation") or 0),
+        pixel_vr=vr,
+        value_offset=offset,
+        value_length=length,
+        file_size=parsed.size,
+        dataset=parsed.dataset,
+    )
+
+
+def _check_image(
+    path: Path, *, pixels: tuple[str, int, int] | None, shape: tuple[int, int], frames: int, size: int
+) -> None:
+    if pixels is None:
+        found = "a DICOM object without pixel data, or one that is cut off before it"
+        remedy = "Leave this file out, or export it again if it should show something."
+    elif min(shape) < 1:
+        found, remedy = f"{shape[0]} rows and {shape[1]} columns", "Leave this file out."
+    elif not 1 <= frames <= size:  # a frame takes a byte at least; a list of them is made elsewhere
+        found, remedy = f"{frames} frames announced in a file of {size} bytes", "Export the file again."
+    else:
+        return
+    raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=path)

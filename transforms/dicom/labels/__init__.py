@@ -1,0 +1,1 @@
+"""Labels drawn on series: SEG and RTSTRUCT."""

@@ -1,0 +1,142 @@
+"""Labels that were drawn on a series, DICOM SEG or RTSTRUCT, under the classes of one label map."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
+
+from pyraseg.transforms.dicom.files.header import parse_file
+from pyraseg.transforms.dicom.labels.rtstruct import StructureSet, read_rtstruct
+from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
+from pyraseg.transforms.dicom.labels.seg import LABEL_MAP_STORAGE, Segmentation, read_segmentation
+from pyraseg.transforms.dicom.labels.seg_labels import segmentation_labels
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.errors import InputError, LabelError
+
+__all__ = ["LABEL_CLASSES", "DrawnLabels", "read_drawn_labels"]
+
+LABEL_CLASSES = (RTStructureSetStorage, SegmentationStorage, LABEL_MAP_STORAGE)
+
+
+@dataclass(frozen=True)
+class DrawnLabels:
+    """A segmentation or a structure set, and what it was drawn on.
+
+    Attributes:
+        content: as `read_segmentation` or `read_rtstruct` gives it.
+        parts: the name of each segment or region by its number. Names may be a person's: not for logs.
+        series: the SOP Instance UIDs of each Series Instance UID that it refers to; the latter empty where
+            left out.
+        images: the SOP Instance UIDs that its frames or contours name.
+        frames_of_reference: the UIDs (3006,0024) or (0020,0052) that it names.
+    """
+
+    content: Segmentation | StructureSet = field(repr=False)
+    parts: Mapping[int, str] = field(repr=False)
+    series: Mapping[str, frozenset[str]]
+    images: frozenset[str]
+    frames_of_reference: frozenset[str]
+
+    def classes(self, label_map: Mapping[int | str, int] | None) -> dict[int | str, int]:
+        """The class of each part that the label map names, by its number, in the order of the classes.
+
+        A key that is a whole number is a Segment Number or ROI Number; any other is a Segment Label or ROI
+        Name, which is compared without regard to case and surrounding space. Parts that no key names are left
+        out, and so are parts of class 0. One key at least must name a part. None takes all parts under their
+        own numbers.
+
+        Raises:
+            LabelError: no key names a part, a name belongs to several, or two keys give one part two classes.
+        """
+        if label_map is None:
+            return {number: number for number in self.parts}
+        counts = Counter(name.casefold() for name in self.parts.values())
+        found: dict[int | str, int] = {}
+        for key, value in label_map.items():
+            for number in self._named(key):
+                if isinstance(key, str) and counts[key.strip().casefold()] > 1:
+                    raise self._refused("one part of each name", "a name that several have")
+                if found.setdefault(number, value) != value:
+                    raise self._refused("one class for each part", f"two for number {number}")
+        if not any(found.values()):
+            raise self._refused("a part that the label map names", f"none of {len(self.parts)} named")
+        return dict(
+            sorted(((number, value) for number, value in found.items() if value), key=lambda pair: pair[1])
+        )
+
+    def label_map(
+        self, series: SourceSeries, label_map: Mapping[int | str, int] | None
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The label map (columns, rows, slices) uint8 on the grid of the series that it was drawn on, and
+        notes.
+
+        Where parts of two classes overlap the higher class counts, so the order of the classes declares the
+        priority. A region that is listed and not drawn, beside one that is, counts as absent: programs list
+        whole templates.
+
+        Raises:
+            LabelError: as `classes`.
+            GeometryError, InputError: as `roi_label_map` and `segmentation_labels`; no named region is drawn.
+        """
+        classes = self.classes(label_map)
+        if isinstance(self.content, Segmentation):
+            return segmentation_labels(self.content, series, classes, overlap="last")
+        drawn: set[int | str] = {roi.number for roi in self.content.rois if roi.contours}
+        present = {number: value for number, value in classes.items() if number in drawn} or classes
+        labels, notes = roi_label_map(self.content, series, present, overlap="last")
+        return labels, (
+            *notes,
+            *(f"region {number}: not drawn" for number in classes if number not in present),
+        )
+
+    def _named(self, key: int | str) -> list[int]:
+        if isinstance(key, int):
+            return [key] if key in self.parts else []
+        return [number for number, name in self.parts.items() if name.casefold() == key.strip().casefold()]
+
+    def _refused(self, wanted: str, found: str) -> LabelError:
+        numbers = ", ".join(map(str, self.parts)) or "none"
+        remedy = f"Choose by Segment Number or ROI Number (--label-map NUMBER=CLASS); there are: {numbers}."
+        return LabelError(wanted, found=found, remedy=remedy, path=self.content.path)
+
+
+def read_drawn_labels(path: str | Path) -> DrawnLabels:
+    """Read a DICOM SEG or RTSTRUCT; pixels stay on the disk.
+
+    Raises:
+        InputError: not DICOM, another kind of object, or broken.
+    """
+    kind = parse_file(path).text("SOPClassUID", "MediaStorageSOPClassUID")
+    if kind == RTStructureSetStorage:
+        return _structures(read_rtstruct(path))
+    if kind in LABEL_CLASSES:
+        return _segments(read_segmentation(path))
+    found, remedy = "another kind of DICOM object", "Give a file whose modality is SEG or RTSTRUCT, or NIfTI."
+    raise InputError("labels drawn on a series", found=found, remedy=remedy, path=path)
+
+
+def _structures(structures: StructureSet) -> DrawnLabels:
+    return DrawnLabels(
+        content=structures,
+        parts={roi.number: roi.name for roi in structures.rois},
+        series=structures.series,
+        images=frozenset(
+            uid for roi in structures.rois for contour in roi.contours for uid, _ in contour.images if uid
+        ),
+        frames_of_reference=frozenset(roi.frame_of_reference_uid for roi in structures.rois) - {""},
+    )
+
+
+def _segments(segmentation: Segmentation) -> DrawnLabels:
+    return DrawnLabels(
+        content=segmentation,
+        parts={segment.number: segment.label for segment in segmentation.segments},
+        series=segmentation.series,
+        images=frozenset(uid for frame in segmentation.frames for uid, _ in frame.images if uid),
+        frames_of_reference=frozenset({segmentation.frame_of_reference_uid}) - {""},
+    )

@@ -1,0 +1,166 @@
+"""RT Structure Sets: which regions of interest a file holds, and their contours as they are drawn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.uid import RTStructureSetStorage
+
+from pyraseg.transforms.dicom.files.object_file import broken, parse_object, read_attributes, text_uid
+from pyraseg.transforms.errors import InputError
+
+__all__ = ["Contour", "Roi", "StructureSet", "read_rtstruct"]
+
+NUMBERS = {"wanted": "contours of x, y and z", "remedy": "Export the structure set again."}
+
+
+@dataclass(frozen=True)
+class Contour:
+    """One contour (PS3.3 C.8.8.6).
+
+    Attributes:
+        kind: Contour Geometric Type (3006,0042), such as "CLOSED_PLANAR".
+        points: (N, 3) LPS mm.
+        images: the SOP Instance UID and frame index, from 0, of the images that it was drawn on, as far as it
+            says.
+        shifted: whether a Contour Offset Vector (3006,0045) other than 0 applies to it.
+    """
+
+    kind: str
+    points: np.ndarray = field(repr=False, compare=False)
+    images: tuple[tuple[str, int], ...] = ()
+    shifted: bool = False
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A region of interest.
+
+    Attributes:
+        number: ROI Number (3006,0022).
+        name: ROI Name (3006,0026), empty where it has none. People put names of persons there: not for logs.
+        frame_of_reference_uid: (3006,0024), empty where it has none.
+        colour: RGB, 0 to 255, of ROI Display Color (3006,002A); None where it has none.
+        contours: in the file's order.
+    """
+
+    number: int
+    name: str = field(repr=False)
+    frame_of_reference_uid: str
+    colour: tuple[int, int, int] | None
+    contours: tuple[Contour, ...]
+
+
+@dataclass(frozen=True)
+class StructureSet:
+    """What an RT Structure Set holds, in patient coordinates, on no grid yet.
+
+    Attributes:
+        path: the file, for errors.
+        rois: in the order of Structure Set ROI Sequence (3006,0020).
+        series: the images that it refers to (3006,0010): the SOP Instance UIDs of each Series Instance UID,
+            which is empty where the file leaves it out. Those that single contours name are not included.
+    """
+
+    path: str = field(repr=False)
+    rois: tuple[Roi, ...]
+    series: Mapping[str, frozenset[str]]
+
+
+def read_rtstruct(path: str | Path) -> StructureSet:
+    """Read an RT Structure Set.
+
+    Raises:
+        InputError: not DICOM, another kind of object, cut off, or contours that are no points of three
+            numbers.
+    """
+    wanted = "an RT Structure Set"
+    parsed = parse_object(path, {RTStructureSetStorage}, wanted=wanted, modality="RTSTRUCT")
+    with broken(parsed.path, wanted), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote the values, which it converts late
+        return _structure_set(read_attributes(parsed.path), parsed.path)
+
+
+def _structure_set(dataset: Dataset, path: Path) -> StructureSet:
+    """Both sequences are of type 1: where one is not there at all the file is cut off, and an AttributeError
+    rises."""
+    drawn: dict[int, Dataset] = {}
+    for item in dataset.ROIContourSequence or ():
+        if drawn.setdefault(number := int(item.ReferencedROINumber), item) is not item:
+            raise _ambiguous(f"ROI {number} drawn twice", path)
+    rois = tuple(_roi(item, drawn, path) for item in dataset.StructureSetROISequence or ())
+    if len({roi.number for roi in rois}) < len(rois):
+        raise _ambiguous("a ROI Number (3006,0022) that two of them have", path)
+    return StructureSet(str(path), rois, _references(dataset))
+
+
+def _ambiguous(found: str, path: Path) -> InputError:
+    remedy = "Number the regions anew in the program that drew them."
+    return InputError("regions of interest with numbers of their own", found=found, remedy=remedy, path=path)
+
+
+def _roi(item: Dataset, drawn: dict[int, Dataset], path: Path) -> Roi:
+    number = int(item.ROINumber)
+    contours = drawn.get(number, Dataset())
+    colour = [int(part) for part in contours.get("ROIDisplayColor") or ()]
+    return Roi(
+        number=number,
+        name=str(item.get("ROIName") or "").strip(),
+        frame_of_reference_uid=text_uid(item, "ReferencedFrameOfReferenceUID"),
+        colour=(colour[0], colour[1], colour[2]) if len(colour) == 3 else None,
+        contours=tuple(_contour(contour, path) for contour in contours.get("ContourSequence") or ()),
+    )
+
+
+def _contour(item: Dataset, path: Path) -> Contour:
+    values = _numbers(item, path)
+    stated = item.get("NumberOfContourPoints")
+    if len(values) % 3 or (stated not in (None, "") and int(stated) != len(values) // 3):
+        found = f"{len(values)} numbers for {stated or 'an unknown number of'} points"
+        raise InputError(found=found, path=path, **NUMBERS)
+    return Contour(
+        kind=str(item.get("ContourGeometricType") or "").strip().upper(),
+        points=values.reshape(-1, 3),
+        images=tuple(
+            (
+                text_uid(image, "ReferencedSOPInstanceUID"),
+                max(0, int(image.get("ReferencedFrameNumber") or 1) - 1),
+            )
+            for image in item.get("ContourImageSequence") or ()
+        ),
+        shifted=any(float(part) for part in item.get("ContourOffsetVector") or ()),
+    )
+
+
+def _numbers(item: Dataset, path: Path) -> np.ndarray:
+    """Contour Data (3006,0050), straight from the file's bytes: pydicom's own numbers take a hundred times as
+    long."""
+    if "ContourData" not in item:
+        return np.empty(0)
+    element = item.get_item("ContourData")
+    if not isinstance(element, RawDataElement):
+        return np.array(element.value or [], np.float64).reshape(-1)
+    text = bytes(element.value or b"").rstrip(b"\0 ")
+    values = np.array(text.split(b"\\") if text else [], np.bytes_).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(found="values that are no numbers", path=path, **NUMBERS)
+    return values
+
+
+def _references(dataset: Dataset) -> dict[str, frozenset[str]]:
+    """Referenced Frame of Reference Sequence (3006,0010): SOP Instance UIDs by Series Instance UID."""
+    series: dict[str, frozenset[str]] = {}
+    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame.get("RTReferencedStudySequence") or ():
+            for item in study.get("RTReferencedSeriesSequence") or ():
+                images = item.get("ContourImageSequence") or ()
+                instances = frozenset(text_uid(image, "ReferencedSOPInstanceUID") for image in images) - {""}
+                uid = text_uid(item, "SeriesInstanceUID")
+                series[uid] = series.get(uid, frozenset()) | instances
+    return series

@@ -1,0 +1,256 @@
+"""Regions of interest of an RT Structure Set as masks and label maps on the grid of the series they were
+drawn on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyraseg.transforms.dicom.labels.contours import fill_contours, on_lattice
+from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
+from pyraseg.transforms.dicom.labels.rtstruct import Contour, Roi, StructureSet
+from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError
+
+__all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
+
+FILLED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
+
+
+@dataclass(frozen=True)
+class RoiMask:
+    """A region of interest on a grid.
+
+    Attributes:
+        roi: what was drawn.
+        mask: (columns, rows, slices) bool.
+        notes: what was left out or moved, in words that identify nobody.
+    """
+
+    roi: Roi
+    mask: np.ndarray = field(repr=False, compare=False)
+    notes: tuple[str, ...] = ()
+
+
+def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
+    """The region of that number (ROI Number) or name; without either, the only one that has contours.
+
+    Names are compared without regard to case and surrounding space. Errors list candidates by their numbers,
+    for names may be a person's.
+
+    Raises:
+        LabelError: there is none of that number or name, or more than one.
+    """
+    drawn = [each for each in structures.rois if each.contours]
+    if roi is None:
+        wanted, found = "one region of interest", drawn
+    elif isinstance(roi, int):
+        wanted, found = f"region of interest {roi}", [each for each in structures.rois if each.number == roi]
+    else:
+        wanted = "one region of interest of the given name"
+        found = [each for each in structures.rois if each.name.casefold() == roi.strip().casefold()]
+    if len(found) != 1:
+        raise LabelError(
+            wanted,
+            found=f"{len(found)} such" + (f" (numbers {_numbers(found)})" if found else ""),
+            remedy=f"Choose one by its ROI Number; with contours there are: {_numbers(drawn) or 'none'}.",
+            path=structures.path,
+        )
+    return found[0]
+
+
+def roi_mask(
+    structures: StructureSet,
+    series: SourceSeries,
+    *,
+    roi: str | int | None = None,
+    nearest: bool = False,
+    crop: bool = False,
+) -> RoiMask:
+    """The mask of one region on the grid of the series that it was drawn on.
+
+    Every contour fills the slice that it lies on by the pixel-centre rule of `fill_contours`: a voxel belongs
+    to the region if its centre is inside an odd number of that slice's contours, which makes holes, or on the
+    path of one. Nothing is interpolated between slices. A contour that stands in the file twice counts once.
+    Points are left out, as are closed contours of less than three points; a note says so.
+
+    Args:
+        roi: number or name, as `choose_roi`.
+        nearest: move contours that lie between slices, by more than a tenth of their distance, to the nearest
+            slice.
+        crop: leave out contours beyond the first and the last slice, for a series that is a part of the one
+            drawn on.
+
+    Raises:
+        LabelError: as `choose_roi`.
+        InputError: the region has no closed contours, or open ones among them.
+        GeometryError: it was drawn on another series, in another frame of reference, on planes that are not
+            parallel to the slices, between slices, or beyond them.
+    """
+    chosen = choose_roi(structures, roi)
+    check_belongs(
+        series,
+        wanted="a structure set of this series",
+        frame_of_reference_uid=chosen.frame_of_reference_uid,
+        listed=structures.series,
+        images={uid for contour in chosen.contours for uid, _ in contour.images if uid},
+        path=structures.path,
+    )
+    closed, notes = _closed(chosen, structures.path)
+    slices = _by_slice(closed, series, notes, nearest=nearest, crop=crop, path=structures.path)
+    mask = series.grid_array(bool)
+    repeated = 0
+    for index, loops in slices.items():
+        unique = _unique(loops)
+        repeated += len(loops) - len(unique)
+        mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
+    if repeated:
+        notes.append(f"contours that stand in the file more than once, counted once: {repeated}")
+    if not mask.any():
+        notes.append("the contours hold no voxel of the series")
+    return RoiMask(chosen, mask, tuple(notes))
+
+
+def roi_label_map(
+    structures: StructureSet,
+    series: SourceSeries,
+    rois: Mapping[str | int, int],
+    *,
+    overlap: str = "refuse",
+    nearest: bool = False,
+    crop: bool = False,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
+
+    Args:
+        rois: from a region's number or name to its class.
+        overlap: "refuse" regions that overlap, or let the "last" one in the order of ``rois`` count.
+
+    Raises:
+        ConfigError: another ``overlap``.
+        LabelError: a class beyond 1 to 255, regions of different classes that overlap, or as `choose_roi`.
+        InputError, GeometryError: as `roi_mask`.
+    """
+    check_classes(rois, overlap)
+    labels, notes = series.grid_array(np.uint8), []
+    shared = 0
+    for key, value in rois.items():
+        one = roi_mask(structures, series, roi=key, nearest=nearest, crop=crop)
+        shared += put(labels, one.mask, value)
+        notes += [f"region {one.roi.number}: {note}" for note in one.notes]
+    return labels, (*notes, *overlap_notes(shared, overlap, path=structures.path))
+
+
+def _numbers(rois: Iterable[Roi]) -> str:
+    return ", ".join(str(roi.number) for roi in rois)
+
+
+def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
+    kinds = Counter(contour.kind for contour in roi.contours)
+    others = [kind for kind in kinds if kind not in FILLED | {"POINT"}]
+    closed = [contour for contour in roi.contours if contour.kind in FILLED and len(contour.points) > 2]
+    small = sum(kinds[kind] for kind in FILLED) - len(closed)
+    if others or not closed:
+        raise InputError(
+            f"closed planar contours in region of interest {roi.number}",
+            found=_found(kinds, small),
+            remedy="Close them in the program that drew them, or choose another region."
+            if others
+            else "Draw the region, or leave the case out.",
+            path=path,
+        )
+    if any(contour.shifted for contour in closed):
+        found, remedy = "contours with an offset (3006,0045)", "Export them without a slab offset."
+        raise GeometryError("contours where they are drawn", found=found, remedy=remedy, path=path)
+    left = {"points": kinds["POINT"], "closed contours of less than three points": small}
+    return closed, [f"left out: {count} {what}" for what, count in left.items() if count]
+
+
+def _found(kinds: Counter[str], small: int) -> str:
+    """What a region holds, in words; the types are the file's, of which only those that DICOM knows are
+    shown."""
+    named = {
+        kind: kind if kind in FILLED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"} else "other"
+        for kind in kinds
+    }
+    parts = [f"{count} {named[kind]}" for kind, count in kinds.items()]
+    parts += [f"{small} of them with less than three points"] if small else []
+    return ", ".join(parts) or "no contours at all"
+
+
+def _by_slice(
+    contours: list[Contour], series: SourceSeries, notes: list[str], *, nearest: bool, crop: bool, path: str
+) -> dict[int, list[np.ndarray]]:
+    """The contours' index coordinates (N, 2) by slice."""
+    to_index = np.linalg.inv(series.grid.affine_lps)
+    slices: dict[int, list[np.ndarray]] = {}
+    beyond, between = [], []
+    for contour in contours:
+        index = contour.points @ to_index[:3, :3].T + to_index[:3, 3]
+        plane = _plane(index[:, 2], path)
+        at = round(plane)
+        if not 0 <= at < series.grid.shape[2]:
+            beyond.append(plane)
+            continue
+        if abs(plane - at) > ON_SLICE:
+            between.append(abs(plane - at) * series.grid.spacing[2])
+        else:
+            _check_reference(contour, at, series, path)
+        slices.setdefault(at, []).append(index[:, :2])
+    _report_between(between, notes, nearest=nearest, path=path)
+    _report_beyond(beyond, notes, crop=crop, path=path)
+    return slices
+
+
+def _plane(depths: np.ndarray, path: str) -> float:
+    """Where a contour lies between slices, as an index."""
+    if np.ptp(depths) > 2 * ON_SLICE:
+        found = f"one that runs through {np.ptp(depths):.1f} of their distances"
+        remedy = "Give the series that it was drawn on; reformatted planes are another series."
+        raise GeometryError("contours parallel to the slices", found=found, remedy=remedy, path=path)
+    return float(depths.mean())
+
+
+def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str) -> None:
+    named = {series.slice_indices[image] for image in contour.images if image in series.slice_indices}
+    if named and at not in named:
+        found = f"one that lies on slice {at} and names slice {min(named)}, both from 0"
+        remedy = "Export the structure set again; position and reference contradict each other."
+        raise GeometryError("contours on the slices that they name", found=found, remedy=remedy, path=path)
+
+
+def _report_between(distances: list[float], notes: list[str], *, nearest: bool, path: str) -> None:
+    if not distances:
+        return
+    found = f"{len(distances)} between slices, up to {max(distances):.2f} mm off"
+    if not nearest:
+        remedy = "Give the series that they were drawn on, or ask for the nearest slice (nearest)."
+        raise GeometryError("contours on slices of the series", found=found, remedy=remedy, path=path)
+    notes.append(f"contours moved to the nearest slice: {found}")
+
+
+def _report_beyond(planes: list[float], notes: list[str], *, crop: bool, path: str) -> None:
+    if not planes:
+        return
+    found = f"{len(planes)} contours beyond the first or last slice"
+    if not crop:
+        remedy = "Add the missing slices; or, if the series is cut off on purpose, say so (crop)."
+        raise GeometryError("slices where the contours are", found=found, remedy=remedy, path=path)
+    notes.append(f"left out: {found}")
+
+
+def _unique(loops: list[np.ndarray]) -> list[np.ndarray]:
+    """The contours without repetition: two equal ones would cancel each other."""
+    return list({_canonical(loop): loop for loop in reversed(loops)}.values())
+
+
+def _canonical(loop: np.ndarray) -> bytes:
+    """The same for every start and direction of a contour's points."""
+    points = on_lattice(loop)
+    smallest = points[np.lexsort(points.T)[0]]
+    starts = np.flatnonzero((points == smallest).all(axis=1))  # a keyhole passes some vertices twice
+    turned = [np.roll(points, -start, axis=0) for start in starts]
+    return min(each.tobytes() for one in turned for each in (one, np.roll(one[::-1], 1, axis=0)))

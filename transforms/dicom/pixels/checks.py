@@ -1,0 +1,197 @@
+"""What an image file must satisfy before any memory is taken for its pixels."""
+
+from __future__ import annotations
+
+import re
+
+from pydicom.uid import UID, AllTransferSyntaxes, JPEGBaseline8Bit, RLELossless
+
+from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader
+from pyraseg.transforms.dicom.pixels.codestream import Codestream
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.records import SourceRef
+
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "check_codestream",
+    "check_display_valued",
+    "check_native_length",
+    "check_rle_length",
+    "check_shape",
+    "check_supported",
+    "code_text",
+    "is_display_valued",
+]
+
+# 268 MB as colour, 9,459 x 9,459 pixels: more is a broken header, not an ultrasound frame. It is pillow's
+# limit too.
+MAX_FRAME_BYTES = 2**28
+RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
+CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
+LIE = "Export the file again: its rows, columns, frames or bits are not those of its pixel data."
+
+SAMPLES = {
+    "MONOCHROME1": 1,
+    "MONOCHROME2": 1,
+    "PALETTE COLOR": 1,
+    "RGB": 3,
+    "YBR_FULL": 3,
+    "YBR_FULL_422": 3,
+    "YBR_RCT": 3,
+    "YBR_ICT": 3,
+}
+# Modalities whose stored values are what a display shows. CT, MR and PET hold quantities and come in by
+# volume.
+DISPLAY_MODALITIES = frozenset({"US", "IVUS", "OT", "XC", "ES", "GM", "SC"})
+DISPLAY_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.6.",  # Ultrasound
+    "1.2.840.10008.5.1.4.1.1.3.1",  # Ultrasound Multi-frame
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture and its multi-frame kin
+)
+
+
+def code_text(text: str) -> str:
+    """A code or UID of a header, for a message; what cannot be one may be anything, even a name, and is not
+    shown."""
+    return text if CODE.fullmatch(text) else "none" if not text else "an invalid one"
+
+
+def is_display_valued(header: ImageHeader | SourceRef) -> bool:
+    """Whether the stored values are what a display shows: ultrasound and secondary captures."""
+    return header.modality in DISPLAY_MODALITIES or header.sop_class_uid.startswith(DISPLAY_CLASSES)
+
+
+def check_display_valued(header: ImageHeader | SourceRef) -> None:
+    """Refuse what is not ultrasound or a secondary capture: its values need HU, SUV or a real-world mapping
+    first."""
+    if is_display_valued(header):
+        return
+    raise InputError(
+        "an ultrasound or secondary capture image",
+        found=f"modality {code_text(header.modality)}",
+        remedy="Read CT, MR and PET as a series; single slices of them are not read as pictures.",
+        path=header.path,
+    )
+
+
+def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
+    """Refuse a transfer syntax, colour space, sample format or size that cannot be read right.
+
+    Raises:
+        InputError: with what the header says and what to do.
+    """
+    syntax, photometric = header.transfer_syntax, header.photometric
+    if syntax not in syntaxes:
+        known = f" ({syntax.name})" if syntax in AllTransferSyntaxes else ""
+        _refuse(header, "a transfer syntax that can be decoded", code_text(syntax) + known)
+    if SAMPLES.get(photometric) != header.samples:
+        _refuse(
+            header,
+            f"one of {', '.join(SAMPLES)}",
+            f"{code_text(photometric)} with {header.samples} samples per pixel",
+        )
+    if header.bits_allocated not in (8, 16) or not 1 <= header.bits_stored <= header.bits_allocated:
+        _refuse(
+            header, "8 or 16 bits allocated", f"{header.bits_stored} bits stored in {header.bits_allocated}"
+        )
+    if header.high_bit != header.bits_stored - 1 and (not syntax.is_encapsulated or syntax == RLELossless):
+        _refuse(
+            header,
+            "values in the lowest bits",
+            f"high bit {header.high_bit} with {header.bits_stored} bits stored",
+        )
+    if header.pixel_representation and photometric.startswith("MONOCHROME") and is_display_valued(header):
+        _refuse(header, "unsigned grey values", "signed ones, whose black and white are not defined")
+    if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
+        _refuse(
+            header,
+            f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour",
+            f"a header that says {header.rows} x {header.columns} pixels",
+            "Export the file again; where the image is that large, make it smaller.",
+        )
+
+
+def check_native_length(header: ImageHeader) -> None:
+    """Refuse uncompressed pixel data that is shorter or longer than its header says, or whose subsampling is
+    a lie.
+
+    Less than a row in excess is padding. A row or more means that rows, columns, frames or bits are not those
+    of this picture, which would come out askew.
+    """
+    if header.value_length == UNDEFINED_LENGTH:
+        _refuse(
+            header, "uncompressed pixel data of a stated length", "fragments, as compressed data has them"
+        )
+    pixels = header.rows * header.columns * header.number_of_frames * (header.bits_allocated // 8)
+    subsampled = header.photometric == "YBR_FULL_422"
+    needed = pixels * (2 if subsampled else header.samples)
+    present = min(header.value_length, header.file_size - header.value_offset)
+    wanted = f"{needed} bytes of pixel data, for {_stated(header)}"
+    if present < min(needed, header.value_length):
+        _refuse(
+            header,
+            wanted,
+            f"a file that ends after {present}",
+            "Copy or export the file again, it is cut off.",
+        )
+    if present < needed:
+        _refuse(header, wanted, f"{present}", LIE)
+    if subsampled and header.value_length >= pixels * 3:
+        _refuse(
+            header,
+            "YBR_FULL_422 data with two samples per pixel",
+            "three, so that it may be RGB or YBR_FULL",
+            "Correct its Photometric Interpretation (0028,0004).",
+        )
+    if header.value_length - needed >= header.columns * header.samples * (header.bits_allocated // 8):
+        _refuse(header, wanted, f"{present}", LIE)
+    if subsampled and header.columns % 2:
+        _refuse(header, "an even number of columns for YBR_FULL_422", f"{header.columns}")
+
+
+def _stated(header: ImageHeader) -> str:
+    """The picture that a header announces, in words."""
+    size = f"{header.rows} x {header.columns} pixels of {header.samples} x {header.bits_allocated} bits"
+    return f"the stated {size}" + (
+        f", {header.number_of_frames} frames" if header.number_of_frames > 1 else ""
+    )
+
+
+def check_codestream(header: ImageHeader, facts: Codestream) -> None:
+    """Refuse a compressed frame that is not of the size that the header says."""
+    if not header.bits_stored <= facts.precision <= 16 and header.transfer_syntax != JPEGBaseline8Bit:
+        _refuse(
+            header,
+            f"compressed frames of the stated {header.bits_stored} bits",
+            f"one of {facts.precision} bits",
+        )
+    stated, found = (
+        (header.rows, header.columns, header.samples),
+        (facts.rows, facts.columns, facts.components),
+    )
+    if stated != found:
+        _refuse(
+            header,
+            "compressed frames of the stated {} x {} pixels, {} samples".format(*stated),
+            "one of {} x {} pixels, {} samples".format(*found),
+        )
+
+
+def check_rle_length(header: ImageHeader, length: int) -> None:
+    """Refuse an RLE frame of ``length`` bytes that cannot hold as many pixels as its header says."""
+    needed = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
+    if length * RLE_RATIO < needed:
+        _refuse(header, f"a compressed frame that can hold {needed} bytes", f"one of {length} bytes")
+
+
+def check_shape(header: ImageHeader, shape: tuple[int, ...]) -> None:
+    """Refuse a decoded frame (C, H, W) of another height or width than the header's."""
+    if shape[1:] != (header.rows, header.columns):
+        found = f"one of {' x '.join(map(str, shape[1:]))}"
+        _refuse(header, f"frames of the stated {header.rows} x {header.columns} pixels", found)
+
+
+def _refuse(
+    header: ImageHeader, wanted: str, found: str, remedy: str = "Export the file again in a common format."
+) -> None:
+    raise InputError(wanted, found=found, remedy=remedy, path=header.path)

@@ -1,0 +1,197 @@
+"""Decoding the frames of one DICOM file, each without the others, to display values (C, H, W)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import uid
+
+from pyraseg.transforms.dicom.files.header import ImageHeader, malformed, open_bounded, read_header
+from pyraseg.transforms.dicom.pixels.checks import (
+    check_codestream,
+    check_display_valued,
+    check_native_length,
+    check_rle_length,
+    check_shape,
+    check_supported,
+    is_display_valued,
+)
+from pyraseg.transforms.dicom.pixels.codecs import (
+    PLUGINS,
+    as_pixel_data,
+    decode_by_plugin,
+    decode_jpeg,
+    decode_native,
+    decode_rle,
+)
+from pyraseg.transforms.dicom.pixels.codestream import parse_jpeg, parse_jpeg2000
+from pyraseg.transforms.dicom.pixels.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
+from pyraseg.transforms.dicom.pixels.fragments import Span, locate_frames
+from pyraseg.transforms.errors import InputError
+
+__all__ = ["CineReader", "FrameDecoder", "check_readable"]
+
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
+REMEDY = "Copy or export the file again, its pixel data is damaged."
+
+
+def check_readable(header: ImageHeader) -> None:
+    """Refuse what the header alone shows to be undecodable.
+
+    Raises:
+        InputError: the transfer syntax, colour space, sample format, size or length of the pixel data.
+    """
+    check_supported(header, frozenset(PLUGINS))
+    if not header.transfer_syntax.is_encapsulated:
+        check_native_length(header)
+
+
+class FrameDecoder:
+    """The frames of one DICOM file as stored: located once, each decoded alone.
+
+    No file stays open between frames, so threads may share it and processes copy it.
+
+    Raises:
+        InputError: on construction, the header alone shows that the pixels cannot be decoded
+            (`check_readable`).
+    """
+
+    def __init__(self, header: ImageHeader) -> None:
+        self.header = header
+        check_readable(header)
+
+    def __len__(self) -> int:
+        return self.header.number_of_frames
+
+    def stored(self, index: int) -> np.ndarray:
+        """Frame ``index``, from 0: stored values (H, W), or samples (H, W, 3).
+
+        Raises:
+            InputError: the frame cannot be decoded, or is not of the size that the header says.
+        """
+        with self._guard():
+            frame = self._decoded(index)[0]
+        check_shape(self.header, (1, *frame.shape[:2]))
+        return frame
+
+    def _guard(self) -> Any:
+        return malformed(
+            "decodable pixel data",
+            path=self.header.path,
+            found="a frame that cannot be decoded",
+            remedy=REMEDY,
+        )
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[Span, ...], ...]:
+        with open_bounded(self.header.path) as file:
+            return locate_frames(file, self.header)
+
+    def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
+        """The samples (H, W) or (H, W, 3), and whether they still are YBR."""
+        if not self.header.transfer_syntax.is_encapsulated:
+            return decode_native(self.header, index), self.header.photometric.startswith("YBR")
+        data = self._encoded(index)
+        if self.header.transfer_syntax == uid.RLELossless:
+            check_rle_length(self.header, len(data))
+            return decode_rle(self.header, data), self.header.photometric.startswith("YBR")
+        facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
+        check_codestream(self.header, facts)
+        ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)
+        if facts.precision == 8 and self.header.transfer_syntax in (
+            uid.JPEGBaseline8Bit,
+            uid.JPEGExtended12Bit,
+        ):
+            return decode_jpeg(data, facts, ybr), False
+        # JPEG 2000's reversible and irreversible transforms are part of its codestream, and its decoder
+        # undoes them.
+        ybr = ybr and self.header.photometric not in ("YBR_RCT", "YBR_ICT")
+        if self.header.transfer_syntax == uid.JPEGExtended12Bit:
+            return self._extended(data, index), ybr
+        return decode_by_plugin(self.header, as_pixel_data(data)), ybr
+
+    def _encoded(self, index: int) -> bytes:
+        with self.header.path.open("rb") as file:
+            parts = []
+            for offset, length in self._frames[index]:
+                file.seek(offset)
+                parts.append(file.read(length))
+        return b"".join(parts)
+
+    def _extended(self, data: bytes, index: int) -> np.ndarray:
+        """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, which decodes the whole file for
+        it."""
+        try:
+            return decode_by_plugin(self.header, as_pixel_data(data))
+        except RuntimeError:
+            if self.header.samples != 1 or not is_display_valued(
+                self.header
+            ):  # SimpleITK rescales what it reads
+                raise
+        import SimpleITK
+
+        volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
+        return volume[index].astype(np.uint16)
+
+
+class CineReader(FrameDecoder):
+    """The frames of one display-valued DICOM file, whose header is parsed once.
+
+    ``len(reader)``, ``reader.frame(index)`` and iteration. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3
+    (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; palettes are applied; no
+    window is.
+
+    Raises:
+        InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        header = read_header(path)
+        check_display_valued(header)
+        super().__init__(header)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.frame(index) for index in range(len(self)))
+
+    @property
+    def display_max(self) -> int:
+        """The value that shows as white."""
+        if self.header.photometric == "PALETTE COLOR":
+            return int(np.iinfo(self._palette[0].dtype).max)
+        if self.header.transfer_syntax == uid.JPEGBaseline8Bit:
+            return 255
+        return 2**self.header.bits_stored - 1
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame ``index``, from 0, as (C, H, W)."""
+        if not 0 <= index < len(self):
+            raise InputError(
+                f"a frame index from 0 to {len(self) - 1}",
+                found=str(index),
+                remedy="Correct the frame index behind the file's name.",
+                path=self.header.path,
+            )
+        with self._guard():
+            frame = self._display(*self._decoded(index))
+        check_shape(self.header, frame.shape)
+        return frame
+
+    @cached_property
+    def _palette(self) -> tuple[np.ndarray, int]:
+        with malformed("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
+            return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
+
+    def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:
+        photometric = self.header.photometric
+        if photometric == "PALETTE COLOR":
+            frame = apply_palette(frame, *self._palette)
+        elif photometric == "MONOCHROME1":
+            frame = invert_grey(frame, self.display_max)
+        elif ybr:
+            frame = ybr_to_rgb(frame, self.header.bits_stored)
+        frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+        return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)

@@ -1,0 +1,1 @@
+"""CT, MR and PET series as volumes."""

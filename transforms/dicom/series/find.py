@@ -1,0 +1,176 @@
+"""The CT, MR and PET series among files and folders, by their headers alone."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import uid
+
+from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
+from pyraseg.transforms.dicom.files.header import ParsedFile, has_dicom_marker, parse_file
+from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS, PlaneHeader, plane_headers
+from pyraseg.transforms.dicom.series.stacks import described
+from pyraseg.transforms.errors import GeometryError, InputError, PyrasegError
+
+__all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_volume_file", "the_series"]
+
+VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
+LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
+VOLUME_CLASSES = frozenset(
+    {
+        uid.CTImageStorage,
+        uid.EnhancedCTImageStorage,
+        uid.MRImageStorage,
+        uid.EnhancedMRImageStorage,
+        uid.PositronEmissionTomographyImageStorage,
+        uid.EnhancedPETImageStorage,
+    }
+)
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The planes of one series, from one file or many, in the order of their files; nothing that identifies a
+    patient.
+
+    Attributes:
+        modality: "CT", "MR" or "PT".
+        series_instance_uid, study_instance_uid, frame_of_reference_uid: empty strings where the files have
+            none.
+        localizer: whether these are the series' localizers, which are no volume.
+        planes: of all its stacks.
+        pet: the facts for SUV; None if it is no PET series.
+        pet_problem: why these facts cannot be read; else None.
+    """
+
+    modality: str
+    series_instance_uid: str
+    study_instance_uid: str
+    frame_of_reference_uid: str
+    localizer: bool
+    planes: tuple[PlaneHeader, ...]
+    pet: PetFacts | None = None
+    pet_problem: PyrasegError | None = None
+
+    def __str__(self) -> str:
+        sizes = {(plane.image.rows, plane.image.columns) for plane in self.planes}
+        size = "{} x {}".format(*next(iter(sizes))) if len(sizes) == 1 else f"{len(sizes)} sizes"
+        name = f"{self.modality} localizer" if self.localizer else self.modality
+        return f"{name}, {len(self.planes)} slice{'s' if len(self.planes) > 1 else ''} of {size}"
+
+
+def find_series(source: str | Path | Iterable[str | Path]) -> list[Series]:
+    """The CT, MR and PET series of a folder, at any depth, or of files; localizers as series of their own.
+
+    Other objects (RTSTRUCT, SEG, reports, ultrasound) and files of another format are passed over. A series
+    is told by its Series Instance UID; where that is empty, by folder, study, frame of reference and series
+    number.
+
+    Raises:
+        InputError: a file of it cannot be read; without its slice the volume would have a gap.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[ParsedFile, list[PlaneHeader]]]] = defaultdict(list)
+    for path in _files(source):
+        parsed = parse_file(path, tags=VOLUME_TAGS)
+        if not is_volume_file(parsed):
+            continue
+        planes = plane_headers(parsed)
+        for localizer in (False, True):
+            if kept := [plane for plane in planes if _is_localizer(plane) == localizer]:
+                groups[(*_identity(parsed), localizer)].append((parsed, kept))
+    return [_series(members, localizer=key[-1]) for key, members in groups.items()]
+
+
+def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Series:
+    """The one series that is meant: the only volume, or that of ``number``, counted from 1.
+
+    Raises:
+        InputError: there is none.
+        GeometryError: there are several; the message lists them.
+    """
+    if number is not None:
+        if 1 <= number <= len(candidates):
+            return candidates[number - 1]
+        wanted = f"a series number from 1 to {len(candidates)}"
+        raise GeometryError(wanted, found=str(number), remedy=f"The series are: {described(candidates)}.")
+    volumes = [series for series in candidates if not series.localizer]
+    if len(volumes) == 1:
+        return volumes[0]
+    if not candidates:
+        raise InputError("a CT, MR or PET series", found="none", remedy="Check the path.")
+    raise GeometryError(
+        "one CT, MR or PET series",
+        found=f"{len(candidates)}: {described(candidates)}",
+        remedy="Choose one by its number, series=1, or read a folder that holds one.",
+    )
+
+
+def _files(source: str | Path | Iterable[str | Path]) -> list[Path]:
+    roots = [Path(source)] if isinstance(source, str | Path) else [Path(root) for root in source]
+    found: dict[str, Path] = {}
+    for root in roots:
+        paths = [path for path in search(root)[0] if _is_dicom(path)] if root.is_dir() else [root]
+        for path in paths:
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
+
+
+def _is_dicom(path: Path) -> bool:
+    """By content; a file that has lost it is still one by its name."""
+    return has_dicom_marker(path) or path.suffix.lower() in DICOM_SUFFIXES - {""}
+
+
+def is_volume_file(parsed: ParsedFile) -> bool:
+    """Whether it holds planes of CT, MR or PET; also where it is cut off before its pixels, so that it is
+    refused."""
+    kind, modality = parsed.text("SOPClassUID", "MediaStorageSOPClassUID"), parsed.text("Modality")
+    if parsed.pixels is None:
+        return kind in VOLUME_CLASSES or not (kind and modality)
+    captured = kind.startswith(SECONDARY_CAPTURE)  # dose pages and screen shots within a series
+    return modality in VOLUME_MODALITIES and not captured
+
+
+def _is_localizer(plane: PlaneHeader) -> bool:
+    return bool(LOCALIZER & set(plane.image_type))
+
+
+def _identity(parsed: ParsedFile) -> tuple[Any, ...]:
+    if series := parsed.text("SeriesInstanceUID"):
+        return (series,)
+    names = ("StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "Modality")
+    return ("", str(parsed.path.parent), *(parsed.text(name) for name in names))
+
+
+def _series(members: Sequence[tuple[ParsedFile, list[PlaneHeader]]], *, localizer: bool) -> Series:
+    first = members[0][0]
+    modality = first.text("Modality")
+    facts, problem = None, None
+    if modality == "PT" and not localizer:
+        facts, problem = _pet([(parsed.path, parsed.values) for parsed, _ in members], members[0][1][0])
+    return Series(
+        modality=modality,
+        series_instance_uid=first.text("SeriesInstanceUID"),
+        study_instance_uid=first.text("StudyInstanceUID"),
+        frame_of_reference_uid=first.text("FrameOfReferenceUID"),
+        localizer=localizer,
+        planes=tuple(plane for _, planes in members for plane in planes),
+        pet=facts,
+        pet_problem=problem,
+    )
+
+
+def _pet(
+    headers: list[tuple[Path, Mapping[str, Any]]], plane: PlaneHeader
+) -> tuple[PetFacts | None, PyrasegError | None]:
+    try:
+        return pet_facts(headers, sop_class_uid=plane.image.sop_class_uid), None
+    except InputError as error:
+        return None, error

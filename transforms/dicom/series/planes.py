@@ -1,0 +1,253 @@
+"""The planes of one CT, MR or PET file by its header: one of a classic file, one per frame of an enhanced
+one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydicom import Dataset
+
+from pyraseg.transforms.dicom.files.header import TAGS, ImageHeader, ParsedFile, image_header, malformed
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.geometry.grid import Vector
+
+__all__ = ["PET_TAGS", "VOLUME_TAGS", "PlaneHeader", "ValueMapping", "plane_headers"]
+
+# What tells stacks apart that lie at the same place, in the order in which it is tried, and its name in
+# messages.
+TELLING = {
+    "TemporalPositionIndex": "time point",
+    "TemporalPositionIdentifier": "time point",
+    "EffectiveEchoTime": "echo time",
+    "EchoTime": "echo time",
+    "DiffusionBValue": "b-value",
+    "InversionTime": "inversion time",
+    "NominalCardiacTriggerDelayTime": "trigger delay",
+    "TriggerTime": "trigger time",
+    "FrameType": "frame type",
+    "ImageType": "image type",
+    "AcquisitionNumber": "acquisition number",
+    "FrameReferenceTime": "frame reference time",
+    "StackID": "stack",
+}
+# Where the functional groups of enhanced images keep them (PS3.3 C.7.6.16.2)
+MACROS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "FrameContentSequence",
+    "MREchoSequence",
+    "MRDiffusionSequence",
+    "CardiacSynchronizationSequence",
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+)
+MAPPING = "RealWorldValueMappingSequence"
+PET_TAGS = (
+    "Units",
+    "SUVType",
+    "DecayCorrection",
+    "DecayCorrected",
+    "DecayCorrectionDateTime",
+    "AttenuationCorrected",
+    "CorrectedImage",
+    "PatientWeight",
+    "RadiopharmaceuticalInformationSequence",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "TimezoneOffsetFromUTC",
+    "FrameReferenceTime",
+    "ActualFrameDuration",
+    "NumberOfSlices",
+)
+VOLUME_TAGS = (
+    *TAGS,
+    *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")),
+    *PET_TAGS,
+    MAPPING,
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "FrameOfReferenceUID",
+    "SeriesNumber",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+
+
+@dataclass(frozen=True)
+class ValueMapping:
+    """One item of the Real World Value Mapping Sequence (PS3.3 C.7.6.16.2.11.1).
+
+    Attributes:
+        slope, intercept: of the line on stored values; None where the item has a table instead.
+        unit: the code value of its Measurement Units, in UCUM.
+    """
+
+    slope: float | None
+    intercept: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class PlaneHeader:
+    """One plane of a volume: where it lies and what its stored values mean. Nothing in it identifies a
+    patient.
+
+    Attributes:
+        image: its file's pixels, shared by the frames of a file.
+        frame_index: from 0.
+        position: LPS mm of the centre of its first pixel; None where it is not stated.
+        orientation: direction cosines along increasing column, then row index; None where they are not
+            stated.
+        pixel_spacing: mm between rows, between columns; None where it is not stated.
+        thickness: mm, Slice Thickness.
+        slope, intercept, rescale_type: the Modality LUT as far as it is stated.
+        padding: the lowest and highest stored value that mark pixels outside the reconstruction; None without
+            any.
+        mappings: its real world value mappings.
+        image_type: (0008,0008), or its frame's type.
+        telling: (name, value) of what may tell it from another at the same place.
+    """
+
+    image: ImageHeader
+    frame_index: int
+    position: Vector | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing: tuple[float, float] | None
+    thickness: float | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    padding: tuple[int, int] | None
+    mappings: tuple[ValueMapping, ...]
+    image_type: tuple[str, ...]
+    telling: tuple[tuple[str, str], ...]
+
+
+def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
+    """The planes of a file that was parsed with `VOLUME_TAGS`.
+
+    Raises:
+        InputError: it has no pixels, or its header is broken.
+    """
+    image = _slim(image_header(parsed), parsed.dataset)
+    found = "ones that are broken"
+    with malformed(
+        "readable attributes of a plane", path=parsed.path, found=found, remedy="Export the file again."
+    ):
+        values = _frame_values(parsed.values, image)
+        return [_plane(image, index, frame) for index, frame in enumerate(values)]
+
+
+def _slim(image: ImageHeader, dataset: Dataset) -> ImageHeader:
+    """Without the attributes that decoding does not need."""
+    kept = Dataset()
+    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if name in dataset:
+            kept[name] = dataset[name]
+    return replace(image, dataset=kept)
+
+
+def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Mapping[str, Any]]:
+    """The attributes that hold for each frame: the data set's, the shared functional groups', its own."""
+    shared = values.get("SharedFunctionalGroupsSequence") or ()
+    own = values.get("PerFrameFunctionalGroupsSequence") or ()
+    if not shared and not own and image.number_of_frames == 1:
+        yield values
+        return
+    if len(own) != image.number_of_frames:
+        raise InputError(
+            f"functional groups for each of {image.number_of_frames} frames",
+            found=f"{len(own)} of them",
+            remedy="Export the file again as an enhanced multi-frame image, or as single slices.",
+            path=image.path,
+        )
+    general = dict(values) | (_flat(shared[0]) if shared else {})
+    yield from (general | _flat(item) for item in own)
+
+
+def _flat(groups: Dataset) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name in MACROS:
+        for item in (groups.get(name) or ())[:1]:
+            flat |= {element.keyword: element.value for element in item}
+    if groups.get(MAPPING):
+        flat[MAPPING] = groups.get(MAPPING)
+    return flat
+
+
+def _plane(image: ImageHeader, index: int, values: Mapping[str, Any]) -> PlaneHeader:
+    spacing, position = _numbers(values, "PixelSpacing", 2), _numbers(values, "ImagePositionPatient", 3)
+    return PlaneHeader(
+        image=image,
+        frame_index=index,
+        position=None if position is None else (position[0], position[1], position[2]),
+        orientation=_numbers(values, "ImageOrientationPatient", 6),
+        pixel_spacing=None if spacing is None else (spacing[0], spacing[1]),
+        thickness=_number(values, "SliceThickness"),
+        slope=_number(values, "RescaleSlope"),
+        intercept=_number(values, "RescaleIntercept"),
+        rescale_type=str(values.get("RescaleType") or "").strip(),
+        padding=_padding(values, image),
+        mappings=tuple(_mapping(item) for item in values.get(MAPPING) or ()),
+        image_type=_texts(values.get("FrameType") or values.get("ImageType")),
+        telling=tuple((name, _text(values[name])) for name in TELLING if values.get(name) not in (None, "")),
+    )
+
+
+def _number(values: Mapping[str, Any] | Dataset, name: str) -> float | None:
+    value = values.get(name)
+    return None if value is None or value == "" else float(value)
+
+
+def _numbers(values: Mapping[str, Any], name: str, count: int) -> tuple[float, ...] | None:
+    value = values.get(name)
+    if value is None or isinstance(value, str | float | int) or len(value) == 0:
+        return None
+    if len(value) != count:
+        raise ValueError(f"{name} has {len(value)} values")
+    return tuple(float(number) for number in value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(part).strip().upper() for part in ((value,) if isinstance(value, str) else value or ()))
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int | float) else "\\".join(_texts(value))
+
+
+def _padding(values: Mapping[str, Any], image: ImageHeader) -> tuple[int, int] | None:
+    """As stored values; the two may have been written as unsigned beside signed pixels, and the other way
+    round."""
+    first, last = _number(values, "PixelPaddingValue"), _number(values, "PixelPaddingRangeLimit")
+    if first is None:
+        return None
+    ends = sorted(_as_stored(int(value), image) for value in (first, first if last is None else last))
+    return ends[0], ends[1]
+
+
+def _as_stored(value: int, image: ImageHeader) -> int:
+    size = 2**image.bits_allocated
+    if image.pixel_representation:
+        return (value + size // 2) % size - size // 2
+    return value % size
+
+
+def _mapping(item: Dataset) -> ValueMapping:
+    units: Sequence[Dataset] = item.get("MeasurementUnitsCodeSequence") or ()
+    unit = str(units[0].get("CodeValue") or "").strip() if units else ""
+    return ValueMapping(_number(item, "RealWorldValueSlope"), _number(item, "RealWorldValueIntercept"), unit)

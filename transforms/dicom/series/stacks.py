@@ -1,0 +1,298 @@
+"""The stacks of planes within a series, and their order and grid in the patient; what is ambiguous is
+refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyraseg.transforms.dicom.series.planes import TELLING, PlaneHeader
+from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
+
+__all__ = ["REPAIRS", "Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
+
+REPAIRS = frozenset({"copies", "longest_run", "single_slice"})
+SAME_PLACE = 0.01  # mm: two planes nearer than this lie at one place
+ROUNDING = 0.06  # mm: positions are often written in tenths
+UNEVEN = 0.05  # of the spacing
+DRIFT = 0.1  # of a pixel, between the planes' first pixels
+ANGLE = 1e-3  # of direction cosines: a quarter of a millimetre at the edge of the largest field of view
+LEFT_OUT = "Leave this file out, or export the series again."
+NAMED = 6  # candidates in a message
+PLANES = ("sagittal", "coronal", "axial")  # by the patient's axis that their normal follows
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Planes of one size, spacing and orientation, and what tells them from others at the same place, in
+    words."""
+
+    planes: tuple[PlaneHeader, ...]
+    label: str = ""
+
+    def __str__(self) -> str:
+        first = self.planes[0]
+        counted = f"{len(self.planes)} slice{'s' if len(self.planes) > 1 else ''}"
+        size = f"{counted} of {first.image.rows} x {first.image.columns}"
+        return ", ".join(part for part in (size, _facing(first), self.label) if part)
+
+
+def described(candidates: Sequence[object]) -> str:
+    """Candidates by their numbers from 1, for a message."""
+    named = [f"({number}) {candidate}" for number, candidate in enumerate(candidates[:NAMED], start=1)]
+    more = [f"and {len(candidates) - NAMED} more"] if len(candidates) > NAMED else []
+    return "; ".join(named + more)
+
+
+def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
+    """The stacks of a series, the largest first.
+
+    Planes belong together if size, pixel spacing and orientation agree. Where several lie at one place, they
+    are told apart by time point, echo, b-value or whatever else splits them into stacks that are simple.
+
+    Raises:
+        GeometryError: a plane has no position, orientation or pixel spacing, or one that is none.
+    """
+    alike: list[list[PlaneHeader]] = []
+    for plane in planes:
+        _check_plane(plane)
+        group = next((group for group in alike if _agree(group[0], plane)), None)
+        if group is None:
+            alike.append([plane])
+        else:
+            group.append(plane)
+    stacks = [stack for group in alike for stack in _told_apart(group)]
+    return sorted(stacks, key=lambda stack: -len(stack.planes))
+
+
+def normal_of(plane: PlaneHeader) -> np.ndarray:
+    """(3,), the unit vector row x column."""
+    row, column = _axes(plane)
+    return np.cross(row, column)
+
+
+def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneHeader, ...], VolumeGrid]:
+    """The planes of a stack by their position along the normal, and the grid of their voxels.
+
+    Args:
+        repair: "longest_run" keeps the longest run of evenly spaced slices where some are missing;
+            "single_slice" takes the thickness of a single slice for its spacing.
+
+    Raises:
+        GeometryError: a single slice, several slices at one place, missing slices, uneven spacing, or a stack
+            that leans (gantry tilt).
+    """
+    planes = _ordered(stack.planes)
+    if "longest_run" in repair:
+        planes = _longest_run(planes)
+    if len(planes) == 1:
+        step = _thickness(planes[0], repair)
+    else:
+        step = _even_step(planes)
+        _check_upright(planes, step)
+    return tuple(planes), _grid(planes, step)
+
+
+def copies(planes: Iterable[PlaneHeader]) -> list[list[PlaneHeader]]:
+    """Planes by place, in order: those within `SAME_PLACE` of each other together."""
+    ordered = _ordered(planes)
+    groups = [[ordered[0]]]
+    for plane, step in zip(ordered[1:], np.diff(_offsets(ordered)), strict=True):
+        if step < SAME_PLACE:
+            groups[-1].append(plane)
+        else:
+            groups.append([plane])
+    return groups
+
+
+def _check_plane(plane: PlaneHeader) -> None:
+    stated = {
+        "Image Position (Patient) (0020,0032)": plane.position,
+        "Image Orientation (Patient) (0020,0037)": plane.orientation,
+        "Pixel Spacing (0028,0030)": plane.pixel_spacing,
+    }
+    wanted = "slices whose place in the patient is known"
+    for name, value in stated.items():
+        if value is None:
+            raise _refusal(wanted, f"one without {name}", LEFT_OUT, plane)
+        if not np.isfinite(value).all():
+            raise _refusal(wanted, f"one whose {name} is no number", LEFT_OUT, plane)
+    if _spacing(plane).min() <= 0:
+        raise _refusal("a pixel spacing above zero", "one that is not", LEFT_OUT, plane)
+    row, column = _cosines(plane)
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if np.abs(np.array(lengths) - 1).max() > 0.01 or abs(row @ column) > ANGLE:
+        found = "an Image Orientation (Patient) (0020,0037) that is not"
+        raise _refusal("two perpendicular unit vectors as orientation", found, LEFT_OUT, plane)
+
+
+def _agree(a: PlaneHeader, b: PlaneHeader) -> bool:
+    return (
+        (a.image.rows, a.image.columns) == (b.image.rows, b.image.columns)
+        and np.allclose(_spacing(a), _spacing(b), rtol=1e-3)
+        and np.allclose(_cosines(a), _cosines(b), atol=ANGLE)
+    )
+
+
+def _cosines(plane: PlaneHeader) -> np.ndarray:
+    """(2, 3), the directions of increasing column and row index."""
+    return np.asarray(plane.orientation, dtype=float).reshape(2, 3)
+
+
+def _spacing(plane: PlaneHeader) -> np.ndarray:
+    """(2,), mm between rows and between columns."""
+    return np.asarray(plane.pixel_spacing, dtype=float)
+
+
+def _axes(plane: PlaneHeader) -> tuple[np.ndarray, np.ndarray]:
+    """Perpendicular unit vectors along increasing column and row index."""
+    row, column = _cosines(plane)
+    row = row / np.linalg.norm(row)
+    column = column - (row @ column) * row
+    return row, column / np.linalg.norm(column)
+
+
+def _offsets(planes: Sequence[PlaneHeader]) -> np.ndarray:
+    """mm along the normal."""
+    return np.array([plane.position for plane in planes]) @ normal_of(planes[0])
+
+
+def _ordered(planes: Iterable[PlaneHeader]) -> list[PlaneHeader]:
+    listed = list(planes)
+    return [listed[index] for index in np.argsort(_offsets(listed), kind="stable")]
+
+
+def _simple(planes: Sequence[PlaneHeader]) -> bool:
+    return len(copies(planes)) == len(planes)
+
+
+def _told_apart(planes: list[PlaneHeader]) -> list[Stack]:
+    if _simple(planes):
+        return [Stack(tuple(planes))]
+    for name, word in TELLING.items():
+        groups = _grouped(planes, [dict(plane.telling).get(name, "") for plane in planes])
+        if len(groups) > 1 and all(_simple(group) for group in groups.values()):
+            return [Stack(tuple(group), f"{word} {value or 'not stated'}") for value, group in groups.items()]
+    groups = _grouped(planes, [plane.telling for plane in planes])
+    if len(groups) > 1 and all(_simple(group) for group in groups.values()):
+        return [
+            Stack(tuple(group), f"stack {number}") for number, group in enumerate(groups.values(), start=1)
+        ]
+    return [Stack(tuple(planes))]
+
+
+def _grouped(planes: list[PlaneHeader], keys: Sequence[Hashable]) -> dict[Hashable, list[PlaneHeader]]:
+    groups: dict[Hashable, list[PlaneHeader]] = defaultdict(list)
+    for plane, key in zip(planes, keys, strict=True):
+        groups[key].append(plane)
+    return groups
+
+
+def _facing(plane: PlaneHeader) -> str:
+    if plane.orientation is None:
+        return ""
+    normal = np.abs(normal_of(plane))
+    return PLANES[int(normal.argmax())] if normal.max() > 0.9 else "oblique"
+
+
+def _even_step(planes: Sequence[PlaneHeader]) -> float:
+    """The spacing between slices, mm."""
+    offsets = _offsets(planes)
+    steps = np.diff(offsets)
+    if doubles := int((steps < SAME_PLACE).sum()):
+        found, remedy = (
+            f"{doubles} of {len(planes)} at the place of another",
+            "drop those that are equal by repair",
+        )
+        raise _refusal("one slice at each place", found, f'Remove the copies, or {remedy}=["copies"].')
+    step, allowed = _usual(steps)
+    odd = np.abs(steps - step) > allowed
+    multiples = np.rint(steps / step)
+    keep = 'by repair=["longest_run"]'
+    if odd.any() and (np.abs(steps - multiples * step) <= np.maximum(multiples, 1) * allowed).all():
+        missing, place = int((multiples - 1).sum()), int(odd.argmax()) + 1
+        found = f"{missing} missing, the first behind slice {place} of {len(planes)}"
+        remedy = f"Export the whole series, or keep the longest run without a gap {keep}."
+        raise _refusal("slices without a gap", found, remedy)
+    even = np.linspace(offsets[0], offsets[-1], len(offsets))
+    if odd.any() or np.abs(offsets - even).max() > 2 * allowed:
+        found = f"steps from {steps.min():.3f} to {steps.max():.3f} mm"
+        remedy = f"Reconstruct the series evenly, or keep the longest even run {keep}."
+        raise _refusal("evenly spaced slices", found, remedy)
+    return float(steps.mean())
+
+
+def _usual(steps: np.ndarray) -> tuple[float, float]:
+    """The usual step, mm, and how far another may be from it."""
+    step = float(np.median(steps))
+    return step, max(UNEVEN * step, ROUNDING)
+
+
+def _longest_run(planes: list[PlaneHeader]) -> list[PlaneHeader]:
+    steps = np.diff(_offsets(planes))
+    if len(steps) < 2:
+        return planes
+    step, allowed = _usual(steps)
+    best = start = 0
+    first = 0
+    for index, fits in enumerate([*(np.abs(steps - step) <= allowed), False]):
+        if not fits:
+            if index - start > best:
+                best, first = index - start, start
+            start = index + 1
+    return planes[first : first + best + 1]
+
+
+def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
+    """Refuse planes whose first pixels do not lie above each other."""
+    from_first = np.array([plane.position for plane in planes]) - np.asarray(planes[0].position)
+    normal, allowed = normal_of(planes[0]), DRIFT * _spacing(planes[0]).min()
+    drift = from_first - np.outer(from_first @ normal, normal)
+    largest = float(np.linalg.norm(drift, axis=1).max())
+    if largest <= allowed:
+        return
+    lean = drift[-1] / (len(planes) - 1)
+    if np.linalg.norm(drift - np.outer(np.arange(len(planes)), lean), axis=1).max() > allowed:
+        found = f"ones that are up to {largest:.2f} mm beside the first"
+        raise _refusal("slices straight above each other", found, "Export the stacks of the series apart.")
+    angle = np.degrees(np.arctan2(np.linalg.norm(lean), step))
+    found = f"a stack that leans by {angle:.2f} degrees, as by gantry tilt"
+    remedy = "Resample it to an upright grid first, for example with dcm2niix."
+    raise _refusal("slices straight above each other", found, remedy)
+
+
+def _thickness(plane: PlaneHeader, repair: Collection[str]) -> float:
+    if "single_slice" in repair and plane.thickness and plane.thickness > 0:
+        return plane.thickness
+    thick = 'or take its Slice Thickness for the spacing by repair=["single_slice"]'
+    missing = "it has no Slice Thickness to take for the spacing"
+    raise _refusal(
+        "two slices or more", "one", f"Give the whole series, {thick if plane.thickness else missing}."
+    )
+
+
+def _vector(values: np.ndarray) -> Vector:
+    x, y, z = map(float, values)
+    return x, y, z
+
+
+def _grid(planes: Sequence[PlaneHeader], step: float) -> VolumeGrid:
+    first = planes[0]
+    row, column = _axes(first)
+    between_rows, between_columns = map(float, _spacing(first))
+    return VolumeGrid(
+        shape=(first.image.columns, first.image.rows, len(planes)),
+        origin=_vector(np.asarray(first.position)),
+        row_direction=_vector(row),
+        column_direction=_vector(column),
+        slice_direction=_vector(np.cross(row, column)),
+        spacing=(between_columns, between_rows, step),
+    )
+
+
+def _refusal(wanted: str, found: str, remedy: str, plane: PlaneHeader | None = None) -> GeometryError:
+    return GeometryError(wanted, found=found, remedy=remedy, path=plane.image.path if plane else None)

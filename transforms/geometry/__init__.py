@@ -1,0 +1,1 @@
+"""Grids, letterboxing and connected components."""

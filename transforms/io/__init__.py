@@ -1,0 +1,1 @@
+"""Loading frames and volumes from DICOM, NIfTI, PNG and JPEG."""

@@ -1,0 +1,1 @@
+"""Label maps: values, superpixels, soft labels."""

@@ -1,0 +1,148 @@
+"""Label maps for training: from the values in the mask file to class indices, on the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
+
+__all__ = ["CheckSameGridd", "MapLabelValues", "MapLabelValuesd"]
+
+MAXIMUM_CLASSES = 256  # class indices are bytes
+SHOWN = 10  # values that an error lists
+
+
+class MapLabelValues(Transform):
+    """Map mask values to class indices and refuse every other value.
+
+    Args:
+        label_map: from a value in the mask to its class, for example {0: 0, 255: 1}; the values may be text,
+            as JSON has them. The classes themselves if None.
+        num_classes: number of classes, background included; at most 256.
+
+    Raises:
+        ConfigError: a label map that is empty or holds something other than whole numbers, or a class that
+            there is not.
+    """
+
+    def __init__(self, label_map: Mapping[Any, Any] | None, *, num_classes: int) -> None:
+        if not 1 <= num_classes <= MAXIMUM_CLASSES:
+            remedy = "Correct the label names."
+            raise ConfigError(f"1 to {MAXIMUM_CLASSES} classes", found=str(num_classes), remedy=remedy)
+        self.num_classes = num_classes
+        pairs = (
+            {value: value for value in range(num_classes)} if label_map is None else _whole_numbers(label_map)
+        )
+        self.label_map = dict(sorted(pairs.items()))
+        beyond = sorted({index for index in self.label_map.values() if not 0 <= index < num_classes})
+        if beyond:
+            raise ConfigError(
+                f"classes from 0 to {num_classes - 1} in the label map",
+                found=_listed(beyond),
+                remedy="Correct the label map, or add the class to the label names.",
+            )
+
+    def __call__(self, label: torch.Tensor) -> torch.Tensor:
+        """(1, H, W) of any number type to uint8 class indices of the same shape and metadata.
+
+        Raises:
+            LabelError: several channels (a colour mask), or a value that the map does not declare.
+        """
+        plain = label.as_tensor() if isinstance(label, MetaTensor) else label
+        case = getattr(label, "meta", {}).get("case", "without a name")
+        if plain.ndim < 2 or plain.shape[0] != 1:
+            found = f"an array of {_shape(plain)} in case {case}"
+            remedy = "Convert colour masks to one channel of class values."
+            raise LabelError("a mask with one channel", found=found, remedy=remedy)
+        self._check_values(plain, case)
+        classes = torch.zeros(plain.shape, dtype=torch.uint8, device=plain.device)
+        for value, index in self.label_map.items():
+            if index:
+                classes[plain == value] = index
+        return MetaTensor(classes, meta=label.meta) if isinstance(label, MetaTensor) else classes
+
+    def _check_values(self, plain: torch.Tensor, case: str) -> None:
+        undeclared = [value for value in torch.unique(plain).tolist() if value not in self.label_map]
+        if undeclared:
+            raise LabelError(
+                f"mask values among {_listed(list(self.label_map))}",
+                found=f"{_listed(undeclared)} in case {case}",
+                remedy="Declare them when making the datalist, for example --label-map 255=hydronephrosis.",
+            )
+
+
+class MapLabelValuesd(MapTransform):
+    """`MapLabelValues` on the entries of a dictionary."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_map: Mapping[Any, Any] | None,
+        *,
+        num_classes: int,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.map_values = MapLabelValues(label_map, num_classes=num_classes)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.map_values(item[key])
+        return item
+
+
+class CheckSameGridd(MapTransform):
+    """Refuse an item whose entries differ in their spatial size.
+
+    Raises:
+        GeometryError: with both sizes, on calling.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        first, *others = [(key, tuple(item[key].shape[1:])) for key in self.key_iterator(item)]
+        for key, size in others:
+            if size != first[1]:
+                case = getattr(item[first[0]], "meta", {}).get("case", "without a name")
+                raise GeometryError(
+                    f"a {key} of the {first[0]}'s size, {_shape(item[first[0]][0])}",
+                    found=f"{_shape(item[key][0])} in case {case}",
+                    remedy="Check that they belong together; nothing is resized to fit.",
+                )
+        return item
+
+
+def _whole_numbers(label_map: Mapping[Any, Any]) -> dict[int, int]:
+    pairs = [(_whole(value), _whole(index)) for value, index in label_map.items()]
+    mapping = {value: index for value, index in pairs if value is not None and index is not None}
+    if not mapping or len(mapping) < len(label_map):
+        raise ConfigError(
+            "a label map from mask values to classes, all of them whole numbers and each value once",
+            found="something else among them" if label_map else "an empty one",
+            remedy='Write it like {"0": 0, "255": 1}.',
+        )
+    return mapping
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that ``value`` is or spells, else None: 1.0 is one, 1.5 is not cut to one."""
+    try:
+        number = int(value)
+        return number if isinstance(value, str) or number == value else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:SHOWN]) + (", ..." if len(values) > SHOWN else "")
+
+
+def _shape(array: torch.Tensor) -> str:
+    return " x ".join(str(side) for side in array.shape)

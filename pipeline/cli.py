@@ -12,12 +12,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from pyraseg.pipeline.utils.errors import printable, report_error
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
-__all__ = ["VERBS", "Verb", "main", "report_error"]
-
-TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
-PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
+__all__ = ["VERBS", "Verb", "main"]
 
 
 class Verb(Protocol):
@@ -233,28 +231,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
-    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked
-    for.
-
-    The path is shown to the person who typed the command (``show_path``); a training run's output may be a
-    log, so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
-    """
-    if os.environ.get(TRACEBACK_VARIABLE) == "1":
-        return False
-    print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)
-    if error.path and (show_path or os.environ.get(PATHS_VARIABLE) == "1"):
-        print(f"  file: {printable(error.path)}", file=sys.stderr)
-    elif error.path:
-        print(f"  ({PATHS_VARIABLE}=1 shows the file's path)", file=sys.stderr)
-    return True
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters: the name of a file or of a class may hold terminal escapes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:

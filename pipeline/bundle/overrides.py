@@ -8,23 +8,17 @@ Bundle configs call these functions from their ``initialize`` list; users go on 
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
-from pyraseg.transforms import errors
-from pyraseg.transforms.errors import ConfigError, PyrasegError, UsageError
+from pyraseg.transforms.errors import ConfigError, UsageError
 
 __all__ = [
     "calling_workflow",
-    "cause",
-    "install_error_report",
     "known_overrides",
-    "our_errors",
     "override_pairs",
     "plain_values",
     "read_flags",
@@ -36,9 +30,6 @@ __all__ = [
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
 START = {"resume", "overwrite", "run_id", "parent_run_id"}
-WORKER_ERROR = re.compile(
-    rf"^pyraseg\.transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M
-)
 
 
 def refuse_unknown_ids() -> None:
@@ -189,56 +180,6 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | bool) or (
         isinstance(value, list) and all(map(_is_plain, value))
     )
-
-
-def cause(error: BaseException | None) -> PyrasegError | None:
-    """The error of ours behind MONAI's wrappings ("applying transform ...", "Failed to instantiate ..."), if
-    any."""
-    while error is not None:
-        ours = error if isinstance(error, PyrasegError) else _from_worker(str(error))
-        if ours is not None:
-            return ours
-        error = error.__cause__ or error.__context__
-    return None
-
-
-@contextmanager
-def our_errors() -> Iterator[None]:
-    """Let an error of ours that MONAI has wrapped in a RuntimeError leave the block as itself."""
-    try:
-        yield
-    except RuntimeError as error:
-        ours = cause(error)
-        if ours is None:
-            raise
-        raise ours from error
-
-
-def _from_worker(text: str) -> PyrasegError | None:
-    """A data-loading process sends its exception home as text alone; take ours out of it."""
-    found = WORKER_ERROR.findall(text) if "DataLoader worker" in text else []
-    if not found:
-        return None
-    kind, wanted, what, remedy = found[-1]
-    return getattr(errors, kind)(wanted, found=what, remedy=remedy)
-
-
-def install_error_report() -> None:
-    """End the process with our error's sentence instead of MONAI's chain of tracebacks, exit status 1.
-
-    Any other exception keeps Python's report. The environment variable ``PYRASEG_TRACEBACK=1`` keeps it for
-    all.
-    """
-    from pyraseg.pipeline.cli import report_error
-
-    def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            return  # what stopped has said what it saved; the exit status tells of the signal
-        ours = cause(error)
-        if ours is None or not report_error(ours):
-            sys.__excepthook__(kind, error, traceback)
-
-    sys.excepthook = report
 
 
 def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.bundle.overrides import our_errors
 from pyraseg.pipeline.evaluation.result_files import CaseResults
 from pyraseg.pipeline.evaluation.tables import report
 from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 
 __all__ = ["evaluate"]
 
@@ -39,7 +39,7 @@ def evaluate(
     """
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
-    with our_errors(), tracker:
+    with unwrap_monai_errors(), tracker:
         tracker.log_tags({"evaluated.sha256": " ".join(map(_sha256, checkpoint_paths(checkpoint)))})
         evaluator.run()
     logger.info("%s", report(evaluator.state.results))

@@ -14,8 +14,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 
-from pyraseg.pipeline.bundle.overrides import our_errors
 from pyraseg.pipeline.inference.ensemble import load_checkpoints
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.nifti import write_label, write_labels
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
@@ -52,7 +52,7 @@ def infer(
     load_checkpoints(evaluator.network, checkpoint)
     if left_out:
         _write_left_out(Path(folder) / "left_out.csv", left_out)
-    with our_errors():
+    with unwrap_monai_errors():
         evaluator.run()
 
 

@@ -17,9 +17,10 @@ from monai.transforms import Compose
 from torch import nn
 from yaml import YAMLError
 
-from pyraseg.pipeline.bundle.overrides import FLAGS, cause, unknown_ids
+from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
 from pyraseg.pipeline.bundle.shared_config import extend_parser, shared_files
 from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
 from pyraseg.transforms.records import Segment
@@ -167,7 +168,7 @@ class _Content:
         try:
             return self._parser.get_parsed_content(name)
         except (KeyError, RuntimeError, ValueError) as error:
-            ours = cause(error)
+            ours = own_error(error)
             if ours is not None:
                 raise ours from error
             found = f"one that cannot be built ({type(error).__name__})"

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyraseg.pipeline.bundle.overrides import cause
+from pyraseg.pipeline.utils.errors import own_error
 
 __all__ = ["describe_error", "error_name", "final_status"]
 
@@ -26,13 +26,13 @@ def final_status(error: BaseException | None) -> str:
 
 def error_name(error: BaseException) -> str:
     """The kind of the error; of ours, where one stands behind MONAI's wrappings."""
-    return type(cause(error) or error).__name__
+    return type(own_error(error) or error).__name__
 
 
 def describe_error(error: BaseException) -> str:
     """A traceback with file names, lines, functions and kinds; messages only of our own errors, which hold no
     names."""
-    ours = cause(error)
+    ours = own_error(error)
     parts = ["\n".join(_frames(one)) for one in _chain(error)]
     text = "\n\nwhich led to\n\n".join(reversed(parts)) + "\n"
     return text if ours is None else f"{text}\n{type(ours).__name__}: {ours}\n"

@@ -8,10 +8,10 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pyraseg.pipeline.bundle.overrides import our_errors
 from pyraseg.pipeline.networks import load_checkpoint
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
 from pyraseg.pipeline.training.stopping import Interruption
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 
 __all__ = ["train"]
 
@@ -42,7 +42,7 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    with our_errors(), logging_redirect_tqdm(), tracker:
+    with unwrap_monai_errors(), logging_redirect_tqdm(), tracker:
         checkpoints.tracker = tracker
         with checkpoints, interruption.watching():
             _run(trainer, checkpoints, resume=resume)

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from pyraseg.pipeline.bundle.overrides import our_errors
 from pyraseg.pipeline.datalist import find_images, load_datalist
 from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.transforms.dicom.files.frame_path import split_frame_path
 from pyraseg.transforms.errors import ConfigError, DatalistError
 from pyraseg.transforms.privacy import case_name
@@ -50,7 +50,7 @@ def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
 
     An error of ours behind MONAI's wrappings comes out as itself.
     """
-    with our_errors(), tracker:
+    with unwrap_monai_errors(), tracker:
         trainer.run()
         tracker.log_file(backbone, "checkpoints")
 

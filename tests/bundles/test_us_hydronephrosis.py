@@ -12,8 +12,8 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.overrides import cause
 from pyraseg.pipeline.bundle.shared_config import extend_parser
+from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
 from pyraseg.transforms.io.frames import LoadFrame
 
@@ -24,7 +24,7 @@ def refusal(kind, run_id, config_file, **overrides):
     """Run and return the one sentence of the error of ours that ends it."""
     with pytest.raises((RuntimeError, kind)) as raised:
         run(run_id, config_file=config_file, **overrides)
-    error = cause(raised.value)
+    error = own_error(raised.value)
     assert isinstance(error, kind)
     return str(error)
 

@@ -9,9 +9,9 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.overrides import cause
 from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.networks import load_pretrained
+from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import ConfigError
 
 
@@ -56,4 +56,4 @@ def test_pretraining_is_one_mlflow_run_on_the_training_split(ultrasound, backbon
 def test_a_mistyped_override_stops_pretraining(ultrasound, overrides):
     with pytest.raises((RuntimeError, ConfigError)) as raised:
         run("pretraining", config_file=ultrasound.config("pretrain"), **overrides, cel_size=4)
-    assert "--cell_size" in str(cause(raised.value))
+    assert "--cell_size" in str(own_error(raised.value))

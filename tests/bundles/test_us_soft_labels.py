@@ -11,9 +11,9 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.overrides import cause
 from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.losses import AuxiliaryLoss, SoftLabelDivergence
+from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 
@@ -30,7 +30,7 @@ def parsed(workspace, *ids, **overrides):
 def refusal(kind, files, **overrides):
     with pytest.raises((RuntimeError, kind)) as raised:
         run("training", config_file=files, **overrides)
-    error = cause(raised.value)
+    error = own_error(raised.value)
     assert isinstance(error, kind)
     return str(error)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyraseg.pipeline import cli
+from pyraseg.pipeline.utils import errors
 from pyraseg.transforms.errors import InputError, PyrasegError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
-    for name in (cli.TRACEBACK_VARIABLE, cli.PATHS_VARIABLE):
+    for name in (errors.TRACEBACK_VARIABLE, errors.PATHS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -126,25 +127,25 @@ class TestExitStatus:
 
 class TestReportError:
     def test_in_a_training_s_log_the_path_is_shown_on_request_only(self, monkeypatch, capsys):
-        assert cli.report_error(missing()) is True
+        assert errors.report_error(missing()) is True
         hidden = capsys.readouterr().err
         assert "/data" not in hidden
         assert "PYRASEG_SHOW_PATHS=1" in hidden
         monkeypatch.setenv("PYRASEG_SHOW_PATHS", "1")
-        cli.report_error(missing())
+        errors.report_error(missing())
         assert "/data/frame.dcm" in capsys.readouterr().err
 
     def test_control_characters_reach_no_terminal(self, speak, capsys):
         escape = "\x1b]0;owned\x07\x1b[2J\r\n\u202e\udce9"
         assert speak(f"wrote {escape}", error=missing(f"/data/{escape}.dcm")) == 1
         error = InputError("a class", found=f'"{escape}"', remedy="Rename it.")
-        cli.report_error(error)
+        errors.report_error(error)
         printed = capsys.readouterr()
         assert [len(text.split("\n")) - 1 for text in printed] == [1, 3]
         assert all(line.isprintable() for text in printed for line in text.split("\n"))
 
     def test_letters_of_any_language_stay(self):
-        assert cli.printable("Nieren-Größe 腎臓.dcm") == "Nieren-Größe 腎臓.dcm"
+        assert errors.printable("Nieren-Größe 腎臓.dcm") == "Nieren-Größe 腎臓.dcm"
 
 
 class TestEntryPoints:

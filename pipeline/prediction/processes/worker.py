@@ -13,14 +13,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from pyraseg.pipeline.bundle.overrides import cause
 from pyraseg.pipeline.prediction.processes.network_client import Exchange, Shapes
+from pyraseg.pipeline.utils.errors import TRACEBACK_VARIABLE, own_error
 from pyraseg.transforms.dicom.files.header import MALFORMED
 from pyraseg.transforms.errors import InputError, PyrasegError, RunError
 
 __all__ = ["work"]
-
-TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
 
 
 def work(
@@ -67,7 +65,7 @@ def _answer(
     except MemoryError:
         return "failed", _too_large(), None
     except MALFORMED as error:
-        ours = cause(error)  # MONAI wraps what a transform raises
+        ours = own_error(error)  # MONAI wraps what a transform raises
         if ours is not None:
             return "failed", ours, None
         if os.environ.get(TRACEBACK_VARIABLE) == "1":

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigWorkflow, create_workflow
 
-from pyraseg.pipeline.bundle.overrides import cause, known_overrides, unknown_ids
+from pyraseg.pipeline.bundle.overrides import known_overrides, unknown_ids
+from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import ConfigError, InputError, LabelError
 
 CONFIG = """
@@ -39,7 +40,7 @@ def workflow(config_file, **overrides):
 def refusal(config_file, **overrides):
     with pytest.raises(RuntimeError) as wrapped:
         workflow(config_file, **overrides).initialize()
-    error = cause(wrapped.value)
+    error = own_error(wrapped.value)
     assert isinstance(error, ConfigError)
     return str(error)
 
@@ -72,7 +73,7 @@ def test_an_option_of_an_overlay_that_is_not_run_stops_with_the_overlay_s_name(c
     for name in ("soft_loss", "train::soft"):
         with pytest.raises(RuntimeError) as wrapped:
             create_workflow(config_file=config_file, logging_file=False, **{name: "svls"})
-        error = cause(wrapped.value)
+        error = own_error(wrapped.value)
         assert isinstance(error, ConfigError)
         assert f"found --{name}. It is an id of soft_labels.yaml" in str(error)
         create_workflow(config_file=[config_file, str(overlay)], logging_file=False, **{name: "svls"})
@@ -121,15 +122,15 @@ def test_our_error_is_found_behind_the_wrappings_of_others():
     wrapped = RuntimeError("applying transform")
     wrapped.__cause__ = RuntimeError("in a worker")
     wrapped.__cause__.__cause__ = ours
-    assert cause(wrapped) is ours
-    assert cause(RuntimeError("alone")) is None
+    assert own_error(wrapped) is ours
+    assert own_error(RuntimeError("alone")) is None
 
 
 def test_our_error_is_found_in_what_a_data_loading_process_sends():
     ours = LabelError("mask values 0, 1", found="7, in case c1", remedy="Declare 0.5 or 7.")
     text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
     text += f"\ntransforms.errors.LabelError: {ours}\n\nmore"
-    found = cause(RuntimeError(text))
+    found = own_error(RuntimeError(text))
     assert type(found) is LabelError
     assert str(found) == str(ours)
     assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)

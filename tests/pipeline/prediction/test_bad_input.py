@@ -13,8 +13,8 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
-from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 
+from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 from tests.pipeline.prediction.runs import Run, predict
 from tests.transforms.dicom.conftest import image_dataset, jpeg_bytes, set_native
 

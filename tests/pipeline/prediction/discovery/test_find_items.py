@@ -13,7 +13,6 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.data import get_testdata_file
-from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import Found, find_items, header_or_error
@@ -23,6 +22,7 @@ from pyraseg.pipeline.prediction.plan import Plan
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.dicom.pixels.decode import CineReader
 from pyraseg.transforms.errors import InputError
+from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
 METADATA = Path(__file__).parents[4] / "bundles/us_hydronephrosis/configs/metadata.json"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from skimage.draw import polygon2mask
-from tests.transforms.dicom.labels.test_rtstruct import real_series
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.writers.dicom.rtstruct import write_rtstruct
@@ -22,6 +21,7 @@ from pyraseg.transforms.errors import GeometryError, InputError, LabelError, Out
 from tests.pipeline.writers.dicom_cases import ALGORITHM, HEADER, SEGMENTS, write_source
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
 from tests.transforms.dicom.label_cases import oblique_grid
+from tests.transforms.dicom.labels.test_rtstruct import real_series
 
 FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.8.498.4"
 

@@ -1,0 +1,98 @@
+"""Errors of this project behind MONAI's wrappings, and the one sentence that a user reads of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from pyraseg.transforms import errors
+from pyraseg.transforms.errors import PyrasegError
+
+__all__ = [
+    "PATHS_VARIABLE",
+    "TRACEBACK_VARIABLE",
+    "install_error_report",
+    "own_error",
+    "printable",
+    "report_error",
+    "unwrap_monai_errors",
+]
+
+TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
+PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
+WORKER_ERROR = re.compile(
+    rf"^pyraseg\.transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M
+)
+
+
+def own_error(error: BaseException | None) -> PyrasegError | None:
+    """The error of this project behind MONAI's ("applying transform ...", "Failed to instantiate ..."), if any."""
+    while error is not None:
+        ours = error if isinstance(error, PyrasegError) else _from_worker(str(error))
+        if ours is not None:
+            return ours
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def unwrap_monai_errors() -> Iterator[None]:
+    """Let an error of this project that MONAI has wrapped in a RuntimeError leave the block as itself."""
+    try:
+        yield
+    except RuntimeError as error:
+        ours = own_error(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _from_worker(text: str) -> PyrasegError | None:
+    """A data-loading process sends its exception home as text alone; take ours out of it."""
+    matches = WORKER_ERROR.findall(text) if "DataLoader worker" in text else []
+    if not matches:
+        return None
+    kind, wanted, found, remedy = matches[-1]
+    return getattr(errors, kind)(wanted, found=found, remedy=remedy)
+
+
+def install_error_report() -> None:
+    """End the process with the sentence of our error instead of MONAI's chain of tracebacks, exit status 1.
+
+    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all.
+    """
+
+    def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return  # what stopped has said what it saved; the exit status tells of the signal
+        ours = own_error(error)
+        if ours is None or not report_error(ours):
+            sys.__excepthook__(kind, error, traceback)
+
+    sys.excepthook = report
+
+
+def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
+    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked for.
+
+    The path is shown to the person who typed the command (``show_path``); a training run's output may be a log,
+    so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
+    """
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        return False
+    lines = [f"{type(error).__name__}: {printable(str(error))}"]
+    if error.path and (show_path or os.environ.get(PATHS_VARIABLE) == "1"):
+        lines.append(f"  file: {printable(error.path)}")
+    elif error.path:
+        lines.append(f"  ({PATHS_VARIABLE}=1 shows the file's path)")
+    sys.stderr.write("\n".join(lines) + "\n")
+    return True
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters: the name of a file or of a class may hold terminal escapes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigItem, ConfigParser, ConfigWorkflow, ckpt_export, create_workflow, load, onnx_export
+from monai.bundle import (
+    ConfigItem,
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    create_workflow,
+    load,
+    onnx_export,
+)
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems
 from monai.fl.utils.exchange_object import ExchangeObject

@@ -115,7 +115,8 @@ class DatalistReport:
     def _written(self) -> Iterator[str]:
         yield f"wrote {self.path} (seed {self.seed}, digest {self.digest[:12]})"
         if self.path.parent.resolve() != self.dataset_dir.resolve():
-            yield f"its paths are relative to the data set's folder: train with --dataset_dir {self.dataset_dir}"
+            folder = f"--dataset_dir {self.dataset_dir}"
+            yield f"its paths are relative to the data set's folder: train with {folder}"
         names = ",".join(f"'{name}'" for name in self.label_names)
         yield f'its classes as an override: --label_names "[{names}]"'
 

@@ -69,11 +69,14 @@ def test_the_index_of_a_medium_is_passed_over_without_a_word(tmp_path: Path) -> 
     assert found(tmp_path) == (["ct"], {})
 
 
-def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["LOCALIZER", "SCOUT", "TOPOGRAM"])
+def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_count(
+    kind: str, tmp_path: Path
+) -> None:
     for number in (1, 2):
         series(tmp_path / "mixed", number)
     series(tmp_path / "ct", 3)
-    series(tmp_path / "ct" / "scout", 4, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    series(tmp_path / "ct" / "scout", 4, ImageType=["ORIGINAL", "PRIMARY", kind])
     names, left_out = found(tmp_path)
     assert names == ["ct"]
     assert {reason for name, reason in left_out.items() if "mixed" in name} == {

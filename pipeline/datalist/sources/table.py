@@ -1,4 +1,4 @@
-"""Where entries come from: a table, or a folder of images and one of masks."""
+"""Images, masks and groups from a table."""
 
 from __future__ import annotations
 
@@ -7,51 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.rules import nearest
-from pyraseg.pipeline.datalist.sources.folders import pair_folders
 from pyraseg.transforms.errors import DatalistError
 
-__all__ = ["FolderSource", "Source", "TableSource"]
-
-
-class Source(Protocol):
-    """Finds images with their masks and groups."""
-
-    def collect(self) -> Collection: ...
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Images (files, or folders of series) and masks with the same stem in the same relative folder.
-
-    Attributes:
-        images, labels: the folders; one and the same with a ``label_suffix``.
-        grouping: what the split keeps together.
-        dataset_dir: the folder that the datalist's paths are relative to; the deepest that holds both where
-            None.
-        image_suffix, label_suffix: what stands in the stems of images ("_image") and of masks ("_mask")
-            behind what they share.
-    """
-
-    images: str | Path
-    labels: str | Path
-    grouping: Grouping
-    dataset_dir: str | Path | None = None
-    label_suffix: str = ""
-    image_suffix: str = ""
-
-    def collect(self) -> Collection:
-        """Raises DatalistError: a folder is missing, stems are ambiguous, or nothing matches."""
-        images, labels = (Path(os.path.abspath(folder)) for folder in (self.images, self.labels))
-        common = os.path.commonpath([images, labels])
-        root = Path(os.path.abspath(self.dataset_dir)) if self.dataset_dir is not None else Path(common)
-        suffixes = {"image_suffix": self.image_suffix, "label_suffix": self.label_suffix}
-        found = pair_folders(images, labels, root=root, **suffixes)
-        return self.grouping.apply(found)
+__all__ = ["TableSource"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +38,7 @@ class TableSource:
         left_out: list[tuple[str, str]] = []
         for number, row in enumerate(self._rows(), start=2):
             entry = self._entry(row, root)
-            reason = _missing(entry, root)
-            if reason:
+            if reason := _missing(entry, root):
                 left_out.append((entry.image or f"row {number}", reason))
             else:
                 entries.append(entry)
@@ -94,20 +54,14 @@ class TableSource:
             remedy = "Check the path; the table is CSV in UTF-8."
             found = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be read"
             raise DatalistError("a table of images", found=found, remedy=remedy, path=self.table) from error
-        for option in ("image", "label", "group", "category"):
-            self._check_column(option, columns)
+        options = {"image": self.image, "label": self.label, "group": self.group, "class": self.category}
+        for option, name in options.items():
+            if name is not None and name not in columns:
+                found = f"the columns {', '.join(columns) or 'of an empty file'}"
+                remedy = f"{nearest(name, columns)} Name the column with --{option}.".strip()
+                wanted = f'a table with the column "{name}"'
+                raise DatalistError(wanted, found=found, remedy=remedy, path=self.table)
         return rows
-
-    def _check_column(self, option: str, columns: list[str]) -> None:
-        name = getattr(self, option)
-        if name is not None and name not in columns:
-            option = "class" if option == "category" else option
-            raise DatalistError(
-                f'a table with the column "{name}"',
-                found=f"the columns {', '.join(columns) or 'of an empty file'}",
-                remedy=f"{nearest(name, columns)} Name the column with --{option}.".strip(),
-                path=self.table,
-            )
 
     def _entry(self, row: Mapping[str, str], root: Path) -> Entry:
         image, label = (_relative(row[column], root) for column in (self.image, self.label))

@@ -14,13 +14,14 @@ from pyraseg.pipeline.datalist import write_datalist
 from pyraseg.pipeline.phantom.data_set_records import P, PhantomReport, Phantoms, Plan, Written
 from pyraseg.pipeline.phantom.folder import draft_folder, publish
 from pyraseg.pipeline.phantom.ultrasound.cases import UltrasoundPhantoms
-from pyraseg.pipeline.phantom.volumes.cases import VOLUME_MODALITIES, VolumePhantoms
+from pyraseg.pipeline.phantom.volumes.cases import MODALITIES as VOLUMES
+from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["generate", "split_cases"]
 
-MODALITIES = ("us", *VOLUME_MODALITIES)
+MODALITIES = ("us", *VOLUMES)
 TRUTH = "truth.csv"
 
 

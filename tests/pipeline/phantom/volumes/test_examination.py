@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -12,9 +13,8 @@ import pytest
 from pyraseg.pipeline.phantom.identity import draw_identity
 from pyraseg.pipeline.phantom.volumes.acquisition import CT_VIEWS, MR_VIEWS, Acquisition, draw_acquisition
 from pyraseg.pipeline.phantom.volumes.body.anatomy import draw_body
-from pyraseg.pipeline.phantom.volumes.dicom.ct_series import CT_STORAGES, CtSeries
-from pyraseg.pipeline.phantom.volumes.dicom.series import TRANSFER_SYNTAXES, build_series
-from pyraseg.pipeline.phantom.volumes.scans.ct import draw_ct
+from pyraseg.pipeline.phantom.volumes.ct import CT_STORAGES, CtExamination
+from pyraseg.pipeline.phantom.volumes.examination import TRANSFER_SYNTAXES, build_series
 from pyraseg.transforms.geometry.grid import VolumeGrid
 
 MODALITIES = {"ct": "CTImage", "mr": "MRImage", "pet": "PETImage"}
@@ -28,13 +28,12 @@ VALUES = np.random.default_rng(0).integers(-1000, 1500, GRID.shape).astype(np.fl
 @pytest.mark.parametrize("storage", CT_STORAGES, ids=str)
 def test_every_encoding_gives_the_hu_back(tmp_path, transfer_syntax, storage):
     rng = np.random.default_rng(1)
-    scan = draw_ct(rng, draw_body(rng, 0, scale=(0.9, 1), both_sides=False))
+    body = draw_body(rng, 0, scale=(0.9, 1), both_sides=False)
     identity = draw_identity(rng, 0, seed=0, patient_name=None)
     slices = build_series(
-        CtSeries(scan, storage, identity, False),
+        replace(CtExamination.draw(rng, body, 0, identity), storage=storage),
         VALUES,
         Acquisition(CT_VIEWS[0], GRID),
-        identity=identity,
         root=("test",),
         transfer_syntax=transfer_syntax,
     )

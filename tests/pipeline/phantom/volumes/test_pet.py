@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from pyraseg.pipeline.phantom.volumes.scans.tracer import PROTOCOLS
+from pyraseg.pipeline.phantom.volumes.pet import PROTOCOLS
 
 
 def moment(date: str, time: str) -> datetime:

@@ -20,7 +20,7 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
 from pyraseg.pipeline.inference.postprocessing import Postprocess
 from pyraseg.pipeline.measurement.frame import measure_frame
-from pyraseg.pipeline.phantom.ultrasound.render import draw_case, render_frame
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.png import write_png

@@ -6,8 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pyraseg.pipeline.phantom.ultrasound.anatomy import Branch, Kidney
-from pyraseg.pipeline.phantom.ultrasound.surroundings import Blob
+from pyraseg.pipeline.phantom.ultrasound.anatomy import Blob, Branch, Kidney
 
 __all__ = [
     "blob_level",

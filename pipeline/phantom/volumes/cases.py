@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from pyraseg.pipeline.phantom.data_set_records import Written
 from pyraseg.pipeline.phantom.identity import Identity, draw_identity
+from pyraseg.pipeline.phantom.records import Written
 from pyraseg.pipeline.phantom.volumes.acquisition import SAGITTAL, Acquisition, draw_acquisition
 from pyraseg.pipeline.phantom.volumes.body.anatomy import Body, Painted, draw_body, paint
 from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion

@@ -1,5 +1,5 @@
-"""FDG-PET: uptake as SUV with blur and noise, as PET Image objects (PS3.3 A.21, C.8.9) with a rescale slope for
-each slice, and all that SUV needs in the ways in which scanners state it."""
+"""FDG-PET: uptake as SUV with blur and noise, as PET Image objects (PS3.3 A.21, C.8.9) with a rescale slope
+for each slice, and all that SUV needs in the ways in which scanners state it."""
 
 from __future__ import annotations
 

@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-__all__ = ["PhantomReport", "Phantoms", "Plan", "Written"]
+__all__ = ["P", "PhantomReport", "Phantoms", "Written"]
 
 
 class Plan(Protocol):
-    """One case before it is rendered."""
+    """One case before it is rendered.
+
+    Attributes:
+        name: "case_0001" onwards; the patient in the datalist.
+        encoding_name: how the case stores its pixels, in words.
+        stratum: cases of either value go to every split in the same shares.
+    """
 
     @property
-    def name(self) -> str:
-        """ "case_0001" onwards; the patient in the datalist."""
-
+    def name(self) -> str: ...
     @property
-    def encoding_name(self) -> str:
-        """How the case stores its pixels, in words."""
-
+    def encoding_name(self) -> str: ...
     @property
-    def stratum(self) -> bool:
-        """Cases of either value go to every split in the same shares."""
+    def stratum(self) -> bool: ...
 
 
 P = TypeVar("P", bound=Plan)
@@ -35,6 +36,31 @@ class Written:
 
     items: tuple[Mapping[str, str], ...]
     truth: tuple[Mapping[str, object], ...] = ()
+
+
+class Phantoms(Protocol[P]):
+    """The phantoms of one modality.
+
+    Attributes:
+        modality: its name on the command line.
+        label_names: the classes by value.
+        folders: those that ``write`` fills.
+        minimum: cases; fewer cannot be split.
+    """
+
+    modality: str
+    label_names: tuple[str, ...]
+    folders: tuple[str, ...]
+    minimum: int
+
+    def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[P]:
+        """Plan the cases; the plan of one does not depend on how many there are."""
+
+    def write(self, plan: P, folder: Path) -> Written:
+        """Render a case and write it below the folder."""
+
+    def facts(self, plans: Sequence[P], written: Sequence[Written]) -> tuple[str, ...]:
+        """Lines of the report."""
 
 
 @dataclass(frozen=True)
@@ -67,28 +93,3 @@ class PhantomReport:
             *(f"{count:4d} x {encoding}" for encoding, count in self.encodings.items()),
             f"Datalist: {self.datalist}",
         ]
-
-
-class Phantoms(Protocol[P]):
-    """The phantoms of one modality.
-
-    Attributes:
-        modality: its name on the command line.
-        label_names: the classes by value.
-        folders: those that ``write`` fills.
-        minimum: cases; fewer cannot be split.
-    """
-
-    modality: str
-    label_names: tuple[str, ...]
-    folders: tuple[str, ...]
-    minimum: int
-
-    def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[P]:
-        """Plan the cases; the plan of one does not depend on how many there are."""
-
-    def write(self, plan: P, folder: Path) -> Written:
-        """Render a case and write it below the folder."""
-
-    def facts(self, plans: Sequence[P], written: Sequence[Written]) -> tuple[str, ...]:
-        """Lines of the report."""

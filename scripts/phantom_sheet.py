@@ -1,5 +1,5 @@
-"""Draw docs/images/phantom.png, the contact sheet of phantom frames in the README: each frame as it is, and beside
-it the same frame with its labels' contours."""
+"""Draw docs/images/phantom.png, the README's contact sheet: phantom frames as they are, and beside each
+the same frame with its labels' contours."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion
 from pyraseg.pipeline.phantom.volumes.body.shapes import Array
 from pyraseg.pipeline.phantom.volumes.ct import CtExamination
 from pyraseg.pipeline.phantom.volumes.examination import TRANSFER_SYNTAXES, Examination, build_series
-from pyraseg.pipeline.phantom.volumes.faults import apply_fault, assign_faults
+from pyraseg.pipeline.phantom.volumes.faults import FAULTS, assign_faults
 from pyraseg.pipeline.phantom.volumes.label_objects import build_rtstruct, build_seg
 from pyraseg.pipeline.phantom.volumes.mr import MrExamination
 from pyraseg.pipeline.phantom.volumes.pet import MIDNIGHT, PROTOCOLS, PetExamination
@@ -124,7 +124,7 @@ class VolumePhantoms:
         structures = build_rtstruct(slices, mask, acquisition, root=plan.root)
         for part, labels in ((SEGMENTATIONS, segmentation), (STRUCTURES, structures)):
             labels.save_as(folder / part / f"{plan.name}.dcm", enforce_file_format=True)
-        slices = apply_fault(plan.fault, slices) if plan.fault else slices
+        slices = FAULTS[plan.fault](slices) if plan.fault else slices
         images = folder / IMAGES / plan.name
         images.mkdir()
         for number, dataset in enumerate(slices, start=1):

@@ -134,8 +134,7 @@ def _check_volume(entry: Entry, root: Path, declared: LabelMap | None) -> tuple[
 
 
 def _volume_values(path: Path, image: _Volume, declared: LabelMap | None) -> frozenset[int | str]:
-    """The values of a NIfTI mask, or the keys that name a class that is there; numbers of parts without a
-    map."""
+    """The values of a NIfTI mask; of a SEG or RTSTRUCT the keys (without a map the numbers) that occur."""
     if is_nifti(path):
         from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
 

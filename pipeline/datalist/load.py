@@ -95,8 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:
-    """Further keys may describe the list; one that looks like a split or is nearly a known key is a
-    mistake."""
+    """Further keys may describe the list, but not look like a split or nearly like a known key."""
     for key, value in content.items():
         close = nearest(key, KNOWN_KEYS)
         looks_like_a_split = isinstance(value, list) and bool(value) and isinstance(value[0], dict)

@@ -1,5 +1,4 @@
-"""Quantities of a label map of a CT, MR or PET volume, as a bundle declares them: a value, or why there is
-none."""
+"""Quantities of a label map of a CT, MR or PET volume, as a bundle declares them."""
 
 from __future__ import annotations
 

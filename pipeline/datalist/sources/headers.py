@@ -98,8 +98,7 @@ def _dicom_grid(path: Path) -> Grid:
 
 @dataclass(frozen=True)
 class MaskValues:
-    """The values that occur in a mask; those of one bit are 0 and 1 as stored, though they open as 0 and
-    255."""
+    """The values that occur in a mask; of one bit they are 0 and 1, though it opens as 0 and 255."""
 
     values: frozenset[int]
     one_bit: bool = False

@@ -131,8 +131,7 @@ def _leads_out(file: Path, root: Path) -> bool:
 
 
 def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    """The paths of each file's frames; copies of one DICOM object, CT, MR, PET and what is no image are left
-    out."""
+    """The paths of each file's frames, without copies of one DICOM object, CT, MR and PET."""
     frames: dict[Path, list[str]] = {}
     others = [file for file in files if not is_nifti(file) and not is_raster(file)]
     refs, errors = discover(others)

@@ -184,8 +184,7 @@ def _pairs(
 
 
 def _refers(label: DrawnLabels, image: _Image) -> bool:
-    """As `check_belongs`: by series or instances, where several are listed by those of its images; else by
-    the frame of reference."""
+    """As `check_belongs`: by series or instances, else by the frame of reference."""
     if not label.series and not label.images:
         return image.frame_of_reference in label.frames_of_reference - {""}
     homes = {uid: instances for uid, instances in label.series.items() if instances & label.images}

@@ -1,5 +1,4 @@
-"""From tissue to echoes: speckle through a point spread function, attenuation, gain, haze, log
-compression."""
+"""From tissue to echoes: point spread function, speckle, attenuation, gain, haze, log compression."""
 
 from __future__ import annotations
 
@@ -91,8 +90,7 @@ def echo_image(
     offset: tuple[int, int],
     rng: np.random.Generator,
 ) -> Array:
-    """Grey levels 0 to 255 on the polar grid, (samples, beams); ``offset`` moves the scatterers by (samples,
-    beams)."""
+    """Grey levels 0 to 255 on the polar grid, (samples, beams), by which ``offset`` moves the scatterers."""
     gain_db = _beam_gain(tissue, settings, sector)
     amplitude = _amplitude(tissue.echo_db + gain_db)
     mirror = gaussian_filter(_amplitude(tissue.mirror_db + gain_db), (0.8, 1.0))

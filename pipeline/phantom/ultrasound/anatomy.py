@@ -17,8 +17,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Branch:
-    """A tapered tube with round ends in the kidney's coordinates: part of the pelvis or of a calyx (all in
-    mm)."""
+    """A tapered tube with round ends in the kidney's coordinates (mm): part of the pelvis or of a calyx."""
 
     start: Point
     end: Point
@@ -199,8 +198,7 @@ def _draw_surroundings(
 
 
 def _draw_blob(rng: np.random.Generator, depth_mm: float, centre: Point, clear: float, *, big: bool) -> Blob:
-    """A vessel (small, longish) or a cyst (big), at a distance from the kidney's centre that keeps it
-    outside."""
+    """A vessel (small, longish) or a cyst (big), far enough from the kidney's centre to lie outside."""
     along = depth_mm * (rng.uniform(0.06, 0.11) if big else rng.uniform(0.012, 0.05))
     across = along * (rng.uniform(0.6, 0.95) if big else rng.uniform(0.25, 0.9))
     angle = rng.uniform(0, 2 * np.pi)

@@ -1,4 +1,4 @@
-"""What a scanner burns into the frame around the sector, never over tissue: names, scales, calipers, a logo."""
+"""What a scanner burns into the frame beside the tissue: names, scales, calipers, a logo."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class CasePlan:
 
     Attributes:
         name: "case_0001" onwards; it is the patient in the datalist.
-        entropy: of the case's own generator, its place in the data set last.
+        entropy: of the case's own generator, its position in the data set last.
         grade: of the fluid collection, 0 (none) to 4.
         frames: 1, or more for a cine.
         encoding, calibrated: how the object stores pixels, and whether it has a region with physical deltas.

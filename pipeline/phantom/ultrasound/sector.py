@@ -1,5 +1,4 @@
-"""The convex sector: where the beams lie in the frame, and the way from polar samples to pixels (scan
-conversion)."""
+"""The convex sector: where the beams lie in the frame, and the conversion from polar samples to pixels."""
 
 from __future__ import annotations
 
@@ -81,8 +80,7 @@ class Sector:
         return frame
 
     def box(self) -> tuple[int, int, int, int]:
-        """First column, first row, last column, last row of the sector: its bounding box in pixels, ends
-        included."""
+        """The bounding box in pixels, ends included: first column, first row, last column, last row."""
         rows, columns = np.nonzero(self.mask())
         return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
 

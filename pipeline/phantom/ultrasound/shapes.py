@@ -1,5 +1,4 @@
-"""Implicit functions of the anatomy on any grid of tissue coordinates (mm), and the labels that follow from
-them."""
+"""Implicit functions of the anatomy on any grid of tissue coordinates (mm), and the labels from them."""
 
 from __future__ import annotations
 
@@ -61,8 +60,7 @@ def sinus_level(kidney: Kidney, u: Array, v: Array) -> Array:
 
 
 def fluid_distance(kidney: Kidney, u: Array, v: Array) -> Array:
-    """Signed distance (mm, about) to the wall of the fluid collection, negative inside; far outside without
-    fluid."""
+    """Signed distance (mm, about) to the wall of the fluid, negative inside; large where there is none."""
     if not kidney.fluid:
         return np.full_like(u, 1e3)
     scale = np.float32(0.05 * kidney.semi_axes[1])  # the branches melt into each other over this length
@@ -100,8 +98,7 @@ def blob_level(blob: Blob, x: Array, y: Array) -> Array:
 
 
 def label_map(kidney: Kidney, x: Array, y: Array) -> NDArray[np.uint8]:
-    """0 background, 1 kidney, 2 hydronephrosis at tissue coordinates x, y (mm); the same shape as they
-    have."""
+    """0 background, 1 kidney, 2 hydronephrosis at tissue coordinates x, y (mm), in their shape."""
     u, v = kidney_coordinates(kidney, x, y)
     near = np.hypot(u / np.float32(kidney.semi_axes[0]), v / np.float32(kidney.semi_axes[1])) < REACH
     level = kidney_level(kidney, u[near], v[near])

@@ -27,8 +27,7 @@ FLUID_DB_MM = -0.16  # the depth gain expects tissue: what lies behind fluid com
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random field, standard deviation about 1: plane waves, so that texture moves with the
-    tissue."""
+    """A smooth random field, standard deviation about 1, of plane waves: it moves with the tissue."""
 
     vectors: tuple[tuple[float, float, float], ...]
 
@@ -100,8 +99,7 @@ class Tissue:
 def paint_tissue(
     anatomy: Anatomy, palette: Palette, points: tuple[Array, Array], shift_mm: tuple[float, float]
 ) -> Tissue:
-    """Evaluate the anatomy at tissue coordinates (mm); organs are displaced by ``shift_mm``, the body wall is
-    not."""
+    """Evaluate the anatomy at tissue coordinates (mm); ``shift_mm`` moves the organs, not the body wall."""
     x, y = points
     moved = x - np.float32(shift_mm[0]), y - np.float32(shift_mm[1])
     tissue = Tissue(np.zeros_like(x), np.full_like(x, -60), np.zeros_like(x))
@@ -139,8 +137,7 @@ def _paint_depth(tissue: Tissue, around: Surroundings, palette: Palette, points:
 
 
 def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tuple[Array, Array]) -> Array:
-    """Perirenal fat, cortex, pyramids, sinus, fluid. Returns the kidney's level, for what must stay
-    outside."""
+    """Perirenal fat, cortex, pyramids, sinus, fluid, stone; returns the kidney's level."""
     kidney = anatomy.kidney
     u, v = kidney_coordinates(kidney, *points)
     level = kidney_level(kidney, u, v)
@@ -172,8 +169,7 @@ def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tu
 
 
 def _pyramids(kidney: Kidney, u: Array, v: Array, level: Array) -> Array:
-    """Membership (0 to 1) of the medullary pyramids: wedges between sinus and cortex, their tips towards the
-    sinus."""
+    """Membership (0 to 1) of the medullary pyramids: wedges between cortex and sinus, tips to the sinus."""
     phi = np.arctan2(v / np.float32(kidney.semi_axes[1]), u / np.float32(kidney.semi_axes[0]))
     turn = np.full_like(u, np.pi)
     for direction in kidney.pyramids:
@@ -229,8 +225,7 @@ def _paint_shadows(
 
 
 def _reflect(tissue: Tissue, distance: Array, gain_db: float | Array, width_mm: float) -> None:
-    """A thin interface where ``distance`` (mm) is 0: bright where the beam meets it squarely, faint where it
-    grazes."""
+    """A thin interface where ``distance`` (mm) is 0: bright where the beam meets it squarely, else faint."""
     along, across = np.gradient(distance)
     square = along**2 / (along**2 + (across * 2) ** 2 + 1e-9)
     level = gain_db - 18 * (1 - square) - 4 * (distance / np.float32(0.6 * width_mm)) ** 2

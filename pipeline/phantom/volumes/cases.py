@@ -47,7 +47,7 @@ class VolumePlan:
     Attributes:
         name: "case_0001" onwards; it is the patient in the datalist.
         modality: "ct", "mr" or "pet".
-        entropy: of the case's own generator, its place in the data set last.
+        entropy: of the case's own generator, its position in the data set last.
         fault: of the series, or empty.
     """
 
@@ -179,7 +179,7 @@ def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
     """
     unit = MODALITIES[plan.modality].unit
     return tuple(
-        {"case": plan.name, "modality": plan.modality, "lesion": number, "place": lesion.place, "unit": unit}
+        {"case": plan.name, "modality": plan.modality, "lesion": number, "place": lesion.site, "unit": unit}
         | _planned(lesion, number, case)
         | _measured(number, case)
         | {"fault": plan.fault}
@@ -188,7 +188,7 @@ def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
 
 
 def _planned(lesion: Lesion, number: int, case: Volume) -> dict[str, object]:
-    appearance, factor = case.examination.appearance, case.examination.planned
+    appearance, (factor, _) = case.examination.appearance, case.examination.factors
     return {
         "volume_ml": _text(lesion.volume_ml),
         "value": _text(appearance.lesions[number - 1] * factor),
@@ -199,7 +199,7 @@ def _planned(lesion: Lesion, number: int, case: Volume) -> dict[str, object]:
 
 def _measured(number: int, case: Volume) -> dict[str, object]:
     inside = case.painted.lesions == number
-    values = case.values[inside].astype(np.float64) * case.examination.rendered
+    values = case.values[inside].astype(np.float64) * case.examination.factors[1]
     return {
         "label_ml": _text(np.count_nonzero(inside) * case.acquisition.grid.voxel_ml),
         "mean": _text(values.mean()),

@@ -32,8 +32,7 @@ class CtStorage:
     Attributes:
         bits: stored; allocated are 16.
         intercept: Rescale Intercept; the slope is 1.
-        padding: value of the pixels outside the circle of reconstruction; None where the image has no such
-            pixels.
+        padding: value of the pixels outside the circle of reconstruction; None without such pixels.
     """
 
     bits: int
@@ -68,7 +67,7 @@ class CtExamination(Examination):
     oblique: bool
 
     views, unit, code, model = CT_VIEWS, "[hnsf'U]", "CT", "CT 64"
-    sop_class = CTImageStorage
+    sop_class, image_type = CTImageStorage, ("ORIGINAL", "PRIMARY", "AXIAL")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, body: Body, index: int, identity: Identity) -> Self:
@@ -86,10 +85,6 @@ class CtExamination(Examination):
             storage=CT_STORAGES[index % len(CT_STORAGES)],
             oblique=CT_VIEWS[index % len(CT_VIEWS)].oblique,
         )
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        return ("DERIVED", "SECONDARY", "REFORMATTED") if self.oblique else ("ORIGINAL", "PRIMARY", "AXIAL")
 
     def render(self, painted: Painted, body: Body, grid: VolumeGrid, rng: np.random.Generator) -> Array:
         """HU, (x, y, z)."""
@@ -118,6 +113,8 @@ class CtExamination(Examination):
         """CT Image and Contrast/Bolus (C.8.2.1, C.7.6.4)."""
         description = f"Synthetic CT, {'portal venous' if self.contrast else 'native'}"
         self.add_general_series(dataset, acquisition, description)
+        if self.oblique:
+            dataset.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
         dataset.RescaleType = "HU"
         dataset.KVP = self.tube_kv
         dataset.GantryDetectorTilt = 0

@@ -66,7 +66,6 @@ class Examination(ABC):
 
     Attributes:
         appearance: the values before blur, noise and bias.
-        planned, rendered: factors from the appearance, and from the rendered values, to what a reader finds.
         views: of the cases in turn.
         scale: range of the patients' size against an adult's.
         whole_body: from the head to the thighs, or the part around the lesions.
@@ -84,18 +83,12 @@ class Examination(ABC):
     code: ClassVar[str]
     sop_class: ClassVar[UID]
     model: ClassVar[str]
+    image_type: ClassVar[tuple[str, ...]] = ("ORIGINAL", "PRIMARY")
 
     @property
-    def planned(self) -> float:
-        return 1.0
-
-    @property
-    def rendered(self) -> float:
-        return 1.0
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        return "ORIGINAL", "PRIMARY"
+    def factors(self) -> tuple[float, float]:
+        """From the appearance, and from the rendered values, to what a reader finds."""
+        return 1.0, 1.0
 
     @classmethod
     @abstractmethod
@@ -168,8 +161,7 @@ def build_series(
 
 
 def _shared(examination: Examination, acquisition: Acquisition, root: tuple[object, ...]) -> Dataset:
-    """Patient, General Study, General Series and Equipment, Frame of Reference, and General Image in
-    part."""
+    """Patient, General Study, Series and Equipment, Frame of Reference, and General Image in part."""
     dataset, grid = Dataset(), acquisition.grid
     study, own = make_uid(*root, "study"), make_uid(*root, "series")
     add_patient_and_study(dataset, examination.identity, study=study, series=own, model=examination.model)

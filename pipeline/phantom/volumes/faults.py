@@ -170,8 +170,7 @@ def _early_scan(slices: Slices) -> Slices:
     return slices
 
 
-# Each takes the slices in the order of their instance numbers and returns them with the fault; what it was given is
-# not used any more.
+# Each takes the slices in the order of their instance numbers, may change them, and returns the faulty ones.
 FAULTS: Mapping[str, Callable[[Slices], Slices]] = {
     "missing_slice": lambda slices: slices[: len(slices) // 2] + slices[len(slices) // 2 + 1 :],
     "duplicate_slice": lambda slices: [*slices, _renew(slices[len(slices) // 2], "again")],

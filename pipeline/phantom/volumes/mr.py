@@ -46,7 +46,7 @@ class MrExamination(Examination):
     mapped: bool
 
     views, unit, code, model = MR_VIEWS, "1", "MR", "MR 15"
-    sop_class = MRImageStorage
+    sop_class, image_type = MRImageStorage, ("ORIGINAL", "PRIMARY", "OTHER")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, body: Body, index: int, identity: Identity) -> Self:
@@ -67,25 +67,15 @@ class MrExamination(Examination):
         )
 
     @property
-    def planned(self) -> float:
-        return 1.0 if self.mapped else self.gain
-
-    @property
-    def rendered(self) -> float:
-        return 1 / self.gain if self.mapped else 1.0
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        return "ORIGINAL", "PRIMARY", "OTHER"
+    def factors(self) -> tuple[float, float]:
+        return (1.0, 1 / self.gain) if self.mapped else (self.gain, 1.0)
 
     def bias(self, grid: VolumeGrid) -> Array:
-        """The factor by which the coils' sensitivity changes the brightness, (x, y, z) or broadcastable;
-        about 1."""
+        """The coils' sensitivity, about 1, (x, y, z) or broadcastable to it."""
         middle = grid.affine_lps @ [*((count - 1) / 2 for count in grid.shape), 1]
         total: Array = np.zeros((1, 1, 1), np.float32)
-        for points, centre, slope, bend in zip(
-            grid_points(grid), middle[:3], self.slope, self.bend, strict=True
-        ):
+        axes = zip(grid_points(grid), middle[:3], self.slope, self.bend, strict=True)
+        for points, centre, slope, bend in axes:
             distance = (points - np.float32(centre)) / np.float32(1000)
             total = total + np.float32(slope) * distance - np.float32(bend) * distance**2
         return np.exp(total)
@@ -94,10 +84,9 @@ class MrExamination(Examination):
         """Values as a scanner stores them, without unit, (x, y, z)."""
         values = painted.values(self.appearance)
         values *= 1 + 0.05 * smooth_noise(rng, grid.shape, (TEXTURE_MM,) * 3, grid.spacing)
-        pixel = grid.spacing[0]
-        values = blur(values, (1.1 * pixel, 1.1 * pixel, 0.8 * grid.spacing[2]), grid.spacing) * self.bias(
-            grid
-        )
+        in_plane = 1.1 * grid.spacing[0]
+        values = blur(values, (in_plane, in_plane, 0.8 * grid.spacing[2]), grid.spacing)
+        values = values * self.bias(grid)
         real, imaginary = np.float32(self.noise) * rng.standard_normal((2, *grid.shape), dtype=np.float32)
         magnitude: Array = np.hypot(values + real, imaginary) * np.float32(self.gain)
         return magnitude

@@ -43,8 +43,7 @@ class PetProtocol:
         dated: the injection has a date (0018,1078) beside the time of day (0018,1072).
         delay_min: how long after the first acquisition the series says that it began, as a series that is
             reconstructed anew does; the true start then follows from Frame Reference Time.
-        private: a manufacturer's private element that holds the start, or the SUV factor: "GE", "Philips" or
-            "".
+        private: whose private element holds the start, or the SUV factor: "GE", "Philips" or "".
         midnight: the day changes between injection and scan.
     """
 
@@ -92,12 +91,8 @@ class Tracer:
             return 1.0
         if self.protocol.units == "CNTS":
             return 1 / self.factor
-        decayed = self.dose_bq * self.decay(self.start) if self.protocol.decay == "START" else self.dose_bq
-        return decayed / (self.weight_kg * 1000)
-
-    def decay(self, moment: datetime) -> float:
-        """What is left of the dose at the moment, from 1 downwards."""
-        return float(2 ** (-(moment - self.injected).total_seconds() / HALF_LIFE_S))
+        uptake_s = (self.start - self.injected).total_seconds() if self.protocol.decay == "START" else 0.0
+        return float(self.dose_bq * float(2 ** (-uptake_s / HALF_LIFE_S)) / (self.weight_kg * 1000))
 
 
 def draw_tracer(
@@ -195,8 +190,7 @@ class PetExamination(Examination):
         return item
 
     def add_slice(self, dataset: Dataset, index: int, acquisition: Acquisition) -> None:
-        """PET Image (C.8.9.4): the slice's bed position gives its times. Scanning goes from the head
-        downwards."""
+        """PET Image (C.8.9.4): the slice's bed position gives its times; scanning begins at the head."""
         grid = acquisition.grid
         below_top = (grid.shape[2] - 1 - index) * grid.spacing[2]
         begin_s = BED_S * (below_top // BED_MM)

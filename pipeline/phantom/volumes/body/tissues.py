@@ -1,5 +1,4 @@
-"""The tissues of the body and what each looks like: HU in CT, brightness in T1-weighted MR, SUV in
-FDG-PET."""
+"""The tissues of the body: their HU in CT, brightness in T1-weighted MR and SUV in FDG-PET."""
 
 from __future__ import annotations
 

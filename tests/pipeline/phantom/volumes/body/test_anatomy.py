@@ -8,7 +8,7 @@ import pytest
 
 from pyraseg.pipeline.phantom.identity import draw_identity
 from pyraseg.pipeline.phantom.volumes.body.anatomy import draw_body, paint
-from pyraseg.pipeline.phantom.volumes.body.lesions import PLACES
+from pyraseg.pipeline.phantom.volumes.body.lesions import SITES
 from pyraseg.pipeline.phantom.volumes.body.shapes import grid_points
 from pyraseg.pipeline.phantom.volumes.body.tissues import Tissue
 from pyraseg.pipeline.phantom.volumes.mr import MrExamination
@@ -23,7 +23,7 @@ def grid_around(centre: Vector, half_mm: float, spacing: float) -> VolumeGrid:
     return VolumeGrid((count,) * 3, origin, *axes, (spacing,) * 3)
 
 
-@pytest.mark.parametrize("place", range(len(PLACES)), ids=lambda place: PLACES[place].name)
+@pytest.mark.parametrize("place", range(len(SITES)), ids=lambda place: SITES[place].name)
 def test_a_lesion_has_the_volume_that_it_claims_and_lies_within_the_body(place):
     body = draw_body(np.random.default_rng(place), place, scale=(0.9, 1), both_sides=False)
     (lesion,) = body.lesions

@@ -15,7 +15,6 @@ from pyraseg.pipeline.phantom.identity import draw_identity
 from pyraseg.pipeline.phantom.records import Written
 from pyraseg.pipeline.phantom.ultrasound.acoustics import (
     Acoustics,
-    Scatterers,
     draw_acoustics,
     draw_scatterers,
     echo_image,
@@ -150,7 +149,7 @@ class UltrasoundCase:
     anatomy: Anatomy
     palette: Palette
     acoustics: Acoustics
-    scatterers: Scatterers
+    scatterers: NDArray[np.complex64]
     shifts_mm: tuple[tuple[float, float], ...]
     noise_seed: int
 

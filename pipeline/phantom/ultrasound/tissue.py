@@ -124,15 +124,13 @@ def _paint_depth(tissue: Tissue, around: Surroundings, palette: Palette, points:
         tissue.echo_db[:] = fat
     else:
         slope, offset = around.liver
-        edge = (
-            y - np.float32(offset) - np.float32(slope) * x - np.float32(around.psoas_mm * 0.5) + 2 * texture
-        )
+        edge = y - np.float32(offset) - np.float32(slope) * x
+        edge = edge - np.float32(around.psoas_mm * 0.5) + 2 * texture
         tissue.echo_db[:] = np.where(edge < 0, liver, fat)
         _reflect(tissue, edge, 0.0, 3.0)
     deep = y - np.float32(around.psoas_mm) - 4 * np.sin(x / 30 + around.wave[2]) + 1.5 * texture
-    tissue.echo_db[:] = np.where(
-        deep > 0, 0.6 * palette.muscle + 2 * palette.streaks(x, y) + texture, tissue.echo_db
-    )
+    muscle = 0.6 * palette.muscle + 2 * palette.streaks(x, y) + texture
+    tissue.echo_db[:] = np.where(deep > 0, muscle, tissue.echo_db)
     _reflect(tissue, deep, 0.0, 6.0)
 
 
@@ -150,12 +148,10 @@ def _paint_kidney(tissue: Tissue, anatomy: Anatomy, palette: Palette, points: tu
     fluid = np.full_like(u, 99)
     inner = level < 1
     fluid[inner] = fluid_distance(kidney, u[inner], v[inner])
-    sinus = np.clip(
-        np.maximum((1.08 - sinus_level(kidney, u, v) + 0.06 * strands) * 6, 1.6 - fluid / 1.2), 0, 1
-    ) * (level < 0.93)
-    echo = echo + sinus * (
-        palette.sinus - palette.cortex + 2.2 * strands + 1.5 * palette.streaks(v, u) - echo + palette.cortex
-    )
+    sinus = np.maximum((1.08 - sinus_level(kidney, u, v) + 0.06 * strands) * 6, 1.6 - fluid / 1.2)
+    sinus = np.clip(sinus, 0, 1) * (level < 0.93)
+    bright = palette.sinus - palette.cortex + 2.2 * strands + 1.5 * palette.streaks(v, u)
+    echo = echo + sinus * (bright - echo + palette.cortex)
     wet = (fluid < 0) & (level < PARENCHYMA_LEVEL)
     tissue.echo_db[:] = np.where(wet, ANECHOIC_DB, echo)
     tissue.loss_db_mm[wet] = FLUID_DB_MM
@@ -196,14 +192,12 @@ def _paint_wall(tissue: Tissue, around: Surroundings, palette: Palette, points: 
     bend = amplitude * np.sin(2 * np.pi * x / np.float32(wavelength) + np.float32(phase))
     face = y + x**2 / np.float32(2 * 55)  # the wall follows the curved face
     skin, fat, muscle = around.layers
-    streaks = palette.streaks(x, face + bend)
     texture = palette.patchy(x, y)
     deep = face + bend + 0.4 * texture
-    tissue.echo_db[:] = np.where(deep < muscle, palette.muscle + 4.5 * streaks, tissue.echo_db)
-    tissue.echo_db[:] = np.where(
-        deep < fat, palette.fat + 3.5 * palette.streaks(x, 1.3 * deep), tissue.echo_db
-    )
-    tissue.echo_db[:] = np.where(face < skin, 8, tissue.echo_db)
+    muscle_db = palette.muscle + 4.5 * palette.streaks(x, face + bend)
+    fat_db = palette.fat + 3.5 * palette.streaks(x, 1.3 * deep)
+    for inside, echo_db in ((deep < muscle, muscle_db), (deep < fat, fat_db), (face < skin, 8)):
+        tissue.echo_db[:] = np.where(inside, echo_db, tissue.echo_db)
     for depth, gain in ((fat, 3.0), (muscle, 5.0)):
         _reflect(tissue, deep - np.float32(depth), gain + 3 * texture, 0.8)
 

@@ -17,8 +17,8 @@ from pyraseg.pipeline.datalist.rules import complete_item, content_digest, sort_
 from pyraseg.pipeline.datalist.sources.files import Source
 from pyraseg.pipeline.datalist.split import check_fractions
 from pyraseg.pipeline.datalist.write import write_datalist
-from pyraseg.transforms.dicom.files.frame_path import frame_path
 from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.paths import frame_path
 
 __all__ = ["build_datalist"]
 

@@ -18,8 +18,8 @@ from pyraseg.pipeline.datalist.rules import (
     nameless,
     nearest,
 )
-from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
 from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
 __all__ = ["load_datalist"]
 

@@ -23,8 +23,8 @@ from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.transforms.dicom.files.frame_path import split_frame_path
 from pyraseg.transforms.errors import ConfigError, DatalistError
+from pyraseg.transforms.io.paths import split_frame_path
 from pyraseg.transforms.privacy import case_name
 
 __all__ = [

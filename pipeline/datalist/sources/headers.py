@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti
+from pyraseg.transforms.io.paths import is_picture as is_raster
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Grid", "MaskValues", "is_nifti", "is_raster", "mask_values", "read_grid", "stem"]
 
-RASTER = (".png", ".jpg", ".jpeg", ".bmp")  # what the frame reader knows; anything else is taken for DICOM
-NIFTI = (".nii", ".nii.gz")
 VOLUME_MODALITIES = ("CT", "MR", "PT")
 
 
@@ -36,19 +36,11 @@ class Grid:
         return f"{self.rows}x{self.columns}" + (f"x{self.depth}" if self.depth > 1 else "")
 
 
-def is_nifti(path: str | Path) -> bool:
-    return str(path).lower().endswith(NIFTI)
-
-
-def is_raster(path: str | Path) -> bool:
-    return str(path).lower().endswith(RASTER)
-
-
 def stem(path: str | Path) -> str:
     """The file's name without its ending; ".nii.gz" is one ending, and the dots of a UID in a DICOM name are
     none."""
     name = Path(path).name
-    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *RASTER):
+    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *PICTURE_SUFFIXES):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name

@@ -106,8 +106,9 @@ def _refused(file: Path, left_out: dict[Path, str]) -> bool:
 def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
     """The frames of each DICOM picture; copies of one object, CT, MR or PET and what is not DICOM are left
     out."""
-    from pyraseg.transforms.dicom.files.discover import discover, frame_paths
+    from pyraseg.transforms.dicom.files.discover import discover
     from pyraseg.transforms.dicom.pixels.checks import check_display_valued
+    from pyraseg.transforms.io.paths import frame_paths
 
     refs, errors = discover(files)
     frames: dict[Path, list[str]] = {}

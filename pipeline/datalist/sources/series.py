@@ -97,15 +97,11 @@ class SeriesSource:
         self, folder: Path, left_out: list[tuple[Path, str]]
     ) -> tuple[list[_File], list[tuple[Path, DrawnLabels]]]:
         """The headers of the series' files, and the labels; other objects are passed over."""
-        from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-        from pyraseg.transforms.dicom.files.header import has_dicom_marker
-        from pyraseg.transforms.dicom.files.search import search
+        from pyraseg.transforms.dicom.files.discover import dicom_files
 
         files: list[_File] = []
         labels: list[tuple[Path, DrawnLabels]] = []
-        for path in search(folder)[0]:
-            if not has_dicom_marker(path) and path.suffix.lower() not in DICOM_SUFFIXES - {""}:
-                continue
+        for path in dicom_files(folder):
             try:
                 found = _read_file(path, self.label_kind)
             except PyrasegError as error:
@@ -130,7 +126,7 @@ def _read_file(path: Path, label_kind: str | None) -> _File | DrawnLabels | None
 
     from pyraseg.transforms.dicom.files.header import parse_file
     from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, read_drawn_labels
-    from pyraseg.transforms.dicom.series.find import is_volume_file
+    from pyraseg.transforms.dicom.series.find import is_slice
     from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 
     parsed = parse_file(path, tags=VOLUME_TAGS)
@@ -138,7 +134,7 @@ def _read_file(path: Path, label_kind: str | None) -> _File | DrawnLabels | None
     if kind in LABEL_CLASSES:
         mine = label_kind in (None, "rtstruct" if kind == RTStructureSetStorage else "seg")
         return read_drawn_labels(path) if mine else None
-    if not is_volume_file(parsed) or "LOCALIZER" in (parsed.values.get("ImageType") or ()):
+    if not is_slice(parsed):
         return None
     return _File(
         path,

@@ -36,11 +36,11 @@ def volume_places(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path
     Returns:
         The path of each volume by its first file.
     """
-    from pyraseg.transforms.dicom.files.search import DIRECTORY_FILE
+    from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 
     slices: list[_Slice] = []
     places: dict[Path, str] = {}
-    for file in (each for each in files if each.name.upper() != DIRECTORY_FILE):
+    for file in (each for each in files if not is_dicomdir_name(each.name)):
         try:
             if is_nifti(file):
                 _check_nifti(file)
@@ -71,13 +71,13 @@ def _slice(file: Path) -> _Slice | None:
         InputError: it is no DICOM, or broken.
     """
     from pyraseg.transforms.dicom.files.header import parse_file
-    from pyraseg.transforms.dicom.series.find import is_volume_file
+    from pyraseg.transforms.dicom.series.find import is_slice
     from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 
     if is_raster(file):
         return None
     parsed = parse_file(file, tags=VOLUME_TAGS)
-    if not is_volume_file(parsed) or "LOCALIZER" in (parsed.values.get("ImageType") or ()):
+    if not is_slice(parsed):
         return None
     return _Slice(file, parsed.text("SeriesInstanceUID") or f"in {file.parent}")
 

@@ -51,8 +51,8 @@ def read_nifti_volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             the two place the voxels differently.
 
     >>> values, affine = read_nifti_volume(nifti)
-    >>> values.shape, affine.diagonal()
-    ((8, 6, 5), array([0.75, 1.5 , 2.5 , 1.  ]))
+    >>> values.shape, affine.diagonal().tolist()
+    ((8, 6, 5), [-0.75, -1.5, 2.5, 1.0])
     """
     image = _open(Path(path))
     affine = _affine(image, Path(path))

@@ -104,6 +104,12 @@ def read_drawn_labels(path: str | Path) -> DrawnLabels:
 
     Raises:
         InputError: not DICOM, another kind of object, or broken.
+
+    >>> from pyraseg.transforms.dicom import find_series, read_source_series, the_series
+    >>> source = read_source_series(the_series(find_series(series)))
+    >>> labels, notes = read_drawn_labels(structures).label_map(source, {"tumour": 1})
+    >>> labels.shape, int(labels.sum())
+    ((8, 6, 5), 20)
     """
     kind = parse_file(path).sop_class_uid
     if kind == RTStructureSetStorage:

@@ -139,6 +139,10 @@ class CineReader(FrameDecoder):
 
     Raises:
         InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+
+    >>> frames = CineReader(cine)
+    >>> len(frames), frames.frame(1).shape, frames.display_max
+    (2, (1, 60, 80), 255)
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -32,6 +32,11 @@ class Volume:
         unit: "HU", "g/ml{SUVbw}", empty for MR, or the UCUM unit of MR's real world value mapping.
         modality: "CT", "MR" or "PT".
         source: the grid of the voxels, and the file and frame of each slice in the order of z.
+
+    >>> from pyraseg.transforms.io.volumes import read_volume
+    >>> volume = read_volume(series)
+    >>> isinstance(volume, Volume), volume.modality, volume.affine.shape
+    (True, 'CT', (4, 4))
     """
 
     array: np.ndarray

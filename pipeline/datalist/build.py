@@ -15,8 +15,8 @@ from pyraseg.pipeline.datalist.report import SHOWN, DatalistReport, SplitReport
 from pyraseg.pipeline.datalist.rules import complete_item, content_digest
 from pyraseg.pipeline.datalist.split import Part, assign, check_fractions, classes_of, make_parts
 from pyraseg.pipeline.datalist.write import write_datalist
-from pyraseg.transforms.dicom.files.frame_path import frame_path
 from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.paths import frame_path
 
 __all__ = ["build_datalist"]
 

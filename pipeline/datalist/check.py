@@ -15,7 +15,7 @@ import numpy as np
 
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.labels import sort_keys
-from pyraseg.pipeline.datalist.sources.headers import Grid, is_nifti, mask_values, read_grid
+from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.find import find_series, the_series
@@ -23,6 +23,7 @@ from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import read_source_series
 from pyraseg.transforms.errors import DatalistError, GeometryError, InputError, LabelError, PyrasegError
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
+from pyraseg.transforms.io.paths import is_nifti
 
 __all__ = ["check_collection", "check_duplicates"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
 from pyraseg.pipeline.datalist.labels import check_labels, label_key
 from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest, nameless, nearest
-from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
 from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
 __all__ = ["load_datalist"]
 

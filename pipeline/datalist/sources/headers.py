@@ -15,11 +15,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pyraseg.transforms.dicom.files.header import read_header
 from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES
 from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti, is_picture
 
-__all__ = ["Grid", "MaskValues", "is_nifti", "is_raster", "mask_values", "read_grid", "stem"]
+__all__ = ["Grid", "MaskValues", "mask_values", "read_grid", "stem"]
 
-RASTER = (".png", ".jpg", ".jpeg", ".bmp")  # what the frame reader knows; anything else is taken for DICOM
-NIFTI = (".nii", ".nii.gz")
 PILLOW_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -40,18 +39,10 @@ class Grid:
         return f"{self.rows}x{self.columns}" + (f"x{self.depth}" if self.depth > 1 else "")
 
 
-def is_nifti(path: str | Path) -> bool:
-    return str(path).lower().endswith(NIFTI)
-
-
-def is_raster(path: str | Path) -> bool:
-    return str(path).lower().endswith(RASTER)
-
-
 def stem(path: str | Path) -> str:
     """The file's name without its ending; ".nii.gz" is one, and the dots of a UID are none."""
     name = Path(path).name
-    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *RASTER):
+    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *PICTURE_SUFFIXES):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name
@@ -63,7 +54,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: not an image, or one without pixels.
     """
-    read = _nifti_grid if is_nifti(path) else _raster_grid if is_raster(path) else _dicom_grid
+    read = _nifti_grid if is_nifti(path) else _raster_grid if is_picture(path) else _dicom_grid
     grid = read(path)
     if min(grid.rows, grid.columns, grid.depth) < 1:
         raise _unreadable("an image with pixels", f"one of {grid}", path)
@@ -111,7 +102,7 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
         InputError: the mask cannot be read.
         LabelError: it has colours or fractions.
     """
-    if is_raster(path):
+    if is_picture(path):
         return _raster_values(path)
     data = _nifti_data(path) if is_nifti(path) else _dicom_data(path)
     values = np.unique(data if frame is None else data[frame])

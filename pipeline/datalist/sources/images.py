@@ -14,18 +14,18 @@ from pathlib import Path
 from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.sources.folders import walk
-from pyraseg.pipeline.datalist.sources.headers import is_nifti, is_raster, read_grid
+from pyraseg.pipeline.datalist.sources.headers import read_grid
 from pyraseg.pipeline.datalist.sources.series import SeriesFile, by_series, series_file
-from pyraseg.transforms.dicom.files.discover import discover, frame_paths
-from pyraseg.transforms.dicom.files.frame_path import split_frame_path
+from pyraseg.transforms.dicom.files.discover import discover
 from pyraseg.transforms.dicom.files.header import parse_file
-from pyraseg.transforms.dicom.files.search import DIRECTORY_FILE
+from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import read_source_series
 from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, PyrasegError
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
+from pyraseg.transforms.io.paths import frame_paths, is_nifti, is_picture, split_frame_path
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FoundImages", "find_images", "unlabelled_frames"]
@@ -133,7 +133,7 @@ def _leads_out(file: Path, root: Path) -> bool:
 def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
     """The paths of each file's frames, without copies of one DICOM object, CT, MR and PET."""
     frames: dict[Path, list[str]] = {}
-    others = [file for file in files if not is_nifti(file) and not is_raster(file)]
+    others = [file for file in files if not is_nifti(file) and not is_picture(file)]
     refs, errors = discover(others)
     for file in set(files).difference(others):
         try:
@@ -157,13 +157,13 @@ def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, lis
     volumes: dict[Path, list[str]] = {}
     slices: list[SeriesFile] = []
     for file in files:
-        if file.name.upper() == DIRECTORY_FILE:
+        if is_dicomdir_name(file.name):
             continue
         try:
             if is_nifti(file):
                 check_nifti_volume(file)
                 volumes[file] = [str(file)]
-            elif not is_raster(file) and (slice_ := series_file(parse_file(file, tags=VOLUME_TAGS))):
+            elif not is_picture(file) and (slice_ := series_file(parse_file(file, tags=VOLUME_TAGS))):
                 slices.append(slice_)
             else:
                 left_out[file] = "no slice of CT, MR or PET"

@@ -12,11 +12,10 @@ from pydicom.uid import RTStructureSetStorage
 
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
-from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-from pyraseg.transforms.dicom.files.header import ParsedFile, has_dicom_marker, parse_file
-from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.files.discover import dicom_files
+from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
 from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, DrawnLabels, read_drawn_labels
-from pyraseg.transforms.dicom.series.find import LOCALIZER, is_volume_file
+from pyraseg.transforms.dicom.series.find import is_slice
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.errors import DatalistError, PyrasegError
 
@@ -41,13 +40,13 @@ class SeriesFile:
 
 def series_file(parsed: ParsedFile) -> SeriesFile | None:
     """The file of a CT, MR or PET series; None for another object and for a localizer."""
-    if not is_volume_file(parsed) or LOCALIZER.intersection(parsed.values.get("ImageType") or ()):
+    if not is_slice(parsed):
         return None
     return SeriesFile(
         parsed.path,
         parsed.text("SeriesInstanceUID") or f"in {parsed.path.parent}",
         parsed.text("Modality"),
-        parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
+        parsed.sop_instance_uid,
         parsed.text("FrameOfReferenceUID"),
         several_frames=parsed.text("NumberOfFrames") not in ("", "1"),
     )
@@ -130,12 +129,10 @@ class SeriesSource:
         """The files of series and the labels that are asked for; other objects are passed over."""
         files: list[SeriesFile] = []
         labels: list[tuple[Path, DrawnLabels]] = []
-        for path in search(folder)[0]:
-            if not has_dicom_marker(path) and path.suffix.lower() not in DICOM_SUFFIXES - {""}:
-                continue
+        for path in dicom_files(folder):
             try:
                 parsed = parse_file(path, tags=VOLUME_TAGS)
-                kind = parsed.text("SOPClassUID", "MediaStorageSOPClassUID")
+                kind = parsed.sop_class_uid
                 if kind in LABEL_CLASSES:
                     if self.label_kind in (None, "rtstruct" if kind == RTStructureSetStorage else "seg"):
                         labels.append((path, read_drawn_labels(path)))

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pyraseg.transforms.dicom.files.header import ImageHeader, malformed
+from pyraseg.transforms.dicom.files.header import ImageHeader
+from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.codecs import as_stored, decode_grey
 from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.planes import PlaneHeader
@@ -31,19 +32,13 @@ def check_planes(planes: Iterable[PlaneHeader]) -> None:
         InputError: colour, an unknown transfer syntax, or pixel data that is shorter than the header says.
     """
     for image in {plane.image.path: plane.image for plane in planes}.values():
-        _check_unchanged(image)
+        if not image.path.is_file() or image.path.stat().st_size != image.file_size:
+            found, remedy = "one that is gone or has another size", "Find the series again."
+            raise InputError("the file that was found", found=found, remedy=remedy, path=image.path)
         FrameDecoder(image)
         if not image.photometric.startswith("MONOCHROME"):
             found = "colour or a palette, as screen shots and fused images have it"
             raise InputError("grey slices", found=found, remedy="Leave them out.", path=image.path)
-
-
-def _check_unchanged(image: ImageHeader) -> None:
-    if not image.path.is_file() or image.path.stat().st_size != image.file_size:
-        found = "one that is gone or has another size"
-        raise InputError(
-            "the file that was found", found=found, remedy="Find the series again.", path=image.path
-        )
 
 
 def stored_planes(planes: Sequence[PlaneHeader], *, workers: int | None = None) -> Iterator[np.ndarray]:
@@ -66,7 +61,7 @@ def stored_planes(planes: Sequence[PlaneHeader], *, workers: int | None = None) 
     if workers == 1 or len(planes) < 2 * workers:
         yield from map(_stored, planes)
     elif compressed:
-        with _processes(workers) as pool:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
             yield from _in_order(pool, planes, ahead=AHEAD * workers)
     else:
         with ThreadPoolExecutor(workers) as threads:
@@ -86,15 +81,11 @@ def _in_order(pool: Any, planes: Sequence[PlaneHeader], *, ahead: int) -> Iterat
             future.cancel()
 
 
-def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
-
-
 def _stored(plane: PlaneHeader) -> np.ndarray:
     image = plane.image
     if image.transfer_syntax.is_encapsulated:
         return as_stored(image, _decoder(image).stored(plane.frame_index))
-    with malformed("decodable pixel data", path=image.path, found="none", remedy="Export the file again."):
+    with readable("decodable pixel data", path=image.path, found="none", remedy="Export the file again."):
         return decode_grey(image, plane.frame_index)
 
 

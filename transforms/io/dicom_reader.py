@@ -1,0 +1,231 @@
+"""MONAI's image reader for DICOM: frames of ultrasound, volumes of CT, MR and PET."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+
+from pyraseg.transforms.dicom.calibration import Calibration, calibrate
+from pyraseg.transforms.dicom.files.header import has_dicom_marker, read_header
+from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.files.values import readable
+from pyraseg.transforms.dicom.pixels.decode import CineReader
+from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series, the_series
+from pyraseg.transforms.dicom.series.volume import Volume, read_series
+from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
+
+__all__ = ["DicomReader", "FrameHandle", "frame_metadata", "handles", "the_only", "volume_metadata"]
+
+PathText = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class FrameHandle:
+    """A frame that is still to be read: the file, and the frame's index from 0; None where none is named."""
+
+    path: Path
+    frame_index: int | None
+
+
+def handles(data: Sequence[PathText] | PathText) -> list[FrameHandle]:
+    """The frames that path strings name; no file is touched."""
+    texts = [data] if isinstance(data, str | PathLike) else list(data)
+    return [FrameHandle(*split_frame_path(str(text))) for text in texts]
+
+
+def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
+    """The one frame of an item.
+
+    Raises:
+        InputError: there are several; stacking files as channels would mix images.
+    """
+    if len(img) != 1:
+        remedy = "Give each frame an item of its own."
+        raise InputError("one frame per item", found=f"{len(img)} paths", remedy=remedy)
+    return img[0]
+
+
+class DicomReader(ImageReader):
+    """Reads a frame of ultrasound as (C, H, W), row first, and a CT, MR or PET series as (1, X, Y, Z).
+
+    For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named
+    ``cine.dcm#frame_index=3``, in its own dtype. A series is a folder, its files, or one enhanced multi-frame
+    file; HU, SUVbw or MR intensities, int16 or float32.
+
+    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not
+    when `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
+
+    Args:
+        series: of a folder that holds several series the one to read, from 1 as the refusal lists them.
+        stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
+
+    >>> from monai.transforms import LoadImage
+    >>> load = LoadImage(reader=DicomReader)
+    >>> load(f"{cine}#frame_index=1").shape, load(series).shape
+    (torch.Size([1, 60, 80]), torch.Size([1, 8, 6, 5]))
+    """
+
+    def __init__(
+        self,
+        *,
+        series: int | None = None,
+        stack: int | None = None,
+        repair: Collection[str] = (),
+        assume_hu: bool = False,
+        workers: int | None = None,
+    ) -> None:
+        self._series = series
+        self._options: dict[str, Any] = {
+            "stack": stack,
+            "repair": repair,
+            "assume_hu": assume_hu,
+            "workers": workers,
+        }
+
+    def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
+        """Whether every file is DICOM: by its content, because DICOM files have any suffix or none."""
+        return all(_is_dicom(handle.path) for handle in handles(filename))
+
+    def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
+        """Name the frames; nothing is opened before `get_data`."""
+        return handles(data)
+
+    def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Decode the frame or the volume.
+
+        Returns:
+            of a frame the array (C, H, W) and its metadata: `frame_metadata`, and ``frame_index``,
+            ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box``
+            (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and `volume_metadata`.
+
+        Raises:
+            InputError: the file cannot be read right, or has several frames and none is named.
+            GeometryError: the files are no single volume; the message lists what they are.
+        """
+        if len(img) != 1 or img[0].path.is_dir():
+            return self._volume(img) if _holds_volume(img) else self._frame(the_only(img))
+        try:
+            return self._frame(img[0])
+        except InputError:
+            if _holds_volume(img):
+                return self._volume(img)
+            raise
+
+    def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
+        cine, calibration = _opened(handle.path)
+        index = _frame_index(handle, len(cine))
+        array = cine.frame(index)
+        metadata = frame_metadata(
+            array.shape,
+            spacing_mm=calibration.spacing_mm,
+            spacing_source=calibration.source,
+            display_max=cine.display_max,
+            frame_index=index,
+            number_of_frames=len(cine),
+            modality=cine.header.modality,
+            photometric_interpretation=cine.header.photometric,
+            tissue_box=list(calibration.tissue_box) if calibration.tissue_box else None,
+        )
+        return array, metadata
+
+    def _volume(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+        series = the_series(find_series([handle.path for handle in img]), number=self._series)
+        volume = read_series(series, **self._options)
+        return volume.array[None], volume_metadata(volume)
+
+
+def frame_metadata(
+    shape: tuple[int, ...],
+    *,
+    spacing_mm: tuple[float, float] | None,
+    spacing_source: str,
+    display_max: float,
+    **more: Any,
+) -> dict[str, Any]:
+    """Metadata of an array of ``shape`` (C, H, W).
+
+    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0, the identity where the
+    image is not calibrated; ``spacing_mm`` is then absent. ``more`` entries that are None are absent as well.
+    """
+    row, column = spacing_mm or (1.0, 1.0)
+    affine = np.diag([row, column, 1.0, 1.0]).astype(np.float64)
+    metadata: dict[str, Any] = {
+        str(MetaKeys.AFFINE): affine,
+        str(MetaKeys.ORIGINAL_AFFINE): affine.copy(),
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(shape[1:], dtype=np.int64),
+        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
+        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+        "spacing_source": spacing_source,
+        "display_max": display_max,
+    }
+    if spacing_mm:
+        metadata["spacing_mm"] = [float(row), float(column)]
+    return metadata | {key: value for key, value in more.items() if value is not None}
+
+
+def volume_metadata(volume: Volume) -> dict[str, Any]:
+    """Affine to RAS+ mm, spacing, unit, modality and the series' UID; nothing that identifies a patient."""
+    return {
+        str(MetaKeys.AFFINE): volume.grid.affine,
+        str(MetaKeys.ORIGINAL_AFFINE): volume.grid.affine,
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(volume.grid.shape, dtype=np.int64),
+        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
+        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+        "spacing_mm": list(volume.grid.spacing),
+        "spacing_source": "series",
+        "unit": volume.unit,
+        "modality": volume.modality,
+        "series_instance_uid": volume.source.series_instance_uid,
+    }
+
+
+def _holds_volume(img: Sequence[FrameHandle]) -> bool:
+    """Whether these are a folder, slices of CT, MR or PET, or one multi-frame file of these."""
+    if not img or any(handle.frame_index is not None for handle in img):
+        return False
+    if any(handle.path.is_dir() for handle in img):
+        return True
+    try:
+        header = read_header(img[0].path)
+    except InputError:
+        return False
+    return header.modality in VOLUME_MODALITIES and (len(img) > 1 or header.number_of_frames > 1)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Of a folder, whether a file in it is."""
+    return any(map(has_dicom_marker, search(path)[0])) if path.is_dir() else has_dicom_marker(path)
+
+
+def _frame_index(handle: FrameHandle, frames: int) -> int:
+    if handle.frame_index is None and frames > 1:
+        first, last = frame_path("FILE", 0), frame_path("", frames - 1)
+        remedy = f"Name the frame behind the file, counted from 0: {first} to {last}."
+        raise InputError("one frame", found=f"a file of {frames} frames", remedy=remedy, path=handle.path)
+    return handle.frame_index or 0
+
+
+def _opened(path: Path) -> tuple[CineReader, Calibration]:
+    """The file's parsed header, kept for the frames that follow; a file that has changed is read anew."""
+    try:
+        status = path.stat()
+    except OSError:
+        return _open(path, 0, 0)  # which refuses it
+    return _open(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
+    header = (cine := CineReader(path)).header
+    found, remedy = "ones that cannot be read", "Export the file again."
+    with readable("ultrasound regions", path=path, found=found, remedy=remedy):
+        return cine, calibrate(header.dataset, header.rows, header.columns)

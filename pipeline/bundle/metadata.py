@@ -103,6 +103,9 @@ Sizes = Annotated[tuple[Size, Size], LIST, WrapValidator(_ascending), _says("[sm
 UID = Annotated[str, Field(pattern=RE_VALID_UID)]
 
 
+Kind = Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"]
+
+
 class _Section(BaseModel):
     """A mapping whose keys are the record's fields and no others; no value is converted into another type."""
 
@@ -246,9 +249,7 @@ class DeclaredPrediction(_Section):
     unit: Literal["file", "series"]
     modalities: SomeTexts
     sop_classes: Annotated[dict[UID, str], Field(min_length=1), _says("a mapping of UIDs to names")]
-    leave_out: tuple[Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"], ...] = Field(
-        default=(), strict=False
-    )
+    leave_out: Annotated[tuple[Kind, ...], LIST] = ()
     key_frame: Text | None = None
     review: Review = Review()
     trained_on: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
@@ -328,10 +329,9 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
         if self.prediction is not None:
             if self.prediction.key_frame is not None:
                 yield "prediction.key_frame", self.prediction.key_frame
+            review = self.prediction.review
             for key in ("expected", "area_mm2", "volume_ml"):
-                yield from (
-                    (f"prediction.review.{key}", name) for name in getattr(self.prediction.review, key)
-                )
+                yield from ((f"prediction.review.{key}", name) for name in getattr(review, key))
 
 
 def read_metadata(folder: str | Path) -> BundleMetadata:
@@ -366,9 +366,8 @@ def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigErro
     elif error["type"] == "literal_error":
         wanted, known = f"one of {context['expected']}", re.findall("'([^']+)'", context["expected"])
     elif error["type"] != "refused":
-        wanted = (
-            wanted.removeprefix("Input should be ").replace("tuple", "list").replace("dictionary", "mapping")
-        )
+        wanted = wanted.removeprefix("Input should be ").replace("tuple", "list")
+        wanted = wanted.replace("dictionary", "mapping")
     where = ".".join(map(str, error["loc"]))
     near = [f'Did you mean "{name}"? ' for name in get_close_matches(found.strip("\"'"), known, n=1)]
     remedy = f"{''.join(near)}Correct it in {FILE}."

@@ -69,7 +69,9 @@ def compare_quantities(
     `measure_frame`."""
     wanted = _known(declared, label_names)
     maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
-    measured = [measure_frame(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
+    measured = [
+        measure_frame(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps
+    ]
     return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
 
 

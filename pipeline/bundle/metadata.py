@@ -90,7 +90,7 @@ CodeOrNone = Annotated[Code | None, PlainValidator(_code)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Colour = Annotated[tuple[Byte, Byte, Byte], LIST, _says("a colour of three integers from 0 to 255")]
 Fraction = Annotated[float, Field(ge=0, le=1), _says("a number from 0 to 1")]
-Quantity = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
 Count = Annotated[int, Field(ge=1), _says("an integer of 1 or more")]
 Counts = Annotated[tuple[Count, ...], LIST, _says("a list of integers of 1 or more")]
 Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -208,7 +208,7 @@ class DeclaredPostprocessing(_Section):
     """Arguments of `Postprocess`, which clears up a label map; what is left out has its default."""
 
     minimum_area: Annotated[float, Field(ge=0, lt=1), _says("a fraction from 0 to below 1")] = 0.0002
-    minimum_ml: Quantity = 0.0
+    minimum_ml: Amount = 0.0
     largest_component: bool = False
     fill_holes: bool = True
     fluid_in_kidney: bool = True
@@ -258,8 +258,8 @@ class DeclaredPrediction(_Section):
 class SurfaceTolerance(_Section):
     """How far two surfaces may lie apart for surface Dice: in mm, and in pixels without calibration."""
 
-    mm: Quantity
-    px: Quantity
+    mm: Amount
+    px: Amount
 
 
 class DeclaredEvaluation(_Section):

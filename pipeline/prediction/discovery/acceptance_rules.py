@@ -12,8 +12,8 @@ from typing import Any
 from pydicom.uid import RE_VALID_UID, UID, UID_dictionary
 
 from pyraseg.pipeline.prediction.items.review import Review
-from pyraseg.transforms.dicom.files.objects import ObjectHeader
-from pyraseg.transforms.dicom.pixels.checks import code_text
+from pyraseg.transforms.dicom.files.objects import DIRECTORY_CLASS, ObjectHeader, is_localizer
+from pyraseg.transforms.dicom.pixels.checks import code_text, is_secondary_capture
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["LEAVE_OUT", "Rules", "read_rules"]
@@ -21,9 +21,6 @@ __all__ = ["LEAVE_OUT", "Rules", "read_rules"]
 UNITS = ("file", "series")
 KEYS = ("unit", "modalities", "sop_classes", "leave_out", "key_frame", "review", "trained_on")
 REVIEW_KEYS = ("low_confidence", "expected", "area_mm2", "volume_ml", "colour_fraction")
-SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}  # as vendors name localizers in Image Type
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-DIRECTORY = "1.2.840.10008.1.3.10"
 # Region Spatial Format and Region Data Type (PS3.3 C.8.5.5.1.1, C.8.5.5.1.2)
 FORMAT_2D, FORMAT_M_MODE, FORMAT_SPECTRAL, COLOUR_FLOW = 1, 2, 3, 2
 TRACES = {"m_mode", "colour_m_mode", "cw_doppler", "pw_doppler"}
@@ -49,7 +46,7 @@ def _rendering(header: ObjectHeader) -> bool:
 
 
 def _localizer(header: ObjectHeader) -> bool:
-    return bool(SCOUTS & {value.upper() for value in header.image_type})
+    return is_localizer(header.image_type)
 
 
 # What a bundle may name under "leave_out": the test on the header, and the reason to give.
@@ -94,7 +91,7 @@ class Rules:
     def reason(self, header: ObjectHeader) -> str | None:
         """Why this object is none for the bundle; None where it is one. It holds no text of the patient's."""
         uid, modality = header.sop_class_uid, header.modality
-        if uid == SECONDARY_CAPTURE or uid.startswith(f"{SECONDARY_CAPTURE}."):
+        if is_secondary_capture(uid):
             return "a secondary capture"
         if uid not in self.sop_classes:
             return self._other_class(uid, modality)
@@ -107,7 +104,7 @@ class Rules:
         return next((LEAVE_OUT[name][1] for name in names if LEAVE_OUT[name][0](header)), None)
 
     def _other_class(self, uid: str, modality: str) -> str | None:
-        if uid == DIRECTORY:
+        if uid == DIRECTORY_CLASS:
             return "a DICOMDIR, which is an index"
         name = UID(uid).name if uid in UID_dictionary else ""
         if "Image" in name and modality and modality not in self.modalities:

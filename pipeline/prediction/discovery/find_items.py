@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.discovery.input_files import Place, find_places
-from pyraseg.pipeline.prediction.discovery.series_items import NIFTI, nifti_item, series_items
+from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
 from pyraseg.pipeline.writers.tables.records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.header import has_dicom_marker
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
 from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["COPY_OF", "Answer", "Found", "MapHeaders", "find_items", "header_or_error", "one_by_one"]
@@ -128,7 +129,7 @@ class _Sorting:
             self.taken.append((place, answer))
 
     def _is_nifti(self, place: Place) -> bool:
-        return self.rules.volumes and place.asked and place.path.name.lower().endswith(NIFTI)
+        return self.rules.volumes and place.asked and is_nifti(place.path)
 
     @staticmethod
     def _is_foreign(place: Place) -> bool:

@@ -11,8 +11,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, InvertibleTransform
 
 from pyraseg.pipeline.writers.tables.records import Item
-from pyraseg.transforms.dicom.files.discover import frame_paths
 from pyraseg.transforms.frame.display import ScaleDisplayd
+from pyraseg.transforms.io.paths import frame_paths
 
 __all__ = ["Frame", "FrameReading"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose
 
-from pyraseg.pipeline.measurement.frame import measure
+from pyraseg.pipeline.measurement.frame import measure_frame
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
 from pyraseg.pipeline.prediction.items.frame_results import Findings, gather
@@ -178,7 +178,9 @@ class ItemTask:
         )
 
     def _measured(self, labels: np.ndarray, found: Findings) -> tuple[Quantity, ...]:
-        return measure(labels, label_names=self.names, declared=self.quantities, spacing_mm=found.spacing_mm)
+        return measure_frame(
+            labels, label_names=self.names, declared=self.quantities, spacing_mm=found.spacing_mm
+        )
 
     def _row(
         self, index: int, found: Findings, quantities: tuple[Quantity, ...], areas: np.ndarray

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from pyraseg.pipeline.measurement.volume import as_ucum
 from pyraseg.pipeline.writers.tables.records import Item
-from pyraseg.transforms.dicom.series.find import find_series, the_series
-from pyraseg.transforms.dicom.series.volume import Volume, read_series
+from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import PyrasegError
-from pyraseg.transforms.io.nifti_volumes import read_nifti_volume
+from pyraseg.transforms.io.nifti_volumes import NiftiVolume
+from pyraseg.transforms.io.volumes import read_volume
 
 __all__ = ["ItemVolume", "SeriesReading"]
 
@@ -23,14 +22,14 @@ class ItemVolume:
     """What results are measured on and delivered with.
 
     Attributes:
-        image: what a bundle's preprocessing takes: the volume, or a NIfTI file's path.
+        image: what a bundle's preprocessing takes.
         array: (X, Y, Z) in ``unit``, on the source grid.
         affine: (4, 4), from index to RAS+ mm.
         unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
         series: None for NIfTI.
     """
 
-    image: Volume | str
+    image: Volume | NiftiVolume
     array: np.ndarray
     affine: np.ndarray
     unit: str
@@ -56,16 +55,14 @@ class SeriesReading:
         Raises:
             InputError, GeometryError: they are no volume that is beyond doubt.
         """
-        if not item.source.sop_class_uid:
-            array, affine = read_nifti_volume(Path(item.source.path))
-            return ItemVolume(item.source.path, array, affine, "", None)
+        source = item.paths if item.source.sop_class_uid else item.source.path
         try:
-            found = the_series(find_series(item.paths))
-            volume = read_series(found, repair=self.repair, assume_hu=self.assume_hu, workers=1)
+            volume = read_volume(source, repair=self.repair, assume_hu=self.assume_hu, workers=1)
         except PyrasegError as error:
             remedy = as_typed(error.remedy)
             raise type(error)(error.wanted, found=error.found, remedy=remedy, path=error.path) from None
-        return ItemVolume(volume, volume.array, volume.grid.affine, as_ucum(volume.unit), volume)
+        series = volume if isinstance(volume, Volume) else None
+        return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
 
 
 def as_typed(remedy: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import torch
 
 from pyraseg.pipeline.prediction.processes.network_client import Request
-from pyraseg.transforms.dicom.files.header import MALFORMED
 from pyraseg.transforms.errors import RunError
 
 __all__ = ["ForwardServer"]
@@ -89,7 +88,7 @@ class ForwardServer:
     def _error(self, requests: list[Request]) -> RunError | None:
         try:
             self._run(requests)
-        except (MemoryError, *MALFORMED) as reason:  # RuntimeError, for a device out of memory, among them
+        except Exception as reason:  # noqa: BLE001 - a network or device raises anything; the batch goes on
             return RunError(
                 "a network that can score the frames",
                 found=f"an error in its forward pass ({type(reason).__name__})",

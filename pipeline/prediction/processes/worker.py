@@ -15,7 +15,6 @@ from typing import Any
 
 from pyraseg.pipeline.prediction.processes.network_client import Exchange, Shapes
 from pyraseg.pipeline.utils.errors import TRACEBACK_VARIABLE, own_error
-from pyraseg.transforms.dicom.files.header import MALFORMED
 from pyraseg.transforms.errors import InputError, PyrasegError, RunError
 
 __all__ = ["work"]
@@ -64,7 +63,7 @@ def _answer(
         return "failed", error, None
     except MemoryError:
         return "failed", _too_large(), None
-    except MALFORMED as error:
+    except Exception as error:  # noqa: BLE001 - one item's fault, whatever it is, ends no worker
         ours = own_error(error)  # MONAI wraps what a transform raises
         if ours is not None:
             return "failed", ours, None

@@ -54,9 +54,8 @@ def _trunk_depth(points: Points) -> Array:
     x, y, z = points
     half_width = np.interp(z, HEIGHTS, HALF_WIDTHS).astype(np.float32)
     half_depth = np.interp(z, HEIGHTS, HALF_DEPTHS).astype(np.float32)
-    level = ((np.abs(x) / half_width) ** EXPONENT + (np.abs(y) / half_depth) ** EXPONENT) ** np.float32(
-        1 / EXPONENT
-    )
+    power = (np.abs(x) / half_width) ** EXPONENT + (np.abs(y) / half_depth) ** EXPONENT
+    level = power ** np.float32(1 / EXPONENT)
     depth: Array = np.minimum((1 - level) * half_depth, np.minimum(z - PERINEUM_MM, NECK_MM - z))
     return depth
 
@@ -70,8 +69,7 @@ def _thigh_depth(points: Points) -> Array:
 
 
 def _paint_cavity(tissue: NDArray[np.uint8], trunk: Array, z: Array, fat_mm: float) -> None:
-    """Fat fills the cavities of abdomen and chest between their organs; the pelvis is narrower than the trunk
-    there."""
+    """Fat fills the cavities of abdomen and chest; in the pelvis they are narrower than the trunk."""
     wall = fat_mm + WALL_MM + np.clip((70 - z) * 0.6, 0, 45)
     fill(tissue, Tissue.FAT, (trunk > wall) & (z > -30) & (z < 510))
 

@@ -31,11 +31,7 @@ from pyraseg.transforms.records import Code
 __all__ = [
     "BundleMetadata",
     "DeclaredEvaluation",
-    "DeclaredIntensity",
-    "DeclaredNetwork",
-    "DeclaredPostprocessing",
     "DeclaredPrediction",
-    "DeclaredPreprocessing",
     "DeclaredQuantity",
     "DeclaredSegment",
     "Review",
@@ -44,6 +40,7 @@ __all__ = [
 ]
 
 FILE = "configs/metadata.json"
+MOVED = ("network", "preprocessing", "postprocessing")  # where they stood before the configs said it
 
 
 def _refuse(wanted: str, *, found: str = "", known: Iterable[str] = ()) -> NoReturn:
@@ -91,13 +88,6 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Colour = Annotated[tuple[Byte, Byte, Byte], LIST, _says("a colour of three integers from 0 to 255")]
 Fraction = Annotated[float, Field(ge=0, le=1), _says("a number from 0 to 1")]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
-Count = Annotated[int, Field(ge=1), _says("an integer of 1 or more")]
-Counts = Annotated[tuple[Count, ...], LIST, _says("a list of integers of 1 or more")]
-Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Spacing = Annotated[tuple[Side, Side, Side], LIST, _says("a spacing of three lengths in mm")]
-Window = Annotated[
-    tuple[float, float], LIST, WrapValidator(_ascending), _says("[lowest, highest], ascending")
-]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Sizes = Annotated[tuple[Size, Size], LIST, WrapValidator(_ascending), _says("[smallest, largest], ascending")]
 UID = Annotated[str, Field(pattern=RE_VALID_UID)]
@@ -142,76 +132,6 @@ class DeclaredQuantity(_Section):
     measure: Text
     segments: SomeTexts
     code: CodeOrNone = None
-
-
-class DeclaredNetwork(_Section):
-    """Arguments of `CBAMResNetPSPNet`, which checks their values itself; None stands for its default."""
-
-    depth: int | None = None
-    attention: str | None = None
-    order: str | None = None
-    reduction: int | None = None
-    output_stride: int | None = None
-    bins: Counts | None = None
-    stem: str | None = None
-    aux: bool | None = None
-    dropout: float | None = None
-    skips: Counts | None = None
-
-
-class DeclaredIntensity(_Section):
-    """Arguments of `VolumeIntensity`: one of ``window`` and ``body_z_score``, (lowest, highest)."""
-
-    unit: str
-    window: Window | None = None
-    body_z_score: Window | None = None
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> Self:
-        if (self.window is None) == (self.body_z_score is None):
-            _refuse("one of window and body_z_score", found="none" if self.window is None else "both")
-        return self
-
-
-class DeclaredPreprocessing(_Section):
-    """From a frame or a volume to the network's input.
-
-    Attributes:
-        kind: "frame" (``crop``, ``blank``) or "volume" (``spacing_mm``, ``intensity``).
-        size: (height, width) of a frame; the window's voxels (x, y, z) of a volume.
-        in_channels: of the network's input; a volume has one.
-    """
-
-    kind: Literal["frame", "volume"]
-    size: Counts
-    in_channels: Count = 1
-    crop: bool = True
-    blank: bool = True
-    spacing_mm: Spacing | None = None
-    intensity: DeclaredIntensity | None = None
-
-    @model_validator(mode="after")
-    def _what_the_kind_needs(self) -> Self:
-        if self.kind == "frame" and len(self.size) != 2:
-            _refuse("a size of two numbers for frames", found=f"{len(self.size)} numbers")
-        if self.kind == "volume":
-            if len(self.size) != 3 or self.in_channels != 1:
-                found = f"{len(self.size)} numbers and {self.in_channels} channels"
-                _refuse("a size of three numbers and one channel for volumes", found=found)
-            if self.spacing_mm is None or self.intensity is None:
-                missing = "spacing_mm" if self.spacing_mm is None else "intensity"
-                _refuse("spacing_mm and intensity for volumes", found=f"no {missing}")
-        return self
-
-
-class DeclaredPostprocessing(_Section):
-    """Arguments of `Postprocess`, which clears up a label map; what is left out has its default."""
-
-    minimum_area: Annotated[float, Field(ge=0, lt=1), _says("a fraction from 0 to below 1")] = 0.0002
-    minimum_ml: Amount = 0.0
-    largest_component: bool = False
-    fill_holes: bool = True
-    fluid_in_kidney: bool = True
 
 
 class Review(_Section):
@@ -284,9 +204,6 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
     segments: Annotated[tuple[DeclaredSegment, ...], LIST] = ()
     quantities: Annotated[tuple[DeclaredQuantity, ...], LIST] = ()
-    network: DeclaredNetwork | None = None
-    preprocessing: DeclaredPreprocessing | None = None
-    postprocessing: DeclaredPostprocessing | None = None
     prediction: DeclaredPrediction | None = None
     evaluation: DeclaredEvaluation | None = None
 
@@ -302,6 +219,9 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
             ConfigError: an unknown key in a section, a misspelt section, a value of another type or range, a
                 name declared twice, or a segment that is not declared; with the key's path.
         """
+        for key in declared.keys() & set(MOVED):
+            remedy = f"Take it out of {FILE}: network, transforms and clean-up stand in the bundle's configs."
+            raise ConfigError("no such section", found=f'"{key}"', remedy=remedy, path=path)
         for key in declared.keys() - cls.model_fields.keys():
             if near := get_close_matches(key, cls.model_fields, n=1, cutoff=0.85):
                 raise ConfigError(near[0], found=f'"{key}"', remedy=f"Correct it in {FILE}.", path=path)

@@ -1,40 +1,30 @@
-"""The options of ``pyraseg crossval``, and what they do; cheap to import, for ``--help``."""
+"""``pyraseg crossval``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from pyraseg.pipeline.commands.experiment_options import add_common
+from pyraseg.pipeline.commands.verb import ExperimentVerb
 
-__all__ = ["add_arguments", "run"]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--folds", type=int, nargs="+", metavar="N", help="these folds only (default: all)")
-    add_common(
-        parser,
-        datalist="made with `datalist --folds K` (default: DATASET_DIR/datalist.json)",
-        output="fold_0, fold_1, ..., summary.json, cases.csv",
-    )
+__all__ = ["Crossval"]
 
 
-def run(arguments: argparse.Namespace) -> Iterator[str]:
-    """Cross-validate and yield the lines to print.
+class Crossval(ExperimentVerb):
+    """Train and evaluate a bundle on every fold of a datalist, and put the folds together."""
 
-    Raises:
-        PyrasegError: whatever ``make_plan`` and ``cross_validate`` refuse.
-    """
-    from pyraseg.pipeline.experiments.cross_validation import cross_validate
-    from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
+    name = "crossval"
+    help = "k-fold cross-validation: a MONAI training and an evaluation a fold, one summary"
+    datalist_help = "made with `datalist --folds K` (default: DATASET_DIR/datalist.json)"
+    output_help = "fold_0, fold_1, ..., summary.json, cases.csv"
 
-    plan = make_plan(
-        arguments.bundle,
-        arguments.dataset_dir,
-        datalist=arguments.datalist,
-        output=arguments.output,
-        folds=arguments.folds,
-        overrides=arguments.overrides,
-    )
-    yield from cross_validate(plan, resume=arguments.resume)
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        folds = "these folds only (default: all)"
+        parser.add_argument("--folds", type=int, nargs="+", metavar="N", help=folds)
+        super().add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterator[str]:
+        from pyraseg.pipeline.experiments import plan_cross_validation, run_experiment
+
+        plan = plan_cross_validation(**self.inputs(arguments), folds=arguments.folds)
+        return run_experiment(plan, resume=arguments.resume)

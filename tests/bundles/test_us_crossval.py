@@ -12,8 +12,7 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import run
 
-from pyraseg.pipeline.experiments.cross_validation import cross_validate
-from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
+from pyraseg.pipeline.experiments import plan_cross_validation, run_experiment
 from pyraseg.pipeline.inference.ensemble import checkpoint_paths
 
 QUICK = {
@@ -49,14 +48,14 @@ def folds(phantom, tmp_path_factory):
 def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ultrasound, folds, tmp_path):
     overrides = {**QUICK, "num_workers": 0, "batch_size": 2, "tracking_uri": ultrasound.store}
     overrides |= {"experiment_name": "crossval", "cache_dir": str(tmp_path / "cache")}
-    plan = make_plan(
+    plan = plan_cross_validation(
         ultrasound.bundle,
         ultrasound.data,
         datalist=folds,
         output=tmp_path / "out",
         overrides=[word for name, value in overrides.items() for word in (f"--{name}", str(value))],
     )
-    lines = list(cross_validate(plan, start=in_this_process))
+    lines = list(run_experiment(plan, start=in_this_process))
     with open(plan.output / "cases.csv") as file:
         measured = {(int(row["fold"]), row["case"]) for row in csv.DictReader(file)}
     wanted = json.loads(folds.read_text())["training"]

@@ -69,7 +69,7 @@ class TestReadRows:
             ([*FOLDS[1], "c1"], "0 not measured, 0 of no fold, 1 rows twice"),
         ],
     )
-    def test_a_case_that_is_not_measured_exactly_once_is_refused(self, plan, cases, found):
-        write_rows(plan().folder(1) / "evaluation", [row(case) for case in cases])
+    def test_a_case_that_is_not_measured_exactly_once_is_refused(self, tmp_path, cases, found):
+        write_rows(tmp_path, [row(case) for case in cases])
         with pytest.raises(DatalistError, match=found):
-            read_rows(plan(), [1])
+            read_rows({1: tmp_path}, FOLDS)

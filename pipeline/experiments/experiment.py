@@ -1,0 +1,205 @@
+"""What an experiment consists of: networks to be trained and evaluated, and MONAI's command for each step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pyraseg.pipeline.bundle.overrides import known_overrides, override_pairs
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.training.checkpoints import LAST
+from pyraseg.transforms.errors import ConfigError
+
+__all__ = [
+    "DONE",
+    "RESERVED_IDS",
+    "Experiment",
+    "Step",
+    "Trial",
+    "check_inputs",
+    "config_files",
+    "digests",
+    "is_done",
+]
+
+DONE = ".done"  # a file in the folder of a step that has ended well
+CONFIGS = {"training": ("train.yaml",), "evaluating": ("train.yaml", "evaluate.yaml")}  # by MONAI's run id
+RESERVED_IDS = {  # ids that each step sets for itself, with what to do instead
+    **dict.fromkeys(("dataset_dir", "datalist"), "Use the option of this name, before the --."),
+    **dict.fromkeys(("output_dir", "overwrite", "checkpoint"), "Use --output, before the --."),
+    **dict.fromkeys(("resume", "split", "parent_run_id"), "Leave it out; each step has its own."),
+    **dict.fromkeys(("bundle_root", "config_file"), "Use --bundle, before the --."),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training or evaluation: a MONAI command and the folder of its outputs."""
+
+    title: str
+    folder: Path
+    command: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network of an experiment, to be trained and then evaluated.
+
+    Attributes:
+        name: of its run in MLflow, ``fold 0`` or ``attention=cbam, seed 1``.
+        folder: the outputs of its training.
+        training_ids, evaluation_ids: ids of the bundle's configs that this trial sets in each step.
+        overrides: on top of the experiment's, as typed.
+        overlays: config files on top of the training's.
+    """
+
+    name: str
+    folder: Path
+    training_ids: Mapping[str, object]
+    evaluation_ids: Mapping[str, object]
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    overlays: tuple[Path, ...] = ()
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of its evaluation."""
+        return self.folder / "evaluation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(ABC):
+    """A checked plan of many MONAI runs; all paths are absolute.
+
+    Attributes:
+        overrides: of the bundle's configs, for every step, by id, as typed.
+    """
+
+    bundle: Path
+    dataset_dir: Path
+    datalist: Path
+    output: Path
+    overrides: Mapping[str, str]
+
+    article: ClassVar[str]
+    kind: ClassVar[str]
+    state_name: ClassVar[str]  # of the file in ``output`` that says what the experiment was begun with
+
+    @property
+    @abstractmethod
+    def trials(self) -> list[Trial]:
+        """The networks in the order in which they are trained."""
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """Digests of what has to be the same when the experiment goes on; of paths, too, so no values."""
+        return digests(self.overrides)
+
+    @property
+    def extensible(self) -> dict[str, str]:
+        """Digests of what may be added to when the experiment goes on, but not changed."""
+        return {}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the MLflow run above all steps logs beside the overrides."""
+        return {}
+
+    @abstractmethod
+    def conclude(self, tracker: RunTracker) -> Iterator[str]:
+        """Write and log the results of the steps that are done, and yield them as lines."""
+
+    def steps(self) -> Iterator[Step]:
+        """The steps in their order, each made when its turn comes: it depends on what is done by then."""
+        for number, trial in enumerate(self.trials, start=1):
+            title = f"{number} of {len(self.trials)}: {trial.name}"
+            resume = (trial.folder / LAST).is_file()
+            # A training that ended before its first last.pt begins anew, over the files that it left
+            ids = {**trial.training_ids, "resume" if resume else "overwrite": True}
+            command = self.command("training", trial.folder, ids, name=trial.name, trial=trial)
+            yield Step(f"{title}, {'training goes on' if resume else 'training'}", trial.folder, command)
+            ids = {**trial.evaluation_ids, "checkpoint": trial.folder / "model.pt", "overwrite": True}
+            name = f"{trial.name}, evaluation"
+            command = self.command("evaluating", trial.evaluation, ids, name=name, trial=trial)
+            yield Step(f"{title}, evaluation", trial.evaluation, command)
+
+    def run_name(self, name: str) -> str:
+        """The name of a run in MLflow."""
+        return " ".join(filter(None, (self.overrides.get("run_name"), name)))
+
+    def command(
+        self, run_id: str, folder: Path, ids: Mapping[str, object], *, name: str, trial: Trial | None = None
+    ) -> list[str]:
+        """``python -m monai.bundle run RUN_ID ...``.
+
+        Args:
+            run_id: ``training`` or ``evaluating``.
+            folder: for the outputs.
+            ids: what the step itself sets.
+            name: of the run in MLflow.
+            trial: adds its overrides and, in a training, its overlays. Overrides that no config of the step
+                knows are another step's and left out.
+        """
+        files, overrides = config_files(self.bundle, run_id), self.overrides
+        if trial is not None:
+            overrides = {**overrides, **trial.overrides}
+            files += trial.overlays if run_id == "training" else ()
+        data = {"bundle_root": self.bundle, "dataset_dir": self.dataset_dir, "datalist": self.datalist}
+        ids = {**data, **ids, "output_dir": folder, "run_name": self.run_name(name)}
+        # Our own values are quoted, because MONAI's command line reads `a, b` as a tuple
+        quoted = {key: repr(str(value) if isinstance(value, Path) else value) for key, value in ids.items()}
+        values = {"config_file": repr(list(map(str, files))), **known_overrides(overrides, files), **quoted}
+        words = [word for key, value in values.items() for word in (f"--{key}", value)]
+        return [sys.executable, "-m", "monai.bundle", "run", run_id, *words]
+
+
+def config_files(bundle: Path, run_id: str) -> list[Path]:
+    """A bundle's configs for the run id ``training`` or ``evaluating``."""
+    return [bundle / "configs" / name for name in CONFIGS[run_id]]
+
+
+def check_inputs(
+    bundle: str | Path,
+    dataset_dir: str | Path,
+    *,
+    output: str | Path,
+    datalist: str | Path | None,
+    overrides: Sequence[str],
+    reserved: Mapping[str, str],
+) -> dict[str, Any]:
+    """The fields of an ``Experiment`` from what its caller gave; the datalist is not read yet.
+
+    Args:
+        reserved: ids that each step sets for itself, with what to do instead.
+
+    Raises:
+        UsageError: overrides that are no pairs.
+        ConfigError: no ``configs/train.yaml`` or ``configs/evaluate.yaml`` in ``bundle``, or a reserved id.
+    """
+    bundle, dataset_dir, output = (Path(os.path.abspath(path)) for path in (bundle, dataset_dir, output))
+    if not all(file.is_file() for file in config_files(bundle, "evaluating")):
+        wanted = f"a bundle with {' and '.join(f'configs/{name}' for name in CONFIGS['evaluating'])}"
+        raise ConfigError(
+            wanted, found="none there", remedy="Name the bundle's folder with --bundle.", path=bundle
+        )
+    path = dataset_dir / "datalist.json" if datalist is None else Path(os.path.abspath(datalist))
+    given = override_pairs(overrides)
+    for name in sorted(set(given) & set(reserved)):
+        raise ConfigError("overrides that hold for every step", found=f"--{name}", remedy=reserved[name])
+    fields = {"bundle": bundle, "dataset_dir": dataset_dir, "datalist": path, "output": output}
+    return {**fields, "overrides": given}
+
+
+def digests(texts: Mapping[str, str]) -> dict[str, str]:
+    """Short digests of texts, by name."""
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the step of this folder has ended well, now or in an earlier run of the command."""
+    return (folder / DONE).is_file()

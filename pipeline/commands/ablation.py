@@ -28,7 +28,8 @@ class Ablation(ExperimentVerb):
         super().add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
-        from pyraseg.pipeline.experiments import plan_ablation, run_experiment
+        from pyraseg.pipeline import experiments
 
-        plan = plan_ablation(**self.inputs(arguments), grid=arguments.grid, seeds=arguments.seeds)
-        return run_experiment(plan, resume=arguments.resume)
+        settings = {"grid": arguments.grid, "seeds": arguments.seeds}
+        experiment = experiments.Ablation(**self.inputs(arguments), **settings)
+        return experiments.run_experiment(experiment, resume=arguments.resume)

@@ -51,7 +51,8 @@ class Compare(Verb):
         from pyraseg.pipeline.comparison.run import Job, run_comparison
         from pyraseg.pipeline.tracking import default_tracking_uri
 
-        same = "experiment baseline split dataset_dir datalist subgroups resamples seed overwrite log".split()
+        same = ["experiment", "baseline", "split", "dataset_dir", "datalist", "subgroups"]
+        same += ["resamples", "seed", "overwrite", "log"]
         job = Job(
             **{name: getattr(arguments, name) for name in same},
             output=Path(arguments.output),

@@ -24,7 +24,7 @@ class Crossval(ExperimentVerb):
         super().add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
-        from pyraseg.pipeline.experiments import plan_cross_validation, run_experiment
+        from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 
-        plan = plan_cross_validation(**self.inputs(arguments), folds=arguments.folds)
-        return run_experiment(plan, resume=arguments.resume)
+        experiment = CrossValidation(**self.inputs(arguments), folds=arguments.folds)
+        return run_experiment(experiment, resume=arguments.resume)

@@ -9,7 +9,7 @@ from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.transforms.errors import DatalistError
 
 if TYPE_CHECKING:
-    from pyraseg.pipeline.datalist.sources.files import Source
+    from pyraseg.pipeline.datalist import FolderSource, SeriesSource, TableSource
 
 __all__ = ["Datalist"]
 
@@ -107,7 +107,7 @@ class Datalist(Verb):
         ).lines()
 
 
-def _source(arguments: argparse.Namespace) -> Source:
+def _source(arguments: argparse.Namespace) -> TableSource | FolderSource | SeriesSource:
     """The table, the folders or the series that the options name.
 
     Raises:

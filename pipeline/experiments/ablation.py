@@ -8,50 +8,95 @@ import os
 import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import yaml
 
 from pyraseg.pipeline.bundle.overrides import require_known
 from pyraseg.pipeline.datalist import Datalist, load_datalist
-from pyraseg.pipeline.experiments.experiment import (
-    Experiment,
-    Trial,
-    check_inputs,
-    config_files,
-    digests,
-    is_done,
-)
+from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests, is_done
 from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.store import without_login
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import ConfigError, DatalistError, UsageError
 
-__all__ = ["Ablation", "plan_ablation"]
+__all__ = ["Ablation"]
 
 SPLIT = "test"
 TABLE = "ablation.csv"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ablation(Experiment):
-    """The checked plan of an ablation, to be run with ``run_experiment``.
+    """An ablation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
+
+    Args:
+        bundle, dataset_dir, output, overrides: as in ``CrossValidation``.
+        grid: as ``read_grid``.
+        seeds: numbers with commas between.
+        datalist: ``datalist.json`` in ``dataset_dir`` where None. ``{seed}`` in its name stands for the seed,
+            for data drawn anew for each.
 
     Attributes:
-        datalist: may hold ``{seed}``.
+        arms, seeds: what is combined.
         digests: of the datalists, by seed.
+
+    Raises:
+        UsageError: seeds that are no numbers, overrides that are no pairs.
+        ConfigError: no bundle there, a grid that ``read_grid`` refuses, or overrides that each step sets for
+            itself, that an arm sets as well, or that no config defines.
+        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split, or seeds with
+            other test cases.
+
+    Example:
+        >>> experiment = Ablation("BUNDLE", "DATA", grid="GRID.yaml", output="OUT")  # doctest: +SKIP
+        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
 
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    digests: Mapping[int, str]
+    article = "an"
+    kind = "ablation"
+    state_name = "ablation.json"
+    reserved_ids = RESERVED_BY_ARMS
 
-    article: ClassVar[str] = "an"
-    kind: ClassVar[str] = "ablation"
-    state_name: ClassVar[str] = "ablation.json"
+    def __init__(
+        self,
+        bundle: str | Path,
+        dataset_dir: str | Path,
+        *,
+        grid: str | Path,
+        output: str | Path,
+        seeds: str = "0,1,2",
+        datalist: str | Path | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        super().__init__(bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides)
+        self.arms = read_grid(grid, bundle=self.bundle)
+        numbers = [part.strip() for part in seeds.split(",")]
+        if not all(map(str.isdecimal, numbers)) or len(set(map(int, numbers))) < len(numbers):
+            raise UsageError("seeds as 0,1,2, each once", found=repr(seeds), remedy="Correct --seeds.")
+        self.seeds = tuple(map(int, numbers))
+        self._check_overrides()
+        splits = (SPLIT, "training", *(() if "fold" in self.overrides else ("validation",)))
+        data = {
+            seed: load_datalist(self.datalist_of(seed), split=splits, dataset_dir=self.dataset_dir)
+            for seed in self.seeds
+        }
+        _require_same_test_cases(data)
+        self.digests = {seed: each.digest for seed, each in data.items()}
+
+    def _check_overrides(self) -> None:
+        files, beside = self.config_files("evaluating"), sorted((self.bundle / "configs").glob("*.yaml"))
+        for arm in self.arms:
+            require_known(arm.overrides, [*files, *arm.overlays], beside=beside)
+            for key in sorted(set(arm.overrides) & set(self.overrides)):
+                found, remedy = f"--{key} in {arm.name}", "Leave it out of the one or the other."
+                raise ConfigError("overrides that no arm sets", found=found, remedy=remedy)
+        overlays = [overlay for arm in self.arms for overlay in arm.overlays]
+        require_known(self.overrides, [*files, *overlays], beside=beside)
+
+    def datalist_of(self, seed: int) -> Path:
+        """The data of one seed."""
+        return self.datalist.with_name(self.datalist.name.replace("{seed}", str(seed)))
 
     @property
     def runs(self) -> list[tuple[Arm, int]]:
@@ -65,7 +110,7 @@ class Ablation(Experiment):
 
     def trial(self, arm: Arm, seed: int) -> Trial:
         """One network; ``compare`` tells its arm by its name."""
-        data = {"datalist": _of_seed(self.datalist, seed)}
+        data = {"datalist": self.datalist_of(seed)}
         return Trial(
             f"{arm.name}, seed {seed}",
             self.output / arm.name / f"seed_{seed}",
@@ -83,7 +128,7 @@ class Ablation(Experiment):
             overlays = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
             arms[arm.name] = json.dumps([dict(arm.overrides), overlays], sort_keys=True)
         configs = {}
-        for file in config_files(self.bundle, "evaluating"):
+        for file in self.config_files("evaluating"):
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
             configs[f"the bundle's {file.name}"] = json.dumps(content, sort_keys=True, default=str)
         data = {f"the datalist of seed {seed}": digest for seed, digest in self.digests.items()}
@@ -121,80 +166,11 @@ class Ablation(Experiment):
         if "tracking_uri" in self.overrides:
             words += ["--tracking_uri", without_login(tracker.tracking_uri)]
         words += ["--dataset_dir", _short(self.dataset_dir)]
-        datalist = _of_seed(
-            self.datalist, self.seeds[0]
-        )  # all have the same test split, or `compare` refuses
+        datalist = self.datalist_of(self.seeds[0])  # all have the same test split, or `compare` refuses
         if datalist != self.dataset_dir / "datalist.json":
             words += ["--datalist", _short(datalist)]
         words += ["--output", _short(self.output / "comparison")]
         return [*words, "--runs", *(self.run_name(trial.name) for trial in self.trials)]
-
-
-def plan_ablation(
-    bundle: str | Path,
-    dataset_dir: str | Path,
-    *,
-    grid: str | Path,
-    output: str | Path,
-    seeds: str = "0,1,2",
-    datalist: str | Path | None = None,
-    overrides: Sequence[str] = (),
-) -> Ablation:
-    """Check everything that can be checked before hours of training.
-
-    Args:
-        bundle: a folder with ``configs/train.yaml`` and ``configs/evaluate.yaml``.
-        dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None. ``{seed}`` in the
-            datalist's name stands for the seed, for data drawn anew for each.
-        grid: as ``read_grid``.
-        output: the folder to write to.
-        seeds: numbers with commas between.
-        overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
-
-    Raises:
-        UsageError: seeds that are no numbers, overrides that are no pairs.
-        ConfigError: no bundle there, a grid that ``read_grid`` refuses, or overrides that each step sets for
-            itself, that an arm sets as well, or that no config defines.
-        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split, or seeds with
-            other test cases.
-
-    Example:
-        >>> plan = plan_ablation("BUNDLE", "DATA", grid="GRID.yaml", output="ABLATION")  # doctest: +SKIP
-        >>> print(*run_experiment(plan), sep="\\n")  # doctest: +SKIP
-    """
-    inputs = check_inputs(
-        bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides, reserved=RESERVED_BY_ARMS
-    )
-    arms, numbers = read_grid(grid, bundle=inputs["bundle"]), _parse_seeds(seeds)
-    _check_overrides(inputs["overrides"], arms, inputs["bundle"])
-    splits = (SPLIT, "training", *(() if "fold" in inputs["overrides"] else ("validation",)))
-    data = {
-        seed: load_datalist(
-            _of_seed(inputs["datalist"], seed), split=splits, dataset_dir=inputs["dataset_dir"]
-        )
-        for seed in numbers
-    }
-    _require_same_test_cases(data)
-    digests_by_seed = {seed: each.digest for seed, each in data.items()}
-    return Ablation(**inputs, arms=tuple(arms), seeds=numbers, digests=digests_by_seed)
-
-
-def _parse_seeds(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise UsageError("seeds as 0,1,2, each once", found=repr(text), remedy="Correct --seeds.")
-    return tuple(map(int, parts))
-
-
-def _check_overrides(overrides: Mapping[str, str], arms: Sequence[Arm], bundle: Path) -> None:
-    files, beside = config_files(bundle, "evaluating"), sorted((bundle / "configs").glob("*.yaml"))
-    for arm in arms:
-        require_known(arm.overrides, [*files, *arm.overlays], beside=beside)
-        for key in sorted(set(arm.overrides) & set(overrides)):
-            remedy = "Leave it out of the one or the other."
-            raise ConfigError("overrides that no arm sets", found=f"--{key} in {arm.name}", remedy=remedy)
-    overlays = [overlay for arm in arms for overlay in arm.overlays]
-    require_known(overrides, [*files, *overlays], beside=beside)
 
 
 def _require_same_test_cases(data: Mapping[int, Datalist]) -> None:
@@ -211,10 +187,6 @@ def _require_same_test_cases(data: Mapping[int, Datalist]) -> None:
             found=f"others for seed {other} than for seed {first}",
             remedy="Draw anew only what is trained on.",
         )
-
-
-def _of_seed(datalist: Path, seed: int) -> Path:
-    return datalist.with_name(datalist.name.replace("{seed}", str(seed)))
 
 
 def _short(path: Path) -> str:

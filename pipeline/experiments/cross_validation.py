@@ -2,50 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pyraseg.pipeline.bundle.overrides import require_known
 from pyraseg.pipeline.datalist import load_datalist
-from pyraseg.pipeline.experiments.experiment import (
-    RESERVED_IDS,
-    Experiment,
-    Step,
-    Trial,
-    check_inputs,
-    config_files,
-    is_done,
-)
+from pyraseg.pipeline.experiments.experiment import RESERVED_IDS, Experiment, Step, Trial, is_done
 from pyraseg.pipeline.experiments.pooling import TEST, pool, read_rows, write_pooled
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.transforms.errors import ConfigError, DatalistError
 
-__all__ = ["RESERVED_BY_FOLDS", "CrossValidation", "plan_cross_validation"]
-
-RESERVED_BY_FOLDS = RESERVED_IDS | dict.fromkeys(("fold", "folds"), "Use --folds, before the --.")
+__all__ = ["CrossValidation"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class CrossValidation(Experiment):
-    """The checked plan of a cross-validation, to be run with ``run_experiment``.
+    """A cross-validation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
+
+    Args:
+        bundle: a folder with ``configs/train.yaml`` and ``configs/evaluate.yaml``.
+        dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None.
+        output: the folder to write to.
+        folds: those to run; None for all.
+        overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
 
     Attributes:
         cases: the cases of each fold of the datalist, by its number.
         folds: those to run now.
         has_test: whether the datalist holds a test split, for the ensemble of all folds.
         digest: of the datalist.
+
+    Raises:
+        UsageError: overrides that are no pairs.
+        ConfigError: no bundle there, no such fold, or overrides that each step sets for itself or no config
+            defines.
+        DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
+
+    Example:
+        >>> experiment = CrossValidation("BUNDLE", "DATA", output="CV")  # doctest: +SKIP
+        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
 
-    cases: Mapping[int, frozenset[str]]
-    folds: tuple[int, ...]
-    has_test: bool
-    digest: str
+    article = "a"
+    kind = "cross-validation"
+    state_name = "crossval.json"
+    reserved_ids = RESERVED_IDS | dict.fromkeys(("fold", "folds"), "Use --folds, before the --.")
 
-    article: ClassVar[str] = "a"
-    kind: ClassVar[str] = "cross-validation"
-    state_name: ClassVar[str] = "crossval.json"
+    def __init__(
+        self,
+        bundle: str | Path,
+        dataset_dir: str | Path,
+        *,
+        output: str | Path,
+        datalist: str | Path | None = None,
+        folds: Sequence[int] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        super().__init__(bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides)
+        data = load_datalist(self.datalist, split="training", dataset_dir=self.dataset_dir)
+        cases: dict[int, set[str]] = defaultdict(set)
+        for item in data.training:
+            if "fold" in item:
+                cases[item["fold"]].add(item["case"])
+        if len(cases) < 2:
+            remedy = "Build it with `pyraseg datalist --folds 5`."
+            raise DatalistError("a datalist in folds", found="none", remedy=remedy, path=self.datalist)
+        self.cases = dict(sorted(cases.items()))
+        self.folds = tuple(sorted(set(self.cases if folds is None else folds)))
+        if not set(self.folds) <= set(self.cases):
+            wanted, found = (", ".join(map(str, numbers)) for numbers in (self.cases, self.folds))
+            raise ConfigError(f"folds among {wanted}", found=found, remedy="Correct --folds.")
+        self.has_test = bool(data.test)
+        self.digest = data.digest
+        require_known(self.overrides, self.config_files("evaluating"))
 
     @property
     def trials(self) -> list[Trial]:
@@ -99,62 +129,3 @@ class CrossValidation(Experiment):
         left = [fold for fold in self.cases if fold not in folds]
         if left:
             yield f"not run yet: {', '.join(f'fold {fold}' for fold in left)}; run them with --resume"
-
-
-def plan_cross_validation(
-    bundle: str | Path,
-    dataset_dir: str | Path,
-    *,
-    output: str | Path,
-    datalist: str | Path | None = None,
-    folds: Sequence[int] | None = None,
-    overrides: Sequence[str] = (),
-) -> CrossValidation:
-    """Check everything that can be checked before hours of training.
-
-    Args:
-        bundle: a folder with ``configs/train.yaml`` and ``configs/evaluate.yaml``.
-        dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None.
-        output: the folder to write to.
-        folds: those to run; None for all.
-        overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
-
-    Raises:
-        UsageError: overrides that are no pairs.
-        ConfigError: no bundle there, no such fold, or overrides that each step sets for itself or no config
-            defines.
-        DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
-
-    Example:
-        >>> plan = plan_cross_validation("BUNDLE", "DATA", output="CV")  # doctest: +SKIP
-        >>> print(*run_experiment(plan), sep="\\n")  # doctest: +SKIP
-    """
-    inputs = check_inputs(
-        bundle,
-        dataset_dir,
-        output=output,
-        datalist=datalist,
-        overrides=overrides,
-        reserved=RESERVED_BY_FOLDS,
-    )
-    path = inputs["datalist"]
-    data = load_datalist(path, split="training", dataset_dir=inputs["dataset_dir"])
-    known = sorted({item["fold"] for item in data.training if "fold" in item})
-    if len(known) < 2:
-        remedy = "Build it with `pyraseg datalist --folds 5`."
-        raise DatalistError("a datalist in folds", found="none", remedy=remedy, path=path)
-    chosen = sorted(set(known if folds is None else folds))
-    if not set(chosen) <= set(known):
-        wanted = f"folds among {', '.join(map(str, known))}"
-        raise ConfigError(wanted, found=", ".join(map(str, chosen)), remedy="Correct --folds.")
-    require_known(inputs["overrides"], config_files(inputs["bundle"], "evaluating"))
-    return CrossValidation(
-        **inputs,
-        cases={
-            fold: frozenset(item["case"] for item in data.training if item.get("fold") == fold)
-            for fold in known
-        },
-        folds=tuple(chosen),
-        has_test=bool(data.test),
-        digest=data.digest,
-    )

@@ -22,15 +22,13 @@ __all__ = [
     "Experiment",
     "Step",
     "Trial",
-    "check_inputs",
-    "config_files",
     "digests",
     "is_done",
 ]
 
 DONE = ".done"  # a file in the folder of a step that has ended well
 CONFIGS = {"training": ("train.yaml",), "evaluating": ("train.yaml", "evaluate.yaml")}  # by MONAI's run id
-RESERVED_IDS = {  # ids that each step sets for itself, with what to do instead
+RESERVED_IDS = {  # of every experiment
     **dict.fromkeys(("dataset_dir", "datalist"), "Use the option of this name, before the --."),
     **dict.fromkeys(("output_dir", "overwrite", "checkpoint"), "Use --output, before the --."),
     **dict.fromkeys(("resume", "split", "parent_run_id"), "Leave it out; each step has its own."),
@@ -72,23 +70,38 @@ class Trial:
         return self.folder / "evaluation"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
-    """A checked plan of many MONAI runs; all paths are absolute.
+    """Many MONAI runs of one bundle on one datalist, checked before the first of them begins.
 
     Attributes:
+        bundle, dataset_dir, datalist, output: absolute paths.
         overrides: of the bundle's configs, for every step, by id, as typed.
     """
 
-    bundle: Path
-    dataset_dir: Path
-    datalist: Path
-    output: Path
-    overrides: Mapping[str, str]
-
-    article: ClassVar[str]
+    article: ClassVar[str]  # of ``kind``
     kind: ClassVar[str]
     state_name: ClassVar[str]  # of the file in ``output`` that says what the experiment was begun with
+    reserved_ids: ClassVar[Mapping[str, str]]  # ids that each step sets for itself, with what to do instead
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        dataset_dir: str | Path,
+        *,
+        output: str | Path,
+        datalist: str | Path | None,
+        overrides: Sequence[str],
+    ) -> None:
+        self.bundle, self.dataset_dir, self.output = map(_absolute, (bundle, dataset_dir, output))
+        self.datalist = self.dataset_dir / "datalist.json" if datalist is None else _absolute(datalist)
+        if not all(file.is_file() for file in self.config_files("evaluating")):
+            wanted = f"a bundle with {' and '.join(f'configs/{name}' for name in CONFIGS['evaluating'])}"
+            remedy = "Name the bundle's folder with --bundle."
+            raise ConfigError(wanted, found="none there", remedy=remedy, path=self.bundle)
+        self.overrides = override_pairs(overrides)
+        for name in sorted(set(self.overrides) & set(self.reserved_ids)):
+            wanted, remedy = "overrides that hold for every step", self.reserved_ids[name]
+            raise ConfigError(wanted, found=f"--{name}", remedy=remedy)
 
     @property
     @abstractmethod
@@ -128,6 +141,10 @@ class Experiment(ABC):
             command = self.command("evaluating", trial.evaluation, ids, name=name, trial=trial)
             yield Step(f"{title}, evaluation", trial.evaluation, command)
 
+    def config_files(self, run_id: str) -> list[Path]:
+        """The bundle's configs for the run id ``training`` or ``evaluating``."""
+        return [self.bundle / "configs" / name for name in CONFIGS[run_id]]
+
     def run_name(self, name: str) -> str:
         """The name of a run in MLflow."""
         return " ".join(filter(None, (self.overrides.get("run_name"), name)))
@@ -145,7 +162,7 @@ class Experiment(ABC):
             trial: adds its overrides and, in a training, its overlays. Overrides that no config of the step
                 knows are another step's and left out.
         """
-        files, overrides = config_files(self.bundle, run_id), self.overrides
+        files, overrides = self.config_files(run_id), self.overrides
         if trial is not None:
             overrides = {**overrides, **trial.overrides}
             files += trial.overlays if run_id == "training" else ()
@@ -158,41 +175,8 @@ class Experiment(ABC):
         return [sys.executable, "-m", "monai.bundle", "run", run_id, *words]
 
 
-def config_files(bundle: Path, run_id: str) -> list[Path]:
-    """A bundle's configs for the run id ``training`` or ``evaluating``."""
-    return [bundle / "configs" / name for name in CONFIGS[run_id]]
-
-
-def check_inputs(
-    bundle: str | Path,
-    dataset_dir: str | Path,
-    *,
-    output: str | Path,
-    datalist: str | Path | None,
-    overrides: Sequence[str],
-    reserved: Mapping[str, str],
-) -> dict[str, Any]:
-    """The fields of an ``Experiment`` from what its caller gave; the datalist is not read yet.
-
-    Args:
-        reserved: ids that each step sets for itself, with what to do instead.
-
-    Raises:
-        UsageError: overrides that are no pairs.
-        ConfigError: no ``configs/train.yaml`` or ``configs/evaluate.yaml`` in ``bundle``, or a reserved id.
-    """
-    bundle, dataset_dir, output = (Path(os.path.abspath(path)) for path in (bundle, dataset_dir, output))
-    if not all(file.is_file() for file in config_files(bundle, "evaluating")):
-        wanted = f"a bundle with {' and '.join(f'configs/{name}' for name in CONFIGS['evaluating'])}"
-        raise ConfigError(
-            wanted, found="none there", remedy="Name the bundle's folder with --bundle.", path=bundle
-        )
-    path = dataset_dir / "datalist.json" if datalist is None else Path(os.path.abspath(datalist))
-    given = override_pairs(overrides)
-    for name in sorted(set(given) & set(reserved)):
-        raise ConfigError("overrides that hold for every step", found=f"--{name}", remedy=reserved[name])
-    fields = {"bundle": bundle, "dataset_dir": dataset_dir, "datalist": path, "output": output}
-    return {**fields, "overrides": given}
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def digests(texts: Mapping[str, str]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def run_experiment(
     """Run the steps that are not done yet and put the results together: lines of progress and result.
 
     Args:
-        experiment: what to do, from ``plan_cross_validation`` or ``plan_ablation``.
+        experiment: what to do, a ``CrossValidation`` or an ``Ablation``.
         resume: the output folder may hold an experiment that was begun with the same settings; what is done
             is kept. An ablation may have got further seeds and arms.
         start: runs a command and returns its exit status.

@@ -12,7 +12,7 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import run
 
-from pyraseg.pipeline.experiments import plan_cross_validation, run_experiment
+from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 from pyraseg.pipeline.inference.ensemble import checkpoint_paths
 
 QUICK = {
@@ -48,7 +48,7 @@ def folds(phantom, tmp_path_factory):
 def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ultrasound, folds, tmp_path):
     overrides = {**QUICK, "num_workers": 0, "batch_size": 2, "tracking_uri": ultrasound.store}
     overrides |= {"experiment_name": "crossval", "cache_dir": str(tmp_path / "cache")}
-    plan = plan_cross_validation(
+    plan = CrossValidation(
         ultrasound.bundle,
         ultrasound.data,
         datalist=folds,

@@ -80,7 +80,7 @@ class TestHelp:
     def test_the_choices_of_datalist_are_those_of_the_package(self):
         """They are written out in the verb, so that help need not load the package."""
         written = (datalist.GROUP_FROM, datalist.MODALITIES, datalist.LABEL_KINDS)
-        assert written == (GROUP_FROM, MODALITIES, LABEL_KINDS)
+        assert written == (GROUP_FROM, tuple(MODALITIES), LABEL_KINDS)
 
     def test_the_overview_names_every_verb_and_where_training_is(self, capsys):
         with pytest.raises(SystemExit) as left:

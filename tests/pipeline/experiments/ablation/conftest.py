@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.experiments import Ablation, plan_ablation
+from pyraseg.pipeline.experiments import Ablation
 
 GRID = """
 attention:
@@ -55,6 +55,6 @@ def plan(workspace) -> Callable[..., Ablation]:
             (workspace / "grid.yaml").write_text(grid)
         options = {"grid": workspace / "grid.yaml", "output": workspace / "out", "seeds": "0,1", **options}
         words = overrides or ("--track", "false")
-        return plan_ablation(workspace / "bundle", workspace / "data", overrides=words, **options)
+        return Ablation(workspace / "bundle", workspace / "data", overrides=words, **options)
 
     return make

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.experiments import CrossValidation, plan_cross_validation
+from pyraseg.pipeline.experiments import CrossValidation
 from tests.pipeline.experiments.cross_validation.pretender import FOLDS
 
 
@@ -41,7 +41,7 @@ def workspace(tmp_path) -> Path:
 def plan(workspace) -> Callable[..., CrossValidation]:
     def make(*overrides: str, **options: object) -> CrossValidation:
         words = overrides or ("--track", "false")
-        return plan_cross_validation(
+        return CrossValidation(
             workspace / "bundle", workspace / "data", output=workspace / "out", overrides=words, **options
         )
 

@@ -78,6 +78,7 @@ class CBAMResNetPSPNet(nn.Module):
     ) -> None:
         super().__init__()
         self.options = {
+            "name": "cbam_resnet_pspnet",
             "spatial_dims": spatial_dims,
             "in_channels": in_channels,
             "out_channels": out_channels,

@@ -21,10 +21,13 @@ class Crossval(ExperimentVerb):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         folds = "these folds only (default: all)"
         parser.add_argument("--folds", type=int, nargs="+", metavar="N", help=folds)
+        overlays = "configs of the bundle on top of the training's, such as unet"
+        parser.add_argument("--config", nargs="+", default=(), metavar="NAME", help=overlays)
         super().add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
         from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 
-        experiment = CrossValidation(**self.inputs(arguments), folds=arguments.folds)
+        choices = {"folds": arguments.folds, "overlays": arguments.config}
+        experiment = CrossValidation(**self.inputs(arguments), **choices)
         return run_experiment(experiment, resume=arguments.resume)

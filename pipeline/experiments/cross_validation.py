@@ -9,7 +9,15 @@ from typing import Any
 
 from pyraseg.pipeline.bundle.overrides import require_known
 from pyraseg.pipeline.datalist import load_datalist
-from pyraseg.pipeline.experiments.experiment import RESERVED_IDS, Experiment, Step, Trial, is_done
+from pyraseg.pipeline.experiments.experiment import (
+    RESERVED_IDS,
+    Experiment,
+    Step,
+    Trial,
+    digests,
+    is_done,
+    overlay_files,
+)
 from pyraseg.pipeline.experiments.pooling import TEST, pool, read_rows, write_pooled
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.transforms.errors import ConfigError, DatalistError
@@ -25,6 +33,7 @@ class CrossValidation(Experiment):
         dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None.
         output: the folder to write to.
         folds: those to run; None for all.
+        overlays: configs of the bundle on top of the training's, by name, such as ``unet``.
         overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
 
     Attributes:
@@ -35,8 +44,8 @@ class CrossValidation(Experiment):
 
     Raises:
         UsageError: overrides that are no pairs.
-        ConfigError: no bundle there, no such fold, or overrides that each step sets for itself or no config
-            defines.
+        ConfigError: no bundle there, no such fold or overlay, or overrides that each step sets for itself or
+            no config defines.
         DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
 
     Example:
@@ -57,6 +66,7 @@ class CrossValidation(Experiment):
         output: str | Path,
         datalist: str | Path | None = None,
         folds: Sequence[int] | None = None,
+        overlays: Sequence[str] = (),
         overrides: Sequence[str] = (),
     ) -> None:
         super().__init__(bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides)
@@ -75,7 +85,8 @@ class CrossValidation(Experiment):
             raise ConfigError(f"folds among {wanted}", found=found, remedy="Correct --folds.")
         self.has_test = bool(data.test)
         self.digest = data.digest
-        require_known(self.overrides, self.config_files("evaluating"))
+        self.overlays = overlay_files(self.bundle, overlays)
+        require_known(self.overrides, [*self.config_files("evaluating"), *self.overlays])
 
     @property
     def trials(self) -> list[Trial]:
@@ -84,13 +95,18 @@ class CrossValidation(Experiment):
 
     def trial(self, fold: int) -> Trial:
         """The network that does not see one fold's cases, and is measured on them."""
-        ids = {"fold": fold}
-        evaluation_ids = {**ids, "split": "validation"}
-        return Trial(f"fold {fold}", self.output / f"fold_{fold}", ids, evaluation_ids)
+        return Trial(
+            f"fold {fold}",
+            self.output / f"fold_{fold}",
+            training_ids={"fold": fold},
+            evaluation_ids={"fold": fold, "split": "validation"},
+            overlays=self.overlays,
+        )
 
     @property
     def fixed(self) -> dict[str, str]:
-        return super().fixed | {"the datalist": self.digest}
+        overlays = {f"the overlay {file.stem}": file.read_text(encoding="utf-8") for file in self.overlays}
+        return super().fixed | digests(overlays) | {"the datalist": self.digest}
 
     @property
     def parameters(self) -> dict[str, Any]:

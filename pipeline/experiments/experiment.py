@@ -24,6 +24,7 @@ __all__ = [
     "Trial",
     "digests",
     "is_done",
+    "overlay_files",
 ]
 
 DONE = ".done"  # a file in the folder of a step that has ended well
@@ -173,6 +174,20 @@ class Experiment(ABC):
         values = {"config_file": repr(list(map(str, files))), **known_overrides(overrides, files), **quoted}
         words = [word for key, value in values.items() for word in (f"--{key}", value)]
         return [sys.executable, "-m", "monai.bundle", "run", run_id, *words]
+
+
+def overlay_files(bundle: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """A bundle's configs by their names, ``unet`` for ``configs/unet.yaml``.
+
+    Raises:
+        ConfigError: there is no such config.
+    """
+    known = {file.stem: file for file in sorted((bundle / "configs").glob("*.yaml"))}
+    for name in names:
+        if name not in known:
+            wanted, remedy = f"an overlay among {', '.join(known)}", "Correct its name."
+            raise ConfigError(wanted, found=repr(name), remedy=remedy, path=bundle)
+    return tuple(known[name] for name in names)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pyraseg.pipeline.experiments.experiment import RESERVED_IDS
+from pyraseg.pipeline.experiments.experiment import RESERVED_IDS, overlay_files
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RESERVED_BY_ARMS", "Arm", "read_grid"]
@@ -111,13 +111,8 @@ def _read_setting(name: str, content: Any, bundle: Path) -> Arm:
     if not isinstance(overlays, list) or not all(isinstance(overlay, str) for overlay in overlays):
         remedy = f"Write {CONFIG}: OVERLAY, {CONFIG}: [OVERLAY, OVERLAY], or leave it out."
         raise ConfigError("overlays by name", found=f"{named} in {name}", remedy=remedy)
-    files = tuple(bundle / "configs" / f"{overlay}.yaml" for overlay in overlays)
-    for overlay, file in zip(overlays, files, strict=True):
-        if not file.is_file():
-            known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
-            wanted, remedy = f"an overlay among {known}", "Correct the grid."
-            raise ConfigError(wanted, found=repr(overlay), remedy=remedy, path=file)
-    return Arm(name, {str(key): _word(value) for key, value in overrides.items()}, files)
+    words = {str(key): _word(value) for key, value in overrides.items()}
+    return Arm(name, words, overlay_files(bundle, overlays))
 
 
 def _word(value: Any) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from pyraseg.pipeline.bundle.overrides import FLAGS
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.experiments.experiment import DONE, Experiment, Step, is_done
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.process import sigterm_unwinds
@@ -108,7 +107,6 @@ def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
     names = ("tracking_uri", "experiment_name", "track")
     given = {name: experiment.overrides[name] for name in names if name in experiment.overrides}
     parser.update({"bundle_root": str(experiment.bundle), **given})
-    extend_parser(parser)
     uri, experiment_name, track = (str(parser.get_parsed_content(name)) for name in names)
     return RunTracker(
         uri,

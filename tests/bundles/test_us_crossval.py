@@ -19,7 +19,6 @@ QUICK = {
     "max_epochs": 1,
     "surfaces": "false",
     "resamples": 0,
-    "network_name": "unet",
     "input_size": "[48,48]",
 }
 
@@ -52,6 +51,7 @@ def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ul
         ultrasound.bundle,
         ultrasound.data,
         datalist=folds,
+        overlays=["unet"],
         output=tmp_path / "out",
         overrides=[word for name, value in overrides.items() for word in (f"--{name}", str(value))],
     )

@@ -52,6 +52,10 @@ class TestPlan:
         with pytest.raises(ConfigError, match="folds among 0, 1, 2, found 1, 7"):
             plan(folds=[7, 1])
 
+    def test_an_overlay_that_is_not_there_is_refused(self, plan):
+        with pytest.raises(ConfigError, match="an overlay among evaluate, train, found 'unte'"):
+            plan(overlays=["unte"])
+
     def test_a_folder_that_is_no_bundle_is_refused(self, plan, workspace):
         (workspace / "bundle" / "configs" / "evaluate.yaml").unlink()
         with pytest.raises(ConfigError, match="--bundle"):
@@ -85,6 +89,13 @@ class TestCommands:
         pretender, _ = run(plan())
         assert pretender.commands[-1]["run_name"] == "ensemble, test"
         assert {ids["parent_run_id"] for ids in pretender.commands} == {"1e5"}
+
+    def test_an_overlay_is_the_training_s(self, plan, workspace):
+        (workspace / "bundle" / "configs" / "unet.yaml").write_text("depth: 3\n")
+        files = [str(workspace / "bundle" / "configs" / f"{name}.yaml") for name in ("train", "unet")]
+        made = plan(overlays=["unet"])
+        assert read_step(made, "fold 1, training")["config_file"] == str(files)
+        assert "unet" not in read_step(made, "fold 1, evaluation")["config_file"]
 
     def test_a_fold_is_measured_on_its_own_validation_cases_with_its_own_network(self, plan, workspace):
         pretender, _ = run(plan())
@@ -215,6 +226,15 @@ class TestFolders:
         (workspace / "data" / "datalist.json").write_text(json.dumps(content))
         with pytest.raises(ConfigError, match="found others: the datalist"):
             run(plan(), resume=True)
+
+    def test_another_overlay_does_not_go_on(self, plan, workspace):
+        overlay = workspace / "bundle" / "configs" / "unet.yaml"
+        overlay.write_text("depth: 3\n")
+        run(plan(overlays=["unet"]))
+        overlay.write_text("depth: 4\n")
+        for overlays in ([], ["unet"]):
+            with pytest.raises(ConfigError, match="found others: the overlay unet"):
+                run(plan(overlays=overlays), resume=True)
 
     def test_the_state_holds_no_setting_s_value(self, plan):
         run(plan("--track", "false", "--pretrained", "/home/jane/weights.pt"))

@@ -62,12 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a verb; what is behind ``--`` overrides configs, where argparse would see INPUTs."""
+    """The arguments of a verb; overrides stand behind ``--``, for argparse would mix them with INPUTs."""
     purpose = "Attention-pyramid segmentation bundles for MONAI: what MONAI's own command line has not."
     rest = "Training, evaluation and inference are plain MONAI: python -m monai.bundle run training ..."
     parser = argparse.ArgumentParser(prog="pyraseg", description=purpose, epilog=rest)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    own, overrides = [*words], None
     for verb in VERBS:
         sub = verbs.add_parser(verb.name, help=verb.help, description=verb.__doc__)
         verb.add_arguments(sub)
@@ -75,9 +74,10 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         if verb.overrides:
             text = f"after `--`: overrides of {verb.overrides}"
             sub.add_argument("overrides", nargs="*", metavar="-- --NAME VALUE", help=text)
-            if own[:1] == [verb.name] and "--" in own:
-                own, overrides = own[: own.index("--")], own[own.index("--") + 1 :]
-    arguments = parser.parse_args(own)
-    if overrides is not None:
-        arguments.overrides = overrides
+    before = list(words)
+    if "--" in before and before[0] in [verb.name for verb in VERBS if verb.overrides]:
+        before = before[: before.index("--")]
+    arguments = parser.parse_args(before)
+    if len(before) < len(words):
+        arguments.overrides = list(words[len(before) + 1 :])
     return arguments

@@ -58,8 +58,6 @@ class ExperimentVerb(Verb):
         add("--resume", action="store_true", help=resume)
 
     def inputs(self, arguments: argparse.Namespace) -> dict[str, Any]:
-        """The arguments that planning any experiment takes."""
-        return {
-            name: getattr(arguments, name)
-            for name in ("bundle", "dataset_dir", "datalist", "output", "overrides")
-        }
+        """The arguments that every experiment takes."""
+        names = ("bundle", "dataset_dir", "datalist", "output", "overrides")
+        return {name: getattr(arguments, name) for name in names}

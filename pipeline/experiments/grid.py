@@ -116,10 +116,10 @@ def _read_setting(name: str, content: Any, bundle: Path) -> Arm:
 
 
 def _word(value: Any) -> str:
-    """A value as MONAI's command line reads it back; nothing is a word there, which the bundle reads.
+    """A value as a word from which MONAI's command line reads the same value.
 
-    ``1e-3`` is a number to whoever writes it and to MONAI's command line, but a word to YAML, which wants
-    ``1.0e-3``.
+    ``1e-3`` is a number to whoever writes it, and to MONAI's command line, but text to YAML, which wants
+    ``1.0e-3``. Nothing is the text ``null``, which the bundle understands.
     """
     if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
         return repr(float(value))

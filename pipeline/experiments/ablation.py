@@ -14,7 +14,7 @@ import yaml
 
 from pyraseg.pipeline.bundle.overrides import require_known
 from pyraseg.pipeline.datalist import Datalist, load_datalist
-from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests, is_done
+from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests
 from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.store import without_login
@@ -136,7 +136,10 @@ class Ablation(Experiment):
 
     def conclude(self, tracker: RunTracker) -> Iterator[str]:
         """``ablation.csv``, each arm's mean, and the command that says whether the differences are real."""
-        scores = {(arm.name, seed): self._score(arm, seed) for arm, seed in self.runs}
+        scores: dict[tuple[str, int], float | None] = {}
+        for arm, seed in self.runs:
+            summary = (self.trial(arm, seed).evaluation / "summary.json").read_text(encoding="utf-8")
+            scores[arm.name, seed] = json.loads(summary)["mean_dice"]
         with atomic_write(self.output / TABLE, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["arm", "seed", "mean_dice"])
@@ -146,19 +149,12 @@ class Ablation(Experiment):
         yield f"mean Dice on the test split, mean over seeds {seeds}; a row for each run in {TABLE}"
         width = max(len(arm.name) for arm in self.arms) + 2
         for arm in self.arms:
-            known = [score for (name, _), score in scores.items() if name == arm.name and score is not None]
+            known = [score for seed in self.seeds if (score := scores[arm.name, seed]) is not None]
             spread = f" ± {statistics.stdev(known):.3f} over the seeds" if len(known) > 1 else ""
             yield f"  {arm.name:<{width}}" + (f"{statistics.fmean(known):.3f}{spread}" if known else "none")
         if tracker.enabled and len(self.arms) > 1:
             yield "which is better, by how much, and is it real:"
             yield f"  pyraseg {shlex.join(self._compare(tracker))}"
-
-    def _score(self, arm: Arm, seed: int) -> float | None:
-        folder = self.trial(arm, seed).evaluation
-        if not is_done(folder):
-            return None
-        score = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["mean_dice"]
-        return None if score is None else float(score)
 
     def _compare(self, tracker: RunTracker) -> list[str]:
         """The words of the ``compare`` command over these runs: an experiment may hold others."""

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
 from pyraseg.pipeline.bundle.shared_config import extend_parser, shared_files
-from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
@@ -42,7 +42,7 @@ class LoadedBundle:
             grid.
         segments: the classes, background first.
         input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
-        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes
+        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as `SegmentationInferer` takes
             them.
     """
 
@@ -100,7 +100,7 @@ def load_bundle(
     parser.update({**typed, "bundle_root": str(folder), "checkpoint": [str(path) for path in weights]})
     parser.update({"device": device})
     if probabilities:
-        parser.update({"postprocessing::probabilities": "probabilities"})
+        parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
     content = _Content(parser)
     network = content["network"].eval()
     load_checkpoints(network, weights)

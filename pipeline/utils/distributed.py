@@ -33,7 +33,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-def start(device: torch.device) -> None:
+def start(device: torch.device | str) -> None:
     """Join the process group that ``torchrun`` describes in the environment: NCCL on GPUs, else gloo.
 
     Args:
@@ -49,6 +49,7 @@ def start(device: torch.device) -> None:
             remedy="Use torchrun --standalone --nproc_per_node=N -m monai.bundle run training ...",
         )
     if not dist.is_initialized():
+        device = torch.device(device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from monai.bundle import run
 
 from pyraseg.pipeline.experiments import CrossValidation, run_experiment
-from pyraseg.pipeline.inference.ensemble import checkpoint_paths
+from pyraseg.pipeline.inference.trained import checkpoint_paths
 
 QUICK = {
     "max_epochs": 1,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyraseg.pipeline.inference.postprocessing import Postprocessd
+from pyraseg.pipeline.inference import CleanUpLabelsd
 from pyraseg.pipeline.measurement.volume import measure_volume
 from pyraseg.pipeline.prediction.discovery.search_box import Region
 from pyraseg.pipeline.prediction.items.frame_task import ItemTask, frame_record
@@ -145,8 +145,8 @@ class VolumeTask(ItemTask):
             for place in self._kept_alive(found.labels(source.affine, labels.T), stages):
                 self._blank(source, labels.T, place)
             for step in self.postprocessing.transforms:
-                if isinstance(step, Postprocessd):
-                    labels = np.asarray(step.postprocess(labels[None], spacing_mm=source.spacing_mm[::-1]))[0]
+                if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
+                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=source.spacing_mm[::-1]))[0]
         return labels
 
     def _shares(

@@ -85,7 +85,7 @@ class Ablation(Experiment):
         self.digests = {seed: each.digest for seed, each in data.items()}
 
     def _check_overrides(self) -> None:
-        files, beside = self.config_files("evaluating"), sorted((self.bundle / "configs").glob("*.yaml"))
+        files, beside = self.config_files, sorted((self.bundle / "configs").glob("*.yaml"))
         for arm in self.arms:
             require_known(arm.overrides, [*files, *arm.overlays], beside=beside)
             for key in sorted(set(arm.overrides) & set(self.overrides)):
@@ -128,7 +128,7 @@ class Ablation(Experiment):
             overlays = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
             arms[arm.name] = json.dumps([dict(arm.overrides), overlays], sort_keys=True)
         configs = {}
-        for file in self.config_files("evaluating"):
+        for file in self.config_files:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
             configs[f"the bundle's {file.name}"] = json.dumps(content, sort_keys=True, default=str)
         data = {f"the datalist of seed {seed}": digest for seed, digest in self.digests.items()}

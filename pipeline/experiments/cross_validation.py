@@ -86,7 +86,7 @@ class CrossValidation(Experiment):
         self.has_test = bool(data.test)
         self.digest = data.digest
         self.overlays = overlay_files(self.bundle, overlays)
-        require_known(self.overrides, [*self.config_files("evaluating"), *self.overlays])
+        require_known(self.overrides, [*self.config_files, *self.overlays])
 
     @property
     def trials(self) -> list[Trial]:

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 DONE = ".done"  # a file in the folder of a step that has ended well
-CONFIGS = {"training": ("train.yaml",), "evaluating": ("train.yaml", "evaluate.yaml")}  # by MONAI's run id
+CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}  # by MONAI's run id
 RESERVED_IDS = {  # of every experiment
     **dict.fromkeys(("dataset_dir", "datalist"), "Use the option of this name, before the --."),
     **dict.fromkeys(("output_dir", "overwrite", "checkpoint"), "Use --output, before the --."),
@@ -95,8 +95,8 @@ class Experiment(ABC):
     ) -> None:
         self.bundle, self.dataset_dir, self.output = map(_absolute, (bundle, dataset_dir, output))
         self.datalist = self.dataset_dir / "datalist.json" if datalist is None else _absolute(datalist)
-        if not all(file.is_file() for file in self.config_files("evaluating")):
-            wanted = f"a bundle with {' and '.join(f'configs/{name}' for name in CONFIGS['evaluating'])}"
+        if not all(file.is_file() for file in self.config_files):
+            wanted = f"a bundle with {' and '.join(CONFIGS.values())}"
             remedy = "Name the bundle's folder with --bundle."
             raise ConfigError(wanted, found="none there", remedy=remedy, path=self.bundle)
         self.overrides = override_pairs(overrides)
@@ -142,9 +142,10 @@ class Experiment(ABC):
             command = self.command("evaluating", trial.evaluation, ids, name=name, trial=trial)
             yield Step(f"{title}, evaluation", trial.evaluation, command)
 
-    def config_files(self, run_id: str) -> list[Path]:
-        """The bundle's configs for the run id ``training`` or ``evaluating``."""
-        return [self.bundle / "configs" / name for name in CONFIGS[run_id]]
+    @property
+    def config_files(self) -> list[Path]:
+        """The bundle's configs of all steps."""
+        return [self.bundle / name for name in CONFIGS.values()]
 
     def run_name(self, name: str) -> str:
         """The name of a run in MLflow."""
@@ -161,9 +162,9 @@ class Experiment(ABC):
             ids: what the step itself sets.
             name: of the run in MLflow.
             trial: adds its overrides and, in a training, its overlays. Overrides that no config of the step
-                knows are another step's and left out.
+                knows are another step's and left out: an evaluation reads in the checkpoint what was trained.
         """
-        files, overrides = self.config_files(run_id), self.overrides
+        files, overrides = [self.bundle / CONFIGS[run_id]], self.overrides
         if trial is not None:
             overrides = {**overrides, **trial.overrides}
             files += trial.overlays if run_id == "training" else ()

@@ -117,11 +117,17 @@ class TestCommands:
     def test_an_evaluation_is_of_the_test_split_and_has_no_option_of_an_overlay(self, plan, workspace):
         made = plan("--surfaces", "false", "--soft_loss", "svls")
         ids = read_step(made, "attention=cbam,labels=soft, seed 1, evaluation")
-        assert ids["config_file"].endswith("evaluate.yaml']")
-        assert (ids["step"], ids["split"]) == ("evaluating", "test")
-        assert (ids["surfaces"], ids["attention"]) == ("false", "cbam")
+        assert ids["config_file"] == str([str(workspace / "bundle" / "configs" / "evaluate.yaml")])
+        assert (ids["step"], ids["split"], ids["surfaces"]) == ("evaluating", "test", "false")
         assert not {"soft_loss", "soft_beta", "seed"} & set(ids)
         assert ids["checkpoint"] == str(workspace / "out" / made.arms[3].name / "seed_1" / "model.pt")
+
+    def test_a_setting_goes_to_the_steps_whose_configs_know_it(self, plan):
+        """The network's options are in the checkpoint, so an evaluation does not know them."""
+        made = plan(grid="a: {x: {attention: se, surfaces: false}}")
+        training, evaluation = (read_step(made, f"seed 0, {step}") for step in ("training", "evaluation"))
+        assert (training["attention"], "surfaces" in training) == ("se", False)
+        assert (evaluation["surfaces"], "attention" in evaluation) == ("False", False)
 
     def test_a_training_has_no_option_of_the_evaluation_nor_of_another_arm_s_overlay(self, plan):
         made = plan("--surfaces", "false", "--soft_loss", "svls")

@@ -4,6 +4,7 @@ both."""
 from __future__ import annotations
 
 from pyraseg.pipeline.evaluation.metric import SegmentationScores
+from pyraseg.pipeline.evaluation.overlay_sheet import OverlayGrid
 from pyraseg.pipeline.evaluation.result_files import CaseResults
 from pyraseg.pipeline.evaluation.results import Results
 from pyraseg.pipeline.evaluation.run import evaluate
@@ -14,6 +15,7 @@ from pyraseg.pipeline.evaluation.tables import write_results, write_scores
 __all__ = [
     "CaseResults",
     "CaseScore",
+    "OverlayGrid",
     "Results",
     "SegmentationScores",
     "evaluate",

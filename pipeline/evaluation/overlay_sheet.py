@@ -1,4 +1,4 @@
-"""Pictures of predictions while training and evaluating: one contact sheet of chosen cases."""
+"""Pictures of predictions in training and evaluation: one contact sheet of chosen cases."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ NOTE = "filled: prediction, dashed: reference"
 
 @dataclass(frozen=True)
 class _Seen:
-    """One case: its Dice (the mean over the classes that it shows, NaN without any) and both label maps,
-    compressed."""
+    """A case: its Dice, the mean over the classes that it shows (NaN without any), and packed label maps."""
 
     case: str
     dice: float
@@ -44,8 +43,7 @@ class _Seen:
 
 
 class OverlayGrid:
-    """Ignite handler for an evaluator: a sheet with ``count`` cases, logged whenever the key metric is the
-    best so far.
+    """Ignite handler for an evaluator: log a sheet of ``count`` cases when the key metric is the best so far.
 
     First come the best, the median and the worst case by mean Dice over the classes that they show, named so;
     then cases spread over the groups as evenly as their sizes allow, so that neighbouring frames of one
@@ -99,22 +97,19 @@ class OverlayGrid:
             items = {i["case"]: i for part in gather(list(engine.data_loader.dataset.data)) for i in part}
             seen = {case: one for part in gather(self._seen) for case, one in part.items()}
             if is_main():
-                self._publish(self._sheet(seen, items))
+                sheet = self._sheet(seen, items)
+                self.tracker.log_image(sheet, f"overlays/{self.name}.png")
+                if self.folder is not None:
+                    write_png(self.folder / "overlays.png", sheet)
         self._seen = {}
-
-    def _publish(self, sheet: np.ndarray) -> None:
-        self.tracker.log_image(sheet, f"overlays/{self.name}.png")
-        if self.folder is not None:
-            write_png(self.folder / "overlays.png", sheet)
 
     def _sheet(self, seen: dict[str, _Seen], items: dict[str, dict[str, Any]]) -> np.ndarray:
         ranked = _ranked(seen.values(), most=self.count)
-        named = {one.case: f"{place}: {one.title}" for place, one in ranked.items()}
+        named = {one.case: f"{rank}: {one.title}" for rank, one in ranked.items()}
         others = [item for item in items.values() if item["case"] in seen and item["case"] not in named]
         spread = _spread(others, self.count - len(named)) if others and self.count > len(named) else set()
-        rest = sorted(
-            (seen[case] for case in spread), key=lambda one: (-np.nan_to_num(one.dice, nan=-1.0), one.case)
-        )
+        rest = [seen[case] for case in spread]
+        rest.sort(key=lambda one: (-np.nan_to_num(one.dice, nan=-1.0), one.case))
         titles = named | {one.case: one.title for one in rest}
         tiles = [self._tile(seen[case], items[case]["image"]) for case in titles]
         return draw_grid(tiles, columns=4, titles=list(titles.values()), segments=self.segments, note=NOTE)
@@ -132,9 +127,9 @@ def _ranked(seen: Iterable[_Seen], *, most: int) -> dict[str, _Seen]:
     """The best, the median and the worst of the cases that show a structure; fewer where there are fewer."""
     order = sorted((one for one in seen if not np.isnan(one.dice)), key=lambda one: (-one.dice, one.case))
     chosen: dict[str, _Seen] = {}
-    for name, place in (("best", 0), ("worst", -1), ("median", (len(order) - 1) // 2)):
-        if order and len(chosen) < most and order[place] not in chosen.values():
-            chosen[name] = order[place]
+    for name, index in (("best", 0), ("worst", -1), ("median", (len(order) - 1) // 2)):
+        if order and len(chosen) < most and order[index] not in chosen.values():
+            chosen[name] = order[index]
     return {name: chosen[name] for name in ("best", "median", "worst") if name in chosen}
 
 

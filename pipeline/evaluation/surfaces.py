@@ -60,12 +60,20 @@ def surface_scores(
     Raises:
         ConfigError: no tolerance of 0 or more in the unit.
         GeometryError: masks of different shapes, or a spacing for another number of axes.
+
+    >>> reference, prediction = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    >>> reference[2:6, 2:6] = prediction[3:7, 2:6] = True
+    >>> surface_scores(prediction, reference, spacing_mm=(0.5, 0.5)).hd95
+    0.5
     """
     prediction, reference = (np.asarray(mask, dtype=bool) for mask in (prediction, reference))
     _check(prediction, reference, spacing_mm)
     unit = "px" if spacing_mm is None else "mm"
     spacing = np.ones(reference.ndim) if spacing_mm is None else np.asarray(spacing_mm, dtype=float)
-    limit = _limit(TOLERANCE if tolerance is None else tolerance, unit)
+    limit = (TOLERANCE if tolerance is None else tolerance).get(unit)
+    if limit is None or not 0 <= limit < np.inf:
+        remedy = "Declare evaluation::surface_tolerance in the bundle's metadata.json."
+        raise ConfigError(f"a surface tolerance in {unit}", found=repr(limit), remedy=remedy)
     if not reference.any():
         return None
     if not prediction.any():
@@ -116,11 +124,3 @@ def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[floa
         raise GeometryError(
             "a spacing in mm for each axis", found=found, remedy="Correct the image's calibration."
         )
-
-
-def _limit(tolerance: Mapping[str, float], unit: str) -> float:
-    limit = tolerance.get(unit)
-    if limit is None or not 0 <= limit < np.inf:
-        remedy = "Declare evaluation::surface_tolerance in the bundle's metadata.json."
-        raise ConfigError(f"a surface tolerance in {unit}", found=repr(limit), remedy=remedy)
-    return float(limit)

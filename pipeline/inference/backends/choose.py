@@ -10,11 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from pyraseg.pipeline.inference.backends import torch_backend
-from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend, Setting
-from pyraseg.pipeline.inference.backends.load import load_exported
-from pyraseg.pipeline.inference.backends.onnxruntime_backend import ONNXRUNTIME
-from pyraseg.pipeline.inference.backends.openvino_backend import OPENVINO
+from pyraseg.pipeline.inference.backends.agreement import load_exported
+from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend, Setting, place_for_torch, precision
+from pyraseg.pipeline.inference.backends.runtimes import ONNXRUNTIME, OPENVINO
 from pyraseg.pipeline.inference.backends.timing import Timing, measure_ms, read_timing, write_timing
 from pyraseg.pipeline.inference.inferer import SegmentationInferer, mixed_precision
 from pyraseg.transforms.errors import ConfigError
@@ -102,24 +100,22 @@ class _Loader:
     def backend(self, name: str, options: Mapping[str, Any], *, reason: str = "") -> Backend:
         """``options`` are those of `SegmentationInferer`."""
         if name not in self.loaded:
-            self.loaded[name] = self._load(name)
+            load = RUNTIMES.get(name)
+            self.loaded[name] = (
+                load_exported(self.network, load, self.setting)
+                if load is not None
+                else place_for_torch(self.network, self.device)
+            )
         # An exported network computes in its own type, so there is nothing to cast.
         amp = name == "torch" and self.setting.dtype is not None
         inferer = SegmentationInferer(device=self.device, amp=amp, **options)
         label = self.label(name)
-        return Backend(label, f"{label}, {reason}", self.loaded[name], inferer, self.device)
+        return Backend(label, f"{label}, {reason}", self.loaded[name], inferer)
 
     def label(self, name: str) -> str:
-        return (
-            RUNTIMES[name].label(self.setting)
-            if name in RUNTIMES
-            else torch_backend.label(self.setting.dtype)
-        )
-
-    def _load(self, name: str) -> nn.Module:
-        if name == "torch":
-            return torch_backend.place(self.network, self.device)
-        return load_exported(self.network, RUNTIMES[name], self.setting)
+        if name in RUNTIMES:
+            return RUNTIMES[name].label(self.setting)
+        return f"torch {precision(self.setting.dtype)} channels_last"
 
 
 def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bool) -> Backend:

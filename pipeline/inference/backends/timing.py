@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pyraseg.pipeline.inference.backends.agreement import smooth_images
 from pyraseg.pipeline.inference.backends.base import Runtime, Setting
-from pyraseg.pipeline.inference.backends.cache import cache_folder, describe, digest, read_facts, write_facts
+from pyraseg.pipeline.inference.backends.export import cache_path, describe, read_facts, write_facts
 
 __all__ = ["Timing", "measure_ms", "processor", "read_timing", "write_timing"]
 
@@ -54,14 +54,14 @@ def write_timing(timing: Timing, network: nn.Module, runtimes: Sequence[Runtime]
 
 
 def _path(network: nn.Module, runtimes: Sequence[Runtime], setting: Setting) -> Path | None:
-    folder = cache_folder()
     facts = {
         **asdict(setting),
         "network": describe(network),
         "versions": {"torch": torch.__version__, **{runtime.name: runtime.version for runtime in runtimes}},
         "processor": processor(),
     }
-    return None if folder is None else folder / "timings" / f"{digest(facts)}.json"
+    path = cache_path(facts, "timings")
+    return None if path is None else path.with_suffix(".json")
 
 
 def measure_ms(

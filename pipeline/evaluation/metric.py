@@ -14,7 +14,6 @@ from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
 from pyraseg.pipeline.evaluation.quantities import (
     QuantityError,
     compare_quantities,
-    compare_volume_quantities,
     image_units,
     source_values,
 )
@@ -105,15 +104,16 @@ class SegmentationScores(Metric):
             self.lesions += compare_lesions(prediction, reference, spacing_mm=spacing, **known)
         if PROBABILITIES in item:
             self.confidences.append(count_confidence(item[PROBABILITIES], reference, **known))
-        known["declared"] = self.declared
-        if self.declared and not volume:
-            self.quantities += compare_quantities(prediction, reference, spacing_mm=spacing, **known)
-        elif self.declared:
-            grid: dict[str, Any] = {"affine": np.asarray(reference.affine.cpu())}
+        grid: dict[str, Any] = {"spacing_mm": spacing}
+        if self.declared and volume:
+            grid = {"affine": np.asarray(reference.affine.cpu())}
             if SOURCE in item and (units := image_units(self.declared)):
                 unit = min(units) if len(units) == 1 else ""
                 grid["image"], grid["image_unit"] = source_values(item[SOURCE], case=case, unit=unit)
-            self.quantities += compare_volume_quantities(prediction, reference, **grid, **known)
+        if self.declared:
+            self.quantities += compare_quantities(
+                prediction, reference, declared=self.declared, **known, **grid
+            )
 
     def iteration_completed(self, engine: Any) -> None:
         """Case and group are in the batch, the prediction in the output, the path in the data set."""

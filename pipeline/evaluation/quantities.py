@@ -22,7 +22,6 @@ __all__ = [
     "QuantityError",
     "QuantitySummary",
     "compare_quantities",
-    "compare_volume_quantities",
     "image_units",
     "source_values",
     "summarise_quantities",
@@ -65,38 +64,31 @@ def compare_quantities(
     *,
     label_names: Sequence[str],
     declared: Iterable[Mapping[str, Any]],
-    spacing_mm: Sequence[float] | None,
     case: str,
     group: str,
-) -> list[QuantityError]:
-    """`measure` two label maps (1, H, W) alike, as far as their segments are in the label set."""
-    known: dict[str, Any] = {"label_names": label_names, "declared": _known(declared, label_names)}
-    maps = (torch.as_tensor(each).cpu().numpy() for each in (prediction, reference))
-    measured = (measure(labels, spacing_mm=spacing_mm, **known) for labels in maps)
-    return [QuantityError(case, group, *pair) for pair in zip(*measured, strict=True)]
-
-
-def compare_volume_quantities(
-    prediction: torch.Tensor,
-    reference: torch.Tensor,
-    *,
-    label_names: Sequence[str],
-    declared: Iterable[Mapping[str, Any]],
-    affine: np.ndarray,
+    spacing_mm: Sequence[float] | None = None,
+    affine: np.ndarray | None = None,
     image: np.ndarray | None = None,
     image_unit: str = "",
-    case: str,
-    group: str,
 ) -> list[QuantityError]:
-    """The same of two label maps (1, X, Y, Z) and the volume's values; see `measure_volume`."""
-    known: dict[str, Any] = {"label_names": label_names, "declared": _known(declared, label_names)}
-    maps = (as_labels(each) for each in (prediction, reference))
-    measured = (measure_volume(m, image, affine=affine, image_unit=image_unit, **known) for m in maps)
+    """Measure two label maps alike, as far as the quantities' segments are in the label set.
+
+    Args:
+        prediction, reference: (1, H, W), see `measure`; (1, X, Y, Z) with ``affine``, see `measure_volume`.
+        declared: the bundle's quantities.
+        spacing_mm: of a frame. affine, image, image_unit: of a volume.
+    """
+    declared = [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+    known: dict[str, Any] = {"label_names": label_names, "declared": declared}
+    measured = []
+    for labels in (prediction, reference):
+        if affine is None:
+            frame = torch.as_tensor(labels).cpu().numpy()
+            measured.append(measure(frame, spacing_mm=spacing_mm, **known))
+        else:
+            known |= {"affine": affine, "image_unit": image_unit}
+            measured.append(measure_volume(as_labels(labels), image, **known))
     return [QuantityError(case, group, *pair) for pair in zip(*measured, strict=True)]
-
-
-def _known(declared: Iterable[Mapping[str, Any]], label_names: Sequence[str]) -> list[Mapping[str, Any]]:
-    return [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
 
 
 def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:

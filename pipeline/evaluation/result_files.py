@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -27,7 +26,7 @@ from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoint
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, sha256_of
 from pyraseg.pipeline.writers.pictures.png import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 
@@ -67,14 +66,9 @@ def evaluate(
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
     with unwrap_monai_errors(), tracker:
-        tracker.log_tags({"evaluated.sha256": " ".join(map(_sha256, checkpoint_paths(checkpoint)))})
+        tracker.log_tags({"evaluated.sha256": " ".join(map(sha256_of, checkpoint_paths(checkpoint)))})
         evaluator.run()
     logger.info("%s", report(evaluator.state.results))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class CaseResults:

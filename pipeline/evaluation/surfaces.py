@@ -67,7 +67,16 @@ def surface_scores(
     0.5
     """
     prediction, reference = (np.asarray(mask, dtype=bool) for mask in (prediction, reference))
-    _check(prediction, reference, spacing_mm)
+    if prediction.shape != reference.shape:
+        found, remedy = (
+            f"{prediction.shape} and {reference.shape}",
+            "Bring the prediction to the source grid first.",
+        )
+        raise GeometryError("masks of one shape", found=found, remedy=remedy)
+    if spacing_mm is not None and (len(spacing_mm) != reference.ndim or not min(spacing_mm) > 0):
+        found = f"{len(spacing_mm)} numbers for {reference.ndim} axes, or one that is not above 0"
+        remedy = "Correct the image's calibration."
+        raise GeometryError("a spacing in mm for each axis", found=found, remedy=remedy)
     unit = "px" if spacing_mm is None else "mm"
     spacing = np.ones(reference.ndim) if spacing_mm is None else np.asarray(spacing_mm, dtype=float)
     limit = (TOLERANCE if tolerance is None else tolerance).get(unit)
@@ -112,15 +121,3 @@ def _edge(mask: np.ndarray) -> np.ndarray:
         inside[:-1] &= shifted[1:]
         inside[[0, -1]] = False
     return mask & ~inner
-
-
-def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None) -> None:
-    if prediction.shape != reference.shape:
-        found = f"{prediction.shape} and {reference.shape}"
-        remedy = "Bring the prediction back to the source grid first."
-        raise GeometryError("masks of one shape", found=found, remedy=remedy)
-    if spacing is not None and (len(spacing) != reference.ndim or not min(spacing) > 0):
-        found = f"a spacing of {len(spacing)} numbers for {reference.ndim} axes, or one that is not above 0"
-        raise GeometryError(
-            "a spacing in mm for each axis", found=found, remedy="Correct the image's calibration."
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import IO, Any, Literal, overload
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write", "output_error"]
+__all__ = ["atomic_path", "atomic_write", "output_error", "sha256_of"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -62,6 +63,12 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with atomic_path(path) as draft, open(draft, mode, **text) as file:
         yield file
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def output_error(error: OSError, path: Path) -> OutputError:

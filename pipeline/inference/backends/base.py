@@ -53,8 +53,8 @@ class Setting:
         shape: of one image, (C, H, W[, D]).
         weights_hash: of the checkpoint or checkpoints; names the entry of the cache.
         dtype: torch.bfloat16, or None for float32.
-        threads: to compute with, over all lanes.
-        lanes: callers at a time; each has its share of the threads.
+        threads: to compute with, over all network threads.
+        network_threads: callers at a time; each has its share of the threads.
         batch_size: images in a call, for the choice of the fastest.
     """
 
@@ -62,7 +62,7 @@ class Setting:
     weights_hash: str
     dtype: torch.dtype | None
     threads: int
-    lanes: int = 1
+    network_threads: int = 1
     batch_size: int = 1
 
 

@@ -20,7 +20,7 @@ from filelock import FileLock
 from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
-from pyraseg.pipeline.utils.files import atomic_path, atomic_write
+from pyraseg.pipeline.utils.files import atomic_path, atomic_write, sha256_of
 from pyraseg.transforms.errors import ConfigError, OutputError
 
 __all__ = ["cache_path", "describe", "entry", "export_network", "onnx_file", "read_facts", "write_facts"]
@@ -154,7 +154,7 @@ def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None
                 else:
                     logger.info("exporting the network, once for each checkpoint")
                 export_network(network, path, shape=shape)
-                write_facts(path.with_suffix(".json"), {"sha256": _hash(path)})
+                write_facts(path.with_suffix(".json"), {"sha256": sha256_of(path)})
     except (OutputError, OSError):
         logger.warning("the folder for exported networks cannot be written: the export is not kept")
         return None
@@ -164,12 +164,7 @@ def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None
 def _intact(path: Path) -> bool:
     """Whether file and note belong together: one without the other is a torn entry."""
     wanted = read_facts(path.with_suffix(".json")).get("sha256")
-    return wanted is not None and path.is_file() and _hash(path) == wanted
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return wanted is not None and path.is_file() and sha256_of(path) == wanted
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ERRORS_ONLY = 3  # ONNX Runtime's log level
 def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
     """Compile an ONNX file.
 
-    One stream a lane: with a single caller that is the LATENCY hint, whose threads share each image. The
+    One stream a caller: with a single one that is the LATENCY hint, whose threads share each image. The
     THROUGHPUT hint and requests beside one another were no faster on two cores. Threads are not pinned to
     cores: two runs on one machine would pin theirs to the same, and processes that decode need cores, too.
 
@@ -32,7 +32,7 @@ def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.nd
     openvino = _import_openvino()
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": str(setting.lanes),
+        "NUM_STREAMS": str(setting.network_threads),
         "INFERENCE_NUM_THREADS": str(setting.threads),
         "INFERENCE_PRECISION_HINT": "f32" if setting.dtype is None else "bf16",
         "ENABLE_CPU_PINNING": "NO",
@@ -75,7 +75,7 @@ def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np
     import onnxruntime  # an optional library
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, setting.threads // setting.lanes)
+    options.intra_op_num_threads = max(1, setting.threads // setting.network_threads)
     options.log_severity_level = ERRORS_ONLY
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

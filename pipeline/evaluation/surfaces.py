@@ -68,10 +68,8 @@ def surface_scores(
     """
     prediction, reference = (np.asarray(mask, dtype=bool) for mask in (prediction, reference))
     if prediction.shape != reference.shape:
-        found, remedy = (
-            f"{prediction.shape} and {reference.shape}",
-            "Bring the prediction to the source grid first.",
-        )
+        found = f"{prediction.shape} and {reference.shape}"
+        remedy = "Bring the prediction back to the source grid first."
         raise GeometryError("masks of one shape", found=found, remedy=remedy)
     if spacing_mm is not None and (len(spacing_mm) != reference.ndim or not min(spacing_mm) > 0):
         found = f"{len(spacing_mm)} numbers for {reference.ndim} axes, or one that is not above 0"
@@ -99,7 +97,7 @@ def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple
     """From each surface pixel of one mask to the nearest of the other, and back.
 
     Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay
-    the same. The box of a volume with something found far from its tumour is the whole body: there the
+    the same. The box of a volume with a false positive far from its tumour is the whole body: there the
     surfaces' points are searched, which takes no memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]

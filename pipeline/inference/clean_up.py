@@ -118,10 +118,8 @@ class CleanUpLabels(Transform):
     def _checked(self, source: np.ndarray) -> LabelMap:
         """The map without its channel, as a copy in the smallest integers: the steps count them often."""
         if source.ndim not in (3, 4) or source.shape[0] != 1 or not source.size:
-            wanted, remedy = (
-                "a label map (1, H, W) or (1, H, W, D)",
-                "Take the argmax over the classes first.",
-            )
+            remedy = "Take the argmax over the classes before the clean-up."
+            wanted = "a label map (1, H, W) or (1, H, W, D)"
             raise GeometryError(wanted, found=f"{source.shape}", remedy=remedy)
         with np.errstate(invalid="ignore"):  # NaN is refused below
             labels = source[0].astype(np.uint8)
@@ -227,8 +225,7 @@ def _enclosed(mask: np.ndarray) -> np.ndarray:
 
 
 def _blend(labels: LabelMap, gone: np.ndarray) -> None:
-    """Give each region of ``gone`` the class of most of its face neighbours, in place; the lower one at a
-    tie."""
+    """Give each region of ``gone`` the class of most of its face neighbours; at a tie the lower one."""
     if not gone.any():
         return
     regions, number = ndimage.label(gone)

@@ -1,4 +1,4 @@
-"""One way to build any backend; ``auto`` measures which of those that are installed is the fastest here."""
+"""Building a backend; ``auto`` measures which of those that are installed is the fastest here."""
 
 from __future__ import annotations
 

@@ -36,8 +36,7 @@ def start(enabled: bool, *, device: str = "auto") -> None:
     """Join the process group that ``torchrun`` describes in the environment: NCCL on GPUs, else gloo.
 
     Raises:
-        ConfigError: several processes and a config for one, or a config for several that torchrun did not
-            start.
+        ConfigError: several processes and a config for one, or a config for several without torchrun.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if not enabled and processes > 1:
@@ -102,8 +101,7 @@ def is_main() -> bool:
 
 
 def share(items: Sequence[_T]) -> list[_T]:
-    """This process's part of ``items``; the parts are disjoint and hold all, so that no case is validated
-    twice.
+    """This process's part of ``items``; the parts are disjoint and hold all: no case is validated twice.
 
     Raises:
         ConfigError: fewer items than processes; one without any would leave the others waiting.

@@ -201,7 +201,7 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     assert (folder / "models" / "model.pt").is_file()
     warnings = [line for line in done.stderr.splitlines() if "Warning:" in line]
     assert [line for line in warnings if "/monai/" not in line] == []
-    typo = [*command, "--train#trainr#max_epochs", "1"]
+    typo = [*command, "--validate#dataloadr", "1"]
     done = subprocess.run(typo, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "--train::trainer" in done.stderr
+    assert "Did you mean --validate::dataloader?" in done.stderr

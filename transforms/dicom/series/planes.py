@@ -43,57 +43,25 @@ TELLING = {
 }
 # Where the functional groups of enhanced images keep them (PS3.3 C.7.6.16.2)
 MACROS = (
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelMeasuresSequence",
-    "PixelValueTransformationSequence",
-    "FrameContentSequence",
-    "MREchoSequence",
-    "MRDiffusionSequence",
-    "CardiacSynchronizationSequence",
-    "MRImageFrameTypeSequence",
-    "CTImageFrameTypeSequence",
+    "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
+    "PixelValueTransformationSequence", "FrameContentSequence", "MREchoSequence", "MRDiffusionSequence",
+    "CardiacSynchronizationSequence", "MRImageFrameTypeSequence", "CTImageFrameTypeSequence",
     "PETFrameTypeSequence",
-)
+)  # fmt: skip
 MAPPING = "RealWorldValueMappingSequence"
 PET_TAGS = (
-    "Units",
-    "SUVType",
-    "DecayCorrection",
-    "DecayCorrected",
-    "DecayCorrectionDateTime",
-    "AttenuationCorrected",
-    "CorrectedImage",
-    "PatientWeight",
-    "RadiopharmaceuticalInformationSequence",
-    "SeriesDate",
-    "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "TimezoneOffsetFromUTC",
-    "FrameReferenceTime",
-    "ActualFrameDuration",
-    "NumberOfSlices",
-)
+    "Units", "SUVType", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime",
+    "AttenuationCorrected", "CorrectedImage", "PatientWeight", "RadiopharmaceuticalInformationSequence",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC",
+    "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
+)  # fmt: skip
 VOLUME_TAGS = (
-    *TAGS,
-    *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")),
-    *PET_TAGS,
-    MAPPING,
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "FrameOfReferenceUID",
-    "SeriesNumber",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
+    *TAGS, *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")), *PET_TAGS, MAPPING,
+    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices",
+    "FrameOfReferenceUID", "SeriesNumber", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,9 @@ def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tis
     if share < LEAST_SECTOR or (share > WHOLE and not boxed):
         return Tissue(whole, clear=sum(float(component.mean()) for component in components) > FILLED)
     echoes = find_echoes(sure, grey[::block, ::block], fill=levels[1])
-    tissue = _spread(_between(echoes), block, grey.shape)
+    # From blocks to pixels
+    spread = _between(echoes).repeat(block, axis=0).repeat(block, axis=1)
+    tissue = spread[: grey.shape[0], : grey.shape[1]]
     lettering = find_lettering(grey, levels[0], within=mask & ~tissue, tissue=tissue)
     return Tissue(mask & ~lettering, clear=boxed or len(grey) >= LEGIBLE)
 
@@ -117,7 +119,9 @@ def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -
     right = component.shape[1] - component[rows, ::-1].argmax(axis=1)
     sides, ends = ((left, -MARGIN), (right, MARGIN)), (-MARGIN, 1 + MARGIN)
     corners = [(x + dx, rows + dy) for x, dx in sides for dy in ends]
-    if _is_linear(left, right):
+    # A linear probe's face is as wide as its image, whose lower corners may be too dark to see
+    first = max(1, round(FACE_ROWS * len(left)))
+    if right[:first].max() - left[:first].min() >= FACE_WIDTH * (right.max() - left.min()):
         across = right.max() - left.min() >= FACE_WIDTH * component.shape[1]
         last = len(component) - 1 if boxed and across else rows[-1]
         lower = np.array([left.min() - MARGIN, right.max() + MARGIN])
@@ -129,12 +133,6 @@ def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -
     return np.asarray(picture)
 
 
-def _is_linear(left: NDArray[np.intp], right: NDArray[np.intp]) -> bool:
-    """Whether the probe's face is as wide as its image, whose lower corners may be too dark to see."""
-    first = max(1, round(FACE_ROWS * len(left)))
-    return right[:first].max() - left[:first].min() >= FACE_WIDTH * (right.max() - left.min())
-
-
 def _between(echoes: Mask) -> Mask:
     """Blocks of echoes, next to them, or with echoes above and below: a reflector in fluid is no letter."""
     near = echoes
@@ -143,11 +141,6 @@ def _between(echoes: Mask) -> Mask:
         near = near | frame[:-2, 1:-1] | frame[2:, 1:-1] | frame[1:-1, :-2] | frame[1:-1, 2:]
     above, below = np.logical_or.accumulate(near), np.logical_or.accumulate(near[::-1])[::-1]
     return above & below
-
-
-def _spread(mask: Mask, block: int, shape: tuple[int, ...]) -> Mask:
-    """From blocks to the pixels of a frame of ``shape``."""
-    return mask.repeat(block, axis=0).repeat(block, axis=1)[: shape[0], : shape[1]]
 
 
 def find_lettering(grey: NDArray[np.uint8], background: int, *, within: Mask, tissue: Mask) -> Mask:

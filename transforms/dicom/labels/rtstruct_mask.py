@@ -96,7 +96,8 @@ def roi_mask(
     mask = series.grid_array(bool)
     repeated = 0
     for index, loops in slices.items():
-        unique = _unique(loops)
+        # Without repetition: two equal ones would cancel each other
+        unique = list({_canonical(loop): loop for loop in reversed(loops)}.values())
         repeated += len(loops) - len(unique)
         mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
     if repeated:
@@ -200,11 +201,6 @@ def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str)
         found = f"one that lies on slice {at} and names slice {min(named)}, both from 0"
         remedy = "Export the structure set again; position and reference contradict each other."
         raise GeometryError("contours on the slices that they name", found=found, remedy=remedy, path=path)
-
-
-def _unique(loops: list[np.ndarray]) -> list[np.ndarray]:
-    """The contours without repetition: two equal ones would cancel each other."""
-    return list({_canonical(loop): loop for loop in reversed(loops)}.values())
 
 
 def _canonical(loop: np.ndarray) -> bytes:

@@ -168,9 +168,9 @@ def _images(item: Dataset) -> list[tuple[str, int]]:
 
 def instances_by_series(series: Iterable[Dataset], name: str) -> dict[str, frozenset[str]]:
     """What an object refers to: the SOP Instance UIDs, in the sequence ``name``, by Series Instance UID."""
-    found: dict[str, frozenset[str]] = {}
+    by_series: dict[str, frozenset[str]] = {}
     for item in series:
         uid = text(item, "SeriesInstanceUID")
         instances = frozenset(text(image, "ReferencedSOPInstanceUID") for image in items(item, name)) - {""}
-        found[uid] = found.get(uid, frozenset()) | instances
-    return found
+        by_series[uid] = by_series.get(uid, frozenset()) | instances
+    return by_series

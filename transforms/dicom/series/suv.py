@@ -244,20 +244,16 @@ def suv_factor(facts: PetFacts) -> float:
             attribute.
     """
     if facts.units == "GML":
-        return _of_gml(facts)
+        if facts.suv_type not in ("", "BW"):
+            raise _refusal(facts, "SUV Type (0054,1006) BW", code_text(facts.suv_type))
+        if not facts.suv_type:
+            warnings.warn("a PET series in GML without SUV Type (0054,1006) is taken for SUVbw", stacklevel=2)
+        return 1.0
     if facts.units == "CNTS":
         return _of_counts(facts)
     if facts.units == "BQML":
         return _of_activity(facts)
     raise _refusal(facts, "Units (0054,1001) BQML, GML or CNTS", code_text(facts.units))
-
-
-def _of_gml(facts: PetFacts) -> float:
-    if not facts.suv_type:
-        warnings.warn("a PET series in GML without SUV Type (0054,1006) is taken for SUVbw", stacklevel=3)
-    elif facts.suv_type != "BW":
-        raise _refusal(facts, "SUV Type (0054,1006) BW", code_text(facts.suv_type))
-    return 1.0
 
 
 def _of_counts(facts: PetFacts) -> float:

@@ -35,7 +35,7 @@ WORTH_PROCESSES = 2**23  # pixels of compressed data, a second or so; processes 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A volume and its place.
+    """A volume and where it lies.
 
     Attributes:
         array: (x, y, z) = (column, row, slice); int16 for CT and MR whose values are whole and fit, else
@@ -201,15 +201,11 @@ def _values(
         raise InputError("a volume that fits into memory", found=found, remedy=remedy, path=path) from None
     for index, stored in enumerate(stored_planes(planes, workers=workers)):
         line = lines[index]
-        if array.dtype == np.int16 and not _within(line, stored):
+        ends = [int(value) * line.slope + line.intercept for value in (stored.min(), stored.max())]
+        if array.dtype == np.int16 and not INT16.min <= min(ends) <= max(ends) <= INT16.max:
             array = array.astype(np.float32)
         line.apply(stored, array[index])
     return array.transpose(2, 1, 0)
-
-
-def _within(line: Line, stored: np.ndarray) -> bool:
-    ends = [int(value) * line.slope + line.intercept for value in (stored.min(), stored.max())]
-    return bool(min(ends) >= INT16.min and max(ends) <= INT16.max)
 
 
 def check_planes(planes: Iterable[PlaneHeader]) -> None:

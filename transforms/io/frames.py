@@ -94,8 +94,7 @@ class FrameReader(ImageReader):
 
 
 class LoadFrame(Transform):
-    """Load one frame as a `MetaTensor` (C, H, W) with `FrameReader` alone: what it refuses, no other reader
-    reads.
+    """Load one frame as a `MetaTensor` (C, H, W) by `FrameReader`; what it refuses no other reader reads.
 
     The dtype is the file's, or the next wider one that PyTorch computes with. The metadata carries the
     frame's ``case``, a keyed hash, in place of its path, so that it can be logged.

@@ -80,8 +80,7 @@ class ValueMapping:
 
 @dataclass(frozen=True)
 class PlaneHeader:
-    """One plane of a volume: where it lies and what its stored values mean. Nothing in it identifies a
-    patient.
+    """One plane of a volume: where it lies and what its stored values mean; nothing identifies a patient.
 
     Attributes:
         image: its file's pixels, shared by the frames of a file.

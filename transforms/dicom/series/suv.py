@@ -49,21 +49,18 @@ REMEDY = "Correct the attribute from the examination's record and export the ser
 
 @dataclass(frozen=True)
 class PetFacts:
-    """What SUV is computed from. Times are in seconds after the midnight of the series' date, so no date is
-    kept.
+    """What SUV is computed from. Times are seconds after the midnight of the series' date: no date is kept.
 
     Attributes:
         enhanced: whether it is an enhanced PET image: dose in MBq, its own decay attributes.
         units, suv_type, decay_correction: (0054,1001), (0054,1006), (0054,1102), as written.
         corrected: (0028,0051); of an enhanced image ATTN and DECY by its own attributes.
-        weight_kg, dose, half_life_s: Patient's Weight, Radionuclide Total Dose, Radionuclide Half Life as
-            stated.
+        weight_kg, dose, half_life_s: Patient's Weight, Radionuclide Total Dose and Half Life as stated.
         injection: Radiopharmaceutical Start DateTime.
         injection_time: Radiopharmaceutical Start Time, on no date.
         series_start, earliest_acquisition: Series Date and Time; the earliest Acquisition Date and Time.
         private_scan: GE's scan date and time.
-        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) of planes that state the
-            three.
+        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) where all three are stated.
         decay_moment: Decay Correction DateTime of an enhanced image.
         path: a file of the series.
     """

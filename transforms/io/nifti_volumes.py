@@ -14,12 +14,7 @@ from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
-__all__ = [
-    "NiftiVolume",
-    "check_nifti_volume",
-    "read_nifti_labels",
-    "read_nifti_volume",
-]
+__all__ = ["NiftiVolume", "check_nifti_volume", "read_nifti_labels", "read_nifti_volume"]
 
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # of metres and micrometres; other codes are taken for mm
 SAME_POSITION = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it

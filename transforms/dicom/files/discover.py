@@ -13,13 +13,7 @@ from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, Passed
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.records import SourceRef
 
-__all__ = [
-    "DICOM_SUFFIXES",
-    "dicom_files",
-    "discover",
-    "normalise_character_set",
-    "source_ref",
-]
+__all__ = ["DICOM_SUFFIXES", "dicom_files", "discover", "normalise_character_set", "source_ref"]
 
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".ima"})
 PASSED_REMEDIES = {

@@ -60,12 +60,7 @@ def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
     return rois[0]
 
 
-def roi_mask(
-    structures: StructureSet,
-    series: SourceSeries,
-    *,
-    roi: str | int | None = None,
-) -> RoiMask:
+def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int | None = None) -> RoiMask:
     """The mask of one region on the grid of the series that it was drawn on.
 
     Every contour fills the slice that it lies on by the pixel-centre rule of `fill_contours`: a voxel belongs
@@ -108,11 +103,7 @@ def roi_mask(
 
 
 def roi_label_map(
-    structures: StructureSet,
-    series: SourceSeries,
-    rois: Mapping[str | int, int],
-    *,
-    overlap: str = "refuse",
+    structures: StructureSet, series: SourceSeries, rois: Mapping[str | int, int], *, overlap: str = "refuse"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 

@@ -206,18 +206,15 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
         _check_size(path, image.width * image.height * 3)
         if frames > 1:
             raise InputError(wanted, found="an animation", remedy="Export its frames one by one.", path=path)
+        deep = image.mode.startswith("I")  # pillow opens 16-bit grey as I;16, older versions as I
+        kept = deep or (as_labels and image.mode in ("P", "1"))
         with malformed(wanted, path=path, found=found, remedy=remedy):
-            array = _samples(ImageOps.exif_transpose(image), as_labels)
+            upright = ImageOps.exif_transpose(image)
+            array = np.array(upright if kept else upright.convert(GREY_MODES.get(upright.mode, "RGB")))
+        if kept:
+            array = array.astype(np.uint16 if deep else np.uint8)
     display_max = float(np.iinfo(array.dtype).max) if array.dtype.kind in "ui" else 1.0
     return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)), display_max
-
-
-def _samples(image: Image.Image, as_labels: bool) -> np.ndarray:
-    if as_labels and image.mode in ("P", "1"):
-        return np.array(image).astype(np.uint8)
-    if image.mode.startswith("I"):  # pillow opens 16-bit grey as I;16, older versions as I
-        return np.array(image).astype(np.uint16)
-    return np.array(image.convert(GREY_MODES.get(image.mode, "RGB")))
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | None]:

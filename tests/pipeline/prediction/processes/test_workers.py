@@ -50,7 +50,7 @@ def test_every_item_comes_back_once_with_its_own_result(pool):
         ("wrapped", "wanted a whole file, found half of one. Copy it again."),
         ("bloat in a transform", "an item that fits into the memory, found one that does not"),
         ("unexpected", "an unexpected ValueError in tasks.py, line"),
-        ("broken", "an unexpected ReferenceError in tasks.py, line"),
+        ("broken", "ended with status 1"),
         ("leave", "ended with status 3"),
         ("killed", "ended by SIGKILL (out of memory?)"),
         ("unpicklable", "ended with status 1"),

@@ -52,18 +52,15 @@ def _rebuild(
 
 
 class InputError(PyrasegError):
-    """A file cannot be read: not DICOM, truncated, no pixel data, an unknown transfer syntax, NaN or an empty
-    image."""
+    """A file cannot be read: not DICOM, truncated, without pixels, an unknown transfer syntax, NaN, empty."""
 
 
 class GeometryError(PyrasegError):
-    """Image and mask, or the frames of a series, do not share one grid; or spacing or orientation is
-    ambiguous."""
+    """Image and mask, or the frames of a series, share no grid; or spacing or orientation is ambiguous."""
 
 
 class LabelError(PyrasegError):
-    """A mask holds values that its label set does not declare, or the label set itself contradicts
-    another."""
+    """A mask holds values that its label set does not declare, or the label set contradicts another."""
 
 
 class DatalistError(PyrasegError):

@@ -52,20 +52,16 @@ def _key() -> bytes:
         return key.encode()
     path = key_file()
     try:
-        key_bytes = _stored_key(path)
+        try:
+            key_bytes = path.read_bytes()
+        except FileNotFoundError:
+            key_bytes = _new_key(path)
     except OSError as error:
         found = f"a configuration folder that cannot be read or written ({error.strerror})"
         raise _no_key(found, path) from error
     if not key_bytes:  # an empty key hashes as well as any, for everybody alike
         raise _no_key("an empty key file", path)
     return key_bytes
-
-
-def _stored_key(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return _new_key(path)
 
 
 def _new_key(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.transforms import RandAffined, RandFlipd, RandGaussianNoised
 
-from pyraseg.transforms import augmentation
+from pyraseg import transforms as augmentation
 from pyraseg.transforms.augmentation import ultrasound_augmentation
 
 __all__ = ["table"]

@@ -8,7 +8,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose
 
-from pyraseg.transforms import augmentation as aug
+from pyraseg import transforms as aug
 from pyraseg.transforms.augmentation import ultrasound_augmentation
 from pyraseg.transforms.errors import ConfigError
 

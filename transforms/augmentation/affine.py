@@ -86,8 +86,8 @@ class RandFrameAffine(RandFrameTransform):
             self._grid = self._make_grid(size)  # kept for the item's other keys
         # Outside is 0 for the sampler by default: shifting the image by the bars' grey makes it that grey.
         shifted = pixels - GREY if mode == "bilinear" else pixels.float()
-        how = "nearest" if mode == "nearest" else "bilinear"
-        moved = F.grid_sample(shifted[None], self._grid, mode=how, align_corners=False)[0]
+        sampling = "nearest" if mode == "nearest" else "bilinear"
+        moved = F.grid_sample(shifted[None], self._grid, mode=sampling, align_corners=False)[0]
         if mode == "bilinear":
             moved = moved.add_(GREY).clamp_(0, 1)
         elif not pixels.is_floating_point():

@@ -25,13 +25,9 @@ from monai.transforms import (
     Transform,
 )
 
-from pyraseg.transforms.augmentation import (
-    RandAcousticShadowd,
-    RandFrameAffined,
-    RandHorizontalFlipd,
-    RandSpeckled,
-)
+from pyraseg.transforms.augmentation.affine import RandFrameAffined, RandHorizontalFlipd
 from pyraseg.transforms.augmentation.base import content_box, plain
+from pyraseg.transforms.augmentation.brightness import RandAcousticShadowd, RandSpeckled
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RestorationPaird", "TissueRegion", "TissueRegiond", "ultrasound_corruption"]

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from pyraseg.transforms.dicom.files.values import BrokenFile, items, number, numbers, stated
 
-__all__ = ["Calibration", "TissueRegion", "calibrate", "tissue_regions"]
+__all__ = ["CalibratedRegion", "Calibration", "calibrate", "tissue_regions"]
 
 FORMAT_2D, TISSUE, CENTIMETRES = 1, 1, 3
 EDGE_TOLERANCE = 1  # pixels: some machines write the exclusive end of a region where the inclusive one is due
@@ -19,7 +19,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class TissueRegion:
+class CalibratedRegion:
     """A calibrated region of 2D tissue.
 
     Attributes:
@@ -65,7 +65,7 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
     return Calibration(None, "none", box)
 
 
-def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[TissueRegion]:
+def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[CalibratedRegion]:
     """The regions of 2D tissue that are calibrated in cm on both axes.
 
     One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left
@@ -75,7 +75,7 @@ def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[TissueRegi
     return [region for region in regions if region]
 
 
-def _region(item: Dataset, rows: int, columns: int) -> TissueRegion | None:
+def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
     kind = stated(item, "RegionSpatialFormat"), stated(item, "RegionDataType")
     units = stated(item, "PhysicalUnitsXDirection"), stated(item, "PhysicalUnitsYDirection")
     if kind != (FORMAT_2D, TISSUE) or units != (CENTIMETRES, CENTIMETRES):
@@ -90,7 +90,7 @@ def _region(item: Dataset, rows: int, columns: int) -> TissueRegion | None:
     if not inside or bottom >= rows + EDGE_TOLERANCE or right >= columns + EDGE_TOLERANCE:
         warnings.warn("an ultrasound region that is not inside the image is ignored", stacklevel=2)
         return None
-    return TissueRegion((top, left, min(bottom + 1, rows), min(right + 1, columns)), (down, across))
+    return CalibratedRegion((top, left, min(bottom + 1, rows), min(right + 1, columns)), (down, across))
 
 
 def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:

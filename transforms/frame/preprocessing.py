@@ -55,10 +55,9 @@ def declared_preprocessing(
         return ultrasound_preprocessing(in_channels=in_channels, **switches, **options)
     missing = [name for name in ("spacing_mm", "intensity") if name not in declared]
     if kind != "volume" or missing or in_channels != 1:
-        found = (
-            f"{kind!r}" if kind != "volume" else f"no {missing[0]}" if missing else f"{in_channels} channels"
-        )
-        wanted = f'"preprocessing" of a kind among {", ".join(KINDS)}, a volume with spacing_mm, intensity, one channel'
+        found = f"no {missing[0]}" if missing else f"{in_channels} channels"
+        wanted = f'"preprocessing" of a kind among {", ".join(KINDS)}, a volume with spacing_mm, intensity, '
+        wanted, found = f"{wanted}one channel", found if kind == "volume" else f"{kind!r}"
         raise ConfigError(wanted, found=found, remedy="Correct the bundle's metadata.json.")
     return volume_preprocessing(spacing_mm=declared["spacing_mm"], intensity=declared["intensity"], **options)
 

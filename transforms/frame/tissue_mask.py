@@ -1,5 +1,4 @@
-"""Where a 2D ultrasound frame shows tissue: the insonated sector, found by its speckle against a flat
-background."""
+"""Where a 2D ultrasound frame shows tissue: the sector, by its speckle, without lettering in its outline."""
 
 from __future__ import annotations
 
@@ -9,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from pyraseg.transforms.frame.tissue_lettering import find_lettering
 from pyraseg.transforms.frame.tissue_speckle import find_echoes, find_speckle, flat_levels
 
-__all__ = ["Tissue", "find_tissue", "search_tissue"]
+__all__ = ["Tissue", "find_lettering", "find_tissue", "search_tissue"]
 
 Mask = NDArray[np.bool_]
 
@@ -23,12 +22,15 @@ MARGIN = 3  # blocks added around, for the corners that the removal of strokes r
 LEAST_BACKGROUND = 0.01  # of the frame: with less of it flat, tissue fills the frame
 LEAST_SECTOR = 0.02  # of the frame: less is a logo or a picture of a probe
 FACE_ROWS = 0.1  # of a component's rows: where a probe's face shows
-FACE_WIDTH = (
-    0.93  # of its width: a component this wide in those rows is a linear probe's, its sides go straight down
-)
+FACE_WIDTH = 0.93  # of its width: a component so wide in those rows is a linear probe's, with upright sides
 WHOLE = 0.97  # of the frame: what is left beside it are rounded corners
 FILLED = 0.6  # of a frame that is tissue as a whole: so much shows speckle
 LEGIBLE = 200  # rows: in smaller frames, shrunken ones, letters are as dense as speckle
+STROKE = 60  # of 255 levels from the background: lettering is made to be read
+QUIET, QUIET_SHARE = 12, 0.75  # what surrounds lettering is background, up to JPEG's ringing
+EDGE, HALO = 2, 4  # pixels: how far a blurred edge reaches, and what is taken away around a character
+SMALLEST = 6  # pixels: less is a grain of speckle
+TALLEST, LARGEST = 0.08, 0.003  # of the frame's height, and of its area: more is no character
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tis
     if share < LEAST_SECTOR or (share > WHOLE and not boxed):
         return Tissue(whole, clear=sum(float(component.mean()) for component in components) > FILLED)
     echoes = find_echoes(sure, grey[::block, ::block], fill=levels[1])
-    tissue = _spread(_between(echoes), block, grey.shape)
-    lettering = find_lettering(grey, levels[0], place=mask & ~tissue, tissue=tissue)
+    # From blocks to pixels
+    spread = _between(echoes).repeat(block, axis=0).repeat(block, axis=1)
+    tissue = spread[: grey.shape[0], : grey.shape[1]]
+    lettering = find_lettering(grey, levels[0], within=mask & ~tissue, tissue=tissue)
     return Tissue(mask & ~lettering, clear=boxed or len(grey) >= LEGIBLE)
 
 
@@ -96,9 +100,8 @@ def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:
     brightest = image[0] if len(image) == 1 else image.max(axis=0)
     if brightest.dtype == np.uint8 and display_max == 255:
         return brightest
-    return np.clip(brightest * np.float32(255 / (display_max or 1)) + np.float32(0.5), 0, 255).astype(
-        np.uint8
-    )
+    levels = brightest * np.float32(255 / (display_max or 1)) + np.float32(0.5)
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _flat(grey: NDArray[np.uint8]) -> Mask:
@@ -114,35 +117,24 @@ def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -
     rows = np.flatnonzero(component.any(axis=1))
     left = component[rows].argmax(axis=1)
     right = component.shape[1] - component[rows, ::-1].argmax(axis=1)
-    corners = [(x + dx, y + dy) for x, dx in ((left, -MARGIN), (right, MARGIN)) for y, dy in _ends(rows)]
-    if _is_linear(left, right):
+    sides, ends = ((left, -MARGIN), (right, MARGIN)), (-MARGIN, 1 + MARGIN)
+    corners = [(x + dx, rows + dy) for x, dx in sides for dy in ends]
+    # A linear probe's face is as wide as its image, whose lower corners may be too dark to see
+    first = max(1, round(FACE_ROWS * len(left)))
+    if right[:first].max() - left[:first].min() >= FACE_WIDTH * (right.max() - left.min()):
         across = right.max() - left.min() >= FACE_WIDTH * component.shape[1]
         last = len(component) - 1 if boxed and across else rows[-1]
-        corners.append(
-            (np.array([left.min() - MARGIN, right.max() + MARGIN]), np.array([last, last]) + 1 + MARGIN)
-        )
+        lower = np.array([left.min() - MARGIN, right.max() + MARGIN])
+        corners.append((lower, np.array([last, last]) + 1 + MARGIN))
     points = np.concatenate([np.stack([x, y], axis=1) for x, y in corners]) * block
-    outline = points[
-        ConvexHull(points).vertices
-    ]  # never degenerate: the margin gives every component an area
+    outline = points[ConvexHull(points).vertices]  # the margin gives every component an area
     picture = Image.new("1", (shape[1], shape[0]))
     ImageDraw.Draw(picture).polygon([(int(x), int(y)) for x, y in outline], fill=1, outline=1)
     return np.asarray(picture)
 
 
-def _is_linear(left: NDArray[np.intp], right: NDArray[np.intp]) -> bool:
-    """Whether the probe's face is as wide as its image, whose lower corners may be too dark to see."""
-    first = max(1, round(FACE_ROWS * len(left)))
-    return right[:first].max() - left[:first].min() >= FACE_WIDTH * (right.max() - left.min())
-
-
-def _ends(rows: NDArray[np.intp]) -> tuple[tuple[NDArray[np.intp], int], ...]:
-    return (rows, -MARGIN), (rows, 1 + MARGIN)
-
-
 def _between(echoes: Mask) -> Mask:
-    """Blocks of echoes, next to them, or with echoes both above and below: a reflector in fluid is no
-    character."""
+    """Blocks of echoes, next to them, or with echoes above and below: a reflector in fluid is no letter."""
     near = echoes
     for _ in range(MARGIN):  # by the four neighbours; faster than scipy's dilation
         frame = np.pad(near, 1)
@@ -151,6 +143,50 @@ def _between(echoes: Mask) -> Mask:
     return above & below
 
 
-def _spread(mask: Mask, block: int, shape: tuple[int, ...]) -> Mask:
-    """From blocks to the pixels of a frame of ``shape``."""
-    return mask.repeat(block, axis=0).repeat(block, axis=1)[: shape[0], : shape[1]]
+def find_lettering(grey: NDArray[np.uint8], background: int, *, within: Mask, tissue: Mask) -> Mask:
+    """Characters, ticks and marks in ``within`` that do not touch ``tissue``, with a halo, as a mask (H, W).
+
+    A character is small, stands out and has the background around it; an echo has other echoes around it.
+
+    Args:
+        grey: (H, W).
+        background: the background's level.
+        within: where to look, (H, W); nothing beyond it is in the result.
+        tissue: what has to stay, (H, W).
+    """
+    lettering = np.zeros(within.shape, dtype=bool)
+    contrast = np.maximum(grey, background) - np.minimum(grey, np.uint8(background))
+    bright = contrast > STROKE
+    if not (bright & within).any():
+        return lettering
+    labels, _ = ndimage.label(bright, structure=np.ones((3, 3)))
+    windows = ndimage.find_objects(labels)
+    sizes = np.bincount(labels.ravel())
+    candidates = np.setdiff1d(labels[bright & within], labels[bright & tissue])
+    for index in candidates[(sizes[candidates] >= SMALLEST) & (sizes[candidates] <= LARGEST * labels.size)]:
+        if _is_character(windows[index - 1], labels, index, bright, contrast):
+            window = _around(windows[index - 1])
+            lettering[window] |= ndimage.binary_dilation(labels[window] == index, iterations=HALO)
+    return lettering & within
+
+
+def _is_character(
+    window: tuple[slice, slice],
+    labels: NDArray[np.intp],
+    index: int,
+    bright: Mask,
+    contrast: NDArray[np.uint8],
+) -> bool:
+    around = _around(window)
+    stroke = labels[around] == index
+    if window[0].stop - window[0].start > TALLEST * len(labels):
+        return False
+    # Neighbouring characters are no surroundings
+    drawn = ndimage.binary_dilation(bright[around], iterations=EDGE)
+    ring = contrast[around][ndimage.binary_dilation(stroke, iterations=HALO) & ~drawn]
+    return ring.size > 0 and bool(np.mean(ring <= QUIET) >= QUIET_SHARE)
+
+
+def _around(window: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, columns = (slice(max(side.start - HALO - EDGE, 0), side.stop + HALO + EDGE) for side in window)
+    return rows, columns

@@ -15,31 +15,20 @@ Mask = NDArray[np.bool_]
 Grey = NDArray[np.uint8]
 
 FAINT, CLEAR = 2, 10  # of 255 levels: how far speckle lies from the background, at least and surely
-FILL, LEAST_FILL = (
-    14,
-    0.03,
-)  # some scanners draw the sector in a constant level just above their background: how far
-# above at most, of 255 levels, and how much of the frame at least
+# Some scanners draw the sector in a constant level just above their background: how far above at most, of 255
+# levels, and how much of the frame at least
+FILL, LEAST_FILL = 14, 0.03
 FAINT_SHARE, CLEAR_SHARE = 0.45, 0.55  # of a neighbourhood; strokes of text cover less of theirs
 FAINT_STROKE, CLEAR_STROKE = 5, 9  # blocks: what is narrower is a stroke, a tick or a bar
-BRIGHT, WIDEST, GAP = (
-    60,
-    5,
-    0.35,
-)  # lettering's strokes: levels from the background, blocks across at most, and the
-# share of its own contrast that a stroke does not leave between itself and the next one
-QUIET, QUIET_SIDE, QUIET_SHARE = (
-    12,
-    7,
-    0.3,
-)  # levels, blocks: so much of the square around a stroke is background
+# Lettering's strokes: levels from the background, blocks across at most, and the share of its own contrast
+# that a stroke does not leave between itself and the next one
+BRIGHT, WIDEST, GAP = 60, 5, 0.35
+QUIET, QUIET_SIDE, QUIET_SHARE = 12, 7, 0.3  # levels, blocks: so much around a stroke is background
 FILL_SIDE, FILL_SHARE = 5, 0.5  # blocks: a square of which so much is the fill's level holds no echoes
 RIM = 4  # blocks at the rim that are given back
 LEAST_TISSUE = 0.02  # of the frame: less is a logo or a picture of a probe
 LEAST_PANEL = 0.25  # of the largest component: a second panel rather than a thumbnail
-LEAST_SIDE = (
-    0.1  # of the frame's shorter side: a panel that is lower or narrower is a bar of buttons or greys
-)
+LEAST_SIDE = 0.1  # of the frame's shorter side: a lower or narrower panel is a bar of buttons or greys
 
 
 def flat_levels(grey: Grey, counts: NDArray[np.intp]) -> tuple[int, int | None]:
@@ -70,8 +59,7 @@ def _difference(grey: Grey, level: int) -> Grey:
 def find_speckle(
     grey: Grey, flat: Mask, levels: tuple[int, int | None], *, block: int
 ) -> tuple[list[Mask], list[Mask]]:
-    """Dense speckle on the grid of blocks, one mask per component of comparable size; empty where there is
-    none.
+    """Dense speckle on the grid of blocks, a mask for each component of comparable size; none where none is.
 
     A dark frame, where nothing is surely speckle, is looked through again for what is faintly so.
 
@@ -97,16 +85,15 @@ def find_speckle(
         components = _panels(faint, _without_thin(clear, CLEAR_STROKE))
         if components:
             break
-    dense = (
-        _density(share, block) > FAINT_SHARE if strokes.any() else strokes
-    )  # a sector's rim looks like a stroke
-    return components, [_given_back(component, component | dense) for component in components]
-
-
-def _given_back(component: Mask, within: Mask) -> Mask:
-    for _ in range(RIM):
-        component = _slide(np.logical_or, component, 3) & within
-    return component
+    # A sector's rim looks like a stroke
+    dense = _density(share, block) > FAINT_SHARE if strokes.any() else strokes
+    whole = []
+    for component in components:
+        grown = component
+        for _ in range(RIM):
+            grown = _slide(np.logical_or, grown, 3) & (component | dense)
+        whole.append(grown)
+    return components, whole
 
 
 def find_echoes(components: list[Mask], grey: Grey, *, fill: int | None) -> Mask:
@@ -173,8 +160,7 @@ def _without_thin(mask: Mask, width: int) -> Mask:
 
 
 def _slide(combine: np.ufunc, values: NDArray[Any], width: int) -> NDArray[Any]:
-    """Combine the square of ``width`` around every value; many times faster than scipy's filters at these
-    widths."""
+    """Combine the square of ``width`` around every value; many times faster than scipy's filters here."""
     for _ in range(2):
         padded = np.pad(values, ((width // 2, width // 2), (0, 0)), mode="edge")
         values = reduce(combine, (padded[at : at + len(values)] for at in range(width))).T

@@ -1,5 +1,4 @@
-"""Connected components of label maps, searched part by part so that whole-body volumes take little time and
-memory."""
+"""Connected components of label maps, searched part by part: whole-body volumes take little memory."""
 
 from __future__ import annotations
 
@@ -28,8 +27,7 @@ class LabelRegion:
     own: np.ndarray
 
     def components(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The components of one class each (diagonal neighbours count), as numbers in the box, 0 for all
-        else.
+        """The components of one class each (diagonal neighbours count), as numbers in the box, 0 elsewhere.
 
         Returns:
             The numbers, the shape of ``labels``; by number the pixels of each component, and its class; 0 for
@@ -60,13 +58,13 @@ def label_regions(labels: np.ndarray) -> Iterator[LabelRegion]:
     for axis in range(3):
         filled = np.maximum.reduceat(filled, np.arange(0, labels.shape[axis], BLOCK), axis=axis)
     blocks, _ = ndimage.label(filled, np.ones((3, 3, 3)))
-    for number, place in enumerate(ndimage.find_objects(blocks), start=1):
-        yield _region(labels, blocks[place] == number, place)
+    for number, window in enumerate(ndimage.find_objects(blocks), start=1):
+        yield _region(labels, blocks[window] == number, window)
 
 
-def _region(labels: np.ndarray, own_blocks: np.ndarray, place: tuple[slice, ...]) -> LabelRegion:
+def _region(labels: np.ndarray, own_blocks: np.ndarray, window: tuple[slice, ...]) -> LabelRegion:
     own, box, margins = own_blocks, [], []
-    for axis, (side, size) in enumerate(zip(place, labels.shape, strict=True)):
+    for axis, (side, size) in enumerate(zip(window, labels.shape, strict=True)):
         start, stop = side.start * BLOCK, min(side.stop * BLOCK, size)
         box.append(slice(max(0, start - 1), min(size, stop + 1)))
         margins.append((start - box[axis].start, box[axis].stop - stop))

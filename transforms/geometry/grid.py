@@ -14,11 +14,10 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class VolumeGrid:
-    """Where the voxels of a volume lie, in DICOM's patient coordinates (LPS, mm, voxel centres; PS3.3
-    C.7.6.2.1.1).
+    """Where the voxels of a volume lie, in DICOM's patient coordinates (LPS, mm, voxel centres).
 
-    Arrays on it have the index order (x, y, z) = (column, row, slice), which is MONAI's and NIfTI's. LPS
-    becomes RAS in `affine` and nowhere else.
+    PS3.3 C.7.6.2.1.1. Arrays on it have the index order (x, y, z) = (column, row, slice), which is MONAI's
+    and NIfTI's. LPS becomes RAS in `affine` and nowhere else.
 
     Attributes:
         shape: (columns, rows, slices).

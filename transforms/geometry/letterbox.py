@@ -24,7 +24,7 @@ def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple
     """The size (h, w) of the resized picture and its offset (top, left) within ``target``, in pixels.
 
     The shorter side is truncated, as the patent does: 768 x 1024 into 473 x 473 gives 354 x 473, 59 rows of
-    bar above and 60 below. So the scale differs between the axes by up to one pixel's worth, and the way back
+    bar above and 60 below. So the scale differs between the axes by up to one pixel's worth, and the inverse
     must go axis by axis.
     """
     (rows, columns), (height, width) = source, target
@@ -83,7 +83,7 @@ class Letterbox(InvertibleTransform):
         return self.push_transform(result, orig_size=shape, affine=index_map, extra_info=info)
 
     def inverse(self, data: MetaTensor) -> MetaTensor:
-        """Bring (K, *size) back to the source grid (K, H, W), resampled in the mode of the way here."""
+        """Bring (K, *size) back to the source grid (K, H, W), resampled in the same mode."""
         applied = self.pop_transform(data)
         info = applied[TraceKeys.EXTRA_INFO]
         scaled, offset = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
@@ -141,7 +141,7 @@ def resample(
     """Interpolate (K, h, w) linearly between pixel centres to a grid of ``shape``, no coarser on any axis.
 
     Every value is a mean of four neighbours with the same weights and the same rounding in all channels. So
-    where one channel is the greatest in all four it is the greatest between them, and a window of the result
+    where one channel is the highest in all four it is the highest between them, and a window of the result
     has the very bits that the whole has there. It is what
     ``torch.nn.functional.interpolate(mode="bilinear")`` gives, within rounding.
 

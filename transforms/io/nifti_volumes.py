@@ -14,13 +14,7 @@ from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
-__all__ = [
-    "NiftiVolume",
-    "check_nifti_volume",
-    "read_nifti_grid",
-    "read_nifti_labels",
-    "read_nifti_volume",
-]
+__all__ = ["NiftiVolume", "check_nifti_volume", "read_nifti_labels", "read_nifti_volume"]
 
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # of metres and micrometres; other codes are taken for mm
 SAME_POSITION = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it
@@ -87,26 +81,19 @@ def read_nifti_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.int32), affine
 
 
-def read_nifti_grid(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]:
-    """The shape (X, Y, Z) of a NIfTI volume and its affine to RAS+ mm, from the header alone.
-
-    Raises:
-        InputError, GeometryError: as `read_nifti_volume`.
-    """
-    image = _open(Path(path))
-    return _shape(image, Path(path)), _affine(image, Path(path))
-
-
 def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]:
-    """`read_nifti_grid` of a file that `read_nifti_volume` takes: values are read where they may be NaN.
+    """The shape (X, Y, Z) of a NIfTI volume that `read_nifti_volume` takes, and its affine to RAS+ mm.
+
+    The header says it; values are read only where they may be NaN.
 
     Raises:
         InputError, GeometryError: as `read_nifti_volume`, but for a file of whole numbers that is cut off.
     """
-    if _open(Path(path)).get_data_dtype().kind in "iu":
-        return read_nifti_grid(path)
-    values, affine = read_nifti_volume(path)
-    return (values.shape[0], values.shape[1], values.shape[2]), affine
+    image = _open(Path(path))
+    shape, affine = _shape(image, Path(path)), _affine(image, Path(path))
+    if image.get_data_dtype().kind not in "iu":
+        read_nifti_volume(path)
+    return shape, affine
 
 
 def _open(path: Path) -> Nifti1Image:

@@ -52,8 +52,8 @@ def read_volume(
     """
     if isinstance(source, str | Path) and is_nifti(source):
         return NiftiVolume(*read_nifti_volume(source))
-    found = the_series(find_series(source))
-    return read_series(found, repair=repair, assume_hu=assume_hu, workers=workers)
+    chosen = the_series(find_series(source))
+    return read_series(chosen, repair=repair, assume_hu=assume_hu, workers=workers)
 
 
 class LoadVolume(Transform):

@@ -97,7 +97,7 @@ class SoftLabels(Transform):
             distances, too.
         scale: see `soft_labels`; at most 50.
         dtype: "float32", or "uint8" with 255 for 1: a quarter of the memory, rounded by at most 0.002, and
-            the hard label's class is still the greatest. `pyraseg.pipeline.losses` takes both.
+            the hard label's class is still the highest. `pyraseg.pipeline.losses` takes both.
 
     Raises:
         ConfigError: an option out of range.

@@ -167,10 +167,10 @@ def _slic(
     method.SetInitializationPerturbation(True)
     method.SetNumberOfThreads(1)  # data-loading processes share the cores already
     filled = np.where(known, pixels, np.float32(pixels[known].mean()))
-    found = sitk.GetArrayFromImage(method.Execute(sitk.GetImageFromArray(filled))).astype(np.int64)
-    used = np.bincount(found[known]) > 0
+    labels = sitk.GetArrayFromImage(method.Execute(sitk.GetImageFromArray(filled))).astype(np.int64)
+    used = np.bincount(labels[known]) > 0
     numbers = np.cumsum(used)
-    return np.where(known, numbers[np.minimum(found, len(used) - 1)], 0).astype(np.int32)
+    return np.where(known, numbers[np.minimum(labels, len(used) - 1)], 0).astype(np.int32)
 
 
 def _known(pixels: NDArray[np.float32], valid: ArrayLike | None) -> NDArray[np.bool_]:

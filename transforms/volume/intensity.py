@@ -17,7 +17,7 @@ SAMPLES = 1_000_000  # voxels that a percentile is taken from
 
 
 class VolumeIntensity(Transform):
-    """Scale a volume (1, X, Y, Z) in the way that its bundle declares; float32.
+    """Scale a volume (1, X, Y, Z) as its bundle declares it; float32.
 
     Args:
         unit: of the values: "HU", "g/ml{SUVbw}", or "" for MR, which has none. A volume whose metadata state

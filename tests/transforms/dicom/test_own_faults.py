@@ -12,12 +12,12 @@ from pyraseg.transforms.dicom import calibration
 from pyraseg.transforms.dicom.files import header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.labels import rtstruct
-from pyraseg.transforms.dicom.pixels import codecs, colour, decode, encapsulated
-from pyraseg.transforms.dicom.series import plane_pixels, planes
+from pyraseg.transforms.dicom.pixels import codecs, decode, encapsulated
+from pyraseg.transforms.dicom.series import planes, volume
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import read_series
 from pyraseg.transforms.errors import InputError
-from pyraseg.transforms.io import raster
+from pyraseg.transforms.io import frames
 from pyraseg.transforms.io.frames import LoadFrame
 from tests.transforms.dicom.label_cases import contour, write_structures
 from tests.transforms.dicom.series_cases import write_series
@@ -43,7 +43,7 @@ def failing(fault):
         (decode, "check_shape"),
         (decode, "apply_palette"),
         (codecs, "_read_samples"),
-        (colour, "_entries"),
+        (codecs, "_entries"),
         (calibration, "_region"),
     ],
 )
@@ -86,7 +86,7 @@ def test_in_decoding_compressed_frames(write_dicom, grey, monkeypatch, module, h
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(
-    ("module", "helper"), [(planes, "_frame_values"), (planes, "_padding"), (plane_pixels, "decode_grey")]
+    ("module", "helper"), [(planes, "_frame_values"), (planes, "_padding"), (volume, "decode_grey")]
 )
 def test_in_reading_a_series(tmp_path, monkeypatch, module, helper, fault):
     folder = write_series(tmp_path)
@@ -105,15 +105,16 @@ def test_in_reading_a_structure_set(tmp_path, grid, monkeypatch):
 
 def test_in_reading_a_picture(tmp_path, grey, monkeypatch):
     Image.fromarray(grey).save(tmp_path / "a.png")
-    monkeypatch.setattr(raster, "_check_size", failing(AttributeError))
+    monkeypatch.setattr(frames, "_check_size", failing(AttributeError))
     with pytest.raises(AttributeError, match="a fault of ours"):
-        raster.read_picture(tmp_path / "a.png")
+        frames.read_picture(tmp_path / "a.png")
 
 
 def test_what_a_library_raises_on_the_file_is_the_files_fault_and_quotes_nothing(tmp_path):
-    with pytest.raises(InputError, match=r"found one that is cut off or broken \(AttributeError\)") as raised:
-        with readable("an image", path=tmp_path / "DOE^JANE.dcm"), foreign():
-            raise AttributeError("DOE^JANE")
+    named = readable("an image", path=tmp_path / "DOE^JANE.dcm")
+    found = r"found one that is cut off or broken \(AttributeError\)"
+    with pytest.raises(InputError, match=found) as raised, named, foreign():
+        raise AttributeError("DOE^JANE")
     assert "DOE" not in str(raised.value)
 
 

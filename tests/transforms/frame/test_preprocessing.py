@@ -109,8 +109,10 @@ def test_the_affine_comes_back_with_the_grid(tmp_path):
 
 def test_the_cache_key_of_the_transforms_is_the_same_in_another_process():
     code = (
-        "from monai.data.utils import pickle_hashing; from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing;"
-        f"print(pickle_hashing(ultrasound_preprocessing(size={SIZE}, label='network', **{LABELS}).transforms).decode())"
+        "from monai.data.utils import pickle_hashing;"
+        "from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing;"
+        f"steps = ultrasound_preprocessing(size={SIZE}, label='network', **{LABELS}).transforms;"
+        "print(pickle_hashing(steps).decode())"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     here = ultrasound_preprocessing(size=SIZE, label="network", **LABELS)

@@ -26,7 +26,7 @@ from pyraseg.transforms.frame.tissue import (
 from pyraseg.transforms.frame.tissue_mask import find_tissue, search_tissue
 from pyraseg.transforms.io.frames import LoadFramed
 
-NEAR = 8  # pixels: the mask's margin on a frame of this size; text nearer to the sector than this counts as touching it
+NEAR = 8  # pixels: the mask's margin on a frame of this size; nearer text counts as touching the sector
 PREPARE = Compose([CropToTissued(("image", "label")), BlankOutsideTissued("image")])
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pyraseg.transforms.errors import GeometryError, InputError, LabelError
-from pyraseg.transforms.io.nifti_volumes import read_nifti_grid, read_nifti_labels, read_nifti_volume
+from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels, read_nifti_volume
 
 VALUES = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 50
 
@@ -40,7 +40,7 @@ def test_voxels_lie_where_sform_or_qform_puts_them(tmp_path, which):
 
 def test_the_header_alone_gives_the_same_grid(tmp_path):
     path = write(tmp_path, sform=oblique())
-    shape, affine = read_nifti_grid(path)
+    shape, affine = check_nifti_volume(path)
     assert shape == VALUES.shape
     np.testing.assert_array_equal(affine, read_nifti_volume(path)[1])
 

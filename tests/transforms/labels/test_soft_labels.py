@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from pyraseg.transforms.augmentation import RandFrameAffined, RandHorizontalFlipd, ultrasound_augmentation
+from pyraseg.transforms import RandFrameAffined, RandHorizontalFlipd
+from pyraseg.transforms.augmentation import ultrasound_augmentation
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.labels.soft_labels import SoftLabels, SoftLabelsd, soft_labels
 from pyraseg.transforms.labels.superpixels import superpixels

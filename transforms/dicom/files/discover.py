@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydicom import Dataset
 
 from pyraseg.transforms.dicom.files.header import has_dicom_marker, source_ref
-from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, search
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, Passed, search
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.records import SourceRef
 
-__all__ = [
-    "DICOM_SUFFIXES",
-    "dicom_files",
-    "discover",
-    "normalise_character_set",
-    "source_ref",
-]
+__all__ = ["DICOM_SUFFIXES", "dicom_files", "discover", "normalise_character_set", "source_ref"]
 
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".ima"})
+PASSED_REMEDIES = {
+    FOREIGN_LINK: "Name the file or folder that it points to as an input of its own.",
+    UNLISTED: "Give yourself the right to read it.",
+}
 
 
 def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef], list[PyrasegError]]:
@@ -35,11 +33,15 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
     >>> [image.modality for image in images], errors
     (['US'], [])
     """
-    roots = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(root) for root in inputs]
     refs: list[SourceRef] = []
-    errors: list[PyrasegError] = []
     instances: set[str] = set()
-    for path in _image_files(roots, errors):
+    files, passed = _files(inputs, DICOM_SUFFIXES)
+    errors: list[PyrasegError] = [
+        InputError("files that lie in the input folder", found=each.reason, remedy=remedy, path=each.path)
+        for each in passed
+        if (remedy := PASSED_REMEDIES.get(each.reason))
+    ]
+    for path in files:
         try:
             ref = source_ref(path)
         except PyrasegError as error:
@@ -55,33 +57,27 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
     return refs, sorted(errors, key=lambda error: error.path or "")
 
 
-def _image_files(roots: list[Path], errors: list[PyrasegError]) -> list[Path]:
+def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The DICOM files of a folder, at any depth, by content or name, and files that are given; each once.
+
+    A file that has lost its content is still one by its suffix.
+    """
+    return _files(source, DICOM_SUFFIXES - {""})[0]
+
+
+def _files(
+    source: str | Path | Iterable[str | Path], suffixes: Collection[str]
+) -> tuple[list[Path], list[Passed]]:
     """Every file once, though inputs may overlap: a file has one real path."""
     files: dict[str, Path] = {}
-    for root in roots:
-        paths, passed = search(root) if root.is_dir() else ([root], [])
-        for skipped in passed:
-            if skipped.reason in (FOREIGN_LINK, UNLISTED):
-                wanted, remedy = "files that lie in the input folder", "Give yourself the right to read it."
-                if skipped.reason == FOREIGN_LINK:
-                    remedy = "Name the file or folder that it points to as an input of its own."
-                errors.append(InputError(wanted, found=skipped.reason, remedy=remedy, path=skipped.path))
+    passed: list[Passed] = []
+    for root in [Path(source)] if isinstance(source, str | Path) else map(Path, source):
+        paths, others = search(root) if root.is_dir() else ([root], [])
+        passed += others
         for path in paths:
-            if path is root or path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(path):
+            if path is root or path.suffix.lower() in suffixes or has_dicom_marker(path):
                 files.setdefault(os.path.realpath(path), path)
-    return sorted(files.values())
-
-
-def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The DICOM files of a folder, at any depth, by content or name, and files that are given; each once."""
-    roots = [Path(source)] if isinstance(source, str | Path) else [Path(root) for root in source]
-    files: dict[str, Path] = {}
-    for root in roots:
-        for path in search(root)[0] if root.is_dir() else [root]:
-            # A file that has lost its content is still one by its name
-            if path is root or has_dicom_marker(path) or path.suffix.lower() in DICOM_SUFFIXES - {""}:
-                files.setdefault(os.path.realpath(path), path)
-    return sorted(files.values())
+    return sorted(files.values()), passed
 
 
 def normalise_character_set(dataset: Dataset) -> None:

@@ -118,10 +118,14 @@ def numbers(source: Source, name: str, count: int) -> tuple[float, ...] | None:
     return tuple(_converted(float, each) for each in values) or None
 
 
-def whole(source: Source, name: str) -> int:
-    """0 where it is not there or empty."""
+def whole(source: Source, name: str, *, required: bool = False) -> int:
+    """A whole number; 0 where it is not there or empty, unless it is required."""
     value = stated(source, name)
-    return 0 if value is None or value == "" else _converted(int, value)
+    if value is None or value == "":
+        if required:
+            raise BrokenFile("an attribute that is missing")
+        return 0
+    return _converted(int, value)
 
 
 def items(source: Source, name: str) -> list[Dataset]:

@@ -136,15 +136,11 @@ def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
         np.rint(2 * loop[:-1]).astype(np.int64)
         for loop in find_contours(within.astype(np.float32), 0.5, fully_connected="low")
     ]
-    holes = np.array([_twice_area(loop) > 0 for loop in loops])
+    # By the shoelace formula; negative where the mask lies within the loop, by `find_contours`' order
+    ends = [(loop, np.roll(loop, -1, axis=0)) for loop in loops]
+    holes = np.array([(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).sum() > 0 for one, two in ends])
     polygons = _joined(loops, holes, within) if holes.any() else loops
     return [_without_straight(polygon) / 2 - 1 + corner[:, 0] for polygon in polygons]
-
-
-def _twice_area(loop: np.ndarray) -> int:
-    """The shoelace formula; negative where the mask lies within the loop, by `find_contours`' order."""
-    following = np.roll(loop, -1, axis=0)
-    return int((loop[:, 0] * following[:, 1] - loop[:, 1] * following[:, 0]).sum())
 
 
 def _joined(loops: list[np.ndarray], holes: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:

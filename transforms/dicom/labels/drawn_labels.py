@@ -57,9 +57,12 @@ class DrawnLabels:
         counts = Counter(name.casefold() for name in self.parts.values())
         classes: dict[int | str, int] = {}
         for key, value in label_map.items():
-            for number in self._named(key):
-                if isinstance(key, str) and counts[key.strip().casefold()] > 1:
-                    raise self._refused("one part of each name", "a name that several have")
+            name = key.strip().casefold() if isinstance(key, str) else None
+            if name is not None and counts[name] > 1:
+                raise self._refused("one part of each name", "a name that several have")
+            for number in (
+                each for each, part in self.parts.items() if key == each or name == part.casefold()
+            ):
                 if classes.setdefault(number, value) != value:
                     raise self._refused("one class for each part", f"two for number {number}")
         if not any(classes.values()):
@@ -87,11 +90,6 @@ class DrawnLabels:
         labels, notes = roi_label_map(self.content, series, present, overlap="last")
         missing = (f"region {number}: not drawn" for number in classes if number not in present)
         return labels, (*notes, *missing)
-
-    def _named(self, key: int | str) -> list[int]:
-        if isinstance(key, int):
-            return [key] if key in self.parts else []
-        return [number for number, name in self.parts.items() if name.casefold() == key.strip().casefold()]
 
     def _refused(self, wanted: str, found: str) -> LabelError:
         numbers = ", ".join(map(str, self.parts)) or "none"

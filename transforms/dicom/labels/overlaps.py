@@ -15,7 +15,7 @@ OVERLAPS = ("refuse", "last")
 
 
 def check_classes(classes: Mapping[Any, int], overlap: str) -> None:
-    """Refuse classes that are no bytes above 0, and an unknown way to settle overlaps.
+    """Refuse classes that are no bytes above 0, and an unknown rule for overlaps.
 
     Raises:
         LabelError, ConfigError: with what there is to choose from.
@@ -27,7 +27,7 @@ def check_classes(classes: Mapping[Any, int], overlap: str) -> None:
         raise LabelError("classes from 1 to 255", found=found, remedy=remedy)
     if overlap not in OVERLAPS:
         remedy = f"Choose one of {', '.join(OVERLAPS)}."
-        raise ConfigError("a way to settle overlaps", found="another one", remedy=remedy)
+        raise ConfigError("a rule for overlaps", found="another one", remedy=remedy)
 
 
 def put(labels: np.ndarray, mask: np.ndarray, value: int) -> int:

@@ -21,6 +21,7 @@ from pyraseg.transforms.dicom.files.values import (
     numbers,
     readable,
     text,
+    texts,
     whole,
 )
 from pyraseg.transforms.dicom.labels.seg import instances_by_series
@@ -102,7 +103,7 @@ def _structure_set(dataset: Dataset, path: Path) -> StructureSet:
         raise BrokenFile("a file that is cut off")
     drawn: dict[int, Dataset] = {}
     for item in items(dataset, "ROIContourSequence"):
-        number = whole(item, "ReferencedROINumber")
+        number = whole(item, "ReferencedROINumber", required=True)
         if drawn.setdefault(number, item) is not item:
             raise _ambiguous(f"ROI {number} drawn twice", path)
     rois = tuple(_roi(item, drawn, path) for item in items(dataset, "StructureSetROISequence"))
@@ -123,14 +124,14 @@ def _ambiguous(found: str, path: Path) -> InputError:
 
 
 def _roi(item: Dataset, drawn: dict[int, Dataset], path: Path) -> Roi:
-    number = whole(item, "ROINumber")
+    number = whole(item, "ROINumber", required=True)
     contours = drawn.get(number, Dataset())
-    colour = [int(part) for part in numbers(contours, "ROIDisplayColor", 3) or ()]
+    colour = [int(part) for part in texts(contours, "ROIDisplayColor") if part.isdigit()]
     return Roi(
         number=number,
         name=text(item, "ROIName"),
         frame_of_reference_uid=text(item, "ReferencedFrameOfReferenceUID"),
-        colour=(colour[0], colour[1], colour[2]) if colour else None,
+        colour=(colour[0], colour[1], colour[2]) if len(colour) == 3 else None,
         contours=tuple(_contour(contour, path) for contour in items(contours, "ContourSequence")),
     )
 

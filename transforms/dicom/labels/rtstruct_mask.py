@@ -60,12 +60,7 @@ def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
     return rois[0]
 
 
-def roi_mask(
-    structures: StructureSet,
-    series: SourceSeries,
-    *,
-    roi: str | int | None = None,
-) -> RoiMask:
+def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int | None = None) -> RoiMask:
     """The mask of one region on the grid of the series that it was drawn on.
 
     Every contour fills the slice that it lies on by the pixel-centre rule of `fill_contours`: a voxel belongs
@@ -96,7 +91,8 @@ def roi_mask(
     mask = series.grid_array(bool)
     repeated = 0
     for index, loops in slices.items():
-        unique = _unique(loops)
+        # Without repetition: two equal ones would cancel each other
+        unique = list({_canonical(loop): loop for loop in reversed(loops)}.values())
         repeated += len(loops) - len(unique)
         mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
     if repeated:
@@ -107,11 +103,7 @@ def roi_mask(
 
 
 def roi_label_map(
-    structures: StructureSet,
-    series: SourceSeries,
-    rois: Mapping[str | int, int],
-    *,
-    overlap: str = "refuse",
+    structures: StructureSet, series: SourceSeries, rois: Mapping[str | int, int], *, overlap: str = "refuse"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 
@@ -200,11 +192,6 @@ def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str)
         found = f"one that lies on slice {at} and names slice {min(named)}, both from 0"
         remedy = "Export the structure set again; position and reference contradict each other."
         raise GeometryError("contours on the slices that they name", found=found, remedy=remedy, path=path)
-
-
-def _unique(loops: list[np.ndarray]) -> list[np.ndarray]:
-    """The contours without repetition: two equal ones would cancel each other."""
-    return list({_canonical(loop): loop for loop in reversed(loops)}.values())
 
 
 def _canonical(loop: np.ndarray) -> bytes:

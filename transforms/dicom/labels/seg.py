@@ -112,24 +112,24 @@ def read_segmentation(path: str | Path) -> Segmentation:
 def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
     kind = text(dataset, "SegmentationType")
     frames = items(dataset, "PerFrameFunctionalGroupsSequence")
-    segments = items(dataset, "SegmentSequence")
-    stated = kind in KINDS and frames and segments and len(frames) == whole(dataset, "NumberOfFrames")
-    if not stated or parsed.pixels is None:
+    counted = len(frames) == whole(dataset, "NumberOfFrames", required=True)
+    if kind not in KINDS or not counted or "SegmentSequence" not in dataset or parsed.pixels is None:
         raise BrokenFile("no frames of segments")
     syntax = parsed.transfer_syntax
-    bits = not syntax.is_encapsulated and syntax.is_little_endian and whole(dataset, "BitsAllocated") == 1
+    allocated = whole(dataset, "BitsAllocated", required=True)
+    bits = not syntax.is_encapsulated and syntax.is_little_endian and allocated == 1
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
     return Segmentation(
         path=str(parsed.path),
         kind=kind,
-        maximum=whole(dataset, "MaximumFractionalValue") if kind == "FRACTIONAL" else 1,
+        maximum=whole(dataset, "MaximumFractionalValue", required=True) if kind == "FRACTIONAL" else 1,
         padding=whole(dataset, "PixelPaddingValue"),
-        rows=whole(dataset, "Rows"),
-        columns=whole(dataset, "Columns"),
+        rows=whole(dataset, "Rows", required=True),
+        columns=whole(dataset, "Columns", required=True),
         segments=tuple(
             SegmentInfo(number, text(item, "SegmentLabel"))
-            for item in segments
-            if (number := whole(item, "SegmentNumber"))
+            for item in items(dataset, "SegmentSequence")
+            if (number := whole(item, "SegmentNumber", required=True))
         ),
         frames=tuple(_frame(item, shared, kind) for item in frames),
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
@@ -142,11 +142,11 @@ def _frame(item: Dataset, shared: Dataset, kind: str) -> SegmentFrame:
     def group(name: str) -> Dataset:
         return first_item(item if name in item else shared, name)
 
-    segment = whole(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber")
-    if not segment and kind != "LABELMAP":
-        raise BrokenFile("a frame of no segment")
+    segment = 0
+    if kind != "LABELMAP":
+        segment = whole(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber", required=True)
     return SegmentFrame(
-        segment=0 if kind == "LABELMAP" else segment,
+        segment=segment,
         position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         spacing=numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2),
@@ -168,9 +168,9 @@ def _images(item: Dataset) -> list[tuple[str, int]]:
 
 def instances_by_series(series: Iterable[Dataset], name: str) -> dict[str, frozenset[str]]:
     """What an object refers to: the SOP Instance UIDs, in the sequence ``name``, by Series Instance UID."""
-    found: dict[str, frozenset[str]] = {}
+    by_series: dict[str, frozenset[str]] = {}
     for item in series:
         uid = text(item, "SeriesInstanceUID")
         instances = frozenset(text(image, "ReferencedSOPInstanceUID") for image in items(item, name)) - {""}
-        found[uid] = found.get(uid, frozenset()) | instances
-    return found
+        by_series[uid] = by_series.get(uid, frozenset()) | instances
+    return by_series

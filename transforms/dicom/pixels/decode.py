@@ -22,13 +22,16 @@ from pyraseg.transforms.dicom.pixels.checks import (
 )
 from pyraseg.transforms.dicom.pixels.codecs import (
     PLUGINS,
+    apply_palette,
     as_pixel_data,
     decode_by_plugin,
     decode_jpeg,
     decode_native,
     decode_rle,
+    invert_grey,
+    palette_table,
+    ybr_to_rgb,
 )
-from pyraseg.transforms.dicom.pixels.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
 from pyraseg.transforms.dicom.pixels.encapsulated import Span, locate_frames, parse_jpeg, parse_jpeg2000
 from pyraseg.transforms.errors import InputError
 

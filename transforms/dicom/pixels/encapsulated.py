@@ -144,7 +144,12 @@ def parse_jpeg(data: bytes) -> Codestream:
     if data[:2] != b"\xff\xd8":
         raise BrokenFile("no start-of-image marker")
     jfif, adobe, offset = False, None, 2
-    while (marker := _marker(data, offset)) not in START_OF_FRAME:
+    while True:
+        prefix, marker = _unpack("2B", data, offset)
+        if prefix != 0xFF or marker == START_OF_SCAN:
+            raise BrokenFile("no frame header before the scan")
+        if marker in START_OF_FRAME:
+            break
         if marker == 0xFF:  # a fill byte
             offset += 1
             continue
@@ -160,13 +165,6 @@ def parse_jpeg(data: bytes) -> Codestream:
     subsampled = len({entry[1] for entry in table}) > 1
     ybr = components == 3 and not rgb and (jfif or adobe == 1 or subsampled)
     return Codestream(rows, columns, components, precision, says_rgb=rgb, says_ybr=ybr, adobe_transform=adobe)
-
-
-def _marker(data: bytes, offset: int) -> int:
-    prefix, marker = _unpack("2B", data, offset)
-    if prefix != 0xFF or marker == START_OF_SCAN:
-        raise BrokenFile("no frame header before the scan")
-    return marker
 
 
 def parse_jpeg2000(data: bytes) -> Codestream:

@@ -43,57 +43,25 @@ TELLING = {
 }
 # Where the functional groups of enhanced images keep them (PS3.3 C.7.6.16.2)
 MACROS = (
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelMeasuresSequence",
-    "PixelValueTransformationSequence",
-    "FrameContentSequence",
-    "MREchoSequence",
-    "MRDiffusionSequence",
-    "CardiacSynchronizationSequence",
-    "MRImageFrameTypeSequence",
-    "CTImageFrameTypeSequence",
+    "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
+    "PixelValueTransformationSequence", "FrameContentSequence", "MREchoSequence", "MRDiffusionSequence",
+    "CardiacSynchronizationSequence", "MRImageFrameTypeSequence", "CTImageFrameTypeSequence",
     "PETFrameTypeSequence",
-)
+)  # fmt: skip
 MAPPING = "RealWorldValueMappingSequence"
 PET_TAGS = (
-    "Units",
-    "SUVType",
-    "DecayCorrection",
-    "DecayCorrected",
-    "DecayCorrectionDateTime",
-    "AttenuationCorrected",
-    "CorrectedImage",
-    "PatientWeight",
-    "RadiopharmaceuticalInformationSequence",
-    "SeriesDate",
-    "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "TimezoneOffsetFromUTC",
-    "FrameReferenceTime",
-    "ActualFrameDuration",
-    "NumberOfSlices",
-)
+    "Units", "SUVType", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime",
+    "AttenuationCorrected", "CorrectedImage", "PatientWeight", "RadiopharmaceuticalInformationSequence",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC",
+    "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
+)  # fmt: skip
 VOLUME_TAGS = (
-    *TAGS,
-    *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")),
-    *PET_TAGS,
-    MAPPING,
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "FrameOfReferenceUID",
-    "SeriesNumber",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
+    *TAGS, *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")), *PET_TAGS, MAPPING,
+    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices",
+    "FrameOfReferenceUID", "SeriesNumber", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,8 +80,7 @@ class ValueMapping:
 
 @dataclass(frozen=True)
 class PlaneHeader:
-    """One plane of a volume: where it lies and what its stored values mean. Nothing in it identifies a
-    patient.
+    """One plane of a volume: where it lies and what its stored values mean; nothing identifies a patient.
 
     Attributes:
         image: its file's pixels, shared by the frames of a file.
@@ -128,7 +95,7 @@ class PlaneHeader:
             any.
         mappings: its real world value mappings.
         image_type: (0008,0008), or its frame's type.
-        telling: (name, value) of what may tell it from another at the same place.
+        telling: (name, value) of what may tell it from another at the same position.
     """
 
     image: ImageHeader
@@ -205,7 +172,14 @@ def _plane(image: ImageHeader, index: int, values: Mapping[str, Any]) -> PlaneHe
         intercept=number(values, "RescaleIntercept"),
         rescale_type=text(values, "RescaleType"),
         padding=_padding(values, image),
-        mappings=tuple(_mapping(item) for item in items(values, MAPPING)),
+        mappings=tuple(
+            ValueMapping(
+                slope=number(item, "RealWorldValueSlope"),
+                intercept=number(item, "RealWorldValueIntercept"),
+                unit=text(first_item(item, "MeasurementUnitsCodeSequence"), "CodeValue"),
+            )
+            for item in items(values, MAPPING)
+        ),
         image_type=tuple(part.upper() for part in image_type),
         telling=tuple(
             (name, _telling(values, name)) for name in TELLING if values.get(name) not in (None, "")
@@ -225,17 +199,8 @@ def _padding(values: Mapping[str, Any], image: ImageHeader) -> tuple[int, int] |
     first, last = number(values, "PixelPaddingValue"), number(values, "PixelPaddingRangeLimit")
     if first is None:
         return None
-    low, high = sorted(_as_stored(int(value), image) for value in (first, first if last is None else last))
-    return low, high
-
-
-def _as_stored(value: int, image: ImageHeader) -> int:
     size = 2**image.bits_allocated
-    if image.pixel_representation:
-        return (value + size // 2) % size - size // 2
-    return value % size
-
-
-def _mapping(item: Dataset) -> ValueMapping:
-    unit = text(first_item(item, "MeasurementUnitsCodeSequence"), "CodeValue")
-    return ValueMapping(number(item, "RealWorldValueSlope"), number(item, "RealWorldValueIntercept"), unit)
+    lowest = -size // 2 if image.pixel_representation else 0
+    ends = (int(value) for value in (first, first if last is None else last))
+    low, high = sorted((value - lowest) % size + lowest for value in ends)
+    return low, high

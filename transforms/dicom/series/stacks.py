@@ -36,7 +36,9 @@ class Stack:
         first = self.planes[0]
         counted = f"{len(self.planes)} slice{'s' if len(self.planes) > 1 else ''}"
         size = f"{counted} of {first.image.rows} x {first.image.columns}"
-        return ", ".join(part for part in (size, _facing(first), self.label) if part)
+        normal = np.abs(normal_of(first)) if first.orientation else np.zeros(3)
+        facing = PLANES[int(normal.argmax())] if normal.max() > 0.9 else "oblique"
+        return ", ".join(part for part in (size, facing if first.orientation else "", self.label) if part)
 
 
 def described(candidates: Sequence[object]) -> str:
@@ -49,8 +51,8 @@ def described(candidates: Sequence[object]) -> str:
 def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
     """The stacks of a series, the largest first.
 
-    Planes belong together if size, pixel spacing and orientation agree. Where several lie at one place, they
-    are told apart by time point, echo, b-value or whatever else splits them into stacks that are simple.
+    Planes belong together if size, pixel spacing and orientation agree. Where several lie at one position,
+    they are told apart by time point, echo, b-value or whatever else splits them into simple stacks.
 
     Raises:
         GeometryError: a plane has no position, orientation or pixel spacing, or one that is none.
@@ -81,8 +83,8 @@ def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneH
             "single_slice" takes the thickness of a single slice for its spacing.
 
     Raises:
-        GeometryError: a single slice, several slices at one place, missing slices, uneven spacing, or a stack
-            that leans (gantry tilt).
+        GeometryError: a single slice, several at one position, missing slices, uneven spacing, or a leaning
+            stack (gantry tilt).
     """
     planes = _ordered(stack.planes)
     if "longest_run" in repair:
@@ -96,7 +98,7 @@ def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneH
 
 
 def copies(planes: Iterable[PlaneHeader]) -> list[list[PlaneHeader]]:
-    """Planes by place, in order: those within `SAME_POSITION` of each other together."""
+    """Planes by position, in order: those within `SAME_POSITION` of each other together."""
     ordered = _ordered(planes)
     groups = [[ordered[0]]]
     for plane, step in zip(ordered[1:], np.diff(_offsets(ordered)), strict=True):
@@ -189,13 +191,6 @@ def _grouped(planes: list[PlaneHeader], keys: Sequence[Hashable]) -> dict[Hashab
     return groups
 
 
-def _facing(plane: PlaneHeader) -> str:
-    if plane.orientation is None:
-        return ""
-    normal = np.abs(normal_of(plane))
-    return PLANES[int(normal.argmax())] if normal.max() > 0.9 else "oblique"
-
-
 def _even_step(planes: Sequence[PlaneHeader]) -> float:
     """The spacing between slices, mm."""
     offsets = _offsets(planes)
@@ -263,10 +258,12 @@ def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
 def _thickness(plane: PlaneHeader, repair: Collection[str]) -> float:
     if "single_slice" in repair and plane.thickness and plane.thickness > 0:
         return plane.thickness
-    way = "it has no Slice Thickness to take for the spacing"
+    remedy = "Give the whole series, it has no Slice Thickness to take for the spacing."
     if plane.thickness:
-        way = 'or take its Slice Thickness for the spacing by repair=["single_slice"]'
-    raise _refusal("two slices or more", "one", f"Give the whole series, {way}.")
+        remedy = (
+            'Give the whole series, or take its Slice Thickness for the spacing by repair=["single_slice"].'
+        )
+    raise _refusal("two slices or more", "one", remedy)
 
 
 def _vector(values: np.ndarray) -> Vector:

@@ -1,16 +1,40 @@
-"""Standardised uptake value by body weight (SUVbw): the factor on a PET series' rescaled values."""
+"""What a PET series states about dose, decay and time, and the factor from its values to SUVbw."""
 
 from __future__ import annotations
 
 import math
+import re
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
+from pydicom import dcmread
+
+from pyraseg.transforms.dicom.files.header import open_bounded
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    first_item,
+    malformed,
+    number,
+    readable,
+    text,
+    texts,
+)
 from pyraseg.transforms.dicom.pixels.checks import code_text
-from pyraseg.transforms.dicom.series.pet_facts import PetFacts, private_value
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["SUV_UNIT", "scan_start", "suv_factor"]
+__all__ = ["SUV_UNIT", "PetFacts", "pet_facts", "private_value", "scan_start", "suv_factor"]
 
+ENHANCED = "1.2.840.10008.5.1.4.1.1.130"
+TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?")
+MOMENT = re.compile(r"(\d{8})(\d{0,6})(?:\.(\d{1,6}))?([+-]\d{4})?")
+ZONE = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)")
+PRIVATE = {"scan": ("GEMS_PETD_01", 0x0009, 0x0D)}
+
+Header = tuple[Path, Mapping[str, Any]]  # a file and its attributes
 SUV_UNIT = "g/ml{SUVbw}"
 HALF_LIFE = "Radionuclide Half Life (0018,1075)"
 PHILIPS = "Philips PET Private Group"
@@ -21,6 +45,189 @@ TOLERANCE_S = 10.0  # between planes of one scan: 0.1 % of the dose of F-18
 LEAST_BQ = 1e4  # a dose below is MBq
 MOST_MBQ = 1e5  # a dose above is Bq
 REMEDY = "Correct the attribute from the examination's record and export the series again; no SUV is guessed."
+
+
+@dataclass(frozen=True)
+class PetFacts:
+    """What SUV is computed from. Times are seconds after the midnight of the series' date: no date is kept.
+
+    Attributes:
+        enhanced: whether it is an enhanced PET image: dose in MBq, its own decay attributes.
+        units, suv_type, decay_correction: (0054,1001), (0054,1006), (0054,1102), as written.
+        corrected: (0028,0051); of an enhanced image ATTN and DECY by its own attributes.
+        weight_kg, dose, half_life_s: Patient's Weight, Radionuclide Total Dose and Half Life as stated.
+        injection: Radiopharmaceutical Start DateTime.
+        injection_time: Radiopharmaceutical Start Time, on no date.
+        series_start, earliest_acquisition: Series Date and Time; the earliest Acquisition Date and Time.
+        private_scan: GE's scan date and time.
+        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) where all three are stated.
+        decay_moment: Decay Correction DateTime of an enhanced image.
+        path: a file of the series.
+    """
+
+    enhanced: bool
+    units: str
+    suv_type: str
+    decay_correction: str
+    corrected: frozenset[str]
+    weight_kg: float | None
+    dose: float | None
+    half_life_s: float | None
+    injection: float | None
+    injection_time: float | None
+    series_start: float | None
+    earliest_acquisition: float | None
+    private_scan: float | None
+    frames: tuple[tuple[float, float, float], ...]
+    decay_moment: float | None
+    path: Path
+
+
+def pet_facts(headers: Sequence[Header], *, sop_class_uid: str) -> PetFacts:
+    """The facts of a series from the attributes of its files, parsed with `planes.VOLUME_TAGS`.
+
+    Raises:
+        InputError: files of the series disagree, or an attribute is broken.
+    """
+    path, found, remedy = headers[0][0], "ones that are broken", "Export the series again."
+    with readable("readable PET attributes", path=path, found=found, remedy=remedy):
+        return _facts(headers, sop_class_uid.startswith(ENHANCED))
+
+
+def _facts(headers: Sequence[Header], enhanced: bool) -> PetFacts:
+    for name in ("Units", "SUVType", "DecayCorrection", "PatientWeight", "SeriesTime"):
+        _check_alike(headers, name)
+    path, first = headers[0]
+    drug = first_item(first, "RadiopharmaceuticalInformationSequence")
+    clock = _Clock(_midnight(headers), text(first, "TimezoneOffsetFromUTC"))
+    acquired = [clock.of(values, "Acquisition") for _, values in headers]
+    return PetFacts(
+        enhanced=enhanced,
+        units=text(first, "Units"),
+        suv_type=text(first, "SUVType"),
+        decay_correction=text(first, "DecayCorrection"),
+        corrected=_corrected(first, enhanced),
+        weight_kg=number(first, "PatientWeight"),
+        dose=number(drug, "RadionuclideTotalDose"),
+        half_life_s=number(drug, "RadionuclideHalfLife"),
+        injection=clock.moment(text(drug, "RadiopharmaceuticalStartDateTime")),
+        injection_time=_seconds(text(drug, "RadiopharmaceuticalStartTime")),
+        series_start=clock.of(first, "Series"),
+        earliest_acquisition=min((moment for moment in acquired if moment is not None), default=None),
+        private_scan=None if enhanced else clock.moment(private_value(path, *PRIVATE["scan"])),
+        frames=tuple(sorted(set(_frames(headers, acquired)))),
+        decay_moment=clock.moment(text(first, "DecayCorrectionDateTime")),
+        path=path,
+    )
+
+
+def _frames(
+    headers: Sequence[Header], acquired: Sequence[float | None]
+) -> Iterator[tuple[float, float, float]]:
+    for (_, values), moment in zip(headers, acquired, strict=True):
+        reference, duration = number(values, "FrameReferenceTime"), number(values, "ActualFrameDuration")
+        if moment is not None and reference is not None and duration is not None:
+            yield moment, reference, duration
+
+
+def private_value(path: Path, creator: str, group: int, element: int) -> str:
+    """A private attribute of a file as text; empty where its creator or it is absent."""
+    numbers = range(0x10, 0x20)
+    blocks = {(group << 16) + block: (group << 16) + (block << 8) + element for block in numbers}
+    with malformed(
+        "a readable DICOM header", path=path, found="one that is broken", remedy="Export it again."
+    ):
+        with open_bounded(path) as file:
+            tags = [*blocks, *blocks.values()]
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=tags)
+        values = {tag: dataset[tag].value for tag in tags if tag in dataset}
+    for block, tag in blocks.items():
+        if tag in values and _ascii(values.get(block)) == creator:
+            return _ascii(values[tag])
+    return ""
+
+
+def _ascii(value: Any) -> str:
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return text.strip(" \0")
+
+
+def _check_alike(headers: Iterable[Header], name: str) -> None:
+    """Refuse an attribute of which the files hold several values."""
+    values: dict[str, Path] = {}
+    for path, header in headers:
+        values.setdefault(text(header, name), path)
+    if len(values) > 1:
+        found, remedy = f"{len(values)} different ones", "Export the scans of the series apart."
+        second = list(values.values())[1]
+        raise InputError(f"a PET series of one {name}", found=found, remedy=remedy, path=second)
+
+
+def _corrected(first: Mapping[str, Any], enhanced: bool) -> frozenset[str]:
+    if not enhanced:
+        return frozenset(word.upper() for word in texts(first, "CorrectedImage"))
+    names = {"ATTN": "AttenuationCorrected", "DECY": "DecayCorrected"}
+    return frozenset(word for word, name in names.items() if text(first, name).upper() == "YES")
+
+
+def _midnight(headers: Sequence[Header]) -> datetime | None:
+    """Of the earliest date in the series."""
+    dates = [text(values, name) for _, values in headers for name in ("SeriesDate", "AcquisitionDate")]
+    dates += [text(values, "DecayCorrectionDateTime")[:8] for _, values in headers]
+    known = [date.replace(".", "") for date in dates if date]
+    return _date(min(known)) if known else None
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        raise BrokenFile("a date that is none") from None
+
+
+def _seconds(text: str) -> float | None:
+    """Of a TM value, after midnight."""
+    if not text:
+        return None
+    match = TIME.fullmatch(text)
+    if not match:
+        raise BrokenFile("a time that is none")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
+    return 3600 * hours + 60 * minutes + seconds + float(f"0.{match[4] or 0}")
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Moments as seconds after a midnight in the scanner's time zone."""
+
+    midnight: datetime | None
+    zone: str
+
+    def of(self, values: Mapping[str, Any], kind: str) -> float | None:
+        """From a date and a time."""
+        date, seconds = text(values, f"{kind}Date").replace(".", ""), _seconds(text(values, f"{kind}Time"))
+        if not date or seconds is None or self.midnight is None:
+            return None
+        return (_date(date) - self.midnight).total_seconds() + seconds
+
+    def moment(self, text: str) -> float | None:
+        """From a DT value, brought to the scanner's time zone where both zones are stated."""
+        match = MOMENT.fullmatch(text)
+        if not match or self.midnight is None:
+            return None
+        date, clock, fraction, zone = match.groups()
+        moment = _date(date) + timedelta(seconds=_seconds(clock or "00") or 0.0)
+        if zone and self.zone:
+            moment = moment.replace(tzinfo=_zone(zone)).astimezone(_zone(self.zone)).replace(tzinfo=None)
+        return (moment - self.midnight).total_seconds() + float(f"0.{fraction or 0}")
+
+
+def _zone(text: str) -> timezone:
+    match = ZONE.fullmatch(text)
+    if not match:
+        raise BrokenFile("a time zone that is none")
+    sign = -1 if match[1] == "-" else 1
+    return timezone(sign * timedelta(hours=int(match[2]), minutes=int(match[3])))
 
 
 def suv_factor(facts: PetFacts) -> float:
@@ -34,20 +241,16 @@ def suv_factor(facts: PetFacts) -> float:
             attribute.
     """
     if facts.units == "GML":
-        return _of_gml(facts)
+        if facts.suv_type not in ("", "BW"):
+            raise _refusal(facts, "SUV Type (0054,1006) BW", code_text(facts.suv_type))
+        if not facts.suv_type:
+            warnings.warn("a PET series in GML without SUV Type (0054,1006) is taken for SUVbw", stacklevel=2)
+        return 1.0
     if facts.units == "CNTS":
         return _of_counts(facts)
     if facts.units == "BQML":
         return _of_activity(facts)
     raise _refusal(facts, "Units (0054,1001) BQML, GML or CNTS", code_text(facts.units))
-
-
-def _of_gml(facts: PetFacts) -> float:
-    if not facts.suv_type:
-        warnings.warn("a PET series in GML without SUV Type (0054,1006) is taken for SUVbw", stacklevel=3)
-    elif facts.suv_type != "BW":
-        raise _refusal(facts, "SUV Type (0054,1006) BW", code_text(facts.suv_type))
-    return 1.0
 
 
 def _of_counts(facts: PetFacts) -> float:

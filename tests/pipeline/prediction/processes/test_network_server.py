@@ -103,7 +103,7 @@ def test_an_error_in_the_forward_pass_fails_the_frames_that_cause_it_alone(kind)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_has_ended_ends_the_run():
     def forward(inputs: torch.Tensor) -> torch.Tensor:
-        raise SystemError
+        raise GeneratorExit
 
     asked, server = Asked([[1.0]]), ForwardServer(forward, batch_size=1)
     server.check()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import highdicom
 import numpy as np
+import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -288,3 +289,25 @@ def test_whatever_the_bytes_are_the_answer_is_a_label_map_or_a_reason(write, ser
         except PyrasegError:
             outcomes.add("refused")
     assert outcomes == {SHAPE, "refused"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Rows", "BitsAllocated", "NumberOfFrames", "SegmentSequence", "PerFrameFunctionalGroupsSequence"],
+)
+def test_a_segmentation_without_what_every_one_has_is_refused(write, name):
+    path = write()
+    dataset = pydicom.dcmread(path)
+    del dataset[name]
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="found one that is cut off or broken"):
+        read_segmentation(path)
+
+
+def test_a_segment_without_a_number_is_refused(write):
+    path = write()
+    dataset = pydicom.dcmread(path)
+    del dataset.SegmentSequence[0].SegmentNumber
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="an attribute that is missing"):
+        read_segmentation(path)

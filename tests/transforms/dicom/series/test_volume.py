@@ -250,18 +250,18 @@ def test_a_file_that_changed_since_it_was_found_is_refused(tmp_path):
 
 
 def test_threads_and_processes_give_what_one_worker_gives(tmp_path, monkeypatch):
-    from pyraseg.transforms.dicom.series import plane_pixels
+    from pyraseg.transforms.dicom.series import volume as module
 
-    monkeypatch.setattr(plane_pixels, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
     for syntax in (uid.ExplicitVRLittleEndian, uid.RLELossless):
         folder = write_series(tmp_path / syntax.name, stored_values(9), syntax=syntax)
         np.testing.assert_array_equal(read(folder, workers=2).array, read(folder, workers=1).array)
 
 
 def test_a_process_passes_on_what_it_refuses(tmp_path, monkeypatch):
-    from pyraseg.transforms.dicom.series import plane_pixels
+    from pyraseg.transforms.dicom.series import volume as module
 
-    monkeypatch.setattr(plane_pixels, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
     series = the_series(find_series(write_series(tmp_path, stored_values(9), syntax=uid.RLELossless)))
     path = Path(series.planes[4].image.path)
     data = path.read_bytes()

@@ -18,7 +18,7 @@ from pyraseg.pipeline.evaluation.tables import write_results
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 
 __all__ = ["CaseResults", "pack", "unpack", "write_masks"]

@@ -10,10 +10,13 @@ import numpy as np
 
 from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.pictures.display_order import display_spacing, to_display
-from pyraseg.pipeline.writers.pictures.montage import draw_projection, draw_volume
-from pyraseg.pipeline.writers.pictures.png import write_png
-from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.pipeline.writers.pictures.montage import (
+    display_spacing,
+    draw_projection,
+    draw_volume,
+    to_display,
+)
+from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
 from pyraseg.pipeline.writers.prediction import Prediction
 
 __all__ = ["VolumePictures"]

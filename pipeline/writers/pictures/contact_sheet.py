@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Segment
-
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw as Pen
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 __all__ = ["draw_grid"]
 
@@ -21,6 +17,7 @@ PAPER, INK = (24, 24, 24), (235, 235, 235)
 GAP = 8
 TEXT = 15  # font size in pixels
 LINE = 22  # height of a line of text with its space
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_grid(
@@ -32,8 +29,7 @@ def draw_grid(
     note: str = "",
     cell: int = 320,
 ) -> np.ndarray:
-    """Lay pictures out row by row, each shrunk to fit its cell, with a title above and a legend below them
-    all.
+    """Lay pictures out row by row, each shrunk to fit its cell, with its title above; a legend below them all.
 
     Args:
         tiles: RGB, uint8 (height, width, 3), of any sizes.
@@ -50,13 +46,10 @@ def draw_grid(
     Raises:
         ConfigError: no tiles, another number of titles than of tiles, or no columns.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     if not tiles or len(tiles) != len(titles) or columns < 1:
         found = f"{len(tiles)} tiles, {len(titles)} titles, {columns} columns"
-        raise ConfigError(
-            "tiles, a title for each and a column", found=found, remedy="Give as many titles as tiles."
-        )
+        remedy = "Give as many titles as tiles."
+        raise ConfigError("tiles, a title for each and a column", found=found, remedy=remedy)
     pictures = [Image.fromarray(tile) for tile in tiles]
     for picture in pictures:
         picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
@@ -76,9 +69,8 @@ def draw_grid(
     return np.asarray(sheet)
 
 
-def _shortened(title: str, font: FreeTypeFont | ImageFont, *, width: float) -> str:
-    """Cut a title that would run into the next cell; the font has no letters beyond Latin, so others become
-    "?"."""
+def _shortened(title: str, font: Font, *, width: float) -> str:
+    """Cut a title that would run into the next cell; letters beyond Latin, which the font has not, become "?"."""
     title = " ".join(title.split()).encode("latin-1", "replace").decode("latin-1")
     if font.getlength(title) <= width:
         return title
@@ -96,7 +88,7 @@ class _Entry:
     left: float
     row: int
 
-    def draw(self, pen: Pen, font: FreeTypeFont | ImageFont, *, top: int) -> None:
+    def draw(self, pen: ImageDraw.ImageDraw, font: Font, *, top: int) -> None:
         top, left = top + self.row * LINE, self.left
         if self.colour:
             pen.rectangle([left, top + 3, left + TEXT - 2, top + TEXT + 1], fill=self.colour)
@@ -104,9 +96,7 @@ class _Entry:
         pen.text((left, top), self.text, fill=INK, font=font)
 
 
-def _legend(
-    segments: Iterable[Segment], note: str, font: FreeTypeFont | ImageFont, *, width: float
-) -> list[_Entry]:
+def _legend(segments: Iterable[Segment], note: str, font: Font, *, width: float) -> list[_Entry]:
     """Set the words of the legend in rows that the sheet is wide enough for."""
     words = [(segment.name, segment.colour) for segment in segments if segment.value]
     entries: list[_Entry] = []

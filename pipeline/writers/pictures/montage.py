@@ -1,19 +1,19 @@
-"""Pictures of a volume with its labels: a montage of axial slices, and a maximum intensity projection."""
+"""Pictures of a volume with its labels, as radiologists look at it: axial slices, and a maximum projection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import maximum_filter
 
-from pyraseg.pipeline.writers.pictures.dashed import draw_dashed
-from pyraseg.pipeline.writers.pictures.display_order import display_spacing, to_display
 from pyraseg.pipeline.writers.pictures.drawing import (
-    Box,
-    bounding_box,
+    box_with_margin,
     checked_labels,
+    draw_dashed,
     paint,
     to_bytes,
     to_picture,
@@ -21,14 +21,50 @@ from pyraseg.pipeline.writers.pictures.drawing import (
 from pyraseg.transforms.errors import ConfigError, GeometryError
 from pyraseg.transforms.records import Segment
 
-__all__ = ["chosen_slices", "draw_montage", "draw_projection", "draw_volume"]
+__all__ = [
+    "chosen_slices",
+    "display_spacing",
+    "draw_montage",
+    "draw_projection",
+    "draw_volume",
+    "to_display",
+]
 
 TILE, PROJECTION = 320, 640  # pixels of a picture's longer side
 GAP = 4  # pixels between the slices
 ALPHA = 0.35
 DARK = 0.03  # what is not brighter than this is cut away around the body
-MARGIN = 0.02  # around the body, as a fraction of its longer side
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+SHOWN = ("L", "P", "S")  # x to the patient's left, y to the back, z to the head
+
+
+def to_display(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A volume (X, Y, Z) with its axes swapped and turned as radiologists look at it; nothing is resampled or
+    copied.
+
+    The new x runs to the patient's left, y to the back and z to the head, as far as the stored axes do. So
+    ``out[:, :, k].T`` is an axial picture with the front above and the patient's left on the right, and k
+    counts from the feet. An oblique volume is shown along the axes that are nearest.
+
+    Args:
+        affine: (4, 4), from index to RAS+ mm.
+    """
+    return np.asarray(apply_orientation(array, _orientation(affine)))
+
+
+def display_spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """The distances in mm between voxels along the axes of ``to_display``."""
+    stored = np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)
+    shown = [0.0, 0.0, 0.0]
+    for spacing, axis in zip(stored, _orientation(affine)[:, 0], strict=True):
+        shown[int(axis)] = float(spacing)
+    return shown[0], shown[1], shown[2]
+
+
+def _orientation(affine: np.ndarray) -> np.ndarray:
+    """(3, 2), nibabel's: the new axis and the direction of each stored one."""
+    stored = io_orientation(np.asarray(affine, np.float64))
+    return np.asarray(ornt_transform(stored, axcodes2ornt(SHOWN)))
 
 
 def draw_montage(
@@ -69,8 +105,11 @@ def draw_montage(
     drawn = [segment for segment in segments if segment.value]
     maps = _checked(view, labels, reference, spacing_mm, drawn)
     chosen = chosen_slices(maps, slices)
-    planes = [_grey(view[:, :, k]) for k in chosen]
-    box = _shared_box(planes, [each[:, :, chosen] for each in maps])
+    planes = [to_bytes(np.asarray(view[:, :, k]).T) for k in chosen]
+    lit = np.max(planes, axis=0) > 255 * DARK
+    for each in maps:
+        lit |= each[:, :, chosen].any(axis=2).T
+    box = box_with_margin(lit)
     tiles = [
         _picture(plane[box], [each[:, :, k].T[box] for each in maps], drawn, spacing_mm[1::-1], side=TILE)
         for plane, k in zip(planes, chosen, strict=True)
@@ -88,13 +127,16 @@ def draw_volume(
     slices: int = 9,
     columns: int = 3,
 ) -> np.ndarray:
-    """``draw_montage`` of arrays (X, Y, Z) in any stored order, whose ``affine`` leads from index to RAS+
-    mm."""
-    shown, drawn = to_display(view, affine), to_display(labels, affine)
-    compared = None if reference is None else to_display(reference, affine)
-    spacing = display_spacing(affine)
-    rest: dict[str, Any] = {"reference": compared, "slices": slices, "columns": columns}
-    return draw_montage(shown, drawn, segments, spacing_mm=spacing, **rest)
+    """``draw_montage`` of arrays (X, Y, Z) in any stored order; ``affine`` leads from index to RAS+ mm."""
+    return draw_montage(
+        to_display(view, affine),
+        to_display(labels, affine),
+        segments,
+        spacing_mm=display_spacing(affine),
+        reference=None if reference is None else to_display(reference, affine),
+        slices=slices,
+        columns=columns,
+    )
 
 
 def draw_projection(
@@ -126,7 +168,9 @@ def draw_projection(
         raise ConfigError(f"an axis among {', '.join(AXES)}", found=repr(axis), remedy="Name one of them.")
     drawn, along = [segment for segment in segments if segment.value], AXES[axis]
     maps = _checked(view, labels, reference, spacing_mm, drawn)
-    flat = [_upright(each.max(axis=along), axis) for each in (view, *maps)]
+    flat = [each.max(axis=along).T for each in (view, *maps)]
+    if axis != "axial":  # the head above
+        flat = [plane[::-1] for plane in flat]
     across = [spacing for other, spacing in enumerate(spacing_mm) if other != along]
     return _picture(to_bytes(flat[0]), flat[1:], drawn, across[::-1], side=PROJECTION)
 
@@ -161,36 +205,13 @@ def _checked(
 ) -> list[np.ndarray]:
     """The label maps, as bytes."""
     if view.ndim != 3 or not view.size:
-        raise GeometryError(
-            "a volume (X, Y, Z)", found=f"{view.shape}", remedy="Take one without its channel."
-        )
+        remedy = "Take one without its channel."
+        raise GeometryError("a volume (X, Y, Z)", found=f"{view.shape}", remedy=remedy)
     if len(spacing_mm) != 3 or not all(0 < value < np.inf for value in spacing_mm):
         found = f"{len(spacing_mm)} numbers" if len(spacing_mm) != 3 else "one that is not above 0"
-        raise GeometryError(
-            "a spacing in mm for x, y and z", found=found, remedy="Read the volume with its geometry."
-        )
+        remedy = "Read the volume with its geometry."
+        raise GeometryError("a spacing in mm for x, y and z", found=found, remedy=remedy)
     return [checked_labels(each, view.shape, segments) for each in (labels, reference) if each is not None]
-
-
-def _grey(plane: np.ndarray) -> np.ndarray:
-    """A slice (X, Y) as bytes with rows first."""
-    return to_bytes(np.asarray(plane).T)
-
-
-def _shared_box(planes: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> Box:
-    """What of the slices is not dark or in a label, with a small margin; rows and columns."""
-    lit = np.max(planes, axis=0) > 255 * DARK
-    for each in maps:
-        lit |= each.any(axis=2).T
-    box = bounding_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
-    margin = round(MARGIN * max(side.stop - side.start for side in box))
-    rows, columns = (slice(max(0, side.start - margin), side.stop + margin) for side in box)
-    return rows, columns
-
-
-def _upright(plane: np.ndarray, axis: str) -> np.ndarray:
-    """A projection with rows first, the head above."""
-    return plane.T if axis == "axial" else plane.T[::-1]
 
 
 def _picture(
@@ -202,8 +223,6 @@ def _picture(
     side: int,
 ) -> np.ndarray:
     """One slice (rows, columns) as RGB with square pixels; ``spacing`` of rows and columns."""
-    from PIL import Image
-
     extent = np.asarray(plane.shape) * np.asarray(spacing)
     rows, columns = (max(1, round(side * length / extent.max())) for length in extent)
     grey = np.asarray(Image.fromarray(plane).resize((columns, rows), Image.Resampling.BILINEAR))
@@ -215,9 +234,6 @@ def _picture(
 
 def _scaled_labels(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Labels on another grid; where that is coarser, none is lost."""
-    from PIL import Image
-    from scipy.ndimage import maximum_filter
-
     reach = [-(-have // want) for have, want in zip(labels.shape, (rows, columns), strict=True)]
     dense = maximum_filter(labels, reach) if max(reach) > 1 else labels
     nearest = Image.Resampling.NEAREST

@@ -16,7 +16,7 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
 from pyraseg.pipeline.writers.pictures.cine import write_cine, write_contact_sheet
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report import Run, write_report
 from pyraseg.pipeline.writers.tables.csv_tables import write_failures, write_manifest

@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from pyraseg.pipeline.writers.pictures.display_order import display_spacing, to_display
+from pyraseg.pipeline.writers.pictures.montage import display_spacing, to_display
 
 SHAPE = {"L": 4, "P": 5, "S": 6}
 SPACING = {"L": 1.0, "P": 2.0, "S": 3.0}

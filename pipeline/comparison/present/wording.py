@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from pyraseg.pipeline.comparison.statistics.efficiency import SHARE, ArmEfficiency, Efficiency, Learned, Steps
 from pyraseg.pipeline.comparison.statistics.metrics import decimals, higher_is_better, title
 from pyraseg.pipeline.comparison.statistics.results import Comparison, Difference
 from pyraseg.pipeline.comparison.statistics.tests import LEAST_GROUPS, Interval
 
 __all__ = [
     "ALPHA",
+    "LEVEL",
     "MINUS",
     "NONE",
     "directed",
     "interval_text",
+    "lead",
     "number",
     "p_text",
     "pair",
+    "remarks",
     "signed",
     "spaced",
+    "steps_range",
+    "target_name",
     "verdicts",
 ]
 
 ALPHA = 0.05
 NONE = "–"
 MINUS = "−"
+LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -107,3 +114,78 @@ def number(value: float, places: int, *, sign: bool = False) -> str:
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
+
+
+def lead(efficiency: Efficiency, *, split: str) -> str:
+    """Of what, and that it is another split than ``split``, which is compared; or that there is nothing to
+    show."""
+    if not efficiency.arms:
+        return "Absent: no run has a training with a curve of validations. The reasons stand below."
+    other = "" if split == "validation" else f", not on the {split} split of the rest of this comparison"
+    return (
+        f"Mean Dice on the validation split during training{other}: it says how fast an arm learns, and not how good "
+        "it is. There are no p-values: the unit here is the seed, and there are few of them."
+    )
+
+
+def target_name(efficiency: Efficiency) -> str:
+    """The level that all arms are measured against."""
+    return f"{LEVEL} of the final of “{efficiency.baseline}”"
+
+
+def remarks(efficiency: Efficiency) -> Iterator[str]:
+    """What a reader has to know before comparing the arms' steps."""
+    arms = efficiency.arms
+    if len({run.curve.interval for arm in arms for run in arm.runs}) > 1:
+        apart = _each(arms, lambda arm: steps_range(arm.intervals))
+        yield (
+            f"The validations lie apart by different numbers of steps ({apart}): where they are rarer, a level is seen "
+            "later."
+        )
+    if len({run.curve.length for arm in arms for run in arm.runs}) > 1:
+        ends = _each(arms, lambda arm: steps_range(arm.lengths))
+        yield (
+            f"The trainings end after different numbers of steps ({ends}): their finals are not of one step, and a "
+            "learning rate that falls towards a planned end falls at another pace."
+        )
+    if len({_batch(run) for arm in arms for run in arm.runs}) > 1:
+        yield "The trainings differ in the size of their batches: a step of one sees more frames than another's."
+    if arms and not math.isfinite(efficiency.target):
+        yield f"No arm is measured against “{efficiency.baseline}”, which has no curve."
+    for arm in arms:
+        yield from _of_arm(arm, efficiency)
+
+
+def _of_arm(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
+    if len(arm.runs) < arm.of:
+        yield f"“{arm.arm}”: {arm.of - len(arm.runs)} of {arm.of} trainings have no curve and are left out."
+    yield from _never(arm, arm.own, f"{LEVEL} of their own final")
+    if math.isfinite(efficiency.target):
+        yield from _never(arm, arm.target, target_name(efficiency))
+    low = sum(run.curve.final < SHARE * run.curve.dice.max() for run in arm.runs)
+    if low:
+        said = f"{low} of {len(arm.runs)} runs end below {LEVEL} of their own best validation"
+        yield f"“{arm.arm}”: {said}, so {LEVEL} of their own final was easy to reach."
+    first = sum(run.curve.steps[0] in (run.own, run.target) for run in arm.runs)
+    if first:
+        said = f"{first} of {len(arm.runs)} runs reach a level at their first validation"
+        yield f"“{arm.arm}”: {said}; how much earlier they did, nobody looked."
+
+
+def _never(arm: ArmEfficiency, steps: Steps, level: str) -> Iterator[str]:
+    if steps.never:
+        rest = "" if steps.never == steps.runs else " The mean is that of the others, which flatters the arm."
+        yield f"“{arm.arm}”: {steps.never} of {steps.runs} runs never reach {level}.{rest}"
+
+
+def _each(arms: Sequence[ArmEfficiency], said: Callable[[ArmEfficiency], str]) -> str:
+    return ", ".join(f"“{arm.arm}”: {said(arm)}" for arm in arms)
+
+
+def steps_range(limits: tuple[float, float]) -> str:
+    return number(limits[0], 0) if limits[0] == limits[1] else pair(limits, 0)
+
+
+def _batch(learned: Learned) -> tuple[str | None, str | None]:
+    settings = learned.run.settings
+    return settings.get("batch_size"), settings.get("accumulation_steps")

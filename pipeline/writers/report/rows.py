@@ -1,10 +1,8 @@
-"""An item as the page's script reads it: plain values for JSON, and its picture as a data URI."""
+"""An item as the page's script reads it: plain values for JSON."""
 
 from __future__ import annotations
 
 import math
-import re
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +11,9 @@ from pyraseg.pipeline.writers.tables.csv_tables import median_and_maximum, searc
 from pyraseg.pipeline.writers.tables.records import ItemRecord
 from pyraseg.pipeline.writers.tables.text import clean
 
-__all__ = ["data_uri", "item_row", "shown_unit"]
+__all__ = ["item_row"]
 
 DIGITS = 6  # significant ones; the tables have more
-KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
-POWERS = str.maketrans("23", "²³")
 
 
 def item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
@@ -49,24 +45,6 @@ def item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, ident
         uids = (record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid)
         row |= {"file": record.file, "patient": dict(record.identity or {}), "uids": uids}
     return {name: _plain(value) for name, value in row.items()}
-
-
-def data_uri(picture: bytes | None) -> str | None:
-    """A JPEG or PNG as a data URI; None for anything else."""
-    for start, kind in KINDS.items():
-        if picture and picture.startswith(start):
-            return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"
-    return None
-
-
-def shown_unit(unit: str) -> str:
-    """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
-    plain = re.sub(r"\{.*?\}", "", unit)
-    return (
-        "HU"
-        if plain == "[hnsf'U]"
-        else re.sub(r"(?<=m)[23]\b", lambda found: found[0].translate(POWERS), plain)
-    )
 
 
 def _spacing(record: ItemRecord) -> tuple[float, ...] | None:

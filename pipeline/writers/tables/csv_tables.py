@@ -14,12 +14,11 @@ from typing import Any
 
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
-from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.pipeline.writers.tables.text import neutralise
 
 __all__ = [
     "column",
     "median_and_maximum",
-    "neutralise",
     "searched_box",
     "write_failures",
     "write_frames",
@@ -31,16 +30,6 @@ __all__ = [
 
 IDENTITY = ("patient_name", "patient_id", "birth_date")
 UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
-FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # what a spreadsheet starts to compute at, full width too
 UNITS = {"%": "percent", "[hnsf'U]": "HU"}
 DECIMALS = 6
 
@@ -171,15 +160,6 @@ def searched_box(bounds: Sequence[float]) -> str:
     """A box in words: x from, to, y from, to, z from, to."""
     pairs = zip("xyz", bounds[::2], bounds[1::2], strict=True)
     return ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in pairs)
-
-
-def neutralise(text: str) -> str:
-    """``text`` as a cell that no spreadsheet takes for a formula: an apostrophe before what would start one.
-
-    Source: OWASP, CSV Injection.
-    """
-    plain = clean(text)
-    return f"'{plain}" if plain.lstrip().startswith(FORMULA) else plain
 
 
 def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

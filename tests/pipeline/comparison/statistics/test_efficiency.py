@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pyraseg.pipeline.cli import main
-from pyraseg.pipeline.comparison.present.efficiency_text import efficiency_tables, lead, remarks
+from pyraseg.pipeline.comparison.present.sections import efficiency_tables
+from pyraseg.pipeline.comparison.present.wording import lead, remarks
 from pyraseg.pipeline.comparison.read.curves import Curve
 from pyraseg.pipeline.comparison.read.runs import Arm, Run
 from pyraseg.pipeline.comparison.statistics.efficiency import mean_curve, measure_efficiency
@@ -202,8 +203,8 @@ def test_the_part_stands_in_all_three_files(learned):
     assert "> “none”: 1 of 2 trainings have no curve and are left out." in text
     assert "| none | none seed 1 | its training logged 0 validations, and a curve takes 2 |" in text
     page = (output / "comparison.html").read_text()
-    assert page.count('<polyline class="single arm0 dash0"') == 2
-    assert page.count('<polyline class="whole arm') == 2
+    assert page.count('<g class="single"><title>cbam seed ') == 2
+    assert page.count('<g class="whole"><title>') == 2
     assert "“none”: 1 of 2 trainings have no curve" in page
 
 
@@ -225,7 +226,7 @@ def test_without_any_curve_the_part_says_why_and_the_comparison_stands(arms, tmp
     assert not any(row["kind"].startswith("training") for row in rows(tmp_path))
     page = (tmp_path / "comparison.html").read_text()
     assert "Training efficiency" in page
-    assert "polyline class" not in page
+    assert '<g class="single">' not in page
 
 
 def test_a_run_whose_training_is_not_in_the_store_says_so(fresh, tables, tmp_path):

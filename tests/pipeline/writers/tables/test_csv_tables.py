@@ -13,7 +13,6 @@ import pytest
 
 from pyraseg.pipeline.writers.tables.csv_tables import (
     column,
-    neutralise,
     write_failures,
     write_frames,
     write_left_out,
@@ -22,6 +21,7 @@ from pyraseg.pipeline.writers.tables.csv_tables import (
     write_volume_results,
 )
 from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import neutralise
 from pyraseg.transforms.errors import OutputError
 from tests.pipeline.writers import items
 

@@ -138,7 +138,7 @@ def _arms(comparison: Comparison, metrics: Sequence[str], name: str) -> Table:
         *("class", "metric", "arm", "mean", INTERVAL, "median", INTERVAL),
         *("groups", "cases", "SD over seeds", "each seed"),
     )
-    keys = ((l, m, arm.name) for m in metrics for l in comparison.labels for arm in comparison.arms)
+    keys = ((label, m, arm.name) for m in metrics for label in comparison.labels for arm in comparison.arms)
     rows = tuple(_arm_cells(score) for key in keys if (score := comparison.score(*key)) is not None)
     note = "Each group's mean over its cases and the arm's runs; intervals from a bootstrap that draws groups. Not tested."
     return Table(name, columns, rows, texts=3, note=note if not name else "")

@@ -95,8 +95,7 @@ def add_text(
 def to_svg(figure: Figure, *, label: str) -> Markup:
     """A figure as an SVG element, with what it shows for those who do not see it; always the same one."""
     file = StringIO()
-    text_as_text = {"svg.fonttype": "none", "svg.hashsalt": label}
-    with matplotlib.rc_context(text_as_text), warnings.catch_warnings():
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         warnings.filterwarnings(
             "ignore", "Glyph .* missing"
         )  # from matplotlib's font, which the page does not use

@@ -17,7 +17,6 @@ from pyraseg.pipeline.comparison.present.svg import legend_line
 from pyraseg.pipeline.comparison.present.wording import verdicts
 from pyraseg.pipeline.comparison.read.arms import make_arms, parse_arms
 from pyraseg.pipeline.comparison.read.checks import require_comparable
-from pyraseg.pipeline.comparison.read.find_runs import Found
 from pyraseg.pipeline.comparison.read.runs import Run, TrainingData
 from pyraseg.pipeline.comparison.read.settings import differing, flatten, run_settings
 from pyraseg.pipeline.comparison.statistics.metrics import choose, higher_is_better, row_values, title
@@ -73,7 +72,7 @@ def dices(*values: float) -> dict[tuple[str, str], float]:
 
 
 def compared(*runs: Run, **options):
-    return compare(Found(runs), experiment="x", resamples=200, **options)
+    return compare(runs, experiment="x", resamples=200, **options)
 
 
 BASE = np.linspace(0.5, 0.9, 8)

@@ -17,9 +17,10 @@ from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.discovery.find_items import Found
 from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
-from pyraseg.pipeline.prediction.job import Job, package_version
+from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import STATE
+from pyraseg.pipeline.utils.version import package_version
 from pyraseg.pipeline.writers.report import Run, write_report
 from pyraseg.pipeline.writers.tables.csv_tables import (
     write_failures,

@@ -20,11 +20,7 @@ from pyraseg.transforms.dicom.files.discover import normalise_character_set
 
 __all__ = ["CharacterSet", "character_set", "header_text", "repaired"]
 
-DELIMITERS = {
-    0x5C,
-    0x5E,
-    0x3D,
-}  # backslash, ^ and =, each of which ends a code extension (PS3.5 section 6.1.2.5.3)
+DELIMITERS = set(b"\\^=")  # each ends a code extension (PS3.5 section 6.1.2.5.3)
 SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O", "": ""}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 DATE = re.compile(r"(\d{4})([.\-/:]?)(\d\d?)\2(\d\d?)", re.ASCII)

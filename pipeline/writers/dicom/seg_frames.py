@@ -1,17 +1,18 @@
-"""The frames of a DICOM segmentation: their pixels as a stream, and what their functional groups say of
-each."""
+"""The frames of a DICOM segmentation: their pixels as a stream, and what the functional groups say of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
 
-from pyraseg.pipeline.writers.dicom.object import code_item
-from pyraseg.pipeline.writers.dicom.planes import add_grid, plane_position
+from pyraseg.pipeline.writers.dicom.object import code_item, frame_of_reference, image_items, make_item
 from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid, frame_reference
 from pyraseg.pipeline.writers.prediction import Prediction
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.geometry.grid import VolumeGrid
 from pyraseg.transforms.records import Code
 
 __all__ = [
@@ -97,14 +98,13 @@ def add_functional_groups(
     grid = None if prediction.series is None else prediction.series.grid
     frames = sorted({frame for _, frame in planes})
     derivations = {frame: _derivation(header, prediction, frame) for frame in frames}
-    positions = {} if grid is None else {frame: plane_position(grid, frame) for frame in frames}
+    positions = {} if grid is None else {frame: _position(grid, frame) for frame in frames}
     ranks = {frame: frame + 1 if grid is None else rank for rank, frame in enumerate(frames, start=1)}
-    organization = derive_uid(dataset.SOPInstanceUID, "dimensions")
-    own = FRAME_POINTERS if grid is None else POSITION_POINTERS
-    _add_dimensions(dataset, organization, [SEGMENT_POINTERS, own] if planes[0][0] else [own])
+    frame_pointers = FRAME_POINTERS if grid is None else POSITION_POINTERS
+    _add_dimensions(dataset, [SEGMENT_POINTERS, frame_pointers] if planes[0][0] else [frame_pointers])
     dataset.SharedFunctionalGroupsSequence = [Dataset()]
     if prediction.series is not None:
-        add_grid(dataset, header, prediction.series)
+        _add_grid(dataset, header, prediction.series)
     dataset.PerFrameFunctionalGroupsSequence = [
         _frame(derivations[frame], frame, ranks[frame], segment, positions.get(frame))
         for segment, frame in planes
@@ -112,17 +112,52 @@ def add_functional_groups(
     dataset.NumberOfFrames = len(planes)
 
 
-def _add_dimensions(dataset: Dataset, organization: str, pointers: list[tuple[int, int]]) -> None:
-    dataset.DimensionOrganizationSequence = [Dataset()]
-    dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
-    items = []
-    for pointer, group in pointers:
-        item = Dataset()
-        item.DimensionOrganizationUID = organization
-        item.DimensionIndexPointer = pointer
-        item.FunctionalGroupPointer = group
-        items.append(item)
-    dataset.DimensionIndexSequence = items
+def add_references(dataset: Dataset, header: SourceHeader, prediction: Prediction) -> None:
+    """Common Instance Reference (C.12.2): the source, all files of a volume, within its series."""
+    series = Dataset()
+    images = [prediction.source] if prediction.series is None else prediction.series.slices
+    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
+    series.ReferencedInstanceSequence = image_items(images)
+    dataset.ReferencedSeriesSequence = [series]
+
+
+def _add_grid(dataset: Dataset, header: SourceHeader, series: SourceSeries) -> None:
+    """Frame of Reference, and among the shared functional groups Plane Orientation and Pixel Measures (PS3.3
+    C.7.4.1, C.7.6.16.2.4, C.7.6.16.2.1)."""
+    grid = series.grid
+    add_uid(dataset, "FrameOfReferenceUID", frame_of_reference(header, series))
+    dataset.PositionReferenceIndicator = None
+    orientation = _decimals([*grid.row_direction, *grid.column_direction])
+    columns, rows, slices = _decimals(grid.spacing)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    shared.PlaneOrientationSequence = [make_item(ImageOrientationPatient=orientation)]
+    shared.PixelMeasuresSequence = [
+        make_item(PixelSpacing=[rows, columns], SliceThickness=slices, SpacingBetweenSlices=slices)
+    ]
+
+
+def _position(grid: VolumeGrid, index: int) -> Dataset:
+    """Plane Position (PS3.3 C.7.6.16.2.3) of a slice."""
+    step = np.multiply(grid.slice_direction, grid.spacing[2])
+    return make_item(ImagePositionPatient=_decimals(np.asarray(grid.origin) + index * step))
+
+
+def _decimals(values: Iterable[float]) -> list[str]:
+    """As many digits as DS holds."""
+    return [format_number_as_ds(float(value) + 0.0) for value in values]
+
+
+def _add_dimensions(dataset: Dataset, pointers: Iterable[tuple[int, int]]) -> None:
+    organization = derive_uid(dataset.SOPInstanceUID, "dimensions")
+    dataset.DimensionOrganizationSequence = [make_item(DimensionOrganizationUID=organization)]
+    dataset.DimensionIndexSequence = [
+        make_item(
+            DimensionOrganizationUID=organization,
+            DimensionIndexPointer=pointer,
+            FunctionalGroupPointer=group,
+        )
+        for pointer, group in pointers
+    ]
 
 
 def _frame(derivation: Dataset, frame: int, rank: int, segment: int, position: Dataset | None) -> Dataset:
@@ -135,37 +170,16 @@ def _frame(derivation: Dataset, frame: int, rank: int, segment: int, position: D
     item.FrameContentSequence = [content]
     item.DerivationImageSequence = [derivation]
     if segment:
-        identification = Dataset()
-        identification.ReferencedSegmentNumber = segment
-        item.SegmentIdentificationSequence = [identification]
+        item.SegmentIdentificationSequence = [make_item(ReferencedSegmentNumber=segment)]
     return item
 
 
 def _derivation(header: SourceHeader, prediction: Prediction, frame: int) -> Dataset:
     """Derivation Image (C.7.6.16.2.6), shared by the frames of all segments."""
     image, index = prediction.image_of(frame)
-    item, source = Dataset(), _source_item(image.sop_class_uid, image.sop_instance_uid)
+    (source,) = image_items([image])
     if (number := frame_reference(header, index)) is not None:
         source.ReferencedFrameNumber = number
     source.PurposeOfReferenceCodeSequence = [code_item(SOURCE_IMAGE)]
     source.SpatialLocationsPreserved = "YES"
-    item.SourceImageSequence = [source]
-    item.DerivationCodeSequence = [code_item(SEGMENTATION)]
-    return item
-
-
-def add_references(dataset: Dataset, header: SourceHeader, prediction: Prediction) -> None:
-    """Common Instance Reference (C.12.2): the source, all files of a volume, within its series."""
-    series = Dataset()
-    images = [prediction.source] if prediction.series is None else prediction.series.slices
-    instances = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
-    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
-    series.ReferencedInstanceSequence = [_source_item(*instance) for instance in instances]
-    dataset.ReferencedSeriesSequence = [series]
-
-
-def _source_item(class_uid: str, instance_uid: str) -> Dataset:
-    item = Dataset()
-    add_uid(item, "ReferencedSOPClassUID", class_uid)
-    add_uid(item, "ReferencedSOPInstanceUID", instance_uid)
-    return item
+    return make_item(SourceImageSequence=[source], DerivationCodeSequence=[code_item(SEGMENTATION)])

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from highdicom.sr import (
+    CodedConcept,
+    DeviceObserverIdentifyingAttributes,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    TextContentItem,
+)
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
@@ -13,11 +20,13 @@ from pyraseg.pipeline.writers.dicom.object import (
     MANUFACTURER,
     WrittenObject,
     cut,
+    image_items,
+    make_item,
     new_object,
     object_identity,
     save,
 )
-from pyraseg.pipeline.writers.dicom.seg_segments import uncoded
+from pyraseg.pipeline.writers.dicom.segments import uncoded
 from pyraseg.pipeline.writers.dicom.source import (
     SourceHeader,
     add_uid,
@@ -96,36 +105,34 @@ def _add_document(
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.ReferencedPerformedProcedureStepSequence = []
     dataset.PerformedProcedureCodeSequence = []
-    evidence, source = Dataset(), header.identity
-    add_uid(evidence, "StudyInstanceUID", source.StudyInstanceUID)
-    instances = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
-    evidence.ReferencedSeriesSequence = [_evidence(source.SeriesInstanceUID, instances)]
+    evidence, series = Dataset(), Dataset()
+    add_uid(evidence, "StudyInstanceUID", header.identity.StudyInstanceUID)
+    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
+    series.ReferencedSOPSequence = image_items(images)
+    evidence.ReferencedSeriesSequence = [series]
     if seg is not None:
-        reference = _evidence(seg.series_instance_uid, [(seg.sop_class_uid, seg.sop_instance_uid)])
-        evidence.ReferencedSeriesSequence.append(reference)
+        segmentation = make_item(
+            ReferencedSOPClassUID=seg.sop_class_uid, ReferencedSOPInstanceUID=seg.sop_instance_uid
+        )
+        evidence.ReferencedSeriesSequence.append(
+            make_item(SeriesInstanceUID=seg.series_instance_uid, ReferencedSOPSequence=[segmentation])
+        )
     dataset.CurrentRequestedProcedureEvidenceSequence = [evidence]
-
-
-def _evidence(series_uid: str, instances: Iterable[tuple[str, str]]) -> Dataset:
-    series = Dataset()
-    add_uid(series, "SeriesInstanceUID", series_uid)
-    series.ReferencedSOPSequence = [_instance(*uids) for uids in instances]
-    return series
-
-
-def _instance(class_uid: str, instance_uid: str) -> Dataset:
-    instance = Dataset()
-    add_uid(instance, "ReferencedSOPClassUID", class_uid)
-    add_uid(instance, "ReferencedSOPInstanceUID", instance_uid)
-    return instance
 
 
 def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> Dataset:
     """SR Document Content (PS3.3 C.17.3): the root container and all that it holds."""
-    from highdicom.sr import CodedConcept, MeasurementReport, ObservationContext, TextContentItem
-
+    algorithm = prediction.algorithm
+    device = DeviceObserverIdentifyingAttributes(
+        uid=derive_uid(algorithm.bundle, algorithm.version, algorithm.weights, "device"),
+        name=cut(algorithm.bundle),
+        manufacturer_name=MANUFACTURER,
+        model_name=cut(algorithm.name),
+        serial_number=cut(algorithm.weights),
+    )
+    observer = ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
     report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(prediction)),
+        observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=CodedConcept(*PROCEDURES.get(prediction.source.modality, IMAGING)),
         imaging_measurements=measurement_groups(header, prediction, seg),
     )
@@ -135,30 +142,16 @@ def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | 
     return report[0]
 
 
-def _observer(prediction: Prediction) -> Any:
-    from highdicom.sr import CodedConcept, DeviceObserverIdentifyingAttributes, ObserverContext
-
-    algorithm = prediction.algorithm
-    device = DeviceObserverIdentifyingAttributes(
-        uid=derive_uid(algorithm.bundle, algorithm.version, algorithm.weights, "device"),
-        name=cut(algorithm.bundle),
-        manufacturer_name=MANUFACTURER,
-        model_name=cut(algorithm.name),
-        serial_number=cut(algorithm.weights),
-    )
-    return ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
-
-
 def _private_schemes(dataset: Dataset) -> list[Dataset]:
     """Coding Scheme Identification (PS3.3 C.12.1.1.4) for the private schemes in the content."""
-    found = {str(item.value) for item in dataset.iterall() if item.keyword == "CodingSchemeDesignator"}
-    items = []
-    for scheme in sorted(scheme for scheme in found if scheme.startswith("99")):
-        item = Dataset()
-        item.CodingSchemeDesignator = scheme
-        item.CodingSchemeName = (
-            "Quantities of hydronephrosis" if scheme == PRIVATE_SCHEME else "Private to the bundle"
+    schemes = {str(item.value) for item in dataset.iterall() if item.keyword == "CodingSchemeDesignator"}
+    names = {PRIVATE_SCHEME: "Quantities of hydronephrosis"}
+    return [
+        make_item(
+            CodingSchemeDesignator=scheme,
+            CodingSchemeName=names.get(scheme, "Private to the bundle"),
+            CodingSchemeResponsibleOrganization=MANUFACTURER,
         )
-        item.CodingSchemeResponsibleOrganization = MANUFACTURER
-        items.append(item)
-    return items
+        for scheme in sorted(schemes)
+        if scheme.startswith("99")
+    ]

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    FindingSite,
+    Measurement,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    ReferencedSegment,
+    ReferencedSegmentationFrame,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
 
 from pyraseg.pipeline.writers.dicom.object import MANUFACTURER, WrittenObject
-from pyraseg.pipeline.writers.dicom.seg_segments import (
+from pyraseg.pipeline.writers.dicom.segments import (
     ARTIFICIAL_INTELLIGENCE,
     GENERIC,
     foreground,
@@ -41,13 +56,13 @@ def remarks(prediction: Prediction) -> list[str]:
     """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found,
     and what else the prediction remarks."""
     texts, frames = [NOT_FOR_DIAGNOSIS], len(prediction.labels)
-    place = "frame" if prediction.series is None else "volume"
+    image = "frame" if prediction.series is None else "volume"
     if frames > 1 and prediction.series is None:
         rule = f", chosen by this rule: {prediction.key_frame_rule}" if prediction.key_frame_rule else ""
         texts.append(f"Measured on frame {prediction.key_frame + 1} of {frames}{rule}.")
     present = _present(prediction)
     if absent := [segment.name for segment in foreground(prediction) if segment not in present]:
-        texts.append(f"Not found in this {place}: {', '.join(absent)}.")
+        texts.append(f"Not found in this {image}: {', '.join(absent)}.")
     if prediction.spacing_mm is None:
         texts.append("The image is not calibrated: there are no lengths and no areas.")
     return [*texts, *prediction.remarks]
@@ -63,9 +78,17 @@ def measurement_groups(header: SourceHeader, prediction: Prediction, seg: Writte
     Where nothing was found there is one such group, with what is 0 of nothing or empty: the template wants
     one.
     """
-    algorithm = _algorithm(prediction)
+    maker = prediction.algorithm
+    algorithm = AlgorithmIdentification(
+        name=maker.name,
+        version=maker.version,
+        parameters=[f"bundle {maker.bundle}", f"weights SHA-256 {maker.weights}"],
+        family=_concept(ARTIFICIAL_INTELLIGENCE),
+        manufacturer=MANUFACTURER,
+    )
     groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in _present(prediction)]
-    sets = {quantity.segments: None for quantity in prediction.quantities if _is_shared(quantity)}
+    shared = (q for q in prediction.quantities if q.value is not None and len(q.segments) != 1)
+    sets = dict.fromkeys(quantity.segments for quantity in shared)
     groups += [_shared_group(header, prediction, names, algorithm) for names in sets]
     everything = tuple(segment.name for segment in foreground(prediction))
     return groups or [_shared_group(header, prediction, everything, algorithm)]
@@ -76,19 +99,9 @@ def _present(prediction: Prediction) -> list[Segment]:
     return [segment for segment in foreground(prediction) if (frames == segment.value).any()]
 
 
-def _is_shared(quantity: Quantity) -> bool:
-    return quantity.value is not None and len(quantity.segments) != 1
-
-
 def _segment_group(
     header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject | None, algorithm: Any
 ) -> Any:
-    from highdicom.sr import (
-        MeasurementsAndQualitativeEvaluations,
-        PlanarROIMeasurementsAndQualitativeEvaluations,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
-
     content = {
         "tracking_identifier": _tracking(prediction, segment.name),
         "finding_type": _concept(segment.type or GENERIC),
@@ -100,9 +113,11 @@ def _segment_group(
         images = _sources(header, prediction, (segment.name,))
         return MeasurementsAndQualitativeEvaluations(**content, source_images=images)
     if prediction.series is not None:
-        return VolumetricROIMeasurementsAndQualitativeEvaluations(
-            **content, referenced_segment=_segment_of_volume(header, segment, seg)
+        series = SourceSeriesForSegmentation(header.identity.SeriesInstanceUID)
+        reference = ReferencedSegment(
+            seg.sop_class_uid, seg.sop_instance_uid, segment.value, source_series=series
         )
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(**content, referenced_segment=reference)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         **content, referenced_segment=_segmentation_frame(header, prediction, segment, seg)
     )
@@ -111,10 +126,8 @@ def _segment_group(
 def _shared_group(
     header: SourceHeader, prediction: Prediction, names: tuple[str, ...], algorithm: Any
 ) -> Any:
-    from highdicom.sr import FindingSite, MeasurementsAndQualitativeEvaluations
-
     segments = [segment for segment in foreground(prediction) if segment.name in names]
-    sites = [segment.type for segment in segments if segment.type and _is_anatomy(segment)]
+    sites = [s.type for s in segments if s.type and s.category and s.category.value in ANATOMY]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(prediction, " and ".join(names) or "image"),
         finding_sites=[FindingSite(_concept(site)) for site in sites] or None,
@@ -122,10 +135,6 @@ def _shared_group(
         measurements=_measurements(prediction, names),
         source_images=_sources(header, prediction, names),
     )
-
-
-def _is_anatomy(segment: Segment) -> bool:
-    return segment.category is not None and segment.category.value in ANATOMY
 
 
 def _segmentation_frame(
@@ -137,8 +146,6 @@ def _segmentation_frame(
     frame number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
     tells which.
     """
-    from highdicom.sr import ReferencedSegmentationFrame, SourceImageForSegmentation
-
     source = SourceImageForSegmentation(*_source_arguments(header, prediction))
     number = seg.frame_numbers[segment.name][prediction.key_frame]
     reference = ReferencedSegmentationFrame(
@@ -148,19 +155,9 @@ def _segmentation_frame(
     return reference
 
 
-def _segment_of_volume(header: SourceHeader, segment: Segment, seg: WrittenObject) -> Any:
-    """Referenced Segment, all its frames, and the series behind it."""
-    from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
-
-    series = SourceSeriesForSegmentation(header.identity.SeriesInstanceUID)
-    return ReferencedSegment(seg.sop_class_uid, seg.sop_instance_uid, segment.value, source_series=series)
-
-
 def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str]) -> list[Any]:
     """The images that a group was measured on: the key frame; of a volume the slices that the segments are
     in, all of them where they are in none."""
-    from highdicom.sr import SourceImageForMeasurementGroup
-
     if prediction.series is None:
         return [SourceImageForMeasurementGroup(*_source_arguments(header, prediction))]
     values = [segment.value for segment in foreground(prediction) if segment.name in names]
@@ -180,46 +177,28 @@ def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str
     return source.sop_class_uid, source.sop_instance_uid, None if number is None else [number]
 
 
-def _measurements(prediction: Prediction, segments: tuple[str, ...]) -> list[Any]:
-    return [_measurement(item, item.value) for item in _present_of(prediction.quantities, segments)]
+def _measurements(prediction: Prediction, segments: tuple[str, ...]) -> list[Measurement]:
+    return [
+        _measurement(quantity, quantity.value)
+        for quantity in prediction.quantities
+        if quantity.value is not None and quantity.segments == segments
+    ]
 
 
-def _present_of(quantities: Iterable[Quantity], segments: tuple[str, ...]) -> list[Quantity]:
-    return [item for item in quantities if item.value is not None and item.segments == segments]
-
-
-def _measurement(quantity: Quantity, value: float | None) -> Any:
-    from highdicom.sr import CodedConcept, Measurement
-
+def _measurement(quantity: Quantity, value: float) -> Measurement:
     code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
-    unit = CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit))
     how = quantity.derivation
-    derivation = None if how is None or how.value == code.value else _concept(how)
     return Measurement(
-        name=_concept(code), value=float(f"{value:.{DIGITS}g}"), unit=unit, derivation=derivation
+        name=_concept(code),
+        value=float(f"{value:.{DIGITS}g}"),
+        unit=CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit)),
+        derivation=None if how is None or how.value == code.value else _concept(how),
     )
 
 
-def _tracking(prediction: Prediction, name: str) -> Any:
-    from highdicom.sr import TrackingIdentifier
-
+def _tracking(prediction: Prediction, name: str) -> TrackingIdentifier:
     return TrackingIdentifier(uid=tracking_uid(prediction, name), identifier=name)
 
 
-def _algorithm(prediction: Prediction) -> Any:
-    from highdicom.sr import AlgorithmIdentification
-
-    algorithm = prediction.algorithm
-    return AlgorithmIdentification(
-        name=algorithm.name,
-        version=algorithm.version,
-        parameters=[f"bundle {algorithm.bundle}", f"weights SHA-256 {algorithm.weights}"],
-        family=_concept(ARTIFICIAL_INTELLIGENCE),
-        manufacturer=MANUFACTURER,
-    )
-
-
-def _concept(code: Code) -> Any:
-    from highdicom.sr import CodedConcept
-
+def _concept(code: Code) -> CodedConcept:
     return CodedConcept(code.value, code.scheme, code.meaning)

@@ -1,4 +1,4 @@
-"""Pictures of a volume with its labels, as radiologists look at it: axial slices, and a maximum projection."""
+"""Pictures of a volume with its labels, as radiologists look at it: axial slices, and a projection."""
 
 from __future__ import annotations
 
@@ -21,20 +21,12 @@ from pyraseg.pipeline.writers.pictures.drawing import (
 from pyraseg.transforms.errors import ConfigError, GeometryError
 from pyraseg.transforms.records import Segment
 
-__all__ = [
-    "chosen_slices",
-    "display_spacing",
-    "draw_montage",
-    "draw_projection",
-    "draw_volume",
-    "to_display",
-]
+__all__ = ["chosen_slices", "display_spacing", "draw_projection", "draw_volume", "to_display"]
 
 TILE, PROJECTION = 320, 640  # pixels of a picture's longer side
 GAP = 4  # pixels between the slices
 ALPHA = 0.35
 DARK = 0.03  # what is not brighter than this is cut away around the body
-AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 SHOWN = ("L", "P", "S")  # x to the patient's left, y to the back, z to the head
 
 
@@ -55,6 +47,9 @@ def to_display(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
 def display_spacing(affine: np.ndarray) -> tuple[float, float, float]:
     """The distances in mm between voxels along the axes of ``to_display``."""
     stored = np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)
+    if not all(0 < value < np.inf for value in stored):
+        remedy = "Read the volume with its geometry."
+        raise GeometryError("a spacing in mm for x, y and z", found="one that is not above 0", remedy=remedy)
     shown = [0.0, 0.0, 0.0]
     for spacing, axis in zip(stored, _orientation(affine)[:, 0], strict=True):
         shown[int(axis)] = float(spacing)
@@ -67,56 +62,6 @@ def _orientation(affine: np.ndarray) -> np.ndarray:
     return np.asarray(ornt_transform(stored, axcodes2ornt(SHOWN)))
 
 
-def draw_montage(
-    view: np.ndarray,
-    labels: np.ndarray,
-    segments: Iterable[Segment],
-    *,
-    spacing_mm: Sequence[float],
-    reference: np.ndarray | None = None,
-    slices: int = 9,
-    columns: int = 3,
-) -> np.ndarray:
-    """Draw the axial slices that show most of the labels, row by row from the feet to the head.
-
-    All slices are cut to one box, the body and all labels in them, and have one scale with square pixels.
-    Which ones are shown says ``chosen_slices``.
-
-    Args:
-        view: (X, Y, Z) in the order of ``to_display``, bytes or values from 0 to 1; may be a memory map.
-        labels: (X, Y, Z), class values; drawn as fill and contour.
-        segments: the classes; the one with value 0 is not drawn.
-        spacing_mm: along x, y and z.
-        reference: (X, Y, Z), class values; drawn as dashed lines.
-        slices: how many at most. columns: slices in a row.
-
-    Returns:
-        RGB, uint8 (height, width, 3), each slice up to 320 pixels a side.
-
-    Raises:
-        ConfigError: ``slices`` or ``columns`` below 1.
-        GeometryError: arrays that are no volumes of one shape, or a spacing that is not three positive
-            numbers.
-        LabelError: a value that no segment has.
-    """
-    if slices < 1 or columns < 1:
-        remedy = "Give at least one of each."
-        raise ConfigError("slices and columns", found=f"{slices} slices, {columns} columns", remedy=remedy)
-    drawn = [segment for segment in segments if segment.value]
-    maps = _checked(view, labels, reference, spacing_mm, drawn)
-    chosen = chosen_slices(maps, slices)
-    planes = [to_bytes(np.asarray(view[:, :, k]).T) for k in chosen]
-    lit = np.max(planes, axis=0) > 255 * DARK
-    for each in maps:
-        lit |= each[:, :, chosen].any(axis=2).T
-    box = box_with_margin(lit)
-    tiles = [
-        _picture(plane[box], [each[:, :, k].T[box] for each in maps], drawn, spacing_mm[1::-1], side=TILE)
-        for plane, k in zip(planes, chosen, strict=True)
-    ]
-    return _joined(tiles, min(columns, len(tiles)))
-
-
 def draw_volume(
     view: np.ndarray,
     labels: np.ndarray,
@@ -127,52 +72,70 @@ def draw_volume(
     slices: int = 9,
     columns: int = 3,
 ) -> np.ndarray:
-    """``draw_montage`` of arrays (X, Y, Z) in any stored order; ``affine`` leads from index to RAS+ mm."""
-    return draw_montage(
-        to_display(view, affine),
-        to_display(labels, affine),
-        segments,
-        spacing_mm=display_spacing(affine),
-        reference=None if reference is None else to_display(reference, affine),
-        slices=slices,
-        columns=columns,
-    )
+    """Draw the axial slices that show most of the labels, row by row from the feet to the head.
+
+    All slices are cut to one box, the body and all labels in them, and have one scale with square pixels.
+    Which ones are shown says ``chosen_slices``.
+
+    Args:
+        view: (X, Y, Z) in any stored order, bytes or values from 0 to 1; may be a memory map.
+        labels: (X, Y, Z), class values; drawn as fill and contour.
+        segments: the classes; the one with value 0 is not drawn.
+        affine: (4, 4), from index to RAS+ mm.
+        reference: (X, Y, Z), class values; drawn as dashed lines.
+        slices: how many at most. columns: slices in a row.
+
+    Returns:
+        RGB, uint8 (height, width, 3), each slice up to 320 pixels a side.
+
+    Raises:
+        ConfigError: ``slices`` or ``columns`` below 1.
+        GeometryError: arrays that are no volumes of one shape, or an affine without three spacings.
+        LabelError: a value that no segment has.
+    """
+    if slices < 1 or columns < 1:
+        remedy = "Give at least one of each."
+        raise ConfigError("slices and columns", found=f"{slices} slices, {columns} columns", remedy=remedy)
+    drawn = [segment for segment in segments if segment.value]
+    shown, maps, spacing = _displayed(view, [labels, reference], drawn, affine)
+    chosen = chosen_slices(maps, slices)
+    planes = [to_bytes(np.asarray(shown[:, :, k]).T) for k in chosen]
+    lit = np.max(planes, axis=0) > 255 * DARK
+    for each in maps:
+        lit |= each[:, :, chosen].any(axis=2).T
+    box = box_with_margin(lit)
+    tiles = [
+        _picture(plane[box], [each[:, :, k].T[box] for each in maps], drawn, spacing[1::-1], side=TILE)
+        for plane, k in zip(planes, chosen, strict=True)
+    ]
+    columns = min(columns, len(tiles))
+    (height, width, _), rows = tiles[0].shape, -(-len(tiles) // columns)
+    sheet = np.zeros((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
 
 
 def draw_projection(
-    view: np.ndarray,
-    labels: np.ndarray,
-    segments: Iterable[Segment],
-    *,
-    spacing_mm: Sequence[float],
-    axis: str = "coronal",
-    reference: np.ndarray | None = None,
+    view: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, affine: np.ndarray
 ) -> np.ndarray:
-    """Draw the maximum of a volume along one axis, with all that any label covers; the head is above.
-
-    A coronal projection has the patient's left on the right, a sagittal one the front on the left.
+    """Draw the maximum of a volume from front to back, with all that any label covers: the head is above, the
+    patient's left on the right. Where several classes lie behind each other, the highest value is drawn.
 
     Args:
-        axis: "coronal" (from the front), "sagittal" (from the side) or "axial" (from the feet).
-        view, labels, segments, spacing_mm, reference: as in ``draw_montage``. Where several classes lie
-            behind each other, the one of the highest value is drawn.
+        view, labels, segments, affine: as in ``draw_volume``.
 
     Returns:
         RGB, uint8 (height, width, 3), up to 640 pixels a side.
 
     Raises:
-        ConfigError: another axis.
-        GeometryError, LabelError: as ``draw_montage``.
+        GeometryError, LabelError: as ``draw_volume``.
     """
-    if axis not in AXES:
-        raise ConfigError(f"an axis among {', '.join(AXES)}", found=repr(axis), remedy="Name one of them.")
-    drawn, along = [segment for segment in segments if segment.value], AXES[axis]
-    maps = _checked(view, labels, reference, spacing_mm, drawn)
-    flat = [each.max(axis=along).T for each in (view, *maps)]
-    if axis != "axial":  # the head above
-        flat = [plane[::-1] for plane in flat]
-    across = [spacing for other, spacing in enumerate(spacing_mm) if other != along]
-    return _picture(to_bytes(flat[0]), flat[1:], drawn, across[::-1], side=PROJECTION)
+    drawn = [segment for segment in segments if segment.value]
+    shown, maps, spacing = _displayed(view, [labels], drawn, affine)
+    plane, *flat = (each.max(axis=1).T[::-1] for each in (shown, *maps))
+    return _picture(to_bytes(plane), flat, drawn, spacing[::-2], side=PROJECTION)
 
 
 def chosen_slices(maps: Sequence[np.ndarray], count: int) -> NDArray[np.intp]:
@@ -183,9 +146,8 @@ def chosen_slices(maps: Sequence[np.ndarray], count: int) -> NDArray[np.intp]:
     elsewhere. Without any label they are spread over the whole volume.
     """
     shares = [(each != 0).sum(axis=(0, 1), dtype=np.float64) for each in maps]
-    weight = np.sum(
-        [share / share.sum() for share in shares if share.any()] or [np.ones(maps[0].shape[2])], axis=0
-    )
+    labelled = [share / share.sum() for share in shares if share.any()]
+    weight = np.sum(labelled or [np.ones(maps[0].shape[2])], axis=0)
     (filled,) = np.nonzero(weight)
     if len(filled) <= count:
         return filled
@@ -196,22 +158,16 @@ def chosen_slices(maps: Sequence[np.ndarray], count: int) -> NDArray[np.intp]:
     return filled[sorted(chosen | set(spare[: count - len(chosen)]))]
 
 
-def _checked(
-    view: np.ndarray,
-    labels: np.ndarray,
-    reference: np.ndarray | None,
-    spacing_mm: Sequence[float],
-    segments: Sequence[Segment],
-) -> list[np.ndarray]:
-    """The label maps, as bytes."""
+def _displayed(
+    view: np.ndarray, maps: Sequence[np.ndarray | None], segments: Sequence[Segment], affine: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray], tuple[float, float, float]]:
+    """The view, the label maps as bytes, and the spacing, as they are looked at."""
     if view.ndim != 3 or not view.size:
         remedy = "Take one without its channel."
         raise GeometryError("a volume (X, Y, Z)", found=f"{view.shape}", remedy=remedy)
-    if len(spacing_mm) != 3 or not all(0 < value < np.inf for value in spacing_mm):
-        found = f"{len(spacing_mm)} numbers" if len(spacing_mm) != 3 else "one that is not above 0"
-        remedy = "Read the volume with its geometry."
-        raise GeometryError("a spacing in mm for x, y and z", found=found, remedy=remedy)
-    return [checked_labels(each, view.shape, segments) for each in (labels, reference) if each is not None]
+    spacing = display_spacing(affine)
+    checked = [checked_labels(each, view.shape, segments) for each in maps if each is not None]
+    return to_display(view, affine), [to_display(each, affine) for each in checked], spacing
 
 
 def _picture(
@@ -235,16 +191,5 @@ def _picture(
 def _scaled_labels(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Labels on another grid; where that is coarser, none is lost."""
     reach = [-(-have // want) for have, want in zip(labels.shape, (rows, columns), strict=True)]
-    dense = maximum_filter(labels, reach) if max(reach) > 1 else labels
-    nearest = Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(np.ascontiguousarray(dense)).resize((columns, rows), nearest))
-
-
-def _joined(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    height, width, _ = tiles[0].shape
-    rows = -(-len(tiles) // columns)
-    sheet = np.zeros((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
+    dense = np.ascontiguousarray(maximum_filter(labels, reach) if max(reach) > 1 else labels)
+    return np.asarray(Image.fromarray(dense).resize((columns, rows), Image.Resampling.NEAREST))

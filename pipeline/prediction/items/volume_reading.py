@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pyraseg.pipeline.measurement.volume import as_ucum
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import PyrasegError

@@ -28,9 +28,8 @@ from pyraseg.pipeline.writers.tables.csv_tables import (
     write_left_out,
     write_manifest,
     write_results,
-    write_volume_results,
 )
-from pyraseg.pipeline.writers.tables.records import ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import ItemRecord
 
 __all__ = ["Totals", "write_tables"]
 
@@ -79,8 +78,8 @@ def write_tables(
     }
     options = _options(job, rules)
     with FileLock(folder.path / STATE / "tables.lock"):
-        table = write_volume_results if rules.volumes else write_results
-        table(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
+        shown = {"identify": job.identify, "volumes": rules.volumes}
+        write_results(folder.path / "results.csv", folder.records(), units=units, **shown)
         if not rules.volumes:
             write_frames(folder.path / "frames.csv", folder.records(), units=units)
         failures = folder.failures()

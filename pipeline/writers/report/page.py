@@ -19,7 +19,7 @@ from pyraseg.pipeline.utils.files import atomic_path
 from pyraseg.pipeline.writers.pages import data_uri, page_template, policy_hash, read_part
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report.rows import item_row
-from pyraseg.pipeline.writers.tables.records import Failure, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.item_records import Failure, ItemRecord, LeftOut
 from pyraseg.pipeline.writers.tables.text import clean, shown_unit
 from pyraseg.transforms.records import Segment
 

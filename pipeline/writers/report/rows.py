@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pyraseg.pipeline.writers.tables.csv_tables import median_and_maximum, searched_box
-from pyraseg.pipeline.writers.tables.records import ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import ItemRecord
 from pyraseg.pipeline.writers.tables.text import clean
 
 __all__ = ["item_row"]

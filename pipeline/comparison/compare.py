@@ -74,7 +74,7 @@ def compare(
     ...     return Run(name, name, scores=rows, trained_by=name, settings={"attention": name})
     >>> cbam = evaluated("cbam", [0.91, 0.93, 0.90, 0.95, 0.94, 0.92])
     >>> none = evaluated("none", [0.81, 0.85, 0.84, 0.80, 0.86, 0.83])
-    >>> comparison = compare([none, cbam], resamples=200)
+    >>> comparison = compare([none, cbam], resamples=50)
     >>> [sentence for _, sentence in verdicts(comparison)]  # doctest: +ELLIPSIS
     ['kidney, Dice: “cbam” is better than “none”. cbam − none: +0.093 (95 % interval ...), 6 groups, p = 0.031.']
     """

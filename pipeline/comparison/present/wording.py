@@ -36,7 +36,7 @@ LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """A sentence for each test, and what it says: "better", "none", "unclear" or "untested"."""
+    """A sentence for each test, and what it says: "better", "none", "unclear" or "untested"; as in `compare`."""
     for d in comparison.differences:
         yield _verdict(d)
 

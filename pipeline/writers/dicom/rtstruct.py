@@ -78,6 +78,23 @@ def write_rtstruct(
         LabelError: a label without a segment.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, write_rtstruct
+    >>> from pyraseg.transforms.dicom.files.discover import source_ref
+    >>> from pyraseg.transforms.geometry.grid import VolumeGrid
+    >>> grid = VolumeGrid((128, 128, 2), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), spacing=(0.66, 0.66, 5))
+    >>> series = SourceSeries(grid, "1.2.3", (source_ref(get_testdata_file("CT_small.dcm")),) * 2)  # of two slices
+    >>> labels = np.zeros(grid.shape, np.uint8)
+    >>> labels[40:80, 50:90] = 1
+    >>> named = {"segments": [Segment(1, "lesion", (230, 159, 0))], "algorithm": Algorithm("my network")}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_rtstruct(f"{folder}/rt.dcm", labels, series, **named)
+    ...     len(dcmread(written.path).ROIContourSequence[0].ContourSequence)
+    2
     """
     _check(labels, series, segments)
     header = read_source(series.slices[0])

@@ -52,6 +52,20 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
         LabelError: a label without a segment, or segments whose values do not count up from 1.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written, or would be longer than DICOM allows.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, Prediction, write_seg
+    >>> lesion = np.zeros((128, 128), np.uint8)
+    >>> lesion[40:80, 50:90] = 1
+    >>> path = get_testdata_file("CT_small.dcm")
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=Algorithm("my network"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_seg(f"{folder}/seg.dcm", prediction)
+    ...     int(dcmread(written.path).pixel_array.sum())
+    1600
     """
     _check(prediction, kind)
     header = read_source(prediction.source)

@@ -68,6 +68,20 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
         GeometryError: the key frame is none of the label map's.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, Prediction, write_sr
+    >>> from pyraseg.transforms.records import Quantity
+    >>> area, lesion = Quantity("lesion_area", 12.5, "mm2", segments=("lesion",)), np.ones((128, 128), np.uint8)
+    >>> path, measured = get_testdata_file("CT_small.dcm"), {"spacing_mm": (0.66, 0.66), "quantities": (area,)}
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=Algorithm("my network"), **measured)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_sr(f"{folder}/sr.dcm", prediction, seg=None)
+    ...     dcmread(written.path).Modality
+    'SR'
     """
     if not 0 <= prediction.key_frame < len(prediction.labels):
         found, remedy = f"{prediction.key_frame}", "Count frames from 0."

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import GeometryError, LabelError, OutputError
-from pyraseg.transforms.io.volumes import NIFTI_SUFFIXES
 
 __all__ = ["write_label", "write_labels", "write_probabilities"]
 
 SLICE_THICKNESS = 1.0  # a frame has none; NIfTI wants one
 SCANNER_ANAT = 1  # the code that ITK writes, and that viewers ask for before they trust a transform
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LONGEST = 32767  # NIfTI's sizes are 16-bit
 Spacing = tuple[float, float]
 

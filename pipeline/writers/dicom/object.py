@@ -158,16 +158,19 @@ def save(
     dataset: Dataset,
     path: str | Path,
     *,
+    notes: tuple[str, ...],
+    frame_numbers: Mapping[str, tuple[int, ...]] | None = None,
     pixels: Iterable[np.ndarray] = (),
     length: int = 0,
     syntax: UID = ExplicitVRLittleEndian,
-) -> Path:
+) -> WrittenObject:
     """Write the object, whole or not at all.
 
     Pixel Data (7FE0,0010), the last element, goes to the disk piece by piece, so a long cine is never in
     memory.
 
     Args:
+        notes, frame_numbers: of the `WrittenObject`.
         pixels: bytes in pieces of any size.
         length: how many they are together.
         syntax: without pixels, Implicit VR Little Endian is possible.
@@ -185,4 +188,5 @@ def save(
             for piece in pixels:
                 file.write(np.ascontiguousarray(piece).data)
             file.write(b"\0" * padding)
-    return Path(path)
+    uids = (dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID)
+    return WrittenObject(Path(path), *uids, notes=notes, frame_numbers=frame_numbers or {})

@@ -103,13 +103,8 @@ def write_rtstruct(
     _add_structure_set(dataset, header, algorithm)
     _add_references(dataset, header, series, frame_of_reference(header, series))
     _add_regions(dataset, labels, series, segments=segments, algorithm=algorithm)
-    return WrittenObject(
-        path=save(dataset, path, syntax=ImplicitVRLittleEndian),
-        sop_class_uid=RTStructureSetStorage,
-        sop_instance_uid=identity.sop_instance_uid,
-        series_instance_uid=identity.series_instance_uid,
-        notes=header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME),
-    )
+    notes = header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME)
+    return save(dataset, path, notes=notes, syntax=ImplicitVRLittleEndian)
 
 
 def _check(labels: np.ndarray, series: SourceSeries, segments: Sequence[Segment]) -> None:

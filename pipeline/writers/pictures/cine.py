@@ -70,7 +70,7 @@ def write_cine(
     if not 0 < pace < np.inf:
         remedy = "Leave it out."
         raise ConfigError("a time above 0 from frame to frame", found=f"{frame_time_ms}", remedy=remedy)
-    chosen = _evenly(len(_checked_stack(labels)), MOST)
+    chosen = _evenly(labels, MOST)
     pictures = [Image.fromarray(each) for each in _drawn(frames, labels, segments, chosen, LONGEST, alpha)]
     with atomic_path(path) as draft:
         pictures[0].save(
@@ -99,11 +99,10 @@ def write_contact_sheet(
         ConfigError: a key frame that the cine has not.
         GeometryError, LabelError, OutputError: as `write_cine`.
     """
-    count = len(_checked_stack(labels))
+    chosen, count = _evenly(labels, SHEET), len(labels)
     if not 0 <= key_frame < count:
         remedy = "Count frames from 0."
         raise ConfigError(f"a key frame from 0 to {count - 1}", found=f"{key_frame}", remedy=remedy)
-    chosen = _evenly(count, SHEET)
     if key_frame not in chosen:
         nearest = min(chosen, key=lambda index: abs(index - key_frame))
         chosen[chosen.index(nearest)] = key_frame
@@ -157,12 +156,9 @@ def _reduced(
     )
 
 
-def _evenly(count: int, most: int) -> list[int]:
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-
-
-def _checked_stack(labels: np.ndarray) -> np.ndarray:
+def _evenly(labels: np.ndarray, most: int) -> list[int]:
+    """The indices of at most so many of the frames, at even distances."""
     if labels.ndim != 3 or not labels.size:
         remedy = "Give the label maps of all frames."
         raise GeometryError("label maps (F, H, W)", found=f"{labels.shape}", remedy=remedy)
-    return labels
+    return np.linspace(0, len(labels) - 1, min(len(labels), most)).round().astype(int).tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -58,14 +58,19 @@ def draw_grid(
     font = ImageFont.load_default(TEXT)
     width, height = GAP + columns * (cell + GAP), GAP + rows * tall
     legend = _legend(segments, note, font, width=width)
-    sheet = Image.new("RGB", (width, height + (legend[-1].row + 1) * LINE if legend else height), PAPER)
+    lines = legend[-1].row + 1 if legend else 0
+    sheet = Image.new("RGB", (width, height + lines * LINE), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         left, top = GAP + index % columns * (cell + GAP), GAP + index // columns * tall
         pen.text((left, top), _shortened(title, font, width=cell), fill=INK, font=font)
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + LINE))
-    for entry in legend:
-        entry.draw(pen, font, top=height)
+    for word in legend:
+        start, top = word.left, height + word.row * LINE
+        if word.colour:
+            pen.rectangle([start, top + 3, start + TEXT - 2, top + TEXT + 1], fill=word.colour)
+            start += TEXT + 5
+        pen.text((start, top), word.text, fill=INK, font=font)
     return np.asarray(sheet)
 
 
@@ -79,8 +84,7 @@ def _shortened(title: str, font: Font, *, width: float) -> str:
     return title + "..."
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Word(NamedTuple):
     """A word of the legend at ``left`` of its ``row``, behind a square of its colour if it has one."""
 
     text: str
@@ -88,24 +92,17 @@ class _Entry:
     left: float
     row: int
 
-    def draw(self, pen: ImageDraw.ImageDraw, font: Font, *, top: int) -> None:
-        top, left = top + self.row * LINE, self.left
-        if self.colour:
-            pen.rectangle([left, top + 3, left + TEXT - 2, top + TEXT + 1], fill=self.colour)
-            left += TEXT + 5
-        pen.text((left, top), self.text, fill=INK, font=font)
 
-
-def _legend(segments: Iterable[Segment], note: str, font: Font, *, width: float) -> list[_Entry]:
+def _legend(segments: Iterable[Segment], note: str, font: Font, *, width: float) -> list[_Word]:
     """Set the words of the legend in rows that the sheet is wide enough for."""
     words = [(segment.name, segment.colour) for segment in segments if segment.value]
-    entries: list[_Entry] = []
+    entries: list[_Word] = []
     left, row = float(GAP), 0
     for text, colour in [*words, *([(note, None)] if note else [])]:
         text = _shortened(text, font, width=width - 2 * GAP - TEXT - 5)
         length = TEXT + 5 + font.getlength(text)
         if entries and left + length > width - GAP:
             left, row = float(GAP), row + 1
-        entries.append(_Entry(text, colour, left, row))
+        entries.append(_Word(text, colour, left, row))
         left += length + 2 * GAP
     return entries

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
+from urllib.parse import quote
 
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
@@ -18,7 +20,7 @@ from markupsafe import Markup
 from pyraseg.pipeline.utils.files import atomic_path
 from pyraseg.pipeline.writers.pages import data_uri, page_template, policy_hash, read_part
 from pyraseg.pipeline.writers.prediction import Algorithm
-from pyraseg.pipeline.writers.report.rows import item_row
+from pyraseg.pipeline.writers.tables.csv_tables import median_and_maximum, searched_box
 from pyraseg.pipeline.writers.tables.item_records import Failure, ItemRecord, LeftOut
 from pyraseg.pipeline.writers.tables.text import clean, shown_unit
 from pyraseg.transforms.records import Segment
@@ -27,6 +29,7 @@ __all__ = ["Run", "write_report"]
 
 HERE = "pyraseg.pipeline.writers.report"
 CHUNK = 64  # pictures in one script element, read by the page when one of them comes into view
+DIGITS = 6  # significant ones of a value; the tables have more
 LISTED = 1000  # files that a group names on the page; the table of failures names them all
 
 
@@ -71,14 +74,13 @@ class Totals:
     items: int = 0
     frames: int = 0
     flagged: int = 0
-    flags: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    flags: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: ItemRecord) -> None:
         self.items += 1
         self.frames += record.frames
         self.flagged += bool(record.flags)
-        for flag in record.flags:
-            self.flags[clean(flag)] += 1
+        self.flags.update(map(clean, record.flags))
 
 
 def write_report(
@@ -112,7 +114,7 @@ def write_report(
         totals = Totals()
         for record in records:
             totals.add(record)
-            row = item_row(record, units=run.units, folder=folder_of(record), identify=identify)
+            row = _item_row(record, units=run.units, folder=folder_of(record), identify=identify)
             picture = data_uri(thumbnail(record))
             spools[not record.flags].add({**row, "picture": picture is not None}, picture)
         parts = page_template(HERE, "report.html").generate(
@@ -198,3 +200,48 @@ def _lines(file: IO[str]) -> Iterator[Markup]:
 def _script_json(value: Any) -> Markup:
     """JSON in ASCII that may stand within a script element: no ``<``, ``>``, ``&`` or ``'``."""
     return htmlsafe_json_dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
+    """What the page shows of an item; lists of quantities are in the order of ``units``.
+
+    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only
+    where ``identify`` asks for them.
+    """
+    key, spread = record.key, [median_and_maximum(record, name) for name in units]
+    spacing: tuple[float, ...] | None = record.spacing_mm  # of rows, columns and, in a volume, slices
+    if spacing is not None and record.slice_mm is not None:
+        spacing = (*spacing, record.slice_mm)
+    row = {
+        "case": record.case,
+        "folder": "./" + quote(folder, errors="surrogateescape"),
+        "frames": record.frames,
+        "size": [record.rows, record.columns],
+        "spacing": spacing,
+        "searched": None if record.searched_mm is None else searched_box(record.searched_mm),
+        "spacing_source": record.spacing_source,
+        "key": record.key_frame,
+        "values": [key.values.get(name) for name in units],
+        "reasons": [key.reasons.get(name, "") for name in units],
+        "spread": spread if len(record.rows_of_frames) > 1 else [],
+        "confidence": key.confidence,
+        "flags": record.flags,
+        "notes": record.notes,
+        "seconds": record.seconds,
+        "outputs": record.outputs,
+    }
+    if identify:
+        uids = (record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid)
+        row |= {"file": record.file, "patient": dict(record.identity or {}), "uids": uids}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Strings without what cannot be seen, numbers that JSON has, and containers of these."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value

@@ -1,4 +1,4 @@
-"""Which of several trainings is better, by how much, and whether it is real: from the tables of MLflow runs."""
+"""Which of several trainings is better, by how much, and whether it is real, by the tables of MLflow runs."""
 
 from __future__ import annotations
 

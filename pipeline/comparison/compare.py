@@ -67,16 +67,16 @@ def compare(
         DatalistError, InputError: as `require_comparable`.
 
     >>> from pyraseg.pipeline.comparison import Run, compare, verdicts
-    >>> def evaluated(name, scores):
+    >>> def evaluated(name, dice):
     ...     columns = {"class": "kidney", "distance_unit": "px", "reference_pixels": "900", "missed": "0"}
     ...     columns |= {"predicted_pixels": "880", "area_error_pixels": "-20", "false_positive": "0"}
-    ...     rows = [columns | {"case": f"c{i}", "group": f"p{i}", "dice": f"{s}"} for i, s in enumerate(scores)]
+    ...     rows = [columns | {"case": f"c{i}", "group": f"p{i}", "dice": str(d)} for i, d in enumerate(dice)]
     ...     return Run(name, name, scores=rows, trained_by=name, settings={"attention": name})
     >>> cbam = evaluated("cbam", [0.91, 0.93, 0.90, 0.95, 0.94, 0.92])
     >>> none = evaluated("none", [0.81, 0.85, 0.84, 0.80, 0.86, 0.83])
     >>> comparison = compare([none, cbam], resamples=50)
     >>> [sentence for _, sentence in verdicts(comparison)]  # doctest: +ELLIPSIS
-    ['kidney, Dice: “cbam” is better than “none”. cbam − none: +0.093 (95 % interval ...), 6 groups, p = 0.031.']
+    ['kidney, Dice: “cbam” is better than “none”. cbam − none: +0.093 (95 % interval ...), 6 groups, p = ...']
     """
     require_comparable(runs, split=split)
     grouped = make_arms(runs, named=arms, baseline=baseline)
@@ -152,8 +152,8 @@ def _notes_on_arms(arms: Sequence[Arm]) -> Iterator[str]:
         seeds = [run.seed for run in arm.runs]
         if len(set(seeds)) < len(seeds) and all(seeds):
             yield (
-                f"“{arm.name}” has several runs of one seed. What else they differ in is not in their configs, "
-                "where paths are hidden; if they belong apart, say so with --arms."
+                f"“{arm.name}” has several runs of one seed. What else they differ in is not in their "
+                "configs, where paths are hidden; if they belong apart, say so with --arms."
             )
     if len({frozenset(run.data.digest for run in arm.runs) for arm in arms}) > 1:
         yield "The arms were trained on different data; the table of runs names the datalists' digests."
@@ -161,8 +161,8 @@ def _notes_on_arms(arms: Sequence[Arm]) -> Iterator[str]:
         yield "The arms have different seeds, or different numbers of them."
     if not all(arm.known for arm in arms):
         yield (
-            "The training of a run is unknown: this store holds none that finished with its checkpoint. Whether "
-            "its config differs, and what data it has seen, cannot be told."
+            "The training of a run is unknown: this store holds none that finished with its checkpoint. "
+            "Whether its config differs, and what data it has seen, cannot be told."
         )
 
 

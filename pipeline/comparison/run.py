@@ -24,8 +24,8 @@ __all__ = ["Job", "read_factors", "run_comparison"]
 
 PAGE = "comparison.html"
 NO_FRAME = (
-    "note: --dataset_dir has none of the pictured cases, so their masks stand alone: it is another data set, datalist "
-    "or split, or its names are hashed with another key"
+    "note: --dataset_dir has none of the pictured cases, so their masks stand alone: it is another data set, "
+    "datalist or split, or its names are hashed with another key"
 )
 
 
@@ -52,7 +52,7 @@ class Job:
 
 
 def run_comparison(job: Job) -> Iterator[str]:
-    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; yields lines to print.
+    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines to print.
 
     Raises:
         UsageError: an experiment, run, metric or arm that is not there.

@@ -1,4 +1,4 @@
-"""What leaves the pipeline as files: each writer takes a path and its data and leaves the file whole, or absent."""
+"""Writing results: each writer takes a path and its data, and leaves the file whole, or absent."""
 
 from __future__ import annotations
 

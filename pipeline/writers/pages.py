@@ -1,4 +1,4 @@
-"""What the HTML pages of results share: each is one file that loads nothing and runs no script but its own."""
+"""What the HTML pages of results share: each is one file, loads nothing and runs no script but its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_part(package: str, name: str) -> str:
 
 
 def page_template(package: str, name: str) -> Template:
-    """A template whose values are escaped, and which has the filters ``clean``, ``data_uri``, ``any``, ``all``."""
+    """A template that escapes its values and has the filters ``clean``, ``data_uri``, ``any``, ``all``."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )

@@ -97,8 +97,8 @@ class Prediction:
             path: a single frame or a cine.
             labels: (H, W), of a cine (F, H, W), uint8: 0 is background, ``names[0]`` has the value 1.
             names: of the classes, without the background.
-            more: further attributes, such as ``quantities``. Without a ``salt`` the labels are the salt, so that
-                two results of one file are two objects.
+            more: further attributes, such as ``quantities``. Without a ``salt`` the labels are the salt, so
+                that two results of one file are two objects.
 
         Raises:
             InputError: the file is no DICOM image.

@@ -104,9 +104,9 @@ def _efficiency(comparison: Comparison) -> Iterator[Row]:
 def _of_arm(arm: ArmEfficiency, baseline: str | None) -> Iterator[Row]:
     spread = (min(arm.finals), max(arm.finals))
     yield {"metric": "final_dice", **_estimate(arm.final, spread), "sd_over_seeds": arm.final_sd}
-    yield {"metric": STEPS, **_reached(arm.own)}
+    yield {"metric": STEPS, **_reached(arm.to_own_final)}
     if baseline is not None:
-        yield {"metric": STEPS, "against": baseline, **_reached(arm.target)}
+        yield {"metric": STEPS, "against": baseline, **_reached(arm.to_target)}
     for name, (low, high) in (("validation_interval", arm.intervals), ("steps", arm.lengths)):
         yield {"metric": name, "low": low, "high": high}
 
@@ -119,9 +119,9 @@ def _reached(steps: Steps) -> Row:
 def _of_training(each: Learned, baseline: str | None) -> Iterator[Row]:
     """Without a number where a level is never reached."""
     yield {"metric": "final_dice", "mean": each.curve.final}
-    yield {"metric": STEPS, "mean": each.own}
+    yield {"metric": STEPS, "mean": each.to_own_final}
     if baseline is not None:
-        yield {"metric": STEPS, "against": baseline, "mean": each.target}
+        yield {"metric": STEPS, "against": baseline, "mean": each.to_target}
     yield {"metric": "validation_interval", "mean": each.curve.interval}
     yield {"metric": "steps", "mean": each.curve.length}
 

@@ -83,7 +83,7 @@ def read_frames(
     folder = Path(bundle).resolve()
     files = [folder / "configs" / f"{name}.yaml" for name in ("train", "evaluate")]
     if not all(file.is_file() for file in files):
-        remedy = "Name the bundle's folder with --bundle, or leave --dataset_dir out for pictures of the masks alone."
+        remedy = "Name the bundle with --bundle, or leave --dataset_dir out for pictures of the masks alone."
         raise ConfigError(
             "a bundle with configs/train.yaml and configs/evaluate.yaml",
             found="none there",

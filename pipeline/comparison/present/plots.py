@@ -67,7 +67,7 @@ def difference_plots(comparison: Comparison) -> Iterator[Markup]:
 
 
 def arm_plots(comparison: Comparison) -> Iterator[Markup]:
-    """For each tested metric: a row for each class and arm, a dot a group, quartiles, the mean with its interval."""
+    """For each tested metric: a row a class and arm, a dot a group, quartiles, the mean with its interval."""
     for metric in comparison.metrics:
         keys = [(label, metric, arm.name) for label in comparison.labels for arm in comparison.arms]
         rows = [score for key in keys if (score := comparison.score(*key)) is not None]
@@ -106,9 +106,9 @@ def efficiency_plot(comparison: Comparison) -> Markup:
         for run in arm.runs:
             tip = f"single {clean(run.run.label)}"
             axes.plot(run.curve.steps, run.curve.dice, linewidth=1, alpha=0.45, gid=tip, **style)
-            if np.isfinite(run.target):
-                reached = run.curve.dice[run.curve.steps == run.target][0]
-                axes.plot(run.target, reached, "o", markersize=9, color=style["color"], zorder=4)
+            if np.isfinite(run.to_target):
+                reached = run.curve.dice[run.curve.steps == run.to_target][0]
+                axes.plot(run.to_target, reached, "o", markersize=9, color=style["color"], zorder=4)
         steps, dice = mean_curve(arm.runs)
         if len(steps) > 1:
             axes.plot(steps, dice, linewidth=2.6, gid=f"whole {clean(arm.arm)}", zorder=3, **style)
@@ -154,7 +154,7 @@ def reliability_plots(calibrations: Sequence[ArmCalibration]) -> Iterator[Markup
 
 
 def _span(arrays: Sequence[np.ndarray], more: Sequence[np.ndarray] = (), *, zero: bool = False) -> Interval:
-    """The limits of all that is finite, with a margin; with 0 among them, and no margin below it, if asked."""
+    """The limits of all that is finite, with a margin; if asked, with 0 and no margin below it."""
     values = np.concatenate([*arrays, *more, np.zeros(int(zero))])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
@@ -171,17 +171,17 @@ def _rows(count: int, limits: Interval, label: str) -> Any:
 
 def _name(axes: Axes, row: int, first: str, lines: Sequence[str], *, tip: str) -> None:
     """Left of a row: the class, and below it a line or two, of which the whole text is shown on hovering."""
-    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
     top = row - len(lines) * 8 / ROW
-    add_text(axes, -0.02, top, first, kind="name", **place)
+    add_text(axes, -0.02, top, first, kind="name", **beside)
     for index, line in enumerate(lines, start=1):
         if len(line) > LONGEST:  # without its middle: names of runs that belong together differ at their end
             line = f"{line[:20]}…{line[-(LONGEST - 21) :]}"
-        add_text(axes, -0.02, top + index * 16 / ROW, line, tip=tip, **place)
+        add_text(axes, -0.02, top + index * 16 / ROW, line, tip=tip, **beside)
 
 
 def _estimate(axes: Axes, row: int, values: np.ndarray, mean: float, interval: Interval) -> None:
-    """A dot a group, spread upwards and downwards by their order, the same way each time; mean and interval."""
+    """A dot a group, spread up and down by their order, the same way each time; mean and interval."""
     shift = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * (ROW - 20) / ROW
     axes.scatter(np.sort(values), row + shift, s=27, **DOT)
     bar: dict[str, Any] = {"color": INK, "linewidth": 3, "solid_capstyle": "butt"}

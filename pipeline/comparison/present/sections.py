@@ -49,7 +49,7 @@ LONGEST = 120  # letters of a setting
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, of which the first ``texts`` hold words and the others numbers, and a note below."""
+    """Columns, of which the first ``texts`` hold words and the others numbers, rows, and a note below."""
 
     name: str
     columns: tuple[str, ...]
@@ -140,23 +140,25 @@ def _arms(comparison: Comparison, metrics: Sequence[str], name: str) -> Table:
     )
     keys = ((label, m, arm.name) for m in metrics for label in comparison.labels for arm in comparison.arms)
     rows = tuple(_arm_cells(score) for key in keys if (score := comparison.score(*key)) is not None)
-    note = "Each group's mean over its cases and the arm's runs; intervals from a bootstrap that draws groups. Not tested."
-    return Table(name, columns, rows, texts=3, note=note if not name else "")
+    note = (
+        "Each group's mean over its cases and the arm's runs; intervals from a bootstrap that draws groups."
+    )
+    return Table(name, columns, rows, texts=3, note=f"{note} Not tested." if not name else "")
 
 
 def _arm_cells(score: ArmScore) -> tuple[str, ...]:
-    places = decimals(score.metric)
+    digits = decimals(score.metric)
     return (
         *(spaced(score.label), directed(score.metric), score.arm),
-        *_estimate(score.mean, score.interval, places),
-        *_estimate(score.median, score.median_interval, places),
-        *(str(len(score.values)), str(score.cases), number(score.seed_sd, places)),
-        ", ".join(number(value, places) for value in score.seeds),
+        *_estimate(score.mean, score.interval, digits),
+        *_estimate(score.median, score.median_interval, digits),
+        *(str(len(score.values)), str(score.cases), number(score.seed_sd, digits)),
+        ", ".join(number(value, digits) for value in score.seeds),
     )
 
 
-def _estimate(value: float, interval: Interval, places: int, *, sign: bool = False) -> tuple[str, str]:
-    return number(value, places, sign=sign), pair(interval, places)
+def _estimate(value: float, interval: Interval, digits: int, *, sign: bool = False) -> tuple[str, str]:
+    return number(value, digits, sign=sign), pair(interval, digits)
 
 
 def _subgroups(comparison: Comparison) -> Table:
@@ -216,8 +218,9 @@ def _agreement(comparison: Comparison) -> Table:
         for a in [each.agreement]
     )
     note = (
-        "Predicted minus reference: between the limits lie 95 % of the differences. A case counts once a run. Missed: "
-        "the reference has the quantity and the prediction has not; these are not among the differences."
+        "Predicted minus reference: between the limits lie 95 % of the differences. A case counts once a "
+        "run. Missed: the reference has the quantity and the prediction has not; these are not among the "
+        "differences."
     )
     return Table("", columns, rows, texts=2, note=note)
 
@@ -244,16 +247,16 @@ def efficiency_tables(efficiency: Efficiency) -> list[Table]:
     rows: tuple[tuple[str, ...], ...] = tuple(
         (
             *(arm.arm, str(len(arm.runs)), number(arm.final, DICE), number(arm.final_sd, DICE)),
-            *_steps(arm.own),
-            *(_steps(arm.target) if known else (NONE, NONE, NONE)),
+            *_steps(arm.to_own_final),
+            *(_steps(arm.to_target) if known else (NONE, NONE, NONE)),
             *(steps_range(arm.intervals), steps_range(arm.lengths)),
         )
         for arm in efficiency.arms
     )
     note = (
-        "Steps of the optimiser before the first validation that reaches the level, the mean over the runs that do; "
-        "“never” counts the others. A figure is right to the interval between validations: the level was reached in "
-        "that interval or at its end. Final is the last validation, and not the best."
+        "Steps of the optimiser before the first validation that reaches the level, the mean over the runs "
+        "that do; “never” counts the others. A figure is right to the interval between validations: the level was "
+        "reached in that interval or at its end. Final is the last validation, and not the best."
     )
     arms = Table("", columns, rows, texts=1, note=note)
     columns = (
@@ -267,8 +270,8 @@ def efficiency_tables(efficiency: Efficiency) -> list[Table]:
     )
     rows = tuple(
         (
-            *(arm.arm, each.run.label, number(each.curve.final, DICE), _reached(each.own)),
-            *(_reached(each.target) if known else NONE, str(len(each.curve.steps))),
+            *(arm.arm, each.run.label, number(each.curve.final, DICE), _reached(each.to_own_final)),
+            *(_reached(each.to_target) if known else NONE, str(len(each.curve.steps))),
             *(number(each.curve.interval, 0), number(each.curve.length, 0)),
         )
         for arm in efficiency.arms

@@ -19,7 +19,7 @@ from pyraseg.pipeline.writers.tables.text import clean
 
 __all__ = ["ACCENT", "BAR", "INK", "SOFT", "add_panel", "add_text", "arm_line", "legend_line", "to_svg"]
 
-# The colours to draw in. On the page each is the variable of the style sheet, which has another value in the dark.
+# The colours to draw in; on the page each is a variable of the style sheet, with another value in the dark.
 INK, SOFT, GRID, ACCENT, BAR = "#1b2430", "#566373", "#dbe0e6", "#1f5f8b", "#c9d3de"
 ARMS = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#8a6d00", "#3a4a5c")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "line", ACCENT: "accent", BAR: "bar"}
@@ -114,7 +114,7 @@ def to_svg(figure: Figure, *, label: str) -> Markup:
 
 
 def _adapt(element: ElementTree.Element) -> None:
-    """One element without namespace, style and name; a group's name is the class and the tip of `add_text`."""
+    """One element without namespace, style and name; a group's name has the class and tip of `add_text`."""
     element.tag = element.tag.rpartition("}")[2]
     attributes = {
         name.replace("{http://www.w3.org/1999/xlink}", "xlink:"): v for name, v in element.attrib.items()

@@ -36,7 +36,7 @@ LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """A sentence for each test, and what it says: "better", "none", "unclear" or "untested"; as in `compare`."""
+    """What each test says, "better", "none", "unclear" or "untested", with a sentence; see `compare`."""
     for d in comparison.differences:
         what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
         p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
@@ -96,17 +96,17 @@ def interval_text(interval: Interval, metric: str) -> str:
     return pair(interval, decimals(metric))
 
 
-def pair(interval: Interval, places: int) -> str:
+def pair(interval: Interval, digits: int) -> str:
     """An interval; a dash where there is none."""
     low, high = interval
-    return f"{number(low, places)} to {number(high, places)}" if math.isfinite(low) else NONE
+    return f"{number(low, digits)} to {number(high, digits)}" if math.isfinite(low) else NONE
 
 
-def number(value: float, places: int, *, sign: bool = False) -> str:
+def number(value: float, digits: int, *, sign: bool = False) -> str:
     """With a true minus sign; no sign before what rounds to 0."""
     if not math.isfinite(value):
         return NONE
-    text = f"{value:+,.{places}f}" if sign else f"{value:,.{places}f}"
+    text = f"{value:+,.{digits}f}" if sign else f"{value:,.{digits}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
@@ -118,8 +118,8 @@ def lead(efficiency: Efficiency, *, split: str) -> str:
         return "Absent: no run has a training with a curve of validations. The reasons stand below."
     other = "" if split == "validation" else f", not on the {split} split of the rest of this comparison"
     return (
-        f"Mean Dice on the validation split during training{other}: it says how fast an arm learns, and not how good "
-        "it is. There are no p-values: the unit here is the seed, and there are few of them."
+        f"Mean Dice on the validation split during training{other}: it says how fast an arm learns, and not "
+        "how good it is. There are no p-values: the unit here is the seed, and there are few of them."
     )
 
 
@@ -134,18 +134,19 @@ def remarks(efficiency: Efficiency) -> Iterator[str]:
     if len({run.curve.interval for run in runs}) > 1:
         apart = ", ".join(f"“{arm.arm}”: {steps_range(arm.intervals)}" for arm in arms)
         yield (
-            f"The validations lie apart by different numbers of steps ({apart}): where they are rarer, a level is "
-            "seen later."
+            f"The validations lie apart by different numbers of steps ({apart}): where they are rarer, a "
+            "level is seen later."
         )
     if len({run.curve.length for run in runs}) > 1:
         ends = ", ".join(f"“{arm.arm}”: {steps_range(arm.lengths)}" for arm in arms)
         yield (
-            f"The trainings end after different numbers of steps ({ends}): their finals are not of one step, and a "
-            "learning rate that falls towards a planned end falls at another pace."
+            f"The trainings end after different numbers of steps ({ends}): their finals are not of one step, "
+            "and a learning rate that falls towards a planned end falls at another pace."
         )
     settings = [run.run.settings for run in runs]
     if len({(each.get("batch_size"), each.get("accumulation_steps")) for each in settings}) > 1:
-        yield "The trainings differ in the size of their batches: a step of one sees more frames than another's."
+        what = "a step of one sees more frames than another's"
+        yield f"The trainings differ in the size of their batches: {what}."
     if arms and not math.isfinite(efficiency.target):
         yield f"No arm is measured against “{efficiency.baseline}”, which has no curve."
     for arm in arms:
@@ -155,9 +156,9 @@ def remarks(efficiency: Efficiency) -> Iterator[str]:
 def _remarks_on(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
     if len(arm.runs) < arm.of:
         yield f"{arm.of - len(arm.runs)} of {arm.of} trainings have no curve and are left out."
-    levels = [(arm.own, f"{LEVEL} of their own final")]
+    levels = [(arm.to_own_final, f"{LEVEL} of their own final")]
     if math.isfinite(efficiency.target):
-        levels.append((arm.target, target_name(efficiency)))
+        levels.append((arm.to_target, target_name(efficiency)))
     for steps, level in levels:
         if steps.never:
             rest = (
@@ -170,7 +171,7 @@ def _remarks_on(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
     if low:
         said = f"{low} of {len(arm.runs)} runs end below {LEVEL} of their own best validation"
         yield f"{said}, so {LEVEL} of their own final was easy to reach."
-    first = sum(run.curve.steps[0] in (run.own, run.target) for run in arm.runs)
+    first = sum(run.curve.steps[0] in (run.to_own_final, run.to_target) for run in arm.runs)
     if first:
         said = f"{first} of {len(arm.runs)} runs reach a level at their first validation"
         yield f"{said}; how much earlier they did, nobody looked."

@@ -65,7 +65,7 @@ def make_arms(
         raise UsageError(
             "at least two arms",
             found=f"one of {len(runs)} runs, which differ in nothing but seed, name and folders",
-            remedy="Name others with --runs, or say what belongs together with --arms NAME=RUN,RUN NAME=RUN,RUN.",
+            remedy="Name others with --runs, or group them with --arms NAME=RUN,RUN NAME=RUN,RUN.",
         )
     if baseline is None:
         return arms

@@ -1,4 +1,4 @@
-"""Whether runs may be compared: the same cases in the same groups, the same reference, none trained on them."""
+"""Whether runs may be compared: the same cases, groups and reference, and no run trained on them."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None
             raise DatalistError(
                 f"{split} groups that no run has seen in {how}",
                 found=f"{number} of {len(measured)} that {run.label!r} has seen",
-                remedy="Compare trainings whose datalists hold out the same groups, or choose others with --runs.",
+                remedy="Compare trainings that hold out the same groups, or choose others with --runs.",
             )

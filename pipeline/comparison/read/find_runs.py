@@ -1,4 +1,4 @@
-"""From a store to the runs to compare: which of an experiment, with their tables, and why others are left out."""
+"""From a store to the runs to compare, with their tables, and why others are left out."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
 
 
 def _label_names(text: str) -> tuple[str, ...]:
-    """``"['background', 'kidney']"`` as its names; none where MLflow keeps only the beginning of a long list."""
+    """``"['background', 'kidney']"`` as names; none where MLflow keeps only the beginning of a long list."""
     try:
         names = ast.literal_eval(text)
     except (SyntaxError, ValueError):

@@ -49,7 +49,7 @@ def surroundings(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The settings of an arm's runs, ids with several values as ``18 or 50``: who names an arm may mix them."""
+    """The settings of an arm's runs; several values as ``18 or 50``: who names an arm may mix them."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return {key: " or ".join(dict.fromkeys(each.get(key, NOTHING) for each in settings)) for key in keys}
 
@@ -62,8 +62,8 @@ def differing(
     An id of the evaluation that says again what the training's of this name says is left out.
 
     Args:
-        unknown: indices of ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and says
-            nothing of whether an id differs.
+        unknown: indices of ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and
+            says nothing of whether an id differs.
     """
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = {

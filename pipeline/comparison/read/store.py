@@ -1,4 +1,4 @@
-"""Reading experiments, runs and their files from a MLflow store, a sqlite file or a server; nothing is made."""
+"""Reading experiments, runs and files from a MLflow store, a sqlite file or a server; nothing is made."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
         raise TrackingError(
             "the sqlite file of a MLflow store",
             found="nothing of this name",
-            remedy="Name the store with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
+            remedy="Name it with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
             path=urlsplit(tracking_uri).path,
         )
     require_reachable(tracking_uri)

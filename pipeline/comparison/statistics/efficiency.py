@@ -22,14 +22,14 @@ class Learned:
     """One training.
 
     Attributes:
-        own: steps to `SHARE` of its own final Dice; NaN if it never gets there.
-        target: steps to the target of all arms; NaN likewise.
+        to_own_final: steps to `SHARE` of its own final Dice; NaN if it never gets there.
+        to_target: steps to the target of all arms; NaN likewise.
     """
 
     run: Run
     curve: Curve
-    own: float
-    target: float = NAN
+    to_own_final: float
+    to_target: float = NAN
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class ArmEfficiency:
         return float(np.std(self.finals, ddof=1)) if len(self.runs) > 1 else NAN
 
     @property
-    def own(self) -> Steps:
+    def to_own_final(self) -> Steps:
         """Steps to `SHARE` of each run's own final."""
-        return Steps.of([each.own for each in self.runs])
+        return Steps.of([each.to_own_final for each in self.runs])
 
     @property
-    def target(self) -> Steps:
+    def to_target(self) -> Steps:
         """Steps to the target of all arms."""
-        return Steps.of([each.target for each in self.runs])
+        return Steps.of([each.to_target for each in self.runs])
 
     @property
     def intervals(self) -> tuple[int, int]:
@@ -120,13 +120,15 @@ def measure_efficiency(arms: Sequence[Arm]) -> Efficiency:
     for arm in arms:
         trainings = {run.training_id or run.run_id: run for run in arm.runs}
         curves = [(run, run.curve) for run in trainings.values() if run.curve is not None]
-        learned = [Learned(run, curve, own=curve.reached(SHARE * curve.final)) for run, curve in curves]
+        learned = [
+            Learned(run, curve, to_own_final=curve.reached(SHARE * curve.final)) for run, curve in curves
+        ]
         if learned:
             measured.append(ArmEfficiency(arm.name, tuple(learned), of=len(trainings)))
     baseline = arms[0].name
     target = SHARE * next((each.final for each in measured if each.arm == baseline), NAN)
     aimed = (
-        replace(each, runs=tuple(replace(run, target=run.curve.reached(target)) for run in each.runs))
+        replace(each, runs=tuple(replace(run, to_target=run.curve.reached(target)) for run in each.runs))
         for each in measured
     )
     return Efficiency(baseline, target, tuple(aimed), tuple(without))

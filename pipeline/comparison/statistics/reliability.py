@@ -69,13 +69,13 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
 
 
 def _draws(number: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each group counts, (1 + resamples, groups): once, then in each row as often as it is drawn."""
+    """How often each group counts, (1 + resamples, groups): once, then as often as it is drawn."""
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
     return np.concatenate([np.ones((1, number)), drawn])
 
 
 def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarray:
-    """The mean over a group's cases of the shares of pixels, confidence, correctness: (groups, 3, curves, bins)."""
+    """Means over cases of the shares of pixels, confidence, correctness: (groups, 3, curves, bins)."""
     order = {name: index for index, name in enumerate(groups)}
     shape = (len(groups), 3, *cases[0].pixels.shape)
     sums, counts = np.zeros(shape), np.zeros(len(groups))

@@ -1,4 +1,4 @@
-"""What a comparison finds: estimates of arms, paired differences, agreement, calibration, cases to look at."""
+"""What a comparison finds: arms, paired differences, agreement, calibration, cases to look at."""
 
 from __future__ import annotations
 

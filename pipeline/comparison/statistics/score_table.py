@@ -62,7 +62,7 @@ class ScoreTable:
         return np.where(number > 0, np.where(known, array, 0).sum(axis=0) / np.maximum(number, 1), NAN)
 
     def of_seeds(self, arm: str, against: str, key: Key) -> Iterator[np.ndarray]:
-        """The difference of two arms by case (N,) for each seed, where both have the same ones, one run each."""
+        """The difference of two arms by case (N,) for each seed, where both have the same, one run each."""
         seeds = self.seeds[arm]
         paired = all(seeds) and len(set(seeds)) == len(seeds) and sorted(seeds) == sorted(self.seeds[against])
         one, other = self.values[arm].get(key), self.values[against].get(key)

@@ -51,7 +51,7 @@ def pairs(arms: Sequence[str], *, baseline: bool) -> list[tuple[str, str]]:
 def differences(
     table: ScoreTable, metrics: Sequence[str], compared: Sequence[tuple[str, str]], **drawn: int
 ) -> list[Difference]:
-    """Paired differences over groups with their tests; Holm's correction is over all of them, as one family."""
+    """Paired differences over groups with their tests, Holm's correction over all of them, as one family."""
     keys = [(label, metric) for metric in metrics for label in table.labels]
     tested = [
         difference
@@ -118,8 +118,8 @@ def subgroups(
 
 
 def _terciles(table: ScoreTable, label: str) -> np.ndarray:
-    """The size of each case's structure in thirds, as ``"0\\tsmall, up to 9 px"`` and so on, every group weighing
-    the same; empty where it does not show."""
+    """The size of each case's structure in thirds, as ``"0\\tsmall, up to 9 px"``, every group weighing the
+    same; empty where it does not show."""
     sizes, unit = table.sizes[label]
     levels = np.full(len(sizes), "", dtype=object)
     shown = sizes > 0
@@ -139,7 +139,7 @@ def _size(value: float) -> str:
 
 
 def worst_cases(table: ScoreTable, metric: str) -> Iterator[CaseNote]:
-    """Of each class and arm the cases that it does worst in, one a group, with what the other arms have there."""
+    """Of each class and arm the cases that it does worst in, one a group, with the other arms' scores."""
     for label in table.labels:
         means = {arm: table.mean(arm, (label, metric)) for arm in table.values}
         for arm, values in means.items():

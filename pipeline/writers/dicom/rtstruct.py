@@ -1,4 +1,4 @@
-"""DICOM RT Structure Sets: the contours of a volume's label map, for radiotherapy planning and its viewers."""
+"""DICOM RT Structure Sets: the contours of a volume's label map, for radiotherapy planning."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def write_rtstruct(
     >>> from pyraseg.transforms.dicom.files.discover import source_ref
     >>> from pyraseg.transforms.geometry.grid import VolumeGrid
     >>> grid = VolumeGrid((128, 128, 2), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), spacing=(0.66, 0.66, 5))
-    >>> series = SourceSeries(grid, "1.2.3", (source_ref(get_testdata_file("CT_small.dcm")),) * 2)  # of two slices
+    >>> source = source_ref(get_testdata_file("CT_small.dcm"))
+    >>> series = SourceSeries(grid, "1.2.3", slices=(source, source))
     >>> labels = np.zeros(grid.shape, np.uint8)
     >>> labels[40:80, 50:90] = 1
     >>> named = {"segments": [Segment(1, "lesion", (230, 159, 0))], "algorithm": Algorithm("my network")}

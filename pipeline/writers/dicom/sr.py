@@ -110,9 +110,10 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
     >>> from pydicom.data import get_testdata_file
     >>> from pyraseg.pipeline.writers import Algorithm, Prediction, write_sr
     >>> from pyraseg.transforms.records import Quantity
-    >>> area, lesion = Quantity("lesion_area", 12.5, "mm2", segments=("lesion",)), np.ones((128, 128), np.uint8)
-    >>> path, measured = get_testdata_file("CT_small.dcm"), {"spacing_mm": (0.66, 0.66), "quantities": (area,)}
-    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=Algorithm("my network"), **measured)
+    >>> path, lesion = get_testdata_file("CT_small.dcm"), np.ones((128, 128), np.uint8)
+    >>> measured = {"quantities": (Quantity("lesion_area", 12.5, "mm2", segments=("lesion",)),)}
+    >>> network = Algorithm("my network")
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=network, **measured)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     written = write_sr(f"{folder}/sr.dcm", prediction, seg=None)
     ...     dcmread(written.path).Modality

@@ -29,7 +29,7 @@ def draw_grid(
     note: str = "",
     cell: int = 320,
 ) -> np.ndarray:
-    """Lay pictures out row by row, each shrunk to fit its cell, with its title above; a legend below them all.
+    """Lay pictures out row by row, each shrunk to fit its cell, its title above; a legend below them all.
 
     Args:
         tiles: RGB, uint8 (height, width, 3), of any sizes.
@@ -75,7 +75,7 @@ def draw_grid(
 
 
 def _shortened(title: str, font: Font, *, width: float) -> str:
-    """Cut a title that would run into the next cell; letters beyond Latin, which the font has not, become "?"."""
+    """Cut a title that would run into the next cell; letters beyond Latin, not in the font, become "?"."""
     title = " ".join(title.split()).encode("latin-1", "replace").decode("latin-1")
     if font.getlength(title) <= width:
         return title

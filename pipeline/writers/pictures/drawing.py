@@ -42,7 +42,7 @@ def checked_image(image: ArrayLike) -> np.ndarray:
 
 
 def checked_labels(mask: ArrayLike, shape: tuple[int, ...], segments: Iterable[Segment]) -> np.ndarray:
-    """The mask as bytes; GeometryError unless it is of ``shape``, LabelError for a value that no segment has."""
+    """The mask as bytes; GeometryError unless of ``shape``, LabelError for a value that no segment has."""
     labels = np.asarray(mask)
     if labels.shape != shape:
         remedy = "Restore the mask to the frame's grid first."
@@ -78,7 +78,7 @@ def bounding_box(mask: np.ndarray) -> Box | None:
 
 
 def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
-    """The box of what is not black, or in a mask, with a margin: a false positive on black must be seen too."""
+    """The box of what is not black, or in a mask: a false positive on black is to be seen; with a margin."""
     lit = image[0] > 0
     for each in (*image[1:], *labels):
         lit |= each > 0
@@ -101,7 +101,7 @@ def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
 
 
 def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, alpha: float) -> None:
-    """Blend each segment's colour into its region, with a contour inside it; the frame's edge is no contour."""
+    """Blend each segment's colour into its region, with a contour inside; the frame's edge is none."""
     width = max(2, round(max(labels.shape) / CONTOUR))
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     for segment in segments:

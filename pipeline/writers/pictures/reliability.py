@@ -36,8 +36,8 @@ class Curve(Protocol):
 
 
 def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
-    """Draw a panel for each curve: bars of accuracy over confidence, the diagonal of a calibrated network, and
-    below the share of pixels in each bin on a logarithmic scale.
+    """Draw a panel for each curve: bars of accuracy over confidence, the diagonal of a calibrated network,
+    and below the share of pixels in each bin on a logarithmic scale.
 
     Returns:
         RGB, uint8 (height, width, 3).

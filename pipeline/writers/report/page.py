@@ -165,7 +165,7 @@ def _chunks(pictures: Iterator[Markup]) -> Iterator[Iterator[Markup]]:
 
 @dataclass(frozen=True)
 class Spool:
-    """Rows and pictures of items on the disk until the page has its head: two files, one line an item each."""
+    """Rows and pictures of items on the disk until the page has its head: two files, a line an item."""
 
     row_file: IO[str]
     picture_file: IO[str]

@@ -40,8 +40,8 @@ def write_results(
     identify: bool = False,
     volumes: bool = False,
 ) -> Path:
-    """Write ``results.csv``: a row for each item, its quantities those of its key frame (counted from 0), or of
-    the whole volume.
+    """Write ``results.csv``: a row for each item, its quantities those of its key frame (counted from 0), or
+    of the whole volume.
 
     A quantity's column is its name and unit, such as ``kidney_area_mm2``; of a cine the columns that end in
     ``_median`` and ``_max`` are over its frames. A quantity that is absent is an empty cell, and so is

@@ -496,7 +496,8 @@ def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
 
     notes = compared(half("one", 0), half("other", 0.1)).notes
     assert [note for note in notes if "too narrow" in note] == [
-        "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are too narrow."
+        "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are "
+        "too narrow."
     ]
 
 

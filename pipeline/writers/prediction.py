@@ -110,6 +110,11 @@ class Prediction:
         frames = array[None] if array.ndim == 2 else array
         return cls(source_ref(path), Path(path).stem, frames, segments, algorithm, **given)
 
+    @property
+    def images(self) -> tuple[SourceRef, ...]:
+        """The files that the frames are from."""
+        return (self.source,) if self.series is None else self.series.slices
+
     def image_of(self, frame: int) -> tuple[SourceRef, int]:
         """The file that a frame is from, and the frame's index in there, from 0."""
         if self.series is None:

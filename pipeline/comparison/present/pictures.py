@@ -126,18 +126,16 @@ def side_by_side(
     shown = [(arm, next((run for run in arm.runs if run.masks), None)) for arm in comparison.arms]
     if any(run is None for _, run in shown) or not comparison.most_different:
         return
-    runs = [(arm, run) for arm, run in shown if run is not None]
-    archives = [(arm, run, _masks(store, run, folder)) for arm, run in runs]
+    archives = []
+    for arm, run in shown:
+        if run is not None:
+            path = store.fetch(run.run_id, f"{run.folder}/{ARCHIVE}".lstrip("/"), folder)
+            with damage_of(ARCHIVE, run.name, *DAMAGE):
+                archives.append((arm, run, np.load(path, allow_pickle=False)))
     segments = shown_segments(comparison, frames)
     for case in comparison.most_different:
         if all(case in masks for _, _, masks in archives):
             yield _case(case, archives, segments, frames)
-
-
-def _masks(store: Store, run: Run, folder: Path) -> Mapping[str, Any]:
-    path = store.fetch(run.run_id, f"{run.folder}/{ARCHIVE}".lstrip("/"), folder)
-    with damage_of(ARCHIVE, run.name, *DAMAGE):
-        return np.load(path, allow_pickle=False)
 
 
 def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
@@ -161,7 +159,11 @@ def _case(
     framed = frames.load(case) if frames else None
     if framed is not None and framed[1].shape != masks[0].shape:
         framed = None  # another image of this name
-    pictures = _over_frame(masks, framed, segments) if framed else _alone(masks, segments)
+    if framed is None:
+        pictures = _alone(masks, segments)
+    else:
+        image, reference, *planes = _plane(masks, [*framed, *masks])
+        pictures = [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
     tiles = []
     for (arm, run, _), picture in zip(archives, pictures, strict=True):
         rows = [row for row in run.scores if row["case"] == case and row["dice"]]
@@ -169,13 +171,6 @@ def _case(
         tiles.append((f"{arm.name}: {dice}", _jpeg(picture)))
     group = next(row["group"] for row in archives[0][1].scores if row["case"] == case)
     return SideBySide(f"{case} of {group}", tuple(tiles), over_frame=framed is not None)
-
-
-def _over_frame(
-    masks: Sequence[np.ndarray], framed: tuple[np.ndarray, np.ndarray], segments: Sequence[Segment]
-) -> list[np.ndarray]:
-    image, reference, *planes = _plane(masks, [*framed, *masks])
-    return [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:

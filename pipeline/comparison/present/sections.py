@@ -255,8 +255,8 @@ def efficiency_tables(efficiency: Efficiency) -> list[Table]:
     )
     note = (
         "Steps of the optimiser before the first validation that reaches the level, the mean over the runs "
-        "that do; “never” counts the others. A figure is right to the interval between validations: the level was "
-        "reached in that interval or at its end. Final is the last validation, and not the best."
+        "that do; “never” counts the others. A figure is right to the interval between validations: the "
+        "level was reached in that interval or at its end. Final is the last validation, and not the best."
     )
     arms = Table("", columns, rows, texts=1, note=note)
     columns = (

@@ -37,7 +37,11 @@ def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
     """
     for run in runs:
         _require_table(run)
-    first, *others = [_reference(run) for run in runs]
+    # The pixels of each class in each case's reference: another mask of the same case is another test.
+    first, *others = [
+        {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
+        for run in runs
+    ]
     differing = [(run, keys) for run, keys in zip(runs[1:], others, strict=True) if keys != first]
     if differing:
         raise _other_cases(runs[0], first, differing)
@@ -60,11 +64,6 @@ def _require_table(run: Run) -> None:
     if twice:
         found = f"{twice} twice in {run.name!r}"
         raise InputError("each case and class once in cases.csv", found=found, remedy=remedy)
-
-
-def _reference(run: Run) -> dict[Key, str]:
-    """The pixels of each class in each case's reference: another mask of the same case is another test."""
-    return {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
 
 
 def _other_cases(

@@ -36,6 +36,7 @@ __all__ = [
     "new_object",
     "object_identity",
     "save",
+    "uid_item",
 ]
 
 MANUFACTURER = "pyraseg"
@@ -135,13 +136,19 @@ def code_item(code: Code) -> Dataset:
 
 def image_items(images: Iterable[SourceRef]) -> list[Dataset]:
     """References to images by SOP Class and SOP Instance UID, each of them once."""
-    items = []
-    for class_uid, instance_uid in dict.fromkeys((i.sop_class_uid, i.sop_instance_uid) for i in images):
-        item = Dataset()
-        add_uid(item, "ReferencedSOPClassUID", class_uid)
-        add_uid(item, "ReferencedSOPInstanceUID", instance_uid)
-        items.append(item)
-    return items
+    pairs = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
+    return [
+        uid_item(ReferencedSOPClassUID=class_uid, ReferencedSOPInstanceUID=instance_uid)
+        for class_uid, instance_uid in pairs
+    ]
+
+
+def uid_item(**uids: str) -> Dataset:
+    """An item of a source's UIDs by keyword, as they are."""
+    item = Dataset()
+    for keyword, uid in uids.items():
+        add_uid(item, keyword, uid)
+    return item
 
 
 def frame_of_reference(header: SourceHeader, series: SourceSeries) -> str:

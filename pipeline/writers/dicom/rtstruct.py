@@ -26,6 +26,7 @@ from pyraseg.pipeline.writers.dicom.object import (
     make_item,
     new_object,
     save,
+    uid_item,
 )
 from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid, read_source
 from pyraseg.pipeline.writers.prediction import Algorithm
@@ -146,15 +147,13 @@ def _add_structure_set(dataset: Dataset, header: SourceHeader, algorithm: Algori
 
 def _add_references(dataset: Dataset, header: SourceHeader, series: SourceSeries, frame_uid: str) -> None:
     """Frame of Reference, and every image of the series (PS3.3 C.7.4.1, C.8.8.5)."""
-    images, study, frame = Dataset(), Dataset(), Dataset()
-    add_uid(images, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
+    images = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
     images.ContourImageSequence = [_image(series, index) for index in range(len(series.slices))]
-    study.ReferencedSOPClassUID = STUDY
-    add_uid(study, "ReferencedSOPInstanceUID", header.identity.StudyInstanceUID)
+    study = uid_item(ReferencedSOPClassUID=STUDY, ReferencedSOPInstanceUID=header.identity.StudyInstanceUID)
     study.RTReferencedSeriesSequence = [images]
+    frame = uid_item(FrameOfReferenceUID=frame_uid)
     frame.RTReferencedStudySequence = [study]
-    for item in (dataset, frame):
-        add_uid(item, "FrameOfReferenceUID", frame_uid)
+    add_uid(dataset, "FrameOfReferenceUID", frame_uid)
     dataset.PositionReferenceIndicator = None
     dataset.ReferencedFrameOfReferenceSequence = [frame]
 

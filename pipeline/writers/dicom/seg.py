@@ -20,6 +20,7 @@ from pyraseg.pipeline.writers.dicom.object import (
     new_object,
     object_identity,
     save,
+    uid_item,
 )
 from pyraseg.pipeline.writers.dicom.segments import foreground, segment_items, uncoded
 from pyraseg.pipeline.writers.dicom.source import (
@@ -88,7 +89,7 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
     """
     _check(prediction, kind)
     header = read_source(prediction.source)
-    check_images(() if prediction.series is None else prediction.series.slices)
+    check_images(prediction.images)
     segments = foreground(prediction)
     planes = _planes(prediction, [segment.value for segment in segments], kind)
     length = len(planes) * prediction.labels[0].size
@@ -174,7 +175,9 @@ def _add_segmentation(
     dataset.PixelRepresentation = 0
     dataset.SegmentSequence = segment_items(prediction, background=kind == "labelmap")
     _add_functional_groups(dataset, header, prediction, planes)
-    _add_references(dataset, header, prediction)
+    series = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
+    series.ReferencedInstanceSequence = image_items(prediction.images)
+    dataset.ReferencedSeriesSequence = [series]  # Common Instance Reference, C.12.2
 
 
 def _pixels(prediction: Prediction, kind: str, planes: Sequence[Plane]) -> Iterable[np.ndarray]:
@@ -260,15 +263,6 @@ def _add_functional_groups(
         for segment, frame in planes
     ]
     dataset.NumberOfFrames = len(planes)
-
-
-def _add_references(dataset: Dataset, header: SourceHeader, prediction: Prediction) -> None:
-    """Common Instance Reference (C.12.2): the source, all files of a volume, within its series."""
-    series = Dataset()
-    images = [prediction.source] if prediction.series is None else prediction.series.slices
-    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
-    series.ReferencedInstanceSequence = image_items(images)
-    dataset.ReferencedSeriesSequence = [series]
 
 
 def _add_grid(dataset: Dataset, header: SourceHeader, series: SourceSeries) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from pyraseg.pipeline.writers.dicom.object import (
     new_object,
     object_identity,
     save,
+    uid_item,
 )
 from pyraseg.pipeline.writers.dicom.segments import (
     ARTIFICIAL_INTELLIGENCE,
@@ -49,7 +50,6 @@ from pyraseg.pipeline.writers.dicom.segments import (
 )
 from pyraseg.pipeline.writers.dicom.source import (
     SourceHeader,
-    add_uid,
     check_images,
     derive_uid,
     frame_reference,
@@ -58,7 +58,7 @@ from pyraseg.pipeline.writers.dicom.source import (
 )
 from pyraseg.pipeline.writers.prediction import Prediction
 from pyraseg.transforms.errors import GeometryError
-from pyraseg.transforms.records import Code, Quantity, Segment, SourceRef
+from pyraseg.transforms.records import Code, Quantity, Segment
 
 __all__ = ["write_sr"]
 
@@ -123,11 +123,10 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
         found, remedy = f"{prediction.key_frame}", "Count frames from 0."
         raise GeometryError(f"a key frame from 0 to {len(prediction.labels) - 1}", found=found, remedy=remedy)
     header = read_source(prediction.source)
-    images = (prediction.source,) if prediction.series is None else prediction.series.slices
-    check_images(images)
+    check_images(prediction.images)
     identity = object_identity(header, prediction, kind="report", first_number=FIRST_SERIES_NUMBER)
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=Comprehensive3DSRStorage)
-    _add_document(dataset, header, images, seg)
+    _add_document(dataset, header, prediction, seg)
     with unquoted(prediction.source.sop_instance_uid):
         dataset.update(_content(header, prediction, seg))
     if schemes := _private_schemes(dataset):
@@ -136,7 +135,7 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
 
 
 def _add_document(
-    dataset: Dataset, header: SourceHeader, images: Iterable[SourceRef], seg: WrittenObject | None
+    dataset: Dataset, header: SourceHeader, prediction: Prediction, seg: WrittenObject | None
 ) -> None:
     """SR Document Series and SR Document General (PS3.3 C.17.1, C.17.2).
 
@@ -149,10 +148,9 @@ def _add_document(
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.ReferencedPerformedProcedureStepSequence = []
     dataset.PerformedProcedureCodeSequence = []
-    evidence, series = Dataset(), Dataset()
-    add_uid(evidence, "StudyInstanceUID", header.identity.StudyInstanceUID)
-    add_uid(series, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
-    series.ReferencedSOPSequence = image_items(images)
+    series = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
+    series.ReferencedSOPSequence = image_items(prediction.images)
+    evidence = uid_item(StudyInstanceUID=header.identity.StudyInstanceUID)
     evidence.ReferencedSeriesSequence = [series]
     if seg is not None:
         segmentation = make_item(

@@ -105,7 +105,6 @@ def compare(
         table.labels,
         cases=len(table.cases),
         groups=len(sizes),
-        largest_group=int(sizes.max()),
         **drawn,
         scores=tuple(summaries(table, [*tested, *(m for m in known if m not in tested)], **drawn)),
         differences=tuple(paired),

@@ -167,7 +167,6 @@ class Comparison:
     labels: tuple[str, ...]
     cases: int
     groups: int
-    largest_group: int
     resamples: int
     seed: int
     scores: tuple[ArmScore, ...]

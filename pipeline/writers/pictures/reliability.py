@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +19,7 @@ __all__ = ["Curve", "draw_reliability"]
 BAR, LINE, SHARE = (86, 180, 233), (230, 159, 0), (120, 120, 120)  # the hues are Okabe and Ito's
 COLUMNS = 4  # panels in a row
 WIDTH, HEIGHT, DPI = 3.4, 4.2, 100  # inches of a panel, pixels in an inch
+LETTERS = 32  # of a line above a panel
 LEAST = 1e-6  # the share of pixels at which the logarithmic scale of the histogram begins
 
 
@@ -58,7 +61,11 @@ def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
         row, column = divmod(index, columns)
         _draw(curve, panels[2 * row, column], panels[2 * row + 1, column])
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing"
+        )  # in a class's name
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
@@ -68,7 +75,8 @@ def _draw(curve: Curve, accuracy: Axes, share: Axes) -> None:
     bar, line, grey = (np.array(colour) / 255 for colour in (BAR, LINE, SHARE))
     for panel in (accuracy, share):
         panel.set_axis_on()
-    accuracy.set_title(f"{curve.name.replace('_', ' ')}, ECE {curve.error:.4f}")
+    title = fill(f"{curve.name.replace('_', ' ')}, ECE {curve.error:.4f}", LETTERS)
+    accuracy.set_title(title, parse_math=False)
     accuracy.bar(centres, np.nan_to_num(curve.accuracy), width, color=bar)
     accuracy.plot([0, 1], [0, 1], color=line, label="perfect calibration")
     accuracy.plot(curve.confidence, curve.accuracy, "o", color=line)

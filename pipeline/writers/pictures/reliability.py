@@ -62,9 +62,7 @@ def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
         _draw(curve, panels[2 * row, column], panels[2 * row + 1, column])
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing"
-        )  # in a class's name
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in a class's name
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

@@ -1,6 +1,22 @@
-"""Which of several trainings is better, by how much, and whether it is real: from the tables in their MLflow
-runs."""
+"""Which of several trainings is better, by how much, and whether it is real, by the tables of MLflow runs."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from pyraseg.pipeline.comparison.compare import compare
+from pyraseg.pipeline.comparison.present.files import write_csv, write_markdown
+from pyraseg.pipeline.comparison.present.page import write_page
+from pyraseg.pipeline.comparison.present.wording import verdicts
+from pyraseg.pipeline.comparison.read.find_runs import read_runs
+from pyraseg.pipeline.comparison.read.runs import Run
+from pyraseg.pipeline.comparison.statistics.results import Comparison
+
+__all__ = [
+    "Comparison",
+    "Run",
+    "compare",
+    "read_runs",
+    "verdicts",
+    "write_csv",
+    "write_markdown",
+    "write_page",
+]

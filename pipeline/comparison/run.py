@@ -14,7 +14,7 @@ from pyraseg.pipeline.comparison.present.page import write_page
 from pyraseg.pipeline.comparison.present.pictures import Frames, read_frames, shown_segments, side_by_side
 from pyraseg.pipeline.comparison.present.wording import verdicts
 from pyraseg.pipeline.comparison.read.arms import parse_arms
-from pyraseg.pipeline.comparison.read.find_runs import OWN, find_runs
+from pyraseg.pipeline.comparison.read.find_runs import KIND, find_runs
 from pyraseg.pipeline.comparison.read.store import open_store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.tracking import RunTracker
@@ -24,8 +24,8 @@ __all__ = ["Job", "read_factors", "run_comparison"]
 
 PAGE = "comparison.html"
 NO_FRAME = (
-    "note: --dataset_dir has none of the pictured cases, so their masks stand alone: it is another data set, datalist "
-    "or split, or its names are hashed with another key"
+    "note: --dataset_dir has none of the pictured cases, so their masks stand alone: it is another data set, "
+    "datalist or split, or its names are hashed with another key"
 )
 
 
@@ -52,8 +52,7 @@ class Job:
 
 
 def run_comparison(job: Job) -> Iterator[str]:
-    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines of what was
-    found.
+    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines to print.
 
     Raises:
         UsageError: an experiment, run, metric or arm that is not there.
@@ -63,18 +62,19 @@ def run_comparison(job: Job) -> Iterator[str]:
     """
     if (job.output / PAGE).exists() and not job.overwrite:
         remedy = "Name another folder with --output, or replace it with --overwrite."
-        raise OutputError("a folder without a comparison", found="one with", remedy=remedy, path=job.output)
+        found = "a comparison in it"
+        raise OutputError("a folder without a comparison", found=found, remedy=remedy, path=job.output)
     if job.resamples < 1:
-        raise UsageError(
-            "at least one draw of the bootstrap", found=str(job.resamples), remedy="Correct --resamples."
-        )
+        remedy = "Correct --resamples."
+        raise UsageError("at least one draw of the bootstrap", found=str(job.resamples), remedy=remedy)
     arms = parse_arms(job.arms)
     factors = read_factors(job.subgroups) if job.subgroups else {}
     with open_store(job.tracking_uri) as store, TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         names = [*job.runs, *(run for members in arms.values() for run in members)]
-        found = find_runs(store, job.experiment, folder=Path(temporary), names=names, split=job.split)
+        runs, left_out = find_runs(store, job.experiment, folder=folder, names=names, split=job.split)
         comparison = compare(
-            found,
+            runs,
             experiment=job.experiment,
             split=job.split,
             metrics=job.metrics,
@@ -83,9 +83,18 @@ def run_comparison(job: Job) -> Iterator[str]:
             factors=factors,
             resamples=job.resamples,
             seed=job.seed,
+            left_out=left_out,
         )
-        frames = _frames(job, comparison)
-        pictures = list(side_by_side(comparison, store, folder=Path(temporary), frames=frames))
+        frames: Frames | None = None
+        if job.dataset_dir is not None:
+            frames = read_frames(
+                job.bundle,
+                job.dataset_dir,
+                datalist=job.datalist,
+                split=job.split,
+                label_names=comparison.arms[0].runs[0].label_names,
+            )
+        pictures = list(side_by_side(comparison, store, folder=folder, frames=frames))
     segments = shown_segments(comparison, frames)
     paths = [
         write_csv(job.output / "comparison.csv", comparison),
@@ -96,15 +105,8 @@ def run_comparison(job: Job) -> Iterator[str]:
     if frames is not None and pictures and not any(picture.over_frame for picture in pictures):
         yield NO_FRAME
     if job.log:
-        yield _log(job, paths)
+        yield f"logged as the run {_log(job, paths)}"
     yield f"written: {paths[-1]}"
-
-
-def _frames(job: Job, comparison: Comparison) -> Frames | None:
-    if job.dataset_dir is None:
-        return None
-    names = comparison.arms[0].runs[0].label_names
-    return read_frames(job.bundle, job.dataset_dir, datalist=job.datalist, split=job.split, label_names=names)
 
 
 def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
@@ -118,27 +120,20 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise InputError(
-            "a table of subgroups", found="a file that cannot be read", remedy=remedy, path=path
-        ) from error
+        found = "a file that cannot be read"
+        raise InputError("a table of subgroups", found=found, remedy=remedy, path=path) from error
     columns = [name for name in rows[0] if name] if rows else []
     key = next((name for name in ("case", "group") if name in columns), None)
     names = [name for name in columns if name not in ("case", "group")]
     if key is None or not names:
-        raise InputError(
-            "a table of subgroups",
-            found=f"the columns {', '.join(columns)}" if columns else "no rows",
-            remedy=remedy,
-            path=path,
-        )
+        found = f"the columns {', '.join(columns)}" if columns else "no rows"
+        raise InputError("a table of subgroups", found=found, remedy=remedy, path=path)
     factors = {name: {row[key] or "": row[name] or "" for row in rows} for name in names}
     for name, levels in factors.items():
         if any(levels[row[key] or ""] != (row[name] or "") for row in rows):
+            wanted, remedy = f"one {name} for each {key}", "Give a row a case, with a column case."
             raise InputError(
-                f"one {name} for each {key} in the table of subgroups",
-                found="several for one",
-                remedy="Give a row a case, with a column case.",
-                path=path,
+                f"{wanted} in the table of subgroups", found="several for one", remedy=remedy, path=path
             )
     return factors
 
@@ -152,20 +147,16 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from (f"note: {note}" for note in comparison.notes)
 
 
-def _log(job: Job, paths: list[Path]) -> str:
+def _log(job: Job, paths: list[Path]) -> str | None:
+    drawn = {"resamples": job.resamples, "seed": job.seed}
     tracker = RunTracker(
         job.tracking_uri,
         experiment_name=job.experiment,
         run_name="comparison",
-        parameters={
-            "metric": " ".join(job.metrics),
-            "split": job.split,
-            "resamples": job.resamples,
-            "seed": job.seed,
-        },
-        tags={OWN: "comparison"},
+        parameters={"metric": " ".join(job.metrics), "split": job.split, **drawn},
+        tags={KIND: "comparison"},
     )
     with tracker:
         for path in paths:
             tracker.log_file(path)
-    return f"logged as the run {tracker.run_id}"
+    return tracker.run_id

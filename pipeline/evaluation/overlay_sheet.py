@@ -18,7 +18,7 @@ from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.frame.preprocessing import source_view
 from pyraseg.transforms.records import Segment
 

@@ -27,7 +27,7 @@ from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_write, sha256_of
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 
 __all__ = ["CaseResults", "evaluate", "pack", "report", "unpack", "write_masks", "write_results"]

@@ -29,7 +29,7 @@ from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
 from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers
 from pyraseg.pipeline.prediction.progress import Progress
 from pyraseg.pipeline.prediction.stopping import Stopping
-from pyraseg.pipeline.writers.tables.records import Failure, Item
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.errors import OutputError, PyrasegError, RunError
 
 __all__ = ["Batch"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pyraseg.pipeline.prediction.discovery.find_items import COPY_OF, Found
 from pyraseg.pipeline.prediction.plan import Plan
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.pipeline.writers.tables.text import clean
 
 __all__ = ["count", "describe"]

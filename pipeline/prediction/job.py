@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pyraseg.pipeline.bundle.overrides import override_pairs
@@ -16,10 +15,11 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.discovery.search_box import Region, parse_region
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
 from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
+from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.dicom.series.stacks import REPAIRS
 from pyraseg.transforms.errors import UsageError
 
-__all__ = ["Job", "check_unit", "fingerprint", "job_of", "package_version"]
+__all__ = ["Job", "check_unit", "fingerprint", "job_of"]
 
 OWN = ("bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers")
 
@@ -149,11 +149,3 @@ def fingerprint(job: Job, bundle: LoadedBundle) -> str:
         "series": [None if job.roi is None else job.roi.bounds, job.repair, job.assume_hu],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def package_version() -> str:
-    """This package's version, "unknown" where it is not installed."""
-    try:
-        return version("pyraseg")
-    except PackageNotFoundError:
-        return "unknown"

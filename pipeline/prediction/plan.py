@@ -11,7 +11,7 @@ from pyraseg.pipeline.inference.backends import Backend, build_backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 
 __all__ = ["CHUNK", "Plan", "batch_size", "lanes", "make_backend", "make_plan"]
 

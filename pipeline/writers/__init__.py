@@ -1,2 +1,22 @@
-"""What leaves the pipeline as files: each writer takes a path and its data and leaves the file whole, or
-absent."""
+"""Writing results: each writer takes a path and its data, and leaves the file whole, or absent."""
+
+from __future__ import annotations
+
+from pyraseg.pipeline.writers.dicom.rtstruct import write_rtstruct
+from pyraseg.pipeline.writers.dicom.seg import write_seg
+from pyraseg.pipeline.writers.dicom.sr import write_sr
+from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
+from pyraseg.pipeline.writers.pictures.overlay import write_overlay
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+
+__all__ = [
+    "Algorithm",
+    "Prediction",
+    "write_label",
+    "write_labels",
+    "write_overlay",
+    "write_probabilities",
+    "write_rtstruct",
+    "write_seg",
+    "write_sr",
+]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from nibabel import Nifti1Header
 from numpy.typing import ArrayLike
 
 from pyraseg.pipeline.utils.files import atomic_write
@@ -40,12 +41,20 @@ def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None
         GeometryError: the mask is not (H, W), or a spacing is not a positive number.
         LabelError: a value that is no integer from 0 to 255.
         OutputError: another extension, or a file that cannot be written.
+
+    >>> import tempfile
+    >>> import nibabel
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_label(f"{folder}/mask.nii.gz", np.eye(3, 4, dtype=np.uint8), spacing_mm=(0.5, 0.25))
+    ...     image = nibabel.load(path)
+    ...     image.shape, [float(zoom) for zoom in image.header.get_zooms()]
+    ((4, 3, 1), [0.25, 0.5, 1.0])
     """
     labels = np.asarray(mask)
     if labels.ndim != 2 or not labels.size:
-        raise GeometryError(
-            "a mask (H, W)", found=f"{labels.shape}", remedy="Take one frame without its channel."
-        )
+        remedy = "Take one frame without its channel."
+        raise GeometryError("a mask (H, W)", found=f"{labels.shape}", remedy=remedy)
     return write_labels(path, labels[None], spacing_mm=spacing_mm)
 
 
@@ -72,15 +81,20 @@ def write_labels(
     Raises:
         GeometryError: the labels are not (F, H, W), or a spacing or a time is not a positive number.
         LabelError, OutputError: as `write_label`.
+
+    >>> import tempfile
+    >>> import nibabel
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cine = write_labels(f"{folder}/cine.nii", np.zeros((5, 3, 4), np.uint8), frame_time_ms=40)
+    ...     volume = write_labels(f"{folder}/ct.nii", np.zeros((5, 3, 4), np.uint8), affine=np.eye(4))
+    ...     nibabel.load(cine).shape, nibabel.load(volume).shape
+    ((4, 3, 1, 5), (4, 3, 5))
     """
     _check_shape(labels, "label maps (F, H, W)", ndim=3)
     frames, height, width = labels.shape
-    if affine is not None:
-        header = _volume_header((width, height, frames), "label map", affine)
-    else:
-        header = _header(
-            (width, height, 1, frames)[: 3 if frames == 1 else 4], "label map", spacing_mm, frame_time_ms
-        )
+    shape = (width, height, frames) if affine is not None else (width, height, 1, frames)[: 3 + (frames > 1)]
+    header = _header(shape, "label map", affine, spacing_mm, frame_time_ms)
     return _write(path, header, (_as_bytes(frame) for frame in labels))
 
 
@@ -107,87 +121,80 @@ def write_probabilities(
         GeometryError: another shape, or a spacing or a time that is not a positive number.
         LabelError: a value below 0 or above 1.
         OutputError: as `write_label`.
+
+    >>> import tempfile
+    >>> import nibabel
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_probabilities(f"{folder}/p.nii", np.full((1, 2, 3, 4), 0.5, np.float32))
+    ...     image = nibabel.load(path)
+    ...     image.shape, round(float(image.get_fdata().max()), 2)
+    ((4, 3, 1, 1, 2), 0.5)
     """
     _check_shape(probabilities, "probabilities (F, K, H, W)", ndim=4)
     frames, classes, height, width = probabilities.shape
-    if affine is not None:
-        header = _volume_header((width, height, frames, 1, classes), "class probabilities", affine)
-    else:
-        header = _header(
-            (width, height, 1, frames, classes), "class probabilities", spacing_mm, frame_time_ms
-        )
+    slices, times = (1, frames) if affine is None else (frames, 1)
+    shape = (width, height, slices, times, classes)
+    header = _header(shape, "class probabilities", affine, spacing_mm, frame_time_ms)
     header.set_slope_inter(1 / 255, 0)
     planes = (probabilities[frame, k] for k in range(classes) for frame in range(frames))
     return _write(path, header, map(_as_shares, planes))
 
 
 def _header(
-    shape: tuple[int, ...], content: str, spacing_mm: Spacing | None, frame_time_ms: float | None
-) -> Any:  # nibabel.Nifti1Header, which is imported here only
-    import nibabel
-
-    row_mm, column_mm = _positive(spacing_mm, "a positive row and column spacing in mm") or (1.0, 1.0)
+    shape: tuple[int, ...],
+    content: str,
+    affine: np.ndarray | None,
+    spacing_mm: Spacing | None,
+    frame_time_ms: float | None,
+) -> Nifti1Header:
+    """Of a volume where there is an affine, else of frames."""
+    if affine is not None:
+        header = _placed(shape, affine)
+        header.set_xyzt_units("mm", "unknown")
+        header["descrip"] = f"{content}, on the grid of its source".encode()
+        return header
+    row_mm, column_mm = _positive(spacing_mm or (1.0, 1.0), "a positive row and column spacing in mm")
+    timed = len(shape) > 3 and frame_time_ms is not None
     (time_ms,) = _positive(
-        None if frame_time_ms is None else (frame_time_ms,), "a positive time from frame to frame"
-    ) or (None,)
-    header = _placed(nibabel.Nifti1Header(), shape, np.diag([-column_mm, -row_mm, SLICE_THICKNESS, 1.0]))
-    timed = len(shape) > 3 and time_ms is not None
-    steps = (time_ms / 1000 if timed and time_ms else 1.0, 1.0)
-    header.set_zooms((column_mm, row_mm, SLICE_THICKNESS, *steps)[: len(shape)])
-    header.set_xyzt_units("mm" if spacing_mm else "unknown", "sec" if timed else "unknown")
-    header["descrip"] = (
-        f"{content}, {'spacing in mm' if spacing_mm else 'uncalibrated: spacing in pixels'}".encode()
+        (1000.0 if frame_time_ms is None else frame_time_ms,), "a positive time from frame to frame"
     )
+    header = _placed(shape, np.diag([-column_mm, -row_mm, SLICE_THICKNESS, 1.0]))
+    header.set_zooms((column_mm, row_mm, SLICE_THICKNESS, time_ms / 1000, 1.0)[: len(shape)])
+    header.set_xyzt_units("mm" if spacing_mm else "unknown", "sec" if timed else "unknown")
+    said = "spacing in mm" if spacing_mm else "uncalibrated: spacing in pixels"
+    header["descrip"] = f"{content}, {said}".encode()
     return header
 
 
-def _volume_header(shape: tuple[int, ...], content: str, affine: np.ndarray) -> Any:
-    import nibabel
-
-    header = _placed(nibabel.Nifti1Header(), shape, np.asarray(affine, np.float64))
-    header.set_xyzt_units("mm", "unknown")
-    header["descrip"] = f"{content}, on the grid of its source".encode()
-    return header
-
-
-def _placed(header: Any, shape: tuple[int, ...], affine: np.ndarray) -> Any:
+def _placed(shape: tuple[int, ...], affine: np.ndarray) -> Nifti1Header:
+    header = Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
-    header.set_sform(affine, code=SCANNER_ANAT)
-    header.set_qform(affine, code=SCANNER_ANAT)
+    header.set_sform(np.asarray(affine, np.float64), code=SCANNER_ANAT)
+    header.set_qform(np.asarray(affine, np.float64), code=SCANNER_ANAT)
     header.set_slope_inter(1, 0)
     header.set_data_offset(header.single_vox_offset)
     return header
 
 
-def _write(path: str | Path, header: Any, planes: Iterable[bytes]) -> Path:
+def _write(path: str | Path, header: Nifti1Header, planes: Iterable[bytes]) -> Path:
     path = Path(path)
     if not path.name.endswith(NIFTI_SUFFIXES):
-        raise OutputError(
-            "a NIfTI file's name",
-            found="another extension",
-            remedy="Let it end in .nii.gz or .nii.",
-            path=path,
-        )
-    start = header.binaryblock.ljust(header.single_vox_offset, b"\0")
+        remedy = "Let it end in .nii.gz or .nii."
+        raise OutputError("a NIfTI file's name", found="another extension", remedy=remedy, path=path)
+    parts = chain([header.binaryblock.ljust(header.single_vox_offset, b"\0")], planes)
     with atomic_write(path) as file:
-        for part in _gzipped([start], planes) if path.suffix == ".gz" else _chained([start], planes):
-            file.write(part)
+        file.writelines(_gzipped(parts) if path.suffix == ".gz" else parts)
     return path
 
 
-def _chained(*parts: Iterable[bytes]) -> Iterator[bytes]:
-    for part in parts:
-        yield from part
-
-
-def _gzipped(*parts: Iterable[bytes]) -> Iterator[bytes]:
+def _gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
     """One gzip member without name and time. Runs of one value are all that a label map has: looking for
     nothing else makes it smaller than level 1 does, as fast.
     """
     packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    for part in _chained(*parts):
-        yield packer.compress(part)
+    yield from map(packer.compress, parts)
     yield packer.flush()
 
 
@@ -214,11 +221,8 @@ def _check_shape(values: np.ndarray, wanted: str, *, ndim: int) -> None:
         raise GeometryError(wanted, found=f"{values.shape}", remedy=remedy)
 
 
-def _positive(values: Sequence[float] | None, wanted: str) -> tuple[float, ...] | None:
-    if values is None:
-        return None
+def _positive(values: Sequence[float], wanted: str) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
     if not all(0 < number < np.inf for number in numbers):
-        remedy = "Leave out what is not known."
-        raise GeometryError(wanted, found=f"{numbers}", remedy=remedy)
+        raise GeometryError(wanted, found=f"{numbers}", remedy="Leave out what is not known.")
     return numbers

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from pyraseg.pipeline.bundle.segments import BACKGROUND, resolve_segments
+from pyraseg.transforms.dicom.files.discover import source_ref
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
@@ -21,12 +28,15 @@ class Algorithm:
         version: the bundle's version.
         weights: SHA-256 of the checkpoint, hexadecimal; of all of them together for an ensemble.
         bundle: the name of the bundle's folder, such as "us_hydronephrosis".
+
+    >>> Algorithm("Kidney segmentation", version="2.0").weights
+    'unknown'
     """
 
     name: str
-    version: str
-    weights: str
-    bundle: str
+    version: str = "unknown"
+    weights: str = "unknown"
+    bundle: str = "pyraseg"
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,15 @@ class Prediction:
             writes the same ones.
         series: the series that the frames are slices of, in its order; None for a file by itself.
         remarks: further sentences for a reader of the report, such as what the model was trained on.
+
+    >>> import numpy as np
+    >>> from pydicom.data import get_testdata_file
+    >>> lesion = np.zeros((128, 128), np.uint8)
+    >>> lesion[40:80, 50:90] = 1
+    >>> path = get_testdata_file("CT_small.dcm")
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=Algorithm("my network"))
+    >>> prediction.labels.shape, [segment.name for segment in prediction.segments]
+    ((1, 128, 128), ['background', 'lesion'])
     """
 
     source: SourceRef
@@ -67,6 +86,34 @@ class Prediction:
     salt: str = ""
     series: SourceSeries | None = None
     remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of_file(
+        cls, path: str | Path, labels: ArrayLike, names: Sequence[str], *, algorithm: Algorithm, **more: Any
+    ) -> Prediction:
+        """The prediction for one DICOM file, from its label map.
+
+        Args:
+            path: a single frame or a cine.
+            labels: (H, W), of a cine (F, H, W), uint8: 0 is background, ``names[0]`` has the value 1.
+            names: of the classes, without the background.
+            more: further attributes, such as ``quantities``. Without a ``salt`` the labels are the salt, so
+                that two results of one file are two objects.
+
+        Raises:
+            InputError: the file is no DICOM image.
+            LabelError: names that are no label set.
+        """
+        array = np.asarray(labels)
+        given = {"salt": hashlib.sha256(array.tobytes()).hexdigest(), **more}
+        segments = resolve_segments((BACKGROUND, *names))
+        frames = array[None] if array.ndim == 2 else array
+        return cls(source_ref(path), Path(path).stem, frames, segments, algorithm, **given)
+
+    @property
+    def images(self) -> tuple[SourceRef, ...]:
+        """The files that the frames are from."""
+        return (self.source,) if self.series is None else self.series.slices
 
     def image_of(self, frame: int) -> tuple[SourceRef, int]:
         """The file that a frame is from, and the frame's index in there, from 0."""

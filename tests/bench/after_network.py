@@ -22,8 +22,7 @@ from pyraseg.pipeline.measurement.frame import measure_frame
 from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
-from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
 from pyraseg.transforms.frame.preprocessing import restoration, source_view, ultrasound_preprocessing
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.frame.tissue_mask import find_tissue

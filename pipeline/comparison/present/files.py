@@ -1,69 +1,40 @@
-"""``comparison.csv`` and ``comparison.md``."""
+"""A comparison as ``comparison.csv``, for programs, and as ``comparison.md``, for people."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.comparison.present.efficiency_text import lead, remarks
-from pyraseg.pipeline.comparison.present.sections import sections
-from pyraseg.pipeline.comparison.present.table import Table
-from pyraseg.pipeline.comparison.present.wording import verdicts
+from pyraseg.pipeline.comparison.present.sections import HEADINGS, Table, sections
+from pyraseg.pipeline.comparison.present.wording import lead, remarks, verdicts
 from pyraseg.pipeline.comparison.statistics.efficiency import ArmEfficiency, Learned, Steps
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.tables.csv_tables import neutralise
-from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.pipeline.writers.tables.text import clean, neutralise
 
-__all__ = ["HEADINGS", "write_csv", "write_markdown"]
+__all__ = ["write_csv", "write_markdown"]
 
 COLUMNS = (
     *("kind", "class", "metric", "arm", "against", "factor", "level", "mean", "low", "high", "median"),
-    *(
-        "median_low",
-        "median_high",
-        "sd_over_seeds",
-        "wins",
-        "ties",
-        "losses",
-        "effect",
-        "p",
-        "p_holm",
-        "groups",
-        "cases",
-    ),
+    *("median_low", "median_high", "sd_over_seeds", "wins", "ties", "losses", "effect", "p", "p_holm"),
+    *("groups", "cases"),
 )
 STEPS = "steps_to_90_percent"
-HEADINGS = {
-    "runs": "Runs",
-    "configs": "Configs",
-    "differences": "Differences",
-    "arms": "Arms",
-    "efficiency": "Training efficiency",
-    "metrics": "Other metrics",
-    "subgroups": "Subgroups",
-    "calibration": "Calibration",
-    "agreement": "Agreement of quantities",
-    "worst": "Worst cases",
-}
-
 ORDER = (
-    *(
-        "differences",
-        "arms",
-        "efficiency",
-        "configs",
-        "metrics",
-        "subgroups",
-        "calibration",
-        "agreement",
-        "worst",
-    ),
-    "runs",
+    "differences",
+    "arms",
+    "efficiency",
+    "configs",
+    "metrics",
+    "subgroups",
+    "calibration",
+    "agreement",
+    "worst",
 )
+Row = dict[str, Any]
 
 
 def write_csv(path: str | Path, comparison: Comparison) -> Path:
@@ -78,20 +49,12 @@ def write_csv(path: str | Path, comparison: Comparison) -> Path:
     with atomic_write(path, "w") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
-        for row in _rows(comparison):
-            table.writerow([_cell(row.get(name)) for name in COLUMNS])
+        for part in (_arms, _differences, _subgroups, _efficiency, _calibrations, _agreements):
+            table.writerows([_cell(row.get(name)) for name in COLUMNS] for row in part(comparison))
     return Path(path)
 
 
-def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    yield from _arms(comparison)
-    yield from _differences(comparison)
-    yield from _efficiency(comparison)
-    yield from _calibrations(comparison)
-    yield from _agreements(comparison)
-
-
-def _arms(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def _arms(comparison: Comparison) -> Iterator[Row]:
     runs = {arm.name: arm.runs for arm in comparison.arms}
     for s in comparison.scores:
         shared = {
@@ -101,20 +64,22 @@ def _arms(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "groups": len(s.values),
             "cases": s.cases,
         }
-        median = dict(
-            zip(("median", "median_low", "median_high"), (s.median, *s.median_interval), strict=True)
-        )
+        low, high = s.median_interval
+        median = {"median": s.median, "median_low": low, "median_high": high}
         yield {"kind": "arm", **shared, **_estimate(s.mean, s.interval), **median, "sd_over_seeds": s.seed_sd}
         for run, value in zip(runs[s.arm], s.seeds, strict=True):
             yield {"kind": "run", **shared, "factor": "run", "level": run.label, "mean": value}
 
 
-def _differences(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def _differences(comparison: Comparison) -> Iterator[Row]:
     for d in comparison.differences:
         names = {"class": d.label, "metric": d.metric, "arm": d.arm, "against": d.against}
         counts = {"wins": d.wins, "ties": d.ties, "losses": d.losses, "groups": d.groups, "cases": d.cases}
         test = {"median": d.median, "effect": d.effect, "p": d.p, "p_holm": d.adjusted}
         yield {"kind": "difference", **names, **_estimate(d.mean, d.interval), **test, **counts}
+
+
+def _subgroups(comparison: Comparison) -> Iterator[Row]:
     for g in comparison.subgroups:
         names = {"class": g.label, "metric": g.metric, "arm": g.arm, "against": g.against}
         part = {
@@ -126,56 +91,55 @@ def _differences(comparison: Comparison) -> Iterator[dict[str, Any]]:
         yield {"kind": "subgroup", **names, **part, **_estimate(g.difference, g.interval)}
 
 
-def _efficiency(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def _efficiency(comparison: Comparison) -> Iterator[Row]:
+    """Steps are against the arm whose final sets the level; to a share of the own final, against none."""
     baseline = comparison.efficiency.baseline if math.isfinite(comparison.efficiency.target) else None
     for arm in comparison.efficiency.arms:
-        yield from ({"kind": "training", "arm": arm.arm} | row for row in _training_rows(arm, baseline))
+        yield from ({"kind": "training", "arm": arm.arm} | row for row in _of_arm(arm, baseline))
         for each in arm.runs:
             names = {"kind": "training_run", "arm": arm.arm, "factor": "run", "level": each.run.label}
-            yield from (names | row for row in _training_run_rows(each, baseline))
+            yield from (names | row for row in _of_training(each, baseline))
 
 
-def _training_rows(arm: ArmEfficiency, baseline: str | None) -> Iterator[dict[str, Any]]:
-    """Steps are against the arm whose final sets the level; to a share of the own final, against none."""
+def _of_arm(arm: ArmEfficiency, baseline: str | None) -> Iterator[Row]:
     spread = (min(arm.finals), max(arm.finals))
     yield {"metric": "final_dice", **_estimate(arm.final, spread), "sd_over_seeds": arm.final_sd}
-    yield {"metric": STEPS, **_reached(arm.own)}
+    yield {"metric": STEPS, **_reached(arm.to_own_final)}
     if baseline is not None:
-        yield {"metric": STEPS, "against": baseline, **_reached(arm.target)}
+        yield {"metric": STEPS, "against": baseline, **_reached(arm.to_target)}
     for name, (low, high) in (("validation_interval", arm.intervals), ("steps", arm.lengths)):
         yield {"metric": name, "low": low, "high": high}
 
 
-def _reached(steps: Steps) -> dict[str, Any]:
+def _reached(steps: Steps) -> Row:
     never = {"factor": "never", "level": f"{steps.never} of {steps.runs}"}
     return _estimate(steps.mean, (steps.least, steps.most)) | never
 
 
-def _training_run_rows(each: Learned, baseline: str | None) -> Iterator[dict[str, Any]]:
+def _of_training(each: Learned, baseline: str | None) -> Iterator[Row]:
     """Without a number where a level is never reached."""
     yield {"metric": "final_dice", "mean": each.curve.final}
-    yield {"metric": STEPS, "mean": each.own}
+    yield {"metric": STEPS, "mean": each.to_own_final}
     if baseline is not None:
-        yield {"metric": STEPS, "against": baseline, "mean": each.target}
+        yield {"metric": STEPS, "against": baseline, "mean": each.to_target}
     yield {"metric": "validation_interval", "mean": each.curve.interval}
     yield {"metric": "steps", "mean": each.curve.length}
 
 
-def _calibrations(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def _calibrations(comparison: Comparison) -> Iterator[Row]:
     """A row an arm, and a row for its difference to the first one."""
+    first = comparison.arms[0].name
     for c in comparison.calibrations:
         names = {"kind": "calibration", "class": c.curve.name, "metric": "ece", "arm": c.arm}
         yield names | _estimate(c.error, c.interval)
         if math.isfinite(c.difference):
-            yield (
-                names | {"against": comparison.arms[0].name} | _estimate(c.difference, c.difference_interval)
-            )
+            yield names | {"against": first} | _estimate(c.difference, c.difference_interval)
 
 
-def _agreements(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def _agreements(comparison: Comparison) -> Iterator[Row]:
     for each in comparison.agreements:
         a = each.agreement
-        shared = {
+        names = {
             "class": each.quantity,
             "metric": each.unit,
             "arm": each.arm,
@@ -183,12 +147,12 @@ def _agreements(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "cases": a.cases,
         }
         missed = {"factor": "missed", "level": f"{each.missed} of {each.missed + a.cases}"}
-        yield {"kind": "bias", **shared, **missed, **_estimate(a.bias, a.bias_interval)}
-        yield {"kind": "lower_limit", **shared, **_estimate(a.lower, a.lower_interval)}
-        yield {"kind": "upper_limit", **shared, **_estimate(a.upper, a.upper_interval)}
+        yield {"kind": "bias", **names, **missed, **_estimate(a.bias, a.bias_interval)}
+        yield {"kind": "lower_limit", **names, **_estimate(a.lower, a.lower_interval)}
+        yield {"kind": "upper_limit", **names, **_estimate(a.upper, a.upper_interval)}
 
 
-def _estimate(value: float, interval: tuple[float, float]) -> dict[str, float]:
+def _estimate(value: float, interval: tuple[float, float]) -> Row:
     return {"mean": value, "low": interval[0], "high": interval[1]}
 
 
@@ -207,7 +171,7 @@ def write_markdown(path: str | Path, comparison: Comparison) -> Path:
         OutputError: the file cannot be written.
     """
     with atomic_write(path, "w") as file:
-        file.write("\n".join(_lines(comparison)) + "\n")
+        file.writelines(f"{line}\n" for line in _lines(comparison))
     return Path(path)
 
 
@@ -222,14 +186,14 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if comparison.notes:
         yield ""
         yield from (f"> {_escaped(note)}  " for note in comparison.notes)
-    found = sections(comparison)
-    for name in ORDER:
-        if found[name]:
+    tables = sections(comparison)
+    for name in (*ORDER, "runs"):
+        if tables[name]:
             yield from ("", f"## {HEADINGS[name]}")
         if name == "efficiency":
             yield from ("", _escaped(lead(comparison.efficiency, split=comparison.split)), "")
             yield from (f"> {_escaped(remark)}  " for remark in remarks(comparison.efficiency))
-        for table in found[name]:
+        for table in tables[name]:
             yield from _table(table, heading=HEADINGS[name])
 
 
@@ -237,17 +201,16 @@ def _table(table: Table, *, heading: str) -> Iterator[str]:
     yield ""
     if table.name and table.name != heading:
         yield from (f"### {table.name}", "")
-    yield _row(table.columns)
-    yield _row(
-        ["---" if index < table.texts else "---:" for index in range(len(table.columns))], escape=False
-    )
-    yield from (_row(row) for row in table.rows)
+    numbers = len(table.columns) - table.texts
+    yield _row(map(_escaped, table.columns))
+    yield _row(["---"] * table.texts + ["---:"] * numbers)
+    yield from (_row(map(_escaped, row)) for row in table.rows)
     if table.note:
         yield from ("", table.note)
 
 
-def _row(cells: Any, *, escape: bool = True) -> str:
-    return f"| {' | '.join(_escaped(cell) if escape else cell for cell in cells)} |"
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _escaped(text: str) -> str:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pyraseg.pipeline.comparison.present.efficiency_plot import efficiency_plot
-from pyraseg.pipeline.comparison.present.efficiency_text import lead, remarks
-from pyraseg.pipeline.comparison.present.files import HEADINGS
 from pyraseg.pipeline.comparison.present.pictures import SideBySide
 from pyraseg.pipeline.comparison.present.plots import (
     agreement_plots,
     arm_plots,
     difference_plots,
+    efficiency_plot,
     reliability_plots,
 )
-from pyraseg.pipeline.comparison.present.sections import sections
-from pyraseg.pipeline.comparison.present.svg import arm_class
-from pyraseg.pipeline.comparison.present.wording import verdicts
+from pyraseg.pipeline.comparison.present.sections import HEADINGS, sections
+from pyraseg.pipeline.comparison.present.svg import legend_line
+from pyraseg.pipeline.comparison.present.wording import lead, remarks, verdicts
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.report.rows import data_uri
-from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.pipeline.writers.pages import page_template, policy_hash, read_part
 from pyraseg.transforms.records import Segment
 
 __all__ = ["write_page"]
+
+HERE = "pyraseg.pipeline.comparison.present"
 
 
 def write_page(
@@ -50,15 +44,16 @@ def write_page(
     Raises:
         OutputError: the file cannot be written.
     """
-    style = Markup(_file("comparison.css"))
-    text = _template().render(
+    style = Markup(read_part(HERE, "comparison.css"))
+    text = page_template(HERE, "comparison.html").render(
         comparison=comparison,
         style=style,
-        style_hash=f"sha256-{b64encode(sha256(style.encode()).digest()).decode('ascii')}",
+        style_hash=policy_hash(style),
         verdicts=list(verdicts(comparison)),
         tables=sections(comparison),
         headings=HEADINGS,
         runs=sum(len(arm.runs) for arm in comparison.arms),
+        legend=[(arm.name, legend_line(index)) for index, arm in enumerate(comparison.arms)],
         differences=list(difference_plots(comparison)),
         arms=list(arm_plots(comparison)),
         efficiency=efficiency_plot(comparison),
@@ -73,18 +68,3 @@ def write_page(
     with atomic_write(path, "w") as file:
         file.write(text)
     return Path(path)
-
-
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"any": any, "all": all}
-    environment.filters["arm_class"] = arm_class
-    environment.filters["clean"] = lambda value: clean(str(value))
-    environment.filters["data_uri"] = data_uri
-    return environment.from_string(_file("comparison.html"))
-
-
-def _file(name: str) -> str:
-    return files("pyraseg.pipeline.comparison.present").joinpath(name).read_text(encoding="utf-8")

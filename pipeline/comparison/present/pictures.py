@@ -1,23 +1,23 @@
-"""Cases in which arms differ most, side by side: over their frames where the data are at hand, else the masks
-alone."""
+"""Cases in which arms differ most, side by side: over their frames where the data are at hand, else masks."""
 
 from __future__ import annotations
 
 import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from PIL import Image
 
-from pyraseg.pipeline.comparison.read.runs import Arm, Run
+from pyraseg.pipeline.comparison.read.runs import Arm, Run, damage_of
 from pyraseg.pipeline.comparison.read.store import Store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
-from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
+from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Segment
 
 __all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
@@ -25,14 +25,10 @@ __all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_sid
 SIDE = 420  # pixels, the longer side of a picture
 GREY = 0.12  # behind masks without a frame
 QUALITY = 88
-PALETTE = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-    (213, 94, 0),
-)  # Okabe, Ito
+ARCHIVE = "predictions.npz"
+DAMAGE = (OSError, BadZipFile, zlib.error)  # cut short: when it is opened; other bytes: when a mask is read
+# Okabe and Ito's
+PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0))
 Tile = tuple[str, bytes]
 
 
@@ -87,7 +83,7 @@ def read_frames(
     folder = Path(bundle).resolve()
     files = [folder / "configs" / f"{name}.yaml" for name in ("train", "evaluate")]
     if not all(file.is_file() for file in files):
-        remedy = "Name the bundle's folder with --bundle, or leave --dataset_dir out for pictures of the masks alone."
+        remedy = "Name the bundle with --bundle, or leave --dataset_dir out for pictures of the masks alone."
         raise ConfigError(
             "a bundle with configs/train.yaml and configs/evaluate.yaml",
             found="none there",
@@ -130,29 +126,16 @@ def side_by_side(
     shown = [(arm, next((run for run in arm.runs if run.masks), None)) for arm in comparison.arms]
     if any(run is None for _, run in shown) or not comparison.most_different:
         return
-    runs = [(arm, run) for arm, run in shown if run is not None]
-    archives = [(arm, run, _masks(store, run, folder)) for arm, run in runs]
+    archives = []
+    for arm, run in shown:
+        if run is not None:
+            path = store.fetch(run.run_id, f"{run.folder}/{ARCHIVE}".lstrip("/"), folder)
+            with damage_of(ARCHIVE, run.name, *DAMAGE):
+                archives.append((arm, run, np.load(path, allow_pickle=False)))
     segments = shown_segments(comparison, frames)
     for case in comparison.most_different:
         if all(case in masks for _, _, masks in archives):
-            yield _case(comparison, case, archives, segments, frames)
-
-
-@contextmanager
-def _unreadable(run: Run) -> Iterator[None]:
-    """An archive that was cut short shows when it is opened, one with other bytes when a mask is read."""
-    try:
-        yield
-    except (ValueError, OSError, BadZipFile, zlib.error) as error:
-        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
-        found = f"a damaged one of {run.name!r}"
-        raise InputError("a predictions.npz that can be read", found=found, remedy=remedy) from error
-
-
-def _masks(store: Store, run: Run, folder: Path) -> Mapping[str, Any]:
-    path = store.fetch(run.run_id, f"{run.folder}/predictions.npz".lstrip("/"), folder)
-    with _unreadable(run):
-        return np.load(path, allow_pickle=False)
+            yield _case(case, archives, segments, frames)
 
 
 def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
@@ -164,57 +147,42 @@ def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Se
 
 
 def _case(
-    comparison: Comparison,
     case: str,
     archives: Sequence[tuple[Arm, Run, Mapping[str, Any]]],
     segments: Sequence[Segment],
     frames: Frames | None,
 ) -> SideBySide:
-    masks = [_mask(archive, case, run) for _, run, archive in archives]
-    found = frames.load(case) if frames else None
-    if found is not None and found[1].shape != masks[0].shape:
-        found = None  # another image of this name
-    pictures = _over_frame(masks, found, segments) if found else _alone(masks, segments)
-    titles = [f"{arm.name}: {_scores(run, case)}" for arm, run, _ in archives]
-    tiles = tuple((title, _jpeg(picture)) for title, picture in zip(titles, pictures, strict=True))
+    masks = []
+    for _, run, archive in archives:
+        with damage_of(ARCHIVE, run.name, *DAMAGE):
+            masks.append(np.asarray(archive[case]))
+    framed = frames.load(case) if frames else None
+    if framed is not None and framed[1].shape != masks[0].shape:
+        framed = None  # another image of this name
+    if framed is None:
+        pictures = _alone(masks, segments)
+    else:
+        image, reference, *planes = _plane(masks, [*framed, *masks])
+        pictures = [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
+    tiles = []
+    for (arm, run, _), picture in zip(archives, pictures, strict=True):
+        rows = [row for row in run.scores if row["case"] == case and row["dice"]]
+        dice = ", ".join(f"{row['class'].replace('_', ' ')} {float(row['dice']):.2f}" for row in rows)
+        tiles.append((f"{arm.name}: {dice}", _jpeg(picture)))
     group = next(row["group"] for row in archives[0][1].scores if row["case"] == case)
-    return SideBySide(f"{case} of {group}", tiles, over_frame=found is not None)
-
-
-def _mask(archive: Mapping[str, Any], case: str, run: Run) -> np.ndarray:
-    with _unreadable(run):
-        return np.asarray(archive[case])
-
-
-def _scores(run: Run, case: str) -> str:
-    """The case's Dice in this very run, class by class."""
-    rows = [row for row in run.scores if row["case"] == case and row["dice"]]
-    return ", ".join(f"{row['class'].replace('_', ' ')} {float(row['dice']):.2f}" for row in rows)
-
-
-def _over_frame(
-    masks: Sequence[np.ndarray], found: tuple[np.ndarray, np.ndarray], segments: Sequence[Segment]
-) -> list[np.ndarray]:
-    """Of a volume the slice in which the masks differ most."""
-    from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
-
-    image, reference, *planes = _plane(masks, [*found, *masks])
-    return [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
+    return SideBySide(f"{case} of {group}", tuple(tiles), over_frame=framed is not None)
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
     """On plain grey, all cut to the box that holds every arm's mask."""
-    from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
-
     plane = _plane(masks, masks)
     shown = np.any([mask > 0 for mask in plane], axis=0)
     rows, columns = (np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1))
     box = slice(None), slice(None)
     if len(rows):
         box = slice(max(rows[0] - 8, 0), rows[-1] + 9), slice(max(columns[0] - 8, 0), columns[-1] + 9)
-    return [
-        draw_overlay(np.full((1, *mask[box].shape), GREY), mask[box], segments, alpha=0.8) for mask in plane
-    ]
+    grey = np.full((1, *plane[0][box].shape), GREY)
+    return [draw_overlay(grey, mask[box], segments, alpha=0.8) for mask in plane]
 
 
 def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -226,8 +194,6 @@ def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np
 
 
 def _jpeg(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
     image = Image.fromarray(picture)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -1,196 +1,194 @@
-"""Plots as inline SVG: paired differences, arms, agreement, reliability. Their colours are the page's style
-sheet's."""
+"""The plots of a comparison: paired differences, arms, efficiency of training, agreement, reliability."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
-from pyraseg.pipeline.comparison.present.sections import difference_rows
+from pyraseg.pipeline.comparison.present.sections import difference_cells
 from pyraseg.pipeline.comparison.present.svg import (
-    Scale,
-    arm_class,
-    circle,
-    figure,
-    frame,
-    segment,
-    span,
-    svg,
-    words,
+    ACCENT,
+    BAR,
+    INK,
+    SOFT,
+    add_panel,
+    add_text,
+    arm_line,
+    to_svg,
 )
-from pyraseg.pipeline.comparison.present.wording import spaced
+from pyraseg.pipeline.comparison.present.wording import spaced, target_name
+from pyraseg.pipeline.comparison.statistics.efficiency import mean_curve
 from pyraseg.pipeline.comparison.statistics.metrics import higher_is_better, is_share, title
 from pyraseg.pipeline.comparison.statistics.results import ArmAgreement, ArmCalibration, Comparison
-from pyraseg.pipeline.writers.report.rows import shown_unit
+from pyraseg.pipeline.comparison.statistics.tests import Interval
+from pyraseg.pipeline.writers.tables.text import clean, shown_unit
 
-__all__ = ["agreement_plots", "arm_plots", "difference_plots", "reliability_plots"]
+__all__ = ["agreement_plots", "arm_plots", "difference_plots", "efficiency_plot", "reliability_plots"]
 
-WIDTH, LEFT, RIGHT = 980, 330, 24  # of the wide plots
-ROW, AXIS = 46, 42
-LONGEST = 46  # letters of a name left of a row
-SIDE, EDGE = 300, 46  # of the small ones
+WIDTH, ROW = 980, 46  # of a wide plot and a row in it
+MARGINS = (330, 42, 24, 8)  # left of the rows are their names
+LONGEST = 46  # letters of a name there
+SIDE, SMALL = 300, (52, 46, 14, 12)  # of the small plots
+CURVES, CURVE_MARGINS = (980, 360), (52, 46, 24, 14)
 MOST = 1500  # points in a scatter
+DOT: dict[str, Any] = {"color": ACCENT, "alpha": 0.42, "linewidths": 0}
+ZERO: dict[str, Any] = {"color": SOFT, "linewidth": 1.2, "dashes": (1.7, 2.5)}
+LIMIT: dict[str, Any] = {"color": INK, "linewidth": 1.3, "dashes": (4.6, 3)}
 
 
-def difference_plots(comparison: Comparison) -> Iterator[tuple[str, Markup]]:
+def difference_plots(comparison: Comparison) -> Iterator[Markup]:
     """For each tested metric: a row a difference, a dot a group, the mean with its interval."""
     for metric in comparison.metrics:
-        found = [d for d in comparison.differences if d.metric == metric]
-        if found:
-            scale = _wide(span([d.values for d in found], [d.interval for d in found], zero=True))
-            parts = [
-                _axis(scale, len(found), f"{title(metric)}: difference"),
-                _line(scale(0), len(found), "zero"),
-            ]
-            for index, d in enumerate(found):
-                tip = " ".join(difference_rows(d)[4:])
-                parts += [_names(index, spaced(d.label), _minus(d.arm, d.against), tip)]
-                parts += _dots(d.values, scale, index)
-                parts += _mean(d.mean, d.interval, scale, index)
-            plot = svg(parts, label=f"Paired differences, {title(metric)}", size=_size(len(found)))
-            yield metric, plot + _sides(metric)
+        rows = [d for d in comparison.differences if d.metric == metric]
+        if not rows:
+            continue
+        limits = _span([d.values for d in rows], [np.array(d.interval) for d in rows], zero=True)
+        figure, axes = _rows(len(rows), limits, f"{title(metric)}: difference")
+        axes.axvline(0, **ZERO)
+        for row, d in enumerate(rows):
+            whole = (
+                f"{d.arm} − {d.against}"  # on two lines where it is long: no two pairs of arms may look alike
+            )
+            lines = [whole] if len(whole) <= LONGEST else [d.arm, f"− {d.against}"]
+            _name(axes, row, spaced(d.label), lines, tip=" ".join([*lines, *difference_cells(d)[4:]]))
+            _estimate(axes, row, d.values, d.mean, d.interval)
+        better, worse = ("right", "left") if higher_is_better(metric) else ("left", "right")
+        hint = (
+            f"A dot is a group. To the {better} of 0 the first arm is better, to the {worse} the second. "
+            "The bar is the mean with its 95 % interval."
+        )
+        plot = to_svg(figure, label=f"Paired differences, {title(metric)}")
+        yield plot + Markup('<p class="hint">{}</p>').format(hint)
 
 
-def _sides(metric: str) -> Markup:
-    better, worse = ("right", "left") if higher_is_better(metric) else ("left", "right")
-    text = Markup("A dot is a group. To the {} of 0 the first arm is better, to the {} the second. ").format(
-        better, worse
-    )
-    return Markup('<p class="hint">') + text + Markup("The bar is the mean with its 95 % interval.</p>")
-
-
-def arm_plots(comparison: Comparison) -> Iterator[tuple[str, Markup]]:
-    """For each tested metric: a row for each class and arm, a dot a group, quartiles, the mean with its
-    interval."""
+def arm_plots(comparison: Comparison) -> Iterator[Markup]:
+    """For each tested metric: a row a class and arm, a dot a group, quartiles, the mean with its interval."""
     for metric in comparison.metrics:
-        found = [
-            score
-            for label in comparison.labels
-            for arm in comparison.arms
-            if (score := comparison.score(label, metric, arm.name)) is not None
-        ]
-        if found:
-            limits = (0.0, 1.0) if is_share(metric) else span([s.values for s in found], [], zero=True)
-            scale = _wide(limits)
-            parts = [_axis(scale, len(found), title(metric))]
-            for index, s in enumerate(found):
-                parts += [_names(index, spaced(s.label), [s.arm], ""), *_quartiles(s.values, scale, index)]
-                parts += [*_dots(s.values, scale, index), *_mean(s.mean, s.interval, scale, index)]
-            yield metric, svg(parts, label=f"Arms, {title(metric)}", size=_size(len(found)))
+        keys = [(label, metric, arm.name) for label in comparison.labels for arm in comparison.arms]
+        rows = [score for key in keys if (score := comparison.score(*key)) is not None]
+        if not rows:
+            continue
+        limits = (0.0, 1.0) if is_share(metric) else _span([s.values for s in rows], zero=True)
+        figure, axes = _rows(len(rows), limits, title(metric))
+        for row, s in enumerate(rows):
+            low, middle, high = np.quantile(s.values, [0.25, 0.5, 0.75])
+            least = (limits[1] - limits[0]) / 600  # a box of equal values is to be seen, too
+            axes.barh(row, max(high - low, least), 28 / ROW, left=low, color=BAR, alpha=0.45)
+            axes.plot([middle, middle], [row - 14 / ROW, row + 14 / ROW], color=SOFT, linewidth=1.5)
+            _name(axes, row, spaced(s.label), [s.arm], tip=s.arm)
+            _estimate(axes, row, s.values, s.mean, s.interval)
+        yield to_svg(figure, label=f"Arms, {title(metric)}")
 
 
-def agreement_plots(found: Sequence[ArmAgreement]) -> Iterator[Markup]:
+def efficiency_plot(comparison: Comparison) -> Markup:
+    """A thin line a training, a thick one an arm, the target dashed, a dot where a training reaches it; empty
+    where no training has a curve."""
+    efficiency = comparison.efficiency
+    runs = [run for arm in efficiency.arms for run in arm.runs]
+    if not runs:
+        return Markup("")
+    low, high = _span([*(run.curve.dice for run in runs), np.array([efficiency.target])])
+    up, across = (max(low, 0.0), min(high, 1.0)), (0, max(run.curve.length for run in runs))
+    label = "steps of the optimiser"
+    figure, axes = add_panel(CURVES, margins=CURVE_MARGINS, across=across, up=up, label=label)
+    if np.isfinite(efficiency.target):
+        axes.axhline(efficiency.target, zorder=2.5, **LIMIT)
+        shift: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "bottom"}
+        add_text(axes, 0.01, efficiency.target, target_name(efficiency), **shift)
+    names = [arm.name for arm in comparison.arms]
+    for arm in efficiency.arms:
+        style = arm_line(names.index(arm.arm))
+        for run in arm.runs:
+            tip = f"single {clean(run.run.label)}"
+            axes.plot(run.curve.steps, run.curve.dice, linewidth=1, alpha=0.45, gid=tip, **style)
+            if np.isfinite(run.to_target):
+                reached = run.curve.dice[run.curve.steps == run.to_target][0]
+                axes.plot(run.to_target, reached, "o", markersize=9, color=style["color"], zorder=4)
+        steps, dice = mean_curve(arm.runs)
+        if len(steps) > 1:
+            axes.plot(steps, dice, linewidth=2.6, gid=f"whole {clean(arm.arm)}", zorder=3, **style)
+    return to_svg(figure, label="Mean Dice of validation over steps")
+
+
+def agreement_plots(agreements: Sequence[ArmAgreement]) -> Iterator[Markup]:
     """Bland and Altman's plots, on one scale for the arms of a quantity: the difference over the mean of
     predicted and reference, bias and limits."""
-    for quantity in dict.fromkeys(a.quantity for a in found):
-        part = [a for a in found if a.quantity == quantity and len(a.means)]
-        limits = np.array([value for a in part for value in (a.agreement.lower, a.agreement.upper)])
-        x = Scale(span([a.means for a in part], [], zero=False), start=EDGE + 14, end=SIDE - 20)
-        y = Scale(span([limits, *(a.differences for a in part)], [], zero=True), start=SIDE - EDGE, end=12)
-        yield from (_agreement_plot(a, x, y) for a in part)
+    for quantity in dict.fromkeys(a.quantity for a in agreements):
+        arms = [a for a in agreements if a.quantity == quantity and len(a.means)]
+        across = _span([a.means for a in arms])
+        limits = np.array([value for a in arms for value in (a.agreement.lower, a.agreement.upper)])
+        up = _span([limits, *(a.differences for a in arms)], zero=True)
+        for each in arms:
+            label = ", ".join(filter(None, ("mean", shown_unit(each.unit))))
+            figure, axes = add_panel((SIDE, SIDE), margins=SMALL, across=across, up=up, label=label)
+            step = -(-len(each.means) // MOST)
+            axes.scatter(each.means[::step], each.differences[::step], s=19, **DOT)
+            axes.axhline(0, **ZERO)
+            axes.axhline(each.agreement.bias, color=INK, linewidth=1.8)
+            for value in (each.agreement.lower, each.agreement.upper):
+                if math.isfinite(value):
+                    axes.axhline(value, **LIMIT)
+            name = f"{spaced(each.quantity)}, {each.arm}"
+            yield _figure(name, to_svg(figure, label=f"Agreement: {name}"))
 
 
-def _agreement_plot(found: ArmAgreement, x: Scale, y: Scale) -> Markup:
-    a = found.agreement
-    lines = [a.lower, a.upper] if math.isfinite(a.lower) else []
-    parts = [frame(x, y)]
-    step = -(-len(found.means) // MOST)
-    for mean, difference in zip(found.means[::step], found.differences[::step], strict=True):
-        parts.append(circle(x(mean), y(difference), 2.2, "dot"))
-    parts.append(segment(x.start, y(0), x.end, y(0), "zero"))
-    parts.append(segment(x.start, y(a.bias), x.end, y(a.bias), "bias"))
-    parts += [segment(x.start, y(value), x.end, y(value), "limit") for value in lines]
-    unit = shown_unit(found.unit)
-    parts.append(
-        words((x.start + x.end) / 2, SIDE - 6, f"mean{', ' + unit if unit else ''}", "middle", "axis")
-    )
-    name = f"{spaced(found.quantity)}, {found.arm}"
-    return figure(name, svg(parts, label=f"Agreement: {name}", size=(SIDE, SIDE)))
-
-
-def reliability_plots(found: Sequence[ArmCalibration]) -> Iterator[Markup]:
+def reliability_plots(calibrations: Sequence[ArmCalibration]) -> Iterator[Markup]:
     """A panel a curve, a line an arm: how often it is right against how sure it is."""
-    arms = list(dict.fromkeys(c.arm for c in found))
-    for name in dict.fromkeys(c.curve.name for c in found):
-        x, y = Scale((0, 1), start=EDGE, end=SIDE - 20), Scale((0, 1), start=SIDE - EDGE, end=12)
-        parts = [frame(x, y), segment(x(0), y(0), x(1), y(1), "zero")]
-        for c in (c for c in found if c.curve.name == name):
+    arms = list(dict.fromkeys(c.arm for c in calibrations))
+    for name in dict.fromkeys(c.curve.name for c in calibrations):
+        share = {"across": (0.0, 1.0), "up": (0.0, 1.0)}
+        figure, axes = add_panel((SIDE, SIDE), margins=SMALL, label="confidence", **share)
+        axes.plot([0, 1], [0, 1], **ZERO)
+        for c in (c for c in calibrations if c.curve.name == name):
             known = np.isfinite(c.curve.accuracy)
-            points = [
-                (x(a), y(b)) for a, b in zip(c.curve.confidence[known], c.curve.accuracy[known], strict=True)
-            ]
-            kind = arm_class(arms.index(c.arm))
-            parts += [segment(*one, *two, f"curve {kind}") for one, two in pairwise(points)]
-            parts += [circle(*point, 2.5, f"point {kind}") for point in points]
-        parts.append(words((x.start + x.end) / 2, SIDE - 6, "confidence", "middle", "axis"))
-        yield figure(spaced(name), svg(parts, label=f"Reliability: {spaced(name)}", size=(SIDE, SIDE)))
+            points = c.curve.confidence[known], c.curve.accuracy[known]
+            axes.plot(
+                *points, marker="o", markersize=5, linewidth=2, clip_on=False, **arm_line(arms.index(c.arm))
+            )
+        yield _figure(spaced(name), to_svg(figure, label=f"Reliability: {spaced(name)}"))
 
 
-def _wide(limits: tuple[float, float]) -> Scale:
-    return Scale(limits, start=LEFT, end=WIDTH - RIGHT)
+def _span(arrays: Sequence[np.ndarray], more: Sequence[np.ndarray] = (), *, zero: bool = False) -> Interval:
+    """The limits of all that is finite, with a margin; if asked, with 0 and no margin below it."""
+    values = np.concatenate([*arrays, *more, np.zeros(int(zero))])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    margin = (high - low) * 0.04 or max(abs(high), 1e-3) * 0.1
+    return (low - margin if low < 0 or not zero else low), high + margin
 
 
-def _size(rows: int) -> tuple[int, int]:
-    return WIDTH, ROW * rows + AXIS + 8
+def _rows(count: int, limits: Interval, label: str) -> Any:
+    _, bottom, _, top = MARGINS
+    figure, axes = add_panel((WIDTH, ROW * count + bottom + top), margins=MARGINS, across=limits, label=label)
+    axes.set_ylim(count - 0.5, -0.5)
+    return figure, axes
 
 
-def _middle(row: int) -> float:
-    return ROW * row + ROW / 2 + 6
-
-
-def _dots(values: np.ndarray, scale: Scale, row: int) -> Iterator[Markup]:
-    """Spread upwards and downwards by their order, the same way each time."""
-    shift = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * (ROW - 20)
-    for value, offset in zip(np.sort(values), shift, strict=True):
-        yield circle(scale(value), round(_middle(row) + offset, 1), 2.6, "dot")
-
-
-def _mean(mean: float, interval: tuple[float, float], scale: Scale, row: int) -> Iterator[Markup]:
-    y = _middle(row)
-    if math.isfinite(interval[0]):
-        yield segment(scale(interval[0]), y, scale(interval[1]), y, "interval")
-    yield segment(scale(mean), y - 10, scale(mean), y + 10, "mean")
-
-
-def _quartiles(values: np.ndarray, scale: Scale, row: int) -> Iterator[Markup]:
-    low, middle, high = (scale(v) for v in np.quantile(values, [0.25, 0.5, 0.75]))
-    box = '<rect class="box" x="{}" y="{}" width="{}" height="{}"/>'
-    yield Markup(box).format(low, _middle(row) - 14, round(max(high - low, 1), 2), 28)
-    yield segment(middle, _middle(row) - 14, middle, _middle(row) + 14, "median")
-
-
-def _axis(scale: Scale, rows: int, name: str) -> Markup:
-    bottom = ROW * rows + 8
-    parts = []
-    for x, text in scale.ticks():
-        parts += [segment(x, 4, x, bottom, "grid"), words(x, bottom + 16, text, "middle", "axis")]
-    parts.append(words((scale.start + scale.end) / 2, bottom + 34, name, "middle", "axis"))
-    return Markup("").join(parts)
-
-
-def _minus(arm: str, against: str) -> list[str]:
-    """A difference's name on one line where it fits, else on two: no two pairs of arms may look alike."""
-    whole = f"{arm} − {against}"
-    return [whole] if len(whole) <= LONGEST else [arm, f"− {against}"]
-
-
-def _names(row: int, first: str, lines: Sequence[str], tip: str) -> Markup:
-    """Left of a row: the class, and below it a line or two; the whole text is shown on hovering."""
-    y, whole = _middle(row) - 3 - 7 * (len(lines) - 1), " ".join([*lines, tip]).strip()
-    parts = [words(LEFT - 12, y, first, "end", "name")]
+def _name(axes: Axes, row: int, first: str, lines: Sequence[str], *, tip: str) -> None:
+    """Left of a row: the class, and below it a line or two, of which the whole text is shown on hovering."""
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+    top = row - len(lines) * 8 / ROW
+    add_text(axes, -0.02, top, first, kind="name", **beside)
     for index, line in enumerate(lines, start=1):
-        parts.append(words(LEFT - 12, y + 15 * index, _shortened(line), "end", "axis", whole))
-    return Markup("").join(parts)
+        if len(line) > LONGEST:  # without its middle: names of runs that belong together differ at their end
+            line = f"{line[:20]}…{line[-(LONGEST - 21) :]}"
+        add_text(axes, -0.02, top + index * 16 / ROW, line, tip=tip, **beside)
 
 
-def _shortened(line: str) -> str:
-    """Without its middle, for names of runs that belong together often differ at their end."""
-    return line if len(line) <= LONGEST else f"{line[:20]}…{line[-(LONGEST - 21) :]}"
+def _estimate(axes: Axes, row: int, values: np.ndarray, mean: float, interval: Interval) -> None:
+    """A dot a group, spread up and down by their order, the same way each time; mean and interval."""
+    shift = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * (ROW - 20) / ROW
+    axes.scatter(np.sort(values), row + shift, s=27, **DOT)
+    bar: dict[str, Any] = {"color": INK, "linewidth": 3, "solid_capstyle": "butt"}
+    if math.isfinite(interval[0]):
+        axes.plot(interval, [row, row], **bar)
+    axes.plot([mean, mean], [row - 10 / ROW, row + 10 / ROW], **bar)
 
 
-def _line(x: float, rows: int, kind: str) -> Markup:
-    return segment(x, 4, x, ROW * rows + 8, kind)
+def _figure(caption: str, picture: Markup) -> Markup:
+    return Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(clean(caption), picture)

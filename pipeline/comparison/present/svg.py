@@ -1,110 +1,136 @@
-"""What plots are drawn with: a scale, and the marks of inline SVG, whose classes the page's style sheet
-colours."""
+"""Figures of matplotlib as inline SVG of a page: in the page's font and colours, light and dark, without any
+inline style, which the page's policy forbids."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+import warnings
+from io import StringIO
+from typing import Any
+from xml.etree import ElementTree
 
-import numpy as np
+import matplotlib
 from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pyraseg.pipeline.writers.tables.text import clean
 
-__all__ = ["Scale", "arm_class", "circle", "figure", "frame", "path", "segment", "span", "svg", "words"]
+__all__ = ["ACCENT", "BAR", "INK", "SOFT", "add_panel", "add_text", "arm_line", "legend_line", "to_svg"]
 
-TICKS = 6
-COLOURS, DASHES = 6, 3  # of arms, in the style sheet
-
-
-class Scale:
-    """From values to pixels, between round ticks."""
-
-    def __init__(self, limits: tuple[float, float], *, start: float, end: float) -> None:
-        low, high = limits
-        step = _round_step((high - low) / TICKS)
-        self.low, self.high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-        self.start, self.end, self.step = start, end, step
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 2)
-
-    def ticks(self) -> list[tuple[float, str]]:
-        places = max(0, -math.floor(math.log10(self.step)))
-        number = round((self.high - self.low) / self.step)
-        values = [self.low + i * self.step for i in range(number + 1)]
-        return [
-            (self(v), f"{v:,.{places}f}".replace("-", "−") if abs(v) > self.step / 9 else "0") for v in values
-        ]
+# The colours to draw in; on the page each is a variable of the style sheet, with another value in the dark.
+INK, SOFT, GRID, ACCENT, BAR = "#1b2430", "#566373", "#dbe0e6", "#1f5f8b", "#c9d3de"
+ARMS = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#8a6d00", "#3a4a5c")
+VARIABLES = {INK: "ink", SOFT: "soft", GRID: "line", ACCENT: "accent", BAR: "bar"}
+VARIABLES |= {colour: f"a{index}" for index, colour in enumerate(ARMS)}
+DASHES = ((), (3.0, 1.5), (0.8, 1.5))  # in widths of the line
+POINT = 1 / 72  # inches: one unit of the picture
+FONTS = ("font", "font-family", "font-size", "font-style", "font-weight", "font-stretch", "font-variant")
+KINDS = ("name", "single", "whole")  # the classes that the style sheet or a reader of the page may go by
+NAMELESS = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def _round_step(step: float) -> float:
-    power = 10 ** math.floor(math.log10(step))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * 0.999)
+def arm_line(index: int) -> dict[str, Any]:
+    """How matplotlib draws an arm's line: the arms differ in colour, and beyond the colours in dashes."""
+    dashes = DASHES[index // len(ARMS) % len(DASHES)]
+    return {"color": ARMS[index % len(ARMS)]} | ({"dashes": dashes} if dashes else {})
 
 
-def span(
-    arrays: Sequence[np.ndarray], intervals: Sequence[tuple[float, float]], *, zero: bool
-) -> tuple[float, float]:
-    """The limits of all that is finite, with a margin; with 0 among them, and no margin below it, if
-    asked."""
-    values = np.concatenate([*arrays, *(np.asarray(i) for i in intervals), np.zeros(int(zero))])
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(values.max())
-    margin = (high - low) * 0.04 or max(abs(high), 1e-3) * 0.1
-    return (low - margin if low < 0 or not zero else low), high + margin
+def legend_line(index: int) -> Markup:
+    """The attributes of the same line in a legend of the page, where it is 2 wide."""
+    dashes = " ".join(f"{2 * dash:g}" for dash in DASHES[index // len(ARMS) % len(DASHES)])
+    form = Markup('stroke="var(--a{})" stroke-width="2" stroke-dasharray="{}"')
+    return form.format(index % len(ARMS), dashes or "none")
 
 
-def arm_class(index: int) -> str:
-    """The style of an arm's line by its place: beyond the colours they begin again, dashed."""
-    return f"arm{index % COLOURS} dash{index // COLOURS % DASHES}"
+def add_panel(
+    size: tuple[float, float],
+    *,
+    margins: tuple[float, float, float, float],
+    across: tuple[float, float],
+    up: tuple[float, float] | None = None,
+    label: str,
+) -> tuple[Figure, Axes]:
+    """A figure with one panel, whose axes begin and end at round numbers.
+
+    Args:
+        size: width and height of the figure. margins: left, bottom, right and top of the panel.
+        across, up: what the axes hold at least; without ``up`` the panel has rows instead of an axis.
+        label: of the axis across.
+    """
+    width, height = size
+    left, bottom, right, top = margins
+    figure = Figure((width * POINT, height * POINT))
+    box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    axes = figure.add_axes(box, frameon=False)
+    figure.patch.set_visible(False)
+    for axis, limits, set_limits in ((axes.xaxis, across, axes.set_xlim), (axes.yaxis, up, axes.set_ylim)):
+        if limits is not None:
+            ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(*limits)
+            set_limits(ticks[0], ticks[-1])
+            axis.set_ticks(ticks)
+            axis.set_major_formatter(FuncFormatter(_tick))
+            axis.grid(color=GRID, linewidth=1)
+        axis.set_tick_params(length=0, pad=5)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(clean(label), parse_math=False)
+    if up is None:
+        axes.set_yticks([])
+    return figure, axes
 
 
-def frame(x: Scale, y: Scale, *, most: int = 5) -> Markup:
-    """Grid and numbers of a panel; of more than ``most`` numbers below it, every second."""
-    parts = []
-    for place, text in x.ticks()[:: 2 if len(x.ticks()) > most else 1]:
-        parts += [
-            segment(place, y.start, place, y.end, "grid"),
-            words(place, y.start + 15, text, "middle", "axis"),
-        ]
-    for place, text in y.ticks():
-        parts += [
-            segment(x.start, place, x.end, place, "grid"),
-            words(x.start - 5, place + 4, text, "end", "axis"),
-        ]
-    return Markup("").join(parts)
+def _tick(value: float, _: int) -> str:
+    return f"{round(value, 6) + 0.0:,.6f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
-def segment(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    """A straight line."""
-    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, x1, y1, x2, y2)
+def add_text(
+    axes: Axes, x: float, y: float, text: str, *, kind: str = "", tip: str = "", **more: Any
+) -> None:
+    """A line of text; ``kind`` is its class in the style sheet, and ``tip`` is shown on hovering."""
+    gid = f"{kind or 'text'} {clean(tip)}" if kind or tip else None
+    axes.text(x, y, clean(text), gid=gid, parse_math=False, **more)
 
 
-def path(points: Iterable[tuple[float, float]], kind: str) -> Markup:
-    """A line through points."""
-    return Markup('<polyline class="{}" points="{}"/>').format(kind, " ".join(f"{x},{y}" for x, y in points))
+def to_svg(figure: Figure, *, label: str) -> Markup:
+    """A figure as an SVG element, with what it shows for those who do not see it; always the same one."""
+    file = StringIO()
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing"
+        )  # from matplotlib's font, which the page does not use
+        FigureCanvasSVG(figure).print_svg(file, metadata=NAMELESS)
+    root = ElementTree.fromstring(file.getvalue())
+    for element in root.iter():
+        _adapt(element)
+    root.attrib = {
+        "class": "plot",
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": clean(label),
+    }
+    root.remove(root[0])  # a style sheet
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def circle(x: float, y: float, radius: float, kind: str) -> Markup:
-    """A dot."""
-    return Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>').format(kind, x, y, radius)
-
-
-def words(x: float, y: float, text: str, anchor: str, kind: str, tip: str = "") -> Markup:
-    """A line of text, from here, up to here or around it; ``tip`` is shown on hovering."""
-    more = Markup("<title>{}</title>").format(clean(tip)) if tip else Markup("")
-    form = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}{}</text>')
-    return form.format(kind, round(x, 1), round(y, 1), anchor, clean(text), more)
-
-
-def svg(parts: Sequence[Markup], *, label: str, size: tuple[int, int]) -> Markup:
-    """A picture, with what it shows for those who do not see it."""
-    form = Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
-    return form.format(*size, clean(label), Markup("").join(parts))
-
-
-def figure(caption: str, picture: Markup) -> Markup:
-    """A picture under its name."""
-    return Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(clean(caption), picture)
+def _adapt(element: ElementTree.Element) -> None:
+    """One element without namespace, style and name; a group's name has the class and tip of `add_text`."""
+    element.tag = element.tag.rpartition("}")[2]
+    attributes = {
+        name.replace("{http://www.w3.org/1999/xlink}", "xlink:"): v for name, v in element.attrib.items()
+    }
+    for part in filter(None, attributes.pop("style", "").split(";")):
+        name, _, value = part.partition(":")
+        variable = VARIABLES.get(value.strip())
+        if name.strip() not in FONTS:
+            attributes[name.strip()] = f"var(--{variable})" if variable else value.strip()
+    if element.tag == "g":
+        kind, _, tip = attributes.pop("id", "").partition(" ")
+        if kind in KINDS:
+            attributes["class"] = kind
+        if tip:
+            title = ElementTree.Element("title")
+            title.text = tip
+            element.insert(0, title)
+    element.attrib = attributes
+    element.text, element.tail = (element.text or "").strip() or None, None

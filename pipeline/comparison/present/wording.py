@@ -5,56 +5,59 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pyraseg.pipeline.comparison.statistics.efficiency import SHARE, ArmEfficiency, Efficiency
 from pyraseg.pipeline.comparison.statistics.metrics import decimals, higher_is_better, title
 from pyraseg.pipeline.comparison.statistics.results import Comparison, Difference
 from pyraseg.pipeline.comparison.statistics.tests import LEAST_GROUPS, Interval
 
 __all__ = [
     "ALPHA",
+    "LEVEL",
     "MINUS",
     "NONE",
     "directed",
     "interval_text",
+    "lead",
     "number",
     "p_text",
     "pair",
+    "remarks",
     "signed",
     "spaced",
+    "steps_range",
+    "target_name",
     "verdicts",
 ]
 
 ALPHA = 0.05
 NONE = "–"
 MINUS = "−"
+LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """A sentence for each test, and what it says: "better", "none", "unclear" or "untested"."""
+    """What each test says, "better", "none", "unclear" or "untested", with a sentence; see `compare`."""
     for d in comparison.differences:
-        yield _verdict(d)
-
-
-def _verdict(d: Difference) -> tuple[str, str]:
-    shown = p_text(d.adjusted)
-    what, p = (
-        f"{spaced(d.label)}, {title(d.metric)}",
-        f"p {shown}" if shown.startswith("<") else f"p = {shown}",
-    )
-    arm, against, counted = f"“{d.arm}”", f"“{d.against}”", _counted(d)
-    if not math.isfinite(d.p):
-        return "untested", f"{what}: not tested, for there are fewer than {LEAST_GROUPS} groups. {counted}."
-    if d.adjusted >= ALPHA:
-        return "none", f"{what}: no difference of {arm} and {against} is shown. {counted}, {p}."
-    if d.mean * d.effect <= 0:
-        sides = "most groups point to one side and the mean to the other"
-        return "unclear", f"{what}: {arm} and {against} differ, but {sides}. {counted}, {p}."
-    if any(each * d.mean <= 0 for each in d.of_seeds):
-        each = ", ".join(signed(value, d.metric) for value in d.of_seeds)
-        sides = f"not to one side with every seed ({each}), so with others it may turn round"
-        return "unclear", f"{what}: {arm} and {against} differ, but {sides}. {counted}, {p}."
-    if (d.effect > 0) == higher_is_better(d.metric):
-        return "better", f"{what}: {arm} is better than {against}. {counted}, {p}."
-    return "better", f"{what}: {against} is better than {arm}. {_counted(d, turned=True)}, {p}."
+        what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
+        p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+        arm, against, counted = f"“{d.arm}”", f"“{d.against}”", _counted(d)
+        differ = f"{what}: {arm} and {against} differ, but"
+        if not math.isfinite(d.p):
+            why = f"not tested, for there are fewer than {LEAST_GROUPS} groups"
+            yield "untested", f"{what}: {why}. {counted}."
+        elif d.adjusted >= ALPHA:
+            yield "none", f"{what}: no difference of {arm} and {against} is shown. {counted}, {p}."
+        elif d.mean * d.effect <= 0:
+            sides = "most groups point to one side and the mean to the other"
+            yield "unclear", f"{differ} {sides}. {counted}, {p}."
+        elif any(each * d.mean <= 0 for each in d.of_seeds):
+            each = ", ".join(signed(value, d.metric) for value in d.of_seeds)
+            sides = f"not to one side with every seed ({each}), so with others it may turn round"
+            yield "unclear", f"{differ} {sides}. {counted}, {p}."
+        elif (d.effect > 0) == higher_is_better(d.metric):
+            yield "better", f"{what}: {arm} is better than {against}. {counted}, {p}."
+        else:
+            yield "better", f"{what}: {against} is better than {arm}. {_counted(d, turned=True)}, {p}."
 
 
 def _counted(d: Difference, *, turned: bool = False) -> str:
@@ -93,17 +96,87 @@ def interval_text(interval: Interval, metric: str) -> str:
     return pair(interval, decimals(metric))
 
 
-def pair(interval: Interval, places: int) -> str:
+def pair(interval: Interval, digits: int) -> str:
     """An interval; a dash where there is none."""
     low, high = interval
-    return f"{number(low, places)} to {number(high, places)}" if math.isfinite(low) else NONE
+    return f"{number(low, digits)} to {number(high, digits)}" if math.isfinite(low) else NONE
 
 
-def number(value: float, places: int, *, sign: bool = False) -> str:
+def number(value: float, digits: int, *, sign: bool = False) -> str:
     """With a true minus sign; no sign before what rounds to 0."""
     if not math.isfinite(value):
         return NONE
-    text = f"{value:+,.{places}f}" if sign else f"{value:,.{places}f}"
+    text = f"{value:+,.{digits}f}" if sign else f"{value:,.{digits}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
+
+
+def lead(efficiency: Efficiency, *, split: str) -> str:
+    """Of what, and that it is another split than the one compared; or that there is nothing to show."""
+    if not efficiency.arms:
+        return "Absent: no run has a training with a curve of validations. The reasons stand below."
+    other = "" if split == "validation" else f", not on the {split} split of the rest of this comparison"
+    return (
+        f"Mean Dice on the validation split during training{other}: it says how fast an arm learns, and not "
+        "how good it is. There are no p-values: the unit here is the seed, and there are few of them."
+    )
+
+
+def target_name(efficiency: Efficiency) -> str:
+    """The level that all arms are measured against."""
+    return f"{LEVEL} of the final of “{efficiency.baseline}”"
+
+
+def remarks(efficiency: Efficiency) -> Iterator[str]:
+    """What a reader has to know before comparing the arms' steps."""
+    arms, runs = efficiency.arms, [run for arm in efficiency.arms for run in arm.runs]
+    if len({run.curve.interval for run in runs}) > 1:
+        apart = ", ".join(f"“{arm.arm}”: {steps_range(arm.intervals)}" for arm in arms)
+        yield (
+            f"The validations lie apart by different numbers of steps ({apart}): where they are rarer, a "
+            "level is seen later."
+        )
+    if len({run.curve.length for run in runs}) > 1:
+        ends = ", ".join(f"“{arm.arm}”: {steps_range(arm.lengths)}" for arm in arms)
+        yield (
+            f"The trainings end after different numbers of steps ({ends}): their finals are not of one step, "
+            "and a learning rate that falls towards a planned end falls at another pace."
+        )
+    settings = [run.run.settings for run in runs]
+    if len({(each.get("batch_size"), each.get("accumulation_steps")) for each in settings}) > 1:
+        what = "a step of one sees more frames than another's"
+        yield f"The trainings differ in the size of their batches: {what}."
+    if arms and not math.isfinite(efficiency.target):
+        yield f"No arm is measured against “{efficiency.baseline}”, which has no curve."
+    for arm in arms:
+        yield from (f"“{arm.arm}”: {remark}" for remark in _remarks_on(arm, efficiency))
+
+
+def _remarks_on(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
+    if len(arm.runs) < arm.of:
+        yield f"{arm.of - len(arm.runs)} of {arm.of} trainings have no curve and are left out."
+    levels = [(arm.to_own_final, f"{LEVEL} of their own final")]
+    if math.isfinite(efficiency.target):
+        levels.append((arm.to_target, target_name(efficiency)))
+    for steps, level in levels:
+        if steps.never:
+            rest = (
+                ""
+                if steps.never == steps.runs
+                else " The mean is that of the others, which flatters the arm."
+            )
+            yield f"{steps.never} of {steps.runs} runs never reach {level}.{rest}"
+    low = sum(run.curve.final < SHARE * run.curve.dice.max() for run in arm.runs)
+    if low:
+        said = f"{low} of {len(arm.runs)} runs end below {LEVEL} of their own best validation"
+        yield f"{said}, so {LEVEL} of their own final was easy to reach."
+    first = sum(run.curve.steps[0] in (run.to_own_final, run.to_target) for run in arm.runs)
+    if first:
+        said = f"{first} of {len(arm.runs)} runs reach a level at their first validation"
+        yield f"{said}; how much earlier they did, nobody looked."
+
+
+def steps_range(limits: tuple[float, float]) -> str:
+    """The least and the most of something that is counted; one number where they are equal."""
+    return number(limits[0], 0) if limits[0] == limits[1] else pair(limits, 0)

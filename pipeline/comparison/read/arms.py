@@ -26,20 +26,22 @@ def parse_arms(words: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         UsageError: a word of another form, or an arm or a run named twice.
     """
-    found: dict[str, list[str]] = {}
+    arms: dict[str, list[str]] = {}
     for word in words:
         name, _, runs = word.rpartition("=")
         members = [run.strip() for run in runs.split(",") if run.strip()]
-        if not name or not members or name in found:
+        if not name or not members or name in arms:
             remedy = "Write --arms NAME=RUN,RUN NAME=RUN,RUN, each name once."
             raise UsageError("arms as NAME=RUN,RUN", found=repr(word), remedy=remedy)
-        found[name] = members
-    twice = [
-        run for members in found.values() for run in members if sum(run in m for m in found.values()) > 1
-    ]
-    if twice:
-        raise UsageError("each run in one arm", found=f"{twice[0]!r} in two", remedy="Correct --arms.")
-    return found
+        arms[name] = members
+    counts = Counter(run for members in arms.values() for run in set(members))
+    _refuse_twice(run for run, count in counts.items() if count > 1)
+    return arms
+
+
+def _refuse_twice(labels: Iterable[str]) -> None:
+    for label in labels:
+        raise UsageError("each run in one arm", found=f"{label!r} in two", remedy="Correct --arms.")
 
 
 def make_arms(
@@ -58,12 +60,12 @@ def make_arms(
     Raises:
         UsageError: fewer than two arms, or no baseline of this name.
     """
-    arms = _named(runs, named) if named else _found(runs)
+    arms = _named(runs, named) if named else _alike(runs)
     if len(arms) < 2:
         raise UsageError(
             "at least two arms",
             found=f"one of {len(runs)} runs, which differ in nothing but seed, name and folders",
-            remedy="Name others with --runs, or say what belongs together with --arms NAME=RUN,RUN NAME=RUN,RUN.",
+            remedy="Name others with --runs, or group them with --arms NAME=RUN,RUN NAME=RUN,RUN.",
         )
     if baseline is None:
         return arms
@@ -75,17 +77,13 @@ def make_arms(
 
 
 def _named(runs: Sequence[Run], named: dict[str, list[str]]) -> list[Arm]:
-    arms = [
-        Arm(name, tuple(run for run in runs if run.names & set(members))) for name, members in named.items()
-    ]
+    arms = [Arm(name, tuple(r for r in runs if r.names & set(members))) for name, members in named.items()]
     counts = Counter(run.run_id for arm in arms for run in arm.runs)
-    twice = next((run for run in runs if counts[run.run_id] > 1), None)
-    if twice is not None:
-        raise UsageError("each run in one arm", found=f"{twice.label!r} in two", remedy="Correct --arms.")
+    _refuse_twice(run.label for run in runs if counts[run.run_id] > 1)
     return [arm for arm in arms if arm.runs]
 
 
-def _found(runs: Sequence[Run]) -> list[Arm]:
+def _alike(runs: Sequence[Run]) -> list[Arm]:
     alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         itself = "" if run.known else run.run_id

@@ -1,12 +1,11 @@
-"""Whether runs may be compared at all: the same cases in the same groups, the same reference, none trained on
-them."""
+"""Whether runs may be compared: the same cases, groups and reference, and no run trained on them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from pyraseg.pipeline.comparison.read.runs import Row, Run
+from pyraseg.pipeline.comparison.read.runs import Run, damage_of
 from pyraseg.pipeline.comparison.statistics.metrics import row_values
 from pyraseg.transforms.errors import DatalistError, InputError
 
@@ -38,8 +37,11 @@ def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
     """
     for run in runs:
         _require_table(run)
-    references = [_reference(run) for run in runs]
-    first, *others = references
+    # The pixels of each class in each case's reference: another mask of the same case is another test.
+    first, *others = [
+        {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
+        for run in runs
+    ]
     differing = [(run, keys) for run, keys in zip(runs[1:], others, strict=True) if keys != first]
     if differing:
         raise _other_cases(runs[0], first, differing)
@@ -55,32 +57,13 @@ def _require_table(run: Run) -> None:
     if missing:
         found = f"one of {run.name!r} without {', '.join(missing)}"
         raise InputError("the cases.csv of an evaluation", found=found, remedy=remedy)
-    if not all(map(_readable, run.scores)):
-        raise InputError(
-            "the cases.csv of an evaluation", found=f"a damaged one of {run.name!r}", remedy=remedy
-        )
+    with damage_of("cases.csv", run.name, TypeError):  # None is what a row has that was cut short
+        for row in run.scores:
+            row_values(row)
     twice = sum(count > 1 for count in Counter((row["case"], row["class"]) for row in run.scores).values())
     if twice:
-        raise InputError(
-            "each case and class once in cases.csv", found=f"{twice} twice in {run.name!r}", remedy=remedy
-        )
-
-
-def _readable(row: Row) -> bool:
-    try:
-        row_values(row)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # TypeError: a row that was cut short has None for what is missing
-        return False
-    return True
-
-
-def _reference(run: Run) -> dict[Key, str]:
-    """The pixels of each class in each case's reference: another mask of the same case is another test."""
-    return {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
+        found = f"{twice} twice in {run.name!r}"
+        raise InputError("each case and class once in cases.csv", found=found, remedy=remedy)
 
 
 def _other_cases(
@@ -90,11 +73,13 @@ def _other_cases(
     for run, keys in differing[:5]:
         ours, theirs = ({key[:2] for key in each} for each in (known, keys))
         if ours != theirs:
-            what = f"{len(theirs - ours)} of its cases are not there, {len(ours - theirs)} of the other's not in it"
+            new, gone = len(theirs - ours), len(ours - theirs)
+            what = f"{new} of its cases are not there, {gone} of the other's not in it"
         elif set(known) != set(keys):
             what = "the classes are others"
         else:
-            what = f"the reference of {sum(known[key] != keys[key] for key in known)} cases and classes is another"
+            number = sum(known[key] != keys[key] for key in known)
+            what = f"the reference of {number} cases and classes is another"
         parts.append(f"{run.label!r}: {what}")
     more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
     return DatalistError(
@@ -112,16 +97,13 @@ def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None
     """
     if split == "training":
         return
+    chosen_by_it = split == "validation"
     for run in runs:
-        seen, how = (
-            (run.data.trained_on, "training")
-            if split == "validation"
-            else (run.data.groups, "training or validation")
-        )
-        number = len(seen & measured)
+        number = len((run.data.trained_on if chosen_by_it else run.data.groups) & measured)
         if number:
+            how = "training" if chosen_by_it else "training or validation"
             raise DatalistError(
                 f"{split} groups that no run has seen in {how}",
                 found=f"{number} of {len(measured)} that {run.label!r} has seen",
-                remedy="Compare trainings whose datalists hold out the same groups, or choose others with --runs.",
+                remedy="Compare trainings that hold out the same groups, or choose others with --runs.",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +48,11 @@ class Curve:
         return int(np.diff(self.steps, prepend=0).max())
 
     def reached(self, level: float) -> float:
-        """The steps before the first validation that reaches a level; NaN if none does, or the level is not
-        above 0."""
+        """The steps before the first validation that reaches a level above 0; NaN if none does."""
         if not level > 0:
             return float("nan")
-        found = np.flatnonzero(self.dice >= level - EQUAL)
-        return float(self.steps[found[0]]) if len(found) else float("nan")
+        (reaching,) = np.nonzero(self.dice >= level - EQUAL)
+        return float(self.steps[reaching[0]]) if len(reaching) else float("nan")
 
 
 def read_curve(store: Store, training: StoredRun | None) -> tuple[Curve | None, str]:
@@ -74,9 +73,8 @@ def read_curve(store: Store, training: StoredRun | None) -> tuple[Curve | None, 
     dice = _by_step(store.history(training.run_id, DICE))
     if len(dice) < LEAST:
         return None, f"its training logged {len(dice)} validations, and a curve takes {LEAST}"
-    in_epoch = _steps_in_epoch(
-        training, iterations=_by_step(store.history(training.run_id, RATE)), epochs=max(dice)
-    )
+    iterations = max(_by_step(store.history(training.run_id, RATE)), default=0)
+    in_epoch = _steps_in_epoch(training, iterations=iterations, epochs=max(dice))
     if in_epoch is None:
         return None, "its training logged too little to count the steps in an epoch"
     epochs = sorted(dice)
@@ -89,9 +87,8 @@ def _by_step(logged: Iterable[Logged]) -> dict[int, float]:
     return {step: value for step, value in values.items() if math.isfinite(value)}
 
 
-def _steps_in_epoch(training: StoredRun, *, iterations: Mapping[int, float], epochs: int) -> int | None:
+def _steps_in_epoch(training: StoredRun, *, iterations: int, epochs: int) -> int | None:
     accumulated = training.params.get(ACCUMULATED, "1")
-    last = max(iterations, default=0)
-    if not accumulated.isdigit() or int(accumulated) < 1 or epochs < 1 or last < 1 or last % epochs:
+    if not accumulated.isdigit() or min(int(accumulated), iterations, epochs) < 1 or iterations % epochs:
         return None
-    return math.ceil(last / epochs / int(accumulated))
+    return math.ceil(iterations / epochs / int(accumulated))

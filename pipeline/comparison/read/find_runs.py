@@ -1,5 +1,4 @@
-"""From a store to the runs to compare: which of an experiment, with their tables, and why the others are left
-out."""
+"""From a store to the runs to compare, with their tables, and why others are left out."""
 
 from __future__ import annotations
 
@@ -7,41 +6,51 @@ import ast
 import csv
 import difflib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import yaml
 
 from pyraseg.pipeline.comparison.read.curves import read_curve
-from pyraseg.pipeline.comparison.read.runs import Row, Run, TrainingData
+from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingData, damage_of
 from pyraseg.pipeline.comparison.read.settings import run_settings, surroundings
-from pyraseg.pipeline.comparison.read.store import Store, StoredRun
+from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
-from pyraseg.transforms.errors import InputError, TrackingError, UsageError
+from pyraseg.transforms.errors import TrackingError, UsageError
 
-__all__ = ["Found", "find_runs", "read_confidences"]
+__all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
 
 TABLE, QUANTITIES, CONFIDENCE, MASKS = "cases.csv", "quantities.csv", "confidence.csv", "predictions.npz"
 VALIDATION = "validation"  # the folder of a training's own tables
 EVALUATED = "evaluated.sha256"  # what an evaluation measured
 TRAINED = "checkpoint.sha256"  # what a training made
-OWN = "pyraseg.kind"  # a comparison's own run
+KIND = "pyraseg.kind"  # marks a comparison's own run
 
 
-@dataclass(frozen=True)
-class Found:
-    """The runs to compare, oldest first, and (name, reason) of those that would count but for something."""
+def read_runs(
+    tracking_uri: str, experiment: str, *, names: Sequence[str] = (), split: str = "test"
+) -> tuple[list[Run], list[LeftOut]]:
+    """The runs of a MLflow store to compare, oldest first, and those that were left out with the reason.
 
-    runs: tuple[Run, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
+    Args:
+        tracking_uri: as ``sqlite:///mlruns.db`` or ``http://server:5000``.
+        names: run names or IDs to choose; without names, all finished runs.
+
+    Raises:
+        TrackingError, UsageError, InputError: as `open_store` and `find_runs`.
+    """
+    with open_store(tracking_uri) as store, TemporaryDirectory() as folder:
+        return find_runs(store, experiment, folder=Path(folder), names=names, split=split)
 
 
 def find_runs(
     store: Store, experiment: str, *, folder: Path, names: Sequence[str] = (), split: str = "test"
-) -> Found:
-    """Read the tables of an experiment's runs.
+) -> tuple[list[Run], list[LeftOut]]:
+    """Read the tables of an experiment's runs: the runs, oldest first, and those that were left out.
 
     A run counts if it evaluated ``split``; on the validation split, trainings count too, with the tables of
     their best epoch, unless an evaluation of the same checkpoint is there. Folds stand behind the run that
@@ -58,29 +67,37 @@ def find_runs(
             have.
         InputError: a table cannot be read.
     """
-    stored = [run for run in store.runs(store.experiment_id(experiment)) if OWN not in run.tags]
+    stored = [run for run in store.runs(store.experiment_id(experiment)) if KIND not in run.tags]
     trainings = {run.tags[TRAINED]: run for run in stored if TRAINED in run.tags}
     chosen = _chosen(stored, names, trainings)
-    found: list[Run] = []
-    left_out: list[tuple[str, str]] = []
-    tables = {run.run_id: place for run in chosen if (place := _place(store, run, split)) is not None}
+    tables = {run.run_id: _table_folder(store, run, split) for run in chosen}
+    measured: list[Run] = []
+    left_out: list[LeftOut] = []
     for run in chosen:
-        reason = _reason(run, tables, split)
-        if reason is None:
-            found.append(_read(store, run, tables[run.run_id], trainings, folder))
-        elif reason:
-            left_out.append((run.name, reason))
-    kept, repeats = _latest(found)
-    if names:
-        _require_all(names, stored, kept, left_out)
+        table_folder = tables[run.run_id]
+        if table_folder is None:
+            if _split(run) == split:  # nobody would expect the others to count
+                finished = run.status == "FINISHED"
+                left_out.append((run.name, "it has no cases.csv" if finished else f"it is {run.status}"))
+        elif tables.get(run.parent) is not None:
+            left_out.append((run.name, "it is a part of a run that pools it"))
+        else:
+            measured.append(_read(store, run, table_folder, trainings, folder))
+    kept, repeats = _latest(measured)
+    _require_named(names, stored, kept, left_out)
     if len(kept) < 2:
-        raise _too_few(kept, left_out, stored, split)
-    return Found(tuple(_with_curves(store, kept, trainings)), tuple(left_out + repeats))
+        found = f"{len(kept)} of {len(stored)} runs"
+        if left_out:
+            found += f" ({'; '.join(f'{name}: {reason}' for name, reason in left_out[:5])})"
+        remedy = "Evaluate the checkpoints with `run evaluating`, or choose another --split."
+        raise TrackingError(f"two finished runs with a table of {split} cases", found=found, remedy=remedy)
+    return _with_curves(store, kept, trainings), left_out + repeats
 
 
 def _chosen(
     stored: Sequence[StoredRun], names: Sequence[str], trainings: Mapping[str, StoredRun]
 ) -> list[StoredRun]:
+    """The runs of these names or IDs: their own, or those of the training whose checkpoint they measured."""
     if not names:
         return list(stored)
     known = list(dict.fromkeys(run.name for run in stored))
@@ -91,19 +108,15 @@ def _chosen(
                 f"Did you mean {' or '.join(map(repr, near))}?" if near else "The experiment has no runs."
             )
             raise UsageError("a run of this experiment", found=repr(name), remedy=remedy)
-    return [run for run in stored if any(_is(run, name, trainings) for name in names)]
+    wanted, chosen = set(names), []
+    for run in stored:
+        training = trainings.get(run.tags.get(EVALUATED, ""), run)
+        if wanted & {run.name, run.run_id, training.name, training.run_id}:
+            chosen.append(run)
+    return chosen
 
 
-def _is(run: StoredRun, name: str, trainings: Mapping[str, StoredRun]) -> bool:
-    """Whether a run is meant by this name or ID: its own, or that of the training whose checkpoint it
-    measured."""
-    training = trainings.get(run.tags.get(EVALUATED, ""))
-    return name in (run.name, run.run_id) or (
-        training is not None and name in (training.name, training.run_id)
-    )
-
-
-def _place(store: Store, run: StoredRun, split: str) -> str | None:
+def _table_folder(store: Store, run: StoredRun, split: str) -> str | None:
     """The artifact folder of a run's table for the split: "" is the top, None is none.
 
     A training has one of its validation alone, so it is not asked for another: there may be thousands of
@@ -113,8 +126,7 @@ def _place(store: Store, run: StoredRun, split: str) -> str | None:
         return None
     top = () if TRAINED in run.tags else ("",)
     for folder in (*top, VALIDATION) if split == VALIDATION else top:
-        path = f"{folder}/{TABLE}".lstrip("/")
-        if path in store.files(run.run_id, folder):
+        if f"{folder}/{TABLE}".lstrip("/") in store.files(run.run_id, folder):
             return folder
     return None
 
@@ -124,137 +136,97 @@ def _split(run: StoredRun) -> str:
     return run.params.get("split", VALIDATION if "folds" in run.params else "")
 
 
-def _reason(run: StoredRun, tables: Mapping[str, str], split: str) -> str | None:
-    """Why a run does not count: None if it does, empty where nobody would expect it to."""
-    if run.status != "FINISHED":
-        return f"it is {run.status}" if _split(run) == split else ""
-    if run.run_id not in tables:
-        return "it has no cases.csv" if _split(run) == split else ""
-    return "it is a part of a run that pools it" if run.parent in tables else None
-
-
-def _read(store: Store, run: StoredRun, place: str, trainings: Mapping[str, StoredRun], folder: Path) -> Run:
-    files = {Path(path).name for path in store.files(run.run_id, place)}
+def _read(
+    store: Store, run: StoredRun, table_folder: str, trainings: Mapping[str, StoredRun], folder: Path
+) -> Run:
+    files = {Path(path).name for path in store.files(run.run_id, table_folder)}
     checkpoint = run.tags.get(EVALUATED, run.tags.get(TRAINED, ""))
     training = trainings.get(checkpoint)
     source = training or run
-    config = _config(store, run, folder)
-    same = training is None or training.run_id == run.run_id
-    trained = (
-        config
-        if training is not None and same
-        else None
-        if training is None
-        else _config(store, training, folder)
-    )
+    config = _document(store, run, "config.yaml", yaml.safe_load, folder)
+    if training is None:
+        settings = run_settings(None, config)
+    elif training.run_id == run.run_id:
+        settings = run_settings(config, {})
+    else:
+        settings = run_settings(_document(store, training, "config.yaml", yaml.safe_load, folder), config)
 
     def table(name: str) -> list[dict[str, str]]:
-        path = store.fetch(run.run_id, f"{place}/{name}".lstrip("/"), folder) if name in files else None
-        return [] if path is None else _rows(path, of=run)
+        if name not in files:
+            return []
+        return _rows(store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder), run=run)
 
-    names = _label_names(run.params.get("label_names", ""))
+    scores, quantities, confidences = map(table, (TABLE, QUANTITIES, CONFIDENCE))
+    with damage_of(QUANTITIES, run.name):  # whose numbers are read later
+        for row in (row for row in quantities if row["error"]):
+            _ = float(row["predicted"]), float(row["reference"]), row["quantity"], row["unit"], row["group"]
+    with damage_of(CONFIDENCE, run.name):
+        counts = read_confidences(confidences)
     return Run(
         run.run_id,
         run.name,
         run.started,
-        scores=table(TABLE),
+        scores=scores,
         seed=source.params.get("seed", "") if training is not None else "",
         checkpoint=checkpoint,
         trained_by=training.name if training is not None else "",
         training_id=training.run_id if training is not None else "",
-        settings=run_settings(trained, {} if same and training is not None else config),
+        settings=settings,
         surroundings=surroundings(source.params),
-        data=_data(store, source, folder),
-        quantities=_checked(table(QUANTITIES), QUANTITIES, of=run),
-        confidences=_confidences(table(CONFIDENCE), of=run),
-        label_names=names,
-        folder=place,
+        data=_training_data(source, _document(store, source, "split.json", json.loads, folder)),
+        quantities=quantities,
+        confidences=counts,
+        label_names=_label_names(run.params.get("label_names", "")),
+        folder=table_folder,
         masks=MASKS in files,
     )
 
 
-def _config(store: Store, run: StoredRun, folder: Path) -> dict[str, Any]:
-    import yaml
-
-    if "config.yaml" not in store.files(run.run_id):
+def _document(
+    store: Store, run: StoredRun, name: str, parse: Callable[[str], Any], folder: Path
+) -> dict[str, Any]:
+    """A document that a run logged; empty where it logged none."""
+    if name not in store.files(run.run_id):
         return {}
-    try:
-        content = yaml.safe_load(store.fetch(run.run_id, "config.yaml", folder).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _unreadable("config.yaml", run) from error
+    path = store.fetch(run.run_id, name, folder)
+    with damage_of(name, run.name, yaml.YAMLError):
+        content = parse(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
 
 
-def _data(store: Store, run: StoredRun, folder: Path) -> TrainingData:
-    split: Mapping[str, Any] = {}
-    if "split.json" in store.files(run.run_id):
-        try:
-            split = json.loads(store.fetch(run.run_id, "split.json", folder).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise _unreadable("split.json", run) from error
+def _training_data(run: StoredRun, split: Mapping[str, Any]) -> TrainingData:
     trained_on, validated_on = (frozenset(split.get(name) or ()) for name in ("training", "validation"))
-    digest = str(split.get("digest") or run.params.get("dataset_digest", ""))
-    params = run.params
     return TrainingData(
-        digest,
+        str(split.get("digest") or run.params.get("dataset_digest", "")),
         groups=trained_on | validated_on,
         trained_on=trained_on,
-        frames=params.get("training_frames", ""),
-        training_groups=params.get("training_groups", ""),
+        frames=run.params.get("training_frames", ""),
+        training_groups=run.params.get("training_groups", ""),
     )
 
 
-def _rows(path: Path, *, of: StoredRun) -> list[dict[str, str]]:
-    try:
+def _rows(path: Path, *, run: StoredRun) -> list[dict[str, str]]:
+    with damage_of(path.name, run.name, csv.Error):
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise _unreadable(path.name, of) from error
-    if any(
-        None in row or None in row.values() for row in rows
-    ):  # more or fewer cells than columns: cut short
-        raise _unreadable(path.name, of)
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row with more or fewer cells than columns")  # cut short
     return rows
-
-
-def _checked(rows: list[dict[str, str]], name: str, *, of: StoredRun) -> list[dict[str, str]]:
-    """The quantities, whose numbers are read later."""
-    try:
-        for row in (row for row in rows if row["error"]):
-            _ = float(row["predicted"]), float(row["reference"]), row["quantity"], row["unit"], row["group"]
-    except (KeyError, ValueError) as error:
-        raise _unreadable(name, of) from error
-    return rows
-
-
-def _confidences(rows: Sequence[Row], *, of: StoredRun) -> list[CaseConfidence]:
-    try:
-        return read_confidences(rows)
-    except (KeyError, ValueError, IndexError) as error:
-        raise _unreadable(CONFIDENCE, of) from error
-
-
-def _unreadable(name: str, run: StoredRun) -> InputError:
-    remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
-    return InputError(f"a {name} that can be read", found=f"a damaged one of {run.name!r}", remedy=remedy)
 
 
 def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
     """The counts of ``confidence.csv``, whose empty bins are left out."""
     curves = tuple(dict.fromkeys(row["curve"] for row in rows))
-    place = {name: index for index, name in enumerate(curves)}
     counts: dict[tuple[str, str], np.ndarray] = {}
     for row in rows:
         stack = counts.setdefault((row["case"], row["group"]), np.zeros((3, len(curves), BINS)))
-        stack[:, place[row["curve"]], int(row["bin"])] = [
-            float(row[name]) for name in ("pixels", "confidence_sum", "correct")
-        ]
+        values = [float(row[name]) for name in ("pixels", "confidence_sum", "correct")]
+        stack[:, curves.index(row["curve"]), int(row["bin"])] = values
     return [CaseConfidence(case, group, curves, *stack) for (case, group), stack in counts.items()]
 
 
 def _label_names(text: str) -> tuple[str, ...]:
-    """``"['background', 'kidney']"`` as its names; none where MLflow keeps only the beginning of a long
-    list."""
+    """``"['background', 'kidney']"`` as names; none where MLflow keeps only the beginning of a long list."""
     try:
         names = ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -262,52 +234,35 @@ def _label_names(text: str) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
-def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
+def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
     """The last measurement of each checkpoint under the same settings."""
     last = {(run.checkpoint or run.run_id, *sorted(run.settings.items())): run for run in runs}
-    measured = {run.checkpoint for run in runs if run.checkpoint and not run.folder}
-    kept = [run for run in last.values() if not (run.folder and run.checkpoint in measured)]
+    evaluated = {run.checkpoint for run in runs if run.checkpoint and not run.folder}
+    kept = [run for run in last.values() if not (run.folder and run.checkpoint in evaluated)]
     return kept, [(run.name, "a later run measured the same checkpoint") for run in runs if run not in kept]
 
 
 def _with_curves(store: Store, runs: Sequence[Run], trainings: Mapping[str, StoredRun]) -> list[Run]:
     by_id = {training.run_id: training for training in trainings.values()}
     curves = {
-        key: read_curve(store, by_id.get(key)) for key in dict.fromkeys(run.training_id for run in runs)
+        id_: read_curve(store, by_id.get(id_)) for id_ in dict.fromkeys(run.training_id for run in runs)
     }
     return [
-        replace(run, curve=curve, no_curve=why) for run in runs for curve, why in [curves[run.training_id]]
+        replace(run, curve=curves[run.training_id][0], no_curve=curves[run.training_id][1]) for run in runs
     ]
 
 
-def _require_all(
-    names: Sequence[str],
-    stored: Sequence[StoredRun],
-    kept: Sequence[Run],
-    left_out: Sequence[tuple[str, str]],
+def _require_named(
+    names: Sequence[str], stored: Sequence[StoredRun], kept: Sequence[Run], left_out: Sequence[LeftOut]
 ) -> None:
     """Whoever names a run wants it, or to know why it cannot be had."""
     reasons = dict(left_out)
-    ids = {run.run_id: run.name for run in stored}
+    by_id = {run.run_id: run.name for run in stored}
     for name in names:
         if not any(name in run.names for run in kept):
-            known = {name, ids.get(name, name)}
-            reason = next((reasons[each] for each in known if each in reasons), "")
+            reason = reasons.get(name) or reasons.get(by_id.get(name, ""))
             raise TrackingError(
                 f"a finished run with a table of cases for {name!r}",
                 found=reason or "no evaluation of it on this split",
                 remedy="Evaluate its checkpoint with `run evaluating`, or leave it out of --runs.",
             )
-
-
-def _too_few(
-    kept: Sequence[Run], left_out: Sequence[tuple[str, str]], stored: Sequence[StoredRun], split: str
-) -> TrackingError:
-    found = f"{len(kept)} of {len(stored)} runs"
-    if left_out:
-        found += f" ({'; '.join(f'{name}: {reason}' for name, reason in left_out[:5])})"
-    return TrackingError(
-        f"two finished runs with a table of {split} cases",
-        found=found,
-        remedy="Evaluate the checkpoints with `run evaluating`, or choose another --split.",
-    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pyraseg.pipeline.comparison.read.curves import NO_TRAINING, Curve
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
+from pyraseg.transforms.errors import InputError
 
-__all__ = ["Arm", "Row", "Run", "TrainingData"]
+__all__ = ["Arm", "LeftOut", "Row", "Run", "TrainingData", "damage_of"]
 
 Row = Mapping[str, str]
+LeftOut = tuple[str, str]  # the name of a run, and why it is not compared
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Run:
     Attributes:
         run_id, name: of the MLflow run that holds the tables.
         started: milliseconds since 1970.
+        scores, quantities: rows of ``cases.csv`` and ``quantities.csv``.
         seed: of the training; empty where unknown.
         checkpoint: SHA-256 of what was measured; empty where unknown.
         trained_by, training_id: name and ID of the run that trained it; empty where this store has none.
@@ -45,7 +49,6 @@ class Run:
             ran.
         surroundings: versions, machine and code, by parameter.
         data: what it was trained on.
-        scores, quantities: rows of the tables.
         confidences: counts for calibration.
         label_names: the classes, background first.
         folder: of the tables among the run's artifacts.
@@ -55,8 +58,8 @@ class Run:
 
     run_id: str
     name: str
-    started: int
-    scores: Sequence[Row]
+    started: int = 0
+    scores: Sequence[Row] = ()
     seed: str = ""
     checkpoint: str = ""
     trained_by: str = ""
@@ -100,3 +103,20 @@ class Arm:
     def known(self) -> bool:
         """Whether the store has the trainings of all its runs."""
         return all(run.known for run in self.runs)
+
+
+@contextmanager
+def damage_of(file: str, run: str, *more: type[Exception]) -> Iterator[None]:
+    """What a damaged file of a run raises while it is taken apart, as an InputError that names the run.
+
+    Args:
+        more: errors of the library that reads it, besides Python's own of missing columns and strange values.
+    """
+    damage: tuple[type[Exception], ...] = (KeyError, IndexError, ValueError, *more)
+    try:
+        yield
+    except damage as error:
+        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
+        raise InputError(
+            f"a {file} that can be read", found=f"a damaged one of {run!r}", remedy=remedy
+        ) from error

@@ -10,19 +10,11 @@ __all__ = ["EVALUATION", "differing", "flatten", "merged", "run_settings", "surr
 
 EVALUATION = "evaluation: "  # before an id of the evaluation's config
 # What says where and under which name a run went, and not what it did.
-PLACES = {"bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"}
-NAMES = {
-    "run_name",
-    "run_id",
-    "run_tags",
-    "parent_run_id",
-    "experiment_name",
-    "tracking_uri",
-    "track",
-    "store_network",
+IGNORED = {
+    *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"),
+    *("run_name", "run_id", "run_tags", "parent_run_id", "experiment_name", "tracking_uri", "track"),
+    *("store_network", "seed", "resume", "overwrite", "num_workers", "resamples"),
 }
-STARTS = {"seed", "resume", "overwrite", "num_workers", "resamples"}
-IGNORED = PLACES | NAMES | STARTS
 SURROUNDINGS = ("code.", "version.", "hardware.")
 NOTHING = "–"
 UNKNOWN = "unknown"
@@ -34,10 +26,8 @@ def flatten(config: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[st
         if isinstance(value, Mapping) and value:
             yield from flatten(value, prefix=f"{prefix}{key}::")
         else:
-            yield (
-                f"{prefix}{key}",
-                value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str),
-            )
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+            yield f"{prefix}{key}", text
 
 
 def run_settings(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -> dict[str, str]:
@@ -46,8 +36,11 @@ def run_settings(training: Mapping[str, Any] | None, evaluation: Mapping[str, An
     Args:
         training, evaluation: the configs as logged; no training where it is unknown.
     """
-    found = {} if training is None else dict(_kept(training))
-    return found | {f"{EVALUATION}{key}": value for key, value in _kept(evaluation)}
+    of_training, of_evaluation = (
+        flatten({key: value for key, value in (config or {}).items() if key not in IGNORED})
+        for config in (training, evaluation)
+    )
+    return dict(of_training) | {f"{EVALUATION}{key}": value for key, value in of_evaluation}
 
 
 def surroundings(params: Mapping[str, str]) -> dict[str, str]:
@@ -56,8 +49,7 @@ def surroundings(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The settings of the runs of one arm, ids with several values as ``18 or 50``: who names an arm may mix
-    them."""
+    """The settings of an arm's runs; several values as ``18 or 50``: who names an arm may mix them."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return {key: " or ".join(dict.fromkeys(each.get(key, NOTHING) for each in settings)) for key in keys}
 
@@ -70,8 +62,8 @@ def differing(
     An id of the evaluation that says again what the training's of this name says is left out.
 
     Args:
-        unknown: places in ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and says
-            nothing of whether an id differs.
+        unknown: indices of ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and
+            says nothing of whether an id differs.
     """
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = {
@@ -87,7 +79,3 @@ def differing(
         for key, values in rows.items()
         if rows.get(key.removeprefix(EVALUATION)) != values or not key.startswith(EVALUATION)
     }
-
-
-def _kept(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    return flatten({key: value for key, value in config.items() if key not in IGNORED})

@@ -1,5 +1,4 @@
-"""Reading experiments, runs and their files from a MLflow store, a sqlite file or a server, without making
-anything."""
+"""Reading experiments, runs and files from a MLflow store, a sqlite file or a server; nothing is made."""
 
 from __future__ import annotations
 
@@ -60,24 +59,22 @@ class Store:
         Raises:
             UsageError: there is none.
         """
-        with _said():
+        with _tracking_errors():
             experiments = [e for page in _pages(self.client.search_experiments) for e in page]
         for experiment in experiments:
             if experiment.name == name:
                 return experiment.experiment_id
         known = [experiment.name for experiment in experiments]
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
-        remedy = (
-            f"Did you mean {' or '.join(map(repr, near))}?"
-            if near
-            else "Correct --experiment or --tracking_uri."
-        )
+        remedy = "Correct --experiment or --tracking_uri."
+        if near:
+            remedy = f"Did you mean {' or '.join(map(repr, near))}?"
         raise UsageError("an experiment of this store", found=repr(name), remedy=clean(remedy))
 
     def runs(self, experiment_id: str) -> list[StoredRun]:
         """All runs that are not deleted, the oldest first."""
-        with _said():
-            found = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
+        with _tracking_errors():
+            entries = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
         runs = (
             StoredRun(
                 run.info.run_id,
@@ -87,27 +84,27 @@ class Store:
                 dict(run.data.params),
                 dict(run.data.tags),
             )
-            for run in found
+            for run in entries
         )
         return sorted(runs, key=lambda run: (run.started, run.run_id))
 
     def history(self, run_id: str, metric: str) -> list[Logged]:
         """Every value of a metric of a run; none where it was not logged."""
-        with _said():
-            found = self.client.get_metric_history(run_id, metric)
-        return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in found]
+        with _tracking_errors():
+            entries = self.client.get_metric_history(run_id, metric)
+        return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in entries]
 
     def files(self, run_id: str, folder: str = "") -> list[str]:
         """The paths of a run's artifacts in one folder."""
-        with _said():
+        with _tracking_errors():
             return [entry.path for entry in self.client.list_artifacts(run_id, folder or None)]
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path:
         """Copy an artifact below ``folder`` and return its path there."""
-        place = folder / run_id
-        place.mkdir(parents=True, exist_ok=True)
-        with _said():
-            return Path(self.client.download_artifacts(run_id, path, str(place)))
+        target = folder / run_id
+        target.mkdir(parents=True, exist_ok=True)
+        with _tracking_errors():
+            return Path(self.client.download_artifacts(run_id, path, str(target)))
 
 
 @contextmanager
@@ -123,12 +120,12 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
         raise TrackingError(
             "the sqlite file of a MLflow store",
             found="nothing of this name",
-            remedy="Name the store with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
+            remedy="Name it with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
             path=urlsplit(tracking_uri).path,
         )
     require_reachable(tracking_uri)
     with bounded_requests(), _no_bars():
-        with _said(), one_at_a_time(tracking_uri):
+        with _tracking_errors(), one_at_a_time(tracking_uri):
             store = Store(mlflow.MlflowClient(tracking_uri=tracking_uri))
             store.client.search_experiments(max_results=1)
         yield store
@@ -137,19 +134,18 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """Without MLflow's progress bar for each file; it reads the setting from the environment alone."""
-    if BARS in os.environ:
-        yield
-        return
-    os.environ[BARS] = "false"
+    ours = BARS not in os.environ
+    os.environ.setdefault(BARS, "false")
     try:
         yield
     finally:
-        os.environ.pop(BARS, None)
+        if ours:
+            os.environ.pop(BARS, None)
 
 
 @contextmanager
-def _said() -> Iterator[None]:
-    """Say in a sentence what MLflow, or what it asks, says in a traceback."""
+def _tracking_errors() -> Iterator[None]:
+    """What MLflow, or what it asks, raises, as a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,5 +1,4 @@
-"""How fast the arms learn: the steps in which their trainings reach a share of the final Dice of
-validation."""
+"""How fast the arms learn: the steps in which their trainings reach a share of the final validation Dice."""
 
 from __future__ import annotations
 
@@ -23,20 +22,19 @@ class Learned:
     """One training.
 
     Attributes:
-        own: steps to `SHARE` of its own final Dice; NaN if it never gets there.
-        target: steps to the target of all arms; NaN likewise.
+        to_own_final: steps to `SHARE` of its own final Dice; NaN if it never gets there.
+        to_target: steps to the target of all arms; NaN likewise.
     """
 
     run: Run
     curve: Curve
-    own: float
-    target: float = NAN
+    to_own_final: float
+    to_target: float = NAN
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps to a level over the runs of an arm: mean, least and most of those that reach it, and how many do
-    not."""
+    """Steps to a level over an arm's runs: mean, least and most of those that reach it; how many never do."""
 
     mean: float
     least: float
@@ -76,14 +74,14 @@ class ArmEfficiency:
         return float(np.std(self.finals, ddof=1)) if len(self.runs) > 1 else NAN
 
     @property
-    def own(self) -> Steps:
+    def to_own_final(self) -> Steps:
         """Steps to `SHARE` of each run's own final."""
-        return Steps.of([each.own for each in self.runs])
+        return Steps.of([each.to_own_final for each in self.runs])
 
     @property
-    def target(self) -> Steps:
+    def to_target(self) -> Steps:
         """Steps to the target of all arms."""
-        return Steps.of([each.target for each in self.runs])
+        return Steps.of([each.to_target for each in self.runs])
 
     @property
     def intervals(self) -> tuple[int, int]:
@@ -116,26 +114,24 @@ class Efficiency:
 
 
 def measure_efficiency(arms: Sequence[Arm]) -> Efficiency:
-    """Measure the trainings behind the arms' runs, each training once in an arm; the first arm sets the
-    target."""
-    left_out = tuple(
-        (arm.name, run.label, run.no_curve) for arm in arms for run in arm.runs if run.curve is None
-    )
-    found = [each for arm in arms if (each := _own(arm)).runs]
+    """Measure the trainings behind the arms' runs, each once in an arm; the first arm sets the target."""
+    without = [(arm.name, run.label, run.no_curve) for arm in arms for run in arm.runs if run.curve is None]
+    measured = []
+    for arm in arms:
+        trainings = {run.training_id or run.run_id: run for run in arm.runs}
+        curves = [(run, run.curve) for run in trainings.values() if run.curve is not None]
+        learned = [
+            Learned(run, curve, to_own_final=curve.reached(SHARE * curve.final)) for run, curve in curves
+        ]
+        if learned:
+            measured.append(ArmEfficiency(arm.name, tuple(learned), of=len(trainings)))
     baseline = arms[0].name
-    target = SHARE * next((each.final for each in found if each.arm == baseline), NAN)
-    return Efficiency(baseline, target, tuple(_against(each, target) for each in found), left_out)
-
-
-def _own(arm: Arm) -> ArmEfficiency:
-    trainings = {run.training_id or run.run_id: run for run in arm.runs}
-    curves = [(run, run.curve) for run in trainings.values() if run.curve is not None]
-    learned = tuple(Learned(run, curve, own=curve.reached(SHARE * curve.final)) for run, curve in curves)
-    return ArmEfficiency(arm.name, learned, of=len(trainings))
-
-
-def _against(arm: ArmEfficiency, target: float) -> ArmEfficiency:
-    return replace(arm, runs=tuple(replace(each, target=each.curve.reached(target)) for each in arm.runs))
+    target = SHARE * next((each.final for each in measured if each.arm == baseline), NAN)
+    aimed = (
+        replace(each, runs=tuple(replace(run, to_target=run.curve.reached(target)) for run in each.runs))
+        for each in measured
+    )
+    return Efficiency(baseline, target, tuple(aimed), tuple(without))
 
 
 def mean_curve(runs: Sequence[Learned]) -> tuple[np.ndarray, np.ndarray]:

@@ -43,8 +43,7 @@ def row_values(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of it is better: of overlaps and surface Dice, but not of distances, errors and rates of
-    failure."""
+    """Of overlaps and surface Dice, but not of distances, errors and rates of failure."""
     return metric.startswith(HIGHER)
 
 
@@ -60,16 +59,11 @@ def decimals(metric: str) -> int:
 
 def title(metric: str) -> str:
     """A metric as one writes it, such as "HD95, mm"."""
-    base, unit = next(
-        (
-            (name, metric[len(name) + 1 :])
-            for name in TITLES
-            if metric == name or metric.startswith(f"{name}_")
-        ),
-        (metric.replace("_", " "), ""),
-    )
+    named = (name for name in TITLES if metric == name or metric.startswith(f"{name}_"))
+    base = next(named, metric)
+    unit = metric[len(base) + 1 :]
     unit = {"mm2": "mm²"}.get(unit, unit)
-    return TITLES.get(base, base) + (f", {unit}" if unit else "")
+    return TITLES.get(base, base.replace("_", " ")) + (f", {unit}" if unit else "")
 
 
 def choose(asked: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -80,11 +74,11 @@ def choose(asked: Iterable[str], known: Sequence[str]) -> list[str]:
     """
     chosen: list[str] = []
     for name in asked:
-        found = [metric for metric in known if metric == name or metric.rpartition("_")[0] == name]
-        if not found:
+        matches = [metric for metric in known if metric == name or metric.rpartition("_")[0] == name]
+        if not matches:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
             remedy = f"Did you mean {' or '.join(near)}? " if near else ""
             remedy += f"There are {', '.join(known)}." if len(near) < len(known) else ""
             raise UsageError("a metric that every run has", found=repr(name), remedy=remedy.strip())
-        chosen += [metric for metric in found if metric not in chosen]
+        chosen += [metric for metric in matches if metric not in chosen]
     return chosen

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyraseg.pipeline.comparison.read.runs import Arm, Row
+from pyraseg.pipeline.comparison.read.runs import Arm
 from pyraseg.pipeline.comparison.statistics.results import ArmAgreement, ArmCalibration
 from pyraseg.pipeline.comparison.statistics.tests import Interval, limits_of_agreement
 from pyraseg.pipeline.evaluation.bootstrap import LEVEL
@@ -25,22 +25,19 @@ def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
     well on the rest: what it misses is counted beside.
     """
     rows = {arm.name: [row for run in arm.runs for row in run.quantities if row["reference"]] for arm in arms}
-    units = {row["quantity"]: row["unit"] for found in rows.values() for row in found if row["error"]}
+    units = {row["quantity"]: row["unit"] for of_arm in rows.values() for row in of_arm if row["error"]}
     for quantity, unit in units.items():
-        for arm, found in rows.items():
-            if part := [row for row in found if row["quantity"] == quantity]:
-                yield _agreement(quantity, unit, arm, part)
-
-
-def _agreement(quantity: str, unit: str, arm: str, rows: Sequence[Row]) -> ArmAgreement:
-    both = [row for row in rows if row["error"]]
-    predicted, reference = (
-        np.array([float(row[name]) for row in both]) for name in ("predicted", "reference")
-    )
-    differences = predicted - reference
-    found = limits_of_agreement(differences, [row["group"] for row in both])
-    means = (predicted + reference) / 2
-    return ArmAgreement(quantity, unit, arm, found, means, differences, missed=len(rows) - len(both))
+        for arm, of_arm in rows.items():
+            part = [row for row in of_arm if row["quantity"] == quantity]
+            both = [row for row in part if row["error"]]
+            if part:
+                predicted, reference = (
+                    np.array([float(row[name]) for row in both]) for name in ("predicted", "reference")
+                )
+                differences = predicted - reference
+                limits = limits_of_agreement(differences, [row["group"] for row in both])
+                means, missed = (predicted + reference) / 2, len(part) - len(both)
+                yield ArmAgreement(quantity, unit, arm, limits, means, differences, missed=missed)
 
 
 def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[ArmCalibration]:
@@ -72,29 +69,26 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
 
 
 def _draws(number: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each group counts: once in the first row, then as often as it is drawn, (1 + resamples,
-    groups)."""
+    """How often each group counts, (1 + resamples, groups): once, then as often as it is drawn."""
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
     return np.concatenate([np.ones((1, number)), drawn])
 
 
 def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarray:
-    """The mean over each group's cases of their shares of pixels, confidence and correctness: (groups, 3,
-    curves, bins)."""
-    place = {name: index for index, name in enumerate(groups)}
+    """Means over cases of the shares of pixels, confidence, correctness: (groups, 3, curves, bins)."""
+    order = {name: index for index, name in enumerate(groups)}
     shape = (len(groups), 3, *cases[0].pixels.shape)
     sums, counts = np.zeros(shape), np.zeros(len(groups))
     for case in cases:
         stack = np.stack([case.pixels, case.confidence, case.correct]).astype(float)
         if stack[0, -1].any():
-            sums[place[case.group]] += stack / stack[0, -1].sum()
-            counts[place[case.group]] += 1
+            sums[order[case.group]] += stack / stack[0, -1].sum()
+            counts[order[case.group]] += 1
     return sums / np.maximum(counts, 1)[:, None, None, None]
 
 
 def _errors(weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Calibration errors (resamples, curves): the distance of accuracy and confidence in each bin by its
-    share."""
+    """(resamples, curves): the distance of accuracy and confidence in each bin by its share."""
     summed = (weights @ shares.reshape(len(shares), -1)).reshape(len(weights), *shares.shape[1:])
     return np.abs(summed[:, 2] - summed[:, 1]).sum(axis=-1) / summed[:, 0].sum(axis=-1)
 

@@ -1,5 +1,4 @@
-"""What a comparison finds: estimates of arms, paired differences, agreement, calibration, cases to look
-at."""
+"""What a comparison finds: arms, paired differences, agreement, calibration, cases to look at."""
 
 from __future__ import annotations
 
@@ -168,7 +167,6 @@ class Comparison:
     labels: tuple[str, ...]
     cases: int
     groups: int
-    largest_group: int
     resamples: int
     seed: int
     scores: tuple[ArmScore, ...]
@@ -186,5 +184,5 @@ class Comparison:
 
     def score(self, label: str, metric: str, arm: str) -> ArmScore | None:
         """The estimate of an arm; None where the metric is defined in no case."""
-        found = (s for s in self.scores if (s.label, s.metric, s.arm) == (label, metric, arm))
-        return next(found, None)
+        scores = (s for s in self.scores if (s.label, s.metric, s.arm) == (label, metric, arm))
+        return next(scores, None)

@@ -62,8 +62,7 @@ class ScoreTable:
         return np.where(number > 0, np.where(known, array, 0).sum(axis=0) / np.maximum(number, 1), NAN)
 
     def of_seeds(self, arm: str, against: str, key: Key) -> Iterator[np.ndarray]:
-        """The difference of two arms case by case (N,) for each seed, where both have the same, one run
-        each."""
+        """The difference of two arms by case (N,) for each seed, where both have the same, one run each."""
         seeds = self.seeds[arm]
         paired = all(seeds) and len(set(seeds)) == len(seeds) and sorted(seeds) == sorted(self.seeds[against])
         one, other = self.values[arm].get(key), self.values[against].get(key)
@@ -82,36 +81,36 @@ class ScoreTable:
         rows = arms[0].runs[0].scores
         groups = {row["case"]: row["group"] for row in rows}
         cases = sorted(groups)
-        place = {case: index for index, case in enumerate(cases)}
+        order = {case: index for index, case in enumerate(cases)}
         labels = list(dict.fromkeys(row["class"] for row in rows))
-        values = {arm.name: _arm_values(arm, place) for arm in arms}
+        values = {arm.name: _arm_values(arm, order) for arm in arms}
         names = np.array([groups[case] for case in cases])
         given = _given(factors or {}, cases=cases, groups=groups)
-        sizes = {label: _sizes([row for row in rows if row["class"] == label], place) for label in labels}
+        sizes = {label: _sizes([row for row in rows if row["class"] == label], order) for label in labels}
         seeds = {arm.name: tuple(run.seed for run in arm.runs) for arm in arms}
-        return cls(np.array(cases), names, values, sizes, _columns(rows, place) | given, seeds)
+        return cls(np.array(cases), names, values, sizes, _columns(rows, order) | given, seeds)
 
 
-def _arm_values(arm: Arm, place: Mapping[str, int]) -> dict[Key, np.ndarray]:
+def _arm_values(arm: Arm, order: Mapping[str, int]) -> dict[Key, np.ndarray]:
     tables: list[dict[Key, np.ndarray]] = []
     for run in arm.runs:
         table: dict[Key, np.ndarray] = {}
         for row in run.scores:
             for metric, value in row_values(row).items():
                 key = row["class"], metric
-                table.setdefault(key, np.full(len(place), NAN))[place[row["case"]]] = value
+                table.setdefault(key, np.full(len(order), NAN))[order[row["case"]]] = value
         tables.append(table)
     shared = [key for key in tables[0] if all(any(key[1] == k[1] for k in table) for table in tables)]
-    nothing = np.full(len(place), NAN)
+    nothing = np.full(len(order), NAN)
     return {key: np.stack([table.get(key, nothing) for table in tables]) for key in shared}
 
 
-def _sizes(rows: Sequence[Mapping[str, str]], place: Mapping[str, int]) -> tuple[np.ndarray, str]:
+def _sizes(rows: Sequence[Mapping[str, str]], order: Mapping[str, int]) -> tuple[np.ndarray, str]:
     """Sizes in mm2 or ml where every case is calibrated, else in pixels."""
     calibrated = all(row.get("reference_size") for row in rows)
-    sizes = np.zeros(len(place))
+    sizes = np.zeros(len(order))
     for row in rows:
-        sizes[place[row["case"]]] = float(row["reference_size" if calibrated else "reference_pixels"])
+        sizes[order[row["case"]]] = float(row["reference_size" if calibrated else "reference_pixels"])
     return sizes, rows[0]["size_unit"].replace("mm2", "mm²") if calibrated else "px"
 
 
@@ -131,14 +130,13 @@ def _given(
     return {name: column for name, column in columns.items() if len(set(column) - {""}) <= FEW_LEVELS}
 
 
-def _columns(rows: Sequence[Mapping[str, str]], place: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Columns that evaluations do not write by themselves, such as a fold or a scanner, with a few levels
-    each."""
-    found: dict[str, np.ndarray] = {}
+def _columns(rows: Sequence[Mapping[str, str]], order: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Columns of a few levels that evaluations do not write by themselves, such as a fold or a scanner."""
+    columns: dict[str, np.ndarray] = {}
     for name in (name for name in rows[0] if name not in STANDARD):
-        column = np.full(len(place), "", dtype=object)
+        column = np.full(len(order), "", dtype=object)
         for row in rows:
-            column[place[row["case"]]] = row.get(name) or ""
+            column[order[row["case"]]] = row.get(name) or ""
         if 1 < len(set(column)) <= FEW_LEVELS:
-            found[name] = column.astype(str)
-    return found
+            columns[name] = column.astype(str)
+    return columns

@@ -1,4 +1,7 @@
-"""Estimates of arms, paired differences, subgroups and the cases to look at, from a `ScoreTable`."""
+"""Estimates of arms, paired differences, subgroups and the cases to look at, from a `ScoreTable`.
+
+``drawn`` are the ``resamples`` and the ``seed`` of the bootstrap over groups.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,29 @@ from pyraseg.pipeline.comparison.statistics.score_table import Key, ScoreTable
 from pyraseg.pipeline.comparison.statistics.tests import group_means, holm, median_interval, signed_rank
 from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
 
-__all__ = ["adjust", "differences", "most_different", "pairs", "subgroups", "summaries", "worst_cases"]
+__all__ = ["differences", "most_different", "pairs", "subgroups", "summaries", "worst_cases"]
 
-SIZES = ("small", "middle", "large")
 WORST = 5
 NAN = float("nan")
 
 
-def summaries(table: ScoreTable, metrics: Sequence[str], *, resamples: int, seed: int) -> Iterator[ArmScore]:
+def summaries(table: ScoreTable, metrics: Sequence[str], **drawn: int) -> Iterator[ArmScore]:
     """Every metric of every class and arm that is defined anywhere."""
-    for label in table.labels:
-        for metric in metrics:
-            for arm in table.values:
-                values, names = group_means(table.mean(arm, (label, metric)), table.groups)
-                if not len(values):
-                    continue
-                runs = table.values[arm][label, metric]
-                found = _estimate(values, names, resamples, seed)
+    for key in ((label, metric) for label in table.labels for metric in metrics):
+        for arm in table.values:
+            by_case = table.mean(arm, key)
+            values, estimated = _over_groups(by_case, table, **drawn)
+            if len(values):
                 yield ArmScore(
-                    label,
-                    metric,
+                    *key,
                     arm,
-                    mean=found.group_mean,
-                    interval=(found.low, found.high),
-                    median=found.median,
-                    median_interval=median_interval(values, resamples=resamples, seed=seed),
-                    seeds=tuple(_mean(group_means(run, table.groups)[0]) for run in runs),
+                    mean=estimated.group_mean,
+                    interval=(estimated.low, estimated.high),
+                    median=estimated.median,
+                    median_interval=median_interval(values, **drawn),
+                    seeds=tuple(_mean(run, table) for run in table.values[arm][key]),
                     values=values,
-                    cases=int(np.isfinite(table.mean(arm, (label, metric))).sum()),
+                    cases=int(np.isfinite(by_case).sum()),
                 )
 
 
@@ -51,46 +49,34 @@ def pairs(arms: Sequence[str], *, baseline: bool) -> list[tuple[str, str]]:
 
 
 def differences(
-    table: ScoreTable,
-    metrics: Sequence[str],
-    compared: Sequence[tuple[str, str]],
-    *,
-    resamples: int,
-    seed: int,
+    table: ScoreTable, metrics: Sequence[str], compared: Sequence[tuple[str, str]], **drawn: int
 ) -> list[Difference]:
-    """Paired differences over groups with their tests, Holm's correction over all of them."""
-    found = [
+    """Paired differences over groups with their tests, Holm's correction over all of them, as one family."""
+    keys = [(label, metric) for metric in metrics for label in table.labels]
+    tested = [
         difference
-        for metric in metrics
-        for label in table.labels
+        for key in keys
         for arm, against in compared
-        if (difference := _difference(table, (label, metric), arm, against, resamples=resamples, seed=seed))
-        is not None
+        if (difference := _difference(table, key, arm, against, **drawn)) is not None
     ]
-    return adjust(found)
+    adjusted = holm([difference.p for difference in tested])
+    return [replace(difference, adjusted=p) for difference, p in zip(tested, adjusted, strict=True)]
 
 
-def adjust(found: Sequence[Difference]) -> list[Difference]:
-    """One family: whatever is tested on a page."""
-    return [replace(d, adjusted=p) for d, p in zip(found, holm([d.p for d in found]), strict=True)]
-
-
-def _difference(
-    table: ScoreTable, key: Key, arm: str, against: str, *, resamples: int, seed: int
-) -> Difference | None:
+def _difference(table: ScoreTable, key: Key, arm: str, against: str, **drawn: int) -> Difference | None:
     by_case = table.mean(arm, key) - table.mean(against, key)
-    values, names = group_means(by_case, table.groups)
+    values, estimated = _over_groups(by_case, table, **drawn)
     if not len(values):
         return None
-    found, test = _estimate(values, names, resamples, seed), signed_rank(values)
+    test = signed_rank(values)
     better = values if higher_is_better(key[1]) else -values
     return Difference(
         *key,
         arm,
         against,
-        mean=found.group_mean,
-        interval=(found.low, found.high),
-        median=found.median,
+        mean=estimated.group_mean,
+        interval=(estimated.low, estimated.high),
+        median=estimated.median,
         wins=int((better > 0).sum()),
         ties=int((values == 0).sum()),
         losses=int((better < 0).sum()),
@@ -98,75 +84,52 @@ def _difference(
         p=test.p,
         values=values,
         cases=int(np.isfinite(by_case).sum()),
-        of_seeds=tuple(
-            _mean(group_means(each, table.groups)[0]) for each in table.of_seeds(arm, against, key)
-        ),
+        of_seeds=tuple(_mean(each, table) for each in table.of_seeds(arm, against, key)),
     )
 
 
 def subgroups(
-    table: ScoreTable, metric: str, compared: Sequence[tuple[str, str]], *, resamples: int, seed: int
+    table: ScoreTable, metric: str, compared: Sequence[tuple[str, str]], **drawn: int
 ) -> Iterator[Subgroup]:
     """The paired difference by the size of the structure, and by each other factor."""
     for label in table.labels:
-        factors = {"size": _terciles(table, label), **table.factors}
-        for factor, levels in factors.items():
-            for level in dict.fromkeys(sorted(levels, key=_order)):
-                if level:
-                    part = levels == level
-                    for arm, against in compared:
-                        yield from _subgroup(
-                            table, (label, metric), part, (factor, level), (arm, against), resamples, seed
-                        )
-
-
-def _subgroup(
-    table: ScoreTable,
-    key: Key,
-    part: np.ndarray,
-    which: tuple[str, str],
-    compared: tuple[str, str],
-    resamples: int,
-    seed: int,
-) -> Iterator[Subgroup]:
-    one, other = (np.where(part, table.mean(arm, key), NAN) for arm in compared)
-    both = np.isfinite(one) & np.isfinite(other)
-    if not both.any():
-        return
-    values, names = group_means(one - other, table.groups)
-    found = _estimate(values, names, resamples, seed)
-    means = [_mean(group_means(np.where(both, each, NAN), table.groups)[0]) for each in (one, other)]
-    yield Subgroup(
-        *key,
-        *which,
-        *compared,
-        means=(means[0], means[1]),
-        difference=found.group_mean,
-        interval=(found.low, found.high),
-        cases=int(both.sum()),
-        groups=len(values),
-    )
+        for factor, levels in {"size": _terciles(table, label), **table.factors}.items():
+            for level in sorted(set(levels) - {""}, key=lambda level: ("\t" not in level, level)):
+                for arm, against in compared:
+                    one, other = (
+                        np.where(levels == level, table.mean(name, (label, metric)), NAN)
+                        for name in (arm, against)
+                    )
+                    both = np.isfinite(one) & np.isfinite(other)
+                    if not both.any():
+                        continue
+                    values, estimated = _over_groups(one - other, table, **drawn)
+                    yield Subgroup(
+                        *(label, metric, factor, level, arm, against),
+                        means=(
+                            _mean(np.where(both, one, NAN), table),
+                            _mean(np.where(both, other, NAN), table),
+                        ),
+                        difference=estimated.group_mean,
+                        interval=(estimated.low, estimated.high),
+                        cases=int(both.sum()),
+                        groups=len(values),
+                    )
 
 
 def _terciles(table: ScoreTable, label: str) -> np.ndarray:
-    """The size of each case's structure in thirds, every group weighing the same; empty where it does not
-    show."""
+    """The size of each case's structure in thirds, as ``"0\\tsmall, up to 9 px"``, every group weighing the
+    same; empty where it does not show."""
     sizes, unit = table.sizes[label]
     levels = np.full(len(sizes), "", dtype=object)
     shown = sizes > 0
-    if not shown.any():
-        return levels
-    _, member, counts = np.unique(table.groups[shown], return_inverse=True, return_counts=True)
-    low, high = np.quantile(sizes[shown], [1 / 3, 2 / 3], weights=1 / counts[member], method="inverted_cdf")
-    names = (
-        f"{SIZES[0]}, up to {_size(low)} {unit}",
-        f"{SIZES[1]}, up to {_size(high)} {unit}",
-        f"{SIZES[2]}, above {_size(high)} {unit}",
-    )
-    for index, (name, part) in enumerate(
-        zip(names, (sizes <= low, (sizes > low) & (sizes <= high), sizes > high), strict=True)
-    ):
-        levels[shown & part] = f"{index}\t{name}"
+    if shown.any():
+        _, member, counts = np.unique(table.groups[shown], return_inverse=True, return_counts=True)
+        weights = 1 / counts[member]
+        low, high = np.quantile(sizes[shown], [1 / 3, 2 / 3], weights=weights, method="inverted_cdf")
+        levels[shown & (sizes <= low)] = f"0\tsmall, up to {_size(low)} {unit}"
+        levels[shown & (sizes > low) & (sizes <= high)] = f"1\tmiddle, up to {_size(high)} {unit}"
+        levels[shown & (sizes > high)] = f"2\tlarge, above {_size(high)} {unit}"
     return levels
 
 
@@ -175,34 +138,24 @@ def _size(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _order(level: str) -> tuple[int, str]:
-    return (0, level) if "\t" in level else (1, level)
-
-
 def worst_cases(table: ScoreTable, metric: str) -> Iterator[CaseNote]:
-    """Of each class and arm the cases that it does worst in, one a group, with what the other arms have
-    there."""
+    """Of each class and arm the cases that it does worst in, one a group, with the other arms' scores."""
     for label in table.labels:
         means = {arm: table.mean(arm, (label, metric)) for arm in table.values}
         for arm, values in means.items():
-            order = values if higher_is_better(metric) else -values
-            for index in _one_a_group(np.argsort(order, kind="stable"), table, np.isfinite(values), WORST):
+            order = np.argsort(values if higher_is_better(metric) else -values, kind="stable")
+            for index in _one_a_group(order, table, np.isfinite(values), WORST):
                 shown = {name: float(each[index]) for name, each in means.items()}
                 yield CaseNote(label, metric, arm, str(table.cases[index]), str(table.groups[index]), shown)
 
 
 def most_different(table: ScoreTable, metric: str, *, count: int) -> list[str]:
     """The cases in which the arms lie furthest apart in any class, one a group."""
-    if count < 1:
-        return []
     stacks = [np.stack([table.mean(arm, (label, metric)) for arm in table.values]) for label in table.labels]
-    spreads = np.stack(
-        [np.where(np.isfinite(s).all(axis=0), s.max(axis=0) - s.min(axis=0), 0) for s in stacks]
-    )
-    apart = spreads.max(axis=0)
-    return [
-        str(table.cases[i]) for i in _one_a_group(np.argsort(-apart, kind="stable"), table, apart > 0, count)
-    ]
+    spreads = [np.where(np.isfinite(s).all(axis=0), s.max(axis=0) - s.min(axis=0), 0) for s in stacks]
+    apart = np.max(spreads, axis=0)
+    order = np.argsort(-apart, kind="stable")
+    return [str(table.cases[index]) for index in _one_a_group(order, table, apart > 0, count)]
 
 
 def _one_a_group(order: np.ndarray, table: ScoreTable, allowed: np.ndarray, count: int) -> list[int]:
@@ -213,10 +166,13 @@ def _one_a_group(order: np.ndarray, table: ScoreTable, allowed: np.ndarray, coun
     return list(chosen.values())
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(by_case: np.ndarray, table: ScoreTable) -> float:
+    """Of the groups' means; NaN without any."""
+    values, _ = group_means(by_case, table.groups)
     return float(values.mean()) if len(values) else NAN
 
 
-def _estimate(values: np.ndarray, names: np.ndarray, resamples: int, seed: int) -> Estimate:
-    """Of one value a group."""
-    return estimate(values.tolist(), names.tolist(), resamples=resamples, seed=seed)
+def _over_groups(by_case: np.ndarray, table: ScoreTable, **drawn: int) -> tuple[np.ndarray, Estimate]:
+    """The mean of each group (G,), and what is estimated from them."""
+    values, names = group_means(by_case, table.groups)
+    return values, estimate(values.tolist(), names.tolist(), **drawn)

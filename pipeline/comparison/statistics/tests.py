@@ -1,5 +1,4 @@
-"""The statistics of a comparison: signed ranks, Holm's correction, effect size, limits of agreement. The unit
-is the group."""
+"""Signed ranks, Holm's correction, effect size, limits of agreement: statistics whose unit is the group."""
 
 from __future__ import annotations
 
@@ -9,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from pyraseg.pipeline.evaluation.bootstrap import LEVEL
 
@@ -70,8 +71,6 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
         Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1:80, 1945; Kerby, The simple
         difference formula, Comprehensive Psychology 3, 2014 (effect size).
     """
-    from scipy import stats
-
     d = np.asarray(differences, dtype=float)
     left = d[d != 0]
     if not left.size:
@@ -84,8 +83,8 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     method: object = "exact" if left.size <= EXACT else "approx"
     if tied:
         method = stats.PermutationMethod(n_resamples=2**PERMUTED) if left.size <= PERMUTED else "approx"
-    found = stats.wilcoxon(left, zero_method="wilcox", correction=method == "approx", method=method)
-    return SignedRank(float(found.pvalue), effect, d.size)
+    test = stats.wilcoxon(left, zero_method="wilcox", correction=method == "approx", method=method)
+    return SignedRank(float(test.pvalue), effect, d.size)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -95,8 +94,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
         6:65, 1979.
     """
-    from statsmodels.stats.multitest import multipletests
-
     array = np.asarray(p_values, dtype=float)
     known = np.isfinite(array)
     if known.any():
@@ -106,12 +103,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def median_interval(values: ArrayLike, *, resamples: int, seed: int) -> Interval:
     """The 95 % percentile interval of the median of groups, (G,), from a bootstrap; NaN of fewer than two."""
-    from scipy import stats
-
     array = np.asarray(values, dtype=float)
     if array.size < 2 or resamples < 1:
         return NAN, NAN
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (array,),
         np.median,
         n_resamples=resamples,
@@ -120,13 +115,12 @@ def median_interval(values: ArrayLike, *, resamples: int, seed: int) -> Interval
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Bias and limits of agreement of paired measurements, each with its 95 % interval; NaN of fewer than two
-    groups.
+    """Bias and limits of agreement, each with its 95 % interval; NaN of fewer than two groups.
 
     Attributes:
         bias: the mean difference, over groups.
@@ -157,8 +151,6 @@ def limits_of_agreement(differences: ArrayLike, groups: ArrayLike) -> Agreement:
         measurement, Lancet 327:307, 1986; Measuring agreement in method comparison studies, Statistical
         Methods in Medical Research 8:135, 1999, section 5 (several measurements a subject).
     """
-    from scipy import stats
-
     array = np.asarray(differences, dtype=float)
     finite = np.isfinite(array)
     array = array[finite]
@@ -174,15 +166,12 @@ def limits_of_agreement(differences: ArrayLike, groups: ArrayLike) -> Agreement:
     t, z = float(stats.t.ppf((1 + LEVEL) / 2, number - 1)), 1.96
     of_bias = t * float(means.std(ddof=1)) / math.sqrt(number)
     of_limit = t * sd * math.sqrt(3 / number)
-    lower, upper = bias - z * sd, bias + z * sd
+    bias_interval, lower_interval, upper_interval = (
+        (value - half, value + half)
+        for value, half in ((bias, of_bias), (bias - z * sd, of_limit), (bias + z * sd, of_limit))
+    )
     return Agreement(
-        bias,
-        (bias - of_bias, bias + of_bias),
-        sd,
-        lower,
-        (lower - of_limit, lower + of_limit),
-        upper,
-        (upper - of_limit, upper + of_limit),
+        *(bias, bias_interval, sd, bias - z * sd, lower_interval, bias + z * sd, upper_interval),
         cases=array.size,
         groups=number,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.discovery.input_files import Place, find_places
 from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
-from pyraseg.pipeline.writers.tables.records import Failure, Item, LeftOut
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.header import has_dicom_marker
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object

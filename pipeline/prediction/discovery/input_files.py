@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyraseg.pipeline.prediction.discovery.dicomdir import is_dicomdir, listed_files
-from pyraseg.pipeline.writers.tables.records import Failure, LeftOut
+from pyraseg.pipeline.writers.tables.item_records import Failure, LeftOut
 from pyraseg.transforms.dicom.files.search import UNLISTED, search
 from pyraseg.transforms.errors import InputError
 

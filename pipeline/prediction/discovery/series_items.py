@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 from pyraseg.pipeline.prediction.discovery.input_files import Place
-from pyraseg.pipeline.writers.tables.records import Failure, Item
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.privacy import case_name

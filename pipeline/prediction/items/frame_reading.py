@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, InvertibleTransform
 
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.frame.display import ScaleDisplayd
 from pyraseg.transforms.io.paths import frame_paths
 

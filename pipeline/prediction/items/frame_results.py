@@ -18,7 +18,7 @@ from pyraseg.pipeline.prediction.items.scratch import scratch_array
 from pyraseg.pipeline.prediction.items.spacing import spacing_of_mask
 from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Exchange
 from pyraseg.pipeline.prediction.stages import Stages
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 
 __all__ = ["PROBABILITIES", "Findings", "gather"]
 

@@ -28,7 +28,7 @@ from pyraseg.pipeline.prediction.processes.network_client import Exchange
 from pyraseg.pipeline.prediction.stages import Stages
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
-from pyraseg.pipeline.writers.tables.records import FrameRecord, Item, ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Quantity, Segment
 

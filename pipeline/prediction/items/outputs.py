@@ -17,8 +17,7 @@ from pyraseg.pipeline.writers.dicom.sr import write_sr
 from pyraseg.pipeline.writers.nifti import write_labels, write_probabilities
 from pyraseg.pipeline.writers.pictures.cine import write_cine, write_contact_sheet
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
-from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
 from pyraseg.pipeline.writers.prediction import Prediction
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "THUMBNAIL", "Drawing", "Pictures", "Written", "write_outputs"]

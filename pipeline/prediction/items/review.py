@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pyraseg.pipeline.writers.tables.records import FrameRecord
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord
 
 __all__ = ["Review", "item_flags", "review_flags"]
 

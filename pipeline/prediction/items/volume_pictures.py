@@ -10,10 +10,8 @@ import numpy as np
 
 from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.pictures.display_order import display_spacing, to_display
 from pyraseg.pipeline.writers.pictures.montage import draw_projection, draw_volume
-from pyraseg.pipeline.writers.pictures.png import write_png
-from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
 from pyraseg.pipeline.writers.prediction import Prediction
 
 __all__ = ["VolumePictures"]
@@ -39,8 +37,7 @@ class VolumePictures:
     def write(self, folder: Path, prediction: Prediction, *, overlay: bool) -> Iterator[str]:
         """Write the thumbnail and, with ``overlay``, a montage and a coronal maximum intensity projection."""
         labels, segments, affine = prediction.labels.T, prediction.segments, self.affine
-        shown = to_display(self.view, affine), to_display(labels, affine)
-        projection = draw_projection(*shown, segments, spacing_mm=display_spacing(affine))
+        projection = draw_projection(self.view, labels, segments, affine=affine)
         small = (
             projection
             if self.projected

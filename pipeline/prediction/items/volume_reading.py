@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyraseg.pipeline.measurement.volume import as_ucum
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume

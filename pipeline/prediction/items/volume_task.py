@@ -25,7 +25,7 @@ from pyraseg.pipeline.prediction.processes.network_client import Exchange
 from pyraseg.pipeline.prediction.stages import Stages
 from pyraseg.pipeline.writers.dicom.source import check_images, read_source
 from pyraseg.pipeline.writers.prediction import Prediction
-from pyraseg.pipeline.writers.tables.records import FrameRecord, Item, ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.frame.preprocessing import source_view
 from pyraseg.transforms.records import Quantity

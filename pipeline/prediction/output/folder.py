@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Shard
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.tables.records import Failure, Item, ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item, ItemRecord
 from pyraseg.transforms.errors import OutputError
 
 __all__ = ["RECORD", "OutputFolder"]

@@ -17,9 +17,10 @@ from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
 from pyraseg.pipeline.prediction.discovery.find_items import Found
 from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
-from pyraseg.pipeline.prediction.job import Job, package_version
+from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import STATE
+from pyraseg.pipeline.utils.version import package_version
 from pyraseg.pipeline.writers.report import Run, write_report
 from pyraseg.pipeline.writers.tables.csv_tables import (
     write_failures,
@@ -27,9 +28,8 @@ from pyraseg.pipeline.writers.tables.csv_tables import (
     write_left_out,
     write_manifest,
     write_results,
-    write_volume_results,
 )
-from pyraseg.pipeline.writers.tables.records import ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import ItemRecord
 
 __all__ = ["Totals", "write_tables"]
 
@@ -78,8 +78,8 @@ def write_tables(
     }
     options = _options(job, rules)
     with FileLock(folder.path / STATE / "tables.lock"):
-        table = write_volume_results if rules.volumes else write_results
-        table(folder.path / "results.csv", folder.records(), units=units, identify=job.identify)
+        shown = {"identify": job.identify, "volumes": rules.volumes}
+        write_results(folder.path / "results.csv", folder.records(), units=units, **shown)
         if not rules.volumes:
             write_frames(folder.path / "frames.csv", folder.records(), units=units)
         failures = folder.failures()

@@ -7,8 +7,6 @@ import datetime
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +15,36 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.dicom.source import SourceHeader, derive_uid
+from pyraseg.pipeline.utils.version import package_version
+from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
-from pyraseg.transforms.records import Code
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.records import Code, SourceRef
 
 __all__ = [
     "LONG_STRING",
     "MANUFACTURER",
+    "NO_FRAME",
     "SHORT_STRING",
     "Identity",
     "WrittenObject",
     "code_item",
     "cut",
+    "frame_of_reference",
+    "image_items",
+    "make_item",
     "new_object",
     "object_identity",
     "save",
-    "software_version",
+    "uid_item",
 ]
 
 MANUFACTURER = "pyraseg"
 LONG_STRING = 64  # characters of VR LO
 SHORT_STRING = 16  # of VR SH
-OWN = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # which no object takes from its source
+NOT_OF_SOURCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # an object has its own
 PIXEL_DATA = (0x7FE0, 0x0010)
+NO_FRAME = "no Frame of Reference in the source: results name one that follows from the series"
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,7 @@ class WrittenObject:
 
 @dataclass(frozen=True)
 class Identity:
-    """The UIDs and numbers of an object that is to be written; the same source, weights and salt give the
-    same ones."""
+    """The UIDs and numbers of an object to write; the same source, weights and salt give the same ones."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -92,42 +96,64 @@ def new_object(
 ) -> Dataset:
     """Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1,
     C.7.2.1, C.7.3.1, C.7.5.2, C.12.1), with the time of writing."""
-    dataset, now = Dataset(), datetime.datetime.now()
+    now = datetime.datetime.now()
+    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
+    dataset = make_item(
+        SOPClassUID=sop_class_uid,
+        SOPInstanceUID=identity.sop_instance_uid,
+        SeriesInstanceUID=identity.series_instance_uid,
+        SeriesNumber=identity.series_number,
+        SeriesDescription=identity.description,
+        InstanceNumber=identity.instance_number,
+        Manufacturer=MANUFACTURER,
+        ManufacturerModelName=cut(algorithm.name),
+        DeviceSerialNumber=cut(algorithm.weights),
+        SoftwareVersions=cut(package_version()),
+        InstanceCreationDate=date,
+        InstanceCreationTime=time,
+        ContentDate=date,
+        ContentTime=time,
+    )
     for element in header.identity:  # not a copy that is then changed: its elements are the header's
-        if element.keyword not in OWN:
+        if element.keyword not in NOT_OF_SOURCE:
             dataset.add(element)
-    dataset.SOPClassUID = sop_class_uid
-    dataset.SOPInstanceUID = identity.sop_instance_uid
-    dataset.SeriesInstanceUID = identity.series_instance_uid
-    dataset.SeriesNumber = identity.series_number
-    dataset.SeriesDescription = identity.description
-    dataset.InstanceNumber = identity.instance_number
-    dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = cut(algorithm.name)
-    dataset.DeviceSerialNumber = cut(algorithm.weights)
-    dataset.SoftwareVersions = cut(software_version())
-    for kind in ("InstanceCreation", "Content"):
-        setattr(dataset, f"{kind}Date", now.strftime("%Y%m%d"))
-        setattr(dataset, f"{kind}Time", now.strftime("%H%M%S.%f"))
     return dataset
 
 
-@lru_cache
-def software_version() -> str:
-    """This package's version."""
-    try:
-        return metadata.version("pyraseg")
-    except metadata.PackageNotFoundError:  # run from the sources, not installed
-        return "unknown"
+def make_item(**values: object) -> Dataset:
+    """A data set, or an item of a sequence, of attributes by keyword."""
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
 
 
 def code_item(code: Code) -> Dataset:
     """An item of a code sequence (PS3.3 section 8)."""
+    value = "CodeValue" if len(code.value) <= SHORT_STRING else "LongCodeValue"
+    return make_item(**{value: code.value}, CodingSchemeDesignator=code.scheme, CodeMeaning=cut(code.meaning))
+
+
+def image_items(images: Iterable[SourceRef]) -> list[Dataset]:
+    """References to images by SOP Class and SOP Instance UID, each of them once."""
+    pairs = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
+    return [
+        uid_item(ReferencedSOPClassUID=class_uid, ReferencedSOPInstanceUID=instance_uid)
+        for class_uid, instance_uid in pairs
+    ]
+
+
+def uid_item(**uids: str) -> Dataset:
+    """An item of a source's UIDs by keyword, as they are."""
     item = Dataset()
-    setattr(item, "CodeValue" if len(code.value) <= SHORT_STRING else "LongCodeValue", code.value)
-    item.CodingSchemeDesignator = code.scheme
-    item.CodeMeaning = cut(code.meaning)
+    for keyword, uid in uids.items():
+        add_uid(item, keyword, uid)
     return item
+
+
+def frame_of_reference(header: SourceHeader, series: SourceSeries) -> str:
+    """The series' Frame of Reference UID; where it has none one that follows from its Series Instance UID."""
+    return series.frame_of_reference_uid or derive_uid(header.identity.SeriesInstanceUID, "frame")
 
 
 def cut(text: str) -> str:
@@ -139,16 +165,19 @@ def save(
     dataset: Dataset,
     path: str | Path,
     *,
+    notes: tuple[str, ...],
+    frame_numbers: Mapping[str, tuple[int, ...]] | None = None,
     pixels: Iterable[np.ndarray] = (),
     length: int = 0,
     syntax: UID = ExplicitVRLittleEndian,
-) -> Path:
+) -> WrittenObject:
     """Write the object, whole or not at all.
 
     Pixel Data (7FE0,0010), the last element, goes to the disk piece by piece, so a long cine is never in
     memory.
 
     Args:
+        notes, frame_numbers: of the `WrittenObject`.
         pixels: bytes in pieces of any size.
         length: how many they are together.
         syntax: without pixels, Implicit VR Little Endian is possible.
@@ -166,4 +195,5 @@ def save(
             for piece in pixels:
                 file.write(np.ascontiguousarray(piece).data)
             file.write(b"\0" * padding)
-    return Path(path)
+    uids = (dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID)
+    return WrittenObject(Path(path), *uids, notes=notes, frame_numbers=frame_numbers or {})

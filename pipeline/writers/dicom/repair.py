@@ -20,11 +20,7 @@ from pyraseg.transforms.dicom.files.discover import normalise_character_set
 
 __all__ = ["CharacterSet", "character_set", "header_text", "repaired"]
 
-DELIMITERS = {
-    0x5C,
-    0x5E,
-    0x3D,
-}  # backslash, ^ and =, each of which ends a code extension (PS3.5 section 6.1.2.5.3)
+DELIMITERS = set(b"\\^=")  # each ends a code extension (PS3.5 section 6.1.2.5.3)
 SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O", "": ""}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 DATE = re.compile(r"(\d{4})([.\-/:]?)(\d\d?)\2(\d\d?)", re.ASCII)
@@ -81,7 +77,7 @@ def header_text(dataset: Dataset, keyword: str, characters: CharacterSet) -> tup
     if not isinstance(value, bytes):
         return str(value).strip(), ""
     text, note = _decoded(value.strip(b"\0 "), characters)
-    return text.strip(), f"{_name(keyword)}: {note}" if note else ""
+    return text.strip(), f"{dictionary_description(keyword)}: {note}" if note else ""
 
 
 def _decoded(value: bytes, characters: CharacterSet) -> tuple[str, str]:
@@ -102,43 +98,28 @@ def repaired(keyword: str, text: str) -> tuple[str, str]:
     Dates, times, ages and the patient's sex are rewritten where only their form is wrong (1994.11.05,
     14:04:38, 34Y).
     """
-    representation = dictionary_VR(keyword)
-    rewrite = {"DA": _date, "TM": _time, "AS": _age}.get(representation, _plain)
-    value = _sex(text) if keyword == "PatientSex" else rewrite(text)
-    if value is not None and representation != "PN" and not _valid(representation, value):
-        value = None
-    if value is not None and representation == "PN" and not _valid_name(value):
-        value = None
-    if value is None:
-        return "", f"{_name(keyword)}: a value that DICOM does not allow, left empty"
-    return (
-        value,
-        f"{_name(keyword)}: written in another form than DICOM's, rewritten" if value != text else "",
-    )
-
-
-def _name(keyword: str) -> str:
-    return dictionary_description(keyword)
+    representation, name = dictionary_VR(keyword), dictionary_description(keyword)
+    rewrite = REWRITES.get(representation, _plain)
+    value = SEXES.get(text.upper()) if keyword == "PatientSex" else rewrite(text)
+    if value is None or not _valid(representation, value):
+        return "", f"{name}: a value that DICOM does not allow, left empty"
+    return value, f"{name}: written in another form than DICOM's, rewritten" if value != text else ""
 
 
 def _valid(representation: str, value: str) -> bool:
+    if "\\" in value:
+        return False
+    if representation == "PN":
+        return value.count("=") < 3 and all(len(group) <= 64 for group in value.split("="))
     try:
         validate_value(representation, value, config.RAISE)
     except ValueError:
         return False
-    return "\\" not in value
+    return True
 
 
-def _valid_name(value: str) -> bool:
-    return "\\" not in value and value.count("=") < 3 and all(len(group) <= 64 for group in value.split("="))
-
-
-def _plain(text: str) -> str | None:
+def _plain(text: str) -> str:
     return CONTROL.sub(" ", text).strip()
-
-
-def _sex(text: str) -> str | None:
-    return SEXES.get(text.upper())
 
 
 def _date(text: str) -> str | None:
@@ -170,3 +151,6 @@ def _time(text: str) -> str | None:
 def _age(text: str) -> str | None:
     match = AGE.fullmatch(text.upper())
     return f"{match[1].zfill(3)}{match[2]}" if match else None if text else ""
+
+
+REWRITES = {"DA": _date, "TM": _time, "AS": _age}

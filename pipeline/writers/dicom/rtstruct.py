@@ -1,29 +1,36 @@
-"""DICOM RT Structure Sets: the contours of a volume's label map, for radiotherapy planning and its
-viewers."""
+"""DICOM RT Structure Sets: the contours of a volume's label map, for radiotherapy planning."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from pyraseg.pipeline.writers.dicom.object import (
     LONG_STRING,
+    NO_FRAME,
     SHORT_STRING,
     Identity,
     WrittenObject,
     code_item,
     cut,
+    frame_of_reference,
+    image_items,
+    make_item,
     new_object,
     save,
+    uid_item,
 )
-from pyraseg.pipeline.writers.dicom.planes import NO_FRAME, frame_of_reference
-from pyraseg.pipeline.writers.dicom.rtstruct_contours import contour_items, image_item
 from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid, read_source
 from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.transforms.dicom.labels.contours import trace_mask
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.errors import GeometryError, LabelError
 from pyraseg.transforms.records import Segment
@@ -33,6 +40,8 @@ __all__ = ["write_rtstruct"]
 FIRST_SERIES_NUMBER = 3000
 STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired, which RT Referenced Study has kept
 ANATOMY = ("91723000", "SCT")
+CONTOUR_DATA = Tag(0x3006, 0x0050)
+FINEST, LONGEST = 8, 16  # digits behind the point; characters of VR DS
 DESCRIPTION = "Made by an algorithm, not for diagnosis, not approved for treatment"
 
 
@@ -70,6 +79,24 @@ def write_rtstruct(
         LabelError: a label without a segment.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, write_rtstruct
+    >>> from pyraseg.transforms.dicom.files.discover import source_ref
+    >>> from pyraseg.transforms.geometry.grid import VolumeGrid
+    >>> grid = VolumeGrid((128, 128, 2), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), spacing=(0.66, 0.66, 5))
+    >>> source = source_ref(get_testdata_file("CT_small.dcm"))
+    >>> series = SourceSeries(grid, "1.2.3", slices=(source, source))
+    >>> labels = np.zeros(grid.shape, np.uint8)
+    >>> labels[40:80, 50:90] = 1
+    >>> named = {"segments": [Segment(1, "lesion", (230, 159, 0))], "algorithm": Algorithm("my network")}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_rtstruct(f"{folder}/rt.dcm", labels, series, **named)
+    ...     len(dcmread(written.path).ROIContourSequence[0].ContourSequence)
+    2
     """
     _check(labels, series, segments)
     header = read_source(series.slices[0])
@@ -78,21 +105,15 @@ def write_rtstruct(
     _add_structure_set(dataset, header, algorithm)
     _add_references(dataset, header, series, frame_of_reference(header, series))
     _add_regions(dataset, labels, series, segments=segments, algorithm=algorithm)
-    return WrittenObject(
-        path=save(dataset, path, syntax=ImplicitVRLittleEndian),
-        sop_class_uid=RTStructureSetStorage,
-        sop_instance_uid=identity.sop_instance_uid,
-        series_instance_uid=identity.series_instance_uid,
-        notes=header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME),
-    )
+    notes = header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME)
+    return save(dataset, path, notes=notes, syntax=ImplicitVRLittleEndian)
 
 
 def _check(labels: np.ndarray, series: SourceSeries, segments: Sequence[Segment]) -> None:
     if labels.shape != series.grid.shape:
         remedy = "Restore the label map to its source's grid first."
-        raise GeometryError(
-            f"labels {series.grid.shape}, as the source", found=f"{labels.shape}", remedy=remedy
-        )
+        wanted = f"labels {series.grid.shape}, as the source"
+        raise GeometryError(wanted, found=f"{labels.shape}", remedy=remedy)
     known = {0, *(segment.value for segment in segments)}
     if strange := sorted({int(value) for plane in labels.T for value in np.unique(plane)} - known):
         remedy = "Give every class of the network a segment."
@@ -126,15 +147,13 @@ def _add_structure_set(dataset: Dataset, header: SourceHeader, algorithm: Algori
 
 def _add_references(dataset: Dataset, header: SourceHeader, series: SourceSeries, frame_uid: str) -> None:
     """Frame of Reference, and every image of the series (PS3.3 C.7.4.1, C.8.8.5)."""
-    images, study, frame = Dataset(), Dataset(), Dataset()
-    add_uid(images, "SeriesInstanceUID", header.identity.SeriesInstanceUID)
-    images.ContourImageSequence = [image_item(series, index) for index in range(len(series.slices))]
-    study.ReferencedSOPClassUID = STUDY
-    add_uid(study, "ReferencedSOPInstanceUID", header.identity.StudyInstanceUID)
+    images = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
+    images.ContourImageSequence = [_image(series, index) for index in range(len(series.slices))]
+    study = uid_item(ReferencedSOPClassUID=STUDY, ReferencedSOPInstanceUID=header.identity.StudyInstanceUID)
     study.RTReferencedSeriesSequence = [images]
+    frame = uid_item(FrameOfReferenceUID=frame_uid)
     frame.RTReferencedStudySequence = [study]
-    for item in (dataset, frame):
-        add_uid(item, "FrameOfReferenceUID", frame_uid)
+    add_uid(dataset, "FrameOfReferenceUID", frame_uid)
     dataset.PositionReferenceIndicator = None
     dataset.ReferencedFrameOfReferenceSequence = [frame]
 
@@ -149,41 +168,78 @@ def _add_regions(
 ) -> None:
     """ROI Number is the class's value."""
     classes = [segment for segment in segments if segment.value]
-    contours = contour_items(labels, series, [segment.value for segment in classes])
-    uid = dataset.FrameOfReferenceUID
-    dataset.StructureSetROISequence = [_region(segment, algorithm, uid) for segment in classes]
-    dataset.ROIContourSequence = [_drawing(segment, contours[segment.value]) for segment in classes]
-    dataset.RTROIObservationsSequence = [_observation(segment) for segment in classes]
-
-
-def _region(segment: Segment, algorithm: Algorithm, frame_of_reference: str) -> Dataset:
-    item = Dataset()
-    item.ROINumber = segment.value
-    add_uid(item, "ReferencedFrameOfReferenceUID", frame_of_reference)
-    item.ROIName = cut(segment.name)
-    item.ROIGenerationAlgorithm = "AUTOMATIC"
-    item.ROIGenerationDescription = cut(f"{algorithm.name} {algorithm.version}")
-    return item
-
-
-def _drawing(segment: Segment, contours: list[Dataset]) -> Dataset:
-    item = Dataset()
-    item.ROIDisplayColor = list(segment.colour)
-    if contours:
-        item.ContourSequence = contours
-    item.ReferencedROINumber = segment.value
-    return item
+    contours = _contours(labels, series, [segment.value for segment in classes])
+    regions, drawings, observations = [], [], []
+    for segment in classes:
+        region = make_item(
+            ROINumber=segment.value,
+            ROIName=cut(segment.name),
+            ROIGenerationAlgorithm="AUTOMATIC",
+            ROIGenerationDescription=cut(f"{algorithm.name} {algorithm.version}"),
+        )
+        add_uid(region, "ReferencedFrameOfReferenceUID", dataset.FrameOfReferenceUID)
+        drawing = make_item(ROIDisplayColor=list(segment.colour), ReferencedROINumber=segment.value)
+        if contours[segment.value]:
+            drawing.ContourSequence = contours[segment.value]
+        regions.append(region)
+        drawings.append(drawing)
+        observations.append(_observation(segment))
+    dataset.StructureSetROISequence = regions
+    dataset.ROIContourSequence = drawings
+    dataset.RTROIObservationsSequence = observations
 
 
 def _observation(segment: Segment) -> Dataset:
     """RT ROI Observations (PS3.3 C.8.8.8): the segment's codes. Type and interpreter are of type 2."""
-    item = Dataset()
-    item.ObservationNumber = item.ReferencedROINumber = segment.value
+    item = make_item(ObservationNumber=segment.value, ReferencedROINumber=segment.value, ROIInterpreter=None)
     if segment.category:
         item.SegmentedPropertyCategoryCodeSequence = [code_item(segment.category)]
     if segment.type:
         item.RTROIIdentificationCodeSequence = [code_item(segment.type)]
     anatomy = segment.category is not None and (segment.category.value, segment.category.scheme) == ANATOMY
     item.RTROIInterpretedType = "ORGAN" if anatomy else ""
-    item.ROIInterpreter = None
+    return item
+
+
+def _contours(labels: np.ndarray, series: SourceSeries, values: Sequence[int]) -> dict[int, list[Dataset]]:
+    """The items of Contour Sequence (PS3.3 C.8.8.6) by class value, slice by slice."""
+    items: dict[int, list[Dataset]] = {value: [] for value in values}
+    digits = _digits(series)
+    for index in range(labels.shape[2]):
+        plane, image = labels[:, :, index], _image(series, index)
+        for value in values if plane.any() else ():
+            items[value] += [
+                _contour(line, index, image, series, digits) for line in trace_mask(plane == value)
+            ]
+    return items
+
+
+def _image(series: SourceSeries, index: int) -> Dataset:
+    """The reference to the image of a slice."""
+    (item,) = image_items([series.slices[index]])
+    if series.frames:
+        item.ReferencedFrameNumber = series.frames[index] + 1
+    return item
+
+
+def _digits(series: SourceSeries) -> int:
+    """Digits behind the point that keep a ten-thousandth of a pixel, as far as VR DS has room for them."""
+    wanted = math.ceil(4 - math.log10(min(series.grid.spacing)))
+    corners = np.array(np.meshgrid(*([-1, size] for size in series.grid.shape), [1])).reshape(4, -1)
+    whole = len(f"{-np.abs(series.grid.affine_lps @ corners).max():.0f}")
+    return max(0, min(wanted, FINEST, LONGEST - 1 - whole))
+
+
+def _contour(polygon: np.ndarray, index: int, image: Dataset, series: SourceSeries, digits: int) -> Dataset:
+    points = np.column_stack([polygon, np.full(len(polygon), index), np.ones(len(polygon))])
+    values = (points @ series.grid.affine_lps[:3].T).reshape(-1)
+    text = ("\\".join([f"%.{digits}f"] * len(values)) % tuple(values)).encode("ascii")
+    text += b" " * (len(text) % 2)
+    item = make_item(
+        ContourImageSequence=[image], ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(polygon)
+    )
+    # As the bytes of Implicit VR, which pydicom writes as they are; its numbers one by one would take most of
+    # the time. The encoding is that of items: else all are decoded to be encoded.
+    item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(text), text, 0, True, True)
+    item.set_original_encoding(True, True, default_encoding)
     return item

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
+from pydicom.valuerep import format_number_as_ds
 
-from pyraseg.pipeline.writers.dicom.object import WrittenObject, new_object, object_identity, save
-from pyraseg.pipeline.writers.dicom.planes import NO_FRAME
-from pyraseg.pipeline.writers.dicom.seg_frames import (
-    BYTE,
-    MAXIMUM,
-    Plane,
-    add_functional_groups,
-    add_references,
-    binary_pixels,
-    fractional_pixels,
-    planes_of,
+from pyraseg.pipeline.writers.dicom.object import (
+    NO_FRAME,
+    WrittenObject,
+    code_item,
+    frame_of_reference,
+    image_items,
+    make_item,
+    new_object,
+    object_identity,
+    save,
+    uid_item,
 )
-from pyraseg.pipeline.writers.dicom.seg_segments import foreground, segment_items, uncoded
-from pyraseg.pipeline.writers.dicom.source import SourceHeader, check_images, read_source
+from pyraseg.pipeline.writers.dicom.segments import foreground, segment_items, uncoded
+from pyraseg.pipeline.writers.dicom.source import (
+    SourceHeader,
+    add_uid,
+    check_images,
+    derive_uid,
+    frame_reference,
+    read_source,
+)
 from pyraseg.pipeline.writers.prediction import Prediction
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError, OutputError
+from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.records import Code
 
 __all__ = ["KINDS", "write_seg"]
 
 KINDS = ("binary", "labelmap", "fractional")
-LABEL_MAP_STORAGE = (
-    "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage, of 2024; pydicom 3.0 has no name
-)
+LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # of 2024; pydicom 3.0 has no name for it
 FIRST_SERIES_NUMBER = 1000
 LONGEST = 2**32 - 2  # bytes of Pixel Data
+SEGMENTATION = Code("113076", "DCM", "Segmentation")
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+BYTE = 8  # bits
+MAXIMUM = 255  # Maximum Fractional Value (0062,000E)
+SEGMENT_POINTERS = (0x0062000B, 0x0062000A)  # Referenced Segment Number in Segment Identification Sequence
+FRAME_POINTERS = (0x00209156, 0x00209111)  # Frame Acquisition Number in Frame Content Sequence
+POSITION_POINTERS = (0x00200032, 0x00209113)  # Image Position (Patient) in Plane Position Sequence
+Plane = tuple[int, int]  # a segment's number, 0 for all of a label map, and a frame of the source
 
 
 def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary") -> WrittenObject:
@@ -55,34 +72,55 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
         LabelError: a label without a segment, or segments whose values do not count up from 1.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written, or would be longer than DICOM allows.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, Prediction, write_seg
+    >>> lesion = np.zeros((128, 128), np.uint8)
+    >>> lesion[40:80, 50:90] = 1
+    >>> path = get_testdata_file("CT_small.dcm")
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=Algorithm("my network"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_seg(f"{folder}/seg.dcm", prediction)
+    ...     int(dcmread(written.path).pixel_array.sum())
+    1600
     """
     _check(prediction, kind)
     header = read_source(prediction.source)
-    check_images(() if prediction.series is None else prediction.series.slices)
-    planes = planes_of(prediction, [segment.value for segment in foreground(prediction)], kind)
-    length = _length(prediction, kind, len(planes))
-    _check_length(length)
-    identity = object_identity(
-        header, prediction, kind=f"segmentation {kind}", first_number=FIRST_SERIES_NUMBER
-    )
+    check_images(prediction.images)
+    segments = foreground(prediction)
+    planes = _planes(prediction, [segment.value for segment in segments], kind)
+    length = len(planes) * prediction.labels[0].size
+    if kind == "binary":
+        length = -(-length // BYTE)
+    if length > LONGEST:
+        found, remedy = f"{length / 2**30:.1f} GiB", 'Choose "binary", or cut the cine into parts.'
+        raise OutputError("pixel data of less than 4 GiB, DICOM's limit", found=found, remedy=remedy)
+    name = f"segmentation {kind}"
+    identity = object_identity(header, prediction, kind=name, first_number=FIRST_SERIES_NUMBER)
     sop_class = LABEL_MAP_STORAGE if kind == "labelmap" else SegmentationStorage
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=sop_class)
     _add_segmentation(dataset, header, prediction, kind, planes)
-    return WrittenObject(
-        path=save(dataset, path, pixels=_pixels(prediction, kind, planes), length=length),
-        sop_class_uid=sop_class,
-        sop_instance_uid=identity.sop_instance_uid,
-        series_instance_uid=identity.series_instance_uid,
-        notes=(*header.notes, *_unplaced(prediction), *uncoded(prediction)),
-        frame_numbers=_frame_numbers(prediction, planes),
+    placed = prediction.series is None or prediction.series.frame_of_reference_uid
+    return save(
+        dataset,
+        path,
+        notes=(*header.notes, *(() if placed else (NO_FRAME,)), *uncoded(prediction)),
+        frame_numbers={
+            segment.name: tuple(n for n, (value, _) in enumerate(planes, 1) if value in (0, segment.value))
+            for segment in segments
+        },
+        pixels=_pixels(prediction, kind, planes),
+        length=length,
     )
 
 
 def _check(prediction: Prediction, kind: str) -> None:
     if kind not in KINDS:
-        raise ConfigError(
-            "a kind of segmentation", found=f'"{kind}"', remedy=f"Choose one of {', '.join(KINDS)}."
-        )
+        remedy = f"Choose one of {', '.join(KINDS)}."
+        raise ConfigError("a kind of segmentation", found=f'"{kind}"', remedy=remedy)
     source, labels, segments = prediction.source, prediction.labels, prediction.segments
     shape = (source.number_of_frames, source.rows, source.columns)
     if prediction.series is not None:
@@ -92,15 +130,10 @@ def _check(prediction: Prediction, kind: str) -> None:
         raise GeometryError(f"labels {shape}, as the source", found=f"{labels.shape}", remedy=remedy)
     if kind == "fractional":
         _check_probabilities(prediction.probabilities, (shape[0], len(segments), *shape[1:]))
-    _check_values(prediction)
-
-
-def _check_values(prediction: Prediction) -> None:
-    segments = prediction.segments
     if [segment.value for segment in segments] != list(range(len(segments))) or not 2 <= len(segments) <= 256:
         remedy = "Number the label names from 0, the background, on."
         raise LabelError("segments with the values 1, 2, ... up to 255", found="other values", remedy=remedy)
-    if (highest := max(int(frame.max()) for frame in prediction.labels)) >= len(segments):
+    if (highest := max(int(frame.max()) for frame in labels)) >= len(segments):
         remedy = "Give every class of the network a segment."
         raise LabelError(f"labels from 0 to {len(segments) - 1}", found=f"{highest}", remedy=remedy)
 
@@ -112,20 +145,6 @@ def _check_probabilities(probabilities: np.ndarray | None, shape: tuple[int, ...
     if probabilities.shape != shape:
         remedy = "Restore the probabilities to their source's grid first."
         raise GeometryError(f"probabilities {shape}", found=f"{probabilities.shape}", remedy=remedy)
-
-
-def _check_length(length: int) -> None:
-    if length > LONGEST:
-        raise OutputError(
-            "pixel data of less than 4 GiB, DICOM's limit",
-            found=f"{length / 2**30:.1f} GiB",
-            remedy='Choose "binary", or cut the cine into parts.',
-        )
-
-
-def _unplaced(prediction: Prediction) -> tuple[str, ...]:
-    series = prediction.series
-    return () if series is None or series.frame_of_reference_uid else (NO_FRAME,)
 
 
 def _add_segmentation(
@@ -147,45 +166,164 @@ def _add_segmentation(
         dataset.MaximumFractionalValue = MAXIMUM
     else:
         dataset.SegmentsOverlap = "NO"
-    _add_image_pixel(dataset, prediction, bits=1 if kind == "binary" else BYTE)
     if kind == "labelmap":
         dataset.PixelPaddingValue = 0  # the background, C.8.20.2
-    dataset.SegmentSequence = segment_items(prediction, background=kind == "labelmap")
-    add_functional_groups(dataset, header, prediction, planes)
-    add_references(dataset, header, prediction)
-
-
-def _add_image_pixel(dataset: Dataset, prediction: Prediction, *, bits: int) -> None:
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
+    bits = 1 if kind == "binary" else BYTE
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = prediction.labels.shape[1:]
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
-        bits,
-        bits,
-        bits - 1,
-        0,
-    )
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = 0
+    dataset.SegmentSequence = segment_items(prediction, background=kind == "labelmap")
+    _add_functional_groups(dataset, header, prediction, planes)
+    series = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
+    series.ReferencedInstanceSequence = image_items(prediction.images)
+    dataset.ReferencedSeriesSequence = [series]  # Common Instance Reference, C.12.2
 
 
 def _pixels(prediction: Prediction, kind: str, planes: Sequence[Plane]) -> Iterable[np.ndarray]:
     """Pixel Data in pieces."""
-    labels = prediction.labels
     if kind == "labelmap":
-        return (labels[frame].astype(np.uint8, copy=False) for _, frame in planes)
+        return (prediction.labels[frame].astype(np.uint8, copy=False) for _, frame in planes)
     if kind == "fractional" and prediction.probabilities is not None:
-        return fractional_pixels(prediction.probabilities, planes)
-    return binary_pixels(labels, planes)
+        return _fractional_pixels(prediction.probabilities, planes)
+    return _binary_pixels(prediction.labels, planes)
 
 
-def _length(prediction: Prediction, kind: str, planes: int) -> int:
-    """The bytes of Pixel Data."""
-    _, rows, columns = prediction.labels.shape
-    pixels = planes * rows * columns
-    return -(-pixels // BYTE) if kind == "binary" else pixels
+def _planes(prediction: Prediction, values: Sequence[int], kind: str) -> list[Plane]:
+    """The frames that a segmentation has: each segment with all frames of a file, or with the slices of a
+    volume that it is in. A volume without anything keeps one empty frame, for an object has to have one.
+
+    Args:
+        values: of the segments. kind: as ``write_seg``.
+    """
+    frames, numbers = range(len(prediction.labels)), [0] if kind == "labelmap" else list(values)
+    planes = [(number, frame) for number in numbers for frame in frames]
+    if prediction.series is None:
+        return planes
+    return [plane for plane in planes if _is_drawn(prediction, plane, kind)] or planes[:1]
 
 
-def _frame_numbers(prediction: Prediction, planes: Sequence[Plane]) -> dict[str, tuple[int, ...]]:
-    return {
-        segment.name: tuple(n for n, (value, _) in enumerate(planes, start=1) if value in (0, segment.value))
-        for segment in foreground(prediction)
-    }
+def _is_drawn(prediction: Prediction, plane: Plane, kind: str) -> bool:
+    value, frame = plane
+    if kind == "fractional" and prediction.probabilities is not None:
+        return bool(prediction.probabilities[frame, value].max() * MAXIMUM > 0.5)
+    labels = prediction.labels[frame]
+    return bool((labels == value).any() if value else labels.any())
+
+
+def _binary_pixels(labels: np.ndarray, planes: Sequence[Plane]) -> Iterator[np.ndarray]:
+    """The mask of each plane in turn, one bit a pixel, lowest bit first, as one stream (PS3.5 section 8.1.1).
+
+    Frames do not start on a byte of their own, but every eighth does: so eight at a time.
+
+    Args:
+        labels: (F, H, W); may lie on disk.
+    """
+    block = np.empty((BYTE, *labels.shape[1:]), bool)
+    for start in range(0, len(planes), BYTE):
+        chunk = planes[start : start + BYTE]
+        for row, (value, frame) in zip(block, chunk, strict=False):
+            np.equal(labels[frame], value, out=row)
+        yield np.packbits(block[: len(chunk)].reshape(-1), bitorder="little")
+
+
+def _fractional_pixels(probabilities: np.ndarray, planes: Sequence[Plane]) -> Iterator[np.ndarray]:
+    """The probability of each plane's class in turn, (H, W) uint8 from 0 to ``MAXIMUM``.
+
+    Args:
+        probabilities: (F, K, H, W), the classes by value.
+    """
+    for value, frame in planes:
+        scaled = np.clip(probabilities[frame, value].astype(np.float32), 0, 1) * MAXIMUM
+        yield np.rint(scaled).astype(np.uint8)
+
+
+def _add_functional_groups(
+    dataset: Dataset, header: SourceHeader, prediction: Prediction, planes: Sequence[Plane]
+) -> None:
+    """Multi-frame Functional Groups and Multi-frame Dimension (PS3.3 C.7.6.16, C.7.6.17).
+
+    Ultrasound has no Frame of Reference, so its frames carry Derivation Image and no planes (A.51.5.1). Every
+    frame names its source frame; Frame Acquisition Number says which it is even where the source's class has
+    no frames. The slices of a volume have orientation and spacing in common and a position each, which is
+    their dimension.
+    """
+    grid = None if prediction.series is None else prediction.series.grid
+    frames = sorted({frame for _, frame in planes})
+    derivations = {frame: _derivation(header, prediction, frame) for frame in frames}
+    positions = {} if grid is None else {frame: _position(grid, frame) for frame in frames}
+    ranks = {frame: frame + 1 if grid is None else rank for rank, frame in enumerate(frames, start=1)}
+    frame_pointers = FRAME_POINTERS if grid is None else POSITION_POINTERS
+    _add_dimensions(dataset, [SEGMENT_POINTERS, frame_pointers] if planes[0][0] else [frame_pointers])
+    dataset.SharedFunctionalGroupsSequence = [Dataset()]
+    if prediction.series is not None:
+        _add_grid(dataset, header, prediction.series)
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _frame(derivations[frame], frame, ranks[frame], segment, positions.get(frame))
+        for segment, frame in planes
+    ]
+    dataset.NumberOfFrames = len(planes)
+
+
+def _add_grid(dataset: Dataset, header: SourceHeader, series: SourceSeries) -> None:
+    """Frame of Reference, and among the shared functional groups Plane Orientation and Pixel Measures (PS3.3
+    C.7.4.1, C.7.6.16.2.4, C.7.6.16.2.1)."""
+    grid = series.grid
+    add_uid(dataset, "FrameOfReferenceUID", frame_of_reference(header, series))
+    dataset.PositionReferenceIndicator = None
+    orientation = _decimals([*grid.row_direction, *grid.column_direction])
+    columns, rows, slices = _decimals(grid.spacing)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    shared.PlaneOrientationSequence = [make_item(ImageOrientationPatient=orientation)]
+    shared.PixelMeasuresSequence = [
+        make_item(PixelSpacing=[rows, columns], SliceThickness=slices, SpacingBetweenSlices=slices)
+    ]
+
+
+def _position(grid: VolumeGrid, index: int) -> Dataset:
+    """Plane Position (PS3.3 C.7.6.16.2.3) of a slice."""
+    step = np.multiply(grid.slice_direction, grid.spacing[2])
+    return make_item(ImagePositionPatient=_decimals(np.asarray(grid.origin) + index * step))
+
+
+def _decimals(values: Iterable[float]) -> list[str]:
+    """As many digits as DS holds."""
+    return [format_number_as_ds(float(value) + 0.0) for value in values]
+
+
+def _add_dimensions(dataset: Dataset, pointers: Iterable[tuple[int, int]]) -> None:
+    organization = derive_uid(dataset.SOPInstanceUID, "dimensions")
+    dataset.DimensionOrganizationSequence = [make_item(DimensionOrganizationUID=organization)]
+    dataset.DimensionIndexSequence = [
+        make_item(
+            DimensionOrganizationUID=organization,
+            DimensionIndexPointer=pointer,
+            FunctionalGroupPointer=group,
+        )
+        for pointer, group in pointers
+    ]
+
+
+def _frame(derivation: Dataset, frame: int, rank: int, segment: int, position: Dataset | None) -> Dataset:
+    item, content = Dataset(), Dataset()
+    if position is None:
+        content.FrameAcquisitionNumber = frame + 1
+    else:
+        item.PlanePositionSequence = [position]
+    content.DimensionIndexValues = [segment, rank] if segment else [rank]
+    item.FrameContentSequence = [content]
+    item.DerivationImageSequence = [derivation]
+    if segment:
+        item.SegmentIdentificationSequence = [make_item(ReferencedSegmentNumber=segment)]
+    return item
+
+
+def _derivation(header: SourceHeader, prediction: Prediction, frame: int) -> Dataset:
+    """Derivation Image (C.7.6.16.2.6), shared by the frames of all segments."""
+    image, index = prediction.image_of(frame)
+    (source,) = image_items([image])
+    if (number := frame_reference(header, index)) is not None:
+        source.ReferencedFrameNumber = number
+    source.PurposeOfReferenceCodeSequence = [code_item(SOURCE_IMAGE)]
+    source.SpatialLocationsPreserved = "YES"
+    return make_item(SourceImageSequence=[source], DerivationCodeSequence=[code_item(SEGMENTATION)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,32 +29,27 @@ __all__ = [
     "unquoted",
 ]
 
-# Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): they must be there and may be
-# empty.
+# Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): must be there, and may be empty.
 TYPE_2 = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
+    *("ReferringPhysicianName", "StudyID", "AccessionNumber"),
 )
 TYPE_3 = ("IssuerOfPatientID", "PatientAge", "StudyDescription")
 COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 NUMBERS = ("SeriesNumber", "InstanceNumber")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
-PIXELS = ("SamplesPerPixel", "BitsAllocated")
-# Retired ultrasound, then ultrasound, secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET,
-# video.
+PIXELS = {"BitsAllocated": 8, "SamplesPerPixel": 1}  # with what stands for none
+# Ultrasound (retired, then today's), secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET, video.
 MULTI_FRAME = re.compile(
     r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
     r"(3|3\.1|6\.2|7\.[1-4]|12\.1(\.1)?|12\.2(\.1)?|20|2\.[12]|4\.[134]|128\.1|130|77\.1\.[124]\.1|77\.1\.6)"
 )
-METHODS = {"1.2.840.10008.1.2.4.5": "ISO_10918_1", "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
-JPEG_2000 = "1.2.840.10008.1.2.4.9"
+# By how a transfer syntax begins: JPEG, JPEG-LS, JPEG 2000.
+METHODS = {
+    "1.2.840.10008.1.2.4.5": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.9": "ISO_15444_1",
+}
 WELL_FORMED = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 section 9.1
 LOSSLESS = re.compile(r"1\.2\.840\.10008\.1\.2(\.[125]|\.1\.99|\.4\.(57|70|80|90|92|201|202))?")
 
@@ -92,8 +87,7 @@ def add_uid(dataset: Dataset, keyword: str, uid: str) -> None:
 
 
 def unquoted(uid: str) -> AbstractContextManager[None]:
-    """Where a library sets a source's UID: pydicom's validation is off if the UID is invalid, for it would
-    quote it."""
+    """Where a library sets a source's UID: without pydicom's validation, which would quote an invalid one."""
     return nullcontext() if WELL_FORMED.fullmatch(uid) else config.disable_value_validation()
 
 
@@ -115,7 +109,22 @@ def read_source(source: SourceRef) -> SourceHeader:
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
     with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
-        return _repaired(_read(source.path), source)
+        texts = _read(source.path)
+    notes = list(texts.notes)
+    identity = _identity(texts, notes)
+    _add_uids(identity, texts, source, notes)
+    series, instance = (
+        int(number) if re.fullmatch(r"[0-9]{1,6}", number) and int(number) > 0 else 1
+        for number in (texts.get(keyword) for keyword in NUMBERS)
+    )
+    return SourceHeader(
+        identity=identity,
+        compression=_compression(texts, source),
+        series_number=series,
+        instance_number=instance,
+        multi_frame=MULTI_FRAME.fullmatch(source.sop_class_uid) is not None,
+        notes=tuple(notes),
+    )
 
 
 def check_images(images: Iterable[SourceRef]) -> None:
@@ -125,46 +134,53 @@ def check_images(images: Iterable[SourceRef]) -> None:
         InputError: one has no SOP Class or SOP Instance UID.
     """
     for image in images:
-        for name, uid in (
-            ("SOP Instance UID", image.sop_instance_uid),
-            ("SOP Class UID", image.sop_class_uid),
-        ):
-            if not _usable(uid):
-                raise _no_uid(name, empty=not uid, path=image.path)
+        _require_uid("SOP Instance UID", image.sop_instance_uid, path=image.path)
+        _require_uid("SOP Class UID", image.sop_class_uid, path=image.path)
 
 
-def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:
-    characters = character_set(dataset)
-    notes = [characters.note] if characters.note else []
-    identity = _identity(dataset, characters, notes)
-    _add_uids(identity, dataset, source, notes)
-    series, instance = (_positive(dataset, keyword, characters) for keyword in NUMBERS)
-    return SourceHeader(
-        identity=identity,
-        compression=_compression(dataset, source, characters),
-        series_number=series,
-        instance_number=instance,
-        multi_frame=MULTI_FRAME.fullmatch(source.sop_class_uid) is not None,
-        notes=tuple(notes),
-    )
+@dataclass(frozen=True)
+class _Texts:
+    """The text of a header's attributes as the file holds it; empty or absent where there is none.
+
+    Attributes:
+        values: by keyword, each with what was wrong with its letters, if anything.
+        sample: bytes of a pixel.
+        notes: on the character set.
+    """
+
+    values: Mapping[str, tuple[str, str]]
+    sample: int
+    notes: tuple[str, ...]
+
+    def get(self, keyword: str) -> str:
+        return self.values[keyword][0] if keyword in self.values else ""
 
 
-def _read(path: str) -> Dataset:
-    tags = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
+def _read(path: str) -> _Texts:
+    keywords = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a character set, which the notes say
-        return dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*keywords, *UIDS, *PIXELS])
+    characters = character_set(dataset)
+    values = {
+        keyword: header_text(dataset, keyword, characters) for keyword in keywords if keyword in dataset
+    }
+    ascii_only = CharacterSet(("ascii",), True)
+    values |= {keyword: header_text(dataset, keyword, ascii_only) for keyword in UIDS}
+    allocated, samples = (int(dataset.get(keyword) or default) for keyword, default in PIXELS.items())
+    notes = (characters.note,) if characters.note else ()
+    return _Texts(values, max(1, allocated // 8) * samples, notes)
 
 
-def _identity(dataset: Dataset, characters: CharacterSet, notes: list[str]) -> Dataset:
+def _identity(texts: _Texts, notes: list[str]) -> Dataset:
     identity = Dataset()
     identity.SpecificCharacterSet = "ISO_IR 192"
-    missing = [keyword for keyword in TYPE_2 if keyword not in dataset]
+    missing = [keyword for keyword in TYPE_2 if keyword not in texts.values]
     if missing:
         names = ", ".join(dictionary_description(keyword) for keyword in missing)
         notes.append(f"missing in the source, left empty: {names}")
     for keyword in (*TYPE_2, *TYPE_3):
-        text, misread = header_text(dataset, keyword, characters)
+        text, misread = texts.values.get(keyword, ("", ""))
         value, mended = repaired(keyword, text)
         notes.extend(note for note in (misread, mended) if note)
         if value or keyword in TYPE_2:
@@ -172,30 +188,22 @@ def _identity(dataset: Dataset, characters: CharacterSet, notes: list[str]) -> D
     return identity
 
 
-def _add_uids(identity: Dataset, dataset: Dataset, source: SourceRef, notes: list[str]) -> None:
-    path = source.path
-    study, series = (header_text(dataset, keyword, CharacterSet(("ascii",), True))[0] for keyword in UIDS)
-    for name, uid in (
-        ("Study Instance UID", study),
-        ("SOP Instance UID", source.sop_instance_uid),
-        ("SOP Class UID", source.sop_class_uid),
-    ):
-        if not _usable(uid):
-            raise _no_uid(name, empty=not uid, path=path)
+def _add_uids(identity: Dataset, texts: _Texts, source: SourceRef, notes: list[str]) -> None:
+    study, series = (texts.get(keyword) for keyword in UIDS)
+    _require_uid("Study Instance UID", study, path=source.path)
+    _require_uid("SOP Instance UID", source.sop_instance_uid, path=source.path)
+    _require_uid("SOP Class UID", source.sop_class_uid, path=source.path)
     if not _usable(series):
         series = derive_uid(study, "series")
         notes.append(
             "no valid Series Instance UID in the source: references name one that follows from its study"
         )
-    for keyword, uid in zip(
-        ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"),
-        (study, series, source.sop_instance_uid, source.sop_class_uid),
-        strict=True,
-    ):
+    uids = dict(zip(UIDS, (study, series), strict=True))
+    uids |= {"SOPInstanceUID": source.sop_instance_uid, "SOPClassUID": source.sop_class_uid}
+    for keyword, uid in uids.items():
         if not WELL_FORMED.fullmatch(uid):
-            notes.append(
-                f"{dictionary_description(keyword)}: not a valid UID, kept so that objects stay together"
-            )
+            name = dictionary_description(keyword)
+            notes.append(f"{name}: not a valid UID, kept so that objects stay together")
         add_uid(identity, keyword, uid)
 
 
@@ -205,42 +213,29 @@ def _usable(uid: str) -> bool:
     return re.fullmatch(r"[0-9]+(\.[0-9]+)+", uid) is not None and len(uid) <= 64
 
 
-def _no_uid(name: str, *, empty: bool, path: str) -> InputError:
-    return InputError(
-        f"a source with a {name}, by which its results are filed",
-        found="none in its header" if empty else "one of other characters than digits and dots",
-        remedy="Export the file from its archive again, or leave seg and sr out of the formats.",
-        path=path,
-    )
+def _require_uid(name: str, uid: str, *, path: str) -> None:
+    if not _usable(uid):
+        raise InputError(
+            f"a source with a {name}, by which its results are filed",
+            found="one of other characters than digits and dots" if uid else "none in its header",
+            remedy="Export the file from its archive again, or leave seg and sr out of the formats.",
+            path=path,
+        )
 
 
-def _positive(dataset: Dataset, keyword: str, characters: CharacterSet) -> int:
-    text, _ = header_text(dataset, keyword, characters)
-    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) and int(text) > 0 else 1
-
-
-def _compression(dataset: Dataset, source: SourceRef, characters: CharacterSet) -> Dataset:
+def _compression(texts: _Texts, source: SourceRef) -> Dataset:
     """PS3.3 C.7.6.1.1.5: an image derived from one that was compressed with loss says so too."""
-    stated, ratios, methods = (header_text(dataset, keyword, characters)[0] for keyword in COMPRESSION)
+    stated, ratio, methods = (texts.get(keyword) for keyword in COMPRESSION)
     syntax, result = source.transfer_syntax_uid, Dataset()
     lossy = stated == "01" or (LOSSLESS.fullmatch(syntax) is None and stated != "00")
     result.LossyImageCompression = "01" if lossy else "00"
     if lossy:
-        result.LossyImageCompressionRatio = _ratios(ratios) or [_estimated_ratio(dataset, source)]
+        ratios = ratio.replace(" ", "").split("\\")
+        if not all(re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,7})?", part) for part in ratios):
+            pixels = source.number_of_frames * source.rows * source.columns * texts.sample
+            ratios = [f"{max(1.0, pixels / max(1, Path(source.path).stat().st_size)):.2f}"]  # an estimate
+        result.LossyImageCompressionRatio = ratios
         method = next((name for prefix, name in METHODS.items() if syntax.startswith(prefix)), "")
-        method = "ISO_15444_1" if syntax.startswith(JPEG_2000) else method
         if methods or method:
             result.LossyImageCompressionMethod = re.findall(r"[A-Z0-9_]{1,16}", methods) or method
     return result
-
-
-def _ratios(text: str) -> Sequence[str]:
-    parts = text.replace(" ", "").split("\\")
-    return parts if all(re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,7})?", part) for part in parts) else []
-
-
-def _estimated_ratio(dataset: Dataset, source: SourceRef) -> str:
-    """The source does not state it: the pixels' size against the file's."""
-    sample = max(1, int(dataset.get("BitsAllocated") or 8) // 8) * int(dataset.get("SamplesPerPixel") or 1)
-    pixels = source.number_of_frames * source.rows * source.columns * sample
-    return f"{max(1.0, pixels / max(1, Path(source.path).stat().st_size)):.2f}"

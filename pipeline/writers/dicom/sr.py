@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    ReferencedSegment,
+    ReferencedSegmentationFrame,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    SourceSeriesForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
@@ -13,23 +34,31 @@ from pyraseg.pipeline.writers.dicom.object import (
     MANUFACTURER,
     WrittenObject,
     cut,
+    image_items,
+    make_item,
     new_object,
     object_identity,
     save,
+    uid_item,
 )
-from pyraseg.pipeline.writers.dicom.seg_segments import uncoded
+from pyraseg.pipeline.writers.dicom.segments import (
+    ARTIFICIAL_INTELLIGENCE,
+    GENERIC,
+    foreground,
+    tracking_uid,
+    uncoded,
+)
 from pyraseg.pipeline.writers.dicom.source import (
     SourceHeader,
-    add_uid,
     check_images,
     derive_uid,
+    frame_reference,
     read_source,
     unquoted,
 )
-from pyraseg.pipeline.writers.dicom.sr_content import PRIVATE_SCHEME, measurement_groups, remarks
 from pyraseg.pipeline.writers.prediction import Prediction
 from pyraseg.transforms.errors import GeometryError
-from pyraseg.transforms.records import SourceRef
+from pyraseg.transforms.records import Code, Quantity, Segment
 
 __all__ = ["write_sr"]
 
@@ -41,6 +70,21 @@ PROCEDURES = {
     "PT": ("82918005", "SCT", "Positron emission tomography"),
 }
 IMAGING = ("363679005", "SCT", "Imaging procedure")
+PRIVATE_SCHEME = "99HYDRO"  # for what has no standard code
+ANATOMY = ("91723000", "123037004")  # SCT: Anatomical Structure, Body Structure
+UNITS = {
+    "mm2": "square millimeter",
+    "mm": "millimeter",
+    "%": "percent",
+    "{ratio}": "ratio",
+    "ml": "milliliter",
+    "g": "gram",
+    "[hnsf'U]": "Hounsfield unit",
+    "g/ml{SUVbw}": "Standardized Uptake Value body weight",
+    "1": "no units",
+}
+DIGITS = 6  # significant; a decimal string has no more than 16 characters
+NOT_FOR_DIAGNOSIS = "Not for diagnosis: made by an algorithm for research, verified by nobody."
 
 
 def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | None) -> WrittenObject:
@@ -49,8 +93,8 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
 
     A segment that is in the frame has a group by TID 1410 with the quantities that are its own, one that is
     in a volume a group by TID 1411; those of several segments together have one by TID 1501
-    (`measurement_groups`). Comments at the end of the report, which TID 1500 allows for being extensible,
-    name what a reader must know: `remarks`. Absent quantities are absent.
+    (`_measurement_groups`). Comments at the end of the report, which TID 1500 allows for being extensible,
+    name what a reader must know: `_remarks`. Absent quantities are absent.
 
     Args:
         seg: the segmentation that the groups refer to; without one they are by TID 1501, on the source.
@@ -59,31 +103,39 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
         GeometryError: the key frame is none of the label map's.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> from pyraseg.pipeline.writers import Algorithm, Prediction, write_sr
+    >>> from pyraseg.transforms.records import Quantity
+    >>> path, lesion = get_testdata_file("CT_small.dcm"), np.ones((128, 128), np.uint8)
+    >>> measured = {"quantities": (Quantity("lesion_area", 12.5, "mm2", segments=("lesion",)),)}
+    >>> network = Algorithm("my network")
+    >>> prediction = Prediction.of_file(path, lesion, ["lesion"], algorithm=network, **measured)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_sr(f"{folder}/sr.dcm", prediction, seg=None)
+    ...     dcmread(written.path).Modality
+    'SR'
     """
     if not 0 <= prediction.key_frame < len(prediction.labels):
         found, remedy = f"{prediction.key_frame}", "Count frames from 0."
         raise GeometryError(f"a key frame from 0 to {len(prediction.labels) - 1}", found=found, remedy=remedy)
     header = read_source(prediction.source)
-    images = (prediction.source,) if prediction.series is None else prediction.series.slices
-    check_images(images)
+    check_images(prediction.images)
     identity = object_identity(header, prediction, kind="report", first_number=FIRST_SERIES_NUMBER)
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=Comprehensive3DSRStorage)
-    _add_document(dataset, header, images, seg)
+    _add_document(dataset, header, prediction, seg)
     with unquoted(prediction.source.sop_instance_uid):
         dataset.update(_content(header, prediction, seg))
     if schemes := _private_schemes(dataset):
         dataset.CodingSchemeIdentificationSequence = schemes
-    return WrittenObject(
-        path=save(dataset, path),
-        sop_class_uid=Comprehensive3DSRStorage,
-        sop_instance_uid=identity.sop_instance_uid,
-        series_instance_uid=identity.series_instance_uid,
-        notes=header.notes + uncoded(prediction),
-    )
+    return save(dataset, path, notes=header.notes + uncoded(prediction))
 
 
 def _add_document(
-    dataset: Dataset, header: SourceHeader, images: Iterable[SourceRef], seg: WrittenObject | None
+    dataset: Dataset, header: SourceHeader, prediction: Prediction, seg: WrittenObject | None
 ) -> None:
     """SR Document Series and SR Document General (PS3.3 C.17.1, C.17.2).
 
@@ -96,48 +148,22 @@ def _add_document(
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.ReferencedPerformedProcedureStepSequence = []
     dataset.PerformedProcedureCodeSequence = []
-    evidence, source = Dataset(), header.identity
-    add_uid(evidence, "StudyInstanceUID", source.StudyInstanceUID)
-    instances = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
-    evidence.ReferencedSeriesSequence = [_evidence(source.SeriesInstanceUID, instances)]
+    series = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
+    series.ReferencedSOPSequence = image_items(prediction.images)
+    evidence = uid_item(StudyInstanceUID=header.identity.StudyInstanceUID)
+    evidence.ReferencedSeriesSequence = [series]
     if seg is not None:
-        reference = _evidence(seg.series_instance_uid, [(seg.sop_class_uid, seg.sop_instance_uid)])
-        evidence.ReferencedSeriesSequence.append(reference)
+        segmentation = make_item(
+            ReferencedSOPClassUID=seg.sop_class_uid, ReferencedSOPInstanceUID=seg.sop_instance_uid
+        )
+        evidence.ReferencedSeriesSequence.append(
+            make_item(SeriesInstanceUID=seg.series_instance_uid, ReferencedSOPSequence=[segmentation])
+        )
     dataset.CurrentRequestedProcedureEvidenceSequence = [evidence]
-
-
-def _evidence(series_uid: str, instances: Iterable[tuple[str, str]]) -> Dataset:
-    series = Dataset()
-    add_uid(series, "SeriesInstanceUID", series_uid)
-    series.ReferencedSOPSequence = [_instance(*uids) for uids in instances]
-    return series
-
-
-def _instance(class_uid: str, instance_uid: str) -> Dataset:
-    instance = Dataset()
-    add_uid(instance, "ReferencedSOPClassUID", class_uid)
-    add_uid(instance, "ReferencedSOPInstanceUID", instance_uid)
-    return instance
 
 
 def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> Dataset:
     """SR Document Content (PS3.3 C.17.3): the root container and all that it holds."""
-    from highdicom.sr import CodedConcept, MeasurementReport, ObservationContext, TextContentItem
-
-    report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(prediction)),
-        procedure_reported=CodedConcept(*PROCEDURES.get(prediction.source.modality, IMAGING)),
-        imaging_measurements=measurement_groups(header, prediction, seg),
-    )
-    for text in remarks(prediction):
-        comment = CodedConcept("121106", "DCM", "Comment")
-        report[0].ContentSequence.append(TextContentItem(comment, text, relationship_type="CONTAINS"))
-    return report[0]
-
-
-def _observer(prediction: Prediction) -> Any:
-    from highdicom.sr import CodedConcept, DeviceObserverIdentifyingAttributes, ObserverContext
-
     algorithm = prediction.algorithm
     device = DeviceObserverIdentifyingAttributes(
         uid=derive_uid(algorithm.bundle, algorithm.version, algorithm.weights, "device"),
@@ -146,19 +172,180 @@ def _observer(prediction: Prediction) -> Any:
         model_name=cut(algorithm.name),
         serial_number=cut(algorithm.weights),
     )
-    return ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
+    observer = ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=observer),
+        procedure_reported=CodedConcept(*PROCEDURES.get(prediction.source.modality, IMAGING)),
+        imaging_measurements=_measurement_groups(header, prediction, seg),
+    )
+    for text in _remarks(prediction):
+        comment = CodedConcept("121106", "DCM", "Comment")
+        report[0].ContentSequence.append(TextContentItem(comment, text, relationship_type="CONTAINS"))
+    return report[0]
 
 
 def _private_schemes(dataset: Dataset) -> list[Dataset]:
     """Coding Scheme Identification (PS3.3 C.12.1.1.4) for the private schemes in the content."""
-    found = {str(item.value) for item in dataset.iterall() if item.keyword == "CodingSchemeDesignator"}
-    items = []
-    for scheme in sorted(scheme for scheme in found if scheme.startswith("99")):
-        item = Dataset()
-        item.CodingSchemeDesignator = scheme
-        item.CodingSchemeName = (
-            "Quantities of hydronephrosis" if scheme == PRIVATE_SCHEME else "Private to the bundle"
+    schemes = {str(item.value) for item in dataset.iterall() if item.keyword == "CodingSchemeDesignator"}
+    names = {PRIVATE_SCHEME: "Quantities of hydronephrosis"}
+    return [
+        make_item(
+            CodingSchemeDesignator=scheme,
+            CodingSchemeName=names.get(scheme, "Private to the bundle"),
+            CodingSchemeResponsibleOrganization=MANUFACTURER,
         )
-        item.CodingSchemeResponsibleOrganization = MANUFACTURER
-        items.append(item)
-    return items
+        for scheme in sorted(schemes)
+        if scheme.startswith("99")
+    ]
+
+
+def _remarks(prediction: Prediction) -> list[str]:
+    """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found,
+    and what else the prediction remarks."""
+    texts, frames = [NOT_FOR_DIAGNOSIS], len(prediction.labels)
+    image = "frame" if prediction.series is None else "volume"
+    if frames > 1 and prediction.series is None:
+        rule = f", chosen by this rule: {prediction.key_frame_rule}" if prediction.key_frame_rule else ""
+        texts.append(f"Measured on frame {prediction.key_frame + 1} of {frames}{rule}.")
+    present = _present(prediction)
+    if absent := [segment.name for segment in foreground(prediction) if segment not in present]:
+        texts.append(f"Not found in this {image}: {', '.join(absent)}.")
+    if prediction.spacing_mm is None:
+        texts.append("The image is not calibrated: there are no lengths and no areas.")
+    return [*texts, *prediction.remarks]
+
+
+def _measurement_groups(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> list[Any]:
+    """The groups under Imaging Measurements (PS3.16 TID 1500).
+
+    A quantity of one segment is in the group of its segment, by TID 1410, in a volume by TID 1411. One of
+    several segments, such as the ratio of fluid to parenchyma, is true of none of their regions alone; a
+    planar group refers to one region only, so these have a group of their own for each set of segments, by
+    TID 1501, with the source frame as its source and what is anatomy among the segments as finding site.
+    Where nothing was found there is one such group, with what is 0 of nothing or empty: the template wants
+    one.
+    """
+    maker = prediction.algorithm
+    algorithm = AlgorithmIdentification(
+        name=maker.name,
+        version=maker.version,
+        parameters=[f"bundle {maker.bundle}", f"weights SHA-256 {maker.weights}"],
+        family=_concept(ARTIFICIAL_INTELLIGENCE),
+        manufacturer=MANUFACTURER,
+    )
+    groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in _present(prediction)]
+    shared = (q for q in prediction.quantities if q.value is not None and len(q.segments) != 1)
+    sets = dict.fromkeys(quantity.segments for quantity in shared)
+    groups += [_shared_group(header, prediction, names, algorithm) for names in sets]
+    everything = tuple(segment.name for segment in foreground(prediction))
+    return groups or [_shared_group(header, prediction, everything, algorithm)]
+
+
+def _present(prediction: Prediction) -> list[Segment]:
+    frames = prediction.labels if prediction.series else prediction.labels[prediction.key_frame]
+    return [segment for segment in foreground(prediction) if (frames == segment.value).any()]
+
+
+def _segment_group(
+    header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject | None, algorithm: Any
+) -> Any:
+    content = {
+        "tracking_identifier": _tracking(prediction, segment.name),
+        "finding_type": _concept(segment.type or GENERIC),
+        "finding_category": _concept(segment.category or GENERIC),
+        "algorithm_id": algorithm,
+        "measurements": _measurements(prediction, (segment.name,)),
+    }
+    if seg is None:
+        images = _sources(header, prediction, (segment.name,))
+        return MeasurementsAndQualitativeEvaluations(**content, source_images=images)
+    if prediction.series is not None:
+        series = SourceSeriesForSegmentation(header.identity.SeriesInstanceUID)
+        reference = ReferencedSegment(
+            seg.sop_class_uid, seg.sop_instance_uid, segment.value, source_series=series
+        )
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(**content, referenced_segment=reference)
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        **content, referenced_segment=_segmentation_frame(header, prediction, segment, seg)
+    )
+
+
+def _shared_group(
+    header: SourceHeader, prediction: Prediction, names: tuple[str, ...], algorithm: Any
+) -> Any:
+    segments = [segment for segment in foreground(prediction) if segment.name in names]
+    sites = [s.type for s in segments if s.type and s.category and s.category.value in ANATOMY]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(prediction, " and ".join(names) or "image"),
+        finding_sites=[FindingSite(_concept(site)) for site in sites] or None,
+        algorithm_id=algorithm,
+        measurements=_measurements(prediction, names),
+        source_images=_sources(header, prediction, names),
+    )
+
+
+def _segmentation_frame(
+    header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject
+) -> Any:
+    """Referenced Segmentation Frame, and the source image behind it.
+
+    The reference is by frame alone: PS3.3 Table 10-3 has Referenced Segment Number only where there is no
+    frame number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
+    tells which.
+    """
+    source = SourceImageForSegmentation(*_source_arguments(header, prediction))
+    number = seg.frame_numbers[segment.name][prediction.key_frame]
+    reference = ReferencedSegmentationFrame(
+        seg.sop_class_uid, seg.sop_instance_uid, number, segment.value, source_image=source
+    )
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference
+
+
+def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str]) -> list[Any]:
+    """The images that a group was measured on: the key frame; of a volume the slices that the segments are
+    in, all of them where they are in none."""
+    if prediction.series is None:
+        return [SourceImageForMeasurementGroup(*_source_arguments(header, prediction))]
+    values = [segment.value for segment in foreground(prediction) if segment.name in names]
+    held = [frame for frame, labels in enumerate(prediction.labels) if np.isin(labels, values).any()]
+    images: dict[tuple[str, str], list[int]] = {}
+    for frame in held or range(len(prediction.labels)):
+        image, index = prediction.image_of(frame)
+        numbers = images.setdefault((image.sop_class_uid, image.sop_instance_uid), [])
+        if (number := frame_reference(header, index)) is not None:
+            numbers.append(number)
+    return [SourceImageForMeasurementGroup(*uids, numbers or None) for uids, numbers in images.items()]
+
+
+def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str, str, Sequence[int] | None]:
+    number = frame_reference(header, prediction.key_frame)
+    source = prediction.source
+    return source.sop_class_uid, source.sop_instance_uid, None if number is None else [number]
+
+
+def _measurements(prediction: Prediction, segments: tuple[str, ...]) -> list[Measurement]:
+    return [
+        _measurement(quantity, quantity.value)
+        for quantity in prediction.quantities
+        if quantity.value is not None and quantity.segments == segments
+    ]
+
+
+def _measurement(quantity: Quantity, value: float) -> Measurement:
+    code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
+    how = quantity.derivation
+    return Measurement(
+        name=_concept(code),
+        value=float(f"{value:.{DIGITS}g}"),
+        unit=CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit)),
+        derivation=None if how is None or how.value == code.value else _concept(how),
+    )
+
+
+def _tracking(prediction: Prediction, name: str) -> TrackingIdentifier:
+    return TrackingIdentifier(uid=tracking_uid(prediction, name), identifier=name)
+
+
+def _concept(code: Code) -> CodedConcept:
+    return CodedConcept(code.value, code.scheme, code.meaning)

@@ -1,5 +1,4 @@
-"""A cine with its masks drawn over it: as an animated picture, and as a contact sheet of some of its
-frames."""
+"""A cine with its masks drawn over it: an animated picture, and a contact sheet of some of its frames."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from pyraseg.pipeline.utils.files import atomic_path
 from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
 from pyraseg.pipeline.writers.pictures.drawing import (
-    Box,
     checked_image,
     checked_labels,
     paint,
@@ -20,7 +19,7 @@ from pyraseg.pipeline.writers.pictures.drawing import (
     to_bytes,
     to_picture,
 )
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.errors import ConfigError, GeometryError
 from pyraseg.transforms.records import Segment
 
@@ -67,14 +66,11 @@ def write_cine(
         LabelError: a mask holds a value that no segment has.
         OutputError: the file cannot be written.
     """
-    from PIL import Image
-
     pace = UNKNOWN_MS if frame_time_ms is None else float(frame_time_ms)
     if not 0 < pace < np.inf:
-        raise ConfigError(
-            "a time above 0 from frame to frame", found=f"{frame_time_ms}", remedy="Leave it out."
-        )
-    chosen = _evenly(len(_checked_stack(labels)), MOST)
+        remedy = "Leave it out."
+        raise ConfigError("a time above 0 from frame to frame", found=f"{frame_time_ms}", remedy=remedy)
+    chosen = _evenly(labels, MOST)
     pictures = [Image.fromarray(each) for each in _drawn(frames, labels, segments, chosen, LONGEST, alpha)]
     with atomic_path(path) as draft:
         pictures[0].save(
@@ -103,24 +99,21 @@ def write_contact_sheet(
         ConfigError: a key frame that the cine has not.
         GeometryError, LabelError, OutputError: as `write_cine`.
     """
-    count = len(_checked_stack(labels))
+    chosen, count = _evenly(labels, SHEET), len(labels)
     if not 0 <= key_frame < count:
-        raise ConfigError(
-            f"a key frame from 0 to {count - 1}", found=f"{key_frame}", remedy="Count frames from 0."
-        )
-    chosen = _evenly(count, SHEET)
+        remedy = "Count frames from 0."
+        raise ConfigError(f"a key frame from 0 to {count - 1}", found=f"{key_frame}", remedy=remedy)
     if key_frame not in chosen:
-        nearest = min(range(len(chosen)), key=lambda place: abs(chosen[place] - key_frame))
-        chosen[nearest] = key_frame
+        nearest = min(chosen, key=lambda index: abs(index - key_frame))
+        chosen[chosen.index(nearest)] = key_frame
     tiles = _drawn(frames, labels, segments, chosen, TILE, alpha=0.35)
     for index, tile in zip(chosen, tiles, strict=True):
         if index == key_frame:
             tile[:EDGE], tile[-EDGE:], tile[:, :EDGE], tile[:, -EDGE:] = KEY, KEY, KEY, KEY
     titles = [f"frame {index}, key frame" if index == key_frame else f"frame {index}" for index in chosen]
     note = f"{len(chosen)} of {count} frames, counted from 0"
-    return write_png(
-        path, draw_grid(tiles, columns=4, titles=titles, segments=segments, note=note, cell=TILE)
-    )
+    sheet = draw_grid(tiles, columns=4, titles=titles, segments=segments, note=note, cell=TILE)
+    return write_png(path, sheet)
 
 
 def _drawn(
@@ -134,25 +127,24 @@ def _drawn(
     """The chosen frames, reduced, with their masks, cropped to the tissue of all of them: RGB uint8."""
     pairs = [_reduced(frames(index), labels[index], segments, longest) for index in chosen]
     if len({mask.shape for _, mask in pairs}) > 1:
-        raise GeometryError(
-            "frames of one size", found="several sizes", remedy="Give the frames of one cine."
-        )
-    box = _common([tissue_box(image, [mask]) for image, mask in pairs])
-    return [_painted(image, mask, segments, alpha)[box] for image, mask in pairs]
-
-
-def _painted(image: np.ndarray, mask: np.ndarray, segments: Sequence[Segment], alpha: float) -> np.ndarray:
-    picture = to_picture(image)
-    paint(picture, mask, segments, alpha=alpha)
-    return picture
+        remedy = "Give the frames of one cine."
+        raise GeometryError("frames of one size", found="several sizes", remedy=remedy)
+    boxes = [tissue_box(image, [mask]) for image, mask in pairs]
+    rows, columns = (
+        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)) for axis in (0, 1)
+    )
+    pictures = []
+    for image, mask in pairs:
+        picture = to_picture(image)
+        paint(picture, mask, segments, alpha=alpha)
+        pictures.append(picture[rows, columns])
+    return pictures
 
 
 def _reduced(
     image: ArrayLike, mask: np.ndarray, segments: Sequence[Segment], longest: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(C, h, w) bytes and the mask (h, w)."""
-    from PIL import Image
-
     source = checked_image(image)
     labels = checked_labels(mask, source.shape[1:], segments)
     height, width = labels.shape
@@ -164,20 +156,9 @@ def _reduced(
     )
 
 
-def _common(boxes: Sequence[Box]) -> Box:
-    """The box around all of them."""
-    rows, columns = (
-        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)) for axis in (0, 1)
-    )
-    return rows, columns
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-
-
-def _checked_stack(labels: np.ndarray) -> np.ndarray:
+def _evenly(labels: np.ndarray, most: int) -> list[int]:
+    """The indices of at most so many of the frames, at even distances."""
     if labels.ndim != 3 or not labels.size:
         remedy = "Give the label maps of all frames."
         raise GeometryError("label maps (F, H, W)", found=f"{labels.shape}", remedy=remedy)
-    return labels
+    return np.linspace(0, len(labels) - 1, min(len(labels), most)).round().astype(int).tolist()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Segment
-
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw as Pen
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 __all__ = ["draw_grid"]
 
@@ -21,6 +17,7 @@ PAPER, INK = (24, 24, 24), (235, 235, 235)
 GAP = 8
 TEXT = 15  # font size in pixels
 LINE = 22  # height of a line of text with its space
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_grid(
@@ -32,8 +29,7 @@ def draw_grid(
     note: str = "",
     cell: int = 320,
 ) -> np.ndarray:
-    """Lay pictures out row by row, each shrunk to fit its cell, with a title above and a legend below them
-    all.
+    """Lay pictures out row by row, each shrunk to fit its cell, its title above; a legend below them all.
 
     Args:
         tiles: RGB, uint8 (height, width, 3), of any sizes.
@@ -50,13 +46,10 @@ def draw_grid(
     Raises:
         ConfigError: no tiles, another number of titles than of tiles, or no columns.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     if not tiles or len(tiles) != len(titles) or columns < 1:
         found = f"{len(tiles)} tiles, {len(titles)} titles, {columns} columns"
-        raise ConfigError(
-            "tiles, a title for each and a column", found=found, remedy="Give as many titles as tiles."
-        )
+        remedy = "Give as many titles as tiles."
+        raise ConfigError("tiles, a title for each and a column", found=found, remedy=remedy)
     pictures = [Image.fromarray(tile) for tile in tiles]
     for picture in pictures:
         picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
@@ -65,20 +58,24 @@ def draw_grid(
     font = ImageFont.load_default(TEXT)
     width, height = GAP + columns * (cell + GAP), GAP + rows * tall
     legend = _legend(segments, note, font, width=width)
-    sheet = Image.new("RGB", (width, height + (legend[-1].row + 1) * LINE if legend else height), PAPER)
+    lines = legend[-1].row + 1 if legend else 0
+    sheet = Image.new("RGB", (width, height + lines * LINE), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         left, top = GAP + index % columns * (cell + GAP), GAP + index // columns * tall
         pen.text((left, top), _shortened(title, font, width=cell), fill=INK, font=font)
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + LINE))
-    for entry in legend:
-        entry.draw(pen, font, top=height)
+    for word in legend:
+        start, top = word.left, height + word.row * LINE
+        if word.colour:
+            pen.rectangle([start, top + 3, start + TEXT - 2, top + TEXT + 1], fill=word.colour)
+            start += TEXT + 5
+        pen.text((start, top), word.text, fill=INK, font=font)
     return np.asarray(sheet)
 
 
-def _shortened(title: str, font: FreeTypeFont | ImageFont, *, width: float) -> str:
-    """Cut a title that would run into the next cell; the font has no letters beyond Latin, so others become
-    "?"."""
+def _shortened(title: str, font: Font, *, width: float) -> str:
+    """Cut a title that would run into the next cell; letters beyond Latin, not in the font, become "?"."""
     title = " ".join(title.split()).encode("latin-1", "replace").decode("latin-1")
     if font.getlength(title) <= width:
         return title
@@ -87,8 +84,7 @@ def _shortened(title: str, font: FreeTypeFont | ImageFont, *, width: float) -> s
     return title + "..."
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Word(NamedTuple):
     """A word of the legend at ``left`` of its ``row``, behind a square of its colour if it has one."""
 
     text: str
@@ -96,26 +92,17 @@ class _Entry:
     left: float
     row: int
 
-    def draw(self, pen: Pen, font: FreeTypeFont | ImageFont, *, top: int) -> None:
-        top, left = top + self.row * LINE, self.left
-        if self.colour:
-            pen.rectangle([left, top + 3, left + TEXT - 2, top + TEXT + 1], fill=self.colour)
-            left += TEXT + 5
-        pen.text((left, top), self.text, fill=INK, font=font)
 
-
-def _legend(
-    segments: Iterable[Segment], note: str, font: FreeTypeFont | ImageFont, *, width: float
-) -> list[_Entry]:
+def _legend(segments: Iterable[Segment], note: str, font: Font, *, width: float) -> list[_Word]:
     """Set the words of the legend in rows that the sheet is wide enough for."""
     words = [(segment.name, segment.colour) for segment in segments if segment.value]
-    entries: list[_Entry] = []
+    entries: list[_Word] = []
     left, row = float(GAP), 0
     for text, colour in [*words, *([(note, None)] if note else [])]:
         text = _shortened(text, font, width=width - 2 * GAP - TEXT - 5)
         length = TEXT + 5 + font.getlength(text)
         if entries and left + length > width - GAP:
             left, row = float(GAP), row + 1
-        entries.append(_Entry(text, colour, left, row))
+        entries.append(_Word(text, colour, left, row))
         left += length + 2 * GAP
     return entries

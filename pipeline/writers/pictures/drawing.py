@@ -1,4 +1,4 @@
-"""The parts that overlays, cines and contact sheets are drawn from."""
+"""The parts that overlays, cines and montages are drawn from: regions, contours, dashed outlines, boxes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw
+from skimage.measure import find_contours
 
 from pyraseg.transforms.errors import GeometryError, LabelError
 from pyraseg.transforms.records import Segment
 
 __all__ = [
     "Box",
-    "bounding_box",
+    "box_with_margin",
     "checked_image",
     "checked_labels",
+    "draw_dashed",
     "paint",
     "tissue_box",
     "to_bytes",
@@ -23,16 +26,14 @@ __all__ = [
 
 Box = tuple[slice, slice]
 
-CONTOUR = 400  # one pixel of contour for so many pixels of the longer side
+CONTOUR, LINE = 400, 600  # one pixel of contour, of dashed line for so many pixels of the longer side
+DASH = 7.0  # pixels of a dash and of a gap
+PALE = 0.55  # how far the reference's colour goes to white
 MARGIN = 0.02  # around the tissue, as a fraction of its longer side
 
 
 def checked_image(image: ArrayLike) -> np.ndarray:
-    """The image as an array (C, H, W) of one or three channels, not yet scaled.
-
-    Raises:
-        GeometryError: another shape.
-    """
+    """The image as it is, (C, H, W) of one or three channels; GeometryError for another shape."""
     source = np.asarray(image)
     if source.ndim != 3 or source.shape[0] not in (1, 3) or not source.size:
         remedy = "Give one frame, grey or RGB, channel first."
@@ -41,12 +42,7 @@ def checked_image(image: ArrayLike) -> np.ndarray:
 
 
 def checked_labels(mask: ArrayLike, shape: tuple[int, ...], segments: Iterable[Segment]) -> np.ndarray:
-    """The mask as bytes (H, W).
-
-    Raises:
-        GeometryError: it is not of ``shape``.
-        LabelError: it holds a value that no segment has.
-    """
+    """The mask as bytes; GeometryError unless of ``shape``, LabelError for a value that no segment has."""
     labels = np.asarray(mask)
     if labels.shape != shape:
         remedy = "Restore the mask to the frame's grid first."
@@ -76,17 +72,21 @@ def to_picture(image: np.ndarray) -> np.ndarray:
 
 
 def bounding_box(mask: np.ndarray) -> Box | None:
-    """The rows and columns of what is not 0 in (H, W)."""
+    """The rows and columns of what is not 0 in (H, W); None where all is 0."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
 
 
 def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
-    """The box of what is not black or in a mask, and a small margin: a false positive on black is to be seen,
-    too."""
+    """The box of what is not black, or in a mask: a false positive on black is to be seen; with a margin."""
     lit = image[0] > 0
     for each in (*image[1:], *labels):
         lit |= each > 0
+    return box_with_margin(lit)
+
+
+def box_with_margin(lit: np.ndarray) -> Box:
+    """The box of what is not 0 in (H, W), and a small margin; all where nothing is."""
     box = bounding_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
     return _widened(box, round(MARGIN * max(side.stop - side.start for side in box)), lit.shape)
 
@@ -101,8 +101,7 @@ def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
 
 
 def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, alpha: float) -> None:
-    """Blend each segment's colour into its region and lay its contour inside it; the frame's edge is no
-    contour."""
+    """Blend each segment's colour into its region, with a contour inside; the frame's edge is none."""
     width = max(2, round(max(labels.shape) / CONTOUR))
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     for segment in segments:
@@ -117,6 +116,23 @@ def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], 
             plane = part[..., channel]
             plane[region] = blended[plane[region], channel]
         part[region & ~_eroded(region, width)] = segment.colour
+
+
+def draw_dashed(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment]) -> np.ndarray:
+    """A reference: the outlines of label values (H, W) over a picture (H, W, 3), in paler tones of the
+    segments' colours, as a new picture."""
+    width = max(1, round(max(labels.shape) / LINE))
+    canvas = Image.fromarray(picture)
+    pen = ImageDraw.Draw(canvas)
+    for segment in segments:
+        pale = tuple(round(part + PALE * (255 - part)) for part in segment.colour)
+        for line in find_contours(np.pad(labels == segment.value, 1).astype(np.uint8), 0.5):
+            points = (line - 1)[:, ::-1]
+            length = np.cumsum(np.hypot(*np.diff(points, axis=0).T))
+            for begin, end, at in zip(points[:-1], points[1:], length, strict=True):
+                if at // DASH % 2 == 0:
+                    pen.line([*begin, *end], fill=pale, width=width)
+    return np.asarray(canvas)
 
 
 def _eroded(region: np.ndarray, width: int) -> np.ndarray:

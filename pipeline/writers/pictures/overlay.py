@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
-from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
-from pyraseg.pipeline.writers.pictures.dashed import draw_dashed
 from pyraseg.pipeline.writers.pictures.drawing import (
     checked_image,
     checked_labels,
+    draw_dashed,
     paint,
     tissue_box,
     to_bytes,
     to_picture,
 )
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Segment
 
-__all__ = ["draw_grid", "draw_overlay", "write_overlay"]
+__all__ = ["draw_overlay", "write_overlay"]
 
 LEGIBLE = 400  # pixels of the longer side below which a frame is enlarged
 
@@ -57,16 +57,16 @@ def draw_overlay(
         LabelError: a mask holds a value that no segment has.
     """
     if not 0 <= alpha <= 1:
-        raise ConfigError(
-            "an alpha from 0 to 1", found=f"{alpha}", remedy="Give the fill's opacity, such as 0.35."
-        )
+        remedy = "Give the fill's opacity, such as 0.35."
+        raise ConfigError("an alpha from 0 to 1", found=f"{alpha}", remedy=remedy)
     source, drawn = checked_image(image), [segment for segment in segments if segment.value]
     labels = [checked_labels(each, source.shape[1:], drawn) for each in (mask, reference) if each is not None]
     rows, columns = tissue_box(source, labels)
     picture, labels = to_picture(to_bytes(source[:, rows, columns])), [each[rows, columns] for each in labels]
     factor = -(-LEGIBLE // max(picture.shape))
-    if factor > 1:
-        picture = _enlarge(picture, factor)
+    if factor > 1:  # pixel (r, c) lands on the block of factor x factor pixels that its label covers
+        size = (picture.shape[1] * factor, picture.shape[0] * factor)
+        picture = np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
         labels = [each.repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]
     paint(picture, labels[0], drawn, alpha=alpha)
     return picture if reference is None else draw_dashed(picture, labels[1], drawn)
@@ -81,18 +81,20 @@ def write_overlay(
     reference: ArrayLike | None = None,
     alpha: float = 0.35,
 ) -> Path:
-    """Write ``draw_overlay`` of the same arguments as a PNG without metadata.
+    """Write what ``draw_overlay`` draws of the same arguments as a PNG without metadata.
 
     Raises:
         ConfigError, GeometryError, LabelError: as ``draw_overlay``.
         OutputError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pyraseg.transforms.records import Segment
+    >>> frame, mask = np.full((1, 48, 64), 0.5, np.float32), np.zeros((48, 64), np.uint8)
+    >>> mask[10:30, 20:50] = 1
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_overlay(f"{folder}/frame.png", frame, mask, [Segment(1, "kidney", (230, 159, 0))])
+    ...     path.read_bytes()[:4]
+    b'\\x89PNG'
     """
     return write_png(path, draw_overlay(image, mask, segments, reference=reference, alpha=alpha))
-
-
-def _enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
-    """Resize bilinearly: pixel (r, c) lands on the block of factor x factor pixels that its label covers."""
-    from PIL import Image
-
-    size = (picture.shape[1] * factor, picture.shape[0] * factor)
-    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))

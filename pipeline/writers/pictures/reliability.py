@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Protocol
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from pyraseg.pipeline.writers.pictures.contact_sheet import GAP, INK, PAPER, draw_grid
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["Curve", "draw_reliability"]
 
-SIDE = 640  # pixels of a panel before draw_grid halves it, which smooths its lines
-LEFT, RIGHT, TOP, BOTTOM = 90, 20, 20, 190
-STRIP = 90  # height of the histogram below the axes
-GRID, BAR, LINE = (70, 70, 70), (86, 180, 233), (230, 159, 0)  # the hues are Okabe and Ito's
-LEAST = 1e-6  # the share of pixels at which a histogram's bar has no height; its scale is logarithmic
+BAR, LINE, SHARE = (86, 180, 233), (230, 159, 0), (120, 120, 120)  # the hues are Okabe and Ito's
+COLUMNS = 4  # panels in a row
+WIDTH, HEIGHT, DPI = 3.4, 4.2, 100  # inches of a panel, pixels in an inch
+LETTERS = 32  # of a line above a panel
+LEAST = 1e-6  # the share of pixels at which the logarithmic scale of the histogram begins
 
 
 class Curve(Protocol):
@@ -43,40 +48,38 @@ def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
     Raises:
         ConfigError: no curves.
     """
-    titles = [f"{curve.name.replace('_', ' ')}  ECE {curve.error:.4f}" for curve in curves]
-    note = "across: confidence, bars: accuracy, line: perfect calibration, below: share of pixels (log)"
-    return draw_grid(
-        [_panel(curve) for curve in curves], columns=min(4, len(curves)), titles=titles, note=note
-    )
+    if not curves:
+        raise ConfigError("a curve to draw", found="none", remedy="Count the confidences of a case first.")
+    columns = min(COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure((WIDTH * columns, HEIGHT * rows), dpi=DPI, layout="constrained")
+    ratios = {"height_ratios": [4, 1] * rows}
+    panels = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, gridspec_kw=ratios)
+    for panel in panels.flat:
+        panel.set_axis_off()
+    for index, curve in enumerate(curves):
+        row, column = divmod(index, columns)
+        _draw(curve, panels[2 * row, column], panels[2 * row + 1, column])
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in a class's name
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _panel(curve: Curve) -> np.ndarray:
-    from PIL import Image, ImageDraw, ImageFont
-
-    panel = Image.new("RGB", (SIDE, SIDE), PAPER)
-    pen, font = ImageDraw.Draw(panel), ImageFont.load_default(26)
-    right, bottom = SIDE - RIGHT, SIDE - BOTTOM
-    for tick in (0.0, 0.5, 1.0):
-        x, y = _x(tick), _y(tick)
-        pen.line([LEFT, y, right, y], fill=GRID, width=2)
-        pen.line([x, TOP, x, bottom], fill=GRID, width=2)
-        pen.text((LEFT - GAP, y), f"{tick:g}", fill=INK, font=font, anchor="rm")
-        pen.text((x, SIDE - 10), f"{tick:g}", fill=INK, font=font, anchor="rb" if tick == 1 else "mb")
+def _draw(curve: Curve, accuracy: Axes, share: Axes) -> None:
     bins = len(curve.share)
-    for index in np.flatnonzero(curve.share > 0):
-        left, end = _x(index / bins) + 2, _x((index + 1) / bins) - 2
-        pen.rectangle([left, _y(curve.accuracy[index]), end, bottom], fill=BAR)
-        tall = STRIP * max(0.0, 1 - np.log10(curve.share[index]) / np.log10(LEAST))
-        pen.rectangle([left, SIDE - 50 - tall, end, SIDE - 50], fill=GRID)
-        x, y = _x(curve.confidence[index]), _y(curve.accuracy[index])
-        pen.ellipse([x - 7, y - 7, x + 7, y + 7], fill=LINE)
-    pen.line([_x(0), _y(0), _x(1), _y(1)], fill=LINE, width=3)
-    return np.asarray(panel)
-
-
-def _x(value: float) -> float:
-    return LEFT + value * (SIDE - LEFT - RIGHT)
-
-
-def _y(value: float) -> float:
-    return TOP + (1 - value) * (SIDE - TOP - BOTTOM)
+    centres, width = (np.arange(bins) + 0.5) / bins, 0.85 / bins
+    bar, line, grey = (np.array(colour) / 255 for colour in (BAR, LINE, SHARE))
+    for panel in (accuracy, share):
+        panel.set_axis_on()
+    title = fill(f"{curve.name.replace('_', ' ')}, ECE {curve.error:.4f}", LETTERS)
+    accuracy.set_title(title, parse_math=False)
+    accuracy.bar(centres, np.nan_to_num(curve.accuracy), width, color=bar)
+    accuracy.plot([0, 1], [0, 1], color=line, label="perfect calibration")
+    accuracy.plot(curve.confidence, curve.accuracy, "o", color=line)
+    accuracy.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    accuracy.legend(loc="upper left", frameon=False)
+    share.bar(centres, curve.share, width, color=grey)
+    share.set(yscale="log", ylim=(LEAST, 1), ylabel="share", xlabel="confidence")
+    share.tick_params(labelbottom=True)

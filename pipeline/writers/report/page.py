@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections import defaultdict
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
-from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
+from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from pyraseg.pipeline.utils.files import atomic_path
+from pyraseg.pipeline.writers.pages import data_uri, page_template, policy_hash, read_part
 from pyraseg.pipeline.writers.prediction import Algorithm
-from pyraseg.pipeline.writers.report.rows import data_uri, item_row, shown_unit
-from pyraseg.pipeline.writers.report.spool import open_spool, script_json
-from pyraseg.pipeline.writers.tables.records import Failure, ItemRecord, LeftOut
-from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.pipeline.writers.tables.csv_tables import median_and_maximum, searched_box
+from pyraseg.pipeline.writers.tables.item_records import Failure, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import clean, shown_unit
 from pyraseg.transforms.records import Segment
 
 __all__ = ["Run", "write_report"]
 
+HERE = "pyraseg.pipeline.writers.report"
 CHUNK = 64  # pictures in one script element, read by the page when one of them comes into view
+DIGITS = 6  # significant ones of a value; the tables have more
 LISTED = 1000  # files that a group names on the page; the table of failures names them all
 
 
@@ -72,14 +74,13 @@ class Totals:
     items: int = 0
     frames: int = 0
     flagged: int = 0
-    flags: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    flags: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: ItemRecord) -> None:
         self.items += 1
         self.frames += record.frames
         self.flagged += bool(record.flags)
-        for flag in record.flags:
-            self.flags[clean(flag)] += 1
+        self.flags.update(map(clean, record.flags))
 
 
 def write_report(
@@ -109,14 +110,14 @@ def write_report(
         OutputError: the file cannot be written.
     """
     with atomic_path(path) as draft, ExitStack() as stack:
-        spools = [stack.enter_context(open_spool(draft.parent)) for _ in range(2)]
+        spools = [stack.enter_context(_open_spool(draft.parent)) for _ in range(2)]
         totals = Totals()
         for record in records:
             totals.add(record)
-            row = item_row(record, units=run.units, folder=folder_of(record), identify=identify)
+            row = _item_row(record, units=run.units, folder=folder_of(record), identify=identify)
             picture = data_uri(thumbnail(record))
             spools[not record.flags].add({**row, "picture": picture is not None}, picture)
-        parts = _template().generate(
+        parts = page_template(HERE, "report.html").generate(
             **_head(run, identify),
             totals=totals,
             flags=sorted(totals.flags.items(), key=lambda each: (-each[1], each[0])),
@@ -130,51 +131,117 @@ def write_report(
     return Path(path)
 
 
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters["clean"] = lambda value: clean(str(value))
-    return environment.from_string(_file("report.html"))
-
-
-def _file(name: str) -> str:
-    return files("pyraseg.pipeline.writers.report").joinpath(name).read_text(encoding="utf-8")
-
-
 def _head(run: Run, identify: bool) -> dict[str, Any]:
     quantities = [{"name": clean(name), "unit": shown_unit(clean(unit))} for name, unit in run.units.items()]
-    code = {name: Markup(_file(f"report.{name}")) for name in ("css", "js")}
+    code = {name: Markup(read_part(HERE, f"report.{name}")) for name in ("css", "js")}
     return {
         "run": run,
         "identify": identify,
         "segments": [segment for segment in run.segments if segment.value],
-        "quantities": script_json(quantities),
+        "quantities": _script_json(quantities),
         "chunk": CHUNK,
         "listed": LISTED,
         "code": code,
-        "hashes": {name: _hash(text) for name, text in code.items()},
+        "hashes": {name: policy_hash(text) for name, text in code.items()},
     }
-
-
-def _hash(text: str) -> str:
-    """What the page's policy knows its own script by, so that no other can run (W3C, Content Security
-    Policy)."""
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def _groups(kept_out: Iterable[Failure | LeftOut]) -> list[Group]:
     """The most frequent reason first."""
-    found: dict[tuple[str, str], Group] = {}
+    groups: dict[tuple[str, str], Group] = {}
     for each in kept_out:
         reason, remedy = clean(each.reason), clean(each.remedy) if isinstance(each, Failure) else ""
-        group = found.setdefault((reason, remedy), Group(reason, remedy))
+        group = groups.setdefault((reason, remedy), Group(reason, remedy))
         group.count += 1
         if len(group.names) < LISTED:
             group.names.append(clean(each.file))
-    return sorted(found.values(), key=lambda group: (-group.count, group.reason, group.remedy))
+    return sorted(groups.values(), key=lambda group: (-group.count, group.reason, group.remedy))
 
 
 def _chunks(pictures: Iterator[Markup]) -> Iterator[Iterator[Markup]]:
     for first in pictures:
         yield chain([first], islice(pictures, CHUNK - 1))
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Rows and pictures of items on the disk until the page has its head: two files, a line an item."""
+
+    row_file: IO[str]
+    picture_file: IO[str]
+
+    def add(self, row: Any, picture: str | None) -> None:
+        """Keep an item's row and the data URI of its picture."""
+        self.row_file.write(f"{_script_json(row)}\n")
+        self.picture_file.write(f"{_script_json(picture)}\n")
+
+    def rows(self) -> Iterator[Markup]:
+        """Each item's row as JSON, in the order of `add`."""
+        return _lines(self.row_file)
+
+    def pictures(self) -> Iterator[Markup]:
+        """Each item's picture as JSON, in the order of `add`."""
+        return _lines(self.picture_file)
+
+
+@contextmanager
+def _open_spool(folder: Path) -> Iterator[Spool]:
+    """A spool in ``folder``, in files without a name: the system takes them back however the block ends."""
+    form: dict[str, Any] = {"mode": "w+", "dir": folder, "encoding": "ascii", "newline": "\n"}
+    with TemporaryFile(**form) as rows, TemporaryFile(**form) as pictures:
+        yield Spool(rows, pictures)
+
+
+def _lines(file: IO[str]) -> Iterator[Markup]:
+    file.seek(0)
+    return (Markup(line.rstrip("\n")) for line in file)
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON in ASCII that may stand within a script element: no ``<``, ``>``, ``&`` or ``'``."""
+    return htmlsafe_json_dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
+    """What the page shows of an item; lists of quantities are in the order of ``units``.
+
+    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only
+    where ``identify`` asks for them.
+    """
+    key, spread = record.key, [median_and_maximum(record, name) for name in units]
+    spacing: tuple[float, ...] | None = record.spacing_mm  # of rows, columns and, in a volume, slices
+    if spacing is not None and record.slice_mm is not None:
+        spacing = (*spacing, record.slice_mm)
+    row = {
+        "case": record.case,
+        "folder": "./" + quote(folder, errors="surrogateescape"),
+        "frames": record.frames,
+        "size": [record.rows, record.columns],
+        "spacing": spacing,
+        "searched": None if record.searched_mm is None else searched_box(record.searched_mm),
+        "spacing_source": record.spacing_source,
+        "key": record.key_frame,
+        "values": [key.values.get(name) for name in units],
+        "reasons": [key.reasons.get(name, "") for name in units],
+        "spread": spread if len(record.rows_of_frames) > 1 else [],
+        "confidence": key.confidence,
+        "flags": record.flags,
+        "notes": record.notes,
+        "seconds": record.seconds,
+        "outputs": record.outputs,
+    }
+    if identify:
+        uids = (record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid)
+        row |= {"file": record.file, "patient": dict(record.identity or {}), "uids": uids}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Strings without what cannot be seen, numbers that JSON has, and containers of these."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value

@@ -1,5 +1,4 @@
-"""The tables of a batch as CSV, and its manifest as JSON: written row by row, safe to open in a
-spreadsheet."""
+"""The tables of a batch as CSV, safe to open in a spreadsheet, and its manifest as JSON."""
 
 from __future__ import annotations
 
@@ -13,87 +12,69 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
-from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import neutralise
 
 __all__ = [
     "column",
     "median_and_maximum",
-    "neutralise",
     "searched_box",
     "write_failures",
     "write_frames",
     "write_left_out",
     "write_manifest",
     "write_results",
-    "write_volume_results",
 ]
 
 IDENTITY = ("patient_name", "patient_id", "birth_date")
 UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
-FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # what a spreadsheet starts to compute at, full width too
 UNITS = {"%": "percent", "[hnsf'U]": "HU"}
 DECIMALS = 6
 
 
 def write_results(
-    path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str], identify: bool = False
+    path: str | Path,
+    records: Iterable[ItemRecord],
+    *,
+    units: Mapping[str, str],
+    identify: bool = False,
+    volumes: bool = False,
 ) -> Path:
-    """Write ``results.csv``: a row for each item, its quantities those of its key frame (counted from 0).
+    """Write ``results.csv``: a row for each item, its quantities those of its key frame (counted from 0), or
+    of the whole volume.
 
     A quantity's column is its name and unit, such as ``kidney_area_mm2``; of a cine the columns that end in
-    ``_median`` and ``_max`` are over its frames. A quantity that is absent is an empty cell.
+    ``_median`` and ``_max`` are over its frames. A quantity that is absent is an empty cell, and so is
+    ``searched_mm`` where the whole volume was searched.
 
     Args:
         records: read one by one; may be a generator.
         units: the unit (UCUM) of each quantity by name, in the order of the columns.
         identify: add the patient's name, ID and birth date.
+        volumes: the items are volumes, and their frames are slices.
 
     Raises:
         OutputError: the file cannot be written.
     """
     columns = [column(name, unit) for name, unit in units.items()]
+    spread = () if volumes else ("median", "max")
     header = [
-        *("case", *(IDENTITY if identify else ()), "file", *UIDS, "frames", "rows", "columns"),
-        *("spacing_row_mm", "spacing_column_mm", "spacing_source", "key_frame", *columns),
-        *(f"{name}_{kind}" for name in columns for kind in ("median", "max")),
+        *("case", *(IDENTITY if identify else ()), "file", *UIDS, "slices" if volumes else "frames"),
+        *("rows", "columns", "spacing_row_mm", "spacing_column_mm"),
+        *(
+            ("spacing_slice_mm", "spacing_source", "searched_mm")
+            if volumes
+            else ("spacing_source", "key_frame")
+        ),
+        *columns,
+        *(f"{name}_{kind}" for name in columns for kind in spread),
         *("confidence", "flags", "notes", "seconds", "outputs"),
     ]
-    return _write(path, header, (_result(record, units, identify) for record in records))
-
-
-def write_volume_results(
-    path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str], identify: bool = False
-) -> Path:
-    """Write ``results.csv`` of volumes: a row for each, its quantities those of the whole; arguments as
-    `write_results`.
-
-    ``searched_mm`` is empty where the whole volume was searched.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    header = [
-        *("case", *(IDENTITY if identify else ()), "file", *UIDS, "slices", "rows", "columns"),
-        *("spacing_row_mm", "spacing_column_mm", "spacing_slice_mm", "spacing_source", "searched_mm"),
-        *(column(name, unit) for name, unit in units.items()),
-        *("confidence", "flags", "notes", "seconds", "outputs"),
-    ]
-    return _write(path, header, (_volume_result(record, units, identify) for record in records))
+    return _write(path, header, (_result(record, units, identify, volumes) for record in records))
 
 
 def write_frames(path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str]) -> Path:
-    """Write ``frames.csv``: a row for each frame of each item, frames counted from 0; arguments as
-    `write_results`.
+    """Write ``frames.csv``: a row for each frame of each item, counted from 0; arguments as `write_results`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -101,16 +82,9 @@ def write_frames(path: str | Path, records: Iterable[ItemRecord], *, units: Mapp
     columns = (column(name, unit) for name, unit in units.items())
     header = ["case", "file", "frame", *columns, "confidence", "flags"]
     rows = (
-        [
-            record.case,
-            record.file,
-            frame.frame,
-            *_values(frame, units),
-            frame.confidence,
-            "; ".join(frame.flags),
-        ]
+        [*(record.case, record.file, f.frame), *_values(f, units), f.confidence, "; ".join(f.flags)]
         for record in records
-        for frame in record.rows_of_frames
+        for f in record.rows_of_frames
     )
     return _write(path, header, rows)
 
@@ -158,28 +132,16 @@ def column(name: str, unit: str) -> str:
 
 
 def median_and_maximum(record: ItemRecord, name: str) -> tuple[float | None, float | None]:
-    """A quantity's median and maximum over the frames of a cine that have it; None for a single frame or a
-    volume."""
-    found = (
-        [frame.values.get(name) for frame in record.rows_of_frames] if len(record.rows_of_frames) > 1 else []
-    )
-    numbers = [value for value in found if value is not None]
-    return (statistics.median(numbers), max(numbers)) if numbers else (None, None)
+    """A quantity's median and maximum over the frames of a cine that have it; None without several frames."""
+    frames = record.rows_of_frames
+    numbers = [value for frame in frames if (value := frame.values.get(name)) is not None]
+    return (statistics.median(numbers), max(numbers)) if len(frames) > 1 and numbers else (None, None)
 
 
 def searched_box(bounds: Sequence[float]) -> str:
     """A box in words: x from, to, y from, to, z from, to."""
     pairs = zip("xyz", bounds[::2], bounds[1::2], strict=True)
     return ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in pairs)
-
-
-def neutralise(text: str) -> str:
-    """``text`` as a cell that no spreadsheet takes for a formula: an apostrophe before what would start one.
-
-    Source: OWASP, CSV Injection.
-    """
-    plain = clean(text)
-    return f"'{plain}" if plain.lstrip().startswith(FORMULA) else plain
 
 
 def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
@@ -203,39 +165,17 @@ def _values(frame: FrameRecord, units: Mapping[str, str]) -> list[float | None]:
     return [frame.values.get(name) for name in units]
 
 
-def _result(record: ItemRecord, units: Mapping[str, str], identify: bool) -> list[Any]:
-    return [
-        *_identified(record, identify),
-        *(
-            record.frames,
-            record.rows,
-            record.columns,
-            *(record.spacing_mm or (None, None)),
-            record.spacing_source,
-        ),
-        *(record.key_frame, *_values(record.key, units)),
-        *(value for name in units for value in median_and_maximum(record, name)),
-        *_remarks(record),
-    ]
-
-
-def _volume_result(record: ItemRecord, units: Mapping[str, str], identify: bool) -> list[Any]:
-    searched = None if record.searched_mm is None else searched_box(record.searched_mm)
-    return [
-        *_identified(record, identify),
-        *(record.frames, record.rows, record.columns),
-        *(*(record.spacing_mm or (None, None)), record.slice_mm, record.spacing_source, searched),
-        *_values(record.key, units),
-        *_remarks(record),
-    ]
-
-
-def _identified(record: ItemRecord, identify: bool) -> list[Any]:
+def _result(record: ItemRecord, units: Mapping[str, str], identify: bool, volumes: bool) -> list[Any]:
     identity = record.identity or {}
-    names = (identity.get(name, "") for name in IDENTITY if identify)
-    return [record.case, *names, record.file, *(getattr(record, name) for name in UIDS)]
-
-
-def _remarks(record: ItemRecord) -> list[Any]:
+    rows, columns = record.spacing_mm or (None, None)
+    searched = None if record.searched_mm is None else searched_box(record.searched_mm)
+    spread = [] if volumes else [value for name in units for value in median_and_maximum(record, name)]
     flags, notes, outputs = map("; ".join, (record.flags, record.notes, record.outputs))
-    return [record.key.confidence, flags, notes, record.seconds, outputs]
+    return [
+        *(record.case, *(identity.get(name, "") for name in IDENTITY if identify), record.file),
+        *(record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid),
+        *(record.frames, record.rows, record.columns, rows, columns, *([record.slice_mm] if volumes else ())),
+        *(record.spacing_source, searched if volumes else record.key_frame),
+        *(*_values(record.key, units), *spread),
+        *(record.key.confidence, flags, notes, record.seconds, outputs),
+    ]

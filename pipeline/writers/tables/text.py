@@ -1,8 +1,13 @@
-"""Text from file names and DICOM headers, made fit for tables and pages."""
+"""Text from file names, DICOM headers and units, made fit for tables and pages."""
 
 from __future__ import annotations
 
-__all__ = ["clean"]
+import re
+
+__all__ = ["clean", "neutralise", "shown_unit"]
+
+FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet starts to compute at, full width too
+POWERS = str.maketrans("23", "²³")
 
 
 def clean(text: str) -> str:
@@ -15,3 +20,20 @@ def clean(text: str) -> str:
     return "".join(
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
     )
+
+
+def neutralise(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula: an apostrophe before what would start one.
+
+    Source: OWASP, CSV Injection.
+    """
+    plain = clean(text)
+    return f"'{plain}" if plain.lstrip().startswith(FORMULA) else plain
+
+
+def shown_unit(unit: str) -> str:
+    """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
+    plain = re.sub(r"\{.*?\}", "", unit)
+    if plain == "[hnsf'U]":
+        return "HU"
+    return re.sub(r"(?<=m)[23]\b", lambda power: power[0].translate(POWERS), plain)

@@ -13,11 +13,10 @@ import pytest
 from pyraseg.pipeline.comparison.compare import compare
 from pyraseg.pipeline.comparison.present.plots import agreement_plots, difference_plots
 from pyraseg.pipeline.comparison.present.sections import sections
-from pyraseg.pipeline.comparison.present.svg import arm_class
+from pyraseg.pipeline.comparison.present.svg import legend_line
 from pyraseg.pipeline.comparison.present.wording import verdicts
 from pyraseg.pipeline.comparison.read.arms import make_arms, parse_arms
 from pyraseg.pipeline.comparison.read.checks import require_comparable
-from pyraseg.pipeline.comparison.read.find_runs import Found
 from pyraseg.pipeline.comparison.read.runs import Run, TrainingData
 from pyraseg.pipeline.comparison.read.settings import differing, flatten, run_settings
 from pyraseg.pipeline.comparison.statistics.metrics import choose, higher_is_better, row_values, title
@@ -73,7 +72,7 @@ def dices(*values: float) -> dict[tuple[str, str], float]:
 
 
 def compared(*runs: Run, **options):
-    return compare(Found(runs), experiment="x", resamples=200, **options)
+    return compare(runs, experiment="x", resamples=200, **options)
 
 
 BASE = np.linspace(0.5, 0.9, 8)
@@ -391,9 +390,8 @@ def test_no_two_pairs_of_arms_with_long_names_look_alike_in_the_plot_of_differen
     endings = [f"a name that is much too long for the margin of a plot {i}" for i in range(4)]
     for names in (arms, endings):
         found = compared(*[run(name, dices(*BASE - i * 0.05)) for i, name in enumerate(names)])
-        ((_, plot),) = difference_plots(found)
-        shown = re.findall(r'class="(name|axis)"[^>]*text-anchor="end">([^<]*)<', plot)
-        rows = "\n".join(text for _, text in shown).split("kidney\n")[1:]
+        (plot,) = difference_plots(found)
+        rows = "\n".join(re.findall(r'text-anchor="end"[^>]*>([^<]*)<', plot)).split("kidney\n")[1:]
         assert len(rows) == len(set(rows)) == 6
 
 
@@ -498,7 +496,8 @@ def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
 
     notes = compared(half("one", 0), half("other", 0.1)).notes
     assert [note for note in notes if "too narrow" in note] == [
-        "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are too narrow."
+        "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are "
+        "too narrow."
     ]
 
 
@@ -509,12 +508,10 @@ def test_an_arm_is_called_by_its_runs_name_without_the_seed_however_it_is_writte
 
 
 def test_the_lines_of_many_arms_differ_in_colour_or_dashes():
-    style = files("pyraseg.pipeline.comparison").joinpath("comparison.css").read_text()
-    kinds = [arm_class(index) for index in range(16)]
-    assert len(set(kinds)) == 16
-    assert {word for kind in kinds for word in kind.split()} - {"dash0"} <= set(
-        re.findall(r"\.([a-z]+\d)\b", style)
-    )
+    style = files("pyraseg.pipeline.comparison.present").joinpath("comparison.css").read_text()
+    lines = [legend_line(index) for index in range(16)]
+    assert len(set(lines)) == 16
+    assert set(re.findall(r"var\((--\w+)\)", " ".join(lines))) <= set(re.findall(r"(--a\d):", style))
 
 
 def test_what_an_arm_misses_is_counted_beside_its_agreement():

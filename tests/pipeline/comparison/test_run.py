@@ -336,8 +336,8 @@ def test_the_names_of_classes_are_read_as_they_were_logged_or_not_at_all(
     fresh.add("one", folder=tables["good_0"], params={"split": "test", "label_names": logged or " "})
     fresh.add("other", folder=tables["poor_0"], params={"split": "test"})
     with open_store(fresh.uri) as store:
-        found = find_runs(store, fresh.experiment, folder=tmp_path)
-    assert [run.label_names for run in found.runs] == [names, ()]
+        runs, _ = find_runs(store, fresh.experiment, folder=tmp_path)
+    assert [run.label_names for run in runs] == [names, ()]
 
 
 def test_of_trainings_that_nobody_measured_no_file_is_asked_for(fresh, tables, tmp_path, monkeypatch):

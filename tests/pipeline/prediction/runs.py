@@ -20,7 +20,7 @@ import torch
 from pyraseg.pipeline.cli import main
 from pyraseg.pipeline.networks import build_network
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from pyraseg.pipeline.writers.tables.records import ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import ItemRecord
 
 BUNDLE = Path(__file__).parents[3] / "bundles" / "us_hydronephrosis"
 LABELS = ("background", "kidney", "hydronephrosis")

@@ -11,7 +11,7 @@ from pyraseg.pipeline.prediction import plan
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder_lock import Shard
 from pyraseg.pipeline.prediction.plan import make_plan
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.records import SourceRef
 
 SOURCE = SourceRef("a.dcm", "1.2", "1.2", "2", "US", "1.2.840.10008.1.2.1", 3, rows=4, columns=4)

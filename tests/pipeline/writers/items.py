@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pyraseg.pipeline.writers.tables.records import FrameRecord, ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord, ItemRecord
 
 __all__ = ["item"]
 

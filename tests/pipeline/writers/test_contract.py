@@ -16,11 +16,11 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
 from pyraseg.pipeline.writers.pictures.cine import write_cine, write_contact_sheet
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report import Run, write_report
 from pyraseg.pipeline.writers.tables.csv_tables import write_failures, write_manifest
-from pyraseg.pipeline.writers.tables.records import Failure
+from pyraseg.pipeline.writers.tables.item_records import Failure
 from pyraseg.transforms.errors import OutputError
 
 IMAGE = np.random.default_rng(0).random((1, 30, 40), np.float32)

@@ -19,8 +19,8 @@ import pytest
 
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report import Run, write_report
-from pyraseg.pipeline.writers.report.rows import shown_unit
-from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import shown_unit
 from pyraseg.transforms.errors import OutputError
 from pyraseg.transforms.records import Segment
 from tests.pipeline.writers import items

@@ -29,7 +29,9 @@ ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 SUV = Code("126401", "DCM", "SUVbw")
 QUANTITIES = (
     Quantity("tumour_volume", 12.5, "ml", segments=("tumour",), code=Code("118565006", "SCT", "Volume")),
-    Quantity("tumour_long_axis", 31.0, "mm", segments=("tumour",), code=Code("103339001", "SCT", "Long axis")),
+    Quantity(
+        "tumour_long_axis", 31.0, "mm", segments=("tumour",), code=Code("103339001", "SCT", "Long axis")
+    ),
     Quantity(
         "tumour_hu_mean", -3.5, "[hnsf'U]", segments=("tumour",), code=ATTENUATION,
         derivation=Code("373098007", "SCT", "Mean"),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pyraseg.pipeline.cli import main
-from pyraseg.pipeline.comparison.present.efficiency_text import efficiency_tables, lead, remarks
+from pyraseg.pipeline.comparison.present.sections import efficiency_tables
+from pyraseg.pipeline.comparison.present.wording import lead, remarks
 from pyraseg.pipeline.comparison.read.curves import Curve
 from pyraseg.pipeline.comparison.read.runs import Arm, Run
 from pyraseg.pipeline.comparison.statistics.efficiency import mean_curve, measure_efficiency
@@ -37,11 +38,16 @@ def test_steps_to_the_own_final_and_to_the_baseline_s_follow_by_hand():
     assert found.baseline == "hard"
     assert found.target == pytest.approx(0.9 * 0.85)
     assert (hard.final, hard.final_sd) == pytest.approx((0.85, 0.1 / math.sqrt(2)))
-    assert [each.own for each in hard.runs] == [50, 50]  # 0.72 and 0.81
-    assert [each.target for each in hard.runs] == [50, 40]
-    assert (hard.target.mean, hard.target.least, hard.target.most, hard.target.never) == (45, 40, 50, 0)
-    assert [each.own for each in soft.runs] == [20, 30]  # 0.72
-    assert (soft.target.mean, soft.target.least, soft.target.most) == (25, 20, 30)
+    assert [each.to_own_final for each in hard.runs] == [50, 50]  # 0.72 and 0.81
+    assert [each.to_target for each in hard.runs] == [50, 40]
+    assert (hard.to_target.mean, hard.to_target.least, hard.to_target.most, hard.to_target.never) == (
+        45,
+        40,
+        50,
+        0,
+    )
+    assert [each.to_own_final for each in soft.runs] == [20, 30]  # 0.72
+    assert (soft.to_target.mean, soft.to_target.least, soft.to_target.most) == (25, 20, 30)
     assert soft.final_sd == pytest.approx(0)
 
 
@@ -52,7 +58,7 @@ def test_the_first_arm_is_the_baseline():
 def test_a_run_that_never_reaches_a_level_is_counted_and_not_averaged():
     slow = arm("slow", [0.2, 0.4, 0.5], [0.3, 0.7, 0.78])
     found = measure_efficiency([HARD, slow])
-    steps = found.arms[1].target
+    steps = found.arms[1].to_target
     assert (steps.mean, steps.least, steps.most, steps.never, steps.runs) == (30, 30, 30, 1, 2)
     assert any(
         "“slow”: 1 of 2 runs never reach 90 % of the final of “hard”" in said for said in remarks(found)
@@ -65,7 +71,7 @@ def test_a_run_that_never_reaches_a_level_is_counted_and_not_averaged():
 
 def test_an_arm_of_which_no_run_gets_there_has_no_mean():
     found = measure_efficiency([HARD, arm("slow", [0.2, 0.4], [0.3, 0.5])])
-    steps = found.arms[1].target
+    steps = found.arms[1].to_target
     assert math.isnan(steps.mean)
     assert (steps.never, steps.runs) == (2, 2)
     assert efficiency_tables(found)[0].rows[1][7:10] == ("–", "–", "2 of 2")
@@ -102,7 +108,8 @@ def test_other_sizes_of_batches_are_said():
 def test_a_level_reached_at_the_first_validation_is_said_to_be_reached_no_later():
     found = list(remarks(measure_efficiency([HARD, arm("quick", [0.8, 0.8, 0.8, 0.8, 0.8])])))
     assert [said for said in found if "first validation" in said] == [
-        "“quick”: 1 of 1 runs reach a level at their first validation; how much earlier they did, nobody looked."
+        "“quick”: 1 of 1 runs reach a level at their first validation; how much earlier they did, nobody "
+        "looked."
     ]
 
 
@@ -119,7 +126,7 @@ def test_without_the_baseline_s_curve_no_arm_is_measured_against_it():
     found = measure_efficiency([arm("hard", None), SOFT])
     assert math.isnan(found.target)
     assert [each.arm for each in found.arms] == ["soft"]
-    assert found.arms[0].own.mean == 25
+    assert found.arms[0].to_own_final.mean == 25
     assert any("“hard”, which has no curve" in said for said in remarks(found))
     assert not any("never" in said for said in remarks(found))
     assert "never" not in efficiency_tables(found)[1].rows[0]
@@ -202,8 +209,8 @@ def test_the_part_stands_in_all_three_files(learned):
     assert "> “none”: 1 of 2 trainings have no curve and are left out." in text
     assert "| none | none seed 1 | its training logged 0 validations, and a curve takes 2 |" in text
     page = (output / "comparison.html").read_text()
-    assert page.count('<polyline class="single arm0 dash0"') == 2
-    assert page.count('<polyline class="whole arm') == 2
+    assert page.count('<g class="single"><title>cbam seed ') == 2
+    assert page.count('<g class="whole"><title>') == 2
     assert "“none”: 1 of 2 trainings have no curve" in page
 
 
@@ -225,7 +232,7 @@ def test_without_any_curve_the_part_says_why_and_the_comparison_stands(arms, tmp
     assert not any(row["kind"].startswith("training") for row in rows(tmp_path))
     page = (tmp_path / "comparison.html").read_text()
     assert "Training efficiency" in page
-    assert "polyline class" not in page
+    assert '<g class="single">' not in page
 
 
 def test_a_run_whose_training_is_not_in_the_store_says_so(fresh, tables, tmp_path):

@@ -14,7 +14,7 @@ from pyraseg.pipeline.prediction.bundle import read_metadata
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
 from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
-from pyraseg.pipeline.writers.tables.records import Item
+from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.io.frames import LoadFrame
 from tests.pipeline.prediction.runs import BUNDLE

@@ -10,7 +10,7 @@ import pytest
 
 from pyraseg.pipeline.prediction.output.folder import RECORD, OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import STATE, Shard
-from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, Item, ItemRecord
+from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, Item, ItemRecord
 from pyraseg.transforms.errors import OutputError
 from pyraseg.transforms.records import SourceRef
 

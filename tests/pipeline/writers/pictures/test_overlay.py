@@ -8,7 +8,7 @@ import torch
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay, write_overlay
-from pyraseg.pipeline.writers.pictures.png import write_png
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 
 DECLARED = [{"name": "kidney", "colour": [255, 0, 0]}, {"name": "hydronephrosis", "colour": [0, 255, 0]}]

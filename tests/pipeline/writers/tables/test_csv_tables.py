@@ -13,15 +13,14 @@ import pytest
 
 from pyraseg.pipeline.writers.tables.csv_tables import (
     column,
-    neutralise,
     write_failures,
     write_frames,
     write_left_out,
     write_manifest,
     write_results,
-    write_volume_results,
 )
-from pyraseg.pipeline.writers.tables.records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
+from pyraseg.pipeline.writers.tables.text import neutralise
 from pyraseg.transforms.errors import OutputError
 from tests.pipeline.writers import items
 
@@ -245,7 +244,7 @@ def test_a_volume_is_a_row_with_its_three_spacings_and_what_was_searched(tmp_pat
     volume = {"slice_mm": 2.5, "spacing_source": "series"}
     whole = replace(item("c1"), frames=120, **volume)
     part = replace(item("c2"), frames=120, searched_mm=(-60.0, 80.5, -40.0, 100.0, -900.0, -750.0), **volume)
-    rows = read(write_volume_results(tmp_path / "results.csv", [whole, part], units=UNITS))
+    rows = read(write_results(tmp_path / "results.csv", [whole, part], units=UNITS, volumes=True))
     assert [row["slices"] for row in rows] == ["120", "120"]
     spacing = [rows[0][f"spacing_{axis}_mm"] for axis in ("row", "column", "slice")]
     assert spacing == ["0.25", "0.5", "2.5"]

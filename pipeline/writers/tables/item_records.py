@@ -74,11 +74,8 @@ class Failure:
 
     @classmethod
     def of(cls, error: PyrasegError, *, file: str, case: str = "") -> Failure:
-        """The failure that an error makes of a file.
-
-        The case, which some errors name at their end, has a place of its own: so that files that fail alike
-        have one reason.
-        """
+        """The failure that an error makes of a file; without the case that some errors name at their end, so
+        that files that fail alike have one reason."""
         found = error.found.removesuffix(f", in case {case}")
         return cls(file, f"wanted {error.wanted}, found {found}", error.remedy, case)
 
@@ -166,18 +163,7 @@ class ItemRecord:
         Raises:
             KeyError, TypeError: the content is another's.
         """
-        frames = tuple(
-            FrameRecord(**{**row, "flags": tuple(row["flags"])}) for row in content["rows_of_frames"]
-        )
-        spacing = content["spacing_mm"]
-        tuples = {name: tuple(content[name]) for name in ("flags", "notes", "outputs")}
-        searched = content.get("searched_mm")
-        return cls(
-            **{
-                **content,
-                **tuples,
-                "rows_of_frames": frames,
-                "spacing_mm": spacing and (spacing[0], spacing[1]),
-                "searched_mm": searched and tuple(searched),
-            }
-        )
+        frames = (FrameRecord(**{**row, "flags": tuple(row["flags"])}) for row in content["rows_of_frames"])
+        lists = ("flags", "notes", "outputs", "spacing_mm", "searched_mm")
+        tuples = {name: tuple(content[name]) for name in lists if content.get(name) is not None}
+        return cls(**{**content, **tuples, "rows_of_frames": tuple(frames)})

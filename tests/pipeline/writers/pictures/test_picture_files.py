@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyraseg.pipeline.writers.pictures.thumbnail import draw_thumbnail
+from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail
 from pyraseg.transforms.errors import GeometryError
 
 

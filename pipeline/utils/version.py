@@ -1,0 +1,17 @@
+"""This package's version."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+
+__all__ = ["package_version"]
+
+
+@cache
+def package_version() -> str:
+    """The version of the installed package, "unknown" where it runs from the sources, not installed."""
+    try:
+        return metadata.version("pyraseg")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -11,13 +11,16 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from monai.bundle import ConfigParser
 from PIL import Image
 
+from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.comparison.read.runs import Arm, Run, damage_of
 from pyraseg.pipeline.comparison.read.store import Store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.frame.preprocessing import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
@@ -75,33 +78,21 @@ def read_frames(
         ConfigError: no bundle there.
         DatalistError: as `load_datalist`.
     """
-    from monai.bundle import ConfigParser
-
-    from pyraseg.pipeline.bundle.shared_config import extend_parser
-    from pyraseg.transforms.frame.preprocessing import source_view
-
     folder = Path(bundle).resolve()
-    files = [folder / "configs" / f"{name}.yaml" for name in ("train", "evaluate")]
-    if not all(file.is_file() for file in files):
+    config, metadata = (folder / "configs" / name for name in ("evaluate.yaml", "metadata.json"))
+    if not config.is_file():
+        wanted, found = "a bundle with configs/evaluate.yaml", "none there"
         remedy = "Name the bundle with --bundle, or leave --dataset_dir out for pictures of the masks alone."
-        raise ConfigError(
-            "a bundle with configs/train.yaml and configs/evaluate.yaml",
-            found="none there",
-            remedy=remedy,
-            path=folder,
-        )
+        raise ConfigError(wanted, found=found, remedy=remedy, path=folder)
     parser = ConfigParser()
-    parser.read_config([str(file) for file in files])
-    parser.read_meta(str(folder / "configs" / "metadata.json"))
-    extend_parser(parser)
-    given: dict[str, Any] = {
-        "bundle_root": str(folder),
-        "dataset_dir": str(Path(dataset_dir).resolve()),
-        "split": split,
-    }
+    parser.read_config(str(config))
+    parser.read_meta(str(metadata))
+    declared = parser["trained"]
+    names = list(label_names) or declared["label_names"]
+    given = {"bundle_root": str(folder), "dataset_dir": str(Path(dataset_dir).resolve()), "split": split}
     given |= {"datalist": str(Path(datalist).resolve())} if datalist else {}
-    given |= {"label_names": list(label_names) or [segment["name"] for segment in parser["_meta_::segments"]]}
-    parser.update(given | {"input_size": parser["_meta_::preprocessing::size"]})
+    network = {"input_size": declared["input_size"], "in_channels": declared["network"]["in_channels"]}
+    parser.update({**given, **network, "label_names": names})
     preprocessing = parser.get_parsed_content("validate::preprocessing")
     items = {item["case"]: item for item in parser.get_parsed_content("data").items(split)}
     view = source_view(preprocessing)
@@ -113,7 +104,7 @@ def read_frames(
         shown = view({"image": items[case]["image"], "case": case})
         return np.asarray(shown["image"]), np.asarray(prepared["label"])[0]
 
-    return Frames(parser.get_parsed_content("segments"), load)
+    return Frames(resolve_segments(names, parser["_meta_::segments"]), load)
 
 
 def side_by_side(

@@ -17,7 +17,7 @@ from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["EXTENDS", "SHARED", "extend", "extend_parser", "extended", "shared_files"]
 
-SHARED = Path(__file__).parent / "configs"
+SHARED = Path(__file__).parents[1] / "configs"
 EXTENDS = "extends"
 ADDED = ("imports", "handlers")  # lists that are added to; every other list takes the shared one's place
 PREPARATION = "preparation"

@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> Iterator[str]:
     Raises:
         PyrasegError: whatever ``predict`` refuses; a ``RunError`` at the end where some items have failed.
     """
-    from pyraseg.pipeline.prediction.job import job_of
+    from pyraseg.pipeline.prediction.job import parse_job
     from pyraseg.pipeline.prediction.run import predict
 
-    yield from predict(job_of(arguments))
+    yield from predict(parse_job(arguments))

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydicom.uid import RE_VALID_UID, UID, UID_dictionary
 
-from pyraseg.pipeline.prediction.items.review import Review
+from pyraseg.pipeline.prediction.items.quality import Review
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.dicom.pixels.checks import code_text
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["LEAVE_OUT", "Rules", "read_rules"]
+__all__ = ["LEAVE_OUT", "AcceptanceRules", "read_rules"]
 
 UNITS = ("file", "series")
 KEYS = ("unit", "modalities", "sop_classes", "leave_out", "key_frame", "review", "trained_on")
@@ -64,7 +64,7 @@ LEAVE_OUT: Mapping[str, tuple[Callable[[ObjectHeader], bool], str]] = MappingPro
 
 
 @dataclass(frozen=True)
-class Rules:
+class AcceptanceRules:
     """What a bundle takes.
 
     Attributes:
@@ -100,10 +100,7 @@ class Rules:
             return self._other_class(uid, modality)
         if modality and modality not in self.modalities:
             return f"modality {code_text(modality)}"
-        names = (
-            *self.leave_out,
-            *(("localizer",) if self.volumes else ()),
-        )  # which is no slice of any volume
+        names = (*self.leave_out, *(["localizer"] if self.volumes else []))  # which is no slice of a volume
         return next((LEAVE_OUT[name][1] for name in names if LEAVE_OUT[name][0](header)), None)
 
     def _other_class(self, uid: str, modality: str) -> str | None:
@@ -117,7 +114,7 @@ class Rules:
         return "a private or unknown SOP class" if uid else None  # without any, it is broken
 
 
-def read_rules(metadata: Mapping[str, Any]) -> Rules:
+def read_rules(metadata: Mapping[str, Any]) -> AcceptanceRules:
     """The rules in a bundle's ``metadata.json``.
 
     Raises:
@@ -127,7 +124,7 @@ def read_rules(metadata: Mapping[str, Any]) -> Rules:
     if not isinstance(declared, Mapping):
         raise _refusal('"prediction" in metadata.json: which objects the bundle takes', "none")
     _check_keys(declared, KEYS, "prediction")
-    rules = Rules(
+    rules = AcceptanceRules(
         unit=_one_of(declared.get("unit"), UNITS, "unit"),
         modalities=_texts(declared, "modalities"),
         sop_classes=_sop_classes(declared.get("sop_classes")),
@@ -160,7 +157,7 @@ def _check_keys(declared: Mapping[str, Any], known: tuple[str, ...], where: str)
         raise _refusal(f"keys of {where} among {', '.join(known)}", f'"{unknown[0]}"')
 
 
-def _check_names(rules: Rules, segments: list[str]) -> None:
+def _check_names(rules: AcceptanceRules, segments: list[str]) -> None:
     """Refuse classes that the bundle has not, where it declares any: a misspelt one would never raise its
     flag."""
     review = rules.review

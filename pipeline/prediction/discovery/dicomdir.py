@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
 
 from pyraseg.transforms.dicom.files.header import has_dicom_marker, malformed, open_bounded
 from pyraseg.transforms.errors import InputError
@@ -40,9 +41,8 @@ def is_dicomdir(path: Path) -> bool:
     if not has_dicom_marker(path):
         return False
     try:
-        with _reading(path), open_bounded(path) as file:
-            meta = dcmread(file, specific_tags=["SOPClassUID"], stop_before_pixels=True).file_meta
-            return bool(meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+        with _reading(path):  # the file meta group alone: whoever takes the file reads its header
+            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
     except InputError:
         return False  # whoever reads it next says what is wrong with it
 
@@ -59,11 +59,8 @@ def listed_files(path: Path) -> Listed:
     if not has_dicom_marker(path):
         raise _broken(path, "a file without the DICM prefix")
     with _reading(path), open_bounded(path) as file:
-        records = (
-            dcmread(file, specific_tags=list(TAGS), stop_before_pixels=True).get("DirectoryRecordSequence")
-            or []
-        )
-        ids = list(dict.fromkeys(_file_ids(records)))
+        dataset = dcmread(file, specific_tags=list(TAGS), stop_before_pixels=True)
+        ids = list(dict.fromkeys(_file_ids(dataset.get("DirectoryRecordSequence") or [])))
     if not ids:
         raise _broken(path, "one that lists no file")
     return _located(path.parent, ids)
@@ -121,7 +118,7 @@ def _find(root: Path, parts: tuple[str, ...], names: dict[Path, dict[str, str]])
 def _entries(folder: Path) -> dict[str, str]:
     """The names in a folder by their case-folded form, without a version behind ";" and a dot at the end."""
     try:
-        found = sorted(os.listdir(folder), reverse=True)
+        names = sorted(os.listdir(folder), reverse=True)
     except OSError:
         return {}
-    return {name.casefold().partition(";")[0].rstrip("."): name for name in found}
+    return {name.casefold().partition(";")[0].rstrip("."): name for name in names}

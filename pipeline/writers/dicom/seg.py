@@ -36,7 +36,13 @@ FIRST_SERIES_NUMBER = 1000
 LONGEST = 2**32 - 2  # bytes of Pixel Data
 
 
-def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary") -> WrittenObject:
+def write_seg(
+    path: str | Path,
+    prediction: Prediction,
+    *,
+    kind: str = "binary",
+    header: SourceHeader | None = None,
+) -> WrittenObject:
     """Write a segmentation of all frames of the source: one object, whatever the mask holds, empty too.
 
     Patient and study are the source's, repaired (`read_source`). Every frame references its source frame. One
@@ -48,6 +54,7 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
         kind: "binary", a bit for each pixel, segment and frame; "labelmap", a byte for each pixel and frame
             (Label Map Segmentation Storage, of 2024, which older viewers do not know); "fractional", the
             probabilities in bytes, 0 to 255.
+        header: the source's, where it has been read.
 
     Raises:
         ConfigError: another kind, or "fractional" without probabilities.
@@ -57,7 +64,7 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
         OutputError: the file cannot be written, or would be longer than DICOM allows.
     """
     _check(prediction, kind)
-    header = read_source(prediction.source)
+    header = header or read_source(prediction.source)
     check_images(() if prediction.series is None else prediction.series.slices)
     planes = planes_of(prediction, [segment.value for segment in foreground(prediction)], kind)
     length = _length(prediction, kind, len(planes))

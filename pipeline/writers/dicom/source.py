@@ -20,12 +20,14 @@ from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
+    "SOURCE_TAGS",
     "SourceHeader",
     "add_uid",
     "check_images",
     "derive_uid",
     "frame_reference",
     "read_source",
+    "source_header",
     "unquoted",
 ]
 
@@ -47,6 +49,7 @@ COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImag
 NUMBERS = ("SeriesNumber", "InstanceNumber")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 PIXELS = ("SamplesPerPixel", "BitsAllocated")
+SOURCE_TAGS = (*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS)
 # Retired ultrasound, then ultrasound, secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET,
 # video.
 MULTI_FRAME = re.compile(
@@ -115,7 +118,10 @@ def read_source(source: SourceRef) -> SourceHeader:
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
     with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
-        return _repaired(_read(source.path), source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on a character set, which the notes say
+            dataset = dcmread(source.path, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
+    return source_header(dataset, source)
 
 
 def check_images(images: Iterable[SourceRef]) -> None:
@@ -133,7 +139,12 @@ def check_images(images: Iterable[SourceRef]) -> None:
                 raise _no_uid(name, empty=not uid, path=image.path)
 
 
-def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:
+def source_header(dataset: Dataset, source: SourceRef) -> SourceHeader:
+    """The same from `SOURCE_TAGS` of a header that has been read, its values not converted yet.
+
+    Raises:
+        InputError: a UID is missing, as with `read_source`.
+    """
     characters = character_set(dataset)
     notes = [characters.note] if characters.note else []
     identity = _identity(dataset, characters, notes)
@@ -147,13 +158,6 @@ def _repaired(dataset: Dataset, source: SourceRef) -> SourceHeader:
         multi_frame=MULTI_FRAME.fullmatch(source.sop_class_uid) is not None,
         notes=tuple(notes),
     )
-
-
-def _read(path: str) -> Dataset:
-    tags = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on a character set, which the notes say
-        return dcmread(path, stop_before_pixels=True, specific_tags=tags)
 
 
 def _identity(dataset: Dataset, characters: CharacterSet, notes: list[str]) -> Dataset:
@@ -241,6 +245,9 @@ def _ratios(text: str) -> Sequence[str]:
 
 def _estimated_ratio(dataset: Dataset, source: SourceRef) -> str:
     """The source does not state it: the pixels' size against the file's."""
-    sample = max(1, int(dataset.get("BitsAllocated") or 8) // 8) * int(dataset.get("SamplesPerPixel") or 1)
-    pixels = source.number_of_frames * source.rows * source.columns * sample
-    return f"{max(1.0, pixels / max(1, Path(source.path).stat().st_size)):.2f}"
+    path, remedy = Path(source.path), "Export the file again."
+    with malformed("a readable DICOM header", path=path, found="one that is broken", remedy=remedy):
+        bits, samples = int(dataset.get("BitsAllocated") or 8), int(dataset.get("SamplesPerPixel") or 1)
+        size = max(1, path.stat().st_size)
+    pixels = source.number_of_frames * source.rows * source.columns * max(1, bits // 8) * samples
+    return f"{max(1.0, pixels / size):.2f}"

@@ -1,6 +1,6 @@
-"""How often a run of ``predict`` parses the header of each input file, in all of its processes, and for how long.
+"""How often a run of ``predict``, all of its processes together, parses the header of each input file.
 
-``python -m tests.pipeline.prediction.header_reads`` prints the table: a frame, a cine and a series of slices.
+``python -m tests.pipeline.prediction.header_reads`` prints the table, with the time: a frame, a cine and a series.
 """
 
 from __future__ import annotations

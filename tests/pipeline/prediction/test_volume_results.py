@@ -13,7 +13,7 @@ import torch
 from pydicom import dcmread
 
 from pyraseg.pipeline.inference.inferer import make_inferer
-from pyraseg.pipeline.prediction.bundle import load_bundle
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
 from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
 from pyraseg.transforms.dicom.labels.seg import read_segmentation
@@ -105,7 +105,7 @@ def test_seg_rtstruct_and_nifti_hold_the_same_labels_on_the_source_grid(inputs, 
 
 
 def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_checkpoint):
-    bundle = load_bundle(BUNDLES["ct"], checkpoints=[volume_checkpoint])
+    bundle = load_bundle(read_bundle(BUNDLES["ct"]), checkpoints=[volume_checkpoint])
     volume = source(inputs, "enhanced.dcm")
     image = bundle.preprocessing({"image": volume, "case": "c"})["image"]
     window = bundle.input_shape[1:]

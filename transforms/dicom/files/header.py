@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -162,6 +163,7 @@ class ParsedFile:
     Attributes:
         values: those of the data set and of the file meta group by keyword, as far as they are there.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
+        raw: the attributes that were asked for as the file stores them, with its character set.
         size, modified_ns: of the file when it was read.
     """
 
@@ -172,6 +174,7 @@ class ParsedFile:
     pixels: tuple[str, int, int] | None
     size: int
     modified_ns: int
+    raw: Dataset = field(default_factory=Dataset, repr=False)
 
     def text(self, name: str, meta_name: str = "") -> str:
         """An attribute as text; where it is empty that of the file meta group, if one is named, else
@@ -179,8 +182,11 @@ class ParsedFile:
         return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
 
 
-def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
+def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[str] = ()) -> ParsedFile:
     """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
+
+    What ``raw`` names is read in the same pass but stands apart: its values are not converted, so that none of
+    them makes the file a broken one, and no patient's name gets among what readers of pixels hand on.
 
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.
@@ -191,12 +197,27 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
         warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
         status = os.fstat(file.fileno())
         _check_not_deflated(file, path)
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+        dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
+        apart = _apart(dataset, raw, tags)
         # Converts the values here, where the warnings are kept back, and once
         values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
         syntax = UID(values.get("TransferSyntaxUID") or "")
         pixels = _pixel_element(file, syntax)
-        return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns)
+        return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
+
+
+def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
+    """A data set of the named attributes, unconverted; only those in ``kept`` stay in ``dataset`` as well."""
+    apart = Dataset()
+    implicit, little_endian = dataset.original_encoding
+    apart.set_original_encoding(implicit, little_endian, dataset.original_character_set)
+    for name in ("SpecificCharacterSet", *names):
+        tag = tag_for_keyword(name)
+        if tag is not None and tag in dataset:
+            apart[tag] = dataset.get_item(tag)
+            if name in names and name not in kept:
+                del dataset[tag]
+    return apart
 
 
 def _after_meta(tag: Any, vr: str | None, length: int) -> bool:

@@ -149,8 +149,8 @@ class CineReader(FrameDecoder):
         InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        header = read_header(path)
+    def __init__(self, source: str | Path | ImageHeader) -> None:
+        header = source if isinstance(source, ImageHeader) else read_header(source)
         check_display_valued(header)
         super().__init__(header)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
-from pyraseg.pipeline.prediction.items.review import Review, item_flags, review_flags
+from pyraseg.pipeline.prediction.items.quality import Review, item_flags, review_flags
 from pyraseg.pipeline.writers.tables.records import FrameRecord
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, Region, read_object
 from pyraseg.transforms.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Flags that send a person to look at a result: what is not sure, not there or not plausible."""
+"""How far a result can be trusted: confidence, the frame that stands for a cine, review flags."""
 
 from __future__ import annotations
 
@@ -7,12 +7,74 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from scipy.ndimage import median_filter
 
 from pyraseg.pipeline.writers.tables.records import FrameRecord
 
-__all__ = ["Review", "item_flags", "review_flags"]
+__all__ = [
+    "Review",
+    "colour_fraction",
+    "confidence",
+    "item_flags",
+    "key_frame",
+    "key_frame_rule",
+    "review_flags",
+]
 
+CHROMA = 0.2  # the difference between a pixel's largest and smallest channel from which it counts as coloured
 OFTEN = 0.1  # of a cine's frames
+
+
+def confidence(scores: np.ndarray) -> float | None:
+    """The mean probability of the winning class over the foreground of the network's own grid.
+
+    Args:
+        scores: (K, h, w), before the softmax.
+
+    Returns:
+        from 1 / K to 1; None where background wins everywhere.
+    """
+    values = torch.from_numpy(scores).flatten(1)
+    best, winner = values.max(dim=0)
+    inside = winner > 0
+    if not bool(inside.any()):
+        return None
+    return float((1 / (values[:, inside] - best[inside]).exp().sum(dim=0)).mean())
+
+
+def colour_fraction(image: torch.Tensor) -> float:
+    """The fraction of a frame (C, h, w) in [0, 1] that is coloured, as colour Doppler is; 0 of a grey one."""
+    if image.shape[0] != 3:
+        return 0.0
+    sample = image[:, ::2, ::2]
+    return float((sample.amax(0) - sample.amin(0) > CHROMA).float().mean())
+
+
+def key_frame(areas: np.ndarray, *, names: Sequence[str], segment: str | None) -> int:
+    """The frame with the largest area of ``segment`` after a median over three frames, counted from 0.
+
+    A single frame in which a network sees a large collection, and none before and after, is no key frame. At
+    a tie the frame whose area itself is larger counts, then the earlier one. Where no frame has that
+    segment, or the label set has none of it, all segments together count.
+
+    Args:
+        areas: (F, K) pixels of each class, background first.
+        names: the classes.
+        segment: the class that decides.
+    """
+    column = names.index(segment) if segment is not None and segment in names else 0
+    chosen = areas[:, column] if column else np.zeros(len(areas))
+    if not chosen.any():
+        chosen = areas[:, 1:].sum(axis=1)
+    smooth = median_filter(chosen, size=3, mode="nearest")
+    return int(np.lexsort((np.arange(len(chosen)), -chosen, -smooth))[0])
+
+
+def key_frame_rule(segment: str | None) -> str:
+    """The rule in words, for a report."""
+    what = f"area of {segment}" if segment else "segmented area"
+    return f"frame with the largest {what} after a median over three frames"
 
 
 @dataclass(frozen=True)
@@ -45,8 +107,8 @@ def review_flags(
     colour: float = 0.0,
     voxel_ml: float | None = None,
 ) -> tuple[str, ...]:
-    """The flags of one frame or volume: "low confidence", "no kidney found", "implausible kidney area",
-    "colour".
+    """The flags that send a person to look at one frame or volume: "low confidence", "no kidney found",
+    "implausible kidney area", "colour".
 
     Args:
         review: the thresholds; a class of theirs that the label set has not raises no flag.
@@ -72,8 +134,7 @@ def review_flags(
 
 
 def item_flags(frames: Sequence[FrameRecord], key: int) -> tuple[str, ...]:
-    """The flags of an item: those of its key frame, and those that at least a tenth of a cine's frames
-    have."""
+    """The flags of an item: those of its key frame, and those of at least a tenth of a cine's frames."""
     counts = Counter(flag for frame in frames for flag in frame.flags)
     often = (flag for flag, number in counts.items() if number >= OFTEN * len(frames))
     return tuple(dict.fromkeys([*frames[key].flags, *often]))

@@ -1,1 +1,9 @@
-"""What a bundle is: its overrides, its segments, and a copy of it outside the package."""
+"""What a bundle is: its overrides, its metadata, its segments, and a copy of it outside the package."""
+
+from __future__ import annotations
+
+from pyraseg.pipeline.bundle.copy import copy_bundle
+from pyraseg.pipeline.bundle.overrides import OverrideGuard
+from pyraseg.pipeline.bundle.segments import resolve_segments
+
+__all__ = ["OverrideGuard", "copy_bundle", "resolve_segments"]

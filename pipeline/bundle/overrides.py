@@ -1,53 +1,96 @@
-"""What MONAI's bundle runner leaves out: typing errors in overrides stop the run, and errors end in one
-sentence.
+"""Overrides of a bundle's config: a typing error stops the run, and the record of the run has their values.
 
-Bundle configs call these functions from their ``initialize`` list; users go on running plain
-``python -m monai.bundle run``.
+MONAI adds an unknown override as a new id that nothing reads, so ``--max_epohcs 5`` trains with the default.
+A bundle's config therefore defines ``guard`` and lets it check before anything else; users go on running
+plain ``python -m monai.bundle run``.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from monai.bundle import ConfigParser, ConfigWorkflow
+
 from pyraseg.transforms.errors import ConfigError, UsageError
 
-__all__ = [
-    "calling_workflow",
-    "known_overrides",
-    "override_pairs",
-    "plain_values",
-    "read_flags",
-    "refuse_unknown_ids",
-    "require_known",
-    "unknown_ids",
-    "whole_config",
-]
+__all__ = ["FLAGS", "OverrideGuard", "known_overrides", "override_pairs", "require_known", "unknown_ids"]
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
-START = {"resume", "overwrite", "run_id", "parent_run_id"}
+START = {
+    "resume",
+    "overwrite",
+    "run_id",
+    "parent_run_id",
+}  # how this start of a run differs from an earlier one
 
 
-def refuse_unknown_ids() -> None:
-    """Stop a bundle run whose command line overrides an id that none of its config files knows.
+class OverrideGuard:
+    """The ``guard`` of a bundle's config: checks the overrides and knows the config that runs.
 
-    MONAI adds an unknown override as a new entry that nothing reads: ``--max_epohcs 5`` trains with the
-    default, and so does an option of an overlay that is not in ``--config_file``. To be called from a config
-    expression; the parser is found in the ``ConfigWorkflow`` that evaluates it. A workflow made in Python
-    does not say what files it was made of; there an id may be of any of the bundle's.
+    MONAI hands its parser to no component. The guard finds the running ``ConfigWorkflow`` in the call stack
+    when it is built; this is the only place that looks there, and what else wants the config gets it from
+    ``@guard``. Outside of a workflow, as in a bare ``ConfigParser``, it has nothing to check and nothing to
+    tell.
 
-    Raises:
-        ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
+    Example:
+        >>> OverrideGuard().parameters()
+        {}
     """
-    workflow = calling_workflow()
-    if workflow is None:
-        return
-    beside = sorted(Path(workflow.config_root_path).glob("*.yaml"))
-    require_known(workflow.parser.config, _config_files_on_the_way() or beside, beside=beside)
+
+    def __init__(self) -> None:
+        frames = list(_frames())
+        workflows = (frame.f_locals.get("self") for frame in frames)
+        self._workflow = next((one for one in workflows if isinstance(one, ConfigWorkflow)), None)
+        named = (f.f_locals.get("config_file") for f in frames if f.f_code.co_name == "create_workflow")
+        files = next(named, None) or []
+        self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
+
+    def check(self) -> None:
+        """Read ``true``, ``false`` and ``null``, which MONAI's command line hands on as words; refuse typing
+        errors.
+
+        A workflow made in Python does not say which files it was made of: there an id may be of any of the
+        bundle's.
+
+        Raises:
+            ConfigError: an override of an id that no config file of the run defines, or that nothing in the
+                run reads; with the nearest id, or the file that defines it, as its remedy.
+        """
+        if self._workflow is None:
+            return
+        parser = self._workflow.parser
+        beside = sorted(Path(self._workflow.config_root_path).glob("*.yaml"))
+        require_known(parser.config, self._files or beside, beside=beside)
+        if self._files:
+            _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
+        if _read_flags(parser.config):
+            parser.ref_resolver.reset()
+
+    def parameters(self) -> dict[str, Any]:
+        """The numbers, words and lists among the top-level ids, overrides included: a run's parameters.
+
+        Components are left out, expressions that call something, and what says how this start differs from an
+        earlier one of the same run.
+        """
+        if self._workflow is None:
+            return {}
+        parser = self._workflow.parser
+        simple = [key for key, value in parser.config.items() if key != "_meta_" and not _calls(value)]
+        values = {key: parser.get_parsed_content(key) for key in simple if key not in START}
+        return {key: value for key, value in values.items() if _is_plain(value)}
+
+    def config(self) -> dict[str, Any]:
+        """Every id, overrides included: plain ones as their values, the rest as written."""
+        if self._workflow is None:
+            return {}
+        written = {key: value for key, value in self._workflow.parser.config.items() if key != "_meta_"}
+        return written | self.parameters()
 
 
 def require_known(
@@ -63,14 +106,12 @@ def require_known(
     Raises:
         ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
     """
-    for unknown, known in unknown_ids(_nested(overrides), _layers(files)):
-        *place, name = unknown.split("::")
-        others = [
-            file.name for file in beside if file not in files and known_overrides({unknown: None}, [file])
-        ]
+    for unknown, known in unknown_ids(_nested(overrides), map(_load, files)):
+        *parents, name = unknown.split("::")
+        others = [f.name for f in beside if f not in files and known_overrides({unknown: None}, [f])]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         remedy = (
-            f"Did you mean --{'::'.join([*place, *near])}?" if near else f"Known ids: {', '.join(known)}."
+            f"Did you mean --{'::'.join([*parents, *near])}?" if near else f"Known ids: {', '.join(known)}."
         )
         raise ConfigError(
             "overrides of ids that the config files of this run define",
@@ -83,7 +124,7 @@ def require_known(
 
 def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     """Those overrides whose ids one of the config files defines."""
-    layers = _layers(files)
+    layers = [_load(file) for file in files]
     return {
         name: value
         for name, value in overrides.items()
@@ -116,64 +157,44 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
     Raises:
         UsageError: a word that is no pair.
     """
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     rest = list(words)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or (not equals and not rest):
             remedy = "Write overrides as --NAME VALUE, behind the --."
             raise UsageError("overrides in pairs of a name and a value", found=repr(name), remedy=remedy)
-        found[name.removeprefix("--")] = value if equals else rest.pop(0)
-    return found
+        pairs[name.removeprefix("--")] = value if equals else rest.pop(0)
+    return pairs
 
 
-def read_flags() -> None:
-    """Let ``--overwrite true`` mean what it says: MONAI's command line hands ``true`` and ``false`` on as
-    words.
-
-    To be the first expression of ``initialize``, before anything is resolved.
-    """
-    workflow = calling_workflow()
-    if workflow is None:
-        return
-    for key, value in list(workflow.parser.config.items()):
-        if isinstance(value, str) and value.lower() in FLAGS:
-            workflow.parser.config[key] = FLAGS[value.lower()]
-            workflow.parser.ref_resolver.reset()
+def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    """Refuse the override of a top-level id that nothing refers to, such as the depth where a baseline has
+    none."""
+    text = json.dumps({key: value for key, value in config.items() if key != "_meta_"}, default=str)
+    for key, value in config.items():
+        plain = key in written and not isinstance(value, Mapping) and not isinstance(written[key], Mapping)
+        if plain and value != written[key] and f"@{key}" not in text:
+            remedy = f"Leave --{key} out: the network or the loss of this run has no such option."
+            raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
 
 
-def plain_values() -> dict[str, Any]:
-    """The numbers, words and lists among the top-level ids of the bundle that is running, overrides included.
-
-    These are a run's parameters. Components are left alone, and so are expressions that call something, and
-    what says how this start differs from an earlier one of the same run.
-    """
-    workflow = calling_workflow()
-    if workflow is None:
-        return {}
-    config = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
-    simple = [key for key, value in config.items() if not isinstance(value, Mapping) and not _calls(value)]
-    values = {key: workflow.parser.get_parsed_content(key) for key in simple}
-    return {key: value for key, value in values.items() if _is_plain(value) and key not in START}
-
-
-def whole_config() -> dict[str, Any]:
-    """Every id of the bundle that is running, overrides included: plain ones as their values, the rest as
-    written."""
-    workflow = calling_workflow()
-    if workflow is None:
-        return {}
-    written = {key: value for key, value in workflow.parser.config.items() if key != "_meta_"}
-    return written | plain_values()
+def _read_flags(config: dict[str, Any]) -> bool:
+    """Let the words ``true``, ``false`` and ``null`` be what they say; whether there were any."""
+    changed = False
+    for key, value in config.items():
+        if isinstance(value, dict) and key != "_meta_":
+            changed = _read_flags(value) or changed
+        elif isinstance(value, str) and value.lower() in FLAGS:
+            config[key], changed = FLAGS[value.lower()], True
+    return changed
 
 
 def _calls(value: Any) -> bool:
     """An expression with a call, a component, or a list of them such as ``initialize``."""
-    if isinstance(value, Mapping):
-        return True
     if isinstance(value, list):
         return any(_calls(entry) or str(entry).startswith("$") for entry in value)
-    return isinstance(value, str) and value.startswith("$") and "(" in value
+    return isinstance(value, Mapping) or (isinstance(value, str) and value.startswith("$") and "(" in value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -190,24 +211,14 @@ def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:
         if not rest:
             spelt[head] = value
             continue
-        place = spelt[head] = dict(spelt[head]) if isinstance(spelt.get(head), Mapping) else {}
+        inner = spelt[head] = dict(spelt[head]) if isinstance(spelt.get(head), Mapping) else {}
         for step in rest[:-1]:
-            place = place.setdefault(step, {})
-        place[rest[-1]] = value
+            inner = inner.setdefault(step, {})
+        inner[rest[-1]] = value
     return spelt
 
 
-def _layers(files: Iterable[Path]) -> list[Mapping[str, Any]]:
-    """What each file defines, and the shared configs beneath it."""
-    from pyraseg.pipeline.bundle.shared_config import shared_files
-
-    own = [_load(file) for file in files]
-    return [layer for config in own for layer in (*map(_load, shared_files(config)), config)]
-
-
 def _load(file: Path) -> Mapping[str, Any]:
-    from monai.bundle import ConfigParser
-
     return ConfigParser.load_config_file(str(file))
 
 
@@ -216,23 +227,3 @@ def _frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def calling_workflow() -> Any:
-    """The ``ConfigWorkflow`` that is evaluating an expression; None outside of one.
-
-    MONAI hands its parser to no expression, so it is looked up in the call stack.
-    """
-    from monai.bundle import ConfigWorkflow
-
-    return next(
-        (f.f_locals["self"] for f in _frames() if isinstance(f.f_locals.get("self"), ConfigWorkflow)), None
-    )
-
-
-def _config_files_on_the_way() -> list[Path]:
-    """The config files named on the command line: they may lie outside the bundle."""
-    named = next(
-        (f.f_locals.get("config_file") for f in _frames() if f.f_code.co_name == "create_workflow"), None
-    )
-    return [Path(file) for file in ([named] if isinstance(named, str) else named or [])]

@@ -77,7 +77,7 @@ def compare_lesions(
 ) -> list[CaseLesions]:
     """Find the components of each class in two label maps of one shape, (1, H, W) or (1, H, W, D).
 
-    Diagonal neighbours belong together, as in ``Postprocess``.
+    Diagonal neighbours belong together, as in `CleanUpLabels`.
     """
     maps = [as_labels(each) for each in (prediction, reference)]
     voxel_ml = None if spacing_mm is None or len(spacing_mm) != 3 else float(np.prod(spacing_mm)) / 1000

@@ -26,7 +26,7 @@ from pyraseg.transforms.errors import DatalistError
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
 SOURCE = "source"  # the item's entry with the place that its image was read from
-PROBABILITIES = "probabilities"  # the item's entry that label_map_postprocessing leaves them in
+PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd leaves them in
 
 
 class SegmentationScores(Metric):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyraseg.pipeline.evaluation.result_files import CaseResults
 from pyraseg.pipeline.evaluation.tables import report
-from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 
 __all__ = ["evaluate"]

@@ -1,1 +1,25 @@
-"""From images to label maps on their own grid."""
+"""From images to label maps on their own grid: checkpoints, the inferer, labels on the source grid, files."""
+
+from __future__ import annotations
+
+from pyraseg.pipeline.inference.clean_up import CleanUpLabels, CleanUpLabelsd
+from pyraseg.pipeline.inference.ensemble import Ensemble
+from pyraseg.pipeline.inference.folder import SavePredictions, infer
+from pyraseg.pipeline.inference.inferer import SegmentationInferer
+from pyraseg.pipeline.inference.sliding import Slab
+from pyraseg.pipeline.inference.source_grid import SourceGridLabelsd
+from pyraseg.pipeline.inference.trained import load_checkpoints, trained_facts, trained_network
+
+__all__ = [
+    "CleanUpLabels",
+    "CleanUpLabelsd",
+    "Ensemble",
+    "SavePredictions",
+    "SegmentationInferer",
+    "Slab",
+    "SourceGridLabelsd",
+    "infer",
+    "load_checkpoints",
+    "trained_facts",
+    "trained_network",
+]

@@ -14,7 +14,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 
-from pyraseg.pipeline.inference.ensemble import load_checkpoints
+from pyraseg.pipeline.inference.trained import load_checkpoints
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.nifti import write_label, write_labels

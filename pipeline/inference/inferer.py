@@ -1,22 +1,26 @@
-"""How a batch goes through the network: whole or by sliding window, flipped or not, in full or mixed
-precision."""
+"""How images go through a network: whole or by windows, flipped or not, in full or mixed precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.inferers import Inferer
+from torch import Tensor
 
-from pyraseg.pipeline.inference.ensemble import EnsembleInferer
-from pyraseg.pipeline.inference.flips import FlipInferer
+from pyraseg.pipeline.inference.ensemble import Ensemble, log_mean_probability
+from pyraseg.pipeline.inference.sliding import Slab, WindowPlan, blended_slabs, plan_windows
+from pyraseg.pipeline.inference.source_grid import argmax_channels
 from pyraseg.pipeline.utils.devices import select_device
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
-__all__ = ["AutocastInferer", "make_inferer", "mixed_precision", "select_device"]
+__all__ = ["FLIP_AXES", "SegmentationInferer", "mixed_precision"]
 
+FLIP_AXES = ("h", "w", "d")  # the array's spatial axes (C, H, W[, D]): rows, columns, slices
 KERNEL = 3  # voxels of the widest kernel without padding of its own
 LARGEST_STRIDE = 32
 
@@ -38,54 +42,169 @@ def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dty
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else None
+    # oneDNN also claims bfloat16 on processors that emulate it, which is slower than float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and native else None
 
 
-def _native_bf16() -> bool:
-    """oneDNN also claims bfloat16 on processors that emulate it, which is slower than float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+class SegmentationInferer(Inferer):
+    """Run a network on images or volumes: the one way of training, validation, evaluation and prediction.
 
-
-class AutocastInferer(Inferer):
-    """Run another inferer under autocast on any device (MONAI's engines autocast on CUDA only); returns
-    float32.
+    The network runs under autocast on any device (MONAI's engines autocast on CUDA only). By windows, the
+    weighted mean of their scores is that of MONAI's ``SlidingWindowInferer`` with Gaussian weights, but for
+    rounding. Flips and the members of an `Ensemble` are averaged within each window, so they cost time and no
+    memory; what comes out then is the logarithm of the mean probability.
 
     Args:
-        inferer: the inferer to run.
-        device, dtype: where and in which type; dtype None switches autocast off.
-        channels_last: lay 2D batches out (B, H, W, C) in memory, which convolutions on CPUs and tensor cores
-            prefer.
+        mode: ``whole``: the network sees the whole image; ``sliding``: windows, without gradients.
+        roi_size: of a window in pixels, (h, w) or (x, y, z); -1 is the image's own size. A smaller image is
+            padded with zeros.
+        overlap: the fraction of a window that its neighbour covers.
+        device: a `torch.device`, its name, or ``auto``; inputs are moved there, the network must be there.
+        amp: as `mixed_precision`.
+        tta_flips: axes among "h" (the order of rows turned round, upside down), "w" (columns, left and right)
+            and "d" (slices of a volume); every combination of them is averaged. None or empty: as it is.
+        batch_size: windows in one forward pass.
+
+    Raises:
+        ConfigError: another mode, device or ``amp``, a batch size below 1, an unknown axis or one twice; when
+            called, an axis that the image does not have, an overlap or a window that cannot be.
+        GeometryError: when called, scores that are not on the windows' grid.
+
+    >>> inferer = SegmentationInferer("sliding", roi_size=(8, 8, 8), device="cpu", tta_flips=["w"])
+    >>> network, volume = torch.nn.Conv3d(1, 3, 3, padding=1), torch.rand(1, 1, 12, 10, 9)
+    >>> scores = inferer(volume, network)
+    >>> scores.shape
+    torch.Size([1, 3, 12, 10, 9])
+    >>> labels = np.concatenate([slab.labels for slab in inferer.slabs(volume, network, axis=2)], axis=2)
+    >>> np.array_equal(labels, scores[0].argmax(dim=0))
+    True
     """
 
     def __init__(
         self,
-        inferer: Inferer,
+        mode: str = "whole",
         *,
-        device: torch.device,
-        dtype: torch.dtype | None = None,
-        channels_last: bool = True,
+        roi_size: Sequence[int] = (),
+        overlap: float = 0.5,
+        device: torch.device | str = "auto",
+        amp: bool | str = "auto",
+        tta_flips: Sequence[str] | None = None,
+        batch_size: int = 4,
     ) -> None:
         super().__init__()
-        self.inferer = inferer
-        self.device = device
-        self.dtype = dtype
-        self.channels_last = channels_last
+        if mode not in ("whole", "sliding"):
+            wanted = "an inference mode of whole or sliding"
+            raise ConfigError(wanted, found=repr(mode), remedy="Correct --inference_mode.")
+        if batch_size < 1:
+            remedy = "Correct --batch_size."
+            raise ConfigError("a batch of 1 window or more", found=f"{batch_size}", remedy=remedy)
+        self.mode = mode
+        self.roi_size = tuple(roi_size)
+        self.overlap = overlap
+        self.device = select_device(str(device))
+        self.amp = amp
+        self.dtype = mixed_precision(self.device, amp)
+        self.tta_flips = _flip_names(tta_flips)
+        self.batch_size = batch_size
 
-    def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
-        """Map inputs (B, C, H, W) to the network's output in float32."""
-        # A MetaTensor dispatches every operation of the network through Python; the network needs no
-        # metadata.
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """(B, C, H, W[, D]) -> scores (B, K, H, W[, D]), float32 without metadata."""
+        # A MetaTensor dispatches every operation of the network through Python.
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        if self.channels_last and plain.ndim == 4:
-            plain = plain.contiguous(memory_format=torch.channels_last)
-        dtype = None if _too_narrow(plain, network, self.device) else self.dtype
+        if self.mode == "whole":
+            return self._score(plain.to(self.device), network, *args, **kwargs)
+        plan = plan_windows(plain.shape[2:], self.roi_size, overlap=self.overlap)
+        scores = torch.empty(0)
+        for index, image in enumerate(plain):
+            for slices, sums, weights in self._blended(image, plan, network, *args, **kwargs):
+                if not scores.numel():
+                    scores = sums.new_empty(len(plain), len(sums), *plan.size)
+                scores[index][(slice(None), *slices)] = sums / weights
+        return scores
+
+    def slabs(
+        self, volume: Tensor | np.ndarray, network: Callable[..., Tensor], *, axis: int | None = None
+    ) -> Iterator[Slab]:
+        """Label a volume in bounded memory: yield what is final, in order along an axis.
+
+        Args:
+            volume: (1, C, X, Y, Z) or (C, X, Y, Z), a tensor or an array, memory-mapped or not.
+            network: (B, C, x, y, z) -> scores (B, K, x, y, z).
+            axis: 0, 1 or 2; None takes the one that keeps least in memory.
+
+        Raises:
+            GeometryError: another shape, several volumes or an empty one.
+        """
+        shape = tuple(volume.shape)
+        if len(shape) not in (4, 5) or (len(shape) == 5 and shape[0] != 1) or 0 in shape:
+            wanted, remedy = "a volume (C, X, Y, Z) or (1, C, X, Y, Z)", "Infer volumes one by one."
+            raise GeometryError(wanted, found=f"{shape}", remedy=remedy)
+        plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+        roi_size = self.roi_size if self.mode == "sliding" else (-1, -1, -1)
+        plan = plan_windows(shape[-3:], roi_size, overlap=self.overlap)
+        image = plain[0] if len(shape) == 5 else plain
+        for slices, sums, weights in self._blended(image, plan, network, axis=axis):
+            labels = argmax_channels(sums).cpu().numpy()
+            labels = labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
+            yield Slab(slices, labels, (sums / weights).softmax(dim=0).cpu().numpy())
+
+    def _blended(
+        self,
+        image: Tensor | np.ndarray,
+        plan: WindowPlan,
+        network: Callable[..., Tensor],
+        *args: Any,
+        axis: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[tuple[tuple[slice, ...], Tensor, Tensor]]:
+        """`blended_slabs` of an image (C, *size)."""
+
+        def score(windows: Tensor) -> Tensor:
+            return self._score(windows, network, *args, **kwargs)
+
+        axis = plan.thinnest() if axis is None else axis
+        return blended_slabs(image, score, plan, axis=axis, batch_size=self.batch_size, device=self.device)
+
+    def _score(self, batch: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Scores (B, K, ...) of a batch that the network sees whole, the mean of its flips."""
+        if not self.tta_flips:
+            return self._members(batch, network, *args, **kwargs)
+        axes = sorted(2 + FLIP_AXES.index(name) for name in self.tta_flips)  # behind batch and channel
+        if axes[-1] >= batch.ndim:
+            found = f"an image with {batch.ndim - 2}"
+            remedy = f"Leave {FLIP_AXES[batch.ndim - 2]} out of --tta_flips."
+            raise ConfigError("an image with three spatial axes to flip along d", found=found, remedy=remedy)
+        subsets = [subset for size in range(len(axes) + 1) for subset in combinations(axes, size)]
+        return log_mean_probability(
+            self._members(batch.flip(subset), network, *args, **kwargs).flip(subset) for subset in subsets
+        )
+
+    def _members(self, batch: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        members = network.members if isinstance(network, Ensemble) else [network]
+        scores = (self._forward(batch, member, *args, **kwargs) for member in members)
+        return log_mean_probability(scores) if isinstance(network, Ensemble) else next(scores)
+
+    def _forward(self, batch: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if batch.ndim == 4:  # the layout that 2D convolutions on CPUs and tensor cores prefer
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        dtype = None if _too_narrow(batch, network, self.device) else self.dtype
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return self.inferer(plain, network, *args, **kwargs).float()
+            return network(batch, *args, **kwargs).float()
 
 
-def _too_narrow(inputs: torch.Tensor, network: Any, device: torch.device) -> bool:
+def _flip_names(flips: Sequence[str] | None) -> tuple[str, ...]:
+    names = (flips,) if isinstance(flips, str) else tuple(flips or ())
+    if not set(names) <= set(FLIP_AXES) or len(set(names)) != len(names):
+        raise ConfigError(
+            f"flips among {', '.join(FLIP_AXES)}, each once",
+            found=", ".join(map(str, names)),
+            remedy="Write --tta_flips [w], or [h,w]; null for none.",
+        )
+    return names
+
+
+def _too_narrow(inputs: Tensor, network: Any, device: torch.device) -> bool:
     """Whether a training step on volumes would have bfloat16 gradients that are wrong.
 
     On CPUs oneDNN's bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote where the
@@ -96,33 +215,3 @@ def _too_narrow(inputs: torch.Tensor, network: Any, device: torch.device) -> boo
     if inputs.ndim != 5 or device.type != "cpu" or not torch.is_grad_enabled():
         return False
     return min(inputs.shape[2:]) < KERNEL * getattr(network, "output_stride", LARGEST_STRIDE)
-
-
-def make_inferer(
-    mode: str,
-    *,
-    device: torch.device,
-    amp: bool | str = "auto",
-    roi_size: Sequence[int] = (),
-    overlap: float = 0.5,
-    tta_flips: Sequence[str] | None = None,
-) -> Inferer:
-    """``whole``: the network sees the whole image; ``sliding``: windows of ``roi_size`` pixels, Gaussian
-    weights, ``overlap``.
-
-    The members of an ``Ensemble`` are averaged. ``tta_flips`` names the axes of ``FlipInferer``; None or
-    empty: the image as it is.
-
-    Raises:
-        ConfigError: another mode, or an unknown axis.
-    """
-    if mode == "whole":
-        inferer: Inferer = SimpleInferer()
-    elif mode == "sliding":
-        inferer = SlidingWindowInferer(roi_size=roi_size, sw_batch_size=4, overlap=overlap, mode="gaussian")
-    else:
-        raise ConfigError(
-            "an inference mode of whole or sliding", found=repr(mode), remedy="Correct --inference_mode."
-        )
-    inferer = EnsembleInferer(AutocastInferer(inferer, device=device, dtype=mixed_precision(device, amp)))
-    return FlipInferer(inferer, tta_flips) if tta_flips else inferer

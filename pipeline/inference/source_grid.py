@@ -1,36 +1,177 @@
-"""Class probabilities of a volume from the network's grid to the source grid, slab by slab."""
+"""From the network's scores to labels on the source grid, for validation, evaluation and inference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import Compose, MapTransform
+from monai.utils import TraceKeys
+from torch import Tensor
 
-from pyraseg.pipeline.inference.argmax import greatest_class
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.frame.preprocessing import restoration
+from pyraseg.transforms.frame.tissue import CropToTissue
+from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 
-__all__ = ["source_labels", "source_probabilities"]
+__all__ = ["SourceGridLabelsd", "argmax_channels", "source_labels", "source_probabilities"]
 
+VOLUME_META = ("original_affine", "spatial_shape", "spacing_mm", "spacing_source", "space", "case")
 SLAB = 16  # slices
 STRAIGHT = 1e-4  # how far an axis may lean, in voxels of the network's grid over the whole source
 REACH = 1.0  # voxels beyond the last centre of the network's grid whose values are still the last one's
 
-Labels = np.ndarray
+
+def argmax_channels(values: Tensor) -> Tensor:
+    """The first highest channel of (K, ...) as (...) uint8, int32 with more than 256 channels.
+
+    Far faster than torch's argmax over the first axis, which strides through memory.
+    """
+    best = values[0].clone()
+    dtype = torch.uint8 if len(values) <= 256 else torch.int32
+    index = torch.zeros(best.shape, dtype=dtype, device=best.device)
+    for channel, plane in enumerate(values[1:], start=1):
+        index.masked_fill_(plane > best, channel)
+        torch.maximum(best, plane, out=best)
+    return index
+
+
+class SourceGridLabelsd(MapTransform):
+    """Scores on the network's grid to a label map on the source grid: softmax, the way back, argmax there.
+
+    Probabilities are resampled, not labels. Scores (K, h, w) of a frame become a uint8 label map (1, H, W);
+    (K, x, y, z) of a volume become (1, X, Y, Z). Where the network has seen nothing there is background.
+    Without ``probabilities`` only the part of a frame that can hold foreground is brought back; the label map
+    has the same bits either way.
+
+    Args:
+        keys: the entries with scores; they take the trace of the item's ``image``.
+        preprocessing: the transforms that made ``image``; what they did to it is undone.
+        probabilities: an entry of the item to leave the class probabilities in, (K, H, W) or (K, X, Y, Z) on
+            the source grid, 0 for all classes where the network has seen nothing; None keeps none.
+
+    >>> from pyraseg.transforms.geometry.letterbox import Letterboxd
+    >>> preprocessing = Compose([Letterboxd("image", (64, 64))])
+    >>> item = preprocessing({"image": MetaTensor(torch.rand(1, 30, 50))})
+    >>> item["pred"] = torch.rand(3, 64, 64)
+    >>> SourceGridLabelsd("pred", preprocessing)(item)["pred"].shape
+    torch.Size([1, 30, 50])
+    """
+
+    def __init__(
+        self, keys: KeysCollection, preprocessing: Compose, probabilities: str | None = None
+    ) -> None:
+        super().__init__(keys)
+        self.restore = restoration(preprocessing, keys="restored")
+        self.probabilities = probabilities
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            soft = torch.softmax(torch.as_tensor(item[key]).detach().float(), dim=0)
+            to_source = self._volume if soft.ndim == 4 else self._frame
+            item[key], probabilities = to_source(item["image"], soft)
+            if self.probabilities:
+                item[self.probabilities] = probabilities
+        return item
+
+    def _frame(self, image: Any, soft: Tensor) -> tuple[MetaTensor, MetaTensor | None]:
+        """Labels (1, H, W), and probabilities (K, H, W) if they are asked for, of probabilities (K, h, w)."""
+        letterbox = None if self.probabilities else _placed_letterbox(image)
+        # without a channel the shape and the header come back alone
+        whole: MetaTensor = self.restore(
+            {"image": image, "restored": MetaTensor(soft if letterbox is None else soft[:0])}
+        )["restored"]
+        if letterbox is None:
+            labels = argmax_channels(whole.as_tensor())
+        else:
+            labels = _windowed_argmax(soft, tuple(whole.shape[1:]), *letterbox)
+        traced = MetaTensor(labels[None], meta=whole.meta, applied_operations=whole.applied_operations)
+        return traced, whole if self.probabilities else None
+
+    def _volume(self, image: Any, soft: Tensor) -> tuple[MetaTensor, Tensor | None]:
+        """The same of probabilities (K, x, y, z) of a volume, which lies where its affine says."""
+        meta, values, affine = image.meta, soft.cpu().numpy(), np.asarray(image.affine)
+        grid = {
+            "source_affine": np.asarray(meta["original_affine"]),
+            "source_shape": meta["spatial_shape"].tolist(),
+        }
+        labels = np.concatenate([part for _, part in source_labels(values, affine, **grid)], axis=-1)
+        kept = {key: meta[key] for key in VOLUME_META if key in meta} | {"affine": meta["original_affine"]}
+        traced = MetaTensor(torch.from_numpy(labels)[None], meta=kept)
+        if not self.probabilities:
+            return traced, None
+        parts = [part for _, part in source_probabilities(values, affine, **grid)]
+        return traced, torch.from_numpy(np.concatenate(parts, axis=-1))
+
+
+def _placed_letterbox(image: Any) -> tuple[tuple[int, int], Mapping[str, Any]] | None:
+    """Where the letterbox's picture begins on the source grid, and the letterbox's record.
+
+    None for another chain than a crop, or none, and a letterbox that has not enlarged: its way back filters,
+    and a filtered pixel has more than four neighbours.
+    """
+    *crops, boxed = getattr(image, "applied_operations", None) or [{}]
+    if boxed.get(TraceKeys.CLASS_NAME) != Letterbox.__name__ or len(crops) > 1:
+        return None
+    top, left = 0, 0
+    if crops:
+        if crops[0][TraceKeys.CLASS_NAME] != CropToTissue.__name__:
+            return None
+        top, _, left, _ = (int(side) for side in crops[0][TraceKeys.EXTRA_INFO]["cropped"])
+    sizes = zip(boxed[TraceKeys.ORIG_SIZE], boxed[TraceKeys.EXTRA_INFO]["scaled"], strict=True)
+    return None if any(int(source) < int(scaled) for source, scaled in sizes) else ((top, left), boxed)
+
+
+def _windowed_argmax(
+    soft: Tensor, shape: tuple[int, ...], corner: tuple[int, int], boxed: Mapping[str, Any]
+) -> Tensor:
+    """The label map (H, W) on the source grid of probabilities (K, h, w) on the network's.
+
+    Only the rows and columns that have a pixel of foreground among their neighbours are interpolated.
+    """
+    picture = [int(side) for side in boxed[TraceKeys.ORIG_SIZE]]
+    info = boxed[TraceKeys.EXTRA_INFO]
+    (high, wide), (top, left) = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
+    inner = soft[:, top : top + high, left : left + wide]
+    labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
+    spans = _spans(argmax_channels(inner) > 0)
+    if spans is None:
+        return labels
+    window, target = [], []
+    for (first, last), size, network_size, offset in zip(spans, picture, (high, wide), corner, strict=True):
+        scale = size / network_size  # a pixel is at less than one pixel's distance of what it reaches
+        begin, end = int((first - 0.5) * scale) - 1, int((last + 1.5) * scale) + 2
+        side = slice(max(0, begin), min(size, end))
+        window.append(side)
+        target.append(slice(side.start + offset, side.stop + offset))
+    labels[tuple(target)] = argmax_channels(resample(inner, picture, window=(window[0], window[1])))
+    return labels
+
+
+def _spans(mask: Tensor) -> list[tuple[int, int]] | None:
+    """The first and last row, and column, of a mask (h, w) that hold a pixel of it; None without any."""
+    if not mask.any():
+        return None
+    indices = [torch.nonzero(mask.any(dim=1 - axis))[:, 0] for axis in (0, 1)]
+    return [(int(index[0]), int(index[-1])) for index in indices]
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of the source grid on the network's: index ``i`` lies at ``scale * i + shift`` of
-    ``along``."""
+    """An axis of the source grid on the network's: index ``i`` lies at ``scale * i + shift`` of ``along``."""
 
     along: int
     scale: float
     shift: float
 
-    def positions(self, begin: int, end: int) -> np.ndarray:
-        return self.scale * np.arange(begin, end) + self.shift
+    def positions(self, span: slice) -> np.ndarray:
+        return self.scale * np.arange(span.start, span.stop) + self.shift
 
 
 def source_labels(
@@ -40,10 +181,10 @@ def source_labels(
     source_affine: np.ndarray,
     source_shape: Sequence[int],
     slab: int = SLAB,
-) -> Iterator[tuple[slice, Labels]]:
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the source grid's labels, so many slices at once, in memory that does not grow with the volume.
 
-    Probabilities are interpolated (trilinear) and the greatest counts, the first of equals. Where the
+    Probabilities are interpolated (trilinear) and the highest counts, the first of equals. Where the
     network's grid does not reach, there is background.
 
     Args:
@@ -53,25 +194,20 @@ def source_labels(
         slab: slices along Z at once.
 
     Yields:
-        The slices' place along Z, and their labels (X, Y, n) uint8.
+        The slices along Z, and their labels (X, Y, n) uint8.
 
     Raises:
         GeometryError: the grids' axes are not parallel.
     """
-    shape = tuple(int(side) for side in source_shape)
-    axes = _axes(np.asarray(affine), np.asarray(source_affine), shape)
-    ordered = _ordered(probabilities, axes)
-    for begin in range(0, shape[2], slab):
-        end = min(begin + slab, shape[2])
-        labels = np.zeros((*shape[:2], end - begin), np.uint8)
-        near = _within(axes[2].positions(begin, end), ordered.shape[3])
-        part = _read(ordered, near)
-        window = None if part is None else _window(part, axes, shape)
+    grid = _Grids(probabilities, affine, source_affine, source_shape)
+    for slices in grid.slabs(slab):
+        labels = np.zeros((*grid.shape[:2], slices.stop - slices.start), np.uint8)
+        part, first = grid.read(slices)
+        window = None if part is None else grid.foreground(part)
         if part is not None and window is not None:
-            spans = (*window, slice(begin, end))
-            values, inside = _interpolated(part, axes, spans, ordered.shape[1:], first=near.start)
-            labels[window] = np.where(inside, greatest_class(values).numpy(), 0)
-        yield slice(begin, end), labels
+            values, inside = grid.interpolated(part, (*window, slices), first=first)
+            labels[window] = np.where(inside, argmax_channels(values).numpy(), 0)
+        yield slices, labels
 
 
 def source_probabilities(
@@ -82,94 +218,86 @@ def source_probabilities(
     source_shape: Sequence[int],
     slab: int = SLAB,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `source_labels`, the probabilities (K, X, Y, n) float32 themselves; all 0 where the grid does not
-    reach."""
-    shape = tuple(int(side) for side in source_shape)
-    axes = _axes(np.asarray(affine), np.asarray(source_affine), shape)
-    ordered = _ordered(probabilities, axes)
-    for begin in range(0, shape[2], slab):
-        end = min(begin + slab, shape[2])
-        near = _within(axes[2].positions(begin, end), ordered.shape[3])
-        part = _read(ordered, near)
+    """As `source_labels`, the probabilities (K, X, Y, n) float32; 0 beyond the network's grid."""
+    grid = _Grids(probabilities, affine, source_affine, source_shape)
+    whole = slice(0, grid.shape[0]), slice(0, grid.shape[1])
+    for slices in grid.slabs(slab):
+        part, first = grid.read(slices)
         if part is None:
-            yield slice(begin, end), np.zeros((len(ordered), *shape[:2], end - begin), np.float32)
-            continue
-        spans = (slice(0, shape[0]), slice(0, shape[1]), slice(begin, end))
-        values, inside = _interpolated(part, axes, spans, ordered.shape[1:], first=near.start)
-        yield slice(begin, end), values.numpy() * inside
+            size = (*grid.shape[:2], slices.stop - slices.start)
+            yield slices, np.zeros((len(probabilities), *size), np.float32)
+        else:
+            values, inside = grid.interpolated(part, (*whole, slices), first=first)
+            yield slices, values.numpy() * inside
 
 
-def _axes(affine: np.ndarray, source_affine: np.ndarray, shape: tuple[int, ...]) -> tuple[_Axis, ...]:
-    moves = np.linalg.solve(affine, source_affine)  # from the source's indices to the network's
-    along = np.abs(moves[:3, :3]).argmax(axis=0)
-    straight = np.zeros((3, 3))
-    straight[along, range(3)] = moves[along, range(3)]
-    if sorted(along) != [0, 1, 2] or (np.abs(moves[:3, :3] - straight) * shape).max() > STRAIGHT:
-        found, remedy = "others", "Resample without rotation: orient, space and pad only."
-        raise GeometryError("grids whose axes are parallel", found=found, remedy=remedy)
-    return tuple(_Axis(int(a), float(moves[a, i]), float(moves[a, 3])) for i, a in enumerate(along))
+class _Grids:
+    """Values (K, x, y, z) on the network's grid, and the source grid (X, Y, Z) that they are brought to."""
 
+    def __init__(
+        self, values: np.ndarray, affine: np.ndarray, source_affine: np.ndarray, shape: Sequence[int]
+    ) -> None:
+        self.shape = tuple(int(side) for side in shape)
+        moves = np.linalg.solve(np.asarray(affine), np.asarray(source_affine))  # from the source's indices
+        along = np.abs(moves[:3, :3]).argmax(axis=0)
+        straight = np.zeros((3, 3))
+        straight[along, range(3)] = moves[along, range(3)]
+        if sorted(along) != [0, 1, 2] or (np.abs(moves[:3, :3] - straight) * self.shape).max() > STRAIGHT:
+            remedy = "Resample without rotation: orient, space and pad only."
+            raise GeometryError("grids whose axes are parallel", found="others", remedy=remedy)
+        self.axes = [_Axis(int(a), float(moves[a, i]), float(moves[a, 3])) for i, a in enumerate(along)]
+        self.values = values.transpose(0, *(1 + axis.along for axis in self.axes))  # in the source's order
 
-def _ordered(probabilities: np.ndarray, axes: Sequence[_Axis]) -> np.ndarray:
-    """A view with the axes of the network's grid in the source's order."""
-    return probabilities.transpose(0, *(1 + axis.along for axis in axes))
+    def slabs(self, thickness: int) -> Iterator[slice]:
+        """Slices of the source along Z."""
+        for begin in range(0, self.shape[2], thickness):
+            yield slice(begin, min(begin + thickness, self.shape[2]))
 
+    def read(self, slices: slice) -> tuple[Tensor | None, int]:
+        """The network's values that slices of the source are interpolated from, and the first one's index.
 
-def _within(positions: np.ndarray, size: int) -> slice:
-    """The network's indices that slices at ``positions`` are interpolated from."""
-    low, high = float(positions.min()), float(positions.max())
-    if high < -REACH or low > size - 1 + REACH:
-        return slice(0, 0)
-    return slice(max(0, min(size - 1, int(np.floor(low)))), max(1, min(size, int(np.ceil(high)) + 1)))
+        None where the network's grid does not reach.
+        """
+        size = self.values.shape[3]
+        positions = self.axes[2].positions(slices)
+        low, high = float(positions.min()), float(positions.max())
+        if high < -REACH or low > size - 1 + REACH:
+            return None, 0
+        first = max(0, min(size - 1, int(np.floor(low))))
+        part = self.values[..., first : max(1, min(size, int(np.ceil(high)) + 1))]
+        return torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)), first
 
-
-def _read(ordered: np.ndarray, near: slice) -> torch.Tensor | None:
-    if near.stop <= near.start:
-        return None
-    return torch.from_numpy(np.ascontiguousarray(ordered[..., near], dtype=np.float32))
-
-
-def _window(part: torch.Tensor, axes: Sequence[_Axis], shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """The source's columns and rows that can be foreground: between voxels of background there is only
-    background."""
-    found = (
-        (part[1:] > part[:1]).any(dim=0).any(dim=2) if len(part) > 1 else torch.zeros(part.shape[1:3]).bool()
-    )
-    spans = []
-    for place in (0, 1):
-        (at,) = torch.nonzero(found.any(dim=1 - place), as_tuple=True)
-        if not len(at):
+    def foreground(self, part: Tensor) -> tuple[slice, slice] | None:
+        """The source's X and Y that can be foreground: between voxels of background there is no other."""
+        if len(part) < 2:
             return None
-        ends = [
-            (index - axes[place].shift) / axes[place].scale for index in (int(at[0]) - 1, int(at[-1]) + 1)
-        ]
-        spans.append(slice(max(0, int(np.floor(min(ends)))), min(shape[place], int(np.ceil(max(ends))) + 1)))
-    return None if any(span.stop <= span.start for span in spans) else (spans[0], spans[1])
+        spans = _spans((part[1:] > part[:1]).any(dim=0).any(dim=2))
+        if spans is None:
+            return None
+        window = []
+        for (first, last), axis, size in zip(spans, self.axes[:2], self.shape[:2], strict=True):
+            ends = [(index - axis.shift) / axis.scale for index in (first - 1, last + 1)]
+            window.append(slice(max(0, int(np.floor(min(ends)))), min(size, int(np.ceil(max(ends))) + 1)))
+        return None if any(side.stop <= side.start for side in window) else (window[0], window[1])
+
+    def interpolated(self, part: Tensor, spans: Sequence[slice], *, first: int) -> tuple[Tensor, np.ndarray]:
+        """Values (K, a, b, c) on ``spans`` of the source, and where the network's grid reaches, (a, b, c).
+
+        Args:
+            part: (K, x, y, z) of the network's grid, what begins at ``first`` of its third axis.
+        """
+        inside = []
+        for axis in (2, 1, 0):  # the fewest values first
+            positions = self.axes[axis].positions(spans[axis])
+            last = self.values.shape[1 + axis] - 1
+            inside.append((positions >= -REACH) & (positions <= last + REACH))
+            at = torch.from_numpy(np.clip(positions, 0, last) - (first if axis == 2 else 0)).float()
+            part = _interpolated_along(part, at, axis=axis + 1)
+        z, y, x = inside
+        return part, x[:, None, None] & y[None, :, None] & z[None, None, :]
 
 
-def _interpolated(
-    part: torch.Tensor, axes: Sequence[_Axis], spans: Sequence[slice], sizes: Sequence[int], *, first: int
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Values (K, a, b, c) of what ``spans`` names of the source, and where the network's grid reaches (a, b,
-    c).
-
-    Args:
-        part: (K, x, y, z), of the network's grid what begins at ``first`` of its third axis.
-        sizes: of the whole grid, in the source's order of axes.
-    """
-    inside = []
-    for place in (2, 1, 0):  # the fewest values first
-        positions = axes[place].positions(spans[place].start, spans[place].stop)
-        last = sizes[place] - 1
-        inside.append((positions >= -REACH) & (positions <= last + REACH))
-        at = torch.from_numpy(np.clip(positions, 0, last) - (first if place == 2 else 0))
-        part = _along(part, at.float(), axis=place + 1)
-    z, y, x = inside
-    return part, x[:, None, None] & y[None, :, None] & z[None, None, :]
-
-
-def _along(values: torch.Tensor, positions: torch.Tensor, *, axis: int) -> torch.Tensor:
-    """Linear interpolation along one axis."""
+def _interpolated_along(values: Tensor, positions: Tensor, *, axis: int) -> Tensor:
     low = positions.floor().long().clamp_(0, values.shape[axis] - 1)
     high = (low + 1).clamp_(max=values.shape[axis] - 1)
     shape = [1] * values.ndim

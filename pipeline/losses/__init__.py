@@ -2,7 +2,7 @@
 
 from pyraseg.pipeline.losses.auxiliary import AuxiliaryLoss
 from pyraseg.pipeline.losses.choose import SOFT_LOSSES, soft_label_loss
-from pyraseg.pipeline.losses.dice_cross_entropy import DiceCrossEntropyLoss
+from pyraseg.pipeline.losses.dice_ce import Float32DiceCELoss
 from pyraseg.pipeline.losses.smoothing import (
     FocalTerm,
     LabelSmoothing,
@@ -14,7 +14,7 @@ from pyraseg.pipeline.losses.soft import SoftLabelDivergence, SoftLabelLoss, Sof
 __all__ = [
     "SOFT_LOSSES",
     "AuxiliaryLoss",
-    "DiceCrossEntropyLoss",
+    "Float32DiceCELoss",
     "FocalTerm",
     "LabelSmoothing",
     "NeighbourAwareTerm",

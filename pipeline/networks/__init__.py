@@ -3,7 +3,15 @@ weights."""
 
 from __future__ import annotations
 
-from pyraseg.pipeline.networks.baselines import DEFAULT_NETWORK, NETWORKS, build_network
+from pyraseg.pipeline.networks.baselines import (
+    DEFAULT_NETWORK,
+    NETWORKS,
+    DynUNet,
+    FlexibleUNet,
+    SegResNet,
+    UNet,
+    build_network,
+)
 from pyraseg.pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
 from pyraseg.pipeline.networks.checkpoint import load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.pretrained import (
@@ -17,7 +25,11 @@ __all__ = [
     "DEFAULT_NETWORK",
     "NETWORKS",
     "CBAMResNetPSPNet",
+    "DynUNet",
+    "FlexibleUNet",
     "PretrainedReport",
+    "SegResNet",
+    "UNet",
     "build_network",
     "freeze_backbone",
     "load_checkpoint",

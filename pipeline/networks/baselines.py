@@ -4,13 +4,11 @@ with."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from monai.networks.nets import DynUNet, FlexibleUNet, SegResNet, UNet
+from monai.networks import nets
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +16,16 @@ from pyraseg.pipeline.networks.cbam_resnet_pspnet import CBAMResNetPSPNet
 from pyraseg.pipeline.networks.checked_arguments import choice, fraction, positive_integer
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["DEFAULT_NETWORK", "NETWORKS", "PaddedNetwork", "build_network"]
+__all__ = [
+    "DEFAULT_NETWORK",
+    "NETWORKS",
+    "DynUNet",
+    "FlexibleUNet",
+    "PaddedNetwork",
+    "SegResNet",
+    "UNet",
+    "build_network",
+]
 
 DEFAULT_NETWORK = "cbam_resnet_pspnet"
 
@@ -34,6 +41,9 @@ class PaddedNetwork(nn.Module):
         network: the network; (B, K, H, W[, D]) out at the size of its input.
         stride: what its input sizes are to be multiples of.
         options: the arguments of ``build_network`` that build it again, kept as an attribute.
+
+    Raises:
+        ConfigError: an option out of its range.
     """
 
     def __init__(self, network: nn.Module, stride: int, *, options: dict[str, Any]) -> None:
@@ -55,29 +65,6 @@ class PaddedNetwork(nn.Module):
         return y
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """One of MONAI's networks: how it is built from (spatial_dims, in_channels, out_channels, dropout), its
-    stride."""
-
-    build: Callable[[int, int, int, float], nn.Module]
-    stride: int
-
-
-def _unet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:
-    """Residual units as in MONAI's tutorials, twice their channels: 6.5 million parameters in 2D."""
-    channels = (32, 64, 128, 256, 512)
-    return UNet(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        channels,
-        strides=(2, 2, 2, 2),
-        num_res_units=2,
-        dropout=dropout,
-    )
-
-
 class ZeroShortcut(nn.Module):
     """The parameter-free shortcut of a small ResNet, (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]): He et
     al.'s option A. MONAI's is a function that makes its zeros anew, which neither TorchScript nor
@@ -96,44 +83,99 @@ class ZeroShortcut(nn.Module):
         return functional.pad(y, self.axes + [0, self.planes - y.shape[1]])  # noqa: RUF005 - TorchScript cannot unpack
 
 
-def _flexible_unet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:
-    network = FlexibleUNet(
-        in_channels, out_channels, "resnet34", pretrained=False, spatial_dims=spatial_dims, dropout=dropout
-    )
-    for block in network.encoder.modules():
-        shortcut = getattr(block, "downsample", None)
-        if isinstance(shortcut, partial):
-            arguments = shortcut.keywords
-            block.downsample = ZeroShortcut(
-                arguments["planes"], arguments["stride"], spatial_dims=spatial_dims
-            )
-    return network
+class UNet(PaddedNetwork):
+    """MONAI's UNet with residual units as in its tutorials, twice their channels: 6.5 million parameters in
+    2D.
+
+    Args:
+        spatial_dims, in_channels, out_channels, dropout: as ``CBAMResNetPSPNet``; so in the other baselines.
+
+    Raises:
+        ConfigError: one of them out of its range.
+
+    Example:
+        >>> UNet(2, 1, 3)(torch.zeros(1, 1, 40, 50)).shape
+        torch.Size([1, 3, 40, 50])
+    """
+
+    def __init__(
+        self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
+    ) -> None:
+        options = _options("unet", spatial_dims, in_channels, out_channels, dropout)
+        channels, strides = (32, 64, 128, 256, 512), (2, 2, 2, 2)
+        network = nets.UNet(
+            spatial_dims, in_channels, out_channels, channels, strides, num_res_units=2, dropout=dropout
+        )
+        super().__init__(network, 16, options=options)
 
 
-def _segresnet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:
-    return SegResNet(spatial_dims, 32, in_channels, out_channels, dropout_prob=dropout or None)
+class FlexibleUNet(PaddedNetwork):
+    """MONAI's FlexibleUNet with a ResNet-34 as its encoder; no weights are downloaded."""
+
+    def __init__(
+        self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
+    ) -> None:
+        options = _options("flexible_unet", spatial_dims, in_channels, out_channels, dropout)
+        network = nets.FlexibleUNet(
+            in_channels,
+            out_channels,
+            "resnet34",
+            pretrained=False,
+            spatial_dims=spatial_dims,
+            dropout=dropout,
+        )
+        for block in network.encoder.modules():
+            shortcut = getattr(block, "downsample", None)
+            if isinstance(shortcut, partial):
+                block.downsample = ZeroShortcut(
+                    shortcut.keywords["planes"], shortcut.keywords["stride"], spatial_dims=spatial_dims
+                )
+        super().__init__(network, 32, options=options)
 
 
-def _dynunet(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> nn.Module:
+class SegResNet(PaddedNetwork):
+    """MONAI's SegResNet with 32 filters."""
+
+    def __init__(
+        self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
+    ) -> None:
+        options = _options("segresnet", spatial_dims, in_channels, out_channels, dropout)
+        network = nets.SegResNet(spatial_dims, 32, in_channels, out_channels, dropout_prob=dropout or None)
+        super().__init__(network, 8, options=options)
+
+
+class DynUNet(PaddedNetwork):
     """nnU-Net's plain architecture with six resolutions, without deep supervision."""
-    strides = [1, 2, 2, 2, 2, 2]
-    return DynUNet(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        [3] * len(strides),
-        strides,
-        strides[1:],
-        dropout=dropout or None,
-    )
+
+    def __init__(
+        self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
+    ) -> None:
+        options = _options("dynunet", spatial_dims, in_channels, out_channels, dropout)
+        strides = [1, 2, 2, 2, 2, 2]
+        kernels = [3] * len(strides)
+        network = nets.DynUNet(
+            spatial_dims, in_channels, out_channels, kernels, strides, strides[1:], dropout=dropout or None
+        )
+        super().__init__(network, 32, options=options)
 
 
-BASELINES = {
-    "unet": Baseline(_unet, stride=16),
-    "flexible_unet": Baseline(_flexible_unet, stride=32),
-    "segresnet": Baseline(_segresnet, stride=8),
-    "dynunet": Baseline(_dynunet, stride=32),
-}
+def _options(
+    name: str, spatial_dims: int, in_channels: int, out_channels: int, dropout: float
+) -> dict[str, Any]:
+    choice("spatial_dims", spatial_dims, (2, 3))
+    positive_integer("in_channels", in_channels)
+    positive_integer("out_channels", out_channels)
+    fraction("dropout", dropout)
+    return {
+        "name": name,
+        "spatial_dims": spatial_dims,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "dropout": dropout,
+    }
+
+
+BASELINES = {"unet": UNet, "flexible_unet": FlexibleUNet, "segresnet": SegResNet, "dynunet": DynUNet}
 NETWORKS = (DEFAULT_NETWORK, *BASELINES)
 
 
@@ -146,56 +188,30 @@ def build_network(
     dropout: float = 0.1,
     **options: Any,
 ) -> nn.Module:
-    """Build a segmentation network by its name: (B, in_channels, H, W[, D]) -> logits (B, K, H, W[, D]), any
-    size.
+    """Build a network again from what a checkpoint says of it: (B, in_channels, H, W[, D]) -> logits (B, K,
+    H, W[, D]).
 
     Args:
-        name: "cbam_resnet_pspnet", or a baseline: "unet", "flexible_unet" (ResNet-34 encoder), "segresnet",
-            "dynunet". No weights are downloaded.
-        spatial_dims, in_channels, out_channels: as ``CBAMResNetPSPNet``.
-        dropout: where the network of that name has it: whole channels in the heads of the CBAM-ResNet-PSPNet.
-        options: further arguments of ``CBAMResNetPSPNet`` (depth, attention, aux, ...). None, and False for
-            ``aux``, stand for "not set". A baseline has none of them.
+        name: one of ``NETWORKS``; a name and no class, because no code in a checkpoint may run.
+        spatial_dims, in_channels, out_channels, dropout: as ``CBAMResNetPSPNet``.
+        options: its further arguments (depth, attention, aux, ...). None, and False for ``aux``, stand for
+            "not set". A baseline has none of them.
 
     Returns:
-        The network; its attribute ``options`` holds all arguments as plain values, ``name`` among them.
+        The network; its attribute ``options`` holds all arguments as plain values.
 
     Raises:
         ConfigError: an unknown name, a value out of its range, or an option that the network does not have.
     """
-    choice("network_name", name, NETWORKS)
+    choice("network name", name, NETWORKS)
     given = {key: value for key, value in options.items() if value is not None}
-    common: dict[str, Any] = {
-        "spatial_dims": spatial_dims,
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-    }
-    common["dropout"] = dropout
+    allowed = inspect.signature(CBAMResNetPSPNet).parameters if name == DEFAULT_NETWORK else ()
+    unknown = [key for key, value in given.items() if key not in allowed and (value is not False or allowed)]
+    if unknown:
+        words = ", ".join(sorted(unknown))
+        raise ConfigError(f"options that the network {name} has", found=words, remedy=f"Leave out {words}.")
     if name == DEFAULT_NETWORK:
-        _refuse(name, given.keys() - inspect.signature(CBAMResNetPSPNet).parameters.keys())
-        network = CBAMResNetPSPNet(**common, **given)
-        network.options = {"name": name, **network.options}
-        return network
-    _refuse(name, {key for key, value in given.items() if value is not False})
-    _check(**common)
-    baseline = BASELINES[name]
-    return PaddedNetwork(baseline.build(*common.values()), baseline.stride, options={"name": name, **common})
-
-
-def _refuse(name: str, options: set[str]) -> None:
-    if options:
-        given = ", ".join(sorted(options))
-        raise ConfigError(
-            f"options that the network {name} has",
-            found=given,
-            remedy=f"Leave out {given}, or set --network_name {DEFAULT_NETWORK}."
-            if name != DEFAULT_NETWORK
-            else f"Leave out {given}.",
+        return CBAMResNetPSPNet(
+            spatial_dims, in_channels, out_channels=out_channels, dropout=dropout, **given
         )
-
-
-def _check(spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> None:
-    choice("spatial_dims", spatial_dims, (2, 3))
-    positive_integer("in_channels", in_channels)
-    positive_integer("out_channels", out_channels)
-    fraction("dropout", dropout)
+    return BASELINES[name](spatial_dims, in_channels, out_channels, dropout)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pyraseg.pipeline.networks.attention import attention_block
 from pyraseg.pipeline.networks.checked_arguments import positive_integer
 from pyraseg.pipeline.networks.initialisation import initialise
-from pyraseg.pipeline.networks.pyramid import PyramidPooling, resize_like, segmentation_head
+from pyraseg.pipeline.networks.pyramid import PyramidPooling, SegmentationHead, resize_like
 from pyraseg.pipeline.networks.refinement import Refinement
 from pyraseg.pipeline.networks.resnet import ResNet
 from pyraseg.transforms.errors import ConfigError
@@ -78,6 +78,7 @@ class CBAMResNetPSPNet(nn.Module):
     ) -> None:
         super().__init__()
         self.options = {
+            "name": "cbam_resnet_pspnet",
             "spatial_dims": spatial_dims,
             "in_channels": in_channels,
             "out_channels": out_channels,
@@ -102,7 +103,7 @@ class CBAMResNetPSPNet(nn.Module):
         )
         self.pyramid = PyramidPooling(spatial_dims, self.backbone.out_channels, bins=bins)
         tap, last = self.backbone.stage_channels[2:]
-        self.head = segmentation_head(
+        self.head = SegmentationHead(
             spatial_dims,
             self.pyramid.out_channels,
             width=last // HEAD_DIVISOR,
@@ -121,7 +122,7 @@ class CBAMResNetPSPNet(nn.Module):
         )
         self.auxiliary = None
         if aux:
-            self.auxiliary = segmentation_head(
+            self.auxiliary = SegmentationHead(
                 spatial_dims, tap, width=tap // HEAD_DIVISOR, out_channels=out_channels, dropout=dropout
             )
         initialise(self)
@@ -139,13 +140,13 @@ class CBAMResNetPSPNet(nn.Module):
         return logits
 
     def _classify(self, features: Tensor, stages: list[Tensor]) -> Tensor:
-        """The head, with the refinements between its convolution and its classifier."""
+        """The head, with the refinements between its two halves."""
         if len(self.refinements) == 0:
             return self.head(features)
-        features = self.head[2](self.head[1](self.head[0](features)))
+        features = self.head.features(features)
         for refinement in self.refinements:
             features = refinement(features, stages)
-        return self.head[4](self.head[3](features))
+        return self.head.classify(features)
 
 
 def _descending(skips: Sequence[int]) -> list[int]:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from pyraseg.pipeline.networks.description import describe
 from pyraseg.transforms.errors import CheckpointError
 
-__all__ = ["find_state", "load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
+__all__ = ["BEST", "LAST", "find_state", "load_checkpoint", "read_checkpoint", "read_state", "strip_prefixes"]
 
+BEST = "model.pt"  # a training's best network
+LAST = "last.pt"  # the state that a training resumes from
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
 NESTS = (
     "state_dict",

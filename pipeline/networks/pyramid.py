@@ -13,7 +13,7 @@ from pyraseg.pipeline.networks.blocks import conv_norm
 from pyraseg.pipeline.networks.checked_arguments import fraction, positive_integer
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["AdaptiveAveragePool", "PyramidLevel", "PyramidPooling", "resize_like", "segmentation_head"]
+__all__ = ["AdaptiveAveragePool", "PyramidLevel", "PyramidPooling", "SegmentationHead", "resize_like"]
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
@@ -110,18 +110,35 @@ class PyramidPooling(nn.Module):
         return torch.cat(features, dim=1)
 
 
-def segmentation_head(
-    spatial_dims: int, in_channels: int, *, width: int, out_channels: int, dropout: float = 0.1
-) -> nn.Sequential:
-    """3x3 convolution to ``width``, batch norm, ReLU, dropout of whole channels, 1x1 convolution to the
-    logits.
+class SegmentationHead(nn.Sequential):
+    """3x3 convolution to ``width``, batch norm, ReLU, dropout of whole channels, 1x1 convolution to logits.
+
+    A refinement goes between its two halves, `features` and `classify`.
 
     Raises:
         ConfigError: ``dropout`` outside [0, 1).
     """
-    fraction("dropout", dropout)
-    conv, norm = conv_norm(spatial_dims, in_channels, out_channels=width, kernel_size=3)
-    classifier = Conv["conv", spatial_dims](width, out_channels, kernel_size=1)
-    return nn.Sequential(
-        conv, norm, nn.ReLU(inplace=True), Dropout["dropout", spatial_dims](dropout), classifier
-    )
+
+    def __init__(
+        self, spatial_dims: int, in_channels: int, *, width: int, out_channels: int, dropout: float = 0.1
+    ) -> None:
+        fraction("dropout", dropout)
+        conv, norm = conv_norm(spatial_dims, in_channels, out_channels=width, kernel_size=3)
+        classifier = Conv["conv", spatial_dims](width, out_channels, kernel_size=1)
+        super().__init__(
+            conv, norm, nn.ReLU(inplace=True), Dropout["dropout", spatial_dims](dropout), classifier
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W[, D]) -> (B, width, H, W[, D])."""
+        for name, layer in self.named_children():
+            if name in ("0", "1", "2"):  # TorchScript has no slices of modules
+                x = layer(x)
+        return x
+
+    def classify(self, x: Tensor) -> Tensor:
+        """(B, width, H, W[, D]) -> logits (B, K, H, W[, D])."""
+        for name, layer in self.named_children():
+            if name in ("3", "4"):
+                x = layer(x)
+        return x

@@ -144,7 +144,7 @@ class Batch:
         kind: Callable[..., ItemTask] = FrameTask
         if self.rules.volumes:
             series: dict[str, Any] = {"repair": job.repair, "assume_hu": job.assume_hu, "box": job.roi}
-            kind = partial(VolumeTask, **series, overlap=float(bundle.inference["overlap"]))
+            kind = partial(VolumeTask, **series, overlap=bundle.inferer.overlap)
         return kind(
             preprocessing=bundle.preprocessing,
             postprocessing=bundle.postprocessing,

@@ -20,8 +20,10 @@ from torch import nn
 from yaml import YAMLError
 
 from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
-from pyraseg.pipeline.bundle.shared_config import extend_parser, shared_files
-from pyraseg.pipeline.inference.ensemble import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.inference import SegmentationInferer
+from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
@@ -30,8 +32,6 @@ from pyraseg.transforms.records import Segment
 __all__ = ["BundleConfig", "LoadedBundle", "load_bundle", "read_bundle"]
 
 CONFIG, METADATA = "configs/inference.yaml", "configs/metadata.json"
-# How the network runs, by the name that `LoadedBundle.inference` gives it
-INFERENCE_IDS = {"mode": "inference_mode", "overlap": "overlap", "amp": "amp", "tta_flips": "tta_flips"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,7 @@ class LoadedBundle:
             grid.
         segments: the classes, background first.
         input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
-        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as ``make_inferer`` takes
-            them.
+        inferer: the config's, for its mode, overlap, precision and flips.
     """
 
     folder: Path
@@ -91,7 +90,7 @@ class LoadedBundle:
     input_shape: tuple[int, ...]
     network: nn.Module
     device: torch.device
-    inference: Mapping[str, Any]
+    inferer: SegmentationInferer
 
     @property
     def volumes(self) -> bool:
@@ -119,13 +118,11 @@ def read_bundle(folder: str | Path) -> BundleConfig:
     parser = ConfigParser()
     try:
         parser.read_config(str(folder / CONFIG))
-        shared = shared_files(parser.config)
         parser.read_meta(str(folder / METADATA))
-        extend_parser(parser)
     except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
         wanted, found = "configs that can be read", f"ones that cannot ({type(error).__name__})"
         raise ConfigError(wanted, found=found, remedy="Correct them.", path=folder) from error
-    sources = (folder / CONFIG, *shared, folder / METADATA, *sorted(folder.rglob("*.py")))
+    sources = (folder / CONFIG, folder / METADATA, *sorted(folder.rglob("*.py")))
     return BundleConfig(folder, parser, dict(parser.get("_meta_")), sources)
 
 
@@ -157,14 +154,15 @@ def load_bundle(
     typed = {name: _value(text) for name, text in (overrides or {}).items()}
     _refuse_unknown(parser, typed)
     parser.update({**typed, "bundle_root": str(folder), "checkpoint": [str(path) for path in weights]})
-    parser.update({"device": device})
+    parser.update({"device": select_device(device)})
     if probabilities:
-        parser.update({"postprocessing::probabilities": "probabilities"})
+        parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # as MONAI's runner does, for a bundle's own components
     network = config.build("network").eval()
     load_checkpoints(network, weights)
-    channels = int(config.build("trained")["network"]["in_channels"])
+    # Frames are letterboxed to a size of their own, volumes are cut into windows of the training's
+    size = config.build("inference_size" if "inference_size" in parser.config else "input_size")
     return LoadedBundle(
         folder=folder,
         algorithm=Algorithm(str(metadata["name"]), str(metadata["version"]), hashed, folder.name),
@@ -172,11 +170,11 @@ def load_bundle(
         metadata=metadata,
         preprocessing=config.build("preprocessing"),
         postprocessing=config.build("postprocessing"),
-        segments=tuple(config.build("segments")),
-        input_shape=(channels, *(int(side) for side in config.build("inference_size"))),
+        segments=resolve_segments(config.build("label_names"), metadata.get("segments", ())),
+        input_shape=(int(config.build("in_channels")), *map(int, size)),
         network=network,
-        device=config.build("device_"),
-        inference={name: config.build(identifier) for name, identifier in INFERENCE_IDS.items()},
+        device=config.build("device"),
+        inferer=config.build("inferer"),
     )
 
 

@@ -77,14 +77,14 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
         former if former and job.backend == "auto" else job.backend,
         network=bundle.network,
         device=bundle.device,
-        amp=bundle.inference["amp"],
+        amp=bundle.inferer.amp,
         input_size=bundle.input_shape[1:],
         in_channels=bundle.input_shape[0],
         weights_hash=bundle.algorithm.weights,
         lanes=network_threads(bundle),
         batch_size=batch_size(job, bundle),
-        mode="whole" if bundle.volumes else bundle.inference["mode"],  # the workers cut volumes into windows
-        tta_flips=bundle.inference["tta_flips"],
+        mode="whole" if bundle.volumes else bundle.inferer.mode,  # the workers cut volumes into windows
+        tta_flips=bundle.inferer.tta_flips,
         images=frames,
     )
 

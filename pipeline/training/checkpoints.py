@@ -12,16 +12,14 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import BEST, LAST
 from pyraseg.pipeline.training.random_state import random_state, set_random_state
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import CheckpointError
 
-__all__ = ["BEST", "LAST", "Checkpoints", "read_facts", "save_checkpoint", "stored_run_id"]
-
-BEST = "model.pt"
-LAST = "last.pt"
+__all__ = ["BEST", "LAST", "Checkpoints", "save_checkpoint", "stored_run_id"]
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
@@ -43,30 +41,6 @@ def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
-
-
-def read_facts(path: str | Path, declared: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself, else what the bundle's metadata declares.
-
-    Args:
-        path: a checkpoint of ours; one without facts (bare weights) and an absent one give the declared
-            values, so that a bundle's network can be built before it is trained.
-        declared: the bundle's metadata.
-
-    Returns:
-        ``label_names``, ``input_size`` and ``network`` (the keyword arguments of ``build_network``; without a
-        ``name`` it is the default network).
-    """
-    size, channels = list(declared["preprocessing"]["size"]), declared["preprocessing"]["in_channels"]
-    facts: dict[str, Any] = {
-        "label_names": [segment["name"] for segment in declared["segments"]],
-        "input_size": size,
-        "network": {**declared["network"], "spatial_dims": len(size), "in_channels": channels},
-    }
-    content = read_checkpoint(path) if Path(path).is_file() else {}
-    facts |= {name: content[name] for name in facts if name in content}
-    facts["network"] = {**facts["network"], "out_channels": len(facts["label_names"])}
-    return facts
 
 
 class Checkpoints:

@@ -28,7 +28,7 @@ class FiniteLoss:
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        loss = float(engine.state.output[CommonKeys.LOSS])
+        loss = engine.state.output[CommonKeys.LOSS].item()
         if not math.isfinite(loss):
             raise RunError(
                 "a loss that is a finite number",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["Draw", "GroupSampler", "group_sampler"]
+__all__ = ["Draw", "GroupSampler"]
 
 
 class Draw(int):
@@ -108,15 +107,3 @@ class GroupSampler(Sampler[Draw]):
 
     def _item_seed(self, epoch: int, index: int) -> int:
         return int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
-
-
-def group_sampler(
-    items: Sequence[Mapping[str, Any]],
-    *,
-    frames_per_group: int | None,
-    seed: int = 0,
-    share: tuple[int, int] = (0, 1),
-) -> GroupSampler:
-    """A ``GroupSampler`` over datalist items."""
-    groups = [item["group"] for item in items]
-    return GroupSampler(groups, frames_per_group=frames_per_group, seed=seed, share=share)

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from monai.utils import set_determinism
 
-from pyraseg.pipeline.datalist import Datalist
 from pyraseg.pipeline.networks import load_pretrained
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
+from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["claim_folder", "data_facts", "place", "seed_everything", "shared_handler"]
+__all__ = ["data_facts", "place", "prepare_output_dir", "seed_everything", "shared_handler"]
 
 logger = logging.getLogger(__name__)
 
 
-def claim_folder(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
+def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
     """Make ``folder`` for this run's outputs.
 
     Args:
@@ -85,13 +85,18 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
 
 def place(
     network: torch.nn.Module,
-    device: torch.device,
+    device: torch.device | str,
     *,
     channels_last: bool = True,
     pretrained: str | None = None,
 ) -> torch.nn.Module:
     """Load pretrained ResNet weights if a file is named, and move the network to its device and memory
-    format."""
+    format.
+
+    Raises:
+        ConfigError: a device that is not there.
+    """
+    device = select_device(device)
     if pretrained:
         logger.info("%s", load_pretrained(network, pretrained))
     if channels_last:
@@ -101,8 +106,9 @@ def place(
     return network.to(device)
 
 
-def data_facts(data: Datalist, network: torch.nn.Module) -> dict[str, Any]:
-    """What a run's parameters say of its data and its network: counts and a digest, no path and no name."""
+def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
+    """What a run's parameters say of its datalist and its network: counts and a digest, no path and no
+    name."""
     counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
     groups = {
         f"{split}_groups": len({i["group"] for i in data.items(split)})

@@ -9,8 +9,8 @@ from pyraseg.transforms.errors import ConfigError
 __all__ = ["select_device"]
 
 
-def select_device(name: str) -> torch.device:
-    """``auto`` (a GPU where there is one), or any name that torch knows.
+def select_device(name: str | torch.device) -> torch.device:
+    """``auto`` (a GPU where there is one), any name that torch knows, or a device that is checked.
 
     Raises:
         ConfigError: a name that torch does not know, or a GPU that is not there.

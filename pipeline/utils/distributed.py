@@ -33,49 +33,44 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-def start(enabled: bool, *, device: str = "auto") -> None:
+def start(device: torch.device | str) -> None:
     """Join the process group that ``torchrun`` describes in the environment: NCCL on GPUs, else gloo.
 
+    Args:
+        device: of this process, by `rank_device`.
+
     Raises:
-        ConfigError: several processes and a config for one, or a config for several that torchrun did not
-            start.
+        ConfigError: torchrun has not started this process.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if not enabled and processes > 1:
-        raise ConfigError(
-            "configs/multi_gpu_train.yaml as the second config file under torchrun",
-            found=f"{processes} processes that would each train the same and write to one folder",
-            remedy="Add it to --config_file, or leave torchrun out.",
-        )
-    if enabled and "RANK" not in os.environ:
+    if "RANK" not in os.environ:
         raise ConfigError(
             "processes started by torchrun",
             found="a plain python",
             remedy="Use torchrun --standalone --nproc_per_node=N -m monai.bundle run training ...",
         )
-    if enabled and not dist.is_initialized():
-        target = rank_device(device)
-        if target.type == "cuda":
-            torch.cuda.set_device(target)
-        dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+    if not dist.is_initialized():
+        device = torch.device(device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def refuse_several() -> None:
     """For what one process does alone.
 
     Raises:
-        ConfigError: torchrun started several, which would all write the same files.
+        ConfigError: torchrun started several, which would all do the same and write the same files.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1:
         raise ConfigError(
-            "one process for anything but training",
+            "one process, or training with configs/multi_gpu_train.yaml as the second config file",
             found=f"{processes} processes of torchrun",
-            remedy="Leave torchrun out; share the data out over several commands instead.",
+            remedy="Add it to --config_file, or leave torchrun out.",
         )
 
 
-def rank_device(name: str = "auto") -> torch.device:
+def rank_device(name: str | torch.device = "auto") -> torch.device:
     """The device of this process: with GPUs, the one whose number is the local rank.
 
     Raises:

@@ -30,7 +30,8 @@ WORKER_ERROR = re.compile(
 
 
 def own_error(error: BaseException | None) -> PyrasegError | None:
-    """The error of this project behind MONAI's ("applying transform ...", "Failed to instantiate ..."), if any."""
+    """The error of this project behind MONAI's ("applying transform ...", "Failed to instantiate ..."), if
+    any."""
     while error is not None:
         ours = error if isinstance(error, PyrasegError) else _from_worker(str(error))
         if ours is not None:
@@ -77,10 +78,11 @@ def install_error_report() -> None:
 
 
 def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
-    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked for.
+    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked
+    for.
 
-    The path is shown to the person who typed the command (``show_path``); a training run's output may be a log,
-    so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
+    The path is shown to the person who typed the command (``show_path``); a training run's output may be a
+    log, so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         return False

@@ -17,8 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
-from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
-from pyraseg.pipeline.inference.postprocessing import Postprocess
+from pyraseg.pipeline.inference import CleanUpLabels, SourceGridLabelsd
 from pyraseg.pipeline.measurement.frame import measure
 from pyraseg.pipeline.phantom.ultrasound.render import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
@@ -74,11 +73,9 @@ def _stages(folder: Path, size: tuple[int, int]) -> dict[str, Callable[[], Any]]
     preprocessing, item = _item(path, size)
     restore = Compose([restoration(preprocessing, keys="pred"), AsDiscreted(keys="pred", argmax=True)])
     plain = Compose([Activationsd(keys="pred", softmax=True), restore])
-    to_labels = label_map_postprocessing(preprocessing, label_names=NAMES)
-    with_probabilities = label_map_postprocessing(
-        preprocessing, label_names=NAMES, probabilities="probabilities"
-    )
-    cleanup = Postprocess(NAMES, **metadata["postprocessing"])
+    to_labels = SourceGridLabelsd("pred", preprocessing)
+    with_probabilities = SourceGridLabelsd("pred", preprocessing, "probabilities")
+    cleanup = CleanUpLabels(NAMES, **metadata["postprocessing"])
     rough = to_labels(item)["pred"]
     labels = np.asarray(cleanup(rough))[0]
     image = np.rint(255 * np.asarray(source_view(preprocessing)({"image": path})["image"])).astype(np.uint8)

@@ -17,7 +17,7 @@ from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Setting
 from pyraseg.pipeline.inference.backends.choose import RUNTIMES
 from pyraseg.pipeline.inference.backends.export import export_network
 from pyraseg.pipeline.inference.backends.torch_backend import place
-from pyraseg.pipeline.inference.inferer import make_inferer, mixed_precision
+from pyraseg.pipeline.inference.inferer import SegmentationInferer, mixed_precision
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
 __all__ = ["table"]
@@ -90,7 +90,7 @@ def _forwards(network: nn.Module, shape: tuple[int, ...], path: Path) -> dict[st
 
 
 def _forward(network: nn.Module, *, amp: bool = False) -> Forward:
-    inferer = make_inferer("whole", device=CPU, amp=amp)
+    inferer = SegmentationInferer("whole", device=CPU, amp=amp)
 
     def call(images: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.networks import build_network
 from pyraseg.pipeline.phantom import generate
 from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
@@ -126,7 +126,7 @@ def _forward(folder: Path, images: torch.Tensor, *, lanes: int) -> float:
     One lane is a loop over batches with all threads in each pass; several are threads that share the cores.
     """
     bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[folder / "model.pt"])
-    inferer, threads = make_inferer("whole", device=torch.device("cpu")), torch.get_num_threads()
+    inferer, threads = SegmentationInferer("whole", device=torch.device("cpu")), torch.get_num_threads()
     network = bundle.network.to(memory_format=torch.channels_last)
 
     def score(batch: torch.Tensor) -> None:

@@ -14,19 +14,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
 from monai.inferers import SlidingWindowInferer
 
-from pyraseg.pipeline.inference.sliding import make_sliding_labels
+from pyraseg.pipeline.inference import SegmentationInferer
 
 __all__ = ["table"]
 
 SIZE, CLASSES, OVERLAP = (256, 256, 300), 3, 0.5
 LEAD = 1e-4  # two classes whose probabilities are nearer than this may change places
-CPU = torch.device("cpu")
 Way = Callable[[torch.Tensor, torch.nn.Module, int, Path], object]
 
 
@@ -85,25 +85,34 @@ def _buffered(volume: torch.Tensor, network: torch.nn.Module, side: int, folder:
     _monai(volume, network, side, folder, buffer_steps=1, buffer_dim=-1)
 
 
-def _ours(volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path) -> np.ndarray:
-    return make_sliding_labels((side,) * 3, device=CPU, amp=False, overlap=OVERLAP)(volume, network)
+def _whole(volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path) -> torch.Tensor:
+    return _inferer(side)(volume, network)
 
 
-def _with_file(volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path) -> np.ndarray:
-    labeller = make_sliding_labels((side,) * 3, device=CPU, amp=False, overlap=OVERLAP)
-    return labeller(volume, network, probabilities=folder / "probabilities.npy")
+def _slabs(
+    volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path, **options: Any
+) -> np.ndarray:
+    labels = np.empty(volume.shape[2:], np.uint8)
+    for slab in _inferer(side, **options).slabs(volume, network):
+        labels[slab.slices] = slab.labels
+    return labels
 
 
 def _flipped(volume: torch.Tensor, network: torch.nn.Module, side: int, folder: Path) -> None:
-    make_sliding_labels((side,) * 3, device=CPU, amp=False, overlap=OVERLAP, tta_flips=["h"])(volume, network)
+    _slabs(volume, network, side, folder, tta_flips=["h"])
+
+
+def _inferer(side: int, **options: Any) -> SegmentationInferer:
+    windows = {"roi_size": (side,) * 3, "overlap": OVERLAP, "batch_size": 1}
+    return SegmentationInferer("sliding", device="cpu", amp=False, **windows, **options)
 
 
 WAYS: dict[str, Way] = {
     "MONAI SlidingWindowInferer": _monai,
     "the same, buffer_steps 1": _buffered,
-    "pyraseg, labels": _ours,
-    "pyraseg, labels and a file of probabilities": _with_file,
-    "pyraseg, labels, 2 flips": _flipped,
+    "pyraseg, scores of the whole volume": _whole,
+    "pyraseg, labels and probabilities by slabs": _slabs,
+    "pyraseg, the same, 2 flips": _flipped,
 }
 
 
@@ -127,7 +136,9 @@ def _measure(name: str, size: tuple[int, ...], folder: Path) -> dict[str, float 
 
 
 def _others(result: object, path: Path) -> int | None:
-    if isinstance(result, torch.Tensor):
+    if isinstance(result, torch.Tensor) and path.exists():
+        result = result[0].argmax(0).to(torch.uint8).numpy()
+    elif isinstance(result, torch.Tensor):
         best, second = result[0].softmax(0).topk(2, dim=0).values
         labels = result[0].argmax(0).to(torch.uint8)
         np.save(path, labels.masked_fill(best - second < LEAD, 255).numpy())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from pyraseg.pipeline.inference.inferer import mixed_precision
-from pyraseg.pipeline.losses import AuxiliaryLoss, DiceCrossEntropyLoss
+from pyraseg.pipeline.losses import AuxiliaryLoss, Float32DiceCELoss
 from pyraseg.pipeline.networks import build_network
 
 SIZE, BATCH, ROUNDS = 224, 8, 5
@@ -49,7 +49,10 @@ def table() -> str:
 def _step(**options: object) -> Callable[[], None]:
     network = build_network(out_channels=2, **options).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    loss, dtype = AuxiliaryLoss(DiceCrossEntropyLoss()), mixed_precision(torch.device("cpu"))
+    loss, dtype = (
+        AuxiliaryLoss(Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)),
+        mixed_precision(torch.device("cpu")),
+    )
     images = torch.rand(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 2, (BATCH, 1, SIZE, SIZE))
 

@@ -67,7 +67,7 @@ def _row(name: str, uri: str, epoch: Any, folder: Path) -> str:
 
 def _epoch() -> Any:
     """A function that trains for an epoch and gives its seconds, and those spent in the tracker's calls."""
-    from pyraseg.pipeline.losses import DiceCrossEntropyLoss
+    from pyraseg.pipeline.losses import Float32DiceCELoss
     from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
     torch.manual_seed(0)
@@ -75,7 +75,7 @@ def _epoch() -> Any:
         spatial_dims=2, in_channels=3, out_channels=3, depth=18, output_stride=16
     ).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    criterion = DiceCrossEntropyLoss()
+    criterion = Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)
     images, labels = torch.rand(BATCH), torch.randint(0, 3, (BATCH[0], 1, *BATCH[2:]))
     metrics = {f"val_metric_{index}": 0.5 for index in range(12)}
 

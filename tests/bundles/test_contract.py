@@ -14,7 +14,6 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -88,7 +87,6 @@ def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
 def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
     config = str(bundle / "configs" / "inference.yaml")
     workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
-    extend_parser(workflow.parser)
     network = workflow.parser.get_parsed_content("network_def").eval()
     torch.save({"model": network.state_dict()}, tmp_path / "model.pt")
     ckpt_export(

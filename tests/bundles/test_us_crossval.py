@@ -14,7 +14,7 @@ from monai.bundle import run
 
 from pyraseg.pipeline.experiments.cross_validation import cross_validate
 from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
-from pyraseg.pipeline.inference.ensemble import checkpoint_paths
+from pyraseg.pipeline.inference.trained import checkpoint_paths
 
 QUICK = {
     "max_epochs": 1,

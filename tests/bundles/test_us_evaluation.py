@@ -12,7 +12,6 @@ import pytest
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.transforms.io.frames import LoadFrame
 
 FILES = {
@@ -103,5 +102,4 @@ def test_the_weights_are_the_checkpoints_alone_whatever_the_training_began_from(
     configs = [ultrasound.config("train"), ultrasound.config("evaluate")]
     options = {**ultrasound.common, "checkpoint": [str(trained)] * 2, "pretrained": "gone.pt"}
     flow = ConfigWorkflow(config_file=configs, logging_file=False, **options)
-    extend_parser(flow.parser)
     assert len(flow.parser.get_parsed_content("network").members) == 2

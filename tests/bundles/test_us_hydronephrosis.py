@@ -12,7 +12,6 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
 from pyraseg.transforms.io.frames import LoadFrame
@@ -64,8 +63,6 @@ def test_the_images_of_training_evaluation_and_inference_are_the_same(ultrasound
         )
         for name, size in (("train", "input_size"), ("inference", "inference_size"))
     }
-    for flow in flows.values():
-        extend_parser(flow.parser)
     deterministic = flows["train"].parser.get_parsed_content("train::deterministic_transforms")
     source = flows["train"].parser.get_parsed_content("validate::preprocessing")
     inference = flows["inference"].parser.get_parsed_content("preprocessing")
@@ -145,7 +142,6 @@ def test_a_label_set_of_two_classes_is_one_override(ultrasound, tmp_path):
 def test_an_epoch_has_a_step_also_where_its_draws_are_fewer_than_a_batch_and_the_frames_are_more(ultrasound):
     overrides = ultrasound.training("few") | {"frames_per_group": 1, "batch_size": 11}
     flow = ConfigWorkflow(config_file=ultrasound.config("train"), logging_file=False, **overrides)
-    extend_parser(flow.parser)
     loader = flow.parser.get_parsed_content("train::dataloader")
     assert len(loader.sampler) < 11 < len(loader.dataset)
     assert len(loader) == 1
@@ -208,6 +204,6 @@ class TestBadInput:
             checkpoint=str(trained),
             output_dir=str(tmp_path / "out"),
             track=False,
-            network_def="$networks.CBAMResNetPSPNet(depth=34)",
+            network_def={"_target_": "pyraseg.pipeline.networks.CBAMResNetPSPNet", "depth": 34},
         )
         assert "18" in sentence

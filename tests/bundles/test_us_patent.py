@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from monai.bundle import ConfigWorkflow
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
-
 
 def test_the_overlay_builds_the_patent_s_network_at_the_patent_s_size(ultrasound):
     configs = [ultrasound.config("train"), ultrasound.config("patent")]
     flow = ConfigWorkflow(config_file=configs, logging_file=False, **ultrasound.common)
-    extend_parser(flow.parser)
     network = flow.parser.get_parsed_content("network_def")
     assert sum(p.numel() for p in network.parameters()) == 47_233_671
     assert (network.output_stride, network.auxiliary, len(network.refinements)) == (16, None, 0)

@@ -9,7 +9,6 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.networks import load_pretrained
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import ConfigError
@@ -32,8 +31,6 @@ def test_pretraining_leaves_a_backbone_that_training_loads_whole(ultrasound, bac
         ConfigWorkflow(config_file=ultrasound.config("train"), logging_file=False, **common, pretrained=file)
         for file in (None, str(backbone))
     )
-    for flow in (plain, pretrained):
-        extend_parser(flow.parser)
     kept = torch.load(backbone, weights_only=True)["state_dict"]
     network = pretrained.parser.get_parsed_content("network")
     assert all(torch.equal(value, kept[name]) for name, value in network.backbone.state_dict().items())

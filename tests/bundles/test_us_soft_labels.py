@@ -11,7 +11,6 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.losses import AuxiliaryLoss, SoftLabelDivergence
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import CheckpointError, ConfigError
@@ -23,7 +22,6 @@ def configs(workspace) -> list[str]:
 
 def parsed(workspace, *ids, **overrides):
     flow = ConfigWorkflow(config_file=configs(workspace), logging_file=False, **overrides)
-    extend_parser(flow.parser)
     return [flow.parser.get_parsed_content(name) for name in ids]
 
 
@@ -136,7 +134,6 @@ def test_without_the_overlay_training_is_as_it_was(ultrasound):
     flow = ConfigWorkflow(
         config_file=ultrasound.config("train"), logging_file=False, **ultrasound.training("plain")
     )
-    extend_parser(flow.parser)
     batch = next(iter(flow.parser.get_parsed_content("train::dataloader")))
     assert "soft_label" not in batch
     settings = flow.parser.get_parsed_content("checkpoints").settings

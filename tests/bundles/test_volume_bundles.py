@@ -12,7 +12,6 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, run
 
-from pyraseg.pipeline.bundle.shared_config import extend_parser
 from pyraseg.pipeline.phantom import generate
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import read_series
@@ -27,7 +26,7 @@ SMALL = {
     "patches_per_volume": 2,
     "track": False,
 }
-COARSE = {"_meta_::preprocessing::spacing_mm": [16.0, 16.0, 16.0]}  # few windows a body
+COARSE = {"spacing_mm": [16.0, 16.0, 16.0]}  # few windows a body
 
 
 @pytest.fixture(scope="module", params=["ct", "mr", "pet"])
@@ -56,7 +55,6 @@ def training(volumes: Workspace) -> dict[str, object]:
 
 def parsed(files: list[str], *ids: str, **overrides) -> list:
     flow = ConfigWorkflow(config_file=files, logging_file=False, **overrides)
-    extend_parser(flow.parser)
     return [flow.parser.get_parsed_content(name) for name in ids]
 
 

@@ -10,13 +10,19 @@ from torch import nn
 from pyraseg.pipeline.losses import (
     SOFT_LOSSES,
     AuxiliaryLoss,
-    DiceCrossEntropyLoss,
+    Float32DiceCELoss,
     SoftLabelDivergence,
     SoftTargets,
     SpatiallyVaryingLabelSmoothing,
     soft_label_loss,
 )
 from pyraseg.transforms.errors import ConfigError
+
+
+def patent_loss(**options):
+    """With the options that the bundles' configs give it."""
+    formula = dict.fromkeys(("softmax", "to_onehot_y", "squared_pred", "include_background"), True)
+    return Float32DiceCELoss(**formula, **options)
 
 
 def batch(*size: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,7 +50,7 @@ def formula(logits, labels, *, w_dice=1.0, w_ce=1.0, over_batch=False, weight=No
 @pytest.mark.parametrize(("w_dice", "w_ce"), [(1.0, 1.0), (0.7, 0.0), (0.0, 2.0)])
 def test_the_loss_is_the_formula(size, over_batch, weight, w_dice, w_ce):
     logits, labels = batch(*size)
-    loss = DiceCrossEntropyLoss(lambda_dice=w_dice, lambda_ce=w_ce, weight=weight, batch=over_batch)
+    loss = patent_loss(lambda_dice=w_dice, lambda_ce=w_ce, weight=weight, batch=over_batch)
     expected = formula(logits, labels, w_dice=w_dice, w_ce=w_ce, over_batch=over_batch, weight=weight)
     torch.testing.assert_close(loss(logits, labels), expected, rtol=1e-5, atol=1e-6)
 
@@ -56,7 +62,7 @@ def test_an_image_without_a_class_costs_a_third_unless_dice_is_over_the_batch():
     complete[:, :, :4] = 2
     both = torch.cat([complete, labels])
     logits = 5.0 * nn.functional.one_hot(both[:, 0], 3).movedim(-1, 1).float()
-    costs = [DiceCrossEntropyLoss(batch=over_batch)(logits, both).item() for over_batch in (False, True)]
+    costs = [patent_loss(batch=over_batch)(logits, both).item() for over_batch in (False, True)]
     assert costs[1] < 0.03
     assert costs[0] - costs[1] == pytest.approx(
         1 / 2 / 3, abs=0.02
@@ -66,15 +72,15 @@ def test_an_image_without_a_class_costs_a_third_unless_dice_is_over_the_batch():
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.float32])
 def test_labels_of_any_number_type_count_alike(kind):
     logits, labels = batch(8, 8)
-    assert DiceCrossEntropyLoss()(logits, labels.to(kind)) == DiceCrossEntropyLoss()(logits, labels)
+    assert patent_loss()(logits, labels.to(kind)) == patent_loss()(logits, labels)
 
 
 def test_autocast_and_bfloat16_logits_are_summed_in_float32():
     logits, labels = batch(64, 64)
     rounded = logits.bfloat16().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = AuxiliaryLoss(DiceCrossEntropyLoss())(torch.stack([rounded, rounded], 1), labels)
-    expected = 1.4 * DiceCrossEntropyLoss()(logits.bfloat16().float(), labels)
+        loss = AuxiliaryLoss(patent_loss())(torch.stack([rounded, rounded], 1), labels)
+    expected = 1.4 * patent_loss()(logits.bfloat16().float(), labels)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected)
     loss.backward()
@@ -86,14 +92,14 @@ def test_autocast_and_bfloat16_logits_are_summed_in_float32():
 def test_gradients_stay_finite_however_sure_the_network_is(scale):
     logits, labels = batch(16, 16)
     logits = (scale * logits).requires_grad_()
-    DiceCrossEntropyLoss(batch=True)(logits, torch.zeros_like(labels)).backward()
+    patent_loss(batch=True)(logits, torch.zeros_like(labels)).backward()
     assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [(17, 12), (9, 8, 7)])
 def test_the_auxiliary_output_counts_by_its_weight(size):
     (main, labels), auxiliary = batch(*size), torch.randn(2, 3, *size)
-    single = DiceCrossEntropyLoss()
+    single = patent_loss()
     stacked = torch.stack([main, auxiliary], dim=1)
     torch.testing.assert_close(
         AuxiliaryLoss(single)(stacked, labels), single(main, labels) + 0.4 * single(auxiliary, labels)
@@ -103,7 +109,7 @@ def test_the_auxiliary_output_counts_by_its_weight(size):
 
 def test_a_plain_output_passes_through():
     logits, labels = batch(17, 12)
-    assert AuxiliaryLoss(DiceCrossEntropyLoss())(logits, labels) == DiceCrossEntropyLoss()(logits, labels)
+    assert AuxiliaryLoss(patent_loss())(logits, labels) == patent_loss()(logits, labels)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +124,12 @@ def test_a_plain_output_passes_through():
 )
 def test_a_weight_that_is_none_is_refused(options):
     with pytest.raises(ConfigError, match="0 or more"):
-        DiceCrossEntropyLoss(**options)
+        patent_loss(**options)
 
 
 def test_a_negative_auxiliary_weight_is_refused():
     with pytest.raises(ConfigError, match="auxiliary"):
-        AuxiliaryLoss(DiceCrossEntropyLoss(), weight=-0.4)
+        AuxiliaryLoss(patent_loss(), weight=-0.4)
 
 
 def soft_batch(*size: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -150,7 +156,7 @@ class TestSoftLabels:
     @pytest.mark.parametrize("beta", [1.0, 0.3])
     def test_the_loss_is_the_formula(self, size, classes, beta):
         logits, labels, soft = soft_batch(*size, classes=classes)
-        loss = soft_label_loss("superpixel", hard=DiceCrossEntropyLoss(), num_classes=classes, beta=beta)
+        loss = soft_label_loss("superpixel", hard=patent_loss(), num_classes=classes, beta=beta)
         expected = formula(logits, labels) + beta * divergence(logits, soft)
         torch.testing.assert_close(loss(logits, with_hard(labels, soft)), expected, rtol=1e-5, atol=1e-6)
 
@@ -212,14 +218,14 @@ class TestSoftLabels:
     def test_gradients_stay_finite_however_sure_the_network_is(self, scale):
         logits, labels, soft = soft_batch(16, 16)
         logits = (scale * logits).requires_grad_()
-        loss = soft_label_loss("superpixel", hard=DiceCrossEntropyLoss(), num_classes=3)
+        loss = soft_label_loss("superpixel", hard=patent_loss(), num_classes=3)
         loss(logits, with_hard(labels, soft)).backward()
         assert logits.grad.isfinite().all()
 
     def test_hard_labels_alone_are_refused_with_what_to_add(self):
         logits, labels = batch(8, 8)
         with pytest.raises(ConfigError, match="SoftLabelsd"):
-            soft_label_loss("superpixel", hard=DiceCrossEntropyLoss(), num_classes=3)(logits, labels)
+            soft_label_loss("superpixel", hard=patent_loss(), num_classes=3)(logits, labels)
 
 
 def targets(name: str, labels, soft):
@@ -233,13 +239,13 @@ class TestEverySoftLoss:
     """One interface: logits and targets whose first channel is the hard label, 2D and 3D, any label set."""
 
     def loss(self, name, size, classes, **options):
-        hard = DiceCrossEntropyLoss()
+        hard = patent_loss()
         return soft_label_loss(name, hard=hard, num_classes=classes, spatial_dims=len(size), **options)
 
     def test_it_adds_to_the_hard_loss_by_its_weight(self, name, size, classes):
         logits, labels, soft = soft_batch(*size, classes=classes)
         aims = targets(name, labels, soft)
-        hard = DiceCrossEntropyLoss()(logits, labels)
+        hard = patent_loss()(logits, labels)
         one, two = (self.loss(name, size, classes, beta=beta)(logits, aims) - hard for beta in (1.0, 2.0))
         torch.testing.assert_close(two, 2 * one, rtol=1e-4, atol=1e-6)
         assert (one.item() == 0) == (name == "none")
@@ -269,7 +275,7 @@ class TestEverySoftLoss:
 
 class TestComparisonLosses:
     def term(self, name, logits, labels, **options):
-        hard = DiceCrossEntropyLoss()
+        hard = patent_loss()
         loss = soft_label_loss(name, hard=hard, num_classes=logits.shape[1], **options)
         return loss(logits, labels) - hard(logits, labels)
 
@@ -331,7 +337,7 @@ class TestComparisonLosses:
     )
     def test_what_is_out_of_range_is_refused(self, name, options):
         with pytest.raises(ConfigError):
-            soft_label_loss(name, hard=DiceCrossEntropyLoss(), num_classes=3, **options)
+            soft_label_loss(name, hard=patent_loss(), num_classes=3, **options)
 
 
 class TestSoftTargets:

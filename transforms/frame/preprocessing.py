@@ -14,7 +14,7 @@ from pyraseg.transforms.frame.tissue import BlankOutsideTissued, CropToTissued
 from pyraseg.transforms.geometry.letterbox import GREY, Letterboxd
 from pyraseg.transforms.io.frames import LoadFramed
 from pyraseg.transforms.io.volumes import LoadVolumed
-from pyraseg.transforms.labels.label_values import CheckSameGridd, MapLabelValuesd
+from pyraseg.transforms.labels.label_values import CheckSameGridd, RemapLabelsd
 from pyraseg.transforms.volume.preprocessing import volume_preprocessing, volume_view
 
 __all__ = ["KINDS", "declared_preprocessing", "restoration", "source_view", "ultrasound_preprocessing"]
@@ -81,7 +81,7 @@ def ultrasound_preprocessing(
         in_channels: 1 or 3.
         label: "network" (the label goes through crop and letterbox, for training), "source" (it stays on the
             source grid, where validation and evaluation measure) or None (inference: there is no label).
-        label_map, num_classes: the label set, needed with a label (see ``MapLabelValues``).
+        label_map, num_classes: the label set, needed with a label (see ``RemapLabels``).
         crop: cut to the tissue region. blank: black out text and marks beside it.
 
     Raises:
@@ -96,7 +96,7 @@ def ultrasound_preprocessing(
     moved = keys if label == "network" else ["image"]
     steps: list[Any] = [LoadFramed(keys)]
     if label is not None and num_classes is not None:
-        steps += [MapLabelValuesd("label", label_map, num_classes=num_classes), CheckSameGridd(keys)]
+        steps += [RemapLabelsd("label", label_map, num_classes=num_classes), CheckSameGridd(keys)]
     if crop:
         steps.append(CropToTissued(moved))
     if blank:

@@ -13,8 +13,8 @@ from monai.data import ImageReader, MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple
 
-from pyraseg.transforms.dicom.reader import DicomReader, FrameHandle, PathText, handles, the_only
 from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.io.dicom_reader import DicomReader, FrameHandle, PathText, handles, the_only
 from pyraseg.transforms.io.frame_metadata import frame_metadata
 from pyraseg.transforms.io.raster import read_nifti, read_picture
 from pyraseg.transforms.privacy import case_name

@@ -15,10 +15,10 @@ from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
-from pyraseg.transforms.dicom.series.volume_item import volume_metadata
 from pyraseg.transforms.errors import GeometryError, PyrasegError
+from pyraseg.transforms.io.dicom_reader import volume_metadata
 from pyraseg.transforms.io.nifti_volumes import read_nifti_labels, read_nifti_volume
-from pyraseg.transforms.labels.label_values import MapLabelValues
+from pyraseg.transforms.labels.label_values import RemapLabels
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["NIFTI_SUFFIXES", "LoadVolume", "LoadVolumed", "put_on_grid"]
@@ -129,7 +129,7 @@ class LoadVolumed(MapTransform):
             if self.label_map is None
             else {k: v for k, v in self.label_map.items() if isinstance(k, int)}
         )
-        mapping = MapLabelValues(numbers, num_classes=self.num_classes or 0)
+        mapping = RemapLabels(numbers, num_classes=self.num_classes or 0)
         values = torch.from_numpy(np.ascontiguousarray(placed))[None]
         mapped = mapping(MetaTensor(values, meta={"case": image.meta["case"]}))
         return mapped.as_tensor() if isinstance(mapped, MetaTensor) else mapped

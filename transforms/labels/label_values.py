@@ -12,13 +12,13 @@ from monai.transforms import MapTransform, Transform
 
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 
-__all__ = ["CheckSameGridd", "MapLabelValues", "MapLabelValuesd"]
+__all__ = ["CheckSameGridd", "RemapLabels", "RemapLabelsd"]
 
 MAXIMUM_CLASSES = 256  # class indices are bytes
 SHOWN = 10  # values that an error lists
 
 
-class MapLabelValues(Transform):
+class RemapLabels(Transform):
     """Map mask values to class indices and refuse every other value.
 
     Args:
@@ -77,8 +77,8 @@ class MapLabelValues(Transform):
             )
 
 
-class MapLabelValuesd(MapTransform):
-    """`MapLabelValues` on the entries of a dictionary."""
+class RemapLabelsd(MapTransform):
+    """`RemapLabels` on the entries of a dictionary."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class MapLabelValuesd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.map_values = MapLabelValues(label_map, num_classes=num_classes)
+        self.map_values = RemapLabels(label_map, num_classes=num_classes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

@@ -16,7 +16,7 @@ from pyraseg.pipeline.inference.backends.load import load_exported
 from pyraseg.pipeline.inference.backends.onnxruntime_backend import ONNXRUNTIME
 from pyraseg.pipeline.inference.backends.openvino_backend import OPENVINO
 from pyraseg.pipeline.inference.backends.timing import Timing, measure_ms, read_timing, write_timing
-from pyraseg.pipeline.inference.inferer import make_inferer, mixed_precision
+from pyraseg.pipeline.inference.inferer import SegmentationInferer, mixed_precision
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RUNTIMES", "build_backend"]
@@ -57,7 +57,7 @@ def build_backend(
         threads: of the CPU; None for as many as torch uses. torch's own number is set to it.
         lanes: threads that will call the backend at a time.
         batch_size: images in a call, which "auto" measures with.
-        mode, overlap, tta_flips: as ``make_inferer``.
+        mode, overlap, tta_flips: as `SegmentationInferer`.
         images: how many there are to score, if it is known: for few, "auto" measures nothing that it has not
             before.
 
@@ -100,12 +100,12 @@ class _Loader:
     loaded: dict[str, nn.Module] = field(default_factory=dict)
 
     def backend(self, name: str, options: Mapping[str, Any], *, reason: str = "") -> Backend:
-        """``options`` are ``make_inferer``'s."""
+        """``options`` are those of `SegmentationInferer`."""
         if name not in self.loaded:
             self.loaded[name] = self._load(name)
         # An exported network computes in its own type, so there is nothing to cast.
         amp = name == "torch" and self.setting.dtype is not None
-        inferer = make_inferer(device=self.device, amp=amp, **options)
+        inferer = SegmentationInferer(device=self.device, amp=amp, **options)
         label = self.label(name)
         return Backend(label, f"{label}, {reason}", self.loaded[name], inferer, self.device)
 

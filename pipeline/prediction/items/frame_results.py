@@ -44,7 +44,7 @@ class FrameReading:
     Args:
         preprocessing: from a frame to the network's input. What comes before its ``ScaleDisplayd`` loads,
             crops and blanks; that is what pictures show.
-        frames: what it loads: paths of frames, or `pyraseg.transforms.dicom.reader.open_frames`.
+        frames: what it loads: paths of frames, or `pyraseg.transforms.io.dicom_reader.open_frames`.
         case: the item's hashed name.
     """
 

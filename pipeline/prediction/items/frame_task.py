@@ -18,7 +18,7 @@ from pyraseg.pipeline.prediction.items.task import ItemResults, ItemTask, frame_
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.tables.records import FrameRecord, Item
-from pyraseg.transforms.dicom.reader import open_frames
+from pyraseg.transforms.io.dicom_reader import open_frames
 from pyraseg.transforms.records import Quantity
 
 __all__ = ["FrameTask"]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import SimpleInferer
 
-from pyraseg.pipeline.inference.sliding import SlidingLabels
+from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
@@ -78,20 +77,20 @@ def infer(
         PyrasegError: a window cannot be scored, or there is no room.
     """
     shapes = network.shapes
-    sliding = SlidingLabels(
-        shapes.inputs[1:],
-        SimpleInferer(),
-        torch.device("cpu"),
+    inferer = SegmentationInferer(
+        "sliding",
+        roi_size=shapes.inputs[1:],
         overlap=overlap,
+        device="cpu",
+        amp=False,  # the network computes where it is, in its own precision
         batch_size=shapes.frames * shapes.slots,
     )
     x, y, z = image.shape[1:]
     values = scratch_array(folder / ".scores", (z, shapes.scores[0], y, x), np.float32).transpose(1, 3, 2, 0)
     certainty, voxels = 0.0, 0
-    for slab in sliding.slabs(image, distant_network(network), axis=2, probabilities=True):
-        if slab.probabilities is not None:
-            values[(slice(None), *slab.place)] = slab.probabilities
-            inside = slab.labels > 0
-            certainty += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
-            voxels += int(np.count_nonzero(inside))
+    for slab in inferer.slabs(image, distant_network(network), axis=2):
+        values[(slice(None), *slab.slices)] = slab.probabilities
+        inside = slab.labels > 0
+        certainty += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
+        voxels += int(np.count_nonzero(inside))
     return VolumeScores(values, affine, certainty / voxels if voxels else None)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyraseg.pipeline.inference.postprocessing import Postprocessd
+from pyraseg.pipeline.inference import CleanUpLabelsd
 from pyraseg.pipeline.measurement.volume import as_ucum, measure_volume
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox
 from pyraseg.pipeline.prediction.items.header import ItemHeader, read_item_header
@@ -186,8 +186,8 @@ class VolumeTask(ItemTask):
                 self._blank(volume, labels.T, slices)
                 stages.beat()
             for step in self.postprocessing.transforms:
-                if isinstance(step, Postprocessd):
-                    labels = np.asarray(step.postprocess(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]
+                if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
+                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]
         return labels
 
     def _probabilities(

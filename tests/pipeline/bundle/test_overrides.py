@@ -5,23 +5,26 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigWorkflow, create_workflow
 
-from pyraseg.pipeline.bundle.overrides import known_overrides, unknown_ids
+from pyraseg.pipeline.bundle.overrides import OverrideGuard, known_overrides, unknown_ids
 from pyraseg.pipeline.utils.errors import own_error
-from pyraseg.transforms.errors import ConfigError, InputError, LabelError
+from pyraseg.transforms.errors import ConfigError
 
 CONFIG = """
 imports:
-- $import pyraseg.pipeline.bundle.overrides as config
+- $import pyraseg.pipeline.bundle as bundle
 max_epochs: 5
 rate: $@max_epochs * 2
 labels: [background, kidney]
 folder: /some/where
 train:
   loader: {_target_: dict, batch_size: 2}
+unread: 4
+guard: {_target_: pyraseg.pipeline.bundle.OverrideGuard}
 initialize:
-- $config.refuse_unknown_ids()
+- $@guard.check()
 run:
-- $config.plain_values()
+- $@guard.parameters()
+more: $[@labels, @folder, @rate]
 """
 
 
@@ -69,7 +72,7 @@ def test_an_overlay_may_define_ids_of_its_own(config_file, tmp_path):
 
 def test_an_option_of_an_overlay_that_is_not_run_stops_with_the_overlay_s_name(config_file, tmp_path):
     overlay = Path(config_file).with_name("soft_labels.yaml")
-    overlay.write_text("soft_loss: superpixel\ntrain::soft: 1\n")
+    overlay.write_text("soft_loss: superpixel\ntrain::soft: '@soft_loss'\n")
     for name in ("soft_loss", "train::soft"):
         with pytest.raises(RuntimeError) as wrapped:
             create_workflow(config_file=config_file, logging_file=False, **{name: "svls"})
@@ -89,7 +92,7 @@ def test_overrides_are_told_apart_by_the_files_that_know_them(config_file):
     assert set(known_overrides(overrides, [Path(config_file)])) == {"max_epochs", "train::loader::shuffle"}
 
 
-def test_plain_values_holds_resolved_numbers_and_lists_with_overrides(config_file):
+def test_the_parameters_are_resolved_numbers_and_lists_with_overrides(config_file):
     flow = workflow(config_file, max_epochs=7)
     flow.initialize()
     (values,) = flow.run()
@@ -100,37 +103,32 @@ def test_plain_values_holds_resolved_numbers_and_lists_with_overrides(config_fil
     assert "train" not in values
 
 
-def test_the_command_line_s_words_for_yes_no_and_nothing_are_read_and_none_stays_a_name(config_file):
-    file = Path(config_file)
-    file.write_text(
-        CONFIG.replace(
-            "initialize:\n", "first: 1\nsecond: 1\nthird: 1\nfourth: 1\ninitialize:\n- $config.read_flags()\n"
-        )
-    )
-    flow = workflow(config_file, first="true", second="False", third="null", fourth="none")
+def test_the_config_holds_every_id_as_a_value_or_as_written(config_file):
+    flow = workflow(config_file, max_epochs=7)
     flow.initialize()
-    assert [flow.parser[name] for name in ("first", "second", "third", "fourth")] == [
-        True,
-        False,
-        None,
-        "none",
-    ]
+    config = flow.parser.get_parsed_content("guard").config()
+    assert (config["rate"], config["train"]["loader"]["batch_size"]) == (14, 2)
+    assert config["initialize"] == ["$@guard.check()"]
 
 
-def test_our_error_is_found_behind_the_wrappings_of_others():
-    ours = InputError("a file", found="none", remedy="Check.")
-    wrapped = RuntimeError("applying transform")
-    wrapped.__cause__ = RuntimeError("in a worker")
-    wrapped.__cause__.__cause__ = ours
-    assert own_error(wrapped) is ours
-    assert own_error(RuntimeError("alone")) is None
+def test_outside_of_a_workflow_the_guard_checks_and_tells_nothing():
+    guard = OverrideGuard()
+    guard.check()
+    assert (guard.parameters(), guard.config()) == ({}, {})
 
 
-def test_our_error_is_found_in_what_a_data_loading_process_sends():
-    ours = LabelError("mask values 0, 1", found="7, in case c1", remedy="Declare 0.5 or 7.")
-    text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
-    text += f"\ntransforms.errors.LabelError: {ours}\n\nmore"
-    found = own_error(RuntimeError(text))
-    assert type(found) is LabelError
-    assert str(found) == str(ours)
-    assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)
+def test_the_command_line_s_words_for_yes_no_and_nothing_are_read_and_none_stays_a_name(config_file):
+    Path(config_file).write_text(CONFIG + "first: 1\nsecond: 1\nthird: 1\nfourth: 1\n")
+    words = {"first": "true", "second": "False", "third": "null", "fourth": "none"}
+    flow = workflow(config_file, **words, **{"train::loader::batch_size": "true"})
+    flow.initialize()
+    assert [flow.parser[name] for name in words] == [True, False, None, "none"]
+    assert flow.parser["train::loader::batch_size"] is True
+
+
+def test_an_override_that_nothing_reads_stops_the_run(config_file):
+    flow = create_workflow(config_file=config_file, logging_file=False, max_epochs=3)
+    assert flow.parser["max_epochs"] == 3
+    with pytest.raises(RuntimeError) as wrapped:
+        create_workflow(config_file=config_file, logging_file=False, unread=5)
+    assert "found --unread. Leave --unread out" in str(own_error(wrapped.value))

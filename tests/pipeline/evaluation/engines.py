@@ -18,7 +18,7 @@ from PIL import Image
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.evaluation import SegmentationScores
-from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.inference import SourceGridLabelsd
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.volume.preprocessing import volume_preprocessing
@@ -114,9 +114,7 @@ def evaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(items, preprocessing), batch_size=1, num_workers=0),
         network=Bright(),
-        postprocessing=label_map_postprocessing(
-            preprocessing, label_names=names, probabilities=probabilities
-        ),
+        postprocessing=SourceGridLabelsd("pred", preprocessing, probabilities),
         key_val_metric={name: metric or SegmentationScores(names)},
         val_handlers=list(handlers),
     )

@@ -8,29 +8,15 @@ import weakref
 
 import pytest
 import torch
+from monai.inferers import SlidingWindowInferer
 
-from pyraseg.pipeline.inference.ensemble import (
-    Ensemble,
-    EnsembleInferer,
-    build,
-    checkpoint_paths,
-    load_checkpoints,
-    log_mean_probability,
-    read_facts,
-)
-from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference import Ensemble, SegmentationInferer
+from pyraseg.pipeline.inference.ensemble import log_mean_probability
 from pyraseg.pipeline.networks import build_network
-from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from pyraseg.transforms.errors import CheckpointError
 
 CPU = torch.device("cpu")
 IMAGE = torch.rand(2, 1, 40, 48, generator=torch.Generator().manual_seed(1))
 MODES = [("whole", {}), ("sliding", {"roi_size": (32, 32)})]
-METADATA = {
-    "segments": [{"name": "background"}, {"name": "kidney"}],
-    "preprocessing": {"size": [32, 32], "in_channels": 1},
-    "network": {"depth": 18},
-}
 
 
 def scores(*shape: int, seed: int = 0, scale: float = 5.0) -> torch.Tensor:
@@ -44,7 +30,7 @@ def member(seed: int, name: str = "unet") -> torch.nn.Module:
 
 def infer(network: torch.nn.Module, mode: str = "whole", **options) -> torch.Tensor:
     with torch.no_grad():
-        return make_inferer(mode, device=CPU, amp=False, **options)(IMAGE, network)
+        return SegmentationInferer(mode, device=CPU, amp=False, **options)(IMAGE, network)
 
 
 class TestLogMeanProbability:
@@ -91,11 +77,16 @@ class TestLogMeanProbability:
 
 
 class TestEnsemble:
-    @pytest.mark.parametrize(("mode", "options"), MODES)
-    def test_members_of_several_architectures_are_averaged_as_each_would_be_alone(self, mode, options):
+    def test_members_of_several_architectures_are_averaged_as_each_would_be_alone(self):
         members = [member(0), member(1, "segresnet")]
-        alone = torch.stack([infer(each, mode, **options).softmax(1) for each in members]).mean(0)
-        assert torch.allclose(infer(Ensemble(members), mode, **options).softmax(1), alone, atol=1e-5)
+        alone = torch.stack([infer(each).softmax(1) for each in members]).mean(0)
+        assert torch.allclose(infer(Ensemble(members)).softmax(1), alone, atol=1e-5)
+
+    def test_by_windows_the_mean_of_each_window_is_blended(self):
+        pair = Ensemble([member(0), member(1, "segresnet")])
+        with torch.no_grad():
+            wanted = SlidingWindowInferer((32, 32), overlap=0.5, mode="gaussian")(IMAGE, pair)
+        assert torch.allclose(infer(pair, "sliding", roi_size=(32, 32)), wanted, atol=1e-4)
 
     @pytest.mark.parametrize(("mode", "options"), MODES)
     def test_a_member_repeated_changes_nothing(self, mode, options):
@@ -115,84 +106,8 @@ class TestEnsemble:
 
     def test_each_member_runs_once_an_image(self):
         calls = []
-        inferer = EnsembleInferer(lambda inputs, network: calls.append(network) or network(inputs))
         members = [torch.nn.Conv2d(1, 2, 1) for _ in range(3)]
-        inferer(IMAGE, Ensemble(members))
+        for each in members:
+            each.register_forward_hook(lambda module, *_: calls.append(module))
+        infer(Ensemble(members))
         assert calls == members
-
-
-def stored(folder, *names: str, **facts) -> list:
-    """A checkpoint for each network named, with these facts."""
-    paths = []
-    for seed, name in enumerate(names):
-        network = member(seed, name)
-        content = {
-            "label_names": ["background", "kidney"],
-            "input_size": [32, 32],
-            "network": network.options,
-        }
-        content |= {"model": network.state_dict()} | facts
-        paths.append(save_checkpoint(folder / f"{len(list(folder.glob('*.pt')))}.pt", content))
-    return paths
-
-
-class TestCheckpoints:
-    def test_several_are_built_and_loaded_into_an_ensemble_in_their_order(self, tmp_path):
-        paths = stored(tmp_path, "unet", "segresnet")
-        network = build(read_facts(paths, METADATA))
-        load_checkpoints(network, [str(path) for path in paths])
-        expected = Ensemble([member(0, "unet"), member(1, "segresnet")])
-        assert torch.allclose(infer(network.eval()), infer(expected), atol=1e-6)
-
-    def test_one_is_built_and_loaded_as_itself(self, tmp_path):
-        (path,) = stored(tmp_path, "unet")
-        for given in (path, str(path), [path]):
-            network = build(read_facts(given, METADATA))
-            load_checkpoints(network, given)
-            assert torch.equal(infer(network.eval()), infer(member(0)))
-
-    def test_before_any_training_the_metadata_speaks(self, tmp_path):
-        facts = read_facts(tmp_path / "none.pt", METADATA)
-        assert facts["networks"] == [facts["network"]]
-        assert (facts["network"]["depth"], facts["network"]["in_channels"]) == (18, 1)
-
-    def test_a_folder_of_folds_is_its_best_checkpoints_in_the_order_of_the_folds(self, tmp_path):
-        for fold in (10, 2, 0):
-            save_checkpoint(tmp_path / f"fold_{fold}" / "model.pt", {"model": {}})
-            save_checkpoint(tmp_path / f"fold_{fold}" / "last.pt", {"model": {}})
-        assert [path.parent.name for path in checkpoint_paths(tmp_path)] == ["fold_0", "fold_2", "fold_10"]
-        assert checkpoint_paths(tmp_path / "fold_2") == [tmp_path / "fold_2" / "model.pt"]
-
-    def test_a_folder_without_any_is_refused(self, tmp_path):
-        with pytest.raises(CheckpointError, match=r"a folder with model\.pt") as raised:
-            checkpoint_paths(tmp_path)
-        assert str(tmp_path) not in str(raised.value)
-
-    @pytest.mark.parametrize(
-        ("facts", "sentence"),
-        [
-            (
-                {"label_names": ["background", "fluid"]},
-                "label set, background, kidney .* found background, fluid",
-            ),
-            ({"input_size": [64, 32]}, "input size, 32, 32 .* found 64, 32"),
-            ({"network": {"name": "unet", "in_channels": 3}}, "number of input channels, 1 .* found 3"),
-        ],
-    )
-    def test_those_that_were_trained_differently_are_refused(self, tmp_path, facts, sentence):
-        paths = stored(tmp_path, "unet") + stored(tmp_path, "unet", **facts)
-        with pytest.raises(CheckpointError, match=sentence) as raised:
-            read_facts(paths, METADATA)
-        assert raised.value.path == str(paths[1])
-
-    def test_one_that_is_missing_among_several_is_said(self, tmp_path):
-        paths = [*stored(tmp_path, "unet"), tmp_path / "none.pt"]
-        with pytest.raises(CheckpointError, match="no such file"):
-            read_facts(paths, METADATA)
-
-    def test_no_checkpoint_and_another_number_than_members_are_refused(self, tmp_path):
-        (path,) = stored(tmp_path, "unet")
-        with pytest.raises(CheckpointError, match="found none"):
-            read_facts([], METADATA)
-        with pytest.raises(CheckpointError, match="2 checkpoints, one a network, found 1"):
-            load_checkpoints(Ensemble([member(0), member(1)]), path)

@@ -6,9 +6,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pyraseg.pipeline.inference.ensemble import Ensemble
-from pyraseg.pipeline.inference.flips import FlipInferer
-from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference import Ensemble, SegmentationInferer
 from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -22,24 +20,24 @@ def classify(image: torch.Tensor) -> torch.Tensor:
     return torch.cat([image, 3 * image.square() - 1, 0.5 - image], dim=1)
 
 
-def plain(inputs, network):
-    return network(inputs)
+def flipping(flips) -> SegmentationInferer:
+    return SegmentationInferer(device=CPU, amp=False, tta_flips=flips)
 
 
 @pytest.mark.parametrize(("image", "flips"), CHOICES)
 class TestLaws:
     def test_a_network_that_turns_with_the_image_gives_what_it_gives_without(self, image, flips):
-        found = FlipInferer(plain, flips)(image, classify)
+        found = flipping(flips)(image, classify)
         assert torch.allclose(found.softmax(1), classify(image).softmax(1), atol=1e-6)
 
     def test_a_network_that_says_the_same_of_every_pixel_does_so_still(self, image, flips):
         constant = torch.tensor([1.0, -2.0, 0.5]).reshape(1, 3, *[1] * (image.ndim - 2))
-        found = FlipInferer(plain, flips)(image, lambda x: constant.expand(len(x), 3, *x.shape[2:]))
+        found = flipping(flips)(image, lambda x: constant.expand(len(x), 3, *x.shape[2:]))
         assert torch.allclose(found.softmax(1), constant.softmax(1).expand_as(found), atol=1e-6)
 
     def test_every_combination_of_flips_is_seen_once_the_image_itself_first(self, image, flips):
         seen = []
-        FlipInferer(plain, flips)(image, lambda x: seen.append(x) or classify(x))
+        flipping(flips)(image, lambda x: seen.append(x) or classify(x))
         assert len(seen) == 2 ** len(flips)
         assert torch.equal(seen[0], image)
         assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
@@ -52,7 +50,7 @@ class TestLaws:
             ramp = torch.linspace(-2, 2, x[0, 0].numel()).reshape(x.shape[2:])
             return torch.cat([x + ramp, x * ramp], dim=1)
 
-        inferer = FlipInferer(plain, flips)
+        inferer = flipping(flips)
         axes = [2 + "hwd".index(name) for name in flips]
         assert torch.allclose(inferer(image.flip(axes), placed), inferer(image, placed).flip(axes), atol=1e-5)
         assert not torch.allclose(placed(image.flip(axes)), placed(image).flip(axes), atol=1e-5)
@@ -63,23 +61,23 @@ class TestAxes:
     def test_h_turns_the_rows_round_and_w_the_columns(self, name, row):
         seen = []
         image = torch.arange(6.0).reshape(1, 1, 2, 3)
-        FlipInferer(plain, [name])(image, lambda x: seen.append(x) or classify(x))
+        flipping([name])(image, lambda x: seen.append(x) or classify(x))
         assert seen[1].flatten().tolist() == row
 
     @pytest.mark.parametrize("wrong", [["x"], ["h", "h"], "hw"], ids=str)
     def test_another_axis_or_one_twice_is_refused(self, wrong):
         with pytest.raises(ConfigError, match="flips among h, w, d, each once"):
-            FlipInferer(plain, wrong)
+            flipping(wrong)
 
     def test_a_flat_image_has_no_slices_to_turn_round(self):
         with pytest.raises(ConfigError, match=r"Leave d out of --tta_flips"):
-            FlipInferer(plain, ["d"])(FLAT, classify)
+            flipping(["d"])(FLAT, classify)
 
     def test_one_letter_is_a_list_of_one(self):
-        assert FlipInferer(plain, "w").subsets == FlipInferer(plain, ["w"]).subsets
+        assert flipping("w").tta_flips == flipping(["w"]).tta_flips
 
 
-class TestMakeInferer:
+class TestModes:
     @pytest.mark.parametrize(("mode", "options"), [("whole", {}), ("sliding", {"roi_size": (16, 16)})])
     def test_flips_and_members_are_averaged_together(self, mode, options):
         calls = []
@@ -91,7 +89,7 @@ class TestMakeInferer:
 
         def infer(network, **more):
             calls.clear()
-            return make_inferer(mode, device=CPU, amp=False, **options, **more)(
+            return SegmentationInferer(mode, device=CPU, amp=False, **options, **more)(
                 MetaTensor(FLAT), network
             ), sum(calls)
 
@@ -102,5 +100,5 @@ class TestMakeInferer:
 
     @pytest.mark.parametrize("none", [None, []], ids=str)
     def test_without_flips_the_network_s_own_scores_come_out(self, none):
-        found = make_inferer("whole", device=CPU, amp=False, tta_flips=none)(FLAT, classify)
+        found = SegmentationInferer("whole", device=CPU, amp=False, tta_flips=none)(FLAT, classify)
         assert torch.equal(found, classify(FLAT))

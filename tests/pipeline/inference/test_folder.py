@@ -17,8 +17,7 @@ from PIL import Image
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.datalist import find_images
-from pyraseg.pipeline.inference.folder import SavePredictions, infer
-from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.inference import SavePredictions, SourceGridLabelsd, infer
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.transforms.errors import CheckpointError, InputError
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
@@ -77,7 +76,7 @@ def predict(place: str | Path, output: Path, checkpoint: Path) -> list[dict[str,
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(list(found.items), PREPROCESSING), batch_size=1, num_workers=0),
         network=Bright(threshold=5.0),  # finds nothing until the checkpoint is loaded
-        postprocessing=label_map_postprocessing(PREPROCESSING, label_names=NAMES),
+        postprocessing=SourceGridLabelsd("pred", PREPROCESSING),
         val_handlers=[handler],
     )
     infer(evaluator, checkpoint=checkpoint, folder=output, left_out=found.left_out)

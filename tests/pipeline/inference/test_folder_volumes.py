@@ -17,8 +17,7 @@ from PIL import Image
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.datalist import find_images
-from pyraseg.pipeline.inference.folder import SavePredictions, infer
-from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.inference import SavePredictions, SourceGridLabelsd, infer
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.transforms.frame.preprocessing import source_view
 from pyraseg.transforms.volume.preprocessing import volume_preprocessing
@@ -84,7 +83,7 @@ def output(data, tmp_path_factory) -> Path:
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(list(found.items), PREPROCESSING), batch_size=1, num_workers=0),
         network=Bright(threshold=5.0),  # finds nothing until the checkpoint is loaded
-        postprocessing=label_map_postprocessing(PREPROCESSING, label_names=[s.name for s in SEGMENTS]),
+        postprocessing=SourceGridLabelsd("pred", PREPROCESSING),
         val_handlers=[handler],
     )
     infer(evaluator, checkpoint=checkpoint, folder=output, left_out=found.left_out)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.inferers import SimpleInferer
 
-from pyraseg.pipeline.inference.inferer import AutocastInferer, make_inferer, mixed_precision, select_device
+from pyraseg.pipeline.inference import SegmentationInferer
+from pyraseg.pipeline.inference.inferer import mixed_precision
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.transforms.errors import ConfigError
 
@@ -27,10 +27,10 @@ def image() -> torch.Tensor:
 
 def infer(mode: str, image: torch.Tensor, network: torch.nn.Module, **options) -> torch.Tensor:
     with torch.no_grad():
-        return make_inferer(mode, device=CPU, amp=False, **options)(image, network)
+        return SegmentationInferer(mode, device=CPU, amp=False, **options)(image, network)
 
 
-class TestMakeInferer:
+class TestModes:
     def test_a_window_of_the_image_s_size_gives_what_the_whole_image_gives(self, network, image):
         whole = infer("whole", image, network)
         sliding = infer("sliding", image, network, roi_size=(48, 64))
@@ -52,7 +52,7 @@ class TestMakeInferer:
 
     def test_another_mode_is_refused(self):
         with pytest.raises(ConfigError, match="whole or sliding, found 'tiled'"):
-            make_inferer("tiled", device=CPU)
+            SegmentationInferer("tiled", device=CPU)
 
 
 class Seen(torch.nn.Module):
@@ -69,22 +69,23 @@ class Seen(torch.nn.Module):
         return output
 
 
-class TestAutocastInferer:
-    def run(self, image: torch.Tensor, network: Seen | None = None, **options) -> tuple[Seen, torch.Tensor]:
+class TestPrecision:
+    def run(
+        self, image: torch.Tensor, network: Seen | None = None, *, amp=False
+    ) -> tuple[Seen, torch.Tensor]:
         network = network or Seen()
         with torch.no_grad():
-            return network, AutocastInferer(SimpleInferer(), device=CPU, **options)(image, network)
+            return network, SegmentationInferer(device=CPU, amp=amp)(image, network)
 
-    @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-    def test_the_network_computes_in_the_type_asked_for_and_the_result_is_float32(self, dtype):
-        network, scores = self.run(torch.rand(2, 3, 8, 8), dtype=dtype)
-        assert network.computed_in == (dtype or torch.float32)
+    @pytest.mark.parametrize(("amp", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+    def test_the_network_computes_in_the_type_asked_for_and_the_result_is_float32(self, amp, dtype):
+        network, scores = self.run(torch.rand(2, 3, 8, 8), amp=amp)
+        assert network.computed_in == dtype
         assert scores.dtype == torch.float32
 
     def test_half_the_mantissa_moves_the_scores_a_little_and_no_more(self, network, image):
         full, half = (
-            AutocastInferer(SimpleInferer(), device=CPU, dtype=dtype)(image, network).detach()
-            for dtype in (None, torch.bfloat16)
+            SegmentationInferer(device=CPU, amp=amp)(image, network).detach() for amp in (False, True)
         )
         assert 0 < (full - half).abs().max() < 0.1 * full.abs().max()
 
@@ -95,10 +96,9 @@ class TestAutocastInferer:
         assert torch.equal(network.input, image.as_tensor())
         assert type(scores) is torch.Tensor
 
-    @pytest.mark.parametrize("channels_last", [True, False])
-    def test_the_layout_in_memory_is_as_asked_for(self, channels_last):
-        network, _ = self.run(torch.rand(2, 3, 8, 8), channels_last=channels_last)
-        assert network.input.is_contiguous(memory_format=torch.channels_last) is channels_last
+    def test_frames_lie_in_memory_with_their_channels_last(self):
+        network, _ = self.run(torch.rand(2, 3, 8, 8))
+        assert network.input.is_contiguous(memory_format=torch.channels_last)
 
     def test_volumes_pass_as_they_are(self):
         network, scores = self.run(torch.rand(1, 3, 4, 8, 8), Seen(dims=3))
@@ -128,22 +128,6 @@ class TestMixedPrecision:
             mixed_precision(CPU, amp)
 
 
-class TestSelectDevice:
-    def test_auto_is_a_gpu_where_there_is_one(self):
-        assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-    def test_a_name_is_taken_as_it_is(self):
-        assert select_device("cpu") == CPU
-
-    def test_a_gpu_that_is_not_there_is_refused(self):
-        with pytest.raises(ConfigError, match=r"GPU.*Use --device"):
-            select_device(f"cuda:{torch.cuda.device_count()}")
-
-    def test_a_name_that_torch_does_not_know_is_refused(self):
-        with pytest.raises(ConfigError, match="found 'gpu'"):
-            select_device("gpu")
-
-
 @pytest.mark.parametrize(
     ("size", "stride", "gradients", "dtype"),
     [
@@ -167,7 +151,5 @@ def test_volumes_narrower_than_a_kernel_at_the_pyramid_train_in_float32_on_a_cpu
 
     network = Network()
     with torch.set_grad_enabled(gradients):
-        AutocastInferer(SimpleInferer(), device=CPU, dtype=torch.bfloat16)(
-            torch.rand(1, 1, size, size, size), network
-        )
+        SegmentationInferer(device=CPU, amp=True)(torch.rand(1, 1, size, size, size), network)
     assert network.seen == dtype

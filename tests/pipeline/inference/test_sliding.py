@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
-from pyraseg.pipeline.inference.ensemble import Ensemble
-from pyraseg.pipeline.inference.flips import FlipInferer
-from pyraseg.pipeline.inference.inferer import make_inferer
-from pyraseg.pipeline.inference.sliding import SlidingLabels, make_sliding_labels
-from pyraseg.transforms.errors import ConfigError, GeometryError, OutputError
+from pyraseg.pipeline.inference import Ensemble, SegmentationInferer
+from pyraseg.transforms.errors import ConfigError, GeometryError
 
 CPU = torch.device("cpu")
 ROI = (8, 7, 6)
@@ -40,13 +39,24 @@ def volume(size=SIZE, *, seed=1) -> torch.Tensor:
     return torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def labeller(**options) -> SlidingLabels:
-    return make_sliding_labels(ROI, device=CPU, **{"amp": False, **options})
+def sliding(**options) -> SegmentationInferer:
+    return SegmentationInferer("sliding", **{"roi_size": ROI, "device": CPU, "amp": False, **options})
 
 
-def monai(image, network, *, overlap=0.5, cval=0.0) -> torch.Tensor:
+def labels_of(image, network, **options) -> np.ndarray:
+    """The labels (X, Y, Z) of all slabs."""
+    slabs = [*sliding(**options).slabs(image, network)]
+    labels = np.empty(
+        [max(slab.slices[axis].stop for slab in slabs) for axis in range(3)], slabs[0].labels.dtype
+    )
+    for slab in slabs:
+        labels[slab.slices] = slab.labels
+    return labels
+
+
+def monai(image, network, *, overlap=0.5) -> torch.Tensor:
     """Its probabilities, (K, X, Y, Z)."""
-    inferer = SlidingWindowInferer(ROI, sw_batch_size=3, overlap=overlap, mode="gaussian", cval=cval)
+    inferer = SlidingWindowInferer(ROI, sw_batch_size=3, overlap=overlap, mode="gaussian")
     with torch.no_grad():
         return inferer(image, network)[0].softmax(0)
 
@@ -60,60 +70,73 @@ def disagreement(labels: np.ndarray, probabilities: torch.Tensor) -> float:
 
 class TestMonai:
     @pytest.mark.parametrize(("size", "overlap"), SHAPES, ids=str)
-    def test_labels_and_probabilities_are_those_of_monai_s_inferer(self, network, size, overlap):
+    def test_scores_labels_and_probabilities_are_those_of_monai_s_inferer(self, network, size, overlap):
         image = volume(size)
         wanted = monai(image, network, overlap=overlap)
         assert len(wanted.argmax(0).unique()) > 1
-        found = labeller(overlap=overlap)
-        labels = found(image, network)
-        assert labels.dtype == np.uint8
+        inferer = sliding(overlap=overlap)
+        scores = inferer(image, network)[0]
+        assert torch.allclose(scores.softmax(0), wanted, atol=1e-5)
+        labels = scores.argmax(0).numpy()
         assert disagreement(labels, wanted) < 1e-4
         for axis in range(3):
             whole = np.full((3, *size), np.nan, np.float32)
-            for slab in found.slabs(image, network, axis=axis, probabilities=True):
-                assert np.isnan(whole[:, *slab.place]).all()
-                whole[:, *slab.place] = slab.probabilities
-                assert np.array_equal(labels[slab.place], slab.labels)
+            for slab in inferer.slabs(image, network, axis=axis):
+                assert np.isnan(whole[:, *slab.slices]).all()
+                whole[:, *slab.slices] = slab.probabilities
+                assert slab.labels.dtype == np.uint8
+                assert np.array_equal(labels[slab.slices], slab.labels)
             assert np.allclose(whole, wanted, atol=1e-5)
+
+    @pytest.mark.parametrize("size", [(17, 15), (5, 15), (8, 7)])
+    def test_frames_and_batches_of_them_have_the_scores_of_monai_s_inferer(self, size):
+        torch.manual_seed(0)
+        network = torch.nn.Conv2d(2, 3, 3, padding=1)
+        images = torch.rand(3, 2, *size)
+        with torch.no_grad():
+            wanted = SlidingWindowInferer(ROI[:2], overlap=0.5, mode="gaussian")(images, network)
+        assert torch.allclose(sliding(roi_size=ROI[:2])(images, network), wanted, atol=1e-5)
 
     @pytest.mark.parametrize("batch_size", [1, 2, 5, 1000])
     def test_windows_in_batches_give_what_single_windows_give(self, network, batch_size):
-        assert (
-            disagreement(labeller(batch_size=batch_size)(volume(), network), monai(volume(), network)) < 1e-4
-        )
+        labels = labels_of(volume(), network, batch_size=batch_size)
+        assert disagreement(labels, monai(volume(), network)) < 1e-4
 
-    def test_what_lies_beyond_a_small_volume_is_as_asked_for(self, network):
-        image = volume((5, 15, 4))
-        black, white = (labeller(padding_value=value)(image, network) for value in (0.0, 5.0))
-        assert disagreement(white, monai(image, network, cval=5.0)) < 1e-4
-        assert not np.array_equal(black, white)
-
-    def test_a_side_of_minus_one_is_the_volume_s_own(self, network):
-        whole = SlidingLabels((-1, -1, -1), make_inferer("whole", device=CPU, amp=False), CPU)
+    @pytest.mark.parametrize(
+        "options", [{"mode": "whole"}, {"mode": "sliding", "roi_size": (-1, -1, -1)}], ids=str
+    )
+    def test_a_window_of_the_volume_s_own_size_is_the_whole_volume(self, network, options):
+        inferer = SegmentationInferer(device=CPU, amp=False, **options)
         with torch.no_grad():
-            assert disagreement(whole(volume(), network), network(volume())[0].softmax(0)) < 1e-4
+            wanted = network(volume())[0].softmax(0)
+            assert torch.allclose(inferer(volume(), network)[0].softmax(0), wanted, atol=1e-5)
+        for slab in inferer.slabs(volume(), network):
+            assert np.allclose(slab.probabilities, wanted[(slice(None), *slab.slices)], atol=1e-5)
 
     def test_bfloat16_is_rounded_in_the_network_and_nowhere_else(self, network):
         def half(windows):
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 return network(windows).float()
 
-        assert disagreement(labeller(amp=True)(volume(), network), monai(volume(), half)) < 1e-4
+        assert disagreement(labels_of(volume(), network, amp=True), monai(volume(), half)) < 1e-4
 
 
 class TestAverages:
     @pytest.mark.parametrize("flips", [["h"], ["d", "h"], ["h", "w", "d"]], ids=str)
     def test_flips_are_averaged_within_each_window(self, network, flips):
-        averaging = FlipInferer(lambda windows, module: module(windows), flips)
+        averaging = SegmentationInferer(device=CPU, amp=False, tta_flips=flips)
         wanted = monai(volume(), lambda windows: averaging(windows, network))
-        labels = labeller(tta_flips=flips)(volume(), network)
+        labels = labels_of(volume(), network, tta_flips=flips)
         assert disagreement(labels, wanted) < 1e-4
-        assert not np.array_equal(labels, labeller()(volume(), network))
+        assert not np.array_equal(labels, labels_of(volume(), network))
+        assert np.array_equal(labels, sliding(tta_flips=flips)(volume(), network)[0].argmax(0))
 
     def test_members_of_an_ensemble_are_averaged_within_each_window(self, network):
         torch.manual_seed(5)
         both = Ensemble([network, torch.nn.Conv3d(2, 3, 3, padding=1)])
-        assert disagreement(labeller()(volume(), both), monai(volume(), both)) < 1e-4
+        labels = labels_of(volume(), both)
+        assert disagreement(labels, monai(volume(), both)) < 1e-4
+        assert np.array_equal(labels, sliding()(volume(), both)[0].argmax(0))
 
 
 class TestInput:
@@ -121,9 +144,9 @@ class TestInput:
         image = (volume() * 1000 - 500).round()
         np.save(tmp_path / "image.npy", image.numpy().astype(np.int16))
         mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
-        wanted = labeller()(image, network)
+        wanted = labels_of(image, network)
         for given in (mapped, mapped[0], image[0], MetaTensor(image), image.numpy().astype(">f8")):
-            assert np.array_equal(labeller()(given, network), wanted)
+            assert np.array_equal(labels_of(given, network), wanted)
 
     def test_the_network_sees_plain_windows_and_leaves_no_gradients(self, network):
         seen = []
@@ -133,83 +156,49 @@ class TestInput:
             seen.append((type(windows), scores.requires_grad))
             return scores
 
-        labeller()(MetaTensor(volume()), watched)
+        [*sliding().slabs(MetaTensor(volume()), watched)]
+        sliding()(MetaTensor(volume()), watched)
         assert set(seen) == {(torch.Tensor, False)}
         assert torch.is_grad_enabled()
 
     @pytest.mark.parametrize("shape", [(2, 2, 5, 5, 5), (5, 5, 5), (1, 2, 0, 5, 5)], ids=str)
     def test_several_volumes_or_none_are_refused(self, network, shape):
         with pytest.raises(GeometryError, match="one by one"):
-            labeller()(torch.zeros(shape), network)
+            labels_of(torch.zeros(shape), network)
 
-    @pytest.mark.parametrize("options", [{"overlap": 1.0}, {"overlap": -0.1}, {"batch_size": 0}], ids=str)
+    @pytest.mark.parametrize(
+        "options", [{"overlap": 1.0}, {"overlap": -0.1}, {"batch_size": 0}, {"roi_size": (8, 7)}], ids=str
+    )
     def test_settings_that_cannot_be_are_refused(self, network, options):
         with pytest.raises(ConfigError):
-            labeller(**options)(volume(), network)
+            sliding(**options)(volume(), network)
+        with pytest.raises(ConfigError):
+            labels_of(volume(), network, **options)
 
     def test_a_network_that_shrinks_its_windows_is_refused(self):
         with pytest.raises(GeometryError, match="of a window"):
-            labeller()(volume(), torch.nn.Conv3d(2, 3, 3))
+            sliding()(volume(), torch.nn.Conv3d(2, 3, 3))
 
-
-class TestOutput:
-    def test_labels_go_where_the_caller_wants_them(self, network, tmp_path):
-        out = np.lib.format.open_memmap(tmp_path / "labels.npy", mode="w+", dtype=np.uint16, shape=SIZE)
-        assert labeller()(volume(), network, out=out) is out
-        assert np.array_equal(np.load(tmp_path / "labels.npy"), labeller()(volume(), network))
-        with pytest.raises(GeometryError):
-            labeller()(volume(), network, out=out[1:])
+    def test_an_inferer_can_go_to_another_process(self, network):
+        inferer = pickle.loads(pickle.dumps(sliding(tta_flips=["w"])))
+        assert torch.equal(inferer(volume(), network), sliding(tta_flips=["w"])(volume(), network))
 
     def test_more_than_256_classes_take_two_bytes(self):
         def network(windows):
             levels = torch.arange(300.0).reshape(1, 300, 1, 1, 1)
             return -(levels - 300 * windows[:, :1]).square()
 
-        labels = labeller(overlap=0.0)(volume(ROI), network)
+        labels = labels_of(volume(ROI), network, overlap=0.0)
         assert labels.dtype == np.uint16
         assert labels.max() > 256
         assert np.abs(labels - 300 * volume(ROI)[0, 0].numpy()).max() < 1
-
-    def test_probabilities_go_to_a_file_that_can_be_mapped(self, network, tmp_path):
-        path = tmp_path / "new" / "probabilities.npy"
-        labels = labeller()(volume(), network, probabilities=path)
-        found = np.load(path, mmap_mode="r")
-        assert np.allclose(found, monai(volume(), network), atol=1e-5)
-        assert np.array_equal(labels, found.argmax(0))
-        assert list(path.parent.iterdir()) == [path]
-
-    @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-    def test_whoever_interrupts_it_finds_no_half_file(self, network, tmp_path, error):
-        path = tmp_path / "probabilities.npy"
-        path.write_text("of before")
-
-        def stop(done: int, of: int) -> None:
-            if done > of // 2:
-                raise error
-
-        with pytest.raises(error):
-            labeller()(volume(), network, probabilities=path, progress=stop)
-        assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(path.name, "of before")]
-        assert disagreement(labeller()(volume(), network), monai(volume(), network)) < 1e-4
-
-    def test_a_file_that_cannot_be_written_is_said_so(self, network, tmp_path):
-        (tmp_path / "file").touch()
-        with pytest.raises(OutputError):
-            labeller()(volume(), network, probabilities=tmp_path / "file" / "probabilities.npy")
-
-    def test_progress_counts_the_windows_to_their_number(self, network):
-        seen = []
-        labeller(batch_size=4)(volume(), network, progress=lambda done, of: seen.append((done, of)))
-        numbers = [done for done, _ in seen]
-        assert numbers == sorted(set(numbers))
-        assert {of for _, of in seen} == {numbers[-1]}
 
 
 class TestMemory:
     def test_a_slab_leaves_before_the_next_row_of_windows_is_scored(self, network):
         """So what is kept is one row, however long the volume."""
         windows = []
-        counted = labeller()
+        counted = sliding(batch_size=1)
         slabs = counted.slabs(volume((8, 7, 36)), lambda x: windows.append(len(x)) or network(x))
         scored = [sum(windows) for slab in slabs]
         assert scored == list(range(1, 12))
@@ -218,7 +207,7 @@ class TestMemory:
         for axis in range(3):
             size = [10, 9, 8]
             size[axis] *= 3
-            for slab in labeller().slabs(volume(tuple(size)), network):
+            for slab in sliding().slabs(volume(tuple(size)), network):
                 assert [
-                    place.stop - place.start < side for place, side in zip(slab.place, size, strict=True)
+                    span.stop - span.start < side for span, side in zip(slab.slices, size, strict=True)
                 ] == [other == axis for other in range(3)]

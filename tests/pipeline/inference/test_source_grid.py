@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, Spacing
 
-from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
+from pyraseg.pipeline.inference.source_grid import argmax_channels, source_labels, source_probabilities
 from pyraseg.transforms.errors import GeometryError
 
 OBLIQUE = np.array([[0.96, -0.28, 0.0, -31.0], [0.28, 0.96, 0.0, 12.0], [0.0, 0.0, 1.0, 5.0], [0, 0, 0, 1]])
@@ -67,7 +67,7 @@ def test_probabilities_that_are_linear_in_space_come_back_exact():
     assert np.allclose(found[0][middle], wanted[middle], atol=1e-4)
 
 
-def test_labels_are_the_greatest_of_the_restored_probabilities():
+def test_labels_are_the_argmax_of_the_restored_probabilities():
     random = np.random.default_rng(1)
     values = random.random((3, 6, 6, 6)).astype(np.float32)
     values[0, :3] += 1  # a part that is background alone
@@ -100,3 +100,15 @@ def test_a_memory_map_is_read_as_an_array_is(tmp_path):
 def test_grids_at_an_angle_are_refused():
     with pytest.raises(GeometryError, match="axes are parallel"):
         list(source_labels(np.zeros((2, 4, 4, 4)), OBLIQUE, source_affine=np.eye(4), source_shape=(4, 4, 4)))
+
+
+def test_the_argmax_over_channels_is_torch_s_argmax_and_of_equals_the_first():
+    values = torch.randint(0, 4, (5, 9, 8, 7)).float()
+    assert torch.equal(argmax_channels(values).long(), values.argmax(dim=0))
+    assert argmax_channels(torch.zeros(3, 2, 2)).unique().tolist() == [0]
+
+
+def test_more_than_256_classes_have_room():
+    values = torch.zeros(300, 2)
+    values[299] = 1
+    assert argmax_channels(values).tolist() == [299, 299]

@@ -79,8 +79,8 @@ def test_overrides_change_the_bundle_and_its_digest(checkpoint):
     overrides = {"inference_size": "[128, 64]", "tta_flips": "[w]"}
     other = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], overrides=overrides)
     assert other.input_shape == (3, 128, 64)
-    assert list(other.inference["tta_flips"]) == ["w"]
-    assert plain.inference["tta_flips"] is None
+    assert list(other.inferer.tta_flips) == ["w"]
+    assert not plain.inferer.tta_flips
     assert plain.digest != other.digest
     assert plain.digest == load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint]).digest
 

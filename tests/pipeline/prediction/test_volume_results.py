@@ -12,7 +12,7 @@ import pytest
 import torch
 from pydicom import dcmread
 
-from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
 from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
@@ -112,8 +112,8 @@ def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_che
     assert (
         sum(side > least for side, least in zip(image.shape[1:], window, strict=True)) > 1
     )  # several windows
-    inferer = make_inferer(
-        "sliding", device=bundle.device, amp=bundle.inference["amp"], roi_size=window, overlap=0.5
+    inferer = SegmentationInferer(
+        "sliding", device=bundle.device, amp=bundle.inferer.amp, roi_size=window, overlap=0.5
     )
     with torch.inference_mode():
         scores = inferer(image[None], bundle.network)[0]

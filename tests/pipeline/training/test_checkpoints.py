@@ -12,24 +12,14 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
-from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, read_facts, save_checkpoint
-from pyraseg.transforms.errors import CheckpointError, OutputError
+from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, save_checkpoint
+from pyraseg.transforms.errors import OutputError
 
 CPU = torch.device("cpu")
 FACTS = {
     "label_names": ["background", "kidney"],
     "input_size": [64, 64],
     "network": {"depth": 18, "in_channels": 1},
-}
-METADATA = {
-    "segments": [{"name": "background"}, {"name": "kidney"}, {"name": "hydronephrosis"}],
-    "preprocessing": {"size": [473, 473], "in_channels": 3},
-    "network": {"depth": 50, "attention": "cbam"},
-}
-DECLARED = {
-    "label_names": ["background", "kidney", "hydronephrosis"],
-    "input_size": [473, 473],
-    "network": {"depth": 50, "attention": "cbam", "spatial_dims": 2, "in_channels": 3, "out_channels": 3},
 }
 
 
@@ -75,25 +65,6 @@ class TestSaveCheckpoint:
             save_checkpoint(tmp_path / "file" / BEST, {"epoch": 1})
         assert raised.value.path == str(tmp_path / "file" / BEST)
         assert str(tmp_path) not in str(raised.value)
-
-
-class TestReadFacts:
-    def test_before_any_training_the_metadata_speaks(self, tmp_path):
-        assert read_facts(tmp_path / "none.pt", METADATA) == DECLARED
-
-    def test_bare_weights_say_nothing_so_the_metadata_speaks(self, tmp_path):
-        torch.save({"weight": torch.ones(2)}, tmp_path / "bare.pt")
-        assert read_facts(tmp_path / "bare.pt", METADATA) == DECLARED
-
-    def test_a_checkpoint_s_own_facts_replace_the_metadata_s(self, tmp_path):
-        path = save_checkpoint(tmp_path / BEST, {"model": {}, **FACTS})
-        facts = read_facts(path, METADATA)
-        assert facts == FACTS | {"network": {"depth": 18, "in_channels": 1, "out_channels": 2}}
-
-    def test_a_file_that_is_no_checkpoint_is_refused(self, tmp_path):
-        (tmp_path / BEST).write_text("weights")
-        with pytest.raises(CheckpointError, match=r"torch\.load refuses"):
-            read_facts(tmp_path / BEST, METADATA)
 
 
 def loader() -> DataLoader:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.io.frames import LoadFramed
-from pyraseg.transforms.labels.label_values import CheckSameGridd, MapLabelValues, MapLabelValuesd
+from pyraseg.transforms.labels.label_values import CheckSameGridd, RemapLabels, RemapLabelsd
 
 
 def mask(*values, dtype=torch.uint8):
@@ -18,35 +18,35 @@ def mask(*values, dtype=torch.uint8):
 
 
 def test_values_become_the_classes_that_the_map_names():
-    mapped = MapLabelValues({0: 0, 255: 1, 128: 2}, num_classes=3)(mask(0, 255, 128, 255))
+    mapped = RemapLabels({0: 0, 255: 1, 128: 2}, num_classes=3)(mask(0, 255, 128, 255))
     assert mapped.tolist() == [[[0, 1, 2, 1]]]
     assert mapped.dtype == torch.uint8
 
 
 def test_several_values_may_share_a_class():
-    assert MapLabelValues({0: 0, 1: 0, 2: 1}, num_classes=2)(mask(0, 1, 2)).tolist() == [[[0, 0, 1]]]
+    assert RemapLabels({0: 0, 1: 0, 2: 1}, num_classes=2)(mask(0, 1, 2)).tolist() == [[[0, 0, 1]]]
 
 
 def test_without_a_map_the_values_are_the_classes():
-    assert MapLabelValues(None, num_classes=3)(mask(0, 2, 1)).tolist() == [[[0, 2, 1]]]
+    assert RemapLabels(None, num_classes=3)(mask(0, 2, 1)).tolist() == [[[0, 2, 1]]]
 
 
 def test_json_s_keys_are_text():
-    assert MapLabelValues({"0": 0, "255": 1}, num_classes=2)(mask(0, 255)).tolist() == [[[0, 1]]]
+    assert RemapLabels({"0": 0, "255": 1}, num_classes=2)(mask(0, 255)).tolist() == [[[0, 1]]]
 
 
 def test_equal_maps_in_another_order_are_one_transform():
-    assert MapLabelValues({255: 1, 0: 0}, num_classes=2).label_map == {0: 0, 255: 1}
-    assert list(MapLabelValues({255: 1, 0: 0}, num_classes=2).label_map) == [0, 255]
+    assert RemapLabels({255: 1, 0: 0}, num_classes=2).label_map == {0: 0, 255: 1}
+    assert list(RemapLabels({255: 1, 0: 0}, num_classes=2).label_map) == [0, 255]
 
 
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64, torch.float32, torch.float64])
 def test_every_number_type_holds_values(dtype):
-    assert MapLabelValues({0: 0, 255: 1}, num_classes=2)(mask(0, 255, dtype=dtype)).tolist() == [[[0, 1]]]
+    assert RemapLabels({0: 0, 255: 1}, num_classes=2)(mask(0, 255, dtype=dtype)).tolist() == [[[0, 1]]]
 
 
 def test_a_negative_value_can_be_declared():
-    assert MapLabelValues({-1: 0, 0: 1}, num_classes=2)(mask(-1, 0, dtype=torch.int16)).tolist() == [[[0, 1]]]
+    assert RemapLabels({-1: 0, 0: 1}, num_classes=2)(mask(-1, 0, dtype=torch.int16)).tolist() == [[[0, 1]]]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_a_negative_value_can_be_declared():
 def test_a_value_that_is_not_declared_is_named_and_refused(values, dtype, said):
     label = MetaTensor(mask(*values, dtype=dtype), meta={"case": "c1"})
     with pytest.raises(LabelError) as refusal:
-        MapLabelValues({0: 0, 255: 1}, num_classes=2)(label)
+        RemapLabels({0: 0, 255: 1}, num_classes=2)(label)
     assert f"found {said}." in str(refusal.value)
     assert "among 0, 255" in str(refusal.value)
 
 
 def test_a_colour_mask_is_refused():
     with pytest.raises(LabelError, match="3 x 4 x 5"):
-        MapLabelValues(None, num_classes=2)(torch.zeros(3, 4, 5))
+        RemapLabels(None, num_classes=2)(torch.zeros(3, 4, 5))
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_a_colour_mask_is_refused():
 )
 def test_a_label_map_that_makes_no_sense_is_refused_before_the_first_image(label_map, classes, found):
     with pytest.raises(ConfigError, match=found):
-        MapLabelValues(label_map, num_classes=classes)
+        RemapLabels(label_map, num_classes=classes)
 
 
 def test_metadata_stays_and_the_input_is_left_as_it_was():
     label = MetaTensor(mask(0, 255), meta={"case": "c1"}, affine=torch.diag(torch.tensor([2.0, 3, 1, 1])))
-    mapped = MapLabelValues({0: 0, 255: 1}, num_classes=2)(label)
+    mapped = RemapLabels({0: 0, 255: 1}, num_classes=2)(label)
     assert isinstance(mapped, MetaTensor)
     assert (mapped.meta["case"], mapped.affine.diag().tolist()) == ("c1", [2, 3, 1, 1])
     assert label.tolist() == [[[0, 255]]]
@@ -119,7 +119,7 @@ def test_a_png_of_any_depth_is_a_mask(tmp_path, stored, label_map):
     picture.save(tmp_path / "mask.png")
     if label_map is None:  # the palette's order is the writer's
         label_map = {int(np.asarray(picture)[0, 0]): 0, int(np.asarray(picture)[1, 2]): 1}
-    steps = LoadFramed("label"), MapLabelValuesd("label", label_map, num_classes=2)
+    steps = LoadFramed("label"), RemapLabelsd("label", label_map, num_classes=2)
     item = {"label": str(tmp_path / "mask.png")}
     for step in steps:
         item = step(item)

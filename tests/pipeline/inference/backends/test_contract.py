@@ -11,7 +11,7 @@ import torch
 from pyraseg.pipeline.inference.backends import build_backend
 from pyraseg.pipeline.inference.backends.agreement import BAR, class_agreement, smooth_images
 from pyraseg.pipeline.inference.ensemble import Ensemble
-from pyraseg.pipeline.inference.inferer import make_inferer
+from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.pipeline.networks import NETWORKS, build_network
 from pyraseg.transforms.errors import ConfigError
 
@@ -44,7 +44,7 @@ def images(number: int, size=SIZE) -> torch.Tensor:
 
 def expected(network, batch, mode="whole", **options) -> torch.Tensor:
     with torch.no_grad():
-        return make_inferer(mode, device=CPU, amp=False, **options)(batch, network.eval())
+        return SegmentationInferer(mode, device=CPU, amp=False, **options)(batch, network.eval())
 
 
 def test_the_scores_are_torch_s_for_any_batch(backend_name, small):

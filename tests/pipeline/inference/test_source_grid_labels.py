@@ -14,7 +14,7 @@ from monai.transforms import Compose, Flipd
 from PIL import Image
 from scipy import ndimage
 
-from pyraseg.pipeline.inference.label_maps import label_map_postprocessing
+from pyraseg.pipeline.inference import CleanUpLabelsd, SourceGridLabelsd
 from pyraseg.transforms.frame.preprocessing import declared_preprocessing, ultrasound_preprocessing
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterboxd
@@ -52,7 +52,7 @@ def scores_of(item, *, sharpness: float = 40.0):
 def test_the_label_map_lies_on_the_source_grid_where_the_structure_is(frame, size, crop):
     preprocessing, item = load(frame, size, crop=crop)
     item["pred"] = scores_of(item)
-    pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
+    pred = SourceGridLabelsd("pred", preprocessing)(item)["pred"]
     assert pred.shape == (1, *SHAPE)
     expected = np.zeros(SHAPE, bool)
     expected[RENAL] = True
@@ -67,7 +67,7 @@ def test_what_was_cropped_away_is_background_whatever_the_network_prefers(frame)
     always_kidney = torch.zeros_like(item["image"]).repeat(3, 1, 1)
     always_kidney[1] = 9.0
     item["pred"] = always_kidney
-    pred = np.asarray(label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"])[0]
+    pred = np.asarray(SourceGridLabelsd("pred", preprocessing)(item)["pred"])[0]
     assert set(np.unique(pred)) == {0, 1}
     top, left, bottom, right = CropToTissue().box(LoadFrame()(frame))
     assert 0 < (bottom - top) * (right - left) < pred.size
@@ -84,7 +84,7 @@ def test_probabilities_and_not_labels_are_resampled(frame):
     scores[0], scores[1] = 8.0, -8.0  # sure of background
     scores[:, :, 4:] = torch.tensor([0.0, 0.2])[:, None, None]  # hardly sure of kidney
     item["pred"] = scores
-    pred = np.asarray(label_map_postprocessing(preprocessing, label_names=NAMES[:2])(item)["pred"])[0]
+    pred = np.asarray(SourceGridLabelsd("pred", preprocessing)(item)["pred"])[0]
     midway = SHAPE[1] // 2
     first = int(np.flatnonzero(pred[SHAPE[0] // 2])[0])
     assert first >= midway + 4
@@ -97,7 +97,7 @@ def test_the_bundle_s_clean_up_runs_on_the_source_grid(frame):
     results = {}
     for name, options in {"plain": None, "clean": {"minimum_area": 0.01}}.items():
         item["pred"] = scores.clone()
-        post = label_map_postprocessing(preprocessing, label_names=NAMES, options=options)
+        post = Compose([SourceGridLabelsd("pred", preprocessing), CleanUpLabelsd("pred", NAMES, options)])
         results[name] = np.asarray(post(dict(item))["pred"])
     assert ndimage.label(results["plain"][0] == 1)[1] == 2
     assert ndimage.label(results["clean"][0] == 1)[1] == 1
@@ -110,14 +110,14 @@ def test_an_item_from_a_cache_restores_like_a_fresh_one(frame):
     maps = []
     for item in (fresh, cached):
         item["pred"] = scores_of(item)
-        maps.append(label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"])
+        maps.append(SourceGridLabelsd("pred", preprocessing)(item)["pred"])
     assert torch.equal(torch.as_tensor(maps[0]), torch.as_tensor(maps[1]))
 
 
 def test_the_probabilities_are_left_on_the_source_grid_and_their_argmax_is_the_label_map(frame):
     preprocessing, item = load(frame, (64, 64))
     item["pred"] = scores_of(item, sharpness=3.0)
-    out = label_map_postprocessing(preprocessing, label_names=NAMES, probabilities="probabilities")(item)
+    out = SourceGridLabelsd("pred", preprocessing, "probabilities")(item)
     probabilities = out["probabilities"]
     assert probabilities.shape == (3, *SHAPE)
     assert torch.equal(probabilities.argmax(0), out["pred"][0].long())
@@ -130,7 +130,7 @@ def test_the_probabilities_are_left_on_the_source_grid_and_their_argmax_is_the_l
 def test_without_being_asked_for_no_probabilities_are_kept(frame):
     preprocessing, item = load(frame, (64, 64))
     item["pred"] = scores_of(item)
-    assert set(label_map_postprocessing(preprocessing, label_names=NAMES)(item)) == set(item)
+    assert set(SourceGridLabelsd("pred", preprocessing)(item)) == set(item)
 
 
 def smooth_scores(item, *, lean: float, seed: int):
@@ -165,10 +165,10 @@ def test_the_label_map_is_the_argmax_of_all_probabilities_wherever_it_is_not_a_t
     for seed in range(3):
         scores = item["pred"] = smooth_scores(item, lean=lean, seed=seed)
         expected = restored_by_torch(item, scores)
-        greatest, second = expected.sort(0, descending=True).values[:2]
-        decided = (greatest - second > 1e-6) | (greatest == 0)
+        highest, second = expected.sort(0, descending=True).values[:2]
+        decided = (highest - second > 1e-6) | (highest == 0)
         assert decided.float().mean() > 0.999
-        pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"][0].as_tensor()
+        pred = SourceGridLabelsd("pred", preprocessing)(item)["pred"][0].as_tensor()
         assert torch.equal(pred[decided].long(), expected.argmax(0)[decided])
 
 
@@ -180,8 +180,8 @@ def test_asking_for_probabilities_changes_no_pixel_of_the_label_map_and_nothing_
     preprocessing, item = load(frame, size)
     for seed in range(3):
         item["pred"] = smooth_scores(item, lean=lean, seed=seed)
-        alone = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
-        asked = label_map_postprocessing(preprocessing, label_names=NAMES, probabilities="p")(item)
+        alone = SourceGridLabelsd("pred", preprocessing)(item)["pred"]
+        asked = SourceGridLabelsd("pred", preprocessing, "p")(item)
         assert torch.equal(alone.as_tensor(), asked["pred"].as_tensor())
         assert torch.equal(asked["p"].argmax(0), alone[0].long())
         assert torch.equal(alone.affine, asked["p"].affine)
@@ -190,7 +190,7 @@ def test_asking_for_probabilities_changes_no_pixel_of_the_label_map_and_nothing_
 def test_a_label_map_is_of_bytes_and_carries_the_source_s_header(frame):
     preprocessing, item = load(frame, (64, 64))
     item["pred"] = scores_of(item)
-    pred = label_map_postprocessing(preprocessing, label_names=NAMES)(item)["pred"]
+    pred = SourceGridLabelsd("pred", preprocessing)(item)["pred"]
     source = LoadFrame()(frame)
     assert pred.dtype == torch.uint8
     assert torch.allclose(pred.affine, source.affine)
@@ -204,7 +204,7 @@ def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
     item = preprocessing({"image": frame})
     item["pred"] = torch.zeros(2, 64, 64)
     item["pred"][0], item["pred"][1, :, :32] = 0.5, 1.0  # the left half of the mirrored frame
-    pred = label_map_postprocessing(preprocessing, label_names=NAMES[:2])(item)["pred"]
+    pred = SourceGridLabelsd("pred", preprocessing)(item)["pred"]
     assert pred.shape == (1, *SHAPE)
     assert np.array_equal(np.unique(np.nonzero(np.asarray(pred[0]))[1]), np.arange(SHAPE[1] // 2, SHAPE[1]))
 
@@ -223,9 +223,9 @@ def test_a_perfect_prediction_of_a_real_volume_loses_no_more_than_resampling_cos
         for where in ("network", "source")
     )
     scores = F.one_hot(made["label"][0].as_tensor().long(), 2).movedim(-1, 0) * 20.0
-    post = label_map_postprocessing(Compose([]), label_names=NAMES[:2], probabilities="shares")
+    post = SourceGridLabelsd("pred", Compose([]), "probabilities")
     found = post({**source, "pred": scores})
     predicted, reference = found["pred"].as_tensor() > 0, source["label"].as_tensor() > 0
     assert 2 * (predicted & reference).sum() / (predicted.sum() + reference.sum()) >= dice
-    assert torch.equal(found["shares"].argmax(dim=0)[None], found["pred"].as_tensor().long())
+    assert torch.equal(found["probabilities"].argmax(dim=0)[None], found["pred"].as_tensor().long())
     assert torch.allclose(found["pred"].affine, source["label"].affine.double())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -10,26 +11,32 @@ from torch import Tensor
 
 from pyraseg.pipeline.losses.weights import checked_weights
 
-__all__ = ["DiceCrossEntropyLoss"]
+__all__ = ["Float32DiceCELoss"]
 
 
-class DiceCrossEntropyLoss(DiceCELoss):
-    """``lambda_ce * CE + lambda_dice * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax, all
-    classes.
+class Float32DiceCELoss(DiceCELoss):
+    """MONAI's ``DiceCELoss``, in float32 whatever the autocast: in bfloat16 a sum over an image of p^2 loses
+    its small terms.
 
-    Source: CN113409326A [0127]-[0132]. It is MONAI's ``DiceCELoss`` with the options of that formula, in
-        float32: in
-    bfloat16 a sum over an image of p^2 loses its small terms.
+    With ``softmax``, ``to_onehot_y``, ``squared_pred`` and ``include_background`` it is
+    ``lambda_ce * CE + lambda_dice
+    * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax. Source: CN113409326A [0127]-[0132].
 
     Args:
         lambda_dice, lambda_ce: weights of the two terms, not both 0.
         weight: one weight per class, background first, for both terms: CE is the weighted mean over the
             pixels, the Dice terms are multiplied by their class's weight and not renormalised.
-        batch: take Dice over the whole batch rather than over each image. An image that lacks a class has a
-            Dice term of nearly 1 for it, however good the rest is; over the batch that is rare.
+        options: the other arguments of ``DiceCELoss``. With ``batch`` Dice is taken over the whole batch: an
+            image that lacks a class has a Dice term of nearly 1 for it, however good the rest is; over the
+            batch that is rare.
 
     Raises:
         ConfigError: a weight that is negative or not finite, or both terms switched off.
+
+    Example:
+        >>> loss = Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)
+        >>> round(loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)).item(), 3)  # ln 2 + (0.2 + 1) / 2
+        1.293
     """
 
     def __init__(
@@ -38,19 +45,11 @@ class DiceCrossEntropyLoss(DiceCELoss):
         lambda_dice: float = 1.0,
         lambda_ce: float = 1.0,
         weight: Sequence[float] | None = None,
-        batch: bool = False,
+        **options: Any,
     ) -> None:
         checked_weights("the weights of Dice and cross entropy", (lambda_dice, lambda_ce))
-        super().__init__(
-            softmax=True,
-            to_onehot_y=True,
-            squared_pred=True,
-            include_background=True,
-            lambda_dice=lambda_dice,
-            lambda_ce=lambda_ce,
-            weight=None if weight is None else torch.tensor(checked_weights("the class weights", weight)),
-            batch=batch,
-        )
+        weights = None if weight is None else torch.tensor(checked_weights("the class weights", weight))
+        super().__init__(lambda_dice=lambda_dice, lambda_ce=lambda_ce, weight=weights, **options)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32

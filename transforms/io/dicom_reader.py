@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
 from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
 from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, malformed, read_header
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.pixels.decode import CineReader
-from pyraseg.transforms.dicom.series.volume_item import SeriesOptions, holds_volume, read_volume_item
+from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series, the_series
+from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.frame_metadata import frame_metadata
 
-__all__ = ["DicomReader", "FrameHandle", "handles", "open_frames", "the_only"]
+__all__ = ["DicomReader", "FrameHandle", "handles", "open_frames", "the_only", "volume_metadata"]
 
 PathText = str | PathLike[str]
 
@@ -95,7 +97,13 @@ class DicomReader(ImageReader):
         assume_hu: bool = False,
         workers: int | None = None,
     ) -> None:
-        self._options = SeriesOptions(series, stack, repair, assume_hu, workers)
+        self._series = series
+        self._options: dict[str, Any] = {
+            "stack": stack,
+            "repair": repair,
+            "assume_hu": assume_hu,
+            "workers": workers,
+        }
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM: by its content, because DICOM files have any suffix or none."""
@@ -112,7 +120,7 @@ class DicomReader(ImageReader):
             of a frame the array (C, H, W) and its metadata: `pyraseg.transforms.io.frame_metadata`, and
             ``frame_index``, ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's),
             ``tissue_box`` (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and
-            `pyraseg.transforms.dicom.series.volume_item.volume_metadata`.
+            `volume_metadata`.
 
         Raises:
             InputError: the file cannot be read right, or has several frames and none is named.
@@ -121,7 +129,7 @@ class DicomReader(ImageReader):
         if len(img) == 1 and not img[0].path.is_dir():
             return self._file(img[0])
         if _holds_volume(img):
-            return read_volume_item([handle.path for handle in img], self._options)
+            return self._volume(img)
         return self._frame(the_only(img))
 
     def _file(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
@@ -129,7 +137,7 @@ class DicomReader(ImageReader):
             return self._frame(handle)
         except InputError:
             if _holds_volume([handle]):
-                return read_volume_item([handle.path], self._options)
+                return self._volume([handle])
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
@@ -149,10 +157,39 @@ class DicomReader(ImageReader):
         )
         return array, metadata
 
+    def _volume(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+        series = the_series(find_series([handle.path for handle in img]), number=self._series)
+        volume = read_series(series, **self._options)
+        return volume.array[None], volume_metadata(volume)
+
+
+def volume_metadata(volume: Volume) -> dict[str, Any]:
+    """Affine to RAS+ mm, spacing, unit, modality and the series' UID; nothing that identifies a patient."""
+    return {
+        str(MetaKeys.AFFINE): volume.grid.affine,
+        str(MetaKeys.ORIGINAL_AFFINE): volume.grid.affine,
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(volume.grid.shape, dtype=np.int64),
+        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
+        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+        "spacing_mm": list(volume.grid.spacing),
+        "spacing_source": "series",
+        "unit": volume.unit,
+        "modality": volume.modality,
+        "series_instance_uid": volume.source.series_instance_uid,
+    }
+
 
 def _holds_volume(img: Sequence[FrameHandle]) -> bool:
-    whole = all(handle.frame_index is None for handle in img)
-    return bool(img) and whole and holds_volume([handle.path for handle in img])
+    """Whether these are a folder, slices of CT, MR or PET, or one multi-frame file of these."""
+    if not img or any(handle.frame_index is not None for handle in img):
+        return False
+    if any(handle.path.is_dir() for handle in img):
+        return True
+    try:
+        header = read_header(img[0].path)
+    except InputError:
+        return False
+    return header.modality in VOLUME_MODALITIES and (len(img) > 1 or header.number_of_frames > 1)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -190,7 +227,6 @@ def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration
 
 def _calibrated(header: ImageHeader) -> tuple[CineReader, Calibration]:
     cine = CineReader(header)
-    with malformed(
-        "ultrasound regions", path=header.path, found="ones that cannot be read", remedy="Export the file again."
-    ):
+    found, remedy = "ones that cannot be read", "Export the file again."
+    with malformed("ultrasound regions", path=header.path, found=found, remedy=remedy):
         return cine, calibrate(cine.header.dataset, cine.header.rows, cine.header.columns)

@@ -14,10 +14,10 @@ from pydicom.data import get_testdata_file
 
 from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
 from pyraseg.transforms.dicom.pixels import decode
-from pyraseg.transforms.dicom.reader import DicomReader
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.dicom_reader import DicomReader
 
-READER = "pyraseg.transforms.dicom.reader.DicomReader"
+READER = "pyraseg.transforms.io.dicom_reader.DicomReader"
 
 
 def loaders():

@@ -1,5 +1,4 @@
-"""Clearing up a predicted label map: small components, all but the largest, holes, and fluid outside the
-kidney."""
+"""Clean-up of a predicted label map: small components, holes, fluid outside the kidney."""
 
 from __future__ import annotations
 
@@ -16,44 +15,47 @@ from scipy import ndimage
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.geometry.components import label_regions
 
-__all__ = ["FLUID", "KIDNEY", "Postprocess", "Postprocessd"]
+__all__ = ["CleanUpLabels", "CleanUpLabelsd"]
 
 KIDNEY, FLUID = "kidney", "hydronephrosis"
 ROUNDING = 1e-9  # of a limit in voxels that comes from a spacing
 LabelMap = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
-class Postprocess(Transform):
-    """Clear up a label map (1, H, W) or (1, X, Y, Z) in four steps, each with its switch, in this order.
+class CleanUpLabels(Transform):
+    """Clean up a label map (1, H, W) or (1, X, Y, Z) in steps, each with its switch, in this order.
 
     1. ``minimum_area``, ``minimum_ml``: a component of one class (diagonal neighbours count) that covers less
-    than this
-       fraction of the frame, or has less than this volume, is removed. A fraction of a volume means another
-       size with every field of view, so volumes are better given a ``minimum_ml``.
+       than this fraction of the frame, or has less than this volume, is removed. A fraction of a volume means
+       another size with every field of view, so volumes are better given a ``minimum_ml``.
     2. ``largest_component``: of each class the largest component is kept, the first of equals.
-    3. ``fill_holes``: background that no way through face neighbours joins to the frame's edge is filled.
+    3. ``fill_holes``: background that face neighbours do not join to the frame's edge is filled.
     4. ``fluid_in_kidney``: a component of hydronephrosis is kept where it touches or lies in the kidney with
-    its holes
-       filled, and removed elsewhere; without any kidney no fluid is left.
+       its holes filled, and removed elsewhere; without any kidney no fluid is left.
 
     What is removed or filled takes the class that most of its face neighbours have. So a speck of fluid amid
     the kidney becomes kidney, since background there would falsify the kidney's area, and one on background
-    becomes background. The result is a fixed point: applied again, nothing changes. No class appears that was
-    not there.
+    becomes background. Applied again, nothing changes. No class appears that was not there.
 
     Args:
         label_names: the classes in the order of their values, "background" first.
         minimum_area: a fraction from 0 (off) to below 1. The default is 45 pixels of 473 x 473.
         minimum_ml: millilitres, 0 for off; for volumes only.
         largest_component, fill_holes, fluid_in_kidney: the switches. The last step needs the classes "kidney"
-            and "hydronephrosis": a label set without one of them (two classes) has no such step, as ``steps``
-            says.
+            and "hydronephrosis": a label set without one of them has no such step, as ``steps`` says.
 
     Raises:
         ConfigError: ``minimum_area`` or ``minimum_ml`` is out of its range.
         GeometryError: a label map of another shape, or ``minimum_ml`` and no volume with a spacing, when
             called.
         LabelError: a value in it that is no class, when called.
+
+    >>> labels = np.zeros((1, 20, 20), np.uint8)
+    >>> labels[0, 5:15, 5:15] = 1
+    >>> labels[0, 8, 8], labels[0, 0, 0] = 0, 1  # a hole, and a speck of one pixel
+    >>> cleaned = CleanUpLabels(["background", "kidney"], minimum_area=0.01)(labels)
+    >>> int(cleaned.sum()), int(cleaned[0, 0, 0])
+    (100, 0)
     """
 
     backend = [TransformBackends.NUMPY]  # noqa: RUF012 - MONAI's way to declare it
@@ -141,27 +143,33 @@ class Postprocess(Transform):
         _blend(labels, stray[components])
 
 
-class Postprocessd(MapTransform):
-    """``Postprocess`` for label maps in a dictionary; the arguments after ``keys`` are its own."""
+class CleanUpLabelsd(MapTransform):
+    """`CleanUpLabels` in a dictionary; ``options`` are its switches, None leaves the labels as they are.
 
-    backend = Postprocess.backend
+    >>> clean_up = CleanUpLabelsd("pred", ["background", "tumour"], {"minimum_area": 0, "minimum_ml": 0.5})
+    >>> clean_up.clean_up.steps
+    ('minimum_ml', 'fill_holes')
+    """
+
+    backend = CleanUpLabels.backend
 
     def __init__(
         self,
         keys: KeysCollection,
         label_names: Sequence[str],
+        options: Mapping[str, Any] | None,
         *,
         allow_missing_keys: bool = False,
-        **options: Any,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.postprocess = Postprocess(label_names, **options)
+        self.clean_up = None if options is None else CleanUpLabels(label_names, **options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = self.postprocess(out[key])
-        return out
+        item = dict(data)
+        if self.clean_up is not None:
+            for key in self.key_iterator(item):
+                item[key] = self.clean_up(item[key])
+        return item
 
 
 def _voxel_ml(labels: LabelMap, img: NdarrayOrTensor, spacing_mm: Sequence[float] | None) -> float:

@@ -9,10 +9,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage, LoadImaged, Orientation
 
-from pyraseg.transforms.dicom.reader import DicomReader
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import read_series
 from pyraseg.transforms.errors import GeometryError, InputError
+from pyraseg.transforms.io.dicom_reader import DicomReader
 from tests.transforms.dicom.series_cases import oblique, stored_values, write_enhanced, write_series
 
 EXPECTED = stored_values().transpose(2, 1, 0) - 1024
@@ -48,7 +48,7 @@ def test_whole_numbers_stay_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "reader", [DicomReader, "pyraseg.transforms.dicom.reader.DicomReader"], ids=["class", "name"]
+    "reader", [DicomReader, "pyraseg.transforms.io.dicom_reader.DicomReader"], ids=["class", "name"]
 )
 def test_what_is_ambiguous_is_read_by_no_other_reader(tmp_path, reader):
     write_series(tmp_path, stored_values(6))
@@ -60,7 +60,7 @@ def test_what_is_ambiguous_is_read_by_no_other_reader(tmp_path, reader):
 def test_the_readers_options_reach_the_series(tmp_path):
     write_series(tmp_path / "a")
     write_series(tmp_path / "b", stored_values(3), orientation=(1.0, 0, 0, 0, 0, -1.0), first_uid=200)
-    load = LoadImaged("image", reader="pyraseg.transforms.dicom.reader.DicomReader", stack=2)
+    load = LoadImaged("image", reader="pyraseg.transforms.io.dicom_reader.DicomReader", stack=2)
     assert tuple(load({"image": str(tmp_path)})["image"].shape) == (1, 8, 6, 3)
 
 

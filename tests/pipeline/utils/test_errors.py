@@ -1,0 +1,23 @@
+"""An error of ours is found behind the wrappings of MONAI and of data-loading processes."""
+
+from pyraseg.pipeline.utils.errors import own_error
+from pyraseg.transforms.errors import InputError, LabelError
+
+
+def test_our_error_is_found_behind_the_wrappings_of_others():
+    ours = InputError("a file", found="none", remedy="Check.")
+    wrapped = RuntimeError("applying transform")
+    wrapped.__cause__ = RuntimeError("in a worker")
+    wrapped.__cause__.__cause__ = ours
+    assert own_error(wrapped) is ours
+    assert own_error(RuntimeError("alone")) is None
+
+
+def test_our_error_is_found_in_what_a_data_loading_process_sends():
+    ours = LabelError("mask values 0, 1", found="7, in case c1", remedy="Declare 0.5 or 7.")
+    text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  File ..."
+    text += f"\npyraseg.transforms.errors.LabelError: {ours}\n\nmore"
+    found = own_error(RuntimeError(text))
+    assert type(found) is LabelError
+    assert str(found) == str(ours)
+    assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases
-from pyraseg.pipeline.phantom.ultrasound.render import render_frame
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases, render_frame
 from pyraseg.transforms.geometry.letterbox import Letterbox
 from pyraseg.transforms.labels.soft_labels import SoftLabels
 from pyraseg.transforms.labels.superpixels import Superpixels

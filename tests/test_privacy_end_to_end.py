@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 
 from pyraseg.pipeline.phantom import generate
-from pyraseg.transforms.dicom.files.frame_path import split_frame_path
 from pyraseg.transforms.io.frames import LoadFrame
+from pyraseg.transforms.io.paths import split_frame_path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "bundles" / "us_hydronephrosis"

@@ -15,18 +15,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyraseg.transforms.augmentation.affine import RandFrameAffine, RandFrameAffined
-    from pyraseg.transforms.augmentation.attenuation import RandDepthAttenuation, RandDepthAttenuationd
+    from pyraseg.transforms.augmentation.affine import (
+        RandFrameAffine,
+        RandFrameAffined,
+        RandHorizontalFlip,
+        RandHorizontalFlipd,
+    )
+    from pyraseg.transforms.augmentation.brightness import (
+        RandAcousticShadow,
+        RandAcousticShadowd,
+        RandDepthAttenuation,
+        RandDepthAttenuationd,
+        RandGain,
+        RandGaind,
+        RandSpeckle,
+        RandSpeckled,
+    )
     from pyraseg.transforms.augmentation.corruption import (
         RepeatPlaind,
         RestorationPaird,
         TissueRegion,
         TissueRegiond,
     )
-    from pyraseg.transforms.augmentation.flip import RandHorizontalFlip, RandHorizontalFlipd
-    from pyraseg.transforms.augmentation.gain import RandGain, RandGaind
-    from pyraseg.transforms.augmentation.shadow import RandAcousticShadow, RandAcousticShadowd
-    from pyraseg.transforms.augmentation.speckle import RandSpeckle, RandSpeckled
     from pyraseg.transforms.dicom.calibration import calibrate
     from pyraseg.transforms.dicom.pixels.decode import CineReader
     from pyraseg.transforms.dicom.series.find import find_series, the_series
@@ -51,13 +61,23 @@ if TYPE_CHECKING:
 # The names load when they are asked for: `pyraseg --help` and every error pass through this package to its
 # errors, and must not wait for MONAI and PyTorch. Type checkers and editors read the imports above.
 _MODULES = {
-    "augmentation.affine": ("RandFrameAffine", "RandFrameAffined"),
-    "augmentation.attenuation": ("RandDepthAttenuation", "RandDepthAttenuationd"),
+    "augmentation.affine": (
+        "RandFrameAffine",
+        "RandFrameAffined",
+        "RandHorizontalFlip",
+        "RandHorizontalFlipd",
+    ),
+    "augmentation.brightness": (
+        "RandAcousticShadow",
+        "RandAcousticShadowd",
+        "RandDepthAttenuation",
+        "RandDepthAttenuationd",
+        "RandGain",
+        "RandGaind",
+        "RandSpeckle",
+        "RandSpeckled",
+    ),
     "augmentation.corruption": ("RepeatPlaind", "RestorationPaird", "TissueRegion", "TissueRegiond"),
-    "augmentation.flip": ("RandHorizontalFlip", "RandHorizontalFlipd"),
-    "augmentation.gain": ("RandGain", "RandGaind"),
-    "augmentation.shadow": ("RandAcousticShadow", "RandAcousticShadowd"),
-    "augmentation.speckle": ("RandSpeckle", "RandSpeckled"),
     "dicom.calibration": ("calibrate",),
     "dicom.pixels.decode": ("CineReader",),
     "dicom.series.find": ("find_series", "the_series"),

@@ -22,19 +22,19 @@ NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision to be expected bel
 def case_name(text: str) -> str:
     """Name a case by a keyed hash (HMAC-SHA256) of ``text``, usually its path relative to the data set.
 
-    The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from ``key_file()``, which is made
-    on first
-    use: the same case has the same name on one machine, and nobody without the key can find out which file it
-        was by
+    The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from `key_file`, which is made on
+    first use. So a case has the same name on one machine, and nobody without the key can find its file by
     hashing guesses.
 
     Raises:
         OutputError: there is no key and none can be stored, or the stored one is empty.
+
+    >>> name = case_name("patients/7/cine.dcm")
+    >>> len(name), name == case_name("patients/7/cine.dcm")
+    (13, True)
     """
-    return (
-        "c"
-        + hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:NAME_LENGTH]
-    )
+    digest = hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+    return f"c{digest[:NAME_LENGTH]}"
 
 
 def is_hashed(name: str) -> bool:
@@ -54,9 +54,8 @@ def _key() -> bytes:
     try:
         key_bytes = _stored_key(path)
     except OSError as error:
-        raise _no_key(
-            f"a configuration folder that cannot be read or written ({error.strerror})", path
-        ) from error
+        found = f"a configuration folder that cannot be read or written ({error.strerror})"
+        raise _no_key(found, path) from error
     if not key_bytes:  # an empty key hashes as well as any, for everybody alike
         raise _no_key("an empty key file", path)
     return key_bytes
@@ -77,16 +76,13 @@ def _new_key(path: Path) -> bytes:
         draft.touch(mode=0o600)
         draft.write_bytes(secrets.token_hex(32).encode())
         with contextlib.suppress(FileExistsError):
-            os.link(
-                draft, path
-            )  # unlike rename, link never replaces the key that another process has just stored
+            os.link(draft, path)  # unlike rename, it never replaces a key that was stored a moment ago
     finally:
         draft.unlink(missing_ok=True)
     return path.read_bytes()
 
 
 def _no_key(found: str, path: Path) -> OutputError:
-    remedy = f"Remove the file or free its place, or set the environment variable {KEY_VARIABLE} to a secret of your own."
-    return OutputError(
-        "a place to keep the key that case names are hashed with", found=found, remedy=remedy, path=path
-    )
+    wanted = "a place to keep the key that case names are hashed with"
+    remedy = f"Remove the file or free its place, or set the environment variable {KEY_VARIABLE} to a secret."
+    return OutputError(wanted, found=found, remedy=remedy, path=path)

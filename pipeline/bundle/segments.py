@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from pyraseg.transforms.errors import ConfigError, LabelError
-from pyraseg.transforms.records import Code, Segment
+from pyraseg.pipeline.bundle.metadata import BundleMetadata, DeclaredSegment
+from pyraseg.transforms.errors import LabelError
+from pyraseg.transforms.records import Segment
 
 __all__ = ["BACKGROUND", "resolve_segments"]
 
 BACKGROUND = "background"
-KEYS = ("value", "name", "colour", "category", "type")
-# Okabe and Ito's palette, told apart with every common colour vision deficiency; without its black, lost on
-# an image.
+# Okabe and Ito's palette, told apart with every common colour vision deficiency, without its black
 PALETTE = (
     (230, 159, 0),
     (86, 180, 233),
@@ -42,82 +41,41 @@ def resolve_segments(
     Args:
         label_names: "background" first, then the classes.
         declared: the entries under "segments" of a bundle's metadata.json, as
-            ``{"value": 1, "name": "kidney", "colour": [255, 0, 0], "category": ["91723000", "SCT", "Anatomical Structure"],
-            "type": ["64033007", "SCT", "Kidney"]}``; all but the name may be left out.
+            ``{"value": 1, "name": "kidney", "colour": [255, 0, 0], "type": ["64033007", "SCT", "Kidney"],
+            "category": ["91723000", "SCT", "Anatomical Structure"]}``; all but the name may be left out.
 
     Raises:
         LabelError: no names, a repeated one, or a first one other than "background".
         ConfigError: a declaration with an unknown key, a malformed colour or code, or a name declared twice.
+
+    >>> [segment.colour for segment in resolve_segments(["background", "kidney"])]
+    [(0, 0, 0), (230, 159, 0)]
     """
-    _check_names(label_names)
-    known = _by_name(declared)
-    colours = {
-        name: _colour(entry) for name, entry in known.items() if name in label_names and "colour" in entry
+    if not label_names or label_names[0] != BACKGROUND:
+        found = f'"{label_names[0]}" first' if label_names else "no names"
+        wanted = f'label names that start with "{BACKGROUND}"'
+        raise LabelError(wanted, found=found, remedy="Put background first.")
+    if twice := sorted({name for name in label_names if list(label_names).count(name) > 1}):
+        raise LabelError("label names that differ", found=f'"{twice[0]}" twice', remedy="Rename one of them.")
+    known = {
+        entry.name: entry for entry in BundleMetadata.from_mapping({"segments": list(declared)}).segments
     }
-    spare = _distinct([(0, 0, 0), (255, 255, 255), *colours.values()])
-    colours = {BACKGROUND: (0, 0, 0), **colours}
+    entries = [known.get(name, DeclaredSegment.model_construct(name=name)) for name in label_names]
+    spare = _distinct([(0, 0, 0), (255, 255, 255), *(entry.colour for entry in entries if entry.colour)])
     return tuple(
         Segment(
             value=value,
-            name=name,
-            colour=colours[name] if name in colours else next(spare),
-            category=_code(known.get(name, {}), "category"),
-            type=_code(known.get(name, {}), "type"),
+            name=entry.name,
+            colour=entry.colour or ((0, 0, 0) if entry.name == BACKGROUND else next(spare)),
+            category=entry.category,
+            type=entry.type,
         )
-        for value, name in enumerate(label_names)
+        for value, entry in enumerate(entries)
     )
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if not names or names[0] != BACKGROUND:
-        found = f'"{names[0]}" first' if names else "no names"
-        raise LabelError(
-            f'label names that start with "{BACKGROUND}"', found=found, remedy="Put background first."
-        )
-    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
-        raise LabelError(
-            "label names that differ", found=f'"{repeated[0]}" twice', remedy="Rename one of them."
-        )
-
-
-def _by_name(declared: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    entries: dict[str, Mapping[str, Any]] = {}
-    for entry in declared:
-        if unknown := sorted(set(entry) - set(KEYS)):
-            raise _malformed(f"the keys {', '.join(KEYS)}", f'"{unknown[0]}"')
-        if not isinstance(name := entry.get("name"), str) or name in entries:
-            raise _malformed(
-                "one name for each segment", "a name twice" if name in entries else "an entry without a name"
-            )
-        entries[name] = entry
-    return entries
-
-
-def _colour(entry: Mapping[str, Any]) -> Colour:
-    match entry["colour"]:
-        case [int() as red, int() as green, int() as blue] if all(
-            0 <= part <= 255 for part in (red, green, blue)
-        ):
-            return red, green, blue
-    raise _malformed("a colour of three integers from 0 to 255", repr(entry["colour"]))
-
-
-def _code(entry: Mapping[str, Any], key: str) -> Code | None:
-    match entry.get(key):
-        case None:
-            return None
-        case [str() as value, str() as scheme, str() as meaning] if value and scheme and meaning:
-            return Code(value, scheme, meaning)
-    raise _malformed(f"a {key} of code value, scheme and meaning", repr(entry[key]))
-
-
-def _malformed(wanted: str, found: str) -> ConfigError:
-    return ConfigError(wanted, found=found, remedy='Correct "segments" in the bundle\'s metadata.json.')
-
-
 def _distinct(taken: list[Colour]) -> Iterator[Colour]:
-    """Colours far from those taken: the palette first, then hues a golden angle apart, ever closer if they
-    must."""
+    """Colours far from those taken: the palette's, then hues a golden angle apart, ever closer if need be."""
     for candidate in PALETTE:
         if all(_distance(candidate, other) >= NEAR for other in taken):
             taken.append(candidate)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyraseg.pipeline.datalist.sources.files import Source
+    from pyraseg.pipeline.datalist.build import Source
 
 __all__ = ["add_arguments", "run"]
 
@@ -85,27 +85,23 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_series(data: argparse._ArgumentGroup) -> None:
-    from pyraseg.pipeline.datalist.sources.series import LABEL_KINDS, MODALITIES
-
     data.add_argument(
         "--series",
         metavar="DIR",
         help="DICOM series, a folder each, with the SEG or RTSTRUCT that refers to each",
     )
-    data.add_argument("--modality", choices=MODALITIES, help="take only these series")
-    data.add_argument("--label-kind", choices=LABEL_KINDS, help="take only these labels")
+    data.add_argument("--modality", choices=("ct", "mr", "pet"), help="take only these series")
+    data.add_argument("--label-kind", choices=("seg", "rtstruct"), help="take only these labels")
 
 
 def _add_grouping(parser: argparse.ArgumentParser) -> None:
-    from pyraseg.pipeline.datalist.groups import GROUP_FROM
-
     groups = parser.add_argument_group("what the split keeps together")
     groups.add_argument(
         "--group-pattern", metavar="REGEX", help=r"on the image's path, for example 'images/(\w+)_\d+'"
     )
     groups.add_argument(
         "--group-from",
-        choices=GROUP_FROM,
+        choices=("parent", "patient_id", "file", "stem"),
         help="the parent folder, DICOM's PatientID (default with --series), each file by itself, or the name of the "
         "file, whatever folder it lies in (patients as files, modalities as folders)",
     )
@@ -158,7 +154,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
 
 
 def _source(arguments: argparse.Namespace) -> Source:
-    from pyraseg.pipeline.datalist.sources.files import TableSource
+    from pyraseg.pipeline.datalist.sources.table import TableSource
     from pyraseg.transforms.errors import DatalistError
 
     folders = arguments.images is not None and arguments.labels is not None
@@ -183,7 +179,7 @@ def _source(arguments: argparse.Namespace) -> Source:
 
 def _folder_source(arguments: argparse.Namespace) -> Source:
     from pyraseg.pipeline.datalist.groups import Grouping
-    from pyraseg.pipeline.datalist.sources.files import FolderSource
+    from pyraseg.pipeline.datalist.sources.folders import FolderSource
 
     return FolderSource(
         arguments.images,

@@ -1,15 +1,17 @@
 """Datalists: from folders or a table to training, validation and test items that share no patient."""
 
+from __future__ import annotations
+
 from pyraseg.pipeline.datalist.build import build_datalist
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Datalist
-from pyraseg.pipeline.datalist.label_map import parse_label_map
+from pyraseg.pipeline.datalist.labels import check_label_names, parse_label_map
 from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.report import DatalistReport
-from pyraseg.pipeline.datalist.rules import check_label_names
-from pyraseg.pipeline.datalist.sources.files import FolderSource, TableSource
-from pyraseg.pipeline.datalist.sources.images import find_images
+from pyraseg.pipeline.datalist.sources.folders import FolderSource
+from pyraseg.pipeline.datalist.sources.images import find_images, unlabelled_frames
 from pyraseg.pipeline.datalist.sources.series import SeriesSource
+from pyraseg.pipeline.datalist.sources.table import TableSource
 from pyraseg.pipeline.datalist.write import write_datalist
 
 __all__ = [
@@ -24,5 +26,6 @@ __all__ = [
     "find_images",
     "load_datalist",
     "parse_label_map",
+    "unlabelled_frames",
     "write_datalist",
 ]

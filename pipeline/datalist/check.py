@@ -1,63 +1,72 @@
-"""Checking every image against its mask, and every mask against the declared values, in a pool of threads."""
+"""Checking what a source has found: every image against its label, every label against the declared values,
+and that no image stands in two groups."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyraseg.pipeline.datalist.check_volume import check_volume
-from pyraseg.pipeline.datalist.items import Collection, Entry
-from pyraseg.pipeline.datalist.rules import sort_keys
-from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
-from pyraseg.transforms.errors import InputError, LabelError
+import numpy as np
 
-__all__ = ["check_collection"]
+from pyraseg.pipeline.datalist.items import Collection, Entry
+from pyraseg.pipeline.datalist.labels import sort_keys
+from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
+from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.dicom.series.volume import read_source_series
+from pyraseg.transforms.errors import DatalistError, GeometryError, InputError, LabelError, PyrasegError
+from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
+from pyraseg.transforms.io.paths import is_nifti
+
+__all__ = ["check_collection", "check_duplicates"]
 
 Checked = tuple[list[Entry], list[tuple[str, str]]]
+LabelMap = Mapping[int | str, int]
 THREADS = 8
 
 
-def check_collection(found: Collection, declared: Mapping[int | str, int] | None) -> Collection:
-    """Read every header and mask, expand cines into frames, and leave out what does not fit, with the reason.
+def check_collection(collected: Collection, declared: LabelMap | None) -> Collection:
+    """Read headers and labels, expand cines into frames, and leave out what does not fit, with the reason.
+
+    The pixels of a series are not decoded. Those of NIfTI are read where they may be NaN, and those of every
+    label.
 
     Args:
-        found: the entries with relative paths.
-        declared: from mask value to class; None accepts every value.
+        collected: the entries with relative paths. An image is a file or the folder of one series.
+        declared: from mask value (or name of a part) to class; None accepts every value and takes every part.
 
     Returns:
-        The entries that passed, each with the values in its mask, and all that was left out so far.
+        The entries that passed, each with the values in its label, and all that was left out so far.
     """
-
-    def check(entry: Entry) -> Checked:
-        return _check(entry, found.root, declared)
-
     entries: list[Entry] = []
-    left_out = list(found.left_out)
-    for passed, refused in _parallel(check, found.entries):
-        entries += passed
-        left_out += refused
-    return Collection(found.root, tuple(entries), tuple(left_out))
-
-
-def _parallel(task: Callable[[Entry], Checked], entries: tuple[Entry, ...]) -> list[Checked]:
-    """Reading waits for the disk, and Pillow decodes without the GIL."""
+    left_out = list(collected.left_out)
+    # reading waits for the disk, and Pillow decodes without the GIL
     with ThreadPoolExecutor(max_workers=min(THREADS, (os.cpu_count() or 1) + 2)) as pool:
-        return list(pool.map(task, entries))
+        for passed, refused in pool.map(lambda e: _check(e, collected.root, declared), collected.entries):
+            entries += passed
+            left_out += refused
+    return Collection(collected.root, tuple(entries), tuple(left_out))
 
 
-def _check(entry: Entry, root: Path, declared: Mapping[int | str, int] | None) -> Checked:
+def _check(entry: Entry, root: Path, declared: LabelMap | None) -> Checked:
     try:
         image = None if (root / entry.image).is_dir() else read_grid(root / entry.image)
         if image is None or image.volume:
-            volume, reason = check_volume(entry, root, declared)
+            volume, reason = _check_volume(entry, root, declared)
             return _check_values([volume], declared) if volume else ([], [(entry.image, reason)])
         label = read_grid(root / entry.label)
         if reason := _misfit(entry, image, label):
             return [], [(entry.image, reason)]
-        frames = _frames(entry, image)
+        frames = [entry]
+        if image.cine and entry.frame is None:  # its DICOM mask has as many frames: an item for each
+            frames = [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
         return _check_values([_with_values(one, root, declared) for one in frames], declared)
     except InputError as error:
         part = "mask" if error.path == str(root / entry.label) else "image"
@@ -81,14 +90,7 @@ def _misfit(entry: Entry, image: Grid, label: Grid) -> str:
     return f"image of {image.depth} frames or slices, mask of {label.depth}"
 
 
-def _frames(entry: Entry, image: Grid) -> list[Entry]:
-    """A cine whose DICOM mask has as many frames is an item for each; a NIfTI volume stays one item."""
-    if not image.cine or entry.frame is not None:
-        return [entry]
-    return [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
-
-
-def _with_values(entry: Entry, root: Path, declared: Mapping[int | str, int] | None) -> Entry:
+def _with_values(entry: Entry, root: Path, declared: LabelMap | None) -> Entry:
     mask = mask_values(root / entry.label, entry.label_frame)
     values = mask.values
     if mask.one_bit and declared is not None and 1 not in declared and 255 in declared:
@@ -96,7 +98,7 @@ def _with_values(entry: Entry, root: Path, declared: Mapping[int | str, int] | N
     return replace(entry, values=values, one_bit=mask.one_bit)
 
 
-def _check_values(entries: list[Entry], declared: Mapping[int | str, int] | None) -> Checked:
+def _check_values(entries: list[Entry], declared: LabelMap | None) -> Checked:
     passed, refused = [], []
     for entry in entries:
         undeclared = sort_keys(entry.values - set(declared)) if declared is not None else []
@@ -106,3 +108,90 @@ def _check_values(entries: list[Entry], declared: Mapping[int | str, int] | None
         else:
             passed.append(entry)
     return passed, refused
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """The grid of a volume: shape (X, Y, Z), affine to RAS+ mm, and its series; None for NIfTI."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    series: SourceSeries | None = None
+
+
+def _check_volume(entry: Entry, root: Path, declared: LabelMap | None) -> tuple[Entry | None, str]:
+    """The entry of a volume with the values in its label, or None and why image and label are no pair."""
+    part, path = "image", root / entry.image
+    try:
+        if is_nifti(path):
+            image = _Volume(*check_nifti_volume(path))
+        else:
+            series = read_source_series(the_series(find_series(path)))
+            image = _Volume(series.grid.shape, series.grid.affine, series)
+        part, path = "mask", root / entry.label
+        return replace(entry, values=_volume_values(path, image, declared)), ""
+    except PyrasegError as error:
+        return None, f"{part}: wanted {error.wanted}, found {error.found}"
+
+
+def _volume_values(path: Path, image: _Volume, declared: LabelMap | None) -> frozenset[int | str]:
+    """The values of a NIfTI mask; of a SEG or RTSTRUCT the keys (without a map the numbers) that occur."""
+    if is_nifti(path):
+        from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
+
+        labels, affine = read_nifti_labels(path)
+        placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine)
+        return frozenset(int(value) for value in np.unique(placed))
+    if image.series is None:
+        wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"
+        remedy = "Name the folder of the series as the image, or give the label as NIfTI."
+        raise GeometryError(wanted, found=found, remedy=remedy)
+    present = set(np.unique(read_drawn_labels(path).label_map(image.series, declared)[0]).tolist())
+    keys = declared if declared is not None else {value: value for value in present}
+    return frozenset(key for key, value in keys.items() if value in present)
+
+
+def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> None:
+    """Refuse images that are byte for byte alike and belong to two groups: a leak that no split can mend.
+
+    Only files of equal size are read; a series is the same where all its files are. Images that differ in a
+    header or in their compression are not recognised.
+
+    Args:
+        collected: the entries, with groups.
+        shown: how a group may be named in a message (its hash).
+
+    Raises:
+        DatalistError: with the groups; ``path`` has a file of two of them.
+    """
+    groups = {entry.image: entry.group for entry in collected.entries}
+    files = {image: _files(collected.root / image) for image in groups}
+    by_size = _alike(groups, lambda image: sorted(file.stat().st_size for file in files[image]))
+    by_content = (_alike(same, lambda image: sorted(map(_digest, files[image]))) for same in by_size)
+    for images in (copies for same in by_content for copies in same):
+        concerned = {groups[image]: image for image in images}
+        if len(concerned) > 1:
+            names = " and ".join(shown(group) for group in list(concerned)[:2])
+            raise DatalistError(
+                "each image in one group",
+                found=f"the same file in {len(concerned)} groups, {names}",
+                remedy="Join the groups, or remove the copies.",
+                path=", ".join(str(collected.root / image) for image in list(concerned.values())[:2]),
+            )
+
+
+def _files(path: Path) -> list[Path]:
+    return search(path)[0] if path.is_dir() else [path]
+
+
+def _alike(images: Iterable[str], key: Callable[[str], Iterable[object]]) -> list[list[str]]:
+    """The images of one key, where there are several."""
+    by_key: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for image in images:
+        by_key[tuple(key(image))].append(image)
+    return [sorted(same) for same in by_key.values() if len(same) > 1]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

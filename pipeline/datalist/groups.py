@@ -6,8 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import pydicom
+from pydicom.errors import InvalidDicomError
+
 from pyraseg.pipeline.datalist.items import Collection
 from pyraseg.pipeline.datalist.sources.headers import stem
+from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.privacy import case_name
 
@@ -17,8 +21,7 @@ GROUP_FROM = ("parent", "patient_id", "file", "stem")
 
 
 def group_name(text: str) -> str:
-    """A keyed hash of a folder name, table value or PatientID: groups may identify, and datalists are
-    logged."""
+    """A keyed hash of a folder name, table value or PatientID, since groups may identify."""
     return "g" + case_name(f"group:{text}")[1:]
 
 
@@ -37,41 +40,32 @@ class Grouping:
     pattern: str | None = None
     source: str | None = None
 
-    def apply(self, found: Collection) -> Collection:
+    def apply(self, collected: Collection) -> Collection:
         """Give each entry its group; what has none is left out with the reason.
 
         Raises:
-            DatalistError: neither or both ways were chosen, or the pattern is no regular expression.
+            DatalistError: neither or both are given, or the pattern is no regular expression.
         """
-        self._check()
-        groups = {
-            image: self._group(image, found.root) for image in dict.fromkeys(e.image for e in found.entries)
-        }
-        entries = tuple(
-            replace(entry, group=groups[entry.image]) for entry in found.entries if groups[entry.image]
-        )
-        reason = (
-            "no PatientID" if self.source == "patient_id" else "the group's pattern does not match its path"
-        )
-        without = tuple((image, reason) for image, group in groups.items() if not group)
-        return Collection(found.root, entries, found.left_out + without)
-
-    def _check(self) -> None:
         if (self.pattern is None) == (self.source is None) or self.source not in (None, *GROUP_FROM):
             raise DatalistError(
                 "one way to tell which images belong to one patient",
-                found="none"
-                if self.pattern is None and self.source is None
-                else "several, or an unknown one",
+                found="none" if self.pattern is self.source is None else "several, or an unknown one",
                 remedy=f"Give --group-pattern REGEX, or --group-from with one of {', '.join(GROUP_FROM)}.",
             )
         try:
             re.compile(self.pattern or "")
         except re.error as error:
             remedy = r"For example 'images/(\w+)_\d+' for images/g391_0001.jpg."
-            raise DatalistError(
-                "a regular expression for the group", found=str(error), remedy=remedy
-            ) from error
+            wanted = "a regular expression for the group"
+            raise DatalistError(wanted, found=str(error), remedy=remedy) from error
+        images = dict.fromkeys(entry.image for entry in collected.entries)
+        groups = {image: self._group(image, collected.root) for image in images}
+        entries = (replace(entry, group=groups[entry.image]) for entry in collected.entries)
+        pattern = "the group's pattern does not match its path"
+        reason = "no PatientID" if self.source == "patient_id" else pattern
+        without = tuple((image, reason) for image, group in groups.items() if not group)
+        kept = tuple(entry for entry in entries if entry.group)
+        return Collection(collected.root, kept, collected.left_out + without)
 
     def _group(self, image: str, root: Path) -> str:
         if self.pattern is not None:
@@ -92,18 +86,12 @@ def _matched(match: re.Match[str] | None) -> str:
 
 
 def _patient(path: Path) -> str:
-    """PatientID is hashed here, before anything can print it; of a folder that of its first file that has
-    one."""
-    from pyraseg.transforms.dicom.files.search import search
-
+    """PatientID, hashed before anything can print it; of a folder that of its first file with one."""
     files = search(path)[0] if path.is_dir() else [path]
     return next(filter(None, map(_patient_of_file, files)), "")
 
 
 def _patient_of_file(path: Path) -> str:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
     except (InvalidDicomError, OSError, EOFError, ValueError):

@@ -49,8 +49,7 @@ class Datalist:
         return len(self.label_names)
 
     def items(self, split: str) -> list[Item]:
-        """Fresh copies of the items of "training", "validation" or "test", safe to hand to a MONAI
-        dataset."""
+        """Copies of the items of "training", "validation" or "test", for a MONAI dataset."""
         return [dict(item) for item in getattr(self, split)]
 
 

@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
-from pyraseg.pipeline.datalist.label_map import label_key
-from pyraseg.pipeline.datalist.rules import (
-    check_items,
-    check_labels,
-    complete_item,
-    content_digest,
-    nameless,
-    nearest,
-)
-from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
+from pyraseg.pipeline.datalist.labels import check_labels, label_key
+from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest, nameless, nearest
 from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
 __all__ = ["load_datalist"]
 
@@ -50,18 +43,30 @@ def load_datalist(
         DatalistError: a missing or malformed file, an unknown key, an empty split that was asked for, absent
             image or label files, a group in two splits, a case that occurs twice.
         LabelError: the label set contradicts itself.
+
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> (folder / "image.png").touch(), (folder / "mask.png").touch()
+    (None, None)
+    >>> items = [{"image": "image.png", "label": "mask.png"}]
+    >>> content = {"training": items, "label_names": ["background", "kidney"]}
+    >>> _ = (folder / "datalist.json").write_text(json.dumps(content))
+    >>> load_datalist(folder / "datalist.json", split="training").label_map
+    {0: 0, 1: 1}
     """
     wanted = SPLITS if split is None else (split,) if isinstance(split, str) else tuple(split)
     content = _read(Path(path))
     names, mapping = _label_set(content)
-    as_written = content.get("keep_names") is True
-    splits = {
-        name: [item if as_written else nameless(item) for item in _items(content, name)] for name in SPLITS
-    }
+    splits = {name: _items(content, name) for name in SPLITS}
+    if content.get("keep_names") is not True:
+        splits = {name: [nameless(item) for item in items] for name, items in splits.items()}
     check_items(splits)
     digest = content_digest(splits, names, mapping)
     splits = _choose_fold(splits, fold, wanted if split is not None else ())
-    _check_not_empty(splits, wanted, all_of_them=split is not None)
+    empty = [name for name in wanted if not splits.get(name)]
+    if (empty and split is not None) or len(empty) == len(wanted):
+        counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
+        raise DatalistError(f"items in {empty[0]}", found=counts, remedy=REBUILD)
     root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
     absolute = {name: tuple(_absolute(item, root) for item in items) for name, items in splits.items()}
     _check_files(item for name in wanted for item in absolute[name])
@@ -69,36 +74,28 @@ def load_datalist(
 
 
 def _read(path: Path) -> dict[str, Any]:
+    wanted, remedy = "a datalist in JSON", REBUILD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DatalistError(
-            "a datalist file", found="no such file", remedy=f"Check the path. {REBUILD}", path=path
-        ) from error
     except OSError as error:
-        found = f"one that cannot be read ({error.strerror})"
-        raise DatalistError(
-            "a datalist file", found=found, remedy="Check the path and its permissions.", path=path
-        ) from error
+        missing = isinstance(error, FileNotFoundError)
+        found = "no such file" if missing else f"one that cannot be read ({error.strerror})"
+        remedy = f"Check the path. {REBUILD}" if missing else "Check the path and its permissions."
+        raise DatalistError("a datalist file", found=found, remedy=remedy, path=path) from error
     except json.JSONDecodeError as error:
         found = f"a syntax error in line {error.lineno} ({error.msg})"
-        raise DatalistError("a datalist in JSON", found=found, remedy=REBUILD, path=path) from error
+        raise DatalistError(wanted, found=found, remedy=remedy, path=path) from error
     except UnicodeDecodeError as error:
-        raise DatalistError(
-            "a datalist in JSON", found="a file that is not text", remedy=REBUILD, path=path
-        ) from error
+        raise DatalistError(wanted, found="a file that is not text", remedy=remedy, path=path) from error
     if not isinstance(content, dict) or not any(name in content for name in SPLITS):
-        found = "a file without them"
-        raise DatalistError(
-            f"a datalist with the lists {', '.join(SPLITS)}", found=found, remedy=REBUILD, path=path
-        )
+        wanted = f"a datalist with the lists {', '.join(SPLITS)}"
+        raise DatalistError(wanted, found="a file without them", remedy=remedy, path=path)
     _check_keys(content)
     return content
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:
-    """Further keys may describe the list; one that looks like a split or is nearly a known key is a
-    mistake."""
+    """Further keys may describe the list, but not look like a split or nearly like a known key."""
     for key, value in content.items():
         close = nearest(key, KNOWN_KEYS)
         looks_like_a_split = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
@@ -122,12 +119,9 @@ def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int | 
     try:
         mapping = {label_key(value): int(index) for value, index in raw.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        remedy = (
-            'Write it as {"0": 0, "255": 1}; names of segments or regions may stand in the place of values.'
-        )
-        raise LabelError(
-            "label_map, mask values with their classes", found="something else", remedy=remedy
-        ) from error
+        wanted = "label_map, mask values (or names of segments or regions) with their classes"
+        remedy = 'Write it as {"0": 0, "255": 1}.'
+        raise LabelError(wanted, found="something else", remedy=remedy) from error
     check_labels(names, mapping)
     return tuple(names), mapping
 
@@ -145,10 +139,11 @@ def _choose_fold(
     folds = sorted({item["fold"] for item in splits["training"] if "fold" in item})
     if fold is None:
         if folds and "validation" in asked and not splits["validation"]:
-            remedy = f"Choose the fold to validate on, one of {folds}."
-            raise DatalistError(
-                "one fold for validation", found=f"{len(folds)} folds and none chosen", remedy=remedy
+            found, remedy = (
+                f"{len(folds)} folds and none chosen",
+                f"Choose the one to validate on, of {folds}.",
             )
+            raise DatalistError("one fold for validation", found=found, remedy=remedy)
         return splits
     if fold not in folds:
         remedy = f"Choose one of {folds}." if folds else "Build the datalist with --folds."
@@ -158,27 +153,13 @@ def _choose_fold(
     return {**splits, "training": training, "validation": held_out}
 
 
-def _check_not_empty(
-    splits: Mapping[str, Sequence[Item]], wanted: Sequence[str], *, all_of_them: bool
-) -> None:
-    empty = [name for name in wanted if not splits.get(name)]
-    if (all_of_them and empty) or len(empty) == len(wanted):
-        counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
-        raise DatalistError(f"items in {empty[0]}", found=counts, remedy=REBUILD)
-
-
 def _absolute(item: Item, root: Path) -> Item:
-    return {
-        **item,
-        "image": _absolute_path(item["image"], root),
-        "label": _absolute_path(item["label"], root),
-    }
-
-
-def _absolute_path(text: str, root: Path) -> str:
-    file, frame = split_frame_path(text)
-    path = os.path.normpath(root / file)
-    return path if frame is None else frame_path(path, frame)
+    paths = {}
+    for key in ("image", "label"):
+        file, frame = split_frame_path(item[key])
+        path = os.path.normpath(root / file)
+        paths[key] = path if frame is None else frame_path(path, frame)
+    return item | paths
 
 
 def _check_files(items: Iterable[Item]) -> None:
@@ -186,7 +167,8 @@ def _check_files(items: Iterable[Item]) -> None:
     for item in items:
         for key in ("image", "label"):
             file, _ = split_frame_path(item[key])
-            if not file.is_file() and not (key == "image" and _holds_files(file)):
+            # the image of a volume may be the folder of its series
+            if not file.is_file() and not (key == "image" and file.is_dir() and any(file.iterdir())):
                 absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))
@@ -197,8 +179,3 @@ def _check_files(items: Iterable[Item]) -> None:
             remedy="Set --dataset_dir to the folder that the datalist's paths are relative to.",
             path=absent[0][1],
         )
-
-
-def _holds_files(folder: Path) -> bool:
-    """Whether it is a folder with anything in it: the image of a volume is the folder of its series."""
-    return folder.is_dir() and any(folder.iterdir())

@@ -1,5 +1,4 @@
-"""What building a datalist did: counts by split, the largest groups, and what was left out with the
-reason."""
+"""What building a datalist did: counts by split, the largest groups, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -91,8 +90,7 @@ class DatalistReport:
         return _aligned([head, *rows])
 
     def _absent(self) -> Iterator[str]:
-        """A class that a split lacks cannot be learnt or judged there: a value mistyped, or too few
-        groups."""
+        """A class that a split lacks cannot be learnt or judged there."""
         for name in self.label_names[1:]:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:
@@ -115,7 +113,8 @@ class DatalistReport:
     def _written(self) -> Iterator[str]:
         yield f"wrote {self.path} (seed {self.seed}, digest {self.digest[:12]})"
         if self.path.parent.resolve() != self.dataset_dir.resolve():
-            yield f"its paths are relative to the data set's folder: train with --dataset_dir {self.dataset_dir}"
+            folder = f"--dataset_dir {self.dataset_dir}"
+            yield f"its paths are relative to the data set's folder: train with {folder}"
         names = ",".join(f"'{name}'" for name in self.label_names)
         yield f'its classes as an override: --label_names "[{names}]"'
 

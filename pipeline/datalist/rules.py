@@ -10,23 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyraseg.pipeline.datalist.groups import group_name
-from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
-from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.pipeline.datalist.items import SPLITS, Item
+from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.privacy import case_name, is_hashed
 
-__all__ = [
-    "check_items",
-    "check_label_names",
-    "check_labels",
-    "check_leaks",
-    "complete_item",
-    "content_digest",
-    "nameless",
-    "nearest",
-    "sort_keys",
-]
+__all__ = ["check_items", "complete_item", "content_digest", "nameless", "nearest"]
 
-BACKGROUND = "background"
 REQUIRED = ("image", "label")
 ITEM_KEYS = (*REQUIRED, "case", "group", "class", "fold")
 HASHED_KEYS = ("case", "group")  # they depend on the machine's hash key, so the digest leaves them out
@@ -39,8 +28,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def complete_item(item: Any) -> Any:
-    """Add what MONAI's own lists lack: a case name from the image's path, and a group of its own for each
-    image."""
+    """Add what MONAI's own lists lack: a case name from the image's path, and the case as its group."""
     if not isinstance(item, dict) or not isinstance(item.get("image"), str):
         return item  # left for the check to name
     case = item.get("case") or case_name(item["image"])
@@ -58,10 +46,11 @@ def nameless(item: Any) -> Any:
 
 
 def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Refuse items of the wrong form, cases that occur twice and groups that leak.
+    """Refuse malformed items, cases that occur twice, and groups (patients, studies) in two splits or folds.
 
     Raises:
-        DatalistError: with the number and the names of the cases concerned.
+        DatalistError: with the number and the names of the cases or groups as the list has them (hashed
+            unless it was built to keep them).
     """
     for split, items in splits.items():
         for position, item in enumerate(items):
@@ -73,7 +62,18 @@ def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
             found=f"{len(twice)} cases more than once, first {', '.join(twice[:3])}",
             remedy="Remove the repeated items, or build the datalist again.",
         )
-    check_leaks(splits)
+    homes: dict[str, set[str]] = defaultdict(set)
+    for split, items in splits.items():
+        for item in items:
+            fold = f" fold {item['fold']}" if "fold" in item else ""
+            homes[str(item["group"])].add(split + fold)
+    if leaking := sorted(group for group, names in homes.items() if len(names) > 1):
+        example = " and ".join(sorted(homes[leaking[0]]))
+        raise DatalistError(
+            "each group (patient or study) in one split only",
+            found=f"{len(leaking)} groups in several, first {leaking[0]} in {example}",
+            remedy="Split on the group: build the datalist again with `pyraseg datalist`.",
+        )
 
 
 def _check_item(item: Any, where: str) -> None:
@@ -98,96 +98,16 @@ def _check_item(item: Any, where: str) -> None:
             )
 
 
-def check_leaks(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Refuse a group (a patient, a study) that stands in two splits, or in two folds of one.
-
-    Raises:
-        DatalistError: with the groups' names as the list has them (hashed unless it was built to keep them).
-    """
-    places: dict[str, set[str]] = defaultdict(set)
-    for split, items in splits.items():
-        for item in items:
-            fold = f" fold {item['fold']}" if "fold" in item else ""
-            places[str(item["group"])].add(split + fold)
-    leaking = sorted(group for group, found in places.items() if len(found) > 1)
-    if not leaking:
-        return
-    example = " and ".join(sorted(places[leaking[0]]))
-    raise DatalistError(
-        "each group (patient or study) in one split only",
-        found=f"{len(leaking)} groups in several, first {leaking[0]} in {example}",
-        remedy="Split on the group: build the datalist again with `pyraseg datalist`.",
-    )
-
-
-def sort_keys(label_map: Iterable[int | str]) -> list[int | str]:
-    """Values in their order, then names in the order in which they are declared."""
-    return sorted(label_map, key=lambda key: (1, 0) if isinstance(key, str) else (0, key))
-
-
-def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int]) -> None:
-    """Refuse names that are not distinct, do not begin with the background, or a map that points past them.
-
-    Names of parts are compared as the reader of labels compares them, without regard to case.
-
-    Raises:
-        LabelError: the label set contradicts itself.
-    """
-    distinct = len(set(label_names)) == len(label_names)
-    if len(label_names) < 2 or label_names[0] != BACKGROUND or not distinct or not all(label_names):
-        raise LabelError(
-            f'distinct class names of which the first is "{BACKGROUND}", and one more at least',
-            found=str(list(label_names)),
-            remedy="Name each class once, in the order of the classes.",
-        )
-    if beyond := sort_keys(value for value, index in label_map.items() if not 0 <= index < len(label_names)):
-        raise LabelError(
-            f"mask values mapped to the classes 0 to {len(label_names) - 1}",
-            found=f"{_shown(beyond[0])} mapped to class {label_map[beyond[0]]}",
-            remedy="Correct label_map, or add the class's name to label_names.",
-        )
-    parts = Counter(key.strip().casefold() for key in label_map if isinstance(key, str))
-    if any(not part or number > 1 for part, number in parts.items()):
-        remedy = "Give each name of a segment or region one class; upper and lower case are alike."
-        raise LabelError(
-            "distinct names in label_map", found="an empty name or one that stands twice", remedy=remedy
-        )
-
-
-def _shown(key: int | str) -> str:
-    """A value as it is; the name of a part may be a person's."""
-    return f"mask value {key}" if isinstance(key, int) else "the name of a part"
-
-
-def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None:
-    """Refuse a datalist whose classes are not the ones that the bundle is configured for.
-
-    Raises:
-        LabelError: the remedy is the override that fits this datalist.
-    """
-    if tuple(expected_names) == datalist.label_names:
-        return
-    names = "[" + ",".join(f"'{name}'" for name in datalist.label_names) + "]"
-    raise LabelError(
-        f"a datalist with the {len(expected_names)} classes {', '.join(expected_names)}",
-        found=f"{datalist.num_classes} classes: {', '.join(datalist.label_names)}",
-        remedy=f'Add to the command: --label_names "{names}"',
-    )
-
-
 def content_digest(
     splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int | str, int]
 ) -> str:
-    """SHA-256 of the items, names and map in canonical JSON: the same list has the same digest on every
-    machine."""
+    """SHA-256 of the items, names and map: the same list has the same digest on every machine."""
+
+    def unhashed(item: Item) -> Item:
+        return {key: value for key, value in item.items() if key not in HASHED_KEYS}
+
     content = {
-        "splits": {
-            split: [
-                {key: value for key, value in item.items() if key not in HASHED_KEYS}
-                for item in splits.get(split, ())
-            ]
-            for split in SPLITS
-        },
+        "splits": {split: [unhashed(item) for item in splits.get(split, ())] for split in SPLITS},
         "label_names": list(label_names),
         "label_map": {str(value): index for value, index in label_map.items()},
     }

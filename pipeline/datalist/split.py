@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from pyraseg.pipeline.datalist.items import SPLITS, Entry
 from pyraseg.transforms.errors import DatalistError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-__all__ = ["assign_groups", "check_fractions"]
+__all__ = ["Part", "assign", "assign_groups", "check_fractions", "classes_of", "make_parts"]
 
 TRIES = 64
-JITTER = 0.5  # of log size: a group may overtake one 1.6 times as large, so seeds differ in where the large ones go
+JITTER = (
+    0.5  # of log size: a group may overtake one 1.6 times as large, so seeds place large ones differently
+)
 WORK = 50_000  # groups placed in all tries together; one try is always made
+
+
+@dataclass(frozen=True)
+class Part:
+    """One share of the data: a split, or one fold of the training split."""
+
+    split: str
+    share: float
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.split if self.fold is None else f"fold {self.fold}"
+
+
+def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list[Part]:
+    """The splits that get something, or the folds and the test split.
+
+    Raises:
+        DatalistError: fewer than two folds.
+    """
+    if folds is None:
+        return [Part(split, share) for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    if folds < 2:
+        remedy = "Set --folds to 2 or more, or leave it out."
+        raise DatalistError("two folds or more", found=str(folds), remedy=remedy)
+    test = fractions[2]
+    parts = [Part("training", (1 - test) / folds, fold) for fold in range(folds)]
+    return [*parts, Part("test", test)] if test > 0 else parts
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
@@ -54,14 +86,12 @@ def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, 
     Raises:
         DatalistError: there are too few groups for every part to get one.
     """
-    import numpy as np
-
     table = np.asarray(counts, dtype=np.float64)
     if len(table) < len(parts):
         raise DatalistError(
             f"groups for {len(parts)} splits or folds, none of them empty",
             found=f"{len(table)} groups",
-            remedy="Use fewer folds, set a fraction to 0, or group more finely, keeping each patient together.",
+            remedy="Use fewer folds, set a fraction to 0, or group more finely (a patient is one group).",
         )
     features = np.column_stack([table, np.ones(len(table))])  # the groups themselves count as well
     weights = features[:, features.sum(axis=0) > 0] / features.sum(axis=0)[features.sum(axis=0) > 0]
@@ -80,8 +110,6 @@ def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, 
 
 def _place(weights: np.ndarray, shares: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, float]:
     """One greedy pass: the part of each group, and the squared error relative to the shares that is left."""
-    import numpy as np
-
     error = np.repeat(-shares, weights.shape[1], axis=1)
     chosen = np.zeros(len(weights), dtype=np.int64)
     empty = np.ones(len(shares), dtype=bool)
@@ -93,3 +121,29 @@ def _place(weights: np.ndarray, shares: np.ndarray, order: np.ndarray) -> tuple[
         error[part] += weights[group]
         empty[part] = False
     return chosen, float((error**2 / shares).sum())
+
+
+def assign(
+    entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int | str, int], *, seed: int
+) -> dict[str, int]:
+    """The part of each group, balanced by frames, by frames with each class, and by the images' own class."""
+    classes = sorted(set(mapping.values()) - {0})
+    categories = sorted({entry.category for entry in entries if entry.category})
+    members: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        members[entry.group].append(entry)
+    groups = sorted(members)
+    counts = [
+        [
+            len(members[group]),
+            *(sum(index in classes_of(entry, mapping) for entry in members[group]) for index in classes),
+            *(sum(entry.category == category for entry in members[group]) for category in categories),
+        ]
+        for group in groups
+    ]
+    return dict(zip(groups, assign_groups(counts, [part.share for part in parts], seed=seed), strict=True))
+
+
+def classes_of(entry: Entry, mapping: Mapping[int | str, int]) -> set[int]:
+    """The classes whose values occur in the entry's mask."""
+    return {mapping[value] for value in entry.values}

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.datalist.items import SPLITS, Item
-from pyraseg.pipeline.datalist.rules import (
-    check_items,
-    check_labels,
-    complete_item,
-    content_digest,
-    sort_keys,
-)
+from pyraseg.pipeline.datalist.labels import check_labels, sort_keys
+from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import DatalistError
 
@@ -44,12 +39,10 @@ def write_datalist(
         OutputError: the file cannot be written.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
-        raise DatalistError(
-            f"the splits {', '.join(SPLITS)}", found=f'"{unknown[0]}"', remedy="Rename the split."
-        )
-    mapping: dict[int | str, int] = dict(
-        label_map if label_map is not None else enumerate(range(len(label_names)))
-    )
+        wanted, remedy = f"the splits {', '.join(SPLITS)}", "Rename the split."
+        raise DatalistError(wanted, found=f'"{unknown[0]}"', remedy=remedy)
+    mapping: dict[int | str, int] = {value: value for value in range(len(label_names))}
+    mapping = mapping if label_map is None else dict(label_map)
     check_labels(label_names, mapping)
     complete = {split: [complete_item(item) for item in splits.get(split, ())] for split in SPLITS}
     check_items(complete)
@@ -59,18 +52,11 @@ def write_datalist(
         "label_map": {str(value): mapping[value] for value in sort_keys(mapping)},
         "digest": content_digest(complete, label_names, mapping),
     }
+    # one line an item, so that a change of the split reads well in a diff
+    lines = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in sorted(head.items())]
+    for split, items in complete.items():
+        block = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in items)
+        lines.append(f' "{split}": [\n{block}\n ]' if items else f' "{split}": []')
     with atomic_write(path, "w") as file:
-        file.write(_layout(head, complete))
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
     return Path(path)
-
-
-def _layout(head: Mapping[str, Any], splits: Mapping[str, Sequence[Item]]) -> str:
-    """One line an item: a change of the split reads well in a diff, and 3,000 items stay one page to a
-    screen."""
-    lines = [
-        f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(head.items())
-    ]
-    for split in SPLITS:
-        items = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in splits[split])
-        lines.append(f' "{split}": [\n{items}\n ]' if items else f' "{split}": []')
-    return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -11,7 +11,7 @@ import torch
 
 from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
 from pyraseg.pipeline.evaluation.scores import as_labels
-from pyraseg.pipeline.measurement.frame import measure
+from pyraseg.pipeline.measurement.frame import measure_frame
 from pyraseg.pipeline.measurement.volume import measure_volume
 from pyraseg.transforms.records import Quantity
 
@@ -66,10 +66,10 @@ def compare_quantities(
     group: str,
 ) -> list[QuantityError]:
     """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see
-    `measure`."""
+    `measure_frame`."""
     wanted = _known(declared, label_names)
     maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
-    measured = [measure(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
+    measured = [measure_frame(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
     return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyraseg.pipeline.measurement.frame import declared_measure
+from pyraseg.pipeline.measurement.declared import declared_measures
 from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES, as_ucum
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.io.volumes import LoadVolume
@@ -23,7 +23,7 @@ def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
     Raises:
         ConfigError: a declaration with an unknown measure.
     """
-    return {declared_measure(entry, VOLUME_MEASURES).image_unit for entry in declared} - {""}
+    return {how.image_unit for _, how in declared_measures(declared, VOLUME_MEASURES)} - {""}
 
 
 def source_values(place: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:

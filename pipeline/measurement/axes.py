@@ -22,8 +22,8 @@ Points = NDArray[np.float64]
 def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]:
     """The long and the short axis in mm of a mask (x, y, z) that is not empty.
 
-    The long axis is the greatest distance between two points on the outline of one component (diagonal
-    neighbours count) in one slice, a cut at one z. The short axis is the greatest distance between two points
+    The long axis is the largest distance between two points on the outline of one component (diagonal
+    neighbours count) in one slice, a cut at one z. The short axis is the largest distance between two points
     of the same outline on a line perpendicular to the long axis; of several longest axes, the one with the
     longest short axis counts. The outline runs through the middles of the pixels' outer faces, as
     `pyraseg.pipeline.measurement.lengths.feret_diameter` has it: ten pixels in a row are ten pixels long and
@@ -36,26 +36,24 @@ def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]
     Returns:
         The long axis and the short axis, which is not longer.
     """
-    plane: Points = np.asarray(
-        np.linalg.qr(steps_mm[:, :2], mode="r")
-    )  # from in-plane index to mm in the plane
+    # from the index in the plane to mm in the plane
+    plane: Points = np.asarray(np.linalg.qr(steps_mm[:, :2], mode="r"))
     best, longest = 0.0, dict[tuple[bytes, tuple[int, ...]], _Diameters]()
     for bound, component in _components(mask, plane):
         if bound < best * (1 - TIE):
             break
-        found = _diameters(component, plane)
-        if found.length > best * (1 + TIE):
+        diameters = _diameters(component, plane)
+        if diameters.length > best * (1 + TIE):
             longest = {}
-        if found.length >= best * (1 - TIE):
-            longest[component.tobytes(), component.shape] = found  # slices that are alike are measured once
-        best = max(best, found.length)
+        if diameters.length >= best * (1 - TIE):
+            longest[component.tobytes(), component.shape] = diameters  # equal slices once
+        best = max(best, diameters.length)
     return best, max(width for each in longest.values() for width in each.widths(plane))
 
 
 @dataclass(frozen=True)
 class _Diameters:
-    """The greatest diameters of a component (h, w): their length in mm and their directions (N, 2), of length
-    1."""
+    """The longest diameters of a component (h, w): length in mm and unit directions (N, 2)."""
 
     component: np.ndarray
     length: float
@@ -92,8 +90,7 @@ def _diameters(component: np.ndarray, plane: Points) -> _Diameters:
 
 
 def _outermost(component: np.ndarray) -> Points:
-    """The middles of the faces of each line's first and last pixel, in pixels: the hull of them is the
-    outline's."""
+    """The middles of the faces of each line's first and last pixel: their hull is the outline's."""
     lines = np.flatnonzero(component.any(axis=1))
     first = component[lines].argmax(axis=1)
     last = component.shape[1] - 1 - component[lines, ::-1].argmax(axis=1)
@@ -104,10 +101,9 @@ def _outermost(component: np.ndarray) -> Points:
 
 
 def _width(outlines: list[Points], direction: Points) -> float:
-    """The greatest distance within closed polygons (N, 2) along a line perpendicular to a direction.
+    """The largest distance within closed polygons (N, 2) along a line perpendicular to a direction.
 
-    Between two neighbouring positions of corners the polygons' edges are straight, so it is greatest at a
-    corner's.
+    Between two corners the polygons' edges are straight, so it is largest at the position of a corner.
     """
     turn = np.array([direction, [-direction[1], direction[0]]]).T
     turned = [outline @ turn for outline in outlines]
@@ -118,11 +114,11 @@ def _width(outlines: list[Points], direction: Points) -> float:
     first, last = (np.searchsorted(along, np.round(points[:, 0], DECIMALS)) for points in (starts, ends))
     low, number = np.minimum(first, last), np.abs(last - first) + 1
     edge = np.repeat(np.arange(len(starts)), number)
-    place = np.arange(len(edge)) - np.repeat(np.cumsum(number) - number, number) + low[edge]
+    position = np.arange(len(edge)) - np.repeat(np.cumsum(number) - number, number) + low[edge]
     run = ends[edge, 0] - starts[edge, 0]
-    part = np.divide(along[place] - starts[edge, 0], run, out=np.zeros(len(edge)), where=number[edge] > 1)
+    part = np.divide(along[position] - starts[edge, 0], run, out=np.zeros(len(edge)), where=number[edge] > 1)
     across = starts[edge, 1] + part.clip(0, 1) * (ends[edge, 1] - starts[edge, 1])
     upper, lower = np.full(len(along), -np.inf), np.full(len(along), np.inf)
-    np.maximum.at(upper, place, across)
-    np.minimum.at(lower, place, across)
+    np.maximum.at(upper, position, across)
+    np.minimum.at(lower, position, across)
     return float((upper - lower).max())

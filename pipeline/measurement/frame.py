@@ -9,26 +9,26 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
+from pyraseg.pipeline.measurement.declared import Measure, measure_declared
 from pyraseg.pipeline.measurement.lengths import feret_diameter, inscribed_diameter, wall_thickness
-from pyraseg.transforms.errors import ConfigError, GeometryError
-from pyraseg.transforms.records import Code, Quantity
+from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.records import Quantity
 
-__all__ = ["MEASURES", "Measure", "as_quantity", "declared_measure", "measure"]
-
-KEYS = {"name", "measure", "segments", "code"}
+__all__ = ["FRAME_MEASURES", "measure_frame"]
 
 
 @dataclass(frozen=True)
 class Structures:
-    """What a measure is taken on: the segments' masks (H, W) in its roles' order, and the (row, column)
-    spacing.
+    """What a measure is taken on: the segments' masks (H, W) in the order of its roles, and the spacing (row,
+    column).
 
-    Several measures of the same segments share one, and so what is dear to compute.
+    Several measures of the same segments share one, and with it what takes long to compute.
     """
 
     masks: tuple[np.ndarray, ...]
@@ -45,30 +45,11 @@ class Structures:
         return wall_thickness(self.masks[0], self.masks[1], self.spacing_mm)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """How a quantity is measured: ``function`` gives a value or the reason why there is none.
-
-    Attributes:
-        unit: UCUM.
-        roles: what the segments are, in order.
-        calibrated: whether it needs millimetres.
-    """
-
-    function: Callable[[Any], float | str]
-    unit: str
-    roles: tuple[str, ...]
-    calibrated: bool
-
-
-AnyMeasure = TypeVar("AnyMeasure", bound=Measure)
-
-
-def measure(
+def measure_frame(
     label_map: np.ndarray,
     *,
     label_names: Sequence[str],
-    declared: Iterable[Mapping[str, Any]],
+    declared: Iterable[Mapping[str, Any] | DeclaredQuantity],
     spacing_mm: Sequence[float] | None = None,
 ) -> tuple[Quantity, ...]:
     """Measure what is declared on one frame.
@@ -76,83 +57,41 @@ def measure(
     Args:
         label_map: (H, W) or (1, H, W), class indices on the source grid.
         label_names: the classes by index.
-        declared: the entries under "quantities" of a bundle's metadata.json, as
-            ``{"name": "kidney_area", "measure": "area", "segments": ["kidney"], "code": ["42798000", "SCT", "Area"]}``; the measures are ``MEASURES``.
+        declared: the entries under "quantities" of a bundle's metadata.json, ``{"name": "kidney_area",
+            "measure": "area", "segments": ["kidney"], "code": ["42798000", "SCT", "Area"]}``; the code may be
+            left out. ``FRAME_MEASURES`` has the measures.
         spacing_mm: (row, column), None without calibration: what needs millimetres is then absent.
 
     Raises:
         ConfigError: a declaration with an unknown measure, or with other segments than it takes.
         GeometryError: a label map of another shape.
+
+    >>> entry = {"name": "kidney_area", "measure": "area", "segments": ["kidney"]}
+    >>> frame, names = np.pad(np.ones((3, 4), np.uint8), 2), ["background", "kidney"]
+    >>> [area] = measure_frame(frame, label_names=names, declared=[entry], spacing_mm=(2, 2))
+    >>> area.value, area.unit
+    (48.0, 'mm2')
     """
     labels = np.asarray(label_map)
     labels = labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels
     if labels.ndim != 2:
         remedy = "Measure frames one by one."
         raise GeometryError("a label map (H, W) or (1, H, W)", found=f"{labels.shape}", remedy=remedy)
-    cropped, spacing = (
-        labels[_around_foreground(labels)],
-        (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm),
-    )
+    # the box of what is not background; all where there is nothing else
+    boxes = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
+    cropped = labels if boxes[0] is None else labels[boxes[0]]
+    spacing = (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)
 
     @cache
     def structures(*segments: str) -> Structures:
         return Structures(tuple(cropped == label_names.index(segment) for segment in segments), spacing)
 
-    return tuple(
-        _measure(entry, structures, label_names, calibrated=spacing_mm is not None) for entry in declared
-    )
+    def take(how: Measure, segments: tuple[str, ...]) -> float | str:
+        if how.calibrated and spacing_mm is None:
+            return "the image is not calibrated"
+        return how.function(structures(*segments))
 
-
-def _around_foreground(labels: np.ndarray) -> tuple[slice, slice]:
-    """The box of what is not background, all where there is nothing else."""
-    rows, columns = (np.flatnonzero(labels.any(axis=1 - axis)) for axis in (0, 1))
-    if not len(rows):
-        return slice(None), slice(None)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _measure(
-    entry: Mapping[str, Any], structures: Callable[..., Structures], names: Sequence[str], *, calibrated: bool
-) -> Quantity:
-    how = declared_measure(entry, MEASURES)
-    unknown = [segment for segment in entry["segments"] if segment not in names]
-    result: float | str
-    if unknown:
-        result = f"the label set has no {unknown[0]}"
-    elif how.calibrated and not calibrated:
-        result = "the image is not calibrated"
-    else:
-        result = how.function(structures(*entry["segments"]))
-    return as_quantity(entry, how, result)
-
-
-def as_quantity(entry: Mapping[str, Any], how: Measure, result: float | str) -> Quantity:
-    """The quantity that an entry declares, with its value or, in words, the reason why there is none."""
-    code = Code(*entry["code"]) if "code" in entry else None
-    value, reason = (None, result) if isinstance(result, str) else (float(result), "")
-    return Quantity(
-        entry["name"], value, how.unit, reason=reason, segments=tuple(entry["segments"]), code=code
-    )
-
-
-def declared_measure(entry: Mapping[str, Any], measures: Mapping[str, AnyMeasure]) -> AnyMeasure:
-    """How a declared quantity is measured.
-
-    Raises:
-        ConfigError: a measure that is none of ``measures``, or another number of segments than it takes.
-    """
-    how = measures.get(str(entry.get("measure")))
-    segments, code = entry.get("segments", ()), entry.get("code", ("", "", ""))
-    if how is None or not entry.get("name") or set(entry) - KEYS or len(code) != 3:
-        known = ", ".join(measures)
-        found = repr(entry.get("measure"))
-        remedy = f'Correct "quantities" in the bundle\'s metadata.json; measures are {known}.'
-        raise ConfigError("a quantity with name, measure, segments and code", found=found, remedy=remedy)
-    if len(segments) != len(how.roles):
-        wanted = f"{len(how.roles)} segments ({', '.join(how.roles)}) for {entry['measure']}"
-        remedy = 'Correct "quantities" in the bundle\'s metadata.json.'
-        raise ConfigError(wanted, found=f"{len(segments)}", remedy=remedy)
-    return how
+    return measure_declared(declared, FRAME_MEASURES, label_names=label_names, take=take)
 
 
 def _area(of: Structures) -> float:
@@ -206,14 +145,14 @@ def _thickness(reduce: Callable[[np.ndarray], Any]) -> Callable[[Structures], fl
 
 
 KIDNEY = ("parenchyma", "fluid")
-MEASURES: dict[str, Measure] = {
+FRAME_MEASURES: dict[str, Measure] = {
     "area": Measure(_area, "mm2", ("segment",), calibrated=True),
     # 100 (A_t - A_f) / A_t: Shapiro et al., Urology 72:536, 2008
-    "hydronephrosis_index": Measure(_hydronephrosis_index, "%", KIDNEY, calibrated=False),
+    "hydronephrosis_index": Measure(_hydronephrosis_index, "%", KIDNEY),
     # A_f / A_p: Song et al., 2022; and its inverse
-    "harp": Measure(_harp, "{ratio}", KIDNEY, calibrated=False),
-    "phar": Measure(_phar, "{ratio}", KIDNEY, calibrated=False),
-    "fluid_fraction": Measure(_fluid_fraction, "{ratio}", KIDNEY, calibrated=False),
+    "harp": Measure(_harp, "{ratio}", KIDNEY),
+    "phar": Measure(_phar, "{ratio}", KIDNEY),
+    "fluid_fraction": Measure(_fluid_fraction, "{ratio}", KIDNEY),
     # the largest Feret diameter of parenchyma and fluid together, of their largest component
     "length": Measure(_length, "mm", KIDNEY, calibrated=True),
     # the diameter of the largest inscribed circle

@@ -1,5 +1,4 @@
-"""Lengths of masks in mm: the largest Feret diameter, the largest inscribed circle, the thickness of a
-wall."""
+"""Lengths of masks in mm: largest Feret diameter, largest inscribed circle, thickness of a wall."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from scipy.spatial.distance import pdist
 
 __all__ = ["feret_diameter", "inscribed_diameter", "wall_thickness"]
 
-COARSE = 16  # half pixels, a power of two: the side of the cells that the largest circle's centre is first sought in
+COARSE = 16  # half pixels, a power of two: the first cells in which the largest circle's centre is sought
 
 
 def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
@@ -21,6 +20,9 @@ def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     empty.
 
     The outline runs through the middle of the pixels' outer faces, so a row of ten pixels is ten pixels long.
+
+    >>> feret_diameter(np.ones((1, 10), bool), (0.5, 0.5))
+    5.0
     """
     lines = np.argwhere(mask.any(axis=-1))  # the first and the last pixel of each line have the whole hull
     inside = mask[tuple(lines.T)]
@@ -35,6 +37,9 @@ def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """The diameter in mm of the largest circle, or sphere, in a mask (H, W) or (H, W, D) that is not empty.
 
     Beyond the array's edge is outside. The centre is sought at every half pixel.
+
+    >>> inscribed_diameter(np.ones((20, 6), bool), (0.5, 0.5))
+    3.0
     """
     return 2 * _Interior(mask[ndimage.find_objects(mask.view(np.uint8), max_label=1)[0]], spacing_mm).depth()
 
@@ -47,6 +52,10 @@ def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[fl
 
     Returns:
         (N,), N points half a pixel apart on the cavity's contour; empty without a cavity.
+
+    >>> cavity = np.pad(np.ones((4, 4), bool), 5)
+    >>> float(wall_thickness(np.pad(np.ones((10, 10), bool), 2), cavity, (1.0, 1.0)).min())
+    3.0
     """
     if not cavity.any():
         return np.zeros(0)
@@ -58,17 +67,15 @@ class _Interior:
     """The points half a pixel apart within a mask's outline, and their distance in mm to the nearest point
     outside.
 
-    The nearest point outside has a neighbour inside, for a step from it towards the point brings it nearer:
-    so only such points are searched, and only from where a distance is wanted. That is many times faster than
-    the distances of all points, and they are the same.
+    The nearest point outside always has a neighbour inside. So only such points are searched, and only from
+    where a distance is wanted: many times faster than the distances of all points, with the same values.
     """
 
     def __init__(self, mask: np.ndarray, spacing_mm: Sequence[float]) -> None:
         self.inside = _on_half_pixels(mask) > 0.5
         self.step_mm = np.asarray(spacing_mm, np.float64) / 2
         self.rim = _points(_rim(self.inside))
-        # nodes not shrunk to their points: from afar, where many are about as near, that takes a quarter of
-        # the time
+        # nodes not shrunk to their points: a quarter of the time for far points, with many about as near
         self.tree = KDTree(self.rim * self.step_mm, leafsize=32, compact_nodes=False)
 
     def distances(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -84,8 +91,8 @@ class _Interior:
     def depth(self) -> float:
         """The greatest distance of all, by halving the cells that may still hold it.
 
-        A distance changes by no more than the way one goes, so a cell's points exceed its centre by its
-        radius at most.
+        A distance changes by no more than the step taken, so a cell's points exceed its centre by its radius
+        at most.
         """
         side, best = COARSE, 0.0
         corners = np.argwhere(np.ones([-(-size // side) for size in self.inside.shape], bool)) * side
@@ -118,11 +125,11 @@ def _rim(inside: np.ndarray) -> np.ndarray:
 
 
 def _on_half_pixels(mask: np.ndarray) -> NDArray[np.float32]:
-    """A mask with two pixels of outside around it, interpolated linearly to points half a pixel apart: (2 H +
-    7, 2 W + 7) of (H, W), the pixels at the even indices.
+    """A mask (H, W) with two pixels of outside around it, interpolated linearly to points half a pixel apart:
+    (2 H + 7, 2 W + 7), the pixels at the even indices.
 
-    Its level of one half, the outline, runs through the middles of the pixels' faces and cuts stairs off, as
-    marching squares do. Distances between pixels' centres would be half a pixel off at each end.
+    Its level of one half, the outline, runs through the middles of the pixels' faces and cuts corners off, as
+    marching squares do. Distances between the pixels' centres would be half a pixel short at each end.
     """
     values = np.pad(mask, 2).astype(np.float32)
     for axis in range(mask.ndim):

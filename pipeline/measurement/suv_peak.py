@@ -28,7 +28,7 @@ def sphere_peak(mask: np.ndarray, box: Box, image: np.ndarray, steps_mm: np.ndar
 
     Args:
         mask: (x, y, z), not empty.
-        box: the mask's place in the image.
+        box: where the mask lies in the image.
         image: (X, Y, Z).
         steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
 
@@ -58,28 +58,22 @@ def sphere_weights(steps_mm: np.ndarray) -> NDArray[np.float64]:
     reach = RADIUS_MM * np.linalg.norm(np.linalg.inv(steps), axis=1)  # in voxels along each axis
     number = [2 * math.ceil(value - 0.5) + 1 for value in reach]
     finer = [math.ceil(length / SAMPLE_MM) for length in np.linalg.norm(steps, axis=0)]
-    axes = [(np.arange(n * m) + 0.5) / m - n / 2 for n, m in zip(number, finer, strict=True)]
+    axes = np.ix_(*((np.arange(n * m) + 0.5) / m - n / 2 for n, m in zip(number, finer, strict=True)))
     metric = steps.T @ steps
-    squares = np.zeros([len(axis) for axis in axes])
+    squares = np.zeros([axis.size for axis in axes])
     for i, j in np.ndindex(3, 3):
-        squares += metric[i, j] * _along(axes[i], i) * _along(axes[j], j)
-    inside = (squares <= RADIUS_MM**2).reshape(
-        [side for pair in zip(number, finer, strict=True) for side in pair]
-    )
-    counts: NDArray[np.float64] = inside.sum(axis=(1, 3, 5)).astype(np.float64)
+        squares += metric[i, j] * axes[i] * axes[j]
+    sides = [side for pair in zip(number, finer, strict=True) for side in pair]
+    counts = (squares <= RADIUS_MM**2).reshape(sides).sum(axis=(1, 3, 5)).astype(np.float64)
     return counts / counts.sum()
-
-
-def _along(values: np.ndarray, axis: int) -> np.ndarray:
-    return values.reshape([-1 if axis == other else 1 for other in range(3)])
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The centres (x, y, z) of one component, and the image's values around them, further by the sphere's
+    """The voxels (x, y, z) of one component that are centres, and the image's values, wider by the sphere's
     reach.
 
-    ``bound``: no mean is higher than the highest value.
+    ``bound``: the highest of the values, which no mean exceeds.
     """
 
     centres: np.ndarray
@@ -87,7 +81,7 @@ class _Part:
     bound: float
 
     def peak(self, weights: np.ndarray) -> float:
-        """The highest mean: sought by Fourier transform, and summed up voxel by voxel where it is."""
+        """The highest mean: found by Fourier transform, then summed exactly over its voxels."""
         means = fftconvolve(self.values, weights[::-1, ::-1, ::-1], mode="valid")
         at = np.unravel_index(np.where(self.centres, means, -np.inf).argmax(), means.shape)
         sphere = tuple(slice(start, start + side) for start, side in zip(at, weights.shape, strict=True))
@@ -95,12 +89,11 @@ class _Part:
 
 
 def _parts(mask: np.ndarray, box: Box, image: np.ndarray, weights: np.ndarray) -> Iterator[_Part]:
-    """One for each component, since lesions far apart have much between them, that has a centre for a
-    sphere."""
+    """One for each component with a centre for a sphere, since lesions far apart have much between them."""
     labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+    for number, component in enumerate(ndimage.find_objects(labels), start=1):
         spans, inner = [], []
-        for part, whole, size, side in zip(place, box, image.shape, weights.shape, strict=True):
+        for part, whole, size, side in zip(component, box, image.shape, weights.shape, strict=True):
             start, stop, reach = whole.start + part.start, whole.start + part.stop, side // 2
             first, last = max(start, reach), min(stop, size - reach)
             spans.append(slice(first - reach, last + reach))

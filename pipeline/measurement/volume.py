@@ -1,10 +1,9 @@
-"""Quantities of a label map of a CT, MR or PET volume, as a bundle declares them: a value, or why there is
-none."""
+"""Quantities of a label map of a CT, MR or PET volume, as a bundle declares them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
 from pyraseg.pipeline.measurement.axes import in_plane_axes
-from pyraseg.pipeline.measurement.frame import Measure, as_quantity, declared_measure
+from pyraseg.pipeline.measurement.declared import Measure, measure_declared
 from pyraseg.pipeline.measurement.suv_peak import sphere_peak
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.records import Code, Quantity
@@ -30,14 +30,14 @@ class Lesion:
 
     Attributes:
         mask: (x, y, z), the segment within ``box``; (0, 0, 0) where it has no voxel.
-        box: its place in the volume.
-        image: (X, Y, Z), of the whole volume; None without one.
+        box: where it lies in the volume.
+        image: (X, Y, Z), of the whole volume.
         steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
     """
 
     mask: np.ndarray
     box: tuple[slice, ...]
-    image: np.ndarray | None
+    image: np.ndarray
     steps_mm: NDArray[np.float64]
 
     @cached_property
@@ -47,27 +47,11 @@ class Lesion:
     @cached_property
     def values(self) -> NDArray[np.float64]:
         """The image's values in the segment."""
-        image = np.zeros(self.mask.shape) if self.image is None else np.asarray(self.image[self.box])
-        return image[self.mask].astype(np.float64)
+        return np.asarray(self.image[self.box])[self.mask].astype(np.float64)
 
     @cached_property
     def axes_mm(self) -> tuple[float, float]:
         return in_plane_axes(self.mask, self.steps_mm)
-
-
-@dataclass(frozen=True)
-class VolumeMeasure(Measure):
-    """A measure of one ``Lesion``.
-
-    Attributes:
-        image_unit: the image's unit that it needs; empty: none, it is taken on the label map alone.
-        empty: the value where the segment has no voxel; None: there is none.
-        derivation: for a structured report, where the quantity's code names what is measured and not how.
-    """
-
-    image_unit: str = ""
-    empty: float | None = None
-    derivation: Code | None = None
 
 
 def measure_volume(
@@ -75,7 +59,7 @@ def measure_volume(
     image: np.ndarray | None = None,
     *,
     label_names: Sequence[str],
-    declared: Iterable[Mapping[str, Any]],
+    declared: Iterable[Mapping[str, Any] | DeclaredQuantity],
     affine: np.ndarray,
     image_unit: str = "",
 ) -> tuple[Quantity, ...]:
@@ -90,20 +74,29 @@ def measure_volume(
         label_map: (X, Y, Z) or (1, X, Y, Z) = (column, row, slice), class indices. Slices are cuts at one z.
         image: its values, of the same shape, in ``image_unit``; may be memory-mapped.
         label_names: the classes by index.
-        declared: as ``pyraseg.pipeline.measurement.frame.measure`` takes them, of ``VOLUME_MEASURES``, with
-            one segment each: ``{"name": "tumour_suv_peak", "measure": "suv_peak", "segments": ["tumour"], "code": ["126031", "DCM",
-            "Peak Value Within ROI"]}``.
+        declared: as ``measure_frame`` takes them, of ``VOLUME_MEASURES``, with one segment each.
         affine: (4, 4), from index to mm, as ``VolumeGrid.affine``; rotated, anisotropic or sheared.
         image_unit: ``HU``, ``SUVBW`` or empty; quantities of another unit are absent.
 
     Raises:
         ConfigError: a declaration with an unknown measure, or with other segments than it takes.
         GeometryError: arrays of other shapes, or an affine without an inverse.
+
+    >>> size = {"name": "size", "measure": "volume", "segments": ["tumour"]}
+    >>> cube, affine = np.ones((10, 10, 10), np.uint8), np.diag([2.0, 2.0, 5.0, 1.0])
+    >>> [volume] = measure_volume(cube, label_names=["background", "tumour"], declared=[size], affine=affine)
+    >>> round(volume.value, 3), volume.unit
+    (20.0, 'ml')
     """
     labels = _volume(label_map, "a label map")
-    values = None if image is None else _volume(image, "an image")
+    values = np.broadcast_to(0.0, labels.shape) if image is None else _volume(image, "an image")
+    if values.shape != labels.shape:
+        wanted, remedy = f"an image of the label map's shape {labels.shape}", "Measure on the image's grid."
+        raise GeometryError(wanted, found=f"{values.shape}", remedy=remedy)
     steps_mm = np.asarray(affine, np.float64)[:3, :3]
-    _require_one_grid(labels, values, steps_mm)
+    if steps_mm.shape != (3, 3) or not np.isfinite(steps_mm).all() or abs(np.linalg.det(steps_mm)) < 1e-9:
+        wanted, remedy = "an affine (4, 4) from index to mm", "Read the volume with its geometry."
+        raise GeometryError(wanted, found="one without an inverse", remedy=remedy)
     integers = labels if labels.dtype.kind in "iu" else labels.astype(np.uint16)
     boxes = ndimage.find_objects(integers, max_label=len(label_names) - 1)
 
@@ -114,9 +107,17 @@ def measure_volume(
         box = (slice(0, 0),) * 3 if box is None else box
         return Lesion(integers[box] == index, box, values, steps_mm)
 
-    return tuple(
-        _measure(entry, lesion, label_names, image_unit if image is not None else "") for entry in declared
-    )
+    def take(how: Measure, segments: tuple[str, ...]) -> float | str:
+        (segment,) = segments
+        if how.image_unit and (image is None or how.image_unit != image_unit):
+            return f"the image has no values in {UNITS[how.image_unit]}"
+        if not lesion(segment).mask.any():
+            return f"no {segment} in the volume" if how.empty is None else how.empty
+        if how.image_unit and not np.isfinite(lesion(segment).values).all():
+            return f"the image has values in the {segment} that are no numbers"
+        return how.function(lesion(segment))
+
+    return measure_declared(declared, VOLUME_MEASURES, label_names=label_names, take=take)
 
 
 def as_ucum(unit: str) -> str:
@@ -133,90 +134,35 @@ def _volume(array: np.ndarray, what: str) -> np.ndarray:
     return array
 
 
-def _require_one_grid(labels: np.ndarray, image: np.ndarray | None, steps_mm: np.ndarray) -> None:
-    if image is not None and image.shape != labels.shape:
-        remedy = "Measure on the grid of the source image."
-        raise GeometryError(
-            f"an image of the label map's shape {labels.shape}", found=f"{image.shape}", remedy=remedy
-        )
-    if steps_mm.shape != (3, 3) or not np.isfinite(steps_mm).all() or abs(np.linalg.det(steps_mm)) < 1e-9:
-        remedy = "Read the volume with its geometry."
-        raise GeometryError(
-            "an affine (4, 4) from index to mm", found="one without an inverse", remedy=remedy
-        )
-
-
-def _measure(
-    entry: Mapping[str, Any], lesion: Callable[[str], Lesion], names: Sequence[str], image_unit: str
-) -> Quantity:
-    how = declared_measure(entry, VOLUME_MEASURES)
-    (segment,) = entry["segments"]
-    result: float | str
-    if segment not in names:
-        result = f"the label set has no {segment}"
-    elif how.image_unit and how.image_unit != image_unit:
-        result = f"the image has no values in {UNITS[how.image_unit]}"
-    elif not lesion(segment).mask.any():
-        result = f"no {segment} in the volume" if how.empty is None else how.empty
-    elif how.image_unit and not np.isfinite(lesion(segment).values).all():
-        result = f"the image has values in the {segment} that are no numbers"
-    else:
-        result = how.function(lesion(segment))
-    return replace(as_quantity(entry, how, result), derivation=how.derivation)
-
-
 def _volume_ml(of: Lesion) -> float:
     return of.volume_ml
-
-
-def _long_axis(of: Lesion) -> float:
-    return of.axes_mm[0]
-
-
-def _short_axis(of: Lesion) -> float:
-    return of.axes_mm[1]
 
 
 def _mean(of: Lesion) -> float:
     return float(of.values.mean())
 
 
-def _standard_deviation(of: Lesion) -> float:
-    return float(of.values.std())
-
-
-def _maximum(of: Lesion) -> float:
-    return float(of.values.max())
-
-
-def _peak(of: Lesion) -> float | str:
-    return "no image" if of.image is None else sphere_peak(of.mask, of.box, of.image, of.steps_mm)
-
-
-def _glycolysis(of: Lesion) -> float:
-    return _mean(of) * of.volume_ml
-
-
 SEGMENT = ("segment",)
 MEAN, SD = Code("373098007", "SCT", "Mean"), Code("386136009", "SCT", "Standard Deviation")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
-VOLUME_MEASURES: dict[str, VolumeMeasure] = {
-    "volume": VolumeMeasure(_volume_ml, "ml", SEGMENT, calibrated=True, empty=0.0),
-    # the longest diameter in a slice, and the longest perpendicular to it: RECIST 1.1, Eisenhauer et al.,
-    # 2009
-    "long_axis": VolumeMeasure(_long_axis, "mm", SEGMENT, calibrated=True),
-    "short_axis": VolumeMeasure(_short_axis, "mm", SEGMENT, calibrated=True),
-    "hu_mean": VolumeMeasure(_mean, HU, SEGMENT, calibrated=False, image_unit=HU, derivation=MEAN),
-    "hu_sd": VolumeMeasure(_standard_deviation, HU, SEGMENT, calibrated=False, image_unit=HU, derivation=SD),
-    "suv_max": VolumeMeasure(
-        _maximum, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW, derivation=MAXIMUM
+VOLUME_MEASURES: dict[str, Measure] = {
+    "volume": Measure(_volume_ml, "ml", SEGMENT, empty=0.0),
+    # the longest diameter in a slice and the longest perpendicular to it: RECIST 1.1, Eisenhauer et al., 2009
+    "long_axis": Measure(lambda of: of.axes_mm[0], "mm", SEGMENT),
+    "short_axis": Measure(lambda of: of.axes_mm[1], "mm", SEGMENT),
+    "hu_mean": Measure(_mean, HU, SEGMENT, image_unit=HU, derivation=MEAN),
+    "hu_sd": Measure(lambda of: float(of.values.std()), HU, SEGMENT, image_unit=HU, derivation=SD),
+    "suv_max": Measure(
+        lambda of: float(of.values.max()), SUVBW, SEGMENT, image_unit=SUVBW, derivation=MAXIMUM
     ),
-    "suv_mean": VolumeMeasure(_mean, SUVBW, SEGMENT, calibrated=False, image_unit=SUVBW, derivation=MEAN),
+    "suv_mean": Measure(_mean, SUVBW, SEGMENT, image_unit=SUVBW, derivation=MEAN),
     # PERCIST: Wahl et al., J Nucl Med 50:122S, 2009
-    "suv_peak": VolumeMeasure(_peak, SUVBW, SEGMENT, calibrated=True, image_unit=SUVBW),
-    "metabolic_volume": VolumeMeasure(_volume_ml, "ml", SEGMENT, calibrated=True, empty=0.0),
+    "suv_peak": Measure(
+        lambda of: sphere_peak(of.mask, of.box, of.image, of.steps_mm), SUVBW, SEGMENT, image_unit=SUVBW
+    ),
+    "metabolic_volume": Measure(_volume_ml, "ml", SEGMENT, empty=0.0),
     # SUVmean times the metabolic volume, g/ml x ml
-    "total_lesion_glycolysis": VolumeMeasure(
-        _glycolysis, "g", SEGMENT, calibrated=True, image_unit=SUVBW, empty=0.0
+    "total_lesion_glycolysis": Measure(
+        lambda of: _mean(of) * of.volume_ml, "g", SEGMENT, image_unit=SUVBW, empty=0.0
     ),
 }

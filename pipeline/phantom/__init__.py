@@ -1,6 +1,6 @@
 """The embedded data: phantoms written as real DICOM, with labels and a datalist."""
 
-from pyraseg.pipeline.phantom.data_set_records import PhantomReport
 from pyraseg.pipeline.phantom.dataset import generate
+from pyraseg.pipeline.phantom.records import PhantomReport
 
 __all__ = ["PhantomReport", "generate"]

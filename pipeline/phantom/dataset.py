@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyraseg.pipeline.datalist import write_datalist
-from pyraseg.pipeline.phantom.data_set_records import P, PhantomReport, Phantoms, Plan, Written
-from pyraseg.pipeline.phantom.folder import draft_folder, publish
+from pyraseg.pipeline.phantom.records import P, PhantomReport, Phantoms, Written
 from pyraseg.pipeline.phantom.ultrasound.cases import UltrasoundPhantoms
-from pyraseg.pipeline.phantom.volumes.cases import VOLUME_MODALITIES, VolumePhantoms
+from pyraseg.pipeline.phantom.volumes.cases import MODALITIES as VOLUMES
+from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError, OutputError
 
 __all__ = ["generate", "split_cases"]
 
-MODALITIES = ("us", *VOLUME_MODALITIES)
-TRUTH = "truth.csv"
+DATALIST = "datalist.json"  # written last: with it, the data set is complete
 
 
 def generate(
@@ -51,22 +52,44 @@ def generate(
             drawn.
         OutputError: the folder is not empty or cannot be written.
     """
-    phantoms = _phantoms(modality, faults)
+    if modality not in ("us", *VOLUMES):
+        wanted = f"a modality that the phantom has ({', '.join(['us', *VOLUMES])})"
+        raise ConfigError(wanted, found=f'"{modality}"', remedy="Give one of them.")
+    if modality == "us" and faults:
+        remedy = "Give another modality, or no fault."
+        raise ConfigError("faults of a series", found='modality "us"', remedy=remedy)
+    phantoms: Phantoms[Any] = (
+        UltrasoundPhantoms() if modality == "us" else VolumePhantoms(modality, tuple(faults))
+    )
     _check(phantoms.minimum, cases, seed, patient_name)
     return _generate(phantoms, Path(output), phantoms.plan(cases, seed=seed, patient_name=patient_name), seed)
 
 
+def _check(minimum: int, cases: int, seed: int, patient_name: str | None) -> None:
+    if cases < minimum:
+        wanted = f"at least {minimum} cases, so that each of three splits shows what there is to see"
+        raise ConfigError(wanted, found=f"{cases}", remedy=f"Give {minimum} or more.")
+    if seed < 0:
+        raise ConfigError("a seed of 0 or more", found=f"{seed}", remedy="Give another seed.")
+    name = patient_name
+    if name is not None and not (name.isascii() and name.isprintable() and name.strip()):
+        wanted = "a patient name of ASCII letters, which the burned-in font has"
+        found, remedy = "an empty name or one with other characters", "Give a name such as PHANTOM^ALPHA."
+        raise ConfigError(wanted, found=found, remedy=remedy)
+
+
 def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) -> PhantomReport:
-    with draft_folder(folder, phantoms.folders) as draft:
+    with _draft_folder(folder, phantoms.folders) as draft:
         written = {plan.name: phantoms.write(plan, draft) for plan in plans}
-        split = split_cases(plans, seed)
         splits = {
-            name: [dict(item) for p in part for item in written[p.name].items] for name, part in split.items()
+            name: [dict(item) for plan in part for item in written[plan.name].items]
+            for name, part in split_cases(plans, seed).items()
         }
-        publish(draft, folder)
-        _write_truth(folder / TRUTH, list(written.values()))
+        for part in sorted(draft.iterdir()):
+            part.rename(folder / part.name)
+        _write_truth(folder / "truth.csv", list(written.values()))
         datalist = write_datalist(
-            folder / "datalist.json",
+            folder / DATALIST,
             splits,
             label_names=phantoms.label_names,
             modality=phantoms.modality,
@@ -85,25 +108,43 @@ def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) ->
     )
 
 
-def _phantoms(modality: str, faults: Sequence[str]) -> Phantoms[Any]:
-    if modality not in MODALITIES:
-        raise ConfigError(
-            f"a modality that the phantom has ({', '.join(MODALITIES)})",
-            found=f'"{modality}"',
-            remedy="Give one of them.",
-        )
-    if modality != "us":
-        return VolumePhantoms(modality, tuple(faults))
-    if faults:
-        raise ConfigError(
-            "faults of a series", found='modality "us"', remedy="Give another modality, or no fault."
-        )
-    return UltrasoundPhantoms()
+@contextmanager
+def _draft_folder(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Make the folder and, in it, a draft with a folder for each part; remove the draft at the end.
+
+    Without a datalist, which comes last, all that was written is removed too.
+
+    Raises:
+        OutputError: the folder is not empty or cannot be written.
+    """
+    new, draft = not folder.exists(), folder / ".partial"
+    if not new and (not folder.is_dir() or any(folder.iterdir())):
+        found = "one with files in it" if folder.is_dir() else "a file"
+        remedy = "Choose another folder or empty this one."
+        raise OutputError("an empty or a new output folder", found=found, remedy=remedy, path=folder)
+    try:
+        for part in parts:
+            (draft / part).mkdir(parents=True)
+        yield draft
+    except OSError as error:
+        wanted, found = "an output folder that can be written", f"a failure to write ({error.strerror})"
+        remedy = "Check its permissions and the free space, or choose another folder."
+        raise OutputError(wanted, found=found, remedy=remedy, path=folder) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if folder.is_dir() and not (folder / DATALIST).exists():
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            if new:
+                folder.rmdir()
 
 
 def _write_truth(path: Path, written: Sequence[Written]) -> None:
     """A row for each lesion; no file where the modality has no such table."""
-    rows: list[Mapping[str, object]] = [row for case in written for row in case.truth]
+    rows = [row for case in written for row in case.truth]
     if rows:
         with atomic_write(path, "w") as file:
             table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -111,38 +152,15 @@ def _write_truth(path: Path, written: Sequence[Written]) -> None:
             table.writerows(rows)
 
 
-def _check(minimum: int, cases: int, seed: int, patient_name: str | None) -> None:
-    if cases < minimum:
-        raise ConfigError(
-            f"at least {minimum} cases, so that each of three splits shows what there is to see",
-            found=f"{cases}",
-            remedy=f"Give {minimum} or more.",
-        )
-    if seed < 0:
-        raise ConfigError("a seed of 0 or more", found=f"{seed}", remedy="Give another seed.")
-    if patient_name is not None and not (
-        patient_name.isascii() and patient_name.isprintable() and patient_name.strip()
-    ):
-        raise ConfigError(
-            "a patient name of ASCII letters, which the burned-in font has",
-            found="an empty name or one with other characters",
-            remedy="Give a name such as PHANTOM^ALPHA.",
-        )
-
-
 def split_cases(plans: list[P], seed: int) -> dict[str, list[P]]:
-    """About 60/20/20 by patient, each stratum apart: each split shows both where it can."""
+    """About 60/20/20 by patient, each stratum apart, so that each split shows both where it can."""
     rng = np.random.default_rng([seed, 60, 20, 20])
     split: dict[str, list[P]] = {"training": [], "validation": [], "test": []}
     for stratum in (True, False):
         group = [plan for plan in plans if plan.stratum == stratum]
-        group = [group[place] for place in rng.permutation(len(group))]
+        group = [group[position] for position in rng.permutation(len(group))]
         held = max(round(0.2 * len(group)), int(stratum))
         split["validation"] += group[:held]
         split["test"] += group[held : 2 * held]
         split["training"] += group[2 * held :]
-    return {name: sorted(part, key=_name) for name, part in split.items()}
-
-
-def _name(plan: Plan) -> str:
-    return plan.name
+    return {name: sorted(part, key=lambda plan: plan.name) for name, part in split.items()}

@@ -1,5 +1,4 @@
-"""The invented patient and study of a case, and what every object says of them (PS3.3 C.7.1.1, C.7.2.1,
-C.7.5.1)."""
+"""The invented patient and study of a case, and what every object says of them."""
 
 from __future__ import annotations
 
@@ -41,15 +40,14 @@ def draw_identity(rng: np.random.Generator, index: int, *, seed: int, patient_na
 
 
 def make_uid(*parts: object) -> UID:
-    """A UID derived from a UUID (PS3.5 B.2) that depends on ``parts`` alone: the same parts give the same
-    UID."""
+    """A UID derived from a UUID (PS3.5 B.2); the same parts give the same UID."""
     return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(map(str, parts))).int}")
 
 
 def add_patient_and_study(
     dataset: Dataset, identity: Identity, *, study: UID, series: UID, model: str
 ) -> None:
-    """Patient, General Study, General Equipment, and of General Series the UID and the number."""
+    """Patient, Study and Equipment (PS3.3 C.7.1.1, C.7.2.1, C.7.5.1), and the series' UID and number."""
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.PatientName = identity.patient_name
     dataset.PatientID = identity.patient_id

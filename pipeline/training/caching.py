@@ -15,9 +15,9 @@ from monai.transforms import Compose
 from monai.utils import TraceKeys, convert_to_tensor
 
 from pyraseg.pipeline.training.sampling import Draw
-from pyraseg.transforms.dicom.files.frame_path import split_frame_path
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.paths import split_frame_path
 
 __all__ = ["CachedDataset", "hash_files"]
 

@@ -18,14 +18,10 @@ import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from pyraseg.pipeline.datalist import find_images, load_datalist
-from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.transforms.dicom.files.frame_path import split_frame_path
-from pyraseg.transforms.errors import ConfigError, DatalistError
-from pyraseg.transforms.privacy import case_name
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = [
     "BACKBONE",
@@ -35,7 +31,6 @@ __all__ = [
     "RestorationLoss",
     "frame_facts",
     "pretrain",
-    "unlabelled_frames",
 ]
 
 BACKBONE = "backbone.pt"
@@ -53,32 +48,6 @@ def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
     with unwrap_monai_errors(), tracker:
         trainer.run()
         tracker.log_file(backbone, "checkpoints")
-
-
-def unlabelled_frames(
-    dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
-) -> list[Item]:
-    """The frames to pretrain on, as items with ``image``, ``case`` and ``group``, without labels.
-
-    Args:
-        dataset_dir: a folder, a file or a glob of images; with a datalist, what its paths are relative to.
-        datalist: take its training split alone: a backbone that has seen the frames of validation or test
-            patients makes their scores too good. None takes ``dataset_dir``'s own datalist.json where there
-            is one, else every image that is found; a file (a cine) is a group then.
-        fold: in a datalist with folds, the fold that is left out.
-
-    Raises:
-        DatalistError: no images, no usable datalist, or one with folds of which none is chosen.
-    """
-    own = Path(dataset_dir) / "datalist.json"
-    chosen = datalist if datalist is not None else own if own.is_file() else None
-    if chosen is None:
-        return [{**item, "group": _file_group(item)} for item in find_images(dataset_dir).items]
-    items = load_datalist(chosen, split="training", dataset_dir=dataset_dir, fold=fold).items("training")
-    if fold is None and any("fold" in item for item in items):
-        remedy = "Choose the one that training will validate on with --fold."
-        raise DatalistError("one fold to leave out", found="folds and none chosen", remedy=remedy)
-    return [{key: item[key] for key in ("image", "case", "group")} for item in items]
 
 
 def frame_facts(frames: Sequence[Mapping[str, Any]], network: nn.Module) -> dict[str, int]:
@@ -171,11 +140,6 @@ class BackboneFile:
         facts = {name: self.network.options[name] for name in FACTS}
         state = self.network.backbone.state_dict()
         save_checkpoint(self.path, {"state_dict": state, "backbone": facts, "epoch": engine.state.epoch})
-
-
-def _file_group(item: Mapping[str, Any]) -> str:
-    """A name for the file that a frame comes from."""
-    return case_name(str(split_frame_path(item["image"])[0]))
 
 
 def _standardised(values: Tensor, weight: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import GeometryError, LabelError, OutputError
+from pyraseg.transforms.io.paths import NIFTI_SUFFIXES
 
 __all__ = ["write_label", "write_labels", "write_probabilities"]
 
@@ -161,7 +162,7 @@ def _placed(header: Any, shape: tuple[int, ...], affine: np.ndarray) -> Any:
 
 def _write(path: str | Path, header: Any, planes: Iterable[bytes]) -> Path:
     path = Path(path)
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not path.name.endswith(NIFTI_SUFFIXES):
         raise OutputError(
             "a NIfTI file's name",
             found="another extension",

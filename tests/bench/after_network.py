@@ -18,8 +18,8 @@ from scipy import ndimage
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import CleanUpLabels, SourceGridLabelsd
-from pyraseg.pipeline.measurement.frame import measure
-from pyraseg.pipeline.phantom.ultrasound.render import draw_case, render_frame
+from pyraseg.pipeline.measurement.frame import measure_frame
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.png import write_png
@@ -87,7 +87,7 @@ def _stages(folder: Path, size: tuple[int, int]) -> dict[str, Callable[[], Any]]
         "softmax, source grid, argmax, plain": lambda: plain(item),
         "softmax, source grid, argmax, with probabilities kept": lambda: with_probabilities(item),
         "clean-up": lambda: cleanup(rough),
-        "ten quantities": lambda: measure(labels, **options),
+        "ten quantities": lambda: measure_frame(labels, **options),
         "overlay, drawing": lambda: draw_overlay(image, labels, segments),
         "overlay, PNG": lambda: write_png(folder / "overlay.png", drawn),
         "overlay, PNG, plain": lambda: Image.fromarray(drawn).save(folder / "plain.png"),

@@ -24,7 +24,7 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
 from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from pyraseg.transforms.dicom.files.discover import frame_paths
+from pyraseg.transforms.io.paths import frame_paths
 
 __all__ = ["table"]
 

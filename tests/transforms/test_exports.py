@@ -15,10 +15,9 @@ from pyraseg.transforms import dicom
 
 
 @pytest.mark.parametrize("package", [transforms, dicom])
-def test_every_exported_name_is_there_and_says_what_it_is(package):
+def test_every_exported_name_is_there_and_shows_an_example(package):
     assert set(package.__all__) <= set(dir(package))
-    for name in package.__all__:
-        assert getattr(package, name).__doc__, name
+    assert [name for name in package.__all__ if ">>> " not in (getattr(package, name).__doc__ or "")] == []
 
 
 def test_type_checkers_see_what_the_package_exports():

@@ -1,12 +1,22 @@
 """Random transforms for ultrasound frames and their label maps, in array and dictionary form."""
 
-from pyraseg.transforms.augmentation.affine import RandFrameAffine, RandFrameAffined
-from pyraseg.transforms.augmentation.attenuation import RandDepthAttenuation, RandDepthAttenuationd
+from pyraseg.transforms.augmentation.affine import (
+    RandFrameAffine,
+    RandFrameAffined,
+    RandHorizontalFlip,
+    RandHorizontalFlipd,
+)
+from pyraseg.transforms.augmentation.brightness import (
+    RandAcousticShadow,
+    RandAcousticShadowd,
+    RandDepthAttenuation,
+    RandDepthAttenuationd,
+    RandGain,
+    RandGaind,
+    RandSpeckle,
+    RandSpeckled,
+)
 from pyraseg.transforms.augmentation.declared import declared_augmentation
-from pyraseg.transforms.augmentation.flip import RandHorizontalFlip, RandHorizontalFlipd
-from pyraseg.transforms.augmentation.gain import RandGain, RandGaind
-from pyraseg.transforms.augmentation.shadow import RandAcousticShadow, RandAcousticShadowd
-from pyraseg.transforms.augmentation.speckle import RandSpeckle, RandSpeckled
 from pyraseg.transforms.augmentation.ultrasound import ultrasound_augmentation
 from pyraseg.transforms.augmentation.volume import volume_augmentation
 

@@ -31,17 +31,14 @@ from pyraseg.transforms.augmentation import (
     RandHorizontalFlipd,
     RandSpeckled,
 )
-from pyraseg.transforms.augmentation.bars import content_box
-from pyraseg.transforms.augmentation.base import plain
+from pyraseg.transforms.augmentation.base import content_box, plain
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RestorationPaird", "TissueRegion", "TissueRegiond", "ultrasound_corruption"]
 
 VISIBLE = 0.02  # of [0, 1]: five steps of an 8-bit frame, above what compression leaves in black
-SHUFFLED = (
-    24,
-    72,
-)  # windows; with a side of a 28th to a 14th of the frame, below what the network can look past
+# Windows, with a side of a 28th to a 14th of the frame, below what the network can look past
+SHUFFLED = (24, 72)
 COVERED = (8, 16)  # windows with a side of an 8th to a quarter of the frame: a quarter to a third of its area
 KEPT = (4, 7)  # windows with a side of a quarter to a half, of which out-painting leaves the picture
 
@@ -52,6 +49,10 @@ class TissueRegion(Transform):
     A pixel is inside if brightness is found left and right of it, above and below it: fluid is black and
     belongs to the tissue, what lies beside the sector is black and does not. The letterbox's bars are
     outside.
+
+    >>> frame = torch.tensor([[[0, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0]]])
+    >>> TissueRegion()(frame).tolist()
+    [[[0, 1, 0], [1, 1, 1], [0, 1, 0]]]
     """
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,11 @@ class TissueRegion(Transform):
 
 
 class TissueRegiond(MapTransform):
-    """`TissueRegion` of the entry ``keys`` as the new entry ``region_key``."""
+    """`TissueRegion` of the entry ``keys`` as the new entry ``region_key``.
+
+    >>> sorted(TissueRegiond()({"image": torch.rand(1, 60, 80)}))
+    ['image', 'tissue']
+    """
 
     def __init__(self, keys: KeysCollection = "image", region_key: str = "tissue") -> None:
         super().__init__(keys)
@@ -79,10 +84,13 @@ class TissueRegiond(MapTransform):
 
 
 class RestorationPaird(MapTransform):
-    """From ``image`` and ``tissue``, (1, H, W) each, make ``label`` (2, H, W): the brightness to restore, and
-    where.
+    """From ``image`` and ``tissue``, (1, H, W) each, make ``label`` (2, H, W): what to restore, and where.
 
     ``image`` becomes a copy: MONAI's coarse transforms write into the very tensor that they are given.
+
+    >>> item = TissueRegiond()({"image": torch.rand(1, 60, 80)})
+    >>> RestorationPaird()(item)["label"].shape
+    torch.Size([2, 60, 80])
     """
 
     def __init__(self) -> None:
@@ -97,7 +105,11 @@ class RestorationPaird(MapTransform):
 
 
 class RepeatPlaind(MapTransform):
-    """The entries as plain tensors (channels, H, W), clamped to [0, 1]; grey (1, H, W) comes in."""
+    """The entries as plain tensors (channels, H, W), clamped to [0, 1]; grey (1, H, W) comes in.
+
+    >>> RepeatPlaind("image", channels=3)({"image": torch.rand(1, 60, 80)})["image"].shape
+    torch.Size([3, 60, 80])
+    """
 
     def __init__(self, keys: KeysCollection, channels: int) -> None:
         super().__init__(keys)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from monai.transforms import Compose
 
-from pyraseg.transforms.augmentation.affine import RandFrameAffined
-from pyraseg.transforms.augmentation.attenuation import RandDepthAttenuationd
-from pyraseg.transforms.augmentation.flip import RandHorizontalFlipd
-from pyraseg.transforms.augmentation.gain import RandGaind
-from pyraseg.transforms.augmentation.shadow import RandAcousticShadowd
-from pyraseg.transforms.augmentation.speckle import RandSpeckled
+from pyraseg.transforms.augmentation.affine import RandFrameAffined, RandHorizontalFlipd
+from pyraseg.transforms.augmentation.brightness import (
+    RandAcousticShadowd,
+    RandDepthAttenuationd,
+    RandGaind,
+    RandSpeckled,
+)
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["ultrasound_augmentation"]

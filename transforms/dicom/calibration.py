@@ -1,20 +1,18 @@
-"""Pixel spacing and tissue region of an ultrasound image, from its Sequence of Ultrasound Regions (PS3.3
-C.8.5.5)."""
+"""Pixel spacing and tissue of an ultrasound image, by its Sequence of Ultrasound Regions (PS3.3 C.8.5.5)."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
 
+from pyraseg.transforms.dicom.files.values import BrokenFile, items, number, numbers, stated
+
 __all__ = ["Calibration", "TissueRegion", "calibrate", "tissue_regions"]
 
-FORMAT_2D = 1
-TISSUE = 1
-CENTIMETRES = 3
+FORMAT_2D, TISSUE, CENTIMETRES = 1, 1, 3
 EDGE_TOLERANCE = 1  # pixels: some machines write the exclusive end of a region where the inclusive one is due
 
 Box = tuple[int, int, int, int]
@@ -22,8 +20,12 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class TissueRegion:
-    """A calibrated 2D tissue region: ``box`` is (row0, col0, row1, col1), half-open; spacing in mm per
-    pixel."""
+    """A calibrated region of 2D tissue.
+
+    Attributes:
+        box: (row0, col0, row1, col1), half-open.
+        spacing_mm: per pixel, down the rows and along them.
+    """
 
     box: Box
     spacing_mm: tuple[float, float]
@@ -31,8 +33,7 @@ class TissueRegion:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pixel spacing (row, column) in mm or None, where it is from, and the bounding box of the tissue or
-    None."""
+    """Pixel spacing (row, column) in mm or None, where it is from, and the tissue's bounding box or None."""
 
     spacing_mm: tuple[float, float] | None
     source: str
@@ -40,8 +41,17 @@ class Calibration:
 
 
 def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
-    """One spacing for the image: that of its tissue regions if they agree, else none; without any, Pixel
-    Spacing."""
+    """The spacing of an ultrasound image of ``rows`` by ``columns`` pixels.
+
+    It is that of its tissue regions if they agree, else none; without any region, Pixel Spacing.
+
+    Raises:
+        BrokenFile: a region or its sequence cannot be read.
+
+    >>> import pydicom
+    >>> calibrate(pydicom.dcmread(cine), 60, 80).spacing_mm
+    (0.5, 0.5)
+    """
     regions = tissue_regions(dataset, rows, columns)
     if not regions:
         spacing = _pixel_spacing(dataset)
@@ -49,9 +59,8 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
     tops, lefts, bottoms, rights = zip(*(region.box for region in regions), strict=True)
     box = (min(tops), min(lefts), max(bottoms), max(rights))
     first = regions[0].spacing_mm
-    if all(
-        math.isclose(a, b, rel_tol=1e-6) for r in regions for a, b in zip(r.spacing_mm, first, strict=True)
-    ):
+    pairs = (pair for region in regions for pair in zip(region.spacing_mm, first, strict=True))
+    if all(math.isclose(one, other, rel_tol=1e-6) for one, other in pairs):
         return Calibration(first, "region", box)
     return Calibration(None, "none", box)
 
@@ -62,41 +71,33 @@ def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[TissueRegi
     One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left
     out with a warning.
     """
-    regions = (_region(item, rows, columns) for item in dataset.get("SequenceOfUltrasoundRegions") or [])
+    regions = (_region(item, rows, columns) for item in items(dataset, "SequenceOfUltrasoundRegions"))
     return [region for region in regions if region]
 
 
 def _region(item: Dataset, rows: int, columns: int) -> TissueRegion | None:
-    units = (item.get("PhysicalUnitsXDirection"), item.get("PhysicalUnitsYDirection"))
-    if (item.get("RegionSpatialFormat"), item.get("RegionDataType")) != (FORMAT_2D, TISSUE):
+    kind = stated(item, "RegionSpatialFormat"), stated(item, "RegionDataType")
+    units = stated(item, "PhysicalUnitsXDirection"), stated(item, "PhysicalUnitsYDirection")
+    if kind != (FORMAT_2D, TISSUE) or units != (CENTIMETRES, CENTIMETRES):
         return None
-    if units != (CENTIMETRES, CENTIMETRES):
-        return None
-    spacing = tuple(10 * abs(float(item.get(f"PhysicalDelta{axis}") or 0)) for axis in "YX")
-    if not all(math.isfinite(value) and value > 0 for value in spacing):
+    down, across = (10 * abs(number(item, f"PhysicalDelta{axis}") or 0) for axis in "YX")
+    if not all(math.isfinite(value) and value > 0 for value in (down, across)):
         warnings.warn("an ultrasound region without a physical delta is ignored", stacklevel=2)
         return None
-    ends = [item.get(f"RegionLocation{end}") for end in ("MinY0", "MinX0", "MaxY1", "MaxX1")]
-    if None in ends or not _inside(ends, rows, columns):
+    ends = [number(item, f"RegionLocation{end}") for end in ("MinY0", "MinX0", "MaxY1", "MaxX1")]
+    top, left, bottom, right = (-1 if end is None else int(end) for end in ends)
+    inside = 0 <= top < min(bottom, rows) and 0 <= left < min(right, columns)
+    if not inside or bottom >= rows + EDGE_TOLERANCE or right >= columns + EDGE_TOLERANCE:
         warnings.warn("an ultrasound region that is not inside the image is ignored", stacklevel=2)
         return None
-    box = (int(ends[0]), int(ends[1]), min(int(ends[2]) + 1, rows), min(int(ends[3]) + 1, columns))
-    return TissueRegion(box, (spacing[0], spacing[1]))
-
-
-def _inside(ends: list[int], rows: int, columns: int) -> bool:
-    top, left, bottom, right = ends
-    return (
-        0 <= top < min(bottom, rows)
-        and 0 <= left < min(right, columns)
-        and bottom < rows + EDGE_TOLERANCE
-        and right < columns + EDGE_TOLERANCE
-    )
+    return TissueRegion((top, left, min(bottom + 1, rows), min(right + 1, columns)), (down, across))
 
 
 def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    stated = dataset.get("PixelSpacing")
-    values = [float(value) for value in stated] if isinstance(stated, Sequence) else []
-    if len(values) != 2 or not all(math.isfinite(value) and value > 0 for value in values):
+    try:
+        spacing = numbers(dataset, "PixelSpacing", 2)
+    except BrokenFile:
         return None
-    return values[0], values[1]
+    if spacing is None or not all(math.isfinite(value) and value > 0 for value in spacing):
+        return None
+    return spacing[0], spacing[1]

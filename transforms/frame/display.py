@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import Transform
 
+from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
 
 __all__ = ["ScaleDisplay", "ScaleDisplayd", "ToChannels", "ToChannelsd"]
@@ -17,8 +14,11 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as DICOM's YBR_FULL has it (P
 
 
 class ScaleDisplay(Transform):
-    """(C, H, W) of stored values to float32 in [0, 1], by the metadata's ``display_max``, the value shown as
-    white."""
+    """(C, H, W) of stored values to float32 in [0, 1], where the metadata's ``display_max`` is white.
+
+    >>> ScaleDisplay()(MetaTensor(torch.full((1, 1, 2), 51), meta={"display_max": 255.0})).tolist()
+    [[[0.20000000298023224, 0.20000000298023224]]]
+    """
 
     def __call__(self, image: MetaTensor) -> MetaTensor:
         scaled = (image.as_tensor().float() / float(image.meta["display_max"])).clamp_(0, 1)
@@ -33,6 +33,9 @@ class ToChannels(Transform):
     Raises:
         ConfigError: another number of channels is asked for.
         InputError: on calling, a frame with neither 1 nor 3 channels.
+
+    >>> ToChannels(3)(MetaTensor(torch.zeros(1, 4, 5))).shape
+    torch.Size([3, 4, 5])
     """
 
     def __init__(self, channels: int) -> None:
@@ -54,27 +57,22 @@ class ToChannels(Transform):
         return MetaTensor(plain, meta=image.meta, applied_operations=image.applied_operations)
 
 
-class _Mapped(MapTransform):
-    transform: Transform
+class ScaleDisplayd(DictionaryTransform):
+    """`ScaleDisplay` on the entries of a dictionary.
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.transform(item[key])
-        return item
+    >>> from pyraseg.transforms import LoadFramed
+    >>> ScaleDisplayd("image")(LoadFramed("image")({"image": picture}))["image"].dtype
+    torch.float32
+    """
 
-
-class ScaleDisplayd(_Mapped):
-    """`ScaleDisplay` on the entries of a dictionary."""
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = ScaleDisplay()
+    form = ScaleDisplay
 
 
-class ToChannelsd(_Mapped):
-    """`ToChannels` on the entries of a dictionary."""
+class ToChannelsd(DictionaryTransform):
+    """`ToChannels` on the entries of a dictionary.
 
-    def __init__(self, keys: KeysCollection, channels: int, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = ToChannels(channels)
+    >>> ToChannelsd("image", channels=1)({"image": MetaTensor(torch.zeros(3, 4, 5))})["image"].shape
+    torch.Size([1, 4, 5])
+    """
+
+    form = ToChannels

@@ -13,6 +13,7 @@ from monai.transforms import Crop, InvertibleTransform, MapTransform, Transform
 from monai.utils import TraceKeys
 from numpy.typing import NDArray
 
+from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.frame.tissue_mask import Tissue, find_tissue, search_tissue
 
@@ -35,6 +36,10 @@ class CropToTissue(Crop):
 
     Args:
         margin: pixels that the box found without ``tissue_box`` is widened by on every side.
+
+    >>> frame = MetaTensor(torch.rand(1, 60, 80), meta={"tissue_box": [10, 20, 50, 70]})
+    >>> CropToTissue()(frame).shape
+    torch.Size([1, 40, 50])
     """
 
     def __init__(self, margin: int = 0) -> None:
@@ -59,12 +64,8 @@ class CropToTissue(Crop):
         high, wide = mask.shape
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         top, left = max(int(rows[0]) - self.margin, 0), max(int(columns[0]) - self.margin, 0)
-        return (
-            top,
-            left,
-            min(int(rows[-1]) + 1 + self.margin, high),
-            min(int(columns[-1]) + 1 + self.margin, wide),
-        )
+        bottom, right = int(rows[-1]) + 1 + self.margin, int(columns[-1]) + 1 + self.margin
+        return top, left, min(bottom, high), min(right, wide)
 
     def __call__(self, img: torch.Tensor, box: Box | None = None, lazy: bool | None = None) -> torch.Tensor:
         """Crop ``img`` to ``box``, by default its own."""
@@ -89,6 +90,11 @@ class CropToTissued(MapTransform, InvertibleTransform):
         image_key: the entry that the box is drawn from.
         margin: see `CropToTissue`.
         allow_missing_keys: pass over keys that an item lacks.
+
+    >>> frame = MetaTensor(torch.rand(1, 60, 80), meta={"tissue_box": [10, 20, 50, 70]})
+    >>> item = {"image": frame, "label": torch.zeros(1, 60, 80)}
+    >>> CropToTissued(["image", "label"])(item)["label"].shape
+    torch.Size([1, 40, 50])
     """
 
     def __init__(
@@ -113,7 +119,12 @@ class CropToTissued(MapTransform, InvertibleTransform):
         item = dict(data)
         size, box = tuple(item[self.image_key].shape[1:]), self.cropper.box(item[self.image_key])
         for key in self.key_iterator(item):
-            _check_size(item[key], size)
+            _check_frame(item[key])
+            if tuple(item[key].shape[1:]) != size:
+                wanted = f"entries of the image's size, {size[0]} x {size[1]}"
+                found = " x ".join(map(str, item[key].shape[1:]))
+                remedy = "Check that image and label belong together."
+                raise GeometryError(wanted, found=found, remedy=remedy)
             item[key] = self.cropper(item[key], box)
         return item
 
@@ -135,6 +146,9 @@ class BlankOutsideTissue(Transform):
     This is no substitute for a de-identification check by eye.
 
     Apply it to the frame as it was loaded or cropped, before any resampling: ``tissue_box`` is in pixels.
+
+    >>> BlankOutsideTissue()(torch.rand(1, 60, 80)).shape
+    torch.Size([1, 60, 80])
     """
 
     def __call__(self, img: torch.Tensor) -> torch.Tensor:
@@ -151,24 +165,14 @@ class BlankOutsideTissue(Transform):
         return blanked
 
 
-class BlankOutsideTissued(MapTransform):
+class BlankOutsideTissued(DictionaryTransform):
     """`BlankOutsideTissue` on the entries of a dictionary, each by its own tissue: images, not labels.
 
-    Args:
-        keys: images (C, H, W).
-        allow_missing_keys: pass over keys that an item lacks.
+    >>> BlankOutsideTissued("image")({"image": torch.rand(1, 60, 80)})["image"].shape
+    torch.Size([1, 60, 80])
     """
 
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.blank = BlankOutsideTissue()
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Blank every entry."""
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.blank(item[key])
-        return item
+    form = BlankOutsideTissue
 
 
 def _tissue(image: torch.Tensor) -> Tissue:
@@ -178,9 +182,9 @@ def _tissue(image: torch.Tensor) -> Tissue:
         return search_tissue(array, white)
     mask = np.zeros(array.shape[1:], dtype=bool)
     inside = slice(box[0], box[2]), slice(box[1], box[3])
-    found = search_tissue(array[:, *inside], white, boxed=True)
-    mask[inside] = found.mask
-    return Tissue(mask, found.clear)
+    tissue = search_tissue(array[:, *inside], white, boxed=True)
+    mask[inside] = tissue.mask
+    return Tissue(mask, tissue.clear)
 
 
 def _given_box(image: torch.Tensor) -> Box | None:
@@ -214,18 +218,6 @@ def _display_max(image: torch.Tensor) -> float:
 
 
 def _check_frame(image: Any) -> None:
-    if getattr(image, "ndim", 0) != 3:
-        found = f"{getattr(image, 'ndim', 0)} axes"
-        raise GeometryError(
-            "a frame of three axes (C, H, W)", found=found, remedy="Load frames with LoadFramed."
-        )
-
-
-def _check_size(image: Any, size: tuple[int, ...]) -> None:
-    _check_frame(image)
-    if tuple(image.shape[1:]) != size:
-        raise GeometryError(
-            f"entries of the image's size, {size[0]} x {size[1]}",
-            found=f"{image.shape[1]} x {image.shape[2]}",
-            remedy="Check that image and label belong together.",
-        )
+    if (axes := getattr(image, "ndim", 0)) != 3:
+        remedy = "Load frames with LoadFramed."
+        raise GeometryError("a frame of three axes (C, H, W)", found=f"{axes} axes", remedy=remedy)

@@ -1,5 +1,4 @@
-"""Resize to a fixed size with the aspect ratio kept and bars at the sides, and the exact way back for
-probabilities."""
+"""Resize to a fixed size with the aspect ratio kept and bars at the sides, and the exact inverse."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ GREY = 128 / 255  # CN113409326A [0135]: bars of grey value 128, here after scal
 
 
 def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size (h, w) of the resized picture and its offset (top, left) within ``target``; all (rows,
-    columns) in pixels.
+    """The size (h, w) of the resized picture and its offset (top, left) within ``target``, in pixels.
 
     The shorter side is truncated, as the patent does: 768 x 1024 into 473 x 473 gives 354 x 473, 59 rows of
     bar above and 60 below. So the scale differs between the axes by up to one pixel's worth, and the way back
@@ -51,13 +49,17 @@ class Letterbox(InvertibleTransform):
 
     Raises:
         ConfigError: a size that is not two numbers above 0, or another mode.
+
+    >>> letterbox = Letterbox((64, 64))
+    >>> boxed = letterbox(torch.rand(1, 60, 80))
+    >>> boxed.shape, letterbox.inverse(boxed).shape
+    (torch.Size([1, 64, 64]), torch.Size([1, 60, 80]))
     """
 
     def __init__(self, size: Sequence[int], *, mode: str = "bilinear", fill: float = GREY) -> None:
         if len(size) != 2 or min(size) < 1:
-            raise ConfigError(
-                "a size (height, width) above 0", found=str(tuple(size)), remedy="Correct the input size."
-            )
+            remedy = "Correct the input size."
+            raise ConfigError("a size (height, width) above 0", found=str(tuple(size)), remedy=remedy)
         self.size = (int(size[0]), int(size[1]))
         self.mode = _checked(mode)
         self.fill = float(fill)
@@ -70,17 +72,15 @@ class Letterbox(InvertibleTransform):
         source = convert_to_tensor(image, track_meta=True)
         shape = (int(source.shape[1]), int(source.shape[2]))
         scaled, offset = letterbox_shape(shape, self.size)
-        boxed = _pad(
-            _resize(source.as_tensor(), scaled, mode),
-            offset,
-            self.size,
-            self.fill if fill is None else float(fill),
-        )
+        boxed = _resize(source.as_tensor(), scaled, mode)
+        (height, width), (top, left) = self.size, offset
+        bars = (left, width - scaled[1] - left, top, height - scaled[0] - top)
+        if any(bars):
+            boxed = F.pad(boxed, bars, value=self.fill if fill is None else float(fill))
         result = MetaTensor(boxed, meta=source.meta, applied_operations=source.applied_operations)
         info = {"scaled": list(scaled), "offset": list(offset), "mode": mode}
-        return self.push_transform(
-            result, orig_size=shape, affine=_index_map(shape, scaled, offset), extra_info=info
-        )
+        index_map = _index_map(shape, scaled, offset)
+        return self.push_transform(result, orig_size=shape, affine=index_map, extra_info=info)
 
     def inverse(self, data: MetaTensor) -> MetaTensor:
         """Bring (K, *size) back to the source grid (K, H, W), resampled in the mode of the way here."""
@@ -93,12 +93,20 @@ class Letterbox(InvertibleTransform):
         restored = resample(inner, shape) if finer else _resize(inner, shape, info["mode"])
         result = MetaTensor(restored, meta=data.meta, applied_operations=data.applied_operations)
         back = np.linalg.inv(_index_map(shape, scaled, offset))
-        result.affine = result.affine @ torch.as_tensor(_homogeneous(back), dtype=result.affine.dtype)
+        full = np.eye(4)  # a map of the plane as MetaTensor's affine is
+        full[:2, :2], full[:2, 3] = back[:2, :2], back[:2, 2]
+        result.affine = result.affine @ torch.as_tensor(full, dtype=result.affine.dtype)
         return result
 
 
 class Letterboxd(MapTransform, InvertibleTransform):
-    """`Letterbox` on the entries of a dictionary; ``mode`` and ``fill`` may differ by key."""
+    """`Letterbox` on the entries of a dictionary; ``mode`` and ``fill`` may differ by key.
+
+    >>> item = {"image": torch.rand(1, 60, 80), "label": torch.ones(1, 60, 80, dtype=torch.uint8)}
+    >>> letterbox = Letterboxd(["image", "label"], (64, 64), mode=["bilinear", "nearest"], fill=[0.5, 0])
+    >>> letterbox(item)["label"].unique().tolist()
+    [0, 1]
+    """
 
     def __init__(
         self,
@@ -130,8 +138,7 @@ class Letterboxd(MapTransform, InvertibleTransform):
 def resample(
     values: torch.Tensor, shape: Sequence[int], *, window: tuple[slice, slice] | None = None
 ) -> torch.Tensor:
-    """Interpolate (K, h, w) linearly between pixel centres to a grid of ``shape`` that is no coarser on
-    either axis.
+    """Interpolate (K, h, w) linearly between pixel centres to a grid of ``shape``, no coarser on any axis.
 
     Every value is a mean of four neighbours with the same weights and the same rounding in all channels. So
     where one channel is the greatest in all four it is the greatest between them, and a window of the result
@@ -152,13 +159,10 @@ def resample(
     left, right, along = _taps(values.shape[2], shape[1], columns, values)
     first, last = int(above[0]), int(below[-1]) + 1
     result = values.new_empty((len(values), len(above), len(left)))
-    for channel, plane in zip(
-        result, values[:, first:last], strict=True
-    ):  # one after another stays in the cache
+    for channel, plane in zip(result, values[:, first:last], strict=True):  # one by one, within the cache
         wide = _mean(plane.index_select(1, left), plane.index_select(1, right), along)
-        channel.copy_(
-            _mean(wide.index_select(0, above - first), wide.index_select(0, below - first), down[:, None])
-        )
+        upper, lower = wide.index_select(0, above - first), wide.index_select(0, below - first)
+        channel.copy_(_mean(upper, lower, down[:, None]))
     return result
 
 
@@ -178,8 +182,7 @@ def _taps(
 
 
 def _mean(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """In place; a product and a sum, each rounded, for a fused operation would round lanes and remainders
-    unlike."""
+    """In place; product and sum, each rounded: a fused operation would round lanes and remainders unlike."""
     return one.mul_(1 - weight).add_(other.mul_(weight))
 
 
@@ -194,40 +197,19 @@ def _resize(image: torch.Tensor, shape: Sequence[int], mode: str) -> torch.Tenso
     """(C, H, W) to (C, *shape) by pixel centres; labels keep their dtype, images become floating point."""
     if tuple(image.shape[1:]) == tuple(shape):
         return image
-    if (
-        mode == "nearest"
-    ):  # torch's "nearest" is half a pixel off, and "nearest-exact" lacks the wider integer types
-        rows, columns = (_nearest(n, m, image.device) for n, m in zip(image.shape[1:], shape, strict=True))
+    if mode == "nearest":  # torch's is half a pixel off, and its "nearest-exact" lacks wider integer types
+        rows, columns = (  # the source index under each pixel centre
+            (torch.arange(size, device=image.device) * 2 + 1) * source // (2 * size)
+            for source, size in zip(image.shape[1:], shape, strict=True)
+        )
         return image[:, rows[:, None], columns]
-    values = image if image.is_floating_point() else image.float()
+    values = (image if image.is_floating_point() else image.float())[None]
     shrinks = shape[0] < image.shape[1] or shape[1] < image.shape[2]
-    return F.interpolate(values[None], list(shape), mode="bilinear", align_corners=False, antialias=shrinks)[
-        0
-    ]
-
-
-def _nearest(source: int, size: int, device: torch.device) -> torch.Tensor:
-    """The source index under each of ``size`` pixel centres."""
-    return (torch.arange(size, device=device) * 2 + 1) * source // (2 * size)
-
-
-def _pad(image: torch.Tensor, offset: Sequence[int], size: Sequence[int], fill: float) -> torch.Tensor:
-    top, left = offset
-    bars = (left, size[1] - image.shape[2] - left, top, size[0] - image.shape[1] - top)
-    return F.pad(image, bars, value=fill) if any(bars) else image
+    return F.interpolate(values, list(shape), mode="bilinear", align_corners=False, antialias=shrinks)[0]
 
 
 def _index_map(source: Sequence[int], scaled: Sequence[int], offset: Sequence[int]) -> np.ndarray:
-    """3 x 3: from (row, column) in the letterboxed picture to (row, column) in the source; pixel centres at
-    the indices.
-    """
+    """3 x 3: from (row, column) in the letterboxed picture to (row, column) in the source."""
     scale = [source[axis] / scaled[axis] for axis in (0, 1)]
     shift = [scale[axis] * (0.5 - offset[axis]) - 0.5 for axis in (0, 1)]
     return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]], [0, 0, 1]], dtype=np.float64)
-
-
-def _homogeneous(map2d: np.ndarray) -> np.ndarray:
-    """A 3 x 3 map of the plane as the 4 x 4 that MetaTensor's affine is."""
-    full = np.eye(4)
-    full[:2, :2], full[:2, 3] = map2d[:2, :2], map2d[:2, 2]
-    return full

@@ -14,24 +14,32 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
-from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
-from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, malformed, read_header
+from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, read_header
 from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
 from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series, the_series
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
-from pyraseg.transforms.io.frame_metadata import frame_metadata
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
-__all__ = ["DicomReader", "FrameHandle", "handles", "open_frames", "the_only", "volume_metadata"]
+__all__ = [
+    "DicomReader",
+    "FrameHandle",
+    "frame_metadata",
+    "handles",
+    "open_frames",
+    "the_only",
+    "volume_metadata",
+]
 
 PathText = str | PathLike[str]
 
 
 @dataclass(frozen=True)
 class FrameHandle:
-    """A frame that is still to be read: the file, the frame's index from 0 or None where the text names none,
-    and the file's reader where its header has been read already."""
+    """A frame that is still to be read: the file, the frame's index from 0 or None where none is named, and the
+    file's reader where its header has been read already."""
 
     path: Path
     frame_index: int | None
@@ -64,15 +72,13 @@ def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
         InputError: there are several; stacking files as channels would mix images.
     """
     if len(img) != 1:
-        raise InputError(
-            "one frame per item", found=f"{len(img)} paths", remedy="Give each frame an item of its own."
-        )
+        remedy = "Give each frame an item of its own."
+        raise InputError("one frame per item", found=f"{len(img)} paths", remedy=remedy)
     return img[0]
 
 
 class DicomReader(ImageReader):
-    """Reads a frame of ultrasound or secondary capture as (C, H, W), row first; a CT, MR or PET series as (1,
-    X, Y, Z).
+    """Reads a frame of ultrasound as (C, H, W), row first, and a CT, MR or PET series as (1, X, Y, Z).
 
     For MONAI's `LoadImage(reader=DicomReader)`. A frame of a multi-frame file is named
     ``cine.dcm#frame_index=3``, in its own dtype. A series is a folder, its files, or one enhanced multi-frame
@@ -82,10 +88,13 @@ class DicomReader(ImageReader):
     when `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
 
     Args:
-        series: of a folder that holds several series the one to read, counted from 1 as the refusal lists
-            them.
-        stack, repair, assume_hu, workers: for volumes, see
-            `pyraseg.transforms.dicom.series.volume.read_series`.
+        series: of a folder that holds several series the one to read, from 1 as the refusal lists them.
+        stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
+
+    >>> from monai.transforms import LoadImage
+    >>> load = LoadImage(reader=DicomReader)
+    >>> load(f"{cine}#frame_index=1").shape, load(series).shape
+    (torch.Size([1, 60, 80]), torch.Size([1, 8, 6, 5]))
     """
 
     def __init__(
@@ -117,27 +126,21 @@ class DicomReader(ImageReader):
         """Decode the frame or the volume.
 
         Returns:
-            of a frame the array (C, H, W) and its metadata: `pyraseg.transforms.io.frame_metadata`, and
-            ``frame_index``, ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's),
-            ``tissue_box`` (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and
-            `volume_metadata`.
+            of a frame the array (C, H, W) and its metadata: `frame_metadata`, and ``frame_index``,
+            ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box``
+            (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and `volume_metadata`.
 
         Raises:
             InputError: the file cannot be read right, or has several frames and none is named.
             GeometryError: the files are no single volume; the message lists what they are.
         """
-        if len(img) == 1 and not img[0].path.is_dir():
-            return self._file(img[0])
-        if _holds_volume(img):
-            return self._volume(img)
-        return self._frame(the_only(img))
-
-    def _file(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
+        if len(img) != 1 or img[0].path.is_dir():
+            return self._volume(img) if _holds_volume(img) else self._frame(the_only(img))
         try:
-            return self._frame(handle)
+            return self._frame(img[0])
         except InputError:
-            if _holds_volume([handle]):
-                return self._volume([handle])
+            if _holds_volume(img):
+                return self._volume(img)
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
@@ -161,6 +164,35 @@ class DicomReader(ImageReader):
         series = the_series(find_series([handle.path for handle in img]), number=self._series)
         volume = read_series(series, **self._options)
         return volume.array[None], volume_metadata(volume)
+
+
+def frame_metadata(
+    shape: tuple[int, ...],
+    *,
+    spacing_mm: tuple[float, float] | None,
+    spacing_source: str,
+    display_max: float,
+    **more: Any,
+) -> dict[str, Any]:
+    """Metadata of an array of ``shape`` (C, H, W).
+
+    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0, the identity where the
+    image is not calibrated; ``spacing_mm`` is then absent. ``more`` entries that are None are absent as well.
+    """
+    row, column = spacing_mm or (1.0, 1.0)
+    affine = np.diag([row, column, 1.0, 1.0]).astype(np.float64)
+    metadata: dict[str, Any] = {
+        str(MetaKeys.AFFINE): affine,
+        str(MetaKeys.ORIGINAL_AFFINE): affine.copy(),
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(shape[1:], dtype=np.int64),
+        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
+        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+        "spacing_source": spacing_source,
+        "display_max": display_max,
+    }
+    if spacing_mm:
+        metadata["spacing_mm"] = [float(row), float(column)]
+    return metadata | {key: value for key, value in more.items() if value is not None}
 
 
 def volume_metadata(volume: Volume) -> dict[str, Any]:
@@ -194,20 +226,14 @@ def _holds_volume(img: Sequence[FrameHandle]) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     """Of a folder, whether a file in it is."""
-    if path.is_dir():
-        return any(has_dicom_marker(file) for file in search(path)[0])
-    return has_dicom_marker(path)
+    return any(map(has_dicom_marker, search(path)[0])) if path.is_dir() else has_dicom_marker(path)
 
 
 def _frame_index(handle: FrameHandle, frames: int) -> int:
     if handle.frame_index is None and frames > 1:
-        example = frame_path("FILE", 0)
-        raise InputError(
-            "one frame",
-            found=f"a file of {frames} frames",
-            remedy=f"Name the frame behind the file, counted from 0: {example} to {frame_path('', frames - 1)}.",
-            path=handle.path,
-        )
+        first, last = frame_path("FILE", 0), frame_path("", frames - 1)
+        remedy = f"Name the frame behind the file, counted from 0: {first} to {last}."
+        raise InputError("one frame", found=f"a file of {frames} frames", remedy=remedy, path=handle.path)
     return handle.frame_index or 0
 
 
@@ -228,5 +254,5 @@ def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration
 def _calibrated(header: ImageHeader) -> tuple[CineReader, Calibration]:
     cine = CineReader(header)
     found, remedy = "ones that cannot be read", "Export the file again."
-    with malformed("ultrasound regions", path=header.path, found=found, remedy=remedy):
-        return cine, calibrate(cine.header.dataset, cine.header.rows, cine.header.columns)
+    with readable("ultrasound regions", path=header.path, found=found, remedy=remedy):
+        return cine, calibrate(header.dataset, header.rows, header.columns)

@@ -1,9 +1,9 @@
-"""Loading one 2D frame from DICOM, NIfTI, PNG or JPEG, alike in axis order and metadata, as MONAI
-transforms."""
+"""Loading one 2D frame from DICOM, NIfTI, PNG or JPEG as MONAI transforms, alike in axes and metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,25 +14,34 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple
 
 from pyraseg.transforms.errors import InputError, PyrasegError
-from pyraseg.transforms.io.dicom_reader import DicomReader, FrameHandle, PathText, handles, the_only
-from pyraseg.transforms.io.frame_metadata import frame_metadata
+from pyraseg.transforms.io.dicom_reader import (
+    DicomReader,
+    FrameHandle,
+    PathText,
+    frame_metadata,
+    handles,
+    the_only,
+)
+from pyraseg.transforms.io.paths import is_nifti, is_picture
 from pyraseg.transforms.io.raster import read_nifti, read_picture
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FrameReader", "LoadFrame", "LoadFramed"]
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # PyTorch computes with no unsigned type wider than a byte.
 TORCH_TYPES = {"u2": np.int32, "u4": np.int64, "u8": np.int64, "f2": np.float32, "b1": np.uint8}
 
 
 class FrameReader(ImageReader):
-    """Reads one 2D frame as (C, H, W), row first: NIfTI, PNG, JPEG and BMP by their suffix, anything else as
-    DICOM.
+    """Reads one 2D frame as (C, H, W), row first: NIfTI, PNG, JPEG, BMP by their suffix, else as DICOM.
 
     Args:
         as_labels: the files are masks: a palette PNG keeps its indices instead of its colours.
+
+    >>> reader = FrameReader()
+    >>> array, metadata = reader.get_data(reader.read(picture))
+    >>> array.shape, metadata["display_max"]
+    ((1, 60, 80), 255.0)
     """
 
     def __init__(self, as_labels: bool = False) -> None:
@@ -41,14 +50,11 @@ class FrameReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file has a suffix of ours or is DICOM by its content."""
-        ours = (*NIFTI_SUFFIXES, *PICTURE_SUFFIXES)
-        return all(
-            h.path.name.lower().endswith(ours) or self._dicom.verify_suffix(h.path) for h in handles(filename)
-        )
+        paths = (handle.path for handle in handles(filename))
+        return all(is_nifti(path) or is_picture(path) or self._dicom.verify_suffix(path) for path in paths)
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frame; nothing is opened before `get_data`, so that `LoadImage` has no reason to fall
-        back."""
+        """Name the frame; nothing is opened before `get_data`: `LoadImage` has no reason to fall back."""
         return handles(data)
 
     def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
@@ -59,27 +65,28 @@ class FrameReader(ImageReader):
                 values.
         """
         handle = the_only(img)
-        name = handle.path.name.lower()
-        if not name.endswith((*NIFTI_SUFFIXES, *PICTURE_SUFFIXES)):
+        path = handle.path
+        if not is_nifti(path) and not is_picture(path):
             return self._dicom.get_data(img)
-        if handle.frame_index is not None or not handle.path.is_file():
-            found = (
-                "no file of that name"
-                if handle.frame_index is None
-                else "a frame index behind a picture's name"
-            )
-            raise InputError("an image file", found=found, remedy="Check the path.", path=handle.path)
-        if name.endswith(NIFTI_SUFFIXES):
-            array, white, spacing = read_nifti(handle.path)
+        if handle.frame_index is not None or not path.is_file():
+            numbered = handle.frame_index is not None
+            found = "a frame index behind a picture's name" if numbered else "no file of that name"
+            raise InputError("an image file", found=found, remedy="Check the path.", path=path)
+        spacing = None
+        if is_nifti(path):
+            array, white, spacing = read_nifti(path)
         else:
-            array, white = read_picture(handle.path, as_labels=self.as_labels)
-            spacing = None
-        _check_values(array, handle)
-        source = "nifti" if spacing else "none"
-        counts = {"frame_index": 0, "number_of_frames": 1}
-        return array, frame_metadata(
-            array.shape, spacing_mm=spacing, spacing_source=source, display_max=white, **counts
+            array, white = read_picture(path, as_labels=self.as_labels)
+        _check_values(array, path)
+        metadata = frame_metadata(
+            array.shape,
+            spacing_mm=spacing,
+            spacing_source="nifti" if spacing else "none",
+            display_max=white,
+            frame_index=0,
+            number_of_frames=1,
         )
+        return array, metadata
 
 
 class LoadFrame(Transform):
@@ -91,6 +98,10 @@ class LoadFrame(Transform):
 
     Args:
         as_labels: see `FrameReader`.
+
+    >>> image = LoadFrame()(f"{cine}#frame_index=1")
+    >>> image.shape, image.meta["spacing_mm"]
+    (torch.Size([1, 60, 80]), [0.5, 0.5])
     """
 
     def __init__(self, as_labels: bool = False) -> None:
@@ -108,8 +119,7 @@ class LoadFrame(Transform):
         except PyrasegError as error:
             found = f"{error.found}, in case {case}"
             raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
-        # tensors rather than NumPy arrays: a dataset's cache is read back with weights_only, which refuses
-        # those
+        # Tensors, not NumPy arrays: a dataset's cache is read back with weights_only, which refuses those
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
         return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})
 
@@ -121,6 +131,9 @@ class LoadFramed(MapTransform):
         keys: entries that hold path strings.
         label_keys: those of them that are masks.
         allow_missing_keys: pass over keys that an item lacks.
+
+    >>> LoadFramed("image")({"image": picture})["image"].shape
+    torch.Size([1, 60, 80])
     """
 
     def __init__(
@@ -143,7 +156,7 @@ class LoadFramed(MapTransform):
         return item
 
 
-def _check_values(array: np.ndarray, handle: FrameHandle) -> None:
+def _check_values(array: np.ndarray, path: Path) -> None:
     if 0 in array.shape:
         found = f"an image of {array.shape[1]} x {array.shape[2]} pixels"
     elif array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -152,9 +165,7 @@ def _check_values(array: np.ndarray, handle: FrameHandle) -> None:
         found = f"values of type {array.dtype}"
     else:
         return
-    raise InputError(
-        "an image of finite numbers", found=found, remedy="Leave this file out.", path=handle.path
-    )
+    raise InputError("an image of finite numbers", found=found, remedy="Leave this file out.", path=path)
 
 
 def _torch_array(array: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,28 @@ from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
-__all__ = ["check_nifti_volume", "read_nifti_grid", "read_nifti_labels", "read_nifti_volume"]
+__all__ = [
+    "NiftiVolume",
+    "check_nifti_volume",
+    "read_nifti_grid",
+    "read_nifti_labels",
+    "read_nifti_volume",
+]
 
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # of metres and micrometres; other codes are taken for mm
-SAME_PLACE = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it
+SAME_POSITION = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it
 SHEAR = 1e-3  # cosine between two axes
 WHERE = "an affine that says where the voxels lie"
 SET_AFFINE = "Write the volume again from its source with the sform or qform set."
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiVolume:
+    """A volume that was read from NIfTI: (X, Y, Z) float32, and the affine from its indices to RAS+ mm."""
+
+    array: np.ndarray
+    affine: np.ndarray
+    unit: str = ""  # NIfTI states none
 
 
 def read_nifti_volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +49,10 @@ def read_nifti_volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             finite.
         GeometryError: neither sform nor qform is set, or the affine is singular, sheared or not finite, or
             the two place the voxels differently.
+
+    >>> values, affine = read_nifti_volume(nifti)
+    >>> values.shape, affine.diagonal().tolist()
+    ((8, 6, 5), [-0.75, -1.5, 2.5, 1.0])
     """
     image = _open(Path(path))
     affine = _affine(image, Path(path))
@@ -50,14 +70,15 @@ def read_nifti_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         LabelError: fractions, NaN, or numbers beyond 32 bits.
         InputError, GeometryError: as `read_nifti_volume`.
+
+    >>> read_nifti_labels(nifti)[0].dtype
+    dtype('int32')
     """
     image = _open(Path(path))
     affine = _affine(image, Path(path))
     values = _data(image, Path(path), None)
     limits = np.iinfo(np.int32)
-    if values.dtype.kind == "f" and not (
-        np.isfinite(values).all() and np.array_equal(values, np.round(values))
-    ):
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
         found, remedy = "fractions or NaN", "Save labels, not probabilities."
         raise LabelError("a mask of whole numbers", found=found, remedy=remedy, path=path)
     if values.size and not limits.min <= values.min() <= values.max() <= limits.max:
@@ -77,7 +98,7 @@ def read_nifti_grid(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]
 
 
 def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]:
-    """As `read_nifti_grid`, once `read_nifti_volume` would take it: values are read where they may be NaN.
+    """`read_nifti_grid` of a file that `read_nifti_volume` takes: values are read where they may be NaN.
 
     Raises:
         InputError, GeometryError: as `read_nifti_volume`, but for a file of whole numbers that is cut off.
@@ -90,20 +111,10 @@ def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarr
 
 def _open(path: Path) -> Nifti1Image:
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nibabel.load(path)
-    except (
-        ImageFileError,
-        HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-        OverflowError,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # nibabel raises anything on a file that is not what it claims to be
         raise _damaged(path) from error
     if not isinstance(image, nibabel.Nifti1Image):
         raise _damaged(path)
@@ -126,7 +137,8 @@ def _shape(image: Nifti1Image, path: Path) -> tuple[int, int, int]:
 
 
 def _affine(image: Nifti1Image, path: Path) -> np.ndarray:
-    sform, qform = _sform(image), _qform(image, path)
+    affine, code = image.get_sform(coded=True)
+    sform, qform = _in_millimetres(affine, image) if code else None, _qform(image, path)
     affine = sform if sform is not None else qform
     if affine is None:
         raise GeometryError(WHERE, found="neither sform nor qform (codes 0)", remedy=SET_AFFINE, path=path)
@@ -135,11 +147,6 @@ def _affine(image: Nifti1Image, path: Path) -> np.ndarray:
     if sform is not None and qform is not None:
         _check_agreement(sform, qform, image.shape[:3], path)
     return affine
-
-
-def _sform(image: Nifti1Image) -> np.ndarray | None:
-    affine, code = image.get_sform(coded=True)
-    return _in_millimetres(affine, image) if code else None
 
 
 def _qform(image: Nifti1Image, path: Path) -> np.ndarray | None:
@@ -179,13 +186,10 @@ def _check_agreement(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...
     corners = np.array([(x, y, z, 1) for x in ends[0] for y in ends[1] for z in ends[2]], np.float64).T
     apart = float(np.linalg.norm(((sform - qform) @ corners)[:3], axis=0).max())
     diagonal = float(np.linalg.norm((sform @ corners)[:3, -1] - (sform @ corners)[:3, 0]))
-    if not apart <= SAME_PLACE * diagonal + 1e-3:
-        raise GeometryError(
-            "a sform and a qform that agree",
-            found=f"corners up to {apart:.2f} mm apart" if np.isfinite(apart) else "a qform without numbers",
-            remedy="Set the wrong one from the right one, or its code to 0.",
-            path=path,
-        )
+    if not apart <= SAME_POSITION * diagonal + 1e-3:
+        found = f"corners up to {apart:.2f} mm apart" if np.isfinite(apart) else "a qform without numbers"
+        remedy = "Set the wrong one from the right one, or its code to 0."
+        raise GeometryError("a sform and a qform that agree", found=found, remedy=remedy, path=path)
 
 
 def _data(image: Nifti1Image, path: Path, dtype: Any) -> np.ndarray:
@@ -193,11 +197,8 @@ def _data(image: Nifti1Image, path: Path, dtype: Any) -> np.ndarray:
         found, remedy = "colours or complex numbers", "Save one number a voxel."
         raise InputError("a volume of numbers", found=found, remedy=remedy, path=path)
     try:
-        values = (
-            np.asanyarray(image.dataobj)
-            if dtype is None
-            else image.get_fdata(dtype=dtype, caching="unchanged")
-        )
+        stored = dtype is None
+        values = np.asanyarray(image.dataobj) if stored else image.get_fdata(dtype=dtype, caching="unchanged")
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
         raise _damaged(path) from error
     return np.asarray(values).reshape(image.shape[:3])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pyraseg.transforms.dicom.files.header import malformed
+from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.dicom.pixels.checks import MAX_FRAME_BYTES
 from pyraseg.transforms.errors import InputError
 
@@ -30,19 +30,23 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
     Raises:
         InputError: not such a file, truncated, too large, or an animation.
     """
-    wanted, remedy = "a PNG, JPEG or BMP image", "Export the image again."
-    with malformed(wanted, path=path, found="a file that cannot be decoded", remedy=remedy):
+    wanted, found, remedy = (
+        "a PNG, JPEG or BMP image",
+        "a file that cannot be decoded",
+        "Export the image again.",
+    )
+    with malformed(wanted, path=path, found=found, remedy=remedy):
         try:
-            with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                _check_size(path, image.width * image.height * 3)
-                if getattr(image, "n_frames", 1) > 1:
-                    raise InputError(
-                        wanted, found="an animation", remedy="Export its frames one by one.", path=path
-                    )
-                array = _samples(ImageOps.exif_transpose(image), as_labels)
+            image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
         except Image.DecompressionBombError:
-            _check_size(path, MAX_FRAME_BYTES + 1)
-            raise
+            raise _too_large(path) from None
+        frames = getattr(image, "n_frames", 1)
+    with image:
+        _check_size(path, image.width * image.height * 3)
+        if frames > 1:
+            raise InputError(wanted, found="an animation", remedy="Export its frames one by one.", path=path)
+        with malformed(wanted, path=path, found=found, remedy=remedy):
+            array = _samples(ImageOps.exif_transpose(image), as_labels)
     display_max = float(np.iinfo(array.dtype).max) if array.dtype.kind in "ui" else 1.0
     return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)), display_max
 
@@ -56,36 +60,31 @@ def _samples(image: Image.Image, as_labels: bool) -> np.ndarray:
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | None]:
-    """A NIfTI of one 2D frame as (C, H, W), the value that shows as white, and the spacing (row, column) in
-    mm or None.
+    """A NIfTI of one 2D frame: (C, H, W), the value that shows as white, and mm between rows and columns.
 
     Frames are stored as (W, H) or (W, H, 1), column first, as NIfTI's x axis asks for, and transposed here;
     the stored order counts, whatever flips the affine names. Colour is RGB24 voxels or a vector of three.
-    Voxels of exactly 1 x 1 are what converters write for want of a calibration, so they count as none.
+    Voxels of exactly 1 x 1 are what converters write for want of a calibration; the spacing is None then.
 
     Raises:
         InputError: not NIfTI, truncated, too large, or more than one frame.
     """
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
 
-    with malformed(
-        "a NIfTI image", path=path, found="a file that cannot be decoded", remedy="Export the image again."
-    ):
-        try:
-            image = nibabel.load(path)
-        except ImageFileError:
-            raise ValueError("not NIfTI") from None
-        _check_one_frame(path, image.shape)
-        _check_size(path, int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize)
-        array = _channels_last(np.asanyarray(image.dataobj))
+    wanted, found, remedy = "a NIfTI image", "a file that cannot be decoded", "Export the image again."
+    with malformed(wanted, path=path, found=found, remedy=remedy):
+        image = nibabel.load(path)
+        shape, itemsize = image.shape, image.get_data_dtype().itemsize
+    _check_one_frame(path, shape)
+    _check_size(path, int(np.prod(shape, dtype=np.int64)) * itemsize)
+    with malformed(wanted, path=path, found=found, remedy=remedy):
+        stored = np.asanyarray(image.dataobj)
         column, row = (float(value) for value in image.header.get_zooms()[:2])
         scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
-    calibrated = all(np.isfinite(value) and value > 0 for value in (row, column)) and (row, column) != (
-        1.0,
-        1.0,
-    )
-    return array.transpose(2, 1, 0), _white(array), (row * scale, column * scale) if calibrated else None
+    array = _channels_last(stored)
+    calibrated = all(np.isfinite(value) and value > 0 for value in (row, column))
+    spacing = (row * scale, column * scale) if calibrated and (row, column) != (1.0, 1.0) else None
+    return array.transpose(2, 1, 0), _white(array), spacing
 
 
 def _check_one_frame(path: Path, shape: tuple[int, ...]) -> None:
@@ -93,22 +92,20 @@ def _check_one_frame(path: Path, shape: tuple[int, ...]) -> None:
     vector = len(shape) == 5 and shape[4] == 3
     if len(shape) >= 2 and all(size == 1 for size in (shape[2:4] if vector else shape[2:])):
         return
-    raise InputError(
-        "a NIfTI of one 2D frame, stored as (W, H) or (W, H, 1)",
-        found=f"an array of {' x '.join(str(size) for size in shape)}",
-        remedy="Write each frame to a file of its own, colour as RGB24 or as a vector.",
-        path=path,
-    )
+    wanted = "a NIfTI of one 2D frame, stored as (W, H) or (W, H, 1)"
+    found = f"an array of {' x '.join(str(size) for size in shape)}"
+    remedy = "Write each frame to a file of its own, colour as RGB24 or as a vector."
+    raise InputError(wanted, found=found, remedy=remedy, path=path)
 
 
 def _check_size(path: Path, size: int) -> None:
     if size > MAX_FRAME_BYTES:
-        raise InputError(
-            f"frames of at most {MAX_FRAME_BYTES} bytes",
-            found="a larger one",
-            remedy="Resample the image.",
-            path=path,
-        )
+        raise _too_large(path)
+
+
+def _too_large(path: Path) -> InputError:
+    wanted, remedy = f"frames of at most {MAX_FRAME_BYTES} bytes", "Resample the image."
+    return InputError(wanted, found="a larger one", remedy=remedy, path=path)
 
 
 def _channels_last(data: np.ndarray) -> np.ndarray:
@@ -120,7 +117,7 @@ def _channels_last(data: np.ndarray) -> np.ndarray:
 
 
 def _white(array: np.ndarray) -> float:
-    """NIfTI does not say what shows as white: 255 for bytes and values up to it, 1 for fractions, else the
+    """What shows as white, which NIfTI does not say: 255 for values up to it, 1 for fractions, else the
     maximum."""
     if array.dtype == np.uint8:
         return 255.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +13,89 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import MetaKeys, SpaceKeys
 
+from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
+from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import GeometryError, PyrasegError
 from pyraseg.transforms.io.dicom_reader import volume_metadata
-from pyraseg.transforms.io.nifti_volumes import read_nifti_labels, read_nifti_volume
+from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
+from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.labels.label_values import RemapLabels
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["NIFTI_SUFFIXES", "LoadVolume", "LoadVolumed", "put_on_grid"]
+__all__ = ["LoadVolume", "LoadVolumed", "put_on_grid", "read_volume"]
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
-SAME_PLACE = 1e-3  # mm, at the corners of the grid
+SAME_POSITION = 1e-3  # mm, at the corners of the grid
+OF_IMAGE = ("affine", "original_affine", "spatial_shape", "space", "spacing_mm", "spacing_source", "case")
 
-Place = str | Path | Volume
+Loaded = Volume | NiftiVolume
+
+
+def read_volume(
+    source: str | Path | Iterable[str | Path],
+    *,
+    repair: Collection[str] = (),
+    assume_hu: bool = False,
+    workers: int | None = None,
+) -> Loaded:
+    """Read a NIfTI file, or the one series of a folder, of its files or of a multi-frame file.
+
+    Args:
+        repair, assume_hu, workers: for series, see `read_series`.
+
+    Raises:
+        PyrasegError: as `read_nifti_volume`, `the_series` and `read_series`.
+
+    >>> read_volume(series).array.shape, read_volume(nifti).array.shape
+    ((8, 6, 5), (8, 6, 5))
+    """
+    if isinstance(source, str | Path) and is_nifti(source):
+        return NiftiVolume(*read_nifti_volume(source))
+    found = the_series(find_series(source))
+    return read_series(found, repair=repair, assume_hu=assume_hu, workers=workers)
 
 
 class LoadVolume(Transform):
-    """Load a volume as a `MetaTensor` float32 (1, X, Y, Z) on its source grid, in HU, SUVbw or MR
-    intensities.
+    """Load a volume as a `MetaTensor` float32 (1, X, Y, Z) on its source grid: HU, SUVbw or MR intensities.
 
     The metadata: ``affine`` and ``original_affine`` (to RAS+ mm), ``spatial_shape``, ``spacing_mm`` (three
     numbers), ``spacing_source`` ("series" or "nifti"), ``modality`` (empty for NIfTI), ``unit`` (absent for
     NIfTI, which states none) and ``case``, a keyed hash, in place of a path, so that it can be logged.
+
+    >>> image = LoadVolume()(series)
+    >>> image.shape, image.meta["unit"]
+    (torch.Size([1, 8, 6, 5]), 'HU')
     """
 
-    def __call__(self, place: Place, case: str | None = None) -> MetaTensor:
-        """Load ``place``: a NIfTI file, the folder of one series, a multi-frame file, or a `Volume` that was
-        read.
+    def __call__(self, source: str | Path | Loaded, case: str | None = None) -> MetaTensor:
+        """Load what `read_volume` takes or has given.
 
         Raises:
-            PyrasegError: as `read_nifti_volume`, `the_series` and `read_series`, with the case in its
-                sentence.
+            PyrasegError: as `read_volume`, with the case in its sentence.
         """
-        return self.with_series(place, case)[0]
+        return self.with_series(source, case)[0]
 
-    def with_series(self, place: Place, case: str | None = None) -> tuple[MetaTensor, SourceSeries | None]:
+    def with_series(
+        self, source: str | Path | Loaded, case: str | None = None
+    ) -> tuple[MetaTensor, SourceSeries | None]:
         """The volume, and the series that it is; None for NIfTI."""
-        case = case or case_name("a volume in memory" if isinstance(place, Volume) else str(place))
+        given = isinstance(source, Loaded)
+        case = case or case_name("a volume in memory" if given else str(source))
         try:
-            if isinstance(place, Volume) or not _is_nifti(place):
-                array, meta, series = _series(place)
-            else:
-                array, meta, series = *_nifti(Path(place)), None
+            volume = source if isinstance(source, Loaded) else read_volume(source)
         except PyrasegError as error:
             found = f"{error.found}, in case {case}"
             raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
-        values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+        meta = volume_metadata(volume) if isinstance(volume, Volume) else _nifti_metadata(volume)
+        values = torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32))[None]
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in meta.items()}
-        return MetaTensor(values, meta=plain | {"case": case}), series
+        image = MetaTensor(values, meta=plain | {"case": case})
+        return image, volume.source if isinstance(volume, Volume) else None
 
 
 class LoadVolumed(MapTransform):
-    """`LoadVolume` on the image of an item, and its label map on the image's grid, uint8 class indices (1, X,
-    Y, Z).
+    """`LoadVolume` on the image of an item, and its label map on the image's grid, uint8 (1, X, Y, Z).
 
     A label is NIfTI on the voxels of the image (axes may be swapped or turned), or a DICOM SEG or RTSTRUCT
     that was drawn on the image's series. Nothing is resampled.
@@ -77,6 +106,10 @@ class LoadVolumed(MapTransform):
             values of NIfTI and numbers of segments (SEG) and regions (RTSTRUCT), texts are names of these.
             None: every value is its class.
         num_classes: needed with a label.
+
+    >>> item = LoadVolumed(["image", "label"], num_classes=2)({"image": series, "label": mask})
+    >>> item["label"].shape, item["label"].dtype
+    (torch.Size([1, 8, 6, 5]), torch.uint8)
     """
 
     def __init__(
@@ -95,44 +128,40 @@ class LoadVolumed(MapTransform):
         """Load the item; its ``case`` names it, else its path's keyed hash does.
 
         Raises:
-            PyrasegError: as `LoadVolume`; the label does not belong to the image, or has values that are not
-                declared.
+            PyrasegError: as `LoadVolume`; the label does not belong to the image, or has undeclared values.
         """
         item = dict(data)
-        image, series = self.load.with_series(item["image"], item.get("case"))
-        item["image"] = image
+        item["image"], series = self.load.with_series(item["image"], item.get("case"))
         if "label" in self.keys:
-            item["label"] = self._label(Path(item["label"]), image, series)
+            item["label"] = self._label(Path(item["label"]), item["image"], series)
         return item
 
     def _label(self, path: Path, image: MetaTensor, series: SourceSeries | None) -> MetaTensor:
         case = image.meta["case"]
+        meta = {key: image.meta[key] for key in OF_IMAGE}
         try:
-            if _is_nifti(path):
-                labels = self._values(path, image)
-            else:
-                labels = torch.from_numpy(np.ascontiguousarray(_drawn(path, series, self.label_map)))[None]
+            if is_nifti(path):
+                return self._values(path, image, meta)
+            if series is None:
+                wanted = "a DICOM label with the series that it was drawn on"
+                remedy = "Name the folder of the series as the image, or give the label as NIfTI."
+                raise GeometryError(wanted, found="a NIfTI image", remedy=remedy)
+            labels = read_drawn_labels(path).label_map(series, self.label_map)[0]
+            return MetaTensor(torch.from_numpy(np.ascontiguousarray(labels))[None], meta=meta)
         except PyrasegError as error:
             found = error.found if case in error.found else f"{error.found}, in case {case}"
             raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
-        kept = ("affine", "original_affine", "spatial_shape", "space", "spacing_mm", "spacing_source", "case")
-        return MetaTensor(labels, meta={key: image.meta[key] for key in kept})
 
-    def _values(self, path: Path, image: MetaTensor) -> torch.Tensor:
+    def _values(self, path: Path, image: MetaTensor, meta: dict[str, Any]) -> MetaTensor:
         """The classes of a NIfTI mask."""
         array, affine = read_nifti_labels(path)
-        placed = put_on_grid(
-            array, affine, shape=tuple(image.shape[1:]), grid_affine=np.asarray(image.affine)
-        )
-        numbers = (
-            None
-            if self.label_map is None
-            else {k: v for k, v in self.label_map.items() if isinstance(k, int)}
-        )
-        mapping = RemapLabels(numbers, num_classes=self.num_classes or 0)
-        values = torch.from_numpy(np.ascontiguousarray(placed))[None]
-        mapped = mapping(MetaTensor(values, meta={"case": image.meta["case"]}))
-        return mapped.as_tensor() if isinstance(mapped, MetaTensor) else mapped
+        shape, grid_affine = tuple(image.shape[1:]), np.asarray(image.affine)
+        placed = put_on_grid(array, affine, shape=shape, grid_affine=grid_affine)
+        numbers = self.label_map
+        if numbers is not None:
+            numbers = {key: value for key, value in numbers.items() if isinstance(key, int)}
+        remap = RemapLabels(numbers, num_classes=self.num_classes or 0)
+        return remap(MetaTensor(torch.from_numpy(np.ascontiguousarray(placed))[None], meta=meta))
 
 
 def put_on_grid(
@@ -151,10 +180,18 @@ def put_on_grid(
     turns = np.rint(moves[:3, :3])
     order = [int(axis) for axis in np.abs(turns).argmax(axis=0)]  # the array's axis along each of the grid's
     if sorted(order) == [0, 1, 2] and np.abs(turns).sum() == 3:
-        signs = [int(turns[axis, place]) for place, axis in enumerate(order)]
+        signs = [int(turns[axis, index]) for index, axis in enumerate(order)]
         turned = array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
-        if turned.shape == shape and _same_place(array.shape, affine, order, signs, shape, grid_affine):
-            return turned
+        if turned.shape == shape:
+            # The corners of both, as their own indices
+            corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
+            inner = np.empty_like(corners)
+            for index, (axis, sign) in enumerate(zip(order, signs, strict=True)):
+                inner[axis] = corners[index] if sign > 0 else array.shape[axis] - 1 - corners[index]
+            pairs = (affine, inner), (grid_affine, corners)
+            there, here = ((to_mm[:3, :3] @ at).T + to_mm[:3, 3] for to_mm, at in pairs)
+            if np.abs(there - here).max() <= SAME_POSITION:
+                return turned
     raise GeometryError(
         f"labels on the voxels of the image, {' x '.join(map(str, shape))}",
         found=f"{' x '.join(map(str, array.shape))} at another place, spacing or angle",
@@ -162,57 +199,14 @@ def put_on_grid(
     )
 
 
-def _same_place(
-    size: tuple[int, ...],
-    affine: np.ndarray,
-    order: list[int],
-    signs: list[int],
-    shape: tuple[int, ...],
-    grid_affine: np.ndarray,
-) -> bool:
-    """Whether the corners of both lie at the same place."""
-    corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
-    inner = np.empty_like(corners)
-    for place, (axis, sign) in enumerate(zip(order, signs, strict=True)):
-        inner[axis] = corners[place] if sign > 0 else size[axis] - 1 - corners[place]
-    there, here = ((a[:3, :3] @ c).T + a[:3, 3] for a, c in ((affine, inner), (grid_affine, corners)))
-    return bool(np.abs(there - here).max() <= SAME_PLACE)
-
-
-def _is_nifti(path: str | Path) -> bool:
-    return str(path).lower().endswith(NIFTI_SUFFIXES)
-
-
-def _nifti(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    array, affine = read_nifti_volume(path)
-    spacing = [float(side) for side in np.linalg.norm(affine[:3, :3], axis=0)]
-    meta = {
-        str(MetaKeys.AFFINE): affine,
-        str(MetaKeys.ORIGINAL_AFFINE): affine.copy(),
-        str(MetaKeys.SPATIAL_SHAPE): np.asarray(array.shape, dtype=np.int64),
+def _nifti_metadata(volume: NiftiVolume) -> dict[str, Any]:
+    return {
+        str(MetaKeys.AFFINE): volume.affine,
+        str(MetaKeys.ORIGINAL_AFFINE): volume.affine.copy(),
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(volume.array.shape, dtype=np.int64),
         str(MetaKeys.SPACE): str(SpaceKeys.RAS),
         str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
-        "spacing_mm": spacing,
+        "spacing_mm": [float(side) for side in np.linalg.norm(volume.affine[:3, :3], axis=0)],
         "spacing_source": "nifti",
         "modality": "",
     }
-    return array, meta
-
-
-def _series(place: Place) -> tuple[np.ndarray, dict[str, Any], SourceSeries]:
-    from pyraseg.transforms.dicom.series.find import find_series, the_series
-
-    volume = place if isinstance(place, Volume) else read_series(the_series(find_series(place)))
-    return volume.array, volume_metadata(volume), volume.source
-
-
-def _drawn(path: Path, series: SourceSeries | None, label_map: Mapping[int | str, int] | None) -> np.ndarray:
-    """The label map (X, Y, Z) of a SEG or RTSTRUCT."""
-    from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
-
-    if series is None:
-        remedy = "Name the folder of the series as the image, or give the label as NIfTI."
-        raise GeometryError(
-            "a DICOM label with the series that it was drawn on", found="a NIfTI image", remedy=remedy
-        )
-    return read_drawn_labels(path).label_map(series, label_map)[0]

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
+from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 
 __all__ = ["CheckSameGridd", "RemapLabels", "RemapLabelsd"]
@@ -29,6 +29,9 @@ class RemapLabels(Transform):
     Raises:
         ConfigError: a label map that is empty or holds something other than whole numbers, or a class that
             there is not.
+
+    >>> RemapLabels({0: 0, 255: 1}, num_classes=2)(torch.tensor([[[0, 255]]])).tolist()
+    [[[0, 1]]]
     """
 
     def __init__(self, label_map: Mapping[Any, Any] | None, *, num_classes: int) -> None:
@@ -36,17 +39,14 @@ class RemapLabels(Transform):
             remedy = "Correct the label names."
             raise ConfigError(f"1 to {MAXIMUM_CLASSES} classes", found=str(num_classes), remedy=remedy)
         self.num_classes = num_classes
-        pairs = (
-            {value: value for value in range(num_classes)} if label_map is None else _whole_numbers(label_map)
-        )
-        self.label_map = dict(sorted(pairs.items()))
+        if label_map is None:
+            label_map = {value: value for value in range(num_classes)}
+        self.label_map = dict(sorted(_whole_numbers(label_map).items()))
         beyond = sorted({index for index in self.label_map.values() if not 0 <= index < num_classes})
         if beyond:
-            raise ConfigError(
-                f"classes from 0 to {num_classes - 1} in the label map",
-                found=_listed(beyond),
-                remedy="Correct the label map, or add the class to the label names.",
-            )
+            wanted = f"classes from 0 to {num_classes - 1} in the label map"
+            remedy = "Correct the label map, or add the class to the label names."
+            raise ConfigError(wanted, found=_listed(beyond), remedy=remedy)
 
     def __call__(self, label: torch.Tensor) -> torch.Tensor:
         """(1, H, W) of any number type to uint8 class indices of the same shape and metadata.
@@ -60,42 +60,27 @@ class RemapLabels(Transform):
             found = f"an array of {_shape(plain)} in case {case}"
             remedy = "Convert colour masks to one channel of class values."
             raise LabelError("a mask with one channel", found=found, remedy=remedy)
-        self._check_values(plain, case)
+        undeclared = [value for value in torch.unique(plain).tolist() if value not in self.label_map]
+        if undeclared:
+            wanted = f"mask values among {_listed(list(self.label_map))}"
+            remedy = "Declare them when making the datalist, for example --label-map 255=hydronephrosis."
+            raise LabelError(wanted, found=f"{_listed(undeclared)} in case {case}", remedy=remedy)
         classes = torch.zeros(plain.shape, dtype=torch.uint8, device=plain.device)
         for value, index in self.label_map.items():
             if index:
                 classes[plain == value] = index
         return MetaTensor(classes, meta=label.meta) if isinstance(label, MetaTensor) else classes
 
-    def _check_values(self, plain: torch.Tensor, case: str) -> None:
-        undeclared = [value for value in torch.unique(plain).tolist() if value not in self.label_map]
-        if undeclared:
-            raise LabelError(
-                f"mask values among {_listed(list(self.label_map))}",
-                found=f"{_listed(undeclared)} in case {case}",
-                remedy="Declare them when making the datalist, for example --label-map 255=hydronephrosis.",
-            )
 
+class RemapLabelsd(DictionaryTransform):
+    """`RemapLabels` on the entries of a dictionary.
 
-class RemapLabelsd(MapTransform):
-    """`RemapLabels` on the entries of a dictionary."""
+    >>> item = {"label": torch.tensor([[[0, 255]]])}
+    >>> RemapLabelsd("label", label_map={0: 0, 255: 1}, num_classes=2)(item)["label"].tolist()
+    [[[0, 1]]]
+    """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        label_map: Mapping[Any, Any] | None,
-        *,
-        num_classes: int,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.map_values = RemapLabels(label_map, num_classes=num_classes)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.map_values(item[key])
-        return item
+    form = RemapLabels
 
 
 class CheckSameGridd(MapTransform):
@@ -103,6 +88,10 @@ class CheckSameGridd(MapTransform):
 
     Raises:
         GeometryError: with both sizes, on calling.
+
+    >>> item = {"image": torch.zeros(3, 4, 5), "label": torch.zeros(1, 4, 5)}
+    >>> sorted(CheckSameGridd(["image", "label"])(item))
+    ['image', 'label']
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -111,11 +100,9 @@ class CheckSameGridd(MapTransform):
         for key, size in others:
             if size != first[1]:
                 case = getattr(item[first[0]], "meta", {}).get("case", "without a name")
-                raise GeometryError(
-                    f"a {key} of the {first[0]}'s size, {_shape(item[first[0]][0])}",
-                    found=f"{_shape(item[key][0])} in case {case}",
-                    remedy="Check that they belong together; nothing is resized to fit.",
-                )
+                wanted = f"a {key} of the {first[0]}'s size, {_shape(item[first[0]][0])}"
+                remedy = "Check that they belong together; nothing is resized to fit."
+                raise GeometryError(wanted, found=f"{_shape(item[key][0])} in case {case}", remedy=remedy)
         return item
 
 
@@ -123,11 +110,9 @@ def _whole_numbers(label_map: Mapping[Any, Any]) -> dict[int, int]:
     pairs = [(_whole(value), _whole(index)) for value, index in label_map.items()]
     mapping = {value: index for value, index in pairs if value is not None and index is not None}
     if not mapping or len(mapping) < len(label_map):
-        raise ConfigError(
-            "a label map from mask values to classes, all of them whole numbers and each value once",
-            found="something else among them" if label_map else "an empty one",
-            remedy='Write it like {"0": 0, "255": 1}.',
-        )
+        wanted = "a label map from mask values to classes, all of them whole numbers and each value once"
+        found = "something else among them" if label_map else "an empty one"
+        raise ConfigError(wanted, found=found, remedy='Write it like {"0": 0, "255": 1}.')
     return mapping
 
 

@@ -1,9 +1,7 @@
-"""Soft labels from superpixels: near a boundary that crosses a superpixel, a pixel's label follows its
-distance to it.
+"""Soft labels: near a boundary that crosses a superpixel, a pixel's label follows its distance to it.
 
 Source: CN111369576B; Li et al., Superpixel-Guided Label Softening for Medical Image Segmentation, MICCAI
-    2020, arXiv
-2007.08897, equation 1.
+2020, arXiv 2007.08897, equation 1.
 """
 
 from __future__ import annotations
@@ -13,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from pyraseg.transforms.augmentation.base import plain
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.labels.superpixels import COMPACTNESS, Superpixels, relative_spacing, valid_region
 
@@ -26,9 +24,7 @@ __all__ = ["SoftLabels", "SoftLabelsd", "soft_labels"]
 Box = tuple[slice, ...]
 TYPES = {"float32": torch.float32, "uint8": torch.uint8}
 FLATTEST = 1e6  # scale at which float32 still tells them
-WIDEST = (
-    50.0  # scale at which bytes still tell the hard class from every other: by three steps at a distance of 1
-)
+WIDEST = 50.0  # scale at which bytes still tell the hard class from others: by three steps at a distance of 1
 
 
 def soft_labels(
@@ -76,10 +72,8 @@ def soft_labels(
         return soft
     boxes = find_objects(regions + 1, max_label=crossing.shape[0])
     for k in range(num_classes):
-        touched = [
-            box for box, crosses in zip(boxes, crossing[:, k], strict=True) if crosses and box is not None
-        ]
-        if touched:
+        pairs = zip(boxes, crossing[:, k], strict=True)
+        if touched := [box for box, crosses in pairs if crosses and box is not None]:
             window = _window(touched, steps, classes.shape)
             here = crossing[regions[window], k] & known[window]
             distance = _signed_distance(classes[window] == k, known[window], steps)[here]
@@ -89,8 +83,7 @@ def soft_labels(
 
 
 class SoftLabels(Transform):
-    """`soft_labels` of a picture and its label map, by the picture's `superpixels`; letterbox bars are not
-    valid.
+    """`soft_labels` of a picture and its label map, by its `superpixels`; letterbox bars are not valid.
 
     They are made once from the preprocessed frame, before augmentation, and move with it. Superpixels of an
     augmented frame would follow speckle that was put there a moment ago, differ from epoch to epoch for one
@@ -108,6 +101,10 @@ class SoftLabels(Transform):
 
     Raises:
         ConfigError: an option out of range.
+
+    >>> image, label = torch.rand(1, 60, 80), torch.zeros(1, 60, 80, dtype=torch.uint8)
+    >>> SoftLabels(num_classes=2, compactness=5.0)(image, label).shape
+    torch.Size([2, 60, 80])
     """
 
     def __init__(
@@ -141,7 +138,7 @@ class SoftLabels(Transform):
         known = torch.from_numpy(valid_region(image, valid))[None]
         regions = self.superpixels(image, known)
         soft = soft_labels(
-            _plain(label)[0],
+            plain(label)[0].detach().cpu().numpy(),
             regions[0].numpy(),
             self.num_classes,
             spacing=self.superpixels.spacing_of(image),
@@ -162,6 +159,10 @@ class SoftLabelsd(MapTransform):
         soft_key: where they go.
         valid_key: an entry (1, H, W[, D]) that says where the label means something, if there is one.
         options: those of `SoftLabels`.
+
+    >>> item = {"image": torch.rand(1, 60, 80), "label": torch.zeros(1, 60, 80, dtype=torch.uint8)}
+    >>> SoftLabelsd(num_classes=2, compactness=5.0, dtype="uint8")(item)["soft_label"].shape
+    torch.Size([2, 60, 80])
     """
 
     def __init__(
@@ -175,12 +176,8 @@ class SoftLabelsd(MapTransform):
         **options: Any,
     ) -> None:
         super().__init__([image_key, label_key])
-        self.image_key, self.label_key, self.soft_key, self.valid_key = (
-            image_key,
-            label_key,
-            soft_key,
-            valid_key,
-        )
+        self.image_key, self.label_key = image_key, label_key
+        self.soft_key, self.valid_key = soft_key, valid_key
         self.soft_labels = SoftLabels(num_classes, **options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -198,8 +195,7 @@ def _crossing(
 
 
 def _window(boxes: Sequence[Box], steps: NDArray[np.float64], shape: Sequence[int]) -> Box:
-    """The box about the superpixels in ``boxes`` that holds the nearest pixel of the other side of each of
-    theirs.
+    """The box about the superpixels in ``boxes`` that holds their pixels' nearest ones of the other side.
 
     A crossing superpixel has pixels of both sides, so none of them is further away than its own diagonal.
     """
@@ -225,39 +221,21 @@ def _checked(
     classes, regions = np.asarray(label), np.asarray(superpixels)
     known = np.ones(classes.shape, bool) if valid is None else np.asarray(valid, dtype=bool)
     if not classes.shape == regions.shape == known.shape:
-        found = f"{classes.shape}, {regions.shape} and {known.shape}"
-        remedy = "Bring them to one grid."
+        found, remedy = f"{classes.shape}, {regions.shape} and {known.shape}", "Bring them to one grid."
         raise GeometryError("label, superpixels and valid region of one shape", found=found, remedy=remedy)
     if regions.dtype.kind not in "iu" or (regions.size and regions.min() < 0):
         found = f"{regions.dtype} from {regions.min()}"
-        raise ConfigError(
-            "superpixels numbered from 0",
-            found=found,
-            remedy="Take those of pyraseg.transforms.labels.superpixels.",
-        )
+        remedy = "Take those of pyraseg.transforms.labels.superpixels."
+        raise ConfigError("superpixels numbered from 0", found=found, remedy=remedy)
     values = classes[known]
-    if values.size and not (
-        values.min() >= 0 and values.max() < num_classes and (values == values.astype(int)).all()
-    ):
-        found = f"values from {values.min():g} to {values.max():g}"
-        raise LabelError(
-            f"classes from 0 to {num_classes - 1}", found=found, remedy="Map the mask's values first."
-        )
+    if not ((values >= 0) & (values < num_classes) & (values == np.round(values))).all():
+        found, remedy = f"values from {values.min():g} to {values.max():g}", "Map the mask's values first."
+        raise LabelError(f"classes from 0 to {num_classes - 1}", found=found, remedy=remedy)
     return np.where(known, classes, 0).astype(np.int64), regions.astype(np.int64), known
 
 
 def _checked_scale(scale: float, *, most: float) -> float:
     if not 0 < float(scale) <= most:
-        raise ConfigError(
-            f"a scale above 0 and at most {most:g}", found=str(scale), remedy="The paper's is 1."
-        )
+        wanted = f"a scale above 0 and at most {most:g}"
+        raise ConfigError(wanted, found=str(scale), remedy="The paper's is 1.")
     return float(scale)
-
-
-def _plain(value: torch.Tensor) -> NDArray[Any]:
-    return (
-        (value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value))
-        .detach()
-        .cpu()
-        .numpy()
-    )

@@ -1,31 +1,29 @@
-"""Superpixels of frames and supervoxels of volumes: SLIC with a check that it has not collapsed, as MONAI
-transforms.
+"""Superpixels of frames and supervoxels of volumes: SLIC with a check that it has not collapsed.
 
 Source: Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 2012.
-    SimpleITK's filter
-is used rather than scikit-image's, at the same speed: scikit-image stretches every image by its own darkest
-and brightest pixel, so a compactness means something else in each frame; its seeds stand in a grid of voxels
-whatever the spacing; and its masks take 4 to 15 times as long (docs/soft_labels.md).
+SimpleITK's filter is used rather than scikit-image's, at the same speed: scikit-image stretches every image
+by its own darkest and brightest pixel, so a compactness means something else in each frame; its seeds stand
+in a grid of voxels whatever the spacing; and its masks take 4 to 15 times as long (docs/soft_labels.md).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import Transform
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
-from pyraseg.transforms.augmentation.bars import content_box
+from pyraseg.transforms.augmentation.base import content_box, plain
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
 
-__all__ = ["Superpixels", "Superpixelsd", "relative_spacing", "superpixels", "valid_region"]
+__all__ = ["Superpixels", "relative_spacing", "superpixels", "valid_region"]
 
 SIZE = 15.0  # pixels: about 1,000 superpixels in 473 x 473
 COMPACTNESS = 0.5
@@ -52,15 +50,13 @@ def superpixels(
 
     Args:
         image: (H, W) or (D1, D2, D3).
-        size: the side of a superpixel in pixels, 15 by default; with ``spacing``, in pixels of the finest
-            axis.
+        size: the side of a superpixel in pixels, of the finest axis; 15 by default.
         num_segments: about how many superpixels to make, instead of ``size``.
         compactness: higher makes them rounder, lower makes them follow the edges; 0.5 to 1 on [0, 1].
-        spacing: of the axes, in any one unit; supervoxels are as long as wide in it. Pixels are square
-            without it.
+        spacing: of the axes, in any one unit; supervoxels are as long as wide in it. Without it pixels are
+            square.
         valid: where there is a picture, of the image's shape; the rest is left out.
-        repair: double the compactness until the superpixels hold, with a warning; else a collapse is an
-            error.
+        repair: double the compactness until the superpixels hold, with a warning; else refuse a collapse.
 
     Returns:
         int32 of the image's shape: 1 to n, and 0 where not valid.
@@ -74,32 +70,27 @@ def superpixels(
     """
     pixels = np.asarray(image, dtype=np.float32)
     known = _known(pixels, valid)
-    box = _bounding_box(known)
+    box = next(iter(ndimage.find_objects(known.astype(np.uint8))))
     if not np.isfinite(pixels[box]).all():
-        raise InputError(
-            "an image of finite numbers", found="NaN or infinite ones", remedy="Check the image."
-        )
+        remedy = "Check the image."
+        raise InputError("an image of finite numbers", found="NaN or infinite ones", remedy=remedy)
     unit = relative_spacing(spacing, pixels.ndim)
     side, wanted = _side(known, unit, size=size, num_segments=num_segments)
     strength = _positive("compactness", compactness)
-    grid = [
-        min(max(1, round(side / step)), length) for step, length in zip(unit, pixels[box].shape, strict=True)
-    ]
-    seeds = math.prod(length // step for step, length in zip(grid, pixels[box].shape, strict=True))
+    shape = pixels[box].shape
+    grid = [min(max(1, round(side / step)), length) for step, length in zip(unit, shape, strict=True)]
+    seeds = math.prod(length // step for step, length in zip(grid, shape, strict=True))
     for _ in range(REPAIRS if repair else 1):
-        found = _slic(pixels[box], grid, strength, known[box])
-        if int(found.max()) >= min(wanted, seeds) / 2:
+        regions = _slic(pixels[box], grid, strength, known[box])
+        if int(regions.max()) >= min(wanted, seeds) / 2:
             result = np.zeros(pixels.shape, np.int32)
-            result[box] = found
+            result[box] = regions
             return result
         if repair:
             warnings.warn(COLLAPSED, stacklevel=2)
         strength *= 2
-    raise InputError(
-        f"about {wanted:.0f} superpixels, and at least half of them",
-        found=f"{found.max()}, so SLIC has collapsed",
-        remedy="Give a higher compactness: 0.5 to 1 on images in [0, 1].",
-    )
+    found, remedy = f"{regions.max()}, so SLIC has collapsed", "Give a higher compactness: 0.5 to 1."
+    raise InputError(f"about {wanted:.0f} superpixels, half of them at least", found=found, remedy=remedy)
 
 
 class Superpixels(Transform):
@@ -119,27 +110,17 @@ class Superpixels(Transform):
         spacing: Sequence[float] | None = None,
         repair: bool = True,
     ) -> None:
-        _side(
-            np.ones(1, bool), np.ones(1), size=size, num_segments=num_segments
-        )  # refuses what is out of range
+        # Refuses what is out of range
+        _side(np.ones(1, bool), np.ones(1), size=size, num_segments=num_segments)
         self.options: dict[str, Any] = {"size": size, "num_segments": num_segments, "repair": repair}
         self.options["compactness"] = _positive("compactness", compactness)
         self.spacing = None if spacing is None else tuple(float(step) for step in spacing)
 
     def __call__(self, image: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
-        """(C, H, W[, D]) in [0, 1] to int32 (1, H, W[, D]), 0 in the bars and where ``valid``, of that shape,
-        is."""
-        known = valid_region(image, valid)
-        pixels = (
-            (image.as_tensor() if isinstance(image, MetaTensor) else image)
-            .detach()
-            .float()
-            .mean(0)
-            .cpu()
-            .numpy()
-        )
-        found = superpixels(pixels, spacing=self.spacing_of(image), valid=known, **self.options)
-        return torch.from_numpy(found)[None]
+        """(C, H, W[, D]) in [0, 1] to int32 (1, H, W[, D]), 0 in the bars and where ``valid`` is 0."""
+        grey = plain(image).detach().float().mean(0).cpu().numpy()
+        options = self.options | {"spacing": self.spacing_of(image), "valid": valid_region(image, valid)}
+        return torch.from_numpy(superpixels(grey, **options))[None]
 
     def spacing_of(self, image: torch.Tensor) -> Sequence[float] | None:
         """The spacing that counts for ``image``: a frame is measured in pixels, a volume in mm."""
@@ -148,25 +129,13 @@ class Superpixels(Transform):
         return self.spacing
 
 
-class Superpixelsd(MapTransform):
-    """`Superpixels` on the entries of a dictionary, each replaced by its superpixels; options are those."""
-
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False, **options: Any) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.superpixels = Superpixels(**options)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        return {**data, **{key: self.superpixels(data[key]) for key in self.key_iterator(dict(data))}}
-
-
 def valid_region(image: torch.Tensor, valid: torch.Tensor | None = None) -> NDArray[np.bool_]:
-    """Where (C, H, W[, D]) shows something: ``valid`` (1, H, W[, D]) if given, less a frame's letterbox
-    bars."""
+    """Where (C, H, W[, D]) shows something: ``valid`` (1, H, W[, D]) if given, less a frame's bars."""
     shape = tuple(image.shape[1:])
     known = np.ones(shape, bool) if valid is None else valid.bool().cpu().numpy().reshape(shape)
     if len(shape) == 2:
         inside = np.zeros(shape, bool)
-        inside[content_box(image.as_tensor() if isinstance(image, MetaTensor) else image)] = True
+        inside[content_box(plain(image))] = True
         known = known & inside
     return known
 
@@ -206,28 +175,16 @@ def _slic(
 
 def _known(pixels: NDArray[np.float32], valid: ArrayLike | None) -> NDArray[np.bool_]:
     if pixels.ndim not in (2, 3):
-        found = f"{pixels.ndim} axes"
-        raise GeometryError(
-            "a grey image of two or three axes", found=found, remedy="Take one channel, or their mean."
-        )
+        found, remedy = f"{pixels.ndim} axes", "Take one channel, or their mean."
+        raise GeometryError("a grey image of two or three axes", found=found, remedy=remedy)
     known = np.ones(pixels.shape, bool) if valid is None else np.asarray(valid, dtype=bool)
     if known.shape != pixels.shape:
-        found = f"{known.shape} for {pixels.shape}"
-        raise GeometryError(
-            "a valid region of the image's shape", found=found, remedy="Bring both to one grid."
-        )
+        found, remedy = f"{known.shape} for {pixels.shape}", "Bring both to one grid."
+        raise GeometryError("a valid region of the image's shape", found=found, remedy=remedy)
     if not known.any():
-        raise InputError(
-            "an image with valid pixels", found="none", remedy="Check the image and its valid region."
-        )
+        remedy = "Check the image and its valid region."
+        raise InputError("an image with valid pixels", found="none", remedy=remedy)
     return known
-
-
-def _bounding_box(known: NDArray[np.bool_]) -> tuple[slice, ...]:
-    lines = [
-        np.flatnonzero(known.any(axis=tuple(set(range(known.ndim)) - {axis}))) for axis in range(known.ndim)
-    ]
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
 
 
 def _side(
@@ -235,10 +192,8 @@ def _side(
 ) -> tuple[float, float]:
     """The side of a superpixel in pixels of the finest axis, and how many fit into what is known."""
     if size is not None and num_segments is not None:
-        found = f"size {size} and num_segments {num_segments}"
-        raise ConfigError(
-            "the size of the superpixels or their number", found=found, remedy="Leave one of them out."
-        )
+        found, remedy = f"size {size} and num_segments {num_segments}", "Leave one of them out."
+        raise ConfigError("the size of the superpixels or their number", found=found, remedy=remedy)
     extent = float(known.sum() * unit.prod())
     if num_segments is None:
         side = _positive("size", SIZE if size is None else size, least=1)

@@ -1,22 +1,17 @@
-"""From HU, SUV or MR intensities to what a network takes, as a bundle declares it, in array and dictionary
-form."""
+"""From HU, SUV or MR intensities to what a network takes, as a bundle declares it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import Transform
 
+from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
 
 __all__ = ["AIR", "VolumeIntensity", "VolumeIntensityd"]
 
 AIR = {"HU": -1000.0}  # what lies beyond a volume; 0 in every other unit
-WAYS = ("window", "body_z_score")
 BODY = 0.1  # of the 99th percentile: brighter voxels are body, not air
 SAMPLES = 1_000_000  # voxels that a percentile is taken from
 
@@ -28,14 +23,16 @@ class VolumeIntensity(Transform):
         unit: of the values: "HU", "g/ml{SUVbw}", or "" for MR, which has none. A volume whose metadata state
             another unit is refused; NIfTI states none and is taken at its word.
         window: [lowest, highest] value, which become 0 and 1; values beyond are clipped. For HU and SUV.
-        body_z_score: [lowest, highest] standard score, to which the scores are clipped. Mean and standard
-            deviation are those of the body: of the voxels above a tenth of the volume's 99th percentile. For
-            MR.
-        display: give [0, 1] for pictures in either way.
+        body_z_score: [lowest, highest] standard score, to which the scores are clipped; for MR. Mean and
+            standard deviation are those of the body: the voxels above a tenth of the 99th percentile.
+        display: give [0, 1] for pictures in either case.
 
     Raises:
-        ConfigError: neither way or both, or bounds that do not ascend.
+        ConfigError: neither of the two or both, or bounds that do not ascend.
         InputError: on calling, another unit, or a volume without any contrast.
+
+    >>> VolumeIntensity(unit="HU", window=(-100, 300))(torch.full((1, 2, 2, 2), 100)).unique()
+    tensor([0.5000])
     """
 
     def __init__(
@@ -48,11 +45,8 @@ class VolumeIntensity(Transform):
     ) -> None:
         bounds = window if window is not None else body_z_score
         if bounds is None or (window is not None and body_z_score is not None):
-            raise ConfigError(
-                f"one of {' and '.join(WAYS)}",
-                found="none" if bounds is None else "both",
-                remedy='Correct "intensity" in the bundle\'s metadata.json.',
-            )
+            found, remedy = "none" if bounds is None else "both", "Correct the bundle's intensity."
+            raise ConfigError("one of window and body_z_score", found=found, remedy=remedy)
         if len(bounds) != 2 or not bounds[0] < bounds[1]:
             remedy = "Give the lowest value first, then the highest."
             raise ConfigError("bounds of two ascending numbers", found=f"{list(bounds)}", remedy=remedy)
@@ -64,10 +58,14 @@ class VolumeIntensity(Transform):
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """(1, X, Y, Z) of any number type to float32 of the same shape and metadata."""
         meta = getattr(image, "meta", {})
-        self._check_unit(str(meta.get("unit", self.unit)), str(meta.get("case", "without a name")))
+        case, unit = str(meta.get("case", "without a name")), str(meta.get("unit", self.unit))
+        if unit != self.unit:
+            wanted = f"a volume in {self.unit}" if self.unit else "an MR volume without a unit of its own"
+            remedy = "Give this bundle the modality that it was made for."
+            raise InputError(wanted, found=f"{unit or 'no unit'} in case {case}", remedy=remedy)
         values = (image.as_tensor() if isinstance(image, MetaTensor) else image).float()
         if self.standardise:
-            mean, deviation = _body(values, str(meta.get("case", "without a name")))
+            mean, deviation = _body(values, case)
             values = (values - mean) / deviation
         values = values.clamp(self.low, self.high)
         if self.display or not self.standardise:
@@ -75,12 +73,6 @@ class VolumeIntensity(Transform):
         if not isinstance(image, MetaTensor):
             return values
         return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
-
-    def _check_unit(self, found: str, case: str) -> None:
-        if found != self.unit:
-            wanted = f"a volume in {self.unit}" if self.unit else "an MR volume without a unit of its own"
-            remedy = "Give this bundle the modality that it was made for."
-            raise InputError(wanted, found=f"{found or 'no unit'} in case {case}", remedy=remedy)
 
 
 def _body(values: torch.Tensor, case: str) -> tuple[float, float]:
@@ -94,15 +86,12 @@ def _body(values: torch.Tensor, case: str) -> tuple[float, float]:
     return float(inside.mean()), float(inside.std())
 
 
-class VolumeIntensityd(MapTransform):
-    """`VolumeIntensity` on the entries of a dictionary; the arguments after ``keys`` are its own."""
+class VolumeIntensityd(DictionaryTransform):
+    """`VolumeIntensity` on the entries of a dictionary.
 
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False, **declared: Any) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = VolumeIntensity(**declared)
+    >>> scale = VolumeIntensityd("image", unit="HU", window=[-100, 300])
+    >>> scale({"image": torch.full((1, 2, 2, 2), 100)})["image"].unique()
+    tensor([0.5000])
+    """
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.transform(item[key])
-        return item
+    form = VolumeIntensity

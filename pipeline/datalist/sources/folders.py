@@ -1,17 +1,19 @@
-"""Matching images to masks by stem, and the frames of cines to masks named ``stem_f002``."""
+"""Images and masks of two folders, matched by stem, and frames of cines with masks named ``stem_f002``."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
+from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.sources.headers import stem
 from pyraseg.transforms.errors import DatalistError
 
-__all__ = ["pair_folders", "walk"]
+__all__ = ["FolderSource", "walk"]
 
 FRAME_STEM = re.compile(r"^(?P<stem>.+)_f(?P<frame>\d+)$")
 Key = tuple[str, str]
@@ -19,51 +21,71 @@ Key = tuple[str, str]
 
 def walk(folder: Path) -> list[Path]:
     """Every file below a folder, sorted, without hidden ones."""
-    found = []
-    for place, folders, files in os.walk(folder):
+    paths = []
+    for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
-    return found
+        paths += [Path(parent) / name for name in sorted(files) if not name.startswith(".")]
+    return paths
 
 
-def pair_folders(
-    images: Path, labels: Path, *, root: Path, image_suffix: str = "", label_suffix: str = ""
-) -> Collection:
-    """Pair each image with the mask of the same stem in the same relative folder.
+@dataclass(frozen=True)
+class FolderSource:
+    """Images (files, or folders of series) and masks with the same stem in the same relative folder.
 
     A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very
     stem. A mask ``case.nii.gz`` or ``case.dcm`` belongs to the folder ``case`` of a series where no file has
     that stem.
 
-    Raises:
-        DatalistError: a folder is missing or outside ``root``, two files have one stem (``path`` lists them),
-            or there is no pair.
+    Attributes:
+        images, labels: the folders; one and the same with a ``label_suffix``.
+        grouping: what the split keeps together.
+        dataset_dir: the folder that the datalist's paths are relative to; the deepest that holds both where
+            None.
+        image_suffix, label_suffix: what stands in the stems of images ("_image") and of masks ("_mask")
+            behind what they share.
     """
-    _check_folders(images, labels, root, label_suffix)
-    image_files = _by_stem(
-        images, leave_suffix=label_suffix if images == labels else "", only_suffix=image_suffix
-    )
-    label_files = _by_stem(labels, only_suffix=label_suffix)
-    entries, used, orphans = [], set(), []
-    for key, label in label_files.items():
-        image, frame = _owner(key, image_files, images)
-        if image is None:
-            orphans.append((_posix(label, root), "no image"))
-            continue
-        used.add(image)
-        entries.append(Entry(_posix(image, root), _posix(label, root), frame=frame))
-    unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
-    left_out = [(_posix(path, root), "no mask") for path in unused] + orphans
-    if not entries:
-        raise DatalistError(
-            "images and masks with the same names",
-            found=f"{len(image_files)} images and {len(label_files)} masks, none alike",
-            remedy="Check the folders, or name what the stems end in with --image-suffix and --label-suffix.",
-            path=images,
-        )
-    return Collection(
-        root, tuple(sorted(entries, key=lambda entry: (entry.image, entry.frame or 0))), tuple(left_out)
-    )
+
+    images: str | Path
+    labels: str | Path
+    grouping: Grouping
+    dataset_dir: str | Path | None = None
+    label_suffix: str = ""
+    image_suffix: str = ""
+
+    def collect(self) -> Collection:
+        """Pair images and masks, and group them.
+
+        Raises:
+            DatalistError: a folder is missing or outside ``dataset_dir``, two files have one stem (``path``
+                lists them), or there is no pair.
+        """
+        images, labels = (Path(os.path.abspath(folder)) for folder in (self.images, self.labels))
+        common = os.path.commonpath([images, labels])
+        root = Path(os.path.abspath(self.dataset_dir)) if self.dataset_dir is not None else Path(common)
+        _check_folders(images, labels, root, self.label_suffix)
+        leave = self.label_suffix if images == labels else ""
+        image_files = _by_stem(images, leave_suffix=leave, only_suffix=self.image_suffix)
+        label_files = _by_stem(labels, only_suffix=self.label_suffix)
+        entries, used, orphans = [], set(), []
+        for key, label in label_files.items():
+            image, frame = _owner(key, image_files, images)
+            if image is None:
+                orphans.append((_posix(label, root), "no image"))
+                continue
+            used.add(image)
+            entries.append(Entry(_posix(image, root), _posix(label, root), frame=frame))
+        if not entries:
+            found = f"{len(image_files)} images and {len(label_files)} masks, none alike"
+            remedy = (
+                "Check the folders, or name what the stems end in with --image-suffix and --label-suffix."
+            )
+            raise DatalistError(
+                "images and masks with the same names", found=found, remedy=remedy, path=images
+            )
+        unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
+        left_out = [*((_posix(path, root), "no mask") for path in unused), *orphans]
+        entries.sort(key=lambda entry: (entry.image, entry.frame or 0))
+        return self.grouping.apply(Collection(root, tuple(entries), tuple(left_out)))
 
 
 def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) -> None:
@@ -71,26 +93,25 @@ def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) ->
         if not folder.is_dir():
             raise DatalistError(f"a folder of {kind}", found="none", remedy=f"Check --{kind}.", path=folder)
         if not folder.is_relative_to(root):
-            remedy = "Give a --dataset_dir that holds both folders."
-            raise DatalistError(
-                f"{kind} in the data set's folder", found="a folder outside", remedy=remedy, path=folder
+            wanted, remedy = (
+                f"{kind} in the data set's folder",
+                "Give a --dataset_dir that holds both folders.",
             )
+            raise DatalistError(wanted, found="a folder outside", remedy=remedy, path=folder)
     if images == labels and not label_suffix:
         remedy = "Give two folders, or what tells masks from images with --label-suffix."
-        raise DatalistError(
-            "images apart from masks", found="one folder for both", remedy=remedy, path=images
-        )
+        raise DatalistError("images apart from masks", found="one folder", remedy=remedy, path=images)
 
 
 def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
     """Files by (relative folder, stem), which loses its suffix."""
-    found: dict[Key, list[Path]] = defaultdict(list)
+    files: dict[Key, list[Path]] = defaultdict(list)
     for path in walk(folder):
         name = stem(path)
         if (leave_suffix and name.endswith(leave_suffix)) or not name.endswith(only_suffix):
             continue
-        found[path.parent.relative_to(folder).as_posix(), name.removesuffix(only_suffix)].append(path)
-    ambiguous = [path for paths in found.values() if len(paths) > 1 for path in paths]
+        files[path.parent.relative_to(folder).as_posix(), name.removesuffix(only_suffix)].append(path)
+    ambiguous = [path for paths in files.values() if len(paths) > 1 for path in paths]
     if ambiguous:
         raise DatalistError(
             "one file for each stem",
@@ -98,7 +119,7 @@ def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> 
             remedy="Move the duplicates away, or list the pairs in a table (--table).",
             path=", ".join(map(str, ambiguous[:10])),
         )
-    return {key: paths[0] for key, paths in found.items()}
+    return {key: paths[0] for key, paths in files.items()}
 
 
 def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, int | None]:

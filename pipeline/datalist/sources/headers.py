@@ -5,18 +5,21 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import nibabel
+import numpy as np
+import pydicom
+from nibabel.filebasedimages import ImageFileError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from pyraseg.transforms.dicom.files.header import read_header
+from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES
 from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti, is_picture
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = ["Grid", "MaskValues", "mask_values", "read_grid", "stem"]
 
-__all__ = ["Grid", "MaskValues", "is_nifti", "is_raster", "mask_values", "read_grid", "stem"]
-
-RASTER = (".png", ".jpg", ".jpeg", ".bmp")  # what the frame reader knows; anything else is taken for DICOM
-NIFTI = (".nii", ".nii.gz")
-VOLUME_MODALITIES = ("CT", "MR", "PT")
+PILLOW_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -36,60 +39,40 @@ class Grid:
         return f"{self.rows}x{self.columns}" + (f"x{self.depth}" if self.depth > 1 else "")
 
 
-def is_nifti(path: str | Path) -> bool:
-    return str(path).lower().endswith(NIFTI)
-
-
-def is_raster(path: str | Path) -> bool:
-    return str(path).lower().endswith(RASTER)
-
-
 def stem(path: str | Path) -> str:
-    """The file's name without its ending; ".nii.gz" is one ending, and the dots of a UID in a DICOM name are
-    none."""
+    """The file's name without its ending; ".nii.gz" is one, and the dots of a UID are none."""
     name = Path(path).name
-    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *RASTER):
+    for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *PICTURE_SUFFIXES):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name
 
 
 def read_grid(path: Path) -> Grid:
-    """The size of an image, (rows, columns, depth), from its header.
-
-    A NIfTI file counts (x, y, z), so its rows are the second number: 2D frames are row first for every kind
-    of file.
+    """The size of an image from its header, row first for every kind of file (NIfTI counts (x, y, z)).
 
     Raises:
         InputError: not an image, or one without pixels.
     """
-    grid = (
-        _nifti_grid(path) if is_nifti(path) else _raster_grid(path) if is_raster(path) else _dicom_grid(path)
-    )
+    read = _nifti_grid if is_nifti(path) else _raster_grid if is_picture(path) else _dicom_grid
+    grid = read(path)
     if min(grid.rows, grid.columns, grid.depth) < 1:
         raise _unreadable("an image with pixels", f"one of {grid}", path)
     return grid
 
 
 def _raster_grid(path: Path) -> Grid:
-    from PIL import ExifTags, Image, UnidentifiedImageError
-
     try:
         with Image.open(path) as image:
-            turned = (
-                image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            )  # the frame reader turns it upright
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            # the frame reader turns such a picture upright
             return Grid(image.width, image.height) if turned else Grid(image.height, image.width)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(
-            "a readable PNG, JPEG or BMP image", "a damaged or another kind of file", path
-        ) from error
+    except PILLOW_ERRORS as error:
+        wanted = "a readable PNG, JPEG or BMP image"
+        raise _unreadable(wanted, "a damaged or another kind of file", path) from error
 
 
 def _nifti_grid(path: Path) -> Grid:
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
     try:
         shape = [*nibabel.load(path).shape, 1, 1, 1]
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
@@ -98,8 +81,6 @@ def _nifti_grid(path: Path) -> Grid:
 
 
 def _dicom_grid(path: Path) -> Grid:
-    from pyraseg.transforms.dicom.files.header import read_header
-
     header = read_header(path)
     several, volume = header.number_of_frames > 1, header.modality in VOLUME_MODALITIES
     kinds = {"cine": several and not volume, "volume": several and volume}
@@ -108,8 +89,7 @@ def _dicom_grid(path: Path) -> Grid:
 
 @dataclass(frozen=True)
 class MaskValues:
-    """The values that occur in a mask; those of one bit are 0 and 1 as stored, though they open as 0 and
-    255."""
+    """The values that occur in a mask; of one bit they are 0 and 1, though it opens as 0 and 255."""
 
     values: frozenset[int]
     one_bit: bool = False
@@ -122,44 +102,34 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
         InputError: the mask cannot be read.
         LabelError: it has colours or fractions.
     """
-    if is_raster(path):
+    if is_picture(path):
         return _raster_values(path)
-    import numpy as np
-
     data = _nifti_data(path) if is_nifti(path) else _dicom_data(path)
-    found = np.unique(data if frame is None else data[frame])
-    if not np.all(found == np.round(found)):  # NaN is unequal to itself, so it is caught here
-        raise LabelError(
-            "a mask of whole numbers", found="fractions", remedy="Save labels, not probabilities.", path=path
-        )
-    return MaskValues(frozenset(int(value) for value in found))
+    values = np.unique(data if frame is None else data[frame])
+    if not np.all(values == np.round(values)):  # NaN is unequal to itself, so it is caught here
+        remedy = "Save labels, not probabilities."
+        raise LabelError("a mask of whole numbers", found="fractions", remedy=remedy, path=path)
+    return MaskValues(frozenset(int(value) for value in values))
 
 
 def _raster_values(path: Path) -> MaskValues:
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(path) as image:
             if len(image.getbands()) > 1 and image.mode not in {"LA", "La"}:
-                raise LabelError(
-                    "a mask with one channel",
-                    found=f"a colour mask ({image.mode})",
-                    remedy="Save it as greyscale with one value a class.",
-                    path=path,
+                found, remedy = (
+                    f"a colour mask ({image.mode})",
+                    "Save it as greyscale with one value a class.",
                 )
+                raise LabelError("a mask with one channel", found=found, remedy=remedy, path=path)
             if image.mode in {"L", "P"}:  # several times as fast as sorting the pixels
                 return MaskValues(frozenset(value for value, count in enumerate(image.histogram()) if count))
-            found = np.unique(np.asarray(image.getchannel(0)))
-            return MaskValues(frozenset(int(value) for value in found), one_bit=image.mode == "1")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            values = np.unique(np.asarray(image.getchannel(0)))
+            return MaskValues(frozenset(int(value) for value in values), one_bit=image.mode == "1")
+    except PILLOW_ERRORS as error:
         raise _unreadable("a readable mask", "a damaged or another kind of file", path) from error
 
 
 def _nifti_data(path: Path) -> np.ndarray:
-    import nibabel
-    import numpy as np
-
     try:
         return np.asarray(nibabel.load(path).dataobj)
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -167,8 +137,6 @@ def _nifti_data(path: Path) -> np.ndarray:
 
 
 def _dicom_data(path: Path) -> np.ndarray:
-    import pydicom
-
     try:
         return pydicom.dcmread(path).pixel_array
     except (OSError, EOFError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:

@@ -1,23 +1,34 @@
-"""Finding the images to predict: a file, a whole folder tree, or a glob. Every frame of a cine is an item,
-and every
-volume: a series of CT, MR or PET, or a NIfTI file.
+"""The images to predict or to pretrain on, in a file, a folder tree or a glob.
+
+An item is a frame, also each of a cine, or a volume: a series of CT, MR or PET, or a NIfTI file.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyraseg.pipeline.datalist.items import Item
+from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.sources.folders import walk
-from pyraseg.pipeline.datalist.sources.headers import is_nifti, is_raster, read_grid
-from pyraseg.pipeline.datalist.sources.volumes import volume_places
-from pyraseg.transforms.errors import ConfigError, DatalistError, InputError
+from pyraseg.pipeline.datalist.sources.headers import read_grid
+from pyraseg.pipeline.datalist.sources.series import SeriesFile, by_series, series_file
+from pyraseg.transforms.dicom.files.discover import discover
+from pyraseg.transforms.dicom.files.header import parse_file
+from pyraseg.transforms.dicom.files.search import is_dicomdir_name
+from pyraseg.transforms.dicom.pixels.checks import check_display_valued
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
+from pyraseg.transforms.dicom.series.volume import read_source_series
+from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, PyrasegError
+from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
+from pyraseg.transforms.io.paths import frame_paths, is_nifti, is_picture, split_frame_path
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["FoundImages", "find_images"]
+__all__ = ["FoundImages", "find_images", "unlabelled_frames"]
 
 WANTED = {"frame": "DICOM, NIfTI, PNG or JPEG images", "volume": "CT, MR or PET series or NIfTI volumes"}
 
@@ -30,59 +41,89 @@ class FoundImages:
     left_out: tuple[tuple[str, str], ...]
 
 
-def find_images(place: str | Path, *, kind: str = "frame") -> FoundImages:
+def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
     """Find what a bundle takes, sorted by path.
 
     Args:
-        place: a file, a folder, or a glob ("cases/**/*.dcm").
-        kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG, BMP and TIFF. "volume":
-            series of CT, MR and PET, each alone in a folder or in one file, and NIfTI.
+        source: a file, a folder, or a glob ("cases/**/*.dcm").
+        kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
+            CT, MR and PET, each alone in a folder or in one file, and NIfTI.
 
     Raises:
         ConfigError: another kind.
-        DatalistError: nothing is there, or nothing of it is an image; ``path`` is the place.
+        DatalistError: nothing is there, or nothing of it is an image; ``path`` is the source.
+
+    >>> from tempfile import mkdtemp
+    >>> from PIL import Image
+    >>> folder = Path(mkdtemp())
+    >>> Image.new("L", (8, 8)).save(folder / "frame.png")
+    >>> _ = (folder / "notes.png").write_text("no image")
+    >>> images = find_images(folder)
+    >>> [Path(item["image"]).name for item in images.items], [path for path, _ in images.left_out]
+    (['frame.png'], ['notes.png'])
     """
     if kind not in WANTED:
         raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
-    root, files = _files(place)
+    root, files = _files(source)
     left_out = {file: "a link that leads out of the folder" for file in files if _leads_out(file, root)}
     candidates = [file for file in files if file not in left_out]
-    if kind == "volume":
-        images = {file: [path] for file, path in volume_places(candidates, left_out).items()}
-    else:
-        images = _frames(candidates, left_out)
+    images = (_volumes if kind == "volume" else _frames)(candidates, left_out)
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
-        raise DatalistError(
-            WANTED[kind],
-            found=f"{len(files)} files and no image among them" if files else "nothing",
-            remedy="Check the path.",
-            path=place,
-        )
+        found = f"{len(files)} files and no image among them" if files else "nothing"
+        raise DatalistError(WANTED[kind], found=found, remedy="Check the path.", path=source)
     named = ((file.relative_to(root).as_posix(), reason) for file, reason in left_out.items())
     return FoundImages(tuple(items), tuple(sorted(named)))
 
 
-def _files(place: str | Path) -> tuple[Path, list[Path]]:
+def unlabelled_frames(
+    dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
+) -> list[Item]:
+    """The frames to pretrain on, as items with ``image``, ``case`` and ``group``, without labels.
+
+    Args:
+        dataset_dir: a folder, a file or a glob of images; with a datalist, what its paths are relative to.
+        datalist: take its training split alone: a backbone that has seen the frames of validation or test
+            patients makes their scores too good. None takes ``dataset_dir``'s own datalist.json where there
+            is one, else every image that is found; a file (a cine) is a group then.
+        fold: in a datalist with folds, the fold that is left out.
+
+    Raises:
+        DatalistError: no images, no usable datalist, or one with folds of which none is chosen.
+
+    >>> from tempfile import mkdtemp
+    >>> from PIL import Image
+    >>> folder = Path(mkdtemp())
+    >>> Image.new("L", (8, 8)).save(folder / "frame.png")
+    >>> [sorted(item) for item in unlabelled_frames(folder)]
+    [['case', 'group', 'image']]
+    """
+    own = Path(dataset_dir) / "datalist.json"
+    chosen = datalist if datalist is not None else own if own.is_file() else None
+    if chosen is None:
+        items = find_images(dataset_dir).items
+        return [{**item, "group": case_name(str(split_frame_path(item["image"])[0]))} for item in items]
+    training = load_datalist(chosen, split="training", dataset_dir=dataset_dir, fold=fold).items("training")
+    if fold is None and any("fold" in item for item in training):
+        remedy = "Choose the one that training will validate on with --fold."
+        raise DatalistError("one fold to leave out", found="folds and none chosen", remedy=remedy)
+    return [{key: item[key] for key in ("image", "case", "group")} for item in training]
+
+
+def _files(source: str | Path) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files."""
-    path = Path(os.path.abspath(place))
+    path = Path(os.path.abspath(source))
     if path.is_dir():
         return path, walk(path)
     if path.is_file():
         return path.parent, [path]
-    if not glob.has_magic(str(place)):
+    if not glob.has_magic(str(source)):
         return path, []
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
     files = sorted({file for match in matches for file in (walk(match) if match.is_dir() else [match])})
-    return _fixed_part(path), files
-
-
-def _fixed_part(path: Path) -> Path:
-    """The folder before the first wildcard: the same file keeps its case name whichever files match beside
-    it."""
-    parts = path.parts
-    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:first])
+    # before the first wildcard: the same file keeps its case name, whichever files match beside it
+    first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:first]), files
 
 
 def _leads_out(file: Path, root: Path) -> bool:
@@ -90,27 +131,16 @@ def _leads_out(file: Path, root: Path) -> bool:
 
 
 def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    pictures = [file for file in files if is_nifti(file) or is_raster(file)]
-    images = {file: [str(file)] for file in pictures if not _refused(file, left_out)}
-    return images | _dicom([file for file in files if file not in pictures], left_out)
-
-
-def _refused(file: Path, left_out: dict[Path, str]) -> bool:
-    try:
-        read_grid(file)
-    except InputError as error:
-        left_out[file] = error.found
-    return file in left_out
-
-
-def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    """The frames of each DICOM picture; copies of one object, CT, MR or PET and what is not DICOM are left
-    out."""
-    from pyraseg.transforms.dicom.files.discover import discover, frame_paths
-    from pyraseg.transforms.dicom.pixels.checks import check_display_valued
-
-    refs, errors = discover(files)
+    """The paths of each file's frames, without copies of one DICOM object, CT, MR and PET."""
     frames: dict[Path, list[str]] = {}
+    others = [file for file in files if not is_nifti(file) and not is_picture(file)]
+    refs, errors = discover(others)
+    for file in set(files).difference(others):
+        try:
+            read_grid(file)
+            frames[file] = [str(file)]
+        except InputError as error:
+            left_out[file] = error.found
     for ref in refs:
         try:
             check_display_valued(ref)
@@ -121,9 +151,40 @@ def _dicom(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]
     return frames
 
 
+def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+    """What `LoadVolume` takes, by its first file and checked by its headers: NIfTI files, folders of one
+    series, and files that are a series by themselves."""
+    volumes: dict[Path, list[str]] = {}
+    slices: list[SeriesFile] = []
+    for file in files:
+        if is_dicomdir_name(file.name):
+            continue
+        try:
+            if is_nifti(file):
+                check_nifti_volume(file)
+                volumes[file] = [str(file)]
+            elif not is_picture(file) and (slice_ := series_file(parse_file(file, tags=VOLUME_TAGS))):
+                slices.append(slice_)
+            else:
+                left_out[file] = "no slice of CT, MR or PET"
+        except PyrasegError as error:
+            left_out[file] = f"{error.found}, wanted {error.wanted}"
+    for members, folder, number in by_series(slices):
+        first = members[0].path
+        path = first if len(members) == 1 else folder
+        try:
+            if path is folder and number > 1:
+                found, remedy = f"a folder of {number} series", "Give each series a folder of its own."
+                raise InputError("a folder of one series", found=found, remedy=remedy, path=folder)
+            read_source_series(the_series(find_series(path)))
+            volumes[first] = [str(path)]
+        except PyrasegError as error:
+            left_out[first] = f"{error.found}, wanted {error.wanted}"
+    return volumes
+
+
 def _item(text: str, root: Path) -> Item:
     path = Path(text)
-    name = (
-        path.name if path == root else path.relative_to(root).as_posix()
-    )  # a place may be one series' folder
+    # the source may be the folder of one series
+    name = path.name if path == root else path.relative_to(root).as_posix()
     return {"image": text, "case": case_name(name)}

@@ -1,43 +1,34 @@
-"""DICOM series and what was drawn on them, anywhere below a folder, matched by their references."""
+"""CT, MR and PET series among files, and what was drawn on them, matched by their references."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pydicom.uid import RTStructureSetStorage
 
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
+from pyraseg.transforms.dicom.files.discover import dicom_files
+from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
+from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, DrawnLabels, read_drawn_labels
+from pyraseg.transforms.dicom.series.find import is_slice
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.errors import DatalistError, PyrasegError
 
-if TYPE_CHECKING:
-    from pyraseg.transforms.dicom.labels.drawn_labels import DrawnLabels
+__all__ = ["LABEL_KINDS", "MODALITIES", "PATIENT", "SeriesFile", "SeriesSource", "by_series", "series_file"]
 
-__all__ = ["LABEL_KINDS", "MODALITIES", "SeriesSource"]
-
-MODALITIES = ("ct", "mr", "pet")
+MODALITIES = {"ct": "CT", "mr": "MR", "pet": "PT"}  # as DICOM has them in Modality (0008,0060)
 LABEL_KINDS = ("seg", "rtstruct")
 PATIENT = Grouping(source="patient_id")
 
 
 @dataclass(frozen=True)
-class _Image:
-    """One series: its Series Instance UID, its folder or only file, its instances and its frame of
-    reference."""
-
-    uid: str
-    place: Path
-    modality: str
-    instances: frozenset[str]
-    frame_of_reference: str
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file of a series."""
+class SeriesFile:
+    """One file of a series, told by its Series Instance UID, else by its folder."""
 
     path: Path
     series: str
@@ -45,6 +36,44 @@ class _File:
     instance: str
     frame_of_reference: str
     several_frames: bool
+
+
+def series_file(parsed: ParsedFile) -> SeriesFile | None:
+    """The file of a CT, MR or PET series; None for another object and for a localizer."""
+    if not is_slice(parsed):
+        return None
+    return SeriesFile(
+        parsed.path,
+        parsed.text("SeriesInstanceUID") or f"in {parsed.path.parent}",
+        parsed.text("Modality"),
+        parsed.sop_instance_uid,
+        parsed.text("FrameOfReferenceUID"),
+        several_frames=parsed.text("NumberOfFrames") not in ("", "1"),
+    )
+
+
+def by_series(files: Iterable[SeriesFile]) -> Iterator[tuple[list[SeriesFile], Path, int]]:
+    """The files of each series, the deepest folder that holds them, and the number of series below it."""
+    groups: dict[str, list[SeriesFile]] = defaultdict(list)
+    owners: dict[Path, set[str]] = defaultdict(set)
+    for file in files:
+        groups[file.series].append(file)
+        for folder in file.path.parents:
+            owners[folder].add(file.series)
+    for members in groups.values():
+        folder = Path(os.path.commonpath([member.path.parent for member in members]))
+        yield members, folder, len(owners[folder])
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A series that a path can name: alone in a folder, or one multi-frame file."""
+
+    uid: str
+    path: Path
+    modality: str
+    instances: frozenset[str]
+    frame_of_reference: str
 
 
 @dataclass(frozen=True)
@@ -67,141 +96,92 @@ class SeriesSource:
     dataset_dir: str | Path | None = None
 
     def collect(self) -> Collection:
-        """Raises DatalistError: the folder is missing or outside ``dataset_dir``, or it holds no pair."""
+        """Match series and labels, and group them.
+
+        Raises:
+            DatalistError: the folder is missing or outside ``dataset_dir``, or it holds no pair.
+        """
         folder = Path(os.path.abspath(self.folder))
         root = folder if self.dataset_dir is None else Path(os.path.abspath(self.dataset_dir))
         if not folder.is_dir() or not folder.is_relative_to(root):
-            found, remedy = (
-                "none" if not folder.is_dir() else "one outside",
-                "Check --series and --dataset_dir.",
-            )
-            raise DatalistError(
-                "a folder of DICOM series in the data set's", found=found, remedy=remedy, path=folder
-            )
+            wanted, remedy = "a folder of DICOM series in the data set's", "Check --series and --dataset_dir."
+            found = "none" if not folder.is_dir() else "one outside"
+            raise DatalistError(wanted, found=found, remedy=remedy, path=folder)
         left_out: list[tuple[Path, str]] = []
         files, labels = self._read(folder, left_out)
         images = _images(files, left_out)
-        pairs = _pairs(images, labels, left_out, modalities=_dicom_modality(self.modality))
+        asked = MODALITIES.values() if self.modality is None else (MODALITIES[self.modality],)
+        pairs = _pairs([image for image in images if image.modality in asked], labels, left_out, images)
         if not pairs:
-            raise DatalistError(
+            wanted, remedy = (
                 "series with a SEG or RTSTRUCT that refers to them",
-                found=f"{len(images)} series and {len(labels)} labels, none that are asked for and belong together",
-                remedy="Check the folder, --modality and --label-kind.",
-                path=folder,
+                "Check the folder, --modality and --label-kind.",
             )
+            found = f"{len(images)} series and {len(labels)} labels, none asked for that belong together"
+            raise DatalistError(wanted, found=found, remedy=remedy, path=folder)
         entries = tuple(Entry(_posix(image, root), _posix(label, root)) for image, label in sorted(pairs))
         reasons = tuple((_posix(path, root), reason) for path, reason in sorted(left_out))
         return self.grouping.apply(Collection(root, entries, reasons))
 
     def _read(
         self, folder: Path, left_out: list[tuple[Path, str]]
-    ) -> tuple[list[_File], list[tuple[Path, DrawnLabels]]]:
-        """The headers of the series' files, and the labels; other objects are passed over."""
-        from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-        from pyraseg.transforms.dicom.files.header import has_dicom_marker
-        from pyraseg.transforms.dicom.files.search import search
-
-        files: list[_File] = []
+    ) -> tuple[list[SeriesFile], list[tuple[Path, DrawnLabels]]]:
+        """The files of series and the labels that are asked for; other objects are passed over."""
+        files: list[SeriesFile] = []
         labels: list[tuple[Path, DrawnLabels]] = []
-        for path in search(folder)[0]:
-            if not has_dicom_marker(path) and path.suffix.lower() not in DICOM_SUFFIXES - {""}:
-                continue
+        for path in dicom_files(folder):
             try:
-                found = _read_file(path, self.label_kind)
+                parsed = parse_file(path, tags=VOLUME_TAGS)
+                kind = parsed.sop_class_uid
+                if kind in LABEL_CLASSES:
+                    if self.label_kind in (None, "rtstruct" if kind == RTStructureSetStorage else "seg"):
+                        labels.append((path, read_drawn_labels(path)))
+                elif file := series_file(parsed):
+                    files.append(file)
             except PyrasegError as error:
                 left_out.append((path, f"wanted {error.wanted}, found {error.found}"))
-                continue
-            if isinstance(found, _File):
-                files.append(found)
-            elif found is not None:
-                labels.append((path, found))
         return files, labels
 
 
-def _dicom_modality(name: str | None) -> tuple[str, ...]:
-    """The values of Modality (0008,0060) that are asked for."""
-    known = dict(zip(MODALITIES, ("CT", "MR", "PT"), strict=True))
-    return tuple(known.values()) if name is None else (known[name],)
-
-
-def _read_file(path: Path, label_kind: str | None) -> _File | DrawnLabels | None:
-    """A file of a series or a label; None for what is neither, or not asked for."""
-    from pydicom.uid import RTStructureSetStorage
-
-    from pyraseg.transforms.dicom.files.header import parse_file
-    from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, read_drawn_labels
-    from pyraseg.transforms.dicom.series.find import is_volume_file
-    from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-
-    parsed = parse_file(path, tags=VOLUME_TAGS)
-    kind = parsed.text("SOPClassUID", "MediaStorageSOPClassUID")
-    if kind in LABEL_CLASSES:
-        mine = label_kind in (None, "rtstruct" if kind == RTStructureSetStorage else "seg")
-        return read_drawn_labels(path) if mine else None
-    if not is_volume_file(parsed) or "LOCALIZER" in (parsed.values.get("ImageType") or ()):
-        return None
-    return _File(
-        path,
-        parsed.text("SeriesInstanceUID") or f"in {path.parent}",
-        parsed.text("Modality"),
-        parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
-        parsed.text("FrameOfReferenceUID"),
-        several_frames=parsed.text("NumberOfFrames") not in ("", "1"),
-    )
-
-
-def _images(files: Sequence[_File], left_out: list[tuple[Path, str]]) -> list[_Image]:
-    """The series that a path can name: alone in a folder, or one multi-frame file."""
-    groups: dict[str, list[_File]] = defaultdict(list)
-    owners: dict[Path, set[str]] = defaultdict(set)
-    for file in files:
-        groups[file.series].append(file)
-        for folder in file.path.parents:
-            owners[folder].add(file.series)
+def _images(files: Iterable[SeriesFile], left_out: list[tuple[Path, str]]) -> list[_Image]:
     images = []
-    for uid, members in groups.items():
-        folder = Path(os.path.commonpath([member.path.parent for member in members]))
-        alone = len(owners[folder]) == 1
-        if not alone and not (len(members) == 1 and members[0].several_frames):
-            reason = f"a folder of {len(owners[folder])} series: give each a folder of its own"
-            left_out.append((members[0].path, reason))
+    for members, folder, number in by_series(files):
+        first = members[0]
+        if number > 1 and not (len(members) == 1 and first.several_frames):
+            left_out.append((first.path, f"a folder of {number} series: give each a folder of its own"))
             continue
         instances = frozenset(member.instance for member in members) - {""}
-        place = folder if alone else members[0].path
-        images.append(_Image(uid, place, members[0].modality, instances, members[0].frame_of_reference))
+        path = folder if number == 1 else first.path
+        images.append(_Image(first.series, path, first.modality, instances, first.frame_of_reference))
     return images
 
 
 def _pairs(
-    images: Sequence[_Image],
+    asked: Iterable[_Image],
     labels: Iterable[tuple[Path, DrawnLabels]],
     left_out: list[tuple[Path, str]],
-    *,
-    modalities: Sequence[str],
+    images: Sequence[_Image],
 ) -> list[tuple[Path, Path]]:
-    """Image and label of these modalities, one to one; what is ambiguous is left out."""
-    drawn_on: dict[Path, list[Path]] = {image.place: [] for image in images if image.modality in modalities}
+    """Each image asked for with its label; what is ambiguous among all images is left out."""
+    drawn_on: dict[Path, list[Path]] = {image.path: [] for image in asked}
     for path, label in labels:
         homes = [image for image in images if _refers(label, image)]
         if len(homes) == 1:
-            drawn_on.get(homes[0].place, []).append(path)
+            drawn_on.get(homes[0].path, []).append(path)
         else:
-            left_out.append(
-                (path, f"refers to {len(homes)} series" if homes else "refers to no series that is here")
-            )
+            number = f"{len(homes)} series" if homes else "no series that is here"
+            left_out.append((path, f"refers to {number}"))
     for image, paths in drawn_on.items():
         if not paths:
             left_out.append((image, "no SEG or RTSTRUCT that refers to it"))
         elif len(paths) > 1:
-            left_out.append(
-                (image, f"{len(paths)} labels that refer to it: choose with --label-kind or a table")
-            )
+            reason = f"{len(paths)} labels that refer to it: choose with --label-kind or a table"
+            left_out.append((image, reason))
     return [(image, paths[0]) for image, paths in drawn_on.items() if len(paths) == 1]
 
 
 def _refers(label: DrawnLabels, image: _Image) -> bool:
-    """As `check_belongs`: by series or instances, where several are listed by those of its images; else by
-    the frame of reference."""
+    """As `check_belongs`: by series or instances, else by the frame of reference."""
     if not label.series and not label.images:
         return image.frame_of_reference in label.frames_of_reference - {""}
     homes = {uid: instances for uid, instances in label.series.items() if instances & label.images}

@@ -1,5 +1,4 @@
-"""From tissue to echoes: speckle through a point spread function, attenuation, gain, haze, log
-compression."""
+"""From tissue to echoes: point spread function, speckle, attenuation, gain, haze, log compression."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from pyraseg.pipeline.phantom.ultrasound.sector import Sector
 from pyraseg.pipeline.phantom.ultrasound.tissue import Tissue
 
-__all__ = ["Acoustics", "Scatterers", "draw_acoustics", "draw_scatterers", "echo_image"]
+__all__ = ["Acoustics", "draw_acoustics", "draw_scatterers", "echo_image"]
 
 Array = NDArray[np.float32]
 MARGIN = 48  # samples and beams around the grid that a moving probe brings into view
@@ -50,13 +49,6 @@ class Acoustics:
     noise_db: float
 
 
-@dataclass(frozen=True)
-class Scatterers:
-    """White complex noise, (looks, samples + margin, beams + margin), which moves with the tissue."""
-
-    looks: NDArray[np.complex64]
-
-
 def draw_acoustics(rng: np.random.Generator) -> Acoustics:
     """Draw the settings of one case."""
     return Acoustics(
@@ -75,38 +67,38 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
     )
 
 
-def draw_scatterers(rng: np.random.Generator, sector: Sector, looks: int) -> Scatterers:
-    """Draw the scatterers of one case, with a margin for motion."""
+def draw_scatterers(rng: np.random.Generator, sector: Sector, looks: int) -> NDArray[np.complex64]:
+    """White complex noise, (looks, samples + margin, beams + margin), which moves with the tissue."""
     shape = (looks, sector.samples + 2 * MARGIN, sector.beams + 2 * MARGIN)
     parts = rng.standard_normal((2, *shape), dtype=np.float32)
-    return Scatterers((parts[0] + 1j * parts[1]).astype(np.complex64))
+    return (parts[0] + 1j * parts[1]).astype(np.complex64)
 
 
 def echo_image(
     tissue: Tissue,
-    scatterers: Scatterers,
+    scatterers: NDArray[np.complex64],
     settings: Acoustics,
     *,
     sector: Sector,
     offset: tuple[int, int],
     rng: np.random.Generator,
 ) -> Array:
-    """Grey levels 0 to 255 on the polar grid, (samples, beams); ``offset`` moves the scatterers by (samples,
-    beams)."""
+    """Grey levels 0 to 255 on the polar grid, (samples, beams), by which ``offset`` moves the scatterers."""
     gain_db = _beam_gain(tissue, settings, sector)
     amplitude = _amplitude(tissue.echo_db + gain_db)
     mirror = gaussian_filter(_amplitude(tissue.mirror_db + gain_db), (0.8, 1.0))
     top, left = MARGIN - offset[0], MARGIN - offset[1]
-    window = scatterers.looks[:, top : top + sector.samples, left : left + sector.beams]
+    window = scatterers[:, top : top + sector.samples, left : left + sector.beams]
     power = np.zeros_like(amplitude)
     for look in window:
-        # The interface scatters too, but less randomly than tissue: a constant part keeps its line from
-        # breaking up.
+        # the interface scatters less randomly than tissue: a constant part keeps its line from breaking up
         field = amplitude * look + mirror * (np.complex64(0.8) + np.complex64(0.5) * look)
         power += np.abs(_focused(field, settings, sector)) ** 2 / len(window)
     power += _haze(power, settings, sector) + _noise(settings, sector, rng)
-    level = 10 * np.log10(np.maximum(power, 1e-9)) + settings.gain_db
-    return _compress(level, settings.range_db)
+    level_db = 10 * np.log10(np.maximum(power, 1e-9)) + settings.gain_db
+    # log compression with a soft shoulder: liver (0 dB) comes out at about 40 % grey
+    share = np.clip((level_db + 0.62 * settings.range_db) / settings.range_db, 0, 1.15)
+    return (255 * np.clip(share**1.5 * 0.95, 0, 1)).astype(np.float32)
 
 
 def _amplitude(level_db: Array) -> Array:
@@ -154,15 +146,5 @@ def _haze(power: Array, settings: Acoustics, sector: Sector) -> Array:
 def _noise(settings: Acoustics, sector: Sector, rng: np.random.Generator) -> Array:
     depth = np.linspace(-8, 4, sector.samples, dtype=np.float32)[:, None]
     white = rng.standard_normal((sector.samples, sector.beams), dtype=np.float32)
-    return (
-        np.float32(2)
-        * np.power(np.float32(10), (settings.noise_db + depth) / 10)
-        * gaussian_filter(white, 0.7) ** 2
-        * 4
-    )
-
-
-def _compress(level_db: NDArray[np.floating], range_db: float) -> Array:
-    """Log compression with a soft shoulder: liver (0 dB) comes out at about 40 % grey."""
-    share = np.clip((level_db + 0.62 * range_db) / range_db, 0, 1.15)
-    return (255 * np.clip(share**1.5 * 0.95, 0, 1)).astype(np.float32)
+    level = np.float32(2) * np.power(np.float32(10), (settings.noise_db + depth) / 10)
+    return level * gaussian_filter(white, 0.7) ** 2 * 4

@@ -1,5 +1,4 @@
-"""Random anatomy as frozen records: the kidney, its fluid, what surrounds it. Parameters only; nothing is
-applied here.
+"""Random anatomy as frozen records: the kidney, its fluid, its surroundings. Nothing is put on a grid here.
 
 Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's own (u along
 its long axis, v across).
@@ -11,18 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyraseg.pipeline.phantom.ultrasound.surroundings import Surroundings, draw_surroundings
+__all__ = ["Anatomy", "Blob", "Branch", "Kidney", "Surroundings", "draw_anatomy"]
 
-__all__ = ["Anatomy", "Branch", "Kidney", "draw_anatomy"]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A tapered tube with round ends in the kidney's coordinates: part of the pelvis or of a calyx (all in
-    mm)."""
+    """A tapered tube with round ends in the kidney's coordinates (mm): part of the pelvis or of a calyx."""
 
-    start: tuple[float, float]
-    end: tuple[float, float]
+    start: Point
+    end: Point
     start_radius: float
     end_radius: float
 
@@ -44,15 +42,56 @@ class Kidney:
         stone: (u, v, radius) in mm of a stone, or None.
     """
 
-    centre: tuple[float, float]
-    semi_axes: tuple[float, float]
+    centre: Point
+    semi_axes: Point
     angle: float
     outline: tuple[tuple[int, float, float], ...]
     hilum: tuple[float, float, float]
-    sinus: tuple[float, float]
+    sinus: Point
     pyramids: tuple[float, ...]
     fluid: tuple[Branch, ...]
     stone: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A dark ellipse outside the kidney, a vessel's section or a cyst: never labelled as fluid."""
+
+    centre: Point
+    semi_axes: Point
+    angle: float
+    wall_db: float
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A strong reflector: centre (x, y) and semi-axes in mm, and the loss in dB behind it (a rib, or gas)."""
+
+    centre: Point
+    semi_axes: Point
+    loss_db: float
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The tissue outside the kidney.
+
+    Attributes:
+        layers: depths in mm at which skin, fat and muscle end.
+        wave: (amplitude mm, wavelength mm, phase) of the layers' undulation.
+        liver: (slope, offset mm) of the line above which it lies, or None where fat surrounds the kidney.
+        fat_rim_mm: thickness of the bright perirenal fat.
+        psoas_mm: depth at which the deep muscle begins.
+        blobs, shadows: the distractors.
+    """
+
+    layers: tuple[float, float, float]
+    wave: tuple[float, float, float]
+    liver: Point | None
+    fat_rim_mm: float
+    psoas_mm: float
+    blobs: tuple[Blob, ...]
+    shadows: tuple[Shadow, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +111,7 @@ def draw_anatomy(rng: np.random.Generator, depth_mm: float, *, grade: int) -> An
         grade: of the fluid collection, 0 (none) to 4 (severe, thin parenchyma).
     """
     kidney = _draw_kidney(rng, depth_mm, grade)
-    return Anatomy(kidney, draw_surroundings(rng, depth_mm, kidney.centre, kidney.semi_axes))
+    return Anatomy(kidney, _draw_surroundings(rng, depth_mm, kidney.centre, kidney.semi_axes))
 
 
 def _draw_kidney(rng: np.random.Generator, depth_mm: float, grade: int) -> Kidney:
@@ -124,9 +163,7 @@ def _draw_fluid(
     return (pelvis, *(_draw_calyx(rng, pelvis, (along, across), float(a), grade) for a in angles))
 
 
-def _draw_calyx(
-    rng: np.random.Generator, pelvis: Branch, axes: tuple[float, float], angle: float, grade: int
-) -> Branch:
+def _draw_calyx(rng: np.random.Generator, pelvis: Branch, axes: Point, angle: float, grade: int) -> Branch:
     share = np.clip(0.5 + 0.6 * np.cos(angle), 0, 1)  # a calyx leaves the pelvis at the end that it points to
     start = tuple(float((1 - share) * p + share * q) for p, q in zip(pelvis.start, pelvis.end, strict=True))
     length = rng.uniform(0.42, 0.52) + 0.035 * grade
@@ -138,3 +175,40 @@ def _draw_calyx(
         neck,
         axes[1] * (0.09 + 0.045 * grade) * rng.uniform(0.8, 1.25),
     )
+
+
+def _draw_surroundings(
+    rng: np.random.Generator, depth_mm: float, centre: Point, semi_axes: Point
+) -> Surroundings:
+    layers = np.cumsum(
+        [rng.uniform(1.2, 2.2), depth_mm * rng.uniform(0.04, 0.09), depth_mm * rng.uniform(0.04, 0.09)]
+    )
+    clear = float(np.hypot(*semi_axes)) * 0.80
+    blobs = [_draw_blob(rng, depth_mm, centre, clear, big=False) for _ in range(int(rng.integers(2, 6)))]
+    blobs += [_draw_blob(rng, depth_mm, centre, clear, big=True) for _ in range(int(rng.random() < 0.45))]
+    return Surroundings(
+        layers=(float(layers[0]), float(layers[1]), float(layers[2])),
+        wave=(rng.uniform(0.5, 2.0), rng.uniform(40, 120), rng.uniform(0, 2 * np.pi)),
+        liver=(rng.normal(0, 0.35), rng.uniform(-0.1, 0.25) * depth_mm) if rng.random() < 0.7 else None,
+        fat_rim_mm=rng.uniform(1.5, 5.0),
+        psoas_mm=centre[1] + semi_axes[1] * rng.uniform(1.15, 1.6),
+        blobs=tuple(blobs),
+        shadows=tuple(_draw_shadow(rng, depth_mm, float(layers[2])) for _ in range(int(rng.integers(0, 3)))),
+    )
+
+
+def _draw_blob(rng: np.random.Generator, depth_mm: float, centre: Point, clear: float, *, big: bool) -> Blob:
+    """A vessel (small, longish) or a cyst (big), far enough from the kidney's centre to lie outside."""
+    along = depth_mm * (rng.uniform(0.06, 0.11) if big else rng.uniform(0.012, 0.05))
+    across = along * (rng.uniform(0.6, 0.95) if big else rng.uniform(0.25, 0.9))
+    angle = rng.uniform(0, 2 * np.pi)
+    away = clear + along + rng.uniform(0, 0.2) * depth_mm
+    at = float(centre[0] + away * np.cos(angle)), float(centre[1] + 0.8 * away * np.sin(angle))
+    return Blob(at, (along, across), rng.uniform(-1, 1), rng.uniform(0, 9))
+
+
+def _draw_shadow(rng: np.random.Generator, depth_mm: float, muscle_mm: float) -> Shadow:
+    gas = rng.random() < 0.35
+    y = depth_mm * rng.uniform(0.3, 0.8) if gas else muscle_mm
+    x = depth_mm * float(rng.choice([-1, 1])) * rng.uniform(0.12, 0.42) * (0.5 + y / depth_mm)
+    return Shadow((x, y), (rng.uniform(2.5, 6.0), rng.uniform(0.8, 2.0)), rng.uniform(12, 32))

@@ -1,5 +1,4 @@
-"""What a scanner burns into the frame around the sector: a name, scales, caliper marks, a logo. Never over
-tissue."""
+"""What a scanner burns into the frame beside the tissue: names, scales, calipers, a logo."""
 
 from __future__ import annotations
 
@@ -38,7 +37,8 @@ def annotation_layer(sector: Sector, header: Header, *, calipers: bool) -> NDArr
     _write_text(draw, sector, header)
     _draw_logo(draw, sector)
     _draw_depth_scale(draw, sector)
-    _draw_grey_bar(draw, sector)
+    for step, colour in enumerate(BAR):
+        draw.rectangle((8, 97 - 14 * step, 16, 110 - 14 * step), fill=colour)
     if calipers:
         _draw_calipers(draw, sector)
     layer = np.asarray(image).copy()
@@ -46,21 +46,26 @@ def annotation_layer(sector: Sector, header: Header, *, calipers: bool) -> NDArr
     return layer
 
 
-def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: int) -> None:
-    draw.text(place, text, fill=colour, font=ImageFont.load_default_imagefont())
+def _write(draw: ImageDraw.ImageDraw, point: tuple[int, int], text: str, colour: int) -> None:
+    draw.text(point, text, fill=colour, font=ImageFont.load_default_imagefont())
 
 
 def _write_text(draw: ImageDraw.ImageDraw, sector: Sector, header: Header) -> None:
-    _write(draw, (34, 4), header.institution, WHITE)
-    _write(draw, (34, 16), header.patient_name.replace("^", ", "), WHITE)
-    _write(draw, (34, 28), f"ID {header.patient_id}", WHITE)
-    _write(draw, (sector.columns - 130, 4), f"{header.study_date} {header.study_time}", WHITE)
-    _write(draw, (sector.columns - 130, 16), f"DOB {header.birth_date}", WHITE)
-    _write(draw, (sector.columns - 130, 28), f"{header.probe}  TIs 0.7", CYAN)
-    for line, text in enumerate(
-        ("B 62%", f"D {sector.depth_mm / 10:.1f}cm", "Gen P2", f"KIDNEY {header.side}")
-    ):
-        _write(draw, (6, 130 + 13 * line), text, CYAN)
+    right = sector.columns - 130
+    texts = (
+        ((34, 4), header.institution, WHITE),
+        ((34, 16), header.patient_name.replace("^", ", "), WHITE),
+        ((34, 28), f"ID {header.patient_id}", WHITE),
+        ((right, 4), f"{header.study_date} {header.study_time}", WHITE),
+        ((right, 16), f"DOB {header.birth_date}", WHITE),
+        ((right, 28), f"{header.probe}  TIs 0.7", CYAN),
+        ((6, 130), "B 62%", CYAN),
+        ((6, 143), f"D {sector.depth_mm / 10:.1f}cm", CYAN),
+        ((6, 156), "Gen P2", CYAN),
+        ((6, 169), f"KIDNEY {header.side}", CYAN),
+    )
+    for point, text, colour in texts:
+        _write(draw, point, text, colour)
 
 
 def _draw_logo(draw: ImageDraw.ImageDraw, sector: Sector) -> None:
@@ -80,12 +85,6 @@ def _draw_depth_scale(draw: ImageDraw.ImageDraw, sector: Sector) -> None:
         draw.line((column - length, row, column, row), fill=WHITE)
         if centimetre % 5 == 0 and centimetre:
             _write(draw, (column - 24, row - 6), str(centimetre), WHITE)
-
-
-def _draw_grey_bar(draw: ImageDraw.ImageDraw, sector: Sector) -> None:
-    for step, colour in enumerate(BAR):
-        bottom = 110 - 14 * step
-        draw.rectangle((8, bottom - 13, 16, bottom), fill=colour)
 
 
 def _draw_calipers(draw: ImageDraw.ImageDraw, sector: Sector) -> None:

@@ -1,5 +1,5 @@
-"""One case of a phantom data set: planned from its own seed, then written as one DICOM object and its
-masks."""
+"""One ultrasound case: planned from its own seed, drawn (everything random first), rendered frame by frame,
+and written as one DICOM object and its masks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from pyraseg.pipeline.phantom.data_set_records import Written
 from pyraseg.pipeline.phantom.identity import draw_identity
+from pyraseg.pipeline.phantom.records import Written
+from pyraseg.pipeline.phantom.ultrasound.acoustics import (
+    Acoustics,
+    draw_acoustics,
+    draw_scatterers,
+    echo_image,
+)
+from pyraseg.pipeline.phantom.ultrasound.anatomy import Anatomy, draw_anatomy
 from pyraseg.pipeline.phantom.ultrasound.annotations import Header, annotation_layer
 from pyraseg.pipeline.phantom.ultrasound.dicom import ENCODINGS, Encoding, Frames, build_dataset
-from pyraseg.pipeline.phantom.ultrasound.render import UltrasoundCase, draw_case, render_frame
+from pyraseg.pipeline.phantom.ultrasound.sector import Sector, draw_sector
+from pyraseg.pipeline.phantom.ultrasound.shapes import label_map
+from pyraseg.pipeline.phantom.ultrasound.tissue import Palette, draw_palette, paint_tissue
 
-__all__ = ["CasePlan", "UltrasoundPhantoms", "draw_planned_case", "plan_cases", "write_case"]
+__all__ = [
+    "CasePlan",
+    "UltrasoundCase",
+    "UltrasoundPhantoms",
+    "draw_case",
+    "draw_planned_case",
+    "plan_cases",
+    "render_frame",
+    "write_case",
+]
 
 # Position in the data set alone decides these, so that small sets show every kind too.
 DRY_EVERY = 5  # the last of five cases has no fluid
@@ -33,7 +52,7 @@ class CasePlan:
 
     Attributes:
         name: "case_0001" onwards; it is the patient in the datalist.
-        entropy: of the case's own generator, its place in the data set last.
+        entropy: of the case's own generator, its position in the data set last.
         grade: of the fluid collection, 0 (none) to 4.
         frames: 1, or more for a cine.
         encoding, calibrated: how the object stores pixels, and whether it has a region with physical deltas.
@@ -73,7 +92,6 @@ class UltrasoundPhantoms:
     minimum = 5  # fewer cannot put a case with fluid into each of three splits
 
     def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
-        """Plan the cases."""
         return plan_cases(cases, seed=seed, patient_name=patient_name)
 
     def write(self, plan: CasePlan, folder: Path) -> Written:
@@ -118,6 +136,52 @@ def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | N
     )
 
 
+@dataclass(frozen=True)
+class UltrasoundCase:
+    """All that one case is made of.
+
+    Attributes:
+        shifts_mm: how far the organs lie off their place in each frame, (right, down) in mm.
+        noise_seed: of the electronic noise, which differs from frame to frame.
+    """
+
+    sector: Sector
+    anatomy: Anatomy
+    palette: Palette
+    acoustics: Acoustics
+    scatterers: NDArray[np.complex64]
+    shifts_mm: tuple[tuple[float, float], ...]
+    noise_seed: int
+
+
+def draw_case(rng: np.random.Generator, *, grade: int, frames: int, aspect: float = 1.0) -> UltrasoundCase:
+    """Draw one case: the fluid's grade is 0 to 4, the aspect a pixel's height over its width."""
+    sector = draw_sector(rng, aspect=aspect)
+    anatomy = draw_anatomy(rng, sector.depth_mm, grade=grade)
+    palette, acoustics = draw_palette(rng), draw_acoustics(rng)
+    scatterers = draw_scatterers(rng, sector, acoustics.looks)
+    reach, phase = rng.uniform(1.0, 3.0, 2), rng.uniform(0, 2 * np.pi, 2)
+    sway = np.sin(np.arange(frames)[:, None] * 2 * np.pi / 9 + phase) * reach
+    shifts = tuple((float(right), float(down)) for right, down in (sway if frames > 1 else np.zeros((1, 2))))
+    return UltrasoundCase(sector, anatomy, palette, acoustics, scatterers, shifts, int(rng.integers(2**63)))
+
+
+def render_frame(case: UltrasoundCase, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Grey levels and labels (0 background, 1 kidney, 2 hydronephrosis) of one frame, both (H, W) uint8."""
+    sector, shift = case.sector, case.shifts_mm[index]
+    tissue = paint_tissue(case.anatomy, case.palette, sector.polar_points(), shift)
+    rng = np.random.default_rng([case.noise_seed, index])
+    # the distance between two beams at the kidney's depth
+    reach_mm = sector.radius_mm + case.anatomy.kidney.centre[1]
+    beam_mm = reach_mm * 2 * sector.half_angle / (sector.beams - 1)
+    offset = (round(shift[1] / sector.sample_mm), round(shift[0] / beam_mm))
+    echoes = echo_image(tissue, case.scatterers, case.acoustics, sector=sector, offset=offset, rng=rng)
+    grey = np.rint(sector.scan_convert(echoes)).astype(np.uint8)
+    x, y = sector.pixels()
+    labels = label_map(case.anatomy.kidney, x - np.float32(shift[0]), y - np.float32(shift[1]))
+    return grey, np.where(sector.mask(), labels, 0).astype(np.uint8)
+
+
 def draw_planned_case(plan: CasePlan) -> UltrasoundCase:
     """Draw the case's anatomy and settings, from a key of their own beside the plan's."""
     rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
@@ -136,14 +200,12 @@ def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
     dataset.save_as(folder / "images" / f"{plan.name}.dcm", enforce_file_format=True)
     for index, label in enumerate(labels):
         Image.fromarray(label).save(folder / "labels" / f"{plan.name}_f{index:03d}.png")
-    return [_item(plan, index) for index in range(plan.frames)]
-
-
-def _item(plan: CasePlan, index: int) -> dict[str, str]:
-    frame = f"#frame_index={index}" if plan.frames > 1 else ""
-    return {
-        "image": f"images/{plan.name}.dcm{frame}",
-        "label": f"labels/{plan.name}_f{index:03d}.png",
-        "case": f"{plan.name}_f{index:03d}",
-        "group": plan.name,
-    }
+    return [
+        {
+            "image": f"images/{plan.name}.dcm" + (f"#frame_index={index}" if plan.frames > 1 else ""),
+            "label": f"labels/{plan.name}_f{index:03d}.png",
+            "case": f"{plan.name}_f{index:03d}",
+            "group": plan.name,
+        }
+        for index in range(plan.frames)
+    ]

@@ -1,5 +1,4 @@
-"""Ultrasound DICOM objects (PS3.3 A.6 US Image, A.7 US Multi-frame Image) in the encodings that scanners
-use."""
+"""Ultrasound DICOM objects (PS3.3 A.6 US Image, A.7 US Multi-frame Image) in the encodings of scanners."""
 
 from __future__ import annotations
 
@@ -20,9 +19,8 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from pyraseg.pipeline.phantom.identity import file_meta, make_uid
+from pyraseg.pipeline.phantom.identity import add_patient_and_study, file_meta, make_uid
 from pyraseg.pipeline.phantom.ultrasound.annotations import COLOURS, Header
-from pyraseg.pipeline.phantom.ultrasound.dicom_modules import add_cine, add_image, add_series, region
 from pyraseg.pipeline.phantom.ultrasound.sector import Sector
 
 __all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset"]
@@ -30,7 +28,9 @@ __all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset"]
 JPEG_QUALITY = 92
 ANNOTATION_START = 256 - len(
     COLOURS
-)  # palette entries from here on colour the annotations, those below the tissue
+)  # palette entries from here on are the annotations', the others the tissue's
+FRAME_TIME_MS = 40
+REGION_FLAGS = 2  # (0018,6016): bit 1 set, scan line order does not change the pixels' meaning; no overlap
 
 Bytes = NDArray[np.uint8]
 
@@ -87,16 +87,59 @@ def build_dataset(
         identity: what the object's UIDs are derived from.
     """
     dataset, cine = Dataset(), len(frames.grey) > 1
-    sop_class = UltrasoundMultiFrameImageStorage if cine else UltrasoundImageStorage
-    add_series(dataset, header, study=make_uid(*identity, "study"), series=make_uid(*identity, "series"))
-    add_image(dataset, cine=cine, sop_class=sop_class, instance=make_uid(*identity, "instance"))
+    study, series = make_uid(*identity, "study"), make_uid(*identity, "series")
+    add_patient_and_study(dataset, header, study=study, series=series, model=header.probe)
+    dataset.StudyDescription = "Renal ultrasound, synthetic"
+    dataset.Modality = "US"
+    dataset.Laterality = header.side
+    dataset.SOPClassUID = UltrasoundMultiFrameImageStorage if cine else UltrasoundImageStorage
+    dataset.SOPInstanceUID = make_uid(*identity, "instance")
+    _add_image(dataset)
     if frames.calibrated:
-        dataset.SequenceOfUltrasoundRegions = [region(frames.sector)]
-    if cine:
-        add_cine(dataset, len(frames.grey))
+        dataset.SequenceOfUltrasoundRegions = [_region(frames.sector)]
+    if cine:  # Cine and Multi-frame (C.7.6.5, C.7.6.6): a fixed time between frames
+        dataset.NumberOfFrames = len(frames.grey)
+        dataset.FrameIncrementPointer = 0x00181063
+        dataset.FrameTime = FRAME_TIME_MS
+        dataset.CineRate = round(1000 / FRAME_TIME_MS)
     dataset.file_meta = file_meta(dataset)  # until the pixels are compressed
     _add_pixels(dataset, frames, encoding)
     return dataset
+
+
+def _add_image(dataset: Dataset) -> None:
+    """General Image and US Image (C.7.6.1, C.8.5.6), as far as they do not describe pixels."""
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "ABDOMINAL", "0001"]
+    dataset.InstanceNumber = 1
+    dataset.PatientOrientation = ""
+    dataset.ContentDate = dataset.StudyDate
+    dataset.ContentTime = dataset.StudyTime
+    dataset.BurnedInAnnotation = "YES"
+    dataset.NumberOfStages = 1
+    dataset.StageNumber = 1
+    dataset.NumberOfViewsInStage = 1
+    dataset.ViewNumber = 1
+    dataset.UltrasoundColorDataPresent = 0
+
+
+def _region(sector: Sector) -> Dataset:
+    """US Region Calibration (C.8.5.5): a two-dimensional tissue region in cm around the sector."""
+    item = Dataset()
+    x0, y0, x1, y1 = sector.box()
+    item.RegionSpatialFormat = 1
+    item.RegionDataType = 1
+    item.RegionFlags = REGION_FLAGS
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = x0, y0
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = x1, y1
+    item.ReferencePixelX0 = round(sector.face_pixel[1]) - x0  # relative to the region's corner, C.8.5.5.1.7
+    item.ReferencePixelY0 = round(sector.face_pixel[0]) - y0
+    item.ReferencePixelPhysicalValueX = 0.0
+    item.ReferencePixelPhysicalValueY = 0.0
+    item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
+    item.PhysicalDeltaX = sector.spacing_mm[1] / 10
+    item.PhysicalDeltaY = sector.spacing_mm[0] / 10
+    item.TransducerFrequency = 3500
+    return item
 
 
 def _add_pixels(dataset: Dataset, frames: Frames, encoding: Encoding) -> None:

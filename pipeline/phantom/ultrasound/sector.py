@@ -1,5 +1,4 @@
-"""The convex sector: where the beams lie in the frame, and the way from polar samples to pixels (scan
-conversion)."""
+"""The convex sector: where the beams lie in the frame, and the conversion from polar samples to pixels."""
 
 from __future__ import annotations
 
@@ -52,39 +51,35 @@ class Sector:
         grid = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
         return grid[0], grid[1]
 
-    def polar(self) -> tuple[Array, Array]:
-        """Range from the face in mm and angle of every polar sample, each (samples, beams)."""
-        depth = np.linspace(0, self.depth_mm, self.samples, dtype=np.float32)
-        angle = np.linspace(-self.half_angle, self.half_angle, self.beams, dtype=np.float32)
-        grid = np.meshgrid(depth, angle, indexing="ij")
-        return grid[0], grid[1]
-
     def polar_points(self) -> tuple[Array, Array]:
         """Tissue coordinates x, y in mm of every polar sample, each (samples, beams)."""
-        depth, angle = self.polar()
+        depths = np.linspace(0, self.depth_mm, self.samples, dtype=np.float32)
+        angles = np.linspace(-self.half_angle, self.half_angle, self.beams, dtype=np.float32)
+        depth, angle = np.meshgrid(depths, angles, indexing="ij")
         reach = depth + np.float32(self.radius_mm)
         return reach * np.sin(angle), reach * np.cos(angle) - np.float32(self.radius_mm)
 
     def mask(self) -> NDArray[np.bool_]:
         """The pixels that the beams reach, (H, W)."""
-        depth, angle = self._to_polar()
-        return (depth >= 0) & (depth <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
+        return self._inside(*self._to_polar())
 
     def scan_convert(self, image: Array) -> Array:
         """Interpolate a polar image (samples, beams) at the pixel centres: (H, W), 0 outside the sector."""
         depth, angle = self._to_polar()
         beam = (angle + self.half_angle) * ((self.beams - 1) / (2 * self.half_angle))
-        inside = (depth >= 0) & (depth <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
+        inside = self._inside(depth, angle)
         frame = np.zeros(inside.shape, np.float32)
-        places = np.stack([depth[inside] / self.sample_mm, beam[inside]])
-        frame[inside] = map_coordinates(image, places, order=1, mode="nearest")
+        positions = np.stack([depth[inside] / self.sample_mm, beam[inside]])
+        frame[inside] = map_coordinates(image, positions, order=1, mode="nearest")
         return frame
 
     def box(self) -> tuple[int, int, int, int]:
-        """First column, first row, last column, last row of the sector: its bounding box in pixels, ends
-        included."""
+        """The bounding box in pixels, ends included: first column, first row, last column, last row."""
         rows, columns = np.nonzero(self.mask())
         return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+
+    def _inside(self, depth: Array, angle: Array) -> NDArray[np.bool_]:
+        return (depth >= 0) & (depth <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
 
     def _to_polar(self) -> tuple[Array, Array]:
         x, y = self.pixels()
@@ -93,13 +88,8 @@ class Sector:
 
 
 def draw_sector(rng: np.random.Generator, *, aspect: float = 1.0) -> Sector:
-    """Draw a sector that fits a frame of about 480 x 640 pixels, with room for text at the top and at both
-    sides.
-
-    Args:
-        rng: the source of chance.
-        aspect: a pixel's height over its width.
-    """
+    """Draw a sector that fits a frame of about 480 x 640 pixels with room for text; ``aspect`` is a pixel's
+    height over its width."""
     rows, columns = 2 * int(rng.integers(232, 253)), 2 * int(rng.integers(308, 337))
     depth, radius, half_angle = rng.uniform(95, 165), rng.uniform(38, 60), np.deg2rad(rng.uniform(28, 38))
     sagitta = radius * (1 - np.cos(half_angle))

@@ -1,13 +1,11 @@
-"""Implicit functions of the anatomy on any grid of tissue coordinates (mm), and the labels that follow from
-them."""
+"""Implicit functions of the anatomy on any grid of tissue coordinates (mm), and the labels from them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyraseg.pipeline.phantom.ultrasound.anatomy import Branch, Kidney
-from pyraseg.pipeline.phantom.ultrasound.surroundings import Blob
+from pyraseg.pipeline.phantom.ultrasound.anatomy import Blob, Branch, Kidney
 
 __all__ = [
     "blob_level",
@@ -56,14 +54,12 @@ def sinus_level(kidney: Kidney, u: Array, v: Array) -> Array:
     p = u / np.float32(kidney.semi_axes[0] * size * 1.15) - np.float32(shift * np.cos(direction))
     q = v / np.float32(kidney.semi_axes[1] * size) - np.float32(shift * np.sin(direction))
     phi = np.arctan2(q, p)
-    return np.hypot(p, q) / (
-        1 + np.float32(0.13) * np.cos(5 * phi + np.float32(direction)) + np.float32(0.07) * np.cos(9 * phi)
-    )
+    bulges = np.float32(0.13) * np.cos(5 * phi + np.float32(direction))
+    return np.hypot(p, q) / (1 + bulges + np.float32(0.07) * np.cos(9 * phi))
 
 
 def fluid_distance(kidney: Kidney, u: Array, v: Array) -> Array:
-    """Signed distance (mm, about) to the wall of the fluid collection, negative inside; far outside without
-    fluid."""
+    """Signed distance (mm, about) to the wall of the fluid, negative inside; large where there is none."""
     if not kidney.fluid:
         return np.full_like(u, 1e3)
     scale = np.float32(0.05 * kidney.semi_axes[1])  # the branches melt into each other over this length
@@ -79,13 +75,11 @@ def fluid_distance(kidney: Kidney, u: Array, v: Array) -> Array:
 def _branch_distance(branch: Branch, u: Array, v: Array) -> Array:
     du, dv = branch.end[0] - branch.start[0], branch.end[1] - branch.start[1]
     pu, pv = u - np.float32(branch.start[0]), v - np.float32(branch.start[1])
-    share: Array = np.clip(
-        (pu * np.float32(du) + pv * np.float32(dv)) / np.float32(du * du + dv * dv + 1e-6), 0, 1
-    )
-    # The radius grows towards the end only: a narrow neck, a ballooned calyx.
-    radius: Array = (
-        np.float32(branch.start_radius) + np.float32(branch.end_radius - branch.start_radius) * share**2
-    )
+    length2 = np.float32(du * du + dv * dv + 1e-6)
+    share: Array = np.clip((pu * np.float32(du) + pv * np.float32(dv)) / length2, 0, 1)
+    # the radius grows towards the end only: a narrow neck, a ballooned calyx
+    growth = np.float32(branch.end_radius - branch.start_radius)
+    radius: Array = np.float32(branch.start_radius) + growth * share**2
     distance: Array = np.hypot(pu - share * np.float32(du), pv - share * np.float32(dv)) - radius
     return distance
 
@@ -101,8 +95,7 @@ def blob_level(blob: Blob, x: Array, y: Array) -> Array:
 
 
 def label_map(kidney: Kidney, x: Array, y: Array) -> NDArray[np.uint8]:
-    """0 background, 1 kidney, 2 hydronephrosis at tissue coordinates x, y (mm); the same shape as they
-    have."""
+    """0 background, 1 kidney, 2 hydronephrosis at tissue coordinates x, y (mm), in their shape."""
     u, v = kidney_coordinates(kidney, x, y)
     near = np.hypot(u / np.float32(kidney.semi_axes[0]), v / np.float32(kidney.semi_axes[1])) < REACH
     level = kidney_level(kidney, u[near], v[near])

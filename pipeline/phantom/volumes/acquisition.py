@@ -76,8 +76,7 @@ PET_VIEWS: tuple[View, ...] = (
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One series' geometry: ``instances`` are the indices of the slices in the order of their instance
-    numbers."""
+    """One series' geometry."""
 
     view: View
     grid: VolumeGrid
@@ -95,8 +94,7 @@ class Acquisition:
 
 
 def draw_acquisition(rng: np.random.Generator, view: View, body: Body, *, whole_body: bool) -> Acquisition:
-    """Lay a grid over the part of the body around its first lesion, or over all of it from the head to the
-    thighs."""
+    """Lay a grid over the part of the body with its lesions, or over all from the head to the thighs."""
     centre, extent = _whole(body) if whole_body else _part(view, body)
     pixel = round(float(rng.uniform(*view.pixel_mm)), 4)
     spacing = (pixel, round(pixel * view.aspect, 4), view.slice_mm)
@@ -107,10 +105,10 @@ def draw_acquisition(rng: np.random.Generator, view: View, body: Body, *, whole_
 
 
 def _whole(body: Body) -> tuple[np.ndarray, tuple[float, float, float]]:
-    bottom, top = min(-150, *(_reach(body)[:1])), TOP_MM
-    width = 2 * HALF_WIDTH_MM * body.scale
-    height = (top - max(bottom, BOTTOM_MM)) * body.scale
-    return np.array([0, 0, (top + bottom) / 2 * body.scale]), (width + 40, 0.72 * width + 30, height + 20)
+    bottom, width = min(-150, _reach(body)[0]), 2 * HALF_WIDTH_MM * body.scale
+    height = (TOP_MM - max(bottom, BOTTOM_MM)) * body.scale
+    centre = np.array([0, 0, (TOP_MM + bottom) / 2 * body.scale])
+    return centre, (width + 40, 0.72 * width + 30, height + 20)
 
 
 def _reach(body: Body) -> tuple[float, float]:
@@ -135,20 +133,11 @@ def _part(view: View, body: Body) -> tuple[np.ndarray, tuple[float, float, float
 
 
 def _grid(view: View, middle: np.ndarray, spacing: Vector, shape: tuple[int, int, int]) -> VolumeGrid:
-    """The grid around its middle. Its numbers are those that DICOM's decimal strings hold, 16 characters
-    each."""
+    """The grid around its middle, in numbers that fit DICOM's decimal strings of 16 characters."""
     turn = Rotation.from_euler("xyz", view.angles, degrees=True).as_matrix()
     row, column = (np.round(turn @ axis, 12) for axis in view.axes)
-    normal = np.cross(row, column)
-    directions = (row, column, normal)
-    half = sum(
-        (count - 1) / 2 * step * axis for count, step, axis in zip(shape, spacing, directions, strict=True)
-    )
-    return VolumeGrid(
-        shape, _vector(np.round(middle - half, 6)), _vector(row), _vector(column), _vector(normal), spacing
-    )
-
-
-def _vector(values: np.ndarray) -> Vector:
-    values = values + 0.0  # no negative zeros
-    return float(values[0]), float(values[1]), float(values[2])
+    axes = (row, column, np.cross(row, column))
+    half = sum((count - 1) / 2 * step * axis for count, step, axis in zip(shape, spacing, axes, strict=True))
+    vectors = (values + 0.0 for values in (np.round(middle - half, 6), *axes))  # no negative zeros
+    origin, rows, columns, normal = ((float(x), float(y), float(z)) for x, y, z in vectors)
+    return VolumeGrid(shape, origin, rows, columns, normal, spacing)

@@ -1,34 +1,43 @@
-"""One case of a volume phantom: planned by its place in the data set, then written as a series with its
-labels."""
+"""One case of a volume phantom: planned by its position in the data set, drawn from its own key, then written
+as a series with its labels and the truth of its lesions."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from pyraseg.pipeline.phantom.data_set_records import Written
 from pyraseg.pipeline.phantom.identity import Identity, draw_identity
-from pyraseg.pipeline.phantom.volumes.dicom.rtstruct import build_rtstruct
-from pyraseg.pipeline.phantom.volumes.dicom.seg import build_seg
-from pyraseg.pipeline.phantom.volumes.dicom.series import TRANSFER_SYNTAXES, build_series
-from pyraseg.pipeline.phantom.volumes.faults import apply_fault, assign_faults
-from pyraseg.pipeline.phantom.volumes.modalities import MODALITIES
-from pyraseg.pipeline.phantom.volumes.scans.tracer import MIDNIGHT, PROTOCOLS
-from pyraseg.pipeline.phantom.volumes.truth import truth_rows
-from pyraseg.pipeline.phantom.volumes.volume import draw_volume
+from pyraseg.pipeline.phantom.records import Written
+from pyraseg.pipeline.phantom.volumes.acquisition import SAGITTAL, Acquisition, draw_acquisition
+from pyraseg.pipeline.phantom.volumes.body.anatomy import Body, Painted, draw_body, paint
+from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion
+from pyraseg.pipeline.phantom.volumes.body.shapes import Array
+from pyraseg.pipeline.phantom.volumes.ct import CtExamination
+from pyraseg.pipeline.phantom.volumes.examination import TRANSFER_SYNTAXES, Examination, build_series
+from pyraseg.pipeline.phantom.volumes.faults import FAULTS, assign_faults
+from pyraseg.pipeline.phantom.volumes.label_objects import build_rtstruct, build_seg
+from pyraseg.pipeline.phantom.volumes.mr import MrExamination
+from pyraseg.pipeline.phantom.volumes.pet import MIDNIGHT, PROTOCOLS, PetExamination
 from pyraseg.transforms.geometry.grid import VolumeGrid
 
-__all__ = ["VOLUME_MODALITIES", "VolumePhantoms", "VolumePlan"]
+__all__ = ["MODALITIES", "VolumePhantoms", "VolumePlan"]
 
-VOLUME_MODALITIES = tuple(MODALITIES)
+MODALITIES: Mapping[str, type[Examination]] = {
+    "ct": CtExamination,
+    "mr": MrExamination,
+    "pet": PetExamination,
+}
 IMAGES, LABELS, SEGMENTATIONS, STRUCTURES = "images", "labels", "segmentations", "structures"
+# Position in the data set alone decides this, so that small sets show both kinds.
+BOTH_SIDES_EVERY, BOTH_SIDES = 3, 1
+DIGITS = 6  # significant, of the truth
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class VolumePlan:
     Attributes:
         name: "case_0001" onwards; it is the patient in the datalist.
         modality: "ct", "mr" or "pet".
-        entropy: of the case's own generator, its place in the data set last.
+        entropy: of the case's own generator, its position in the data set last.
         fault: of the series, or empty.
     """
 
@@ -104,55 +113,107 @@ class VolumePhantoms:
     def write(self, plan: VolumePlan, folder: Path) -> Written:
         """Write ``images/NAME/``, and the labels three times: ``labels/NAME.nii.gz``,
         ``segmentations/NAME.dcm`` and ``structures/NAME.dcm``."""
-        volume = draw_volume(plan.modality, plan.entropy, plan.identity)
+        case = draw_volume(plan)
+        acquisition, mask = case.acquisition, case.painted.lesions > 0
         slices = build_series(
-            volume.examination.series,
-            volume.values,
-            volume.acquisition,
-            identity=plan.identity,
-            root=plan.root,
-            transfer_syntax=plan.transfer_syntax,
+            case.examination, case.values, acquisition, root=plan.root, transfer_syntax=plan.transfer_syntax
         )
-        mask = volume.painted.lesions > 0
-        _write_nifti(folder / LABELS / f"{plan.name}.nii.gz", mask, volume.acquisition.grid)
-        in_order = np.stack([mask[:, :, index].T for index in volume.acquisition.instances])
-        _save(build_seg(slices, in_order, root=plan.root), folder / SEGMENTATIONS / f"{plan.name}.dcm")
-        structures = build_rtstruct(slices, mask, volume.acquisition, root=plan.root)
-        _save(structures, folder / STRUCTURES / f"{plan.name}.dcm")
-        slices = apply_fault(plan.fault, slices) if plan.fault else slices
-        _write_slices(folder / IMAGES / plan.name, slices, shuffled=volume.acquisition.view.shuffled)
-        unit = MODALITIES[plan.modality].unit
-        return Written((_item(plan),), truth_rows(plan.name, plan.modality, unit, plan.fault, volume))
+        _write_nifti(folder / LABELS / f"{plan.name}.nii.gz", mask, acquisition.grid)
+        in_order = np.stack([mask[:, :, index].T for index in acquisition.instances])
+        segmentation = build_seg(slices, in_order, root=plan.root)
+        structures = build_rtstruct(slices, mask, acquisition, root=plan.root)
+        for part, labels in ((SEGMENTATIONS, segmentation), (STRUCTURES, structures)):
+            labels.save_as(folder / part / f"{plan.name}.dcm", enforce_file_format=True)
+        slices = FAULTS[plan.fault](slices) if plan.fault else slices
+        images = folder / IMAGES / plan.name
+        images.mkdir()
+        for number, dataset in enumerate(slices, start=1):
+            shuffled = f"{dataset.SOPInstanceUID[-12:]}_{number}"  # says nothing of the order
+            name = shuffled if acquisition.view.shuffled else f"{number:04d}"
+            dataset.save_as(images / f"{name}.dcm", enforce_file_format=True)
+        label = f"{LABELS}/{plan.name}.nii.gz"
+        item = {"image": f"{IMAGES}/{plan.name}", "label": label, "case": plan.name, "group": plan.name}
+        return Written((item,), _truth(plan, case))
 
     def facts(self, plans: Sequence[VolumePlan], written: Sequence[Written]) -> tuple[str, ...]:
         """Cases, lesions, faults."""
         lesions = sum(len(case.truth) for case in written)
         faults = [f"{plan.name}: {plan.fault}" for plan in plans if plan.fault]
-        head = f"{len(plans)} {self.modality.upper()} series, {lesions} tumours; their volumes and values: truth.csv"
+        series = f"{len(plans)} {self.modality.upper()} series, {lesions} tumours"
+        head = f"{series}; their volumes and values: truth.csv"
         return (head, *([f"Faults: {', '.join(faults)}"] if faults else []))
 
 
-def _item(plan: VolumePlan) -> dict[str, str]:
-    image, label = f"{IMAGES}/{plan.name}", f"{LABELS}/{plan.name}.nii.gz"
-    return {"image": image, "label": label, "case": plan.name, "group": plan.name}
+@dataclass(frozen=True)
+class Volume:
+    """A case as it is rendered: ``values`` in HU, stored values of MR, or SUV, (x, y, z)."""
+
+    body: Body
+    acquisition: Acquisition
+    examination: Examination
+    painted: Painted
+    values: Array
 
 
-def _write_slices(folder: Path, slices: Sequence[Dataset], *, shuffled: bool) -> None:
-    """One file a slice, in the order of the instance numbers or in none."""
-    folder.mkdir()
-    for number, dataset in enumerate(slices, start=1):
-        name = f"{dataset.SOPInstanceUID[-12:]}_{number}" if shuffled else f"{number:04d}"
-        _save(dataset, folder / f"{name}.dcm")
+def draw_volume(plan: VolumePlan) -> Volume:
+    """Draw and render one case."""
+    kind, (seed, index) = MODALITIES[plan.modality], plan.entropy
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 1)))
+    view = kind.views[index % len(kind.views)]
+    # sagittal slices show one side
+    both_sides = index % BOTH_SIDES_EVERY == BOTH_SIDES and view.axes != SAGITTAL
+    body = draw_body(rng, index, scale=kind.scale, both_sides=both_sides)
+    acquisition = draw_acquisition(rng, view, body, whole_body=kind.whole_body)
+    examination = kind.draw(rng, body, index, plan.identity)
+    painted = paint(body, acquisition.grid)
+    values = examination.render(painted, body, acquisition.grid, rng)
+    return Volume(body, acquisition, examination, painted, values)
 
 
-def _save(dataset: Dataset, path: Path) -> None:
-    dataset.save_as(path, enforce_file_format=True)
+def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
+    """A row for each lesion.
+
+    ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact and come before
+    blur, noise and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the
+    label's voxels, in the unit that a reader of the series finds.
+    """
+    unit = MODALITIES[plan.modality].unit
+    return tuple(
+        {"case": plan.name, "modality": plan.modality, "lesion": number, "place": lesion.site, "unit": unit}
+        | _planned(lesion, number, case)
+        | _measured(number, case)
+        | {"fault": plan.fault}
+        for number, lesion in enumerate(case.body.lesions, start=1)
+    )
+
+
+def _planned(lesion: Lesion, number: int, case: Volume) -> dict[str, object]:
+    appearance, (factor, _) = case.examination.appearance, case.examination.factors
+    return {
+        "volume_ml": _text(lesion.volume_ml),
+        "value": _text(appearance.lesions[number - 1] * factor),
+        "core_value": _text(appearance.core * factor) if lesion.core_level else "",
+        "core_share": _text(lesion.core_share),
+    }
+
+
+def _measured(number: int, case: Volume) -> dict[str, object]:
+    inside = case.painted.lesions == number
+    values = case.values[inside].astype(np.float64) * case.examination.factors[1]
+    return {
+        "label_ml": _text(np.count_nonzero(inside) * case.acquisition.grid.voxel_ml),
+        "mean": _text(values.mean()),
+        "sd": _text(values.std()),
+        "maximum": _text(values.max()),
+    }
+
+
+def _text(value: float) -> str:
+    return f"{value:.{DIGITS}g}"
 
 
 def _write_nifti(path: Path, mask: NDArray[np.bool_], grid: VolumeGrid) -> None:
     """The label as NIfTI (x, y, z) with the grid's RAS affine; gzip without a time, so that bytes repeat."""
-    import nibabel
-
     image = nibabel.Nifti1Image(mask.astype(np.uint8), grid.affine)
     image.header.set_xyzt_units("mm")
     path.write_bytes(gzip.compress(image.to_bytes(), mtime=0))

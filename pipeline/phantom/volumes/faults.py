@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pyraseg.pipeline.phantom.identity import file_meta, make_uid
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["FAULTS", "apply_fault", "assign_faults"]
+__all__ = ["FAULTS", "assign_faults"]
 
 TILT_DEGREES = 12.0
 UNEVEN = 0.4  # of the distance between slices
@@ -22,8 +22,7 @@ Slices = list[Dataset]
 
 
 def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int, str]:
-    """Read "KIND" or "KIND:CASE"; the first fault without a case goes to case 1, the second to case 2, and so
-    on.
+    """Read "KIND" or "KIND:CASE"; the n-th fault, if it names no case, goes to case n.
 
     Returns:
         The kind by the case's index, from 0.
@@ -31,29 +30,23 @@ def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int,
     Raises:
         ConfigError: an unknown kind, a case that is not there, or two faults for one case.
     """
+    excluded = (set() if modality == "pet" else PET_ONLY) | (RESCALED_ONLY if modality == "mr" else set())
+    allowed = [kind for kind in FAULTS if kind not in excluded]
     assigned: dict[int, str] = {}
-    for place, fault in enumerate(faults, start=1):
+    for position, fault in enumerate(faults, start=1):
         kind, _, case = fault.partition(":")
-        _check_kind(kind, modality)
-        number = int(case) if case.isdecimal() else 0 if case else place
+        if kind not in allowed:
+            wanted, remedy = (
+                f'a fault that a series of "{modality}" can have',
+                f"Choose one of {', '.join(allowed)}.",
+            )
+            raise ConfigError(wanted, found=f'"{kind}"', remedy=remedy)
+        number = int(case) if case.isdecimal() else 0 if case else position
         if not 1 <= number <= cases or number - 1 in assigned:
             remedy = f"Give each fault a case of its own from 1 to {cases}, as in {kind}:1."
             raise ConfigError("one case for each fault", found=f'"{fault}"', remedy=remedy)
         assigned[number - 1] = kind
     return assigned
-
-
-def _check_kind(kind: str, modality: str) -> None:
-    allowed = [name for name in FAULTS if name not in PET_ONLY or modality == "pet"]
-    allowed = [name for name in allowed if name not in RESCALED_ONLY or modality != "mr"]
-    if kind not in allowed:
-        remedy = f"Choose one of {', '.join(allowed)}."
-        raise ConfigError(f'a fault that a series of "{modality}" can have', found=f'"{kind}"', remedy=remedy)
-
-
-def apply_fault(kind: str, slices: Slices) -> Slices:
-    """The slices with the fault, in the order of their instance numbers; ``slices`` is not used any more."""
-    return FAULTS[kind](slices)
 
 
 def _change(dataset: Dataset, keyword: str, value: Any) -> None:
@@ -72,24 +65,6 @@ def _renew(dataset: Dataset, *parts: object) -> Dataset:
     return other
 
 
-def _missing_slice(slices: Slices) -> Slices:
-    middle = len(slices) // 2
-    return slices[:middle] + slices[middle + 1 :]
-
-
-def _duplicate_slice(slices: Slices) -> Slices:
-    return [*slices, _renew(slices[len(slices) // 2], "again")]
-
-
-def _single_slice(slices: Slices) -> Slices:
-    return [slices[len(slices) // 2]]
-
-
-def _normal(dataset: Dataset) -> np.ndarray:
-    row, column = np.reshape(np.array(dataset.ImageOrientationPatient, float), (2, 3))
-    return np.cross(row, column)
-
-
 def _move(dataset: Dataset, shift: np.ndarray) -> None:
     position = np.round(np.array(dataset.ImagePositionPatient, float) + shift, 6) + 0.0
     _change(dataset, "ImagePositionPatient", position.tolist())
@@ -106,8 +81,8 @@ def _tilt(slices: Slices) -> Slices:
     """The gantry leans: each slice is shifted along its columns by its distance from the first."""
     first = np.array(slices[0].ImagePositionPatient, float)
     for dataset in slices:
-        distance = (np.array(dataset.ImagePositionPatient, float) - first) @ _normal(dataset)
-        column = np.array(dataset.ImageOrientationPatient[3:], float)
+        row, column = np.reshape(np.array(dataset.ImageOrientationPatient, float), (2, 3))
+        distance = (np.array(dataset.ImagePositionPatient, float) - first) @ np.cross(row, column)
         _move(dataset, distance * math.tan(math.radians(TILT_DEGREES)) * column)
         if dataset.Modality == "CT":
             _change(dataset, "GantryDetectorTilt", TILT_DEGREES)
@@ -144,20 +119,13 @@ def _localizer(slices: Slices) -> Slices:
     return [*slices, scout]
 
 
-def _sizes(slices: Slices) -> Slices:
-    """One slice has half of the rows."""
-    dataset = slices[len(slices) // 2]
+def _halve(dataset: Dataset) -> None:
+    """Keep every second row."""
     pixels = np.ascontiguousarray(dataset.pixel_array[::2])
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     _change(dataset, "Rows", len(pixels))
     del dataset["PixelData"]
     dataset.add_new("PixelData", "OW", pixels.tobytes())
-    return slices
-
-
-def _no_position(slices: Slices) -> Slices:
-    del slices[len(slices) // 2]["ImagePositionPatient"]
-    return slices
 
 
 def _setting(keyword: str, value: Any) -> Callable[[Slices], Slices]:
@@ -171,9 +139,14 @@ def _setting(keyword: str, value: Any) -> Callable[[Slices], Slices]:
     return change
 
 
-def _zero_slope(slices: Slices) -> Slices:
-    _change(slices[len(slices) // 2], "RescaleSlope", 0)
-    return slices
+def _at_the_middle(change: Callable[[Dataset], None]) -> Callable[[Slices], Slices]:
+    """The slice in the middle is changed."""
+
+    def change_one(slices: Slices) -> Slices:
+        change(slices[len(slices) // 2])
+        return slices
+
+    return change_one
 
 
 def _injection(keyword: str, value: Callable[[Any], Any]) -> Callable[[Slices], Slices]:
@@ -197,18 +170,19 @@ def _early_scan(slices: Slices) -> Slices:
     return slices
 
 
+# Each takes the slices in the order of their instance numbers, may change them, and returns the faulty ones.
 FAULTS: Mapping[str, Callable[[Slices], Slices]] = {
-    "missing_slice": _missing_slice,
-    "duplicate_slice": _duplicate_slice,
-    "single_slice": _single_slice,
+    "missing_slice": lambda slices: slices[: len(slices) // 2] + slices[len(slices) // 2 + 1 :],
+    "duplicate_slice": lambda slices: [*slices, _renew(slices[len(slices) // 2], "again")],
+    "single_slice": lambda slices: [slices[len(slices) // 2]],
     "uneven": _uneven,
     "tilt": _tilt,
     "two_series": _two_series,
     "two_times": _two_times,
     "localizer": _localizer,
-    "sizes": _sizes,
-    "no_position": _no_position,
-    "zero_slope": _zero_slope,
+    "sizes": _at_the_middle(_halve),
+    "no_position": _at_the_middle(lambda dataset: delattr(dataset, "ImagePositionPatient")),
+    "zero_slope": _at_the_middle(lambda dataset: _change(dataset, "RescaleSlope", 0)),
     "zero_weight": _setting("PatientWeight", 0),
     "zero_dose": _injection("RadionuclideTotalDose", lambda _: 0),
     "dose_in_mbq": _injection("RadionuclideTotalDose", lambda dose: dose / 1e6),

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.filereader import read_file_meta_info
 
 from pyraseg.transforms.dicom.files.header import has_dicom_marker, malformed, open_bounded
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["Listed", "is_dicomdir", "listed_files"]
+__all__ = ["Listed", "listed_files"]
 
-NAME = "DICOMDIR"
-DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 TAGS = ["DirectoryRecordSequence", "RecordInUseFlag", "ReferencedFileID"]
 INACTIVE = 0  # (0004,1410) Record In-use Flag; FFFF is in use
 REMEDY = "Give its folder as INPUT instead; the files in it are searched then."
@@ -32,19 +29,6 @@ class Listed:
 
     files: list[Path] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
-
-
-def is_dicomdir(path: Path) -> bool:
-    """Whether a file is a DICOMDIR, by its name or by the SOP class in its file meta group."""
-    if path.name.upper() == NAME:
-        return True
-    if not has_dicom_marker(path):
-        return False
-    try:
-        with _reading(path):  # the file meta group alone: whoever takes the file reads its header
-            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
-    except InputError:
-        return False  # whoever reads it next says what is wrong with it
 
 
 def listed_files(path: Path) -> Listed:

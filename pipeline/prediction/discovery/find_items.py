@@ -12,13 +12,14 @@ from typing import Any
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.input_files import InputFile, find_input_files
-from pyraseg.pipeline.prediction.discovery.series_items import NIFTI, nifti_item, series_items
+from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.header import has_dicom_marker
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
 from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["COPY_OF", "Answer", "Discovered", "MapHeaders", "find_items", "header_or_error", "in_processes"]
@@ -161,7 +162,7 @@ class _Sorting:
             self.taken.append((file, answer))
 
     def _add_unread(self, file: InputFile, error: PyrasegError) -> None:
-        if self.rules.volumes and file.asked and file.path.name.lower().endswith(NIFTI):
+        if self.rules.volumes and file.asked and is_nifti(file.path):
             self.nifti.append(nifti_item(file))
         elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(file.path):
             self._fail(file, Failure.of(error, file=file.name))

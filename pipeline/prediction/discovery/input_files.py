@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyraseg.pipeline.prediction.discovery.dicomdir import is_dicomdir, listed_files
+from pyraseg.pipeline.prediction.discovery.dicomdir import listed_files
 from pyraseg.pipeline.writers.tables.records import Failure, LeftOut
+from pyraseg.transforms.dicom.files.objects import is_dicomdir
 from pyraseg.transforms.dicom.files.search import UNLISTED, search
 from pyraseg.transforms.errors import InputError
 

@@ -13,9 +13,8 @@ from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.privacy import case_name
 from pyraseg.transforms.records import SourceRef
 
-__all__ = ["NIFTI", "nifti_item", "series_items"]
+__all__ = ["nifti_item", "series_items"]
 
-NIFTI = (".nii", ".nii.gz")
 Member = tuple[InputFile, ObjectHeader]
 
 

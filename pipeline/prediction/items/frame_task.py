@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyraseg.pipeline.measurement.frame import measure
+from pyraseg.pipeline.measurement.frame import measure_frame
 from pyraseg.pipeline.prediction.items.frame_results import FrameReading, FrameResults, score_frames
 from pyraseg.pipeline.prediction.items.header import read_item_header, spacing_of_mask
 from pyraseg.pipeline.prediction.items.outputs import Pictures
@@ -47,7 +47,7 @@ class FrameTask(ItemTask):
             frames.spacing_mm, frames.spacing_source = spacing, "region"
         with stages("quantities"):
             options: dict[str, Any] = {"declared": self.quantities, "spacing_mm": frames.spacing_mm}
-            measured = [measure(frame, label_names=self.names, **options) for frame in labels]
+            measured = [measure_frame(frame, label_names=self.names, **options) for frame in labels]
             areas = np.array([np.bincount(frame.ravel(), minlength=len(self.segments)) for frame in labels])
             key = key_frame(areas, names=self.names, segment=self.rules.key_frame)
             rows = [self._row(index, frames, values, areas[index]) for index, values in enumerate(measured)]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
+from pyraseg.pipeline.bundle.metadata import Review
 from pyraseg.pipeline.writers.tables.records import FrameRecord
 
 __all__ = [
-    "Review",
     "colour_fraction",
     "confidence",
     "item_flags",
@@ -75,26 +74,6 @@ def key_frame_rule(segment: str | None) -> str:
     """The rule in words, for a report."""
     what = f"area of {segment}" if segment else "segmented area"
     return f"frame with the largest {what} after a median over three frames"
-
-
-@dataclass(frozen=True)
-class Review:
-    """A bundle's thresholds, from its metadata.
-
-    Attributes:
-        low_confidence: below this mean probability of the winning class over the foreground, from 0 to 1.
-        expected: the classes that every frame should show.
-        area_mm2: the smallest and the largest plausible area of a class, in mm2.
-        volume_ml: the same of its volume, in ml, where items are volumes.
-        colour_fraction: above this coloured fraction of the tissue, 0 to 1, a frame looks like colour
-            Doppler.
-    """
-
-    low_confidence: float | None = None
-    expected: tuple[str, ...] = ()
-    area_mm2: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    volume_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    colour_fraction: float | None = None
 
 
 def review_flags(

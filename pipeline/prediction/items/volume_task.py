@@ -23,14 +23,14 @@ from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.records import FrameRecord, Item
-from pyraseg.transforms.dicom.series.find import find_series, the_series
-from pyraseg.transforms.dicom.series.volume import Volume, read_series
+from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.preprocessing import source_view
-from pyraseg.transforms.io.nifti_volumes import read_nifti_volume
+from pyraseg.transforms.io.nifti_volumes import NiftiVolume
+from pyraseg.transforms.io.volumes import read_volume
 from pyraseg.transforms.records import Quantity
 
-__all__ = ["ItemVolume", "VolumeTask", "read_volume"]
+__all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,14 @@ class ItemVolume:
     """What results are measured on and delivered with.
 
     Attributes:
-        image: what a bundle's preprocessing takes: the volume, or a NIfTI file's path.
+        image: what a bundle's preprocessing takes.
         array: (X, Y, Z) in ``unit``, on the source grid.
         affine: (4, 4), from index to RAS+ mm.
         unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
         series: None for NIfTI.
     """
 
-    image: Volume | str
+    image: Volume | NiftiVolume
     array: np.ndarray
     affine: np.ndarray
     unit: str
@@ -58,22 +58,20 @@ class ItemVolume:
         return x, y, z
 
 
-def read_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: bool = False) -> ItemVolume:
-    """Read an item's files, once; see `read_series` for the options.
+def read_item_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: bool = False) -> ItemVolume:
+    """Read an item's files, once; see `read_volume` for the options.
 
     Raises:
         InputError, GeometryError: they are no volume that is beyond doubt.
     """
-    if not item.source.sop_class_uid:
-        array, affine = read_nifti_volume(Path(item.source.path))
-        return ItemVolume(item.source.path, array, affine, "", None)
+    source = item.paths if item.source.sop_class_uid else item.source.path
     try:
-        series = the_series(find_series(item.paths))
-        volume = read_series(series, repair=repair, assume_hu=assume_hu, workers=1)
+        volume = read_volume(source, repair=repair, assume_hu=assume_hu, workers=1)
     except PyrasegError as error:
         remedy = as_typed(error.remedy)
         raise type(error)(error.wanted, found=error.found, remedy=remedy, path=error.path) from None
-    return ItemVolume(volume, volume.array, volume.grid.affine, as_ucum(volume.unit), volume)
+    series = volume if isinstance(volume, Volume) else None
+    return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
 
 
 def as_typed(remedy: str) -> str:
@@ -100,7 +98,7 @@ class VolumeTask(ItemTask):
     def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
         """Read a series, score it by windows and measure it."""
         with stages("reading"):
-            volume = read_volume(item, repair=self.repair, assume_hu=self.assume_hu)
+            volume = read_item_volume(item, repair=self.repair, assume_hu=self.assume_hu)
             header = self._header(volume)
         scores = self._scored(item, volume, network, folder, stages)
         labels = self._labels(volume, scores, folder, stages)

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pyraseg.pipeline.measurement.frame import MEASURES
+from pyraseg.pipeline.measurement.frame import FRAME_MEASURES
 from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
@@ -73,7 +73,7 @@ def write_tables(
         OutputError: one cannot be written.
     """
     ended = datetime.now(UTC)
-    measures = VOLUME_MEASURES if rules.volumes else MEASURES
+    measures = VOLUME_MEASURES if rules.volumes else FRAME_MEASURES
     units = {
         str(entry["name"]): measures[entry["measure"]].unit for entry in bundle.metadata.get("quantities", ())
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyraseg.pipeline.measurement.frame import MEASURES, measure
+from pyraseg.pipeline.measurement.frame import FRAME_MEASURES, measure_frame
 from pyraseg.transforms.errors import ConfigError, GeometryError
 from pyraseg.transforms.records import Code
 
@@ -17,7 +17,7 @@ NAMES = ["background", "kidney", "hydronephrosis"]
 BUNDLE = Path(__file__).resolve().parents[3] / "bundles" / "us_hydronephrosis" / "configs" / "metadata.json"
 DECLARED = json.loads(BUNDLE.read_text())["quantities"]
 SPACING = (0.5, 0.4)
-CALIBRATED = {entry["name"] for entry in DECLARED if MEASURES[entry["measure"]].calibrated}
+CALIBRATED = {entry["name"] for entry in DECLARED if FRAME_MEASURES[entry["measure"]].calibrated}
 
 
 def kidney(*, fluid: bool = True, parenchyma: bool = True) -> np.ndarray:
@@ -32,7 +32,7 @@ def kidney(*, fluid: bool = True, parenchyma: bool = True) -> np.ndarray:
 
 def measured(labels, **options):
     options = {"label_names": NAMES, "declared": DECLARED, "spacing_mm": SPACING, **options}
-    return {quantity.name: quantity for quantity in measure(labels, **options)}
+    return {quantity.name: quantity for quantity in measure_frame(labels, **options)}
 
 
 def test_ratios_and_areas_follow_their_formulas():

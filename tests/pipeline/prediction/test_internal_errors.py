@@ -69,7 +69,7 @@ def check(run: Run, error: str, file: str) -> None:
             "transforms.frame.tissue.BlankOutsideTissue.__call__",
             "transforms/frame/tissue.py",
         ),  # MONAI wraps it
-        ("pipeline.prediction.items.frame_task.measure", "pipeline/prediction/items/frame_task.py"),
+        ("pipeline.prediction.items.frame_task.measure_frame", "pipeline/prediction/items/frame_task.py"),
     ],
 )
 def test_an_error_of_ours_while_an_item_is_done_is_an_internal_one_and_the_others_go_on(

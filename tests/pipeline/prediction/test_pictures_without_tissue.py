@@ -17,8 +17,8 @@ from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.prediction.items.outputs import NO_PICTURE, THUMBNAIL, Pictures, Written, write_outputs
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
-from pyraseg.transforms.dicom.files.discover import frame_paths
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+from pyraseg.transforms.io.paths import frame_paths
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 

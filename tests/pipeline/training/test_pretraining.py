@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
-from PIL import Image
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_pretrained
 from pyraseg.pipeline.training.pretraining import (
@@ -21,10 +18,9 @@ from pyraseg.pipeline.training.pretraining import (
     RestorationLoss,
     frame_facts,
     pretrain,
-    unlabelled_frames,
 )
 from pyraseg.transforms.augmentation.corruption import TissueRegion, ultrasound_corruption
-from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 CPU = torch.device("cpu")
 SIZE = (48, 48)
@@ -47,59 +43,10 @@ def labelled(frame: torch.Tensor) -> torch.Tensor:
     return torch.cat([frame, torch.ones_like(frame)], dim=1)
 
 
-class TestUnlabelledFrames:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        for group in "abcd":
-            for number in range(2):
-                Image.fromarray(np.full((8, 8), 50, np.uint8)).save(tmp_path / f"{group}{number}.png")
-        return tmp_path
-
-    def datalist(self, folder, *, folds=False, name="datalist.json"):
-        def items(group, **more):
-            files = [f"{group}{number}.png" for number in range(2)]
-            return [
-                {"image": f, "label": f, "group": f"g{group}", "case": f"c{f[:2]}", **more} for f in files
-            ]
-
-        splits = {"training": items("a") + items("b"), "validation": items("c"), "test": items("d")}
-        if folds:
-            splits = {"training": items("a", fold=0) + items("b", fold=1), "test": items("d")}
-        content = {**splits, "keep_names": True, "label_names": ["background", "kidney"]}
-        (folder / name).write_text(json.dumps(content))
-        return folder / name
-
-    def names(self, frames):
-        return sorted(item["image"].rsplit("/", 1)[1] for item in frames)
-
-    def test_a_folder_without_a_datalist_gives_every_frame_and_no_label(self, folder):
-        frames = unlabelled_frames(folder)
-        assert len(frames) == 8
-        assert {frozenset(item) for item in frames} == {frozenset({"image", "case", "group"})}
-        assert len({item["group"] for item in frames}) == 8
-
-    @pytest.mark.parametrize("name", ["datalist.json", "other.json"])
-    def test_validation_and_test_groups_never_enter(self, folder, name):
-        file = self.datalist(folder, name=name)
-        frames = unlabelled_frames(folder, datalist=None if name == "datalist.json" else file)
-        assert self.names(frames) == ["a0.png", "a1.png", "b0.png", "b1.png"]
-        assert {item["group"] for item in frames} == {"ga", "gb"}
-        assert all("label" not in item for item in frames)
-
-    def test_of_a_datalist_in_folds_the_chosen_one_is_left_out(self, folder):
-        self.datalist(folder, folds=True)
-        assert self.names(unlabelled_frames(folder, fold=1)) == ["a0.png", "a1.png"]
-        with pytest.raises(DatalistError, match="--fold"):
-            unlabelled_frames(folder)
-
-    def test_a_folder_of_nothing_is_refused(self, tmp_path):
-        with pytest.raises(DatalistError, match="images"):
-            unlabelled_frames(tmp_path)
-
-    def test_the_facts_are_counts(self, folder):
-        self.datalist(folder)
-        facts = frame_facts(unlabelled_frames(folder), torch.nn.Linear(3, 2))
-        assert facts == {"training_frames": 4, "training_groups": 2, "network_parameters": 8}
+def test_the_facts_are_counts():
+    frames = [{"group": group} for group in ("ga", "ga", "gb", "gb")]
+    facts = frame_facts(frames, torch.nn.Linear(3, 2))
+    assert facts == {"training_frames": 4, "training_groups": 2, "network_parameters": 8}
 
 
 class TestRestorationLoss:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pyraseg.transforms.augmentation.bars import GREY
 from pyraseg.transforms.augmentation.corruption import (
     RestorationPaird,
     TissueRegion,
@@ -15,6 +14,7 @@ from pyraseg.transforms.augmentation.corruption import (
     ultrasound_corruption,
 )
 from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.geometry.letterbox import GREY
 
 SIZE = (64, 80)
 

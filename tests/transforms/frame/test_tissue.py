@@ -15,8 +15,7 @@ from pydicom.data import get_testdata_file
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from pyraseg.pipeline.phantom.ultrasound.annotations import COLOURS, annotation_layer
-from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases
-from pyraseg.pipeline.phantom.ultrasound.render import render_frame
+from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases, render_frame
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.frame.tissue import (
     BlankOutsideTissue,

@@ -12,10 +12,10 @@ from monai.transforms import LoadImage, LoadImaged
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
-from pyraseg.transforms.dicom.files.frame_path import frame_path, split_frame_path
 from pyraseg.transforms.dicom.pixels import decode
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.dicom_reader import DicomReader
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
 READER = "pyraseg.transforms.io.dicom_reader.DicomReader"
 

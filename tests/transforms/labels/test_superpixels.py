@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects
 from scipy.ndimage import label as components
 
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
-from pyraseg.transforms.labels.superpixels import Superpixels, Superpixelsd, superpixels, valid_region
+from pyraseg.transforms.labels.superpixels import Superpixels, superpixels, valid_region
 
 GREY = 128 / 255
 
@@ -172,13 +172,6 @@ def test_the_transform_leaves_letterbox_bars_out():
     assert np.array_equal(valid_region(frame()), (found[0] > 0).numpy())
 
 
-def test_the_dictionary_transform_replaces_its_entries_and_no_others():
-    item = {"image": frame(), "other": frame()}
-    after = Superpixelsd("image", size=10)(item)
-    assert torch.equal(after["image"], Superpixels(size=10)(frame()))
-    assert after["other"] is item["other"]
-
-
 def test_a_volume_s_spacing_is_that_of_its_metadata_and_a_frame_is_measured_in_pixels():
     volume = torch.from_numpy(speckle(40, 40, 16))[None]
     affine = torch.diag(torch.tensor([0.8, 0.8, 2.4, 1.0]))
@@ -189,8 +182,7 @@ def test_a_volume_s_spacing_is_that_of_its_metadata_and_a_frame_is_measured_in_p
 
 
 def test_loading_processes_give_what_the_main_one_gives():
-    images = [{"image": frame(bar)} for bar in (0, 12, 12, 0)]
-    here = [Superpixelsd("image")(dict(item))["image"] for item in images]
-    loader = DataLoader(Dataset(images, Superpixelsd("image")), batch_size=1, num_workers=2)
-    there = [batch["image"][0] for batch in loader]
+    images = [frame(bar) for bar in (0, 12, 12, 0)]
+    here = [Superpixels()(image) for image in images]
+    there = [batch[0] for batch in DataLoader(Dataset(images, Superpixels()), batch_size=1, num_workers=2)]
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))

@@ -1,5 +1,4 @@
-"""The header of one DICOM image file, read without its pixels and without the attributes that identify a
-patient."""
+"""The header of a DICOM file, read without its pixels and without the attributes that identify a patient."""
 
 from __future__ import annotations
 
@@ -7,24 +6,24 @@ import io
 import os
 import struct
 import warnings
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
 from pydicom.datadict import tag_for_keyword
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.records import SourceRef
 
 __all__ = [
-    "MALFORMED",
     "TAGS",
+    "UNDEFINED_LENGTH",
     "ImageHeader",
     "ParsedFile",
     "has_dicom_marker",
@@ -32,30 +31,22 @@ __all__ = [
     "malformed",
     "open_bounded",
     "parse_file",
+    "parse_object",
+    "read_attributes",
     "read_header",
+    "source_ref",
 ]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PREFIX = 132  # bytes of preamble and DICM
 META_BYTES = 2**16  # where the file meta group lies
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
-PIXEL_VRS = {"OB": "OB", "OW": "OW", "UN": "OW"}  # UN: by software that did not know the attribute
-# What pydicom, the decoders, pillow and nibabel raise on data that is not what it claims to be.
-MALFORMED = (
-    BytesLengthException,
-    InvalidDicomError,
-    EOFError,
-    OSError,
-    struct.error,
-    zlib.error,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    SyntaxError,  # pillow, on a broken PNG chunk
-    TypeError,
-    ValueError,
-)
+PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: by software that did not know the attribute
+HEADER = {
+    "wanted": "a readable DICOM header",
+    "found": "a header that is cut off or broken",
+    "remedy": "Export the file again.",
+}
 # Nothing else of the header is kept: no name, ID or date is in memory while frames are read.
 TAGS = [
     "SOPClassUID",
@@ -85,6 +76,41 @@ TAGS = [
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
 ]
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """Some attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
+
+    Attributes:
+        values: those of the data set and of the file meta group by keyword, as far as they are there.
+        pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
+        size, modified_ns: of the file when it was read.
+        raw: the attributes that were asked for as the file stores them, with its character set.
+    """
+
+    path: Path
+    dataset: Dataset
+    values: Mapping[str, Any]
+    transfer_syntax: UID
+    pixels: tuple[str, int, int] | None
+    size: int
+    modified_ns: int
+    raw: Dataset = field(default_factory=Dataset, repr=False)
+
+    def text(self, name: str, meta_name: str = "") -> str:
+        """An attribute as text; where it is empty that of the file meta group, if one is named."""
+        return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
+
+    @property
+    def sop_class_uid(self) -> str:
+        """The data set's, else the file meta group's, else empty."""
+        return self.text("SOPClassUID", "MediaStorageSOPClassUID")
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """The data set's, else the file meta group's, else empty."""
+        return self.text("SOPInstanceUID", "MediaStorageSOPInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -121,30 +147,33 @@ class ImageHeader:
     file_size: int
     dataset: Dataset = field(repr=False, compare=False)
 
+    @property
+    def source_ref(self) -> SourceRef:
+        """The identity alone."""
+        return SourceRef(
+            path=str(self.path),
+            sop_instance_uid=self.sop_instance_uid,
+            sop_class_uid=self.sop_class_uid,
+            series_instance_uid=self.series_instance_uid,
+            modality=self.modality,
+            transfer_syntax_uid=str(self.transfer_syntax),
+            number_of_frames=self.number_of_frames,
+            rows=self.rows,
+            columns=self.columns,
+            study_instance_uid=self.study_instance_uid,
+        )
 
-@contextmanager
-def malformed(wanted: str, *, path: Path, found: str, remedy: str) -> Iterator[None]:
-    """Turn whatever a library raises on malformed data into an `InputError`.
 
-    The library's own message and traceback are left out: both may quote a path or an attribute of the
-    patient.
+def source_ref(path: str | Path) -> SourceRef:
+    """The identity of one image by its header; UIDs that the data set leaves empty are the file meta group's.
+
+    Raises:
+        InputError: no such file, not DICOM, or not an image.
+
+    >>> source_ref(cine).number_of_frames
+    2
     """
-    try:
-        yield
-    except MALFORMED as error:
-        raise InputError(
-            wanted, found=f"{found} ({type(error).__name__})", remedy=remedy, path=path
-        ) from None
-
-
-def has_dicom_marker(path: Path) -> bool:
-    """Whether the file carries the DICM prefix behind its 128-byte preamble (PS3.10 section 7.1), whatever
-    its name."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return read_header(path).source_ref
 
 
 def read_header(path: str | Path) -> ImageHeader:
@@ -154,32 +183,6 @@ def read_header(path: str | Path) -> ImageHeader:
         InputError: no such file, not DICOM, cut off in the header, without pixel data, or of zero size.
     """
     return image_header(parse_file(path))
-
-
-@dataclass(frozen=True)
-class ParsedFile:
-    """Some attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
-
-    Attributes:
-        values: those of the data set and of the file meta group by keyword, as far as they are there.
-        pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
-        raw: the attributes that were asked for as the file stores them, with its character set.
-        size, modified_ns: of the file when it was read.
-    """
-
-    path: Path
-    dataset: Dataset
-    values: Mapping[str, Any]
-    transfer_syntax: UID
-    pixels: tuple[str, int, int] | None
-    size: int
-    modified_ns: int
-    raw: Dataset = field(default_factory=Dataset, repr=False)
-
-    def text(self, name: str, meta_name: str = "") -> str:
-        """An attribute as text; where it is empty that of the file meta group, if one is named, else
-        empty."""
-        return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
 
 
 def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[str] = ()) -> ParsedFile:
@@ -193,17 +196,21 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
     """
     path = Path(path)
     _check_file(path)
-    with _malformed_header(path), open_bounded(path) as file, warnings.catch_warnings():
+    with readable(path=path, **HEADER), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
-        status = os.fstat(file.fileno())
-        _check_not_deflated(file, path)
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
-        apart = _apart(dataset, raw, tags)
-        # Converts the values here, where the warnings are kept back, and once
-        values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
-        syntax = UID(values.get("TransferSyntaxUID") or "")
-        pixels = _pixel_element(file, syntax)
-        return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
+        with foreign():
+            file = open_bounded(path)
+        with file:
+            status = os.fstat(file.fileno())
+            _check_not_deflated(file, path)
+            with foreign():
+                dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
+                apart = _apart(dataset, raw, tags)
+                # Converts the values here, where the warnings are kept back, and once
+                values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+                syntax = UID(values.get("TransferSyntaxUID") or "")
+            pixels = _pixel_element(file, syntax)
+    return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
 
 
 def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
@@ -220,18 +227,17 @@ def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Datas
     return apart
 
 
-def _after_meta(tag: Any, vr: str | None, length: int) -> bool:
-    return tag.group != 2
-
-
-def _malformed_header(path: Path) -> Any:
-    found = "a header that is cut off or broken"
-    return malformed("a readable DICOM header", path=path, found=found, remedy="Export the file again.")
+def has_dicom_marker(path: Path) -> bool:
+    """Whether the file carries the DICM prefix behind its 128-byte preamble (PS3.10 section 7.1)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(PREFIX)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 class _BoundedFile(io.BufferedReader):
-    """A file that is never asked for more bytes than it has: a broken length would take memory for
-    gigabytes."""
+    """A file that is never asked for more bytes than it has: a broken length would take gigabytes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
@@ -244,8 +250,7 @@ class _BoundedFile(io.BufferedReader):
 
 
 def open_bounded(path: Path) -> BinaryIO:
-    """Open a file whose ``read`` takes no more memory than the file has bytes, whatever length a header
-    claims."""
+    """Open a file whose ``read`` takes no more memory than the file has bytes, whatever its header claims."""
     return _BoundedFile(path)
 
 
@@ -254,22 +259,19 @@ def _check_file(path: Path) -> None:
         found = "a folder" if path.is_dir() else "no file of that name"
         raise InputError("a DICOM file", found=found, remedy="Check the path.", path=path)
     if not has_dicom_marker(path):
-        raise InputError(
-            "a DICOM file",
-            found="an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix",
-            remedy="Export it again as DICOM, or leave it out.",
-            path=path,
-        )
+        found = "an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix"
+        remedy = "Export it again as DICOM, or leave it out."
+        raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
 
 
 def _check_not_deflated(file: BinaryIO, path: Path) -> None:
-    """A deflated data set is inflated whole before anything is known about it, so its size cannot be
-    checked."""
+    """A deflated data set is inflated whole before anything is known of it, so its size cannot be checked."""
     deflated = False
     if DEFLATED in file.read(META_BYTES):  # without the UID's text there is no need to parse
         file.seek(PREFIX)
-        meta = read_dataset(file, False, True, stop_when=_after_meta)
-        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+        with foreign():
+            meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+            deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
     file.seek(0)
     if deflated:
         raise InputError(
@@ -281,8 +283,7 @@ def _check_not_deflated(file: BinaryIO, path: Path) -> None:
 
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
-    """VR, offset and length of the value of Pixel Data, at whose tag `dcmread` has stopped; None without
-    one."""
+    """VR, offset and length of the value of Pixel Data, where `dcmread` has stopped; None without one."""
     known = syntax.is_transfer_syntax and not syntax.is_private
     order = "<" if not known or syntax.is_little_endian else ">"
     start = file.read(12)
@@ -291,8 +292,9 @@ def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
     offset = file.tell() - len(start)
     if known and syntax.is_implicit_VR:
         return "OW", offset + 8, struct.unpack(f"{order}L", start[4:8])[0]
-    vr = PIXEL_VRS[start[4:6].decode("ascii")]
-    return vr, offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
+    if start[4:6] not in PIXEL_VRS:
+        raise BrokenFile("another value representation")
+    return PIXEL_VRS[start[4:6]], offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
 
 
 def image_header(parsed: ParsedFile) -> ImageHeader:
@@ -301,34 +303,35 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
     Raises:
         InputError: it has none, or attributes of them are broken or of zero size.
     """
-    with _malformed_header(parsed.path):
-        return _image_header(parsed, parsed.values)
-
-
-def _image_header(parsed: ParsedFile, values: Mapping[str, Any]) -> ImageHeader:
-    rows, columns = int(values.get("Rows") or 0), int(values.get("Columns") or 0)
-    frames = int(values.get("NumberOfFrames") or 1)
-    _check_image(parsed.path, pixels=parsed.pixels, shape=(rows, columns), frames=frames, size=parsed.size)
+    values = parsed.values
+    with readable(path=parsed.path, **HEADER):
+        rows, columns = whole(values, "Rows"), whole(values, "Columns")
+        frames = whole(values, "NumberOfFrames") or 1
+        allocated, stored = whole(values, "BitsAllocated"), whole(values, "BitsStored")
+        stored = stored or allocated
+        high_bit = whole(values, "HighBit") if "HighBit" in values else stored - 1
+        samples = whole(values, "SamplesPerPixel") or 1
+        planar, signed = whole(values, "PlanarConfiguration"), whole(values, "PixelRepresentation")
+    _check_image(parsed, rows=rows, columns=columns, frames=frames)
     vr, offset, length = parsed.pixels or ("", 0, 0)
-    stored = int(values.get("BitsStored") or values.get("BitsAllocated") or 0)
     return ImageHeader(
         path=parsed.path,
         transfer_syntax=parsed.transfer_syntax,
-        sop_instance_uid=parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
-        sop_class_uid=parsed.text("SOPClassUID", "MediaStorageSOPClassUID"),
+        sop_instance_uid=parsed.sop_instance_uid,
+        sop_class_uid=parsed.sop_class_uid,
         series_instance_uid=parsed.text("SeriesInstanceUID"),
         study_instance_uid=parsed.text("StudyInstanceUID"),
         modality=parsed.text("Modality"),
         number_of_frames=frames,
         rows=rows,
         columns=columns,
-        samples=int(values.get("SamplesPerPixel") or 1),
+        samples=samples,
         photometric=parsed.text("PhotometricInterpretation"),
-        planar_configuration=int(values.get("PlanarConfiguration") or 0),
-        bits_allocated=int(values.get("BitsAllocated") or 0),
+        planar_configuration=planar,
+        bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=int(values.get("HighBit", stored - 1)),
-        pixel_representation=int(values.get("PixelRepresentation") or 0),
+        high_bit=high_bit,
+        pixel_representation=signed,
         pixel_vr=vr,
         value_offset=offset,
         value_length=length,
@@ -337,16 +340,44 @@ def _image_header(parsed: ParsedFile, values: Mapping[str, Any]) -> ImageHeader:
     )
 
 
-def _check_image(
-    path: Path, *, pixels: tuple[str, int, int] | None, shape: tuple[int, int], frames: int, size: int
-) -> None:
-    if pixels is None:
+def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) -> None:
+    if parsed.pixels is None:
         found = "a DICOM object without pixel data, or one that is cut off before it"
         remedy = "Leave this file out, or export it again if it should show something."
-    elif min(shape) < 1:
-        found, remedy = f"{shape[0]} rows and {shape[1]} columns", "Leave this file out."
-    elif not 1 <= frames <= size:  # a frame takes a byte at least; a list of them is made elsewhere
-        found, remedy = f"{frames} frames announced in a file of {size} bytes", "Export the file again."
+    elif min(rows, columns) < 1:
+        found, remedy = f"{rows} rows and {columns} columns", "Leave this file out."
+    elif not 1 <= frames <= parsed.size:  # a frame takes a byte at least; a list of them is made elsewhere
+        found = f"{frames} frames announced in a file of {parsed.size} bytes"
+        remedy = "Export the file again."
     else:
         return
-    raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=path)
+    raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=parsed.path)
+
+
+def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str, modality: str) -> ParsedFile:
+    """The identity of a file that must be of one of the SOP classes: a structure set, a segmentation.
+
+    Args:
+        wanted: what such an object is called, with its article.
+
+    Raises:
+        InputError: not DICOM, cut off in the header, or another kind of object.
+    """
+    parsed = parse_file(path)
+    if parsed.sop_class_uid not in sop_classes:
+        found, remedy = "another kind of DICOM object", f"Give the file whose modality is {modality}."
+        raise InputError(wanted, found=found, remedy=remedy, path=parsed.path)
+    return parsed
+
+
+def read_attributes(path: Path, *, before_pixels: bool = False) -> Dataset:
+    """All attributes of an object, within `readable`: a value shorter than its stated length is broken."""
+    with foreign(), open_bounded(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote the values
+        dataset = dcmread(file, stop_before_pixels=before_pixels)
+        elements = [dataset.get_item(key) for key in list(dataset.keys())]
+    for element in elements:
+        length = element.length if isinstance(element, RawDataElement) else 0
+        if length != UNDEFINED_LENGTH and len(element.value or b"") < length:
+            raise BrokenFile("a value that is cut off")
+    return dataset

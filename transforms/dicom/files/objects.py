@@ -1,22 +1,33 @@
-"""What any DICOM file says that it is, images and other objects alike; enough to decide what is to be done
-with it."""
+"""What any DICOM file says that it is, image or not; enough to decide what is to be done with it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pyraseg.transforms.dicom.files.discover import as_source_ref
-from pyraseg.transforms.dicom.files.header import ParsedFile, image_header, malformed, parse_file
+from pydicom.filereader import read_file_meta_info
+
+from pyraseg.transforms.dicom.files.header import has_dicom_marker, image_header, parse_file
+from pyraseg.transforms.dicom.files.search import is_dicomdir_name
+from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
 from pyraseg.transforms.dicom.pixels.decode import check_readable
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.records import SourceRef
 
-__all__ = ["MODES", "ObjectHeader", "Region", "read_object"]
+__all__ = [
+    "DIRECTORY_CLASS",
+    "MODES",
+    "ObjectHeader",
+    "UltrasoundRegion",
+    "is_dicomdir",
+    "is_localizer",
+    "read_object",
+]
 
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory
+LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})  # the standard's word, and vendors' own
 # Bits of Image Type value 4 of an ultrasound image, four hexadecimal digits (PS3.3 C.8.5.6.1.1)
 MODES = {
     0x0001: "2d",
@@ -34,7 +45,7 @@ MODE_DIGITS = re.compile(r"[0-9A-Fa-f]{4}")
 
 
 @dataclass(frozen=True)
-class Region:
+class UltrasoundRegion:
     """What one ultrasound region shows: (0018,6012) and (0018,6014), PS3.3 C.8.5.5.1.1 and C.8.5.5.1.2."""
 
     spatial_format: int
@@ -60,7 +71,7 @@ class ObjectHeader:
     study_instance_uid: str
     modality: str
     image_type: tuple[str, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[UltrasoundRegion, ...]
     own_instance_uid: bool
     size: int
     modified_ns: int
@@ -83,14 +94,24 @@ def read_object(path: str | Path) -> ObjectHeader:
         InputError: no such file, not DICOM, or cut off in the header.
     """
     parsed = parse_file(path)
-    source, problem = _image(parsed)
+    source, problem = None, None
+    try:
+        header = image_header(parsed)
+        source = header.source_ref
+        check_readable(header)
+    except PyrasegError as error:
+        problem = error
     found, remedy = "ultrasound regions or an image type that are broken", "Export the file again."
-    with malformed("a readable DICOM header", path=parsed.path, found=found, remedy=remedy):
-        image_type, regions = _image_type(parsed.values), _regions(parsed.values)
+    with readable("a readable DICOM header", path=parsed.path, found=found, remedy=remedy):
+        image_type = texts(parsed.values, "ImageType")
+        regions = tuple(
+            UltrasoundRegion(whole(item, "RegionSpatialFormat"), whole(item, "RegionDataType"))
+            for item in items(parsed.values, "SequenceOfUltrasoundRegions")
+        )
     return ObjectHeader(
         path=str(path),
-        sop_instance_uid=parsed.text("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
-        sop_class_uid=parsed.text("SOPClassUID", "MediaStorageSOPClassUID"),
+        sop_instance_uid=parsed.sop_instance_uid,
+        sop_class_uid=parsed.sop_class_uid,
         study_instance_uid=parsed.text("StudyInstanceUID"),
         modality=parsed.text("Modality"),
         image_type=image_type,
@@ -104,24 +125,24 @@ def read_object(path: str | Path) -> ObjectHeader:
     )
 
 
-def _image(parsed: ParsedFile) -> tuple[SourceRef | None, PyrasegError | None]:
+def is_localizer(image_type: Sequence[str]) -> bool:
+    """Whether an image is a localizer, which is no slice of a volume, by the values of its Image Type.
+
+    The standard says so in value 3 of Image Type (0008,0008) or Frame Type (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1);
+    some scanners say it behind that, or in a word of their own. Values 1 and 2 mean something else.
+
+    >>> is_localizer(["ORIGINAL", "PRIMARY", "LOCALIZER"]), is_localizer(["ORIGINAL", "PRIMARY", "AXIAL"])
+    (True, False)
+    """
+    return any(value.strip().upper() in LOCALIZER for value in image_type[2:])
+
+
+def is_dicomdir(path: Path) -> bool:
+    """Whether a file is a DICOMDIR, by its name or by the SOP class in its file meta group."""
+    if is_dicomdir_name(path.name) or not has_dicom_marker(path):
+        return is_dicomdir_name(path.name)
     try:
-        header = image_header(parsed)
-    except PyrasegError as error:
-        return None, error
-    try:
-        check_readable(header)
-    except PyrasegError as error:
-        return as_source_ref(header), error
-    return as_source_ref(header), None
-
-
-def _image_type(values: Mapping[str, Any]) -> tuple[str, ...]:
-    value = values.get("ImageType") or ()
-    return tuple(str(part).strip() for part in ((value,) if isinstance(value, str) else value))
-
-
-def _regions(values: Mapping[str, Any]) -> tuple[Region, ...]:
-    items = values.get("SequenceOfUltrasoundRegions") or ()
-    numbers = ((item.get("RegionSpatialFormat"), item.get("RegionDataType")) for item in items)
-    return tuple(Region(int(spatial or 0), int(data or 0)) for spatial, data in numbers)
+        with foreign():  # the file meta group alone: whoever takes the file reads its header
+            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+    except BrokenFile:
+        return False  # whoever reads it next says what is wrong with it

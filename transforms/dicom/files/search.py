@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DIRECTORY_FILE", "FOREIGN_LINK", "UNLISTED", "Passed", "search"]
+__all__ = ["FOREIGN_LINK", "UNLISTED", "Passed", "is_dicomdir_name", "search"]
 
-DIRECTORY_FILE = "DICOMDIR"  # an index of the medium, not an image
 FOREIGN_LINK = "a link that leads out of the folder"
 INNER_LINK = "a link to a place in the same folder, which is searched there"
 DEAD_LINK = "a link that leads nowhere or to itself"
@@ -26,6 +25,11 @@ class Passed:
     reason: str
 
 
+def is_dicomdir_name(name: str) -> bool:
+    """Whether a file of this name is the index of a medium, and no image (PS3.10 section 8.6)."""
+    return name.upper() == "DICOMDIR"
+
+
 def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], list[Passed]]:
     """The regular files below ``root`` at any depth, sorted, and what is passed over.
 
@@ -36,35 +40,30 @@ def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], li
     files: list[Path] = []
     passed: list[Passed] = []
     real = os.path.realpath(root)
-    unlisted = lambda error: passed.append(Passed(Path(os.fsdecode(error.filename)), UNLISTED))  # noqa: E731
-    for folder, subfolders, names in os.walk(root, onerror=unlisted):
-        passed += [Passed(path, reason) for path, reason in _passed(folder, [*subfolders, *names], real)]
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if without:
-            subfolders[:] = [
-                name for name in subfolders if os.path.realpath(Path(folder, name)) not in without
-            ]
-        places = [
-            Path(folder, name)
-            for name in names
-            if not name.startswith(".") and name.upper() != DIRECTORY_FILE
-        ]
-        files += [path for path in places if not path.is_symlink() and path.is_file()]
+
+    def note_unlisted(error: OSError) -> None:
+        passed.append(Passed(Path(os.fsdecode(error.filename)), UNLISTED))
+
+    for folder, subfolders, names in os.walk(root, onerror=note_unlisted):
+        for path in (Path(folder, name) for name in [*subfolders, *names]):
+            if reason := _reason(path, real):
+                passed.append(Passed(path, reason))
+            elif path.is_file() and not is_dicomdir_name(path.name):
+                files.append(path)
+        visible = sorted(name for name in subfolders if not name.startswith("."))
+        if without:  # realpath asks the disk for every part of a path
+            visible = [name for name in visible if os.path.realpath(Path(folder, name)) not in without]
+        subfolders[:] = visible
     return sorted(files), sorted(passed, key=lambda item: item.path)
 
 
-def _passed(folder: str, names: list[str], real: str) -> Iterator[tuple[Path, str]]:
-    for path in (Path(folder, name) for name in names):
-        if path.name.startswith("."):
-            yield path, HIDDEN
-        elif path.is_symlink():
-            yield path, _link(path, real)
-        elif not path.is_file() and not path.is_dir():
-            yield path, SPECIAL
-
-
-def _link(path: Path, real: str) -> str:
-    target = os.path.realpath(path)  # unlike Path.resolve, it takes a circle of links
-    if not Path(target).is_relative_to(real):
-        return FOREIGN_LINK
-    return INNER_LINK if os.path.exists(target) else DEAD_LINK
+def _reason(path: Path, root: str) -> str:
+    """Why it is passed over; empty where it is not."""
+    if path.name.startswith("."):
+        return HIDDEN
+    if path.is_symlink():
+        target = os.path.realpath(path)  # unlike Path.resolve, it takes a circle of links
+        if not Path(target).is_relative_to(root):
+            return FOREIGN_LINK
+        return INNER_LINK if os.path.exists(target) else DEAD_LINK
+    return "" if path.is_file() or path.is_dir() else SPECIAL

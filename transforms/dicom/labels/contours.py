@@ -15,8 +15,7 @@ FARTHEST = 2**20  # pixels from the origin, so that all products below fit into 
 
 
 def on_lattice(points: np.ndarray) -> np.ndarray:
-    """Index coordinates (N, 2) as whole numbers of 1/1024 pixel, int64; repeated vertices in a row become
-    one.
+    """Index coordinates (N, 2) in whole steps of 1/1024 pixel, int64; repeated vertices in a row become one.
 
     Raises:
         GeometryError: a coordinate that is not finite, or a million pixels away.
@@ -49,6 +48,9 @@ def fill_contours(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.
 
     Raises:
         GeometryError: as `on_lattice`.
+
+    >>> fill_contours([np.array([[1, 1], [3, 1], [3, 3], [1, 3]])], (5, 5)).sum()
+    np.int64(9)
     """
     loops = [on_lattice(points) for points in contours]
     mask = np.zeros(shape, bool)
@@ -86,8 +88,7 @@ def _fill(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
 
 
 def _mark_horizontal(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    """Set the pixels whose centres lie on horizontal edges, which no row crosses, or are a contour of one
-    point."""
+    """Set the pixels with their centres on horizontal edges, which no row crosses, or on a single point."""
     columns, rows = mask.shape
     y = start[:, 1]
     flat = (y == end[:, 1]) & (y % LATTICE == 0) & (y >= 0) & (y < rows * LATTICE)
@@ -98,16 +99,14 @@ def _mark_horizontal(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> No
 
 
 def _runs(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All whole numbers from first to last of each run, one after another: the run's index, and the
-    number."""
+    """All whole numbers from first to last of each run, one after another: the run's index, the number."""
     count = (last - first + 1).clip(0)
     run = np.repeat(np.arange(len(first)), count)
     return run, np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count) + first[run]
 
 
 def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
-    """The contours that draw a mask: one polygon for each of its parts, a part's holes joined to it by
-    keyholes.
+    """The contours that draw a mask: one polygon a part, whose holes are joined to it by keyholes.
 
     Vertices lie midway between a pixel of the mask and a neighbour outside it, so no edge comes nearer than
     0.35 pixel to a pixel's centre: `fill_contours` gives the mask back, as does any filling by pixel centres,
@@ -120,8 +119,13 @@ def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
 
     Returns:
         Polygons (N, 2) of index coordinates, x first, the first vertex not repeated.
+
+    >>> mask = np.zeros((5, 5), bool)
+    >>> mask[1:4, 2] = True
+    >>> bool((fill_contours(trace_mask(mask), mask.shape) == mask).all())
+    True
     """
-    from skimage.measure import find_contours
+    from skimage.measure import find_contours  # half a second, which reading has no need of
 
     if not mask.any():
         return []
@@ -148,9 +152,7 @@ def _joined(loops: list[np.ndarray], holes: np.ndarray, mask: np.ndarray) -> lis
     points = np.concatenate(loops)
     starts = np.cumsum([0, *(len(loop) for loop in loops)])
     rings = _Rings(points, starts)
-    vertical = np.flatnonzero(
-        points[:, 0] % 2 == 0
-    )  # between a pixel and the next one below, by the upper one
+    vertical = np.flatnonzero(points[:, 0] % 2 == 0)  # between a pixel and the next one below
     at = np.zeros(mask.shape, np.int64)
     at[points[vertical, 0] // 2, points[vertical, 1] // 2] = vertical
     for index in np.flatnonzero(holes):

@@ -30,8 +30,7 @@ class DrawnLabels:
     Attributes:
         content: as `read_segmentation` or `read_rtstruct` gives it.
         parts: the name of each segment or region by its number. Names may be a person's: not for logs.
-        series: the SOP Instance UIDs of each Series Instance UID that it refers to; the latter empty where
-            left out.
+        series: the SOP Instance UIDs of each Series Instance UID that it refers to; the latter may be empty.
         images: the SOP Instance UIDs that its frames or contours name.
         frames_of_reference: the UIDs (3006,0024) or (0020,0052) that it names.
     """
@@ -56,24 +55,21 @@ class DrawnLabels:
         if label_map is None:
             return {number: number for number in self.parts}
         counts = Counter(name.casefold() for name in self.parts.values())
-        found: dict[int | str, int] = {}
+        classes: dict[int | str, int] = {}
         for key, value in label_map.items():
             for number in self._named(key):
                 if isinstance(key, str) and counts[key.strip().casefold()] > 1:
                     raise self._refused("one part of each name", "a name that several have")
-                if found.setdefault(number, value) != value:
+                if classes.setdefault(number, value) != value:
                     raise self._refused("one class for each part", f"two for number {number}")
-        if not any(found.values()):
+        if not any(classes.values()):
             raise self._refused("a part that the label map names", f"none of {len(self.parts)} named")
-        return dict(
-            sorted(((number, value) for number, value in found.items() if value), key=lambda pair: pair[1])
-        )
+        return {key: value for key, value in sorted(classes.items(), key=lambda pair: pair[1]) if value}
 
     def label_map(
         self, series: SourceSeries, label_map: Mapping[int | str, int] | None
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The label map (columns, rows, slices) uint8 on the grid of the series that it was drawn on, and
-        notes.
+        """The label map (columns, rows, slices) uint8 on the grid of the series drawn on, and notes.
 
         Where parts of two classes overlap the higher class counts, so the order of the classes declares the
         priority. A region that is listed and not drawn, beside one that is, counts as absent: programs list
@@ -89,10 +85,8 @@ class DrawnLabels:
         drawn: set[int | str] = {roi.number for roi in self.content.rois if roi.contours}
         present = {number: value for number, value in classes.items() if number in drawn} or classes
         labels, notes = roi_label_map(self.content, series, present, overlap="last")
-        return labels, (
-            *notes,
-            *(f"region {number}: not drawn" for number in classes if number not in present),
-        )
+        missing = (f"region {number}: not drawn" for number in classes if number not in present)
+        return labels, (*notes, *missing)
 
     def _named(self, key: int | str) -> list[int]:
         if isinstance(key, int):
@@ -110,33 +104,32 @@ def read_drawn_labels(path: str | Path) -> DrawnLabels:
 
     Raises:
         InputError: not DICOM, another kind of object, or broken.
+
+    >>> from pyraseg.transforms.dicom import find_series, read_source_series, the_series
+    >>> source = read_source_series(the_series(find_series(series)))
+    >>> labels, notes = read_drawn_labels(structures).label_map(source, {"tumour": 1})
+    >>> labels.shape, int(labels.sum())
+    ((8, 6, 5), 20)
     """
-    kind = parse_file(path).text("SOPClassUID", "MediaStorageSOPClassUID")
+    kind = parse_file(path).sop_class_uid
     if kind == RTStructureSetStorage:
-        return _structures(read_rtstruct(path))
+        structures = read_rtstruct(path)
+        contours = [contour for roi in structures.rois for contour in roi.contours]
+        return DrawnLabels(
+            content=structures,
+            parts={roi.number: roi.name for roi in structures.rois},
+            series=structures.series,
+            images=frozenset(uid for contour in contours for uid, _ in contour.images if uid),
+            frames_of_reference=frozenset(roi.frame_of_reference_uid for roi in structures.rois) - {""},
+        )
     if kind in LABEL_CLASSES:
-        return _segments(read_segmentation(path))
+        segmentation = read_segmentation(path)
+        return DrawnLabels(
+            content=segmentation,
+            parts={segment.number: segment.label for segment in segmentation.segments},
+            series=segmentation.series,
+            images=frozenset(uid for frame in segmentation.frames for uid, _ in frame.images if uid),
+            frames_of_reference=frozenset({segmentation.frame_of_reference_uid}) - {""},
+        )
     found, remedy = "another kind of DICOM object", "Give a file whose modality is SEG or RTSTRUCT, or NIfTI."
     raise InputError("labels drawn on a series", found=found, remedy=remedy, path=path)
-
-
-def _structures(structures: StructureSet) -> DrawnLabels:
-    return DrawnLabels(
-        content=structures,
-        parts={roi.number: roi.name for roi in structures.rois},
-        series=structures.series,
-        images=frozenset(
-            uid for roi in structures.rois for contour in roi.contours for uid, _ in contour.images if uid
-        ),
-        frames_of_reference=frozenset(roi.frame_of_reference_uid for roi in structures.rois) - {""},
-    )
-
-
-def _segments(segmentation: Segmentation) -> DrawnLabels:
-    return DrawnLabels(
-        content=segmentation,
-        parts={segment.number: segment.label for segment in segmentation.segments},
-        series=segmentation.series,
-        images=frozenset(uid for frame in segmentation.frames for uid, _ in frame.images if uid),
-        frames_of_reference=frozenset({segmentation.frame_of_reference_uid}) - {""},
-    )

@@ -23,13 +23,11 @@ def check_classes(classes: Mapping[Any, int], overlap: str) -> None:
     beyond = [value for value in classes.values() if not 1 <= value <= 255]
     if beyond or not classes:
         found = str(beyond[0]) if beyond else "none"
-        raise LabelError(
-            "classes from 1 to 255", found=found, remedy="Give every part a class in that range."
-        )
+        remedy = "Give every part a class in that range."
+        raise LabelError("classes from 1 to 255", found=found, remedy=remedy)
     if overlap not in OVERLAPS:
-        raise ConfigError(
-            "a way to settle overlaps", found="another one", remedy=f"Choose one of {', '.join(OVERLAPS)}."
-        )
+        remedy = f"Choose one of {', '.join(OVERLAPS)}."
+        raise ConfigError("a way to settle overlaps", found="another one", remedy=remedy)
 
 
 def put(labels: np.ndarray, mask: np.ndarray, value: int) -> int:
@@ -47,7 +45,6 @@ def overlap_notes(shared: int, overlap: str, *, path: str) -> tuple[str, ...]:
     """
     if shared and overlap == "refuse":
         remedy = 'Declare that the last one counts (overlap "last"), and order the classes by it.'
-        raise LabelError(
-            "parts that do not overlap", found=f"{shared} voxels of two", remedy=remedy, path=path
-        )
+        found = f"{shared} voxels of two"
+        raise LabelError("parts that do not overlap", found=found, remedy=remedy, path=path)
     return (f"voxels of two classes, the last one counts: {shared}",) if shared else ()

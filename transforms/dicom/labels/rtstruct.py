@@ -12,7 +12,18 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.uid import RTStructureSetStorage
 
-from pyraseg.transforms.dicom.files.object_file import broken, parse_object, read_attributes, text_uid
+from pyraseg.transforms.dicom.files.header import parse_object, read_attributes
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    foreign,
+    items,
+    number,
+    numbers,
+    readable,
+    text,
+    whole,
+)
+from pyraseg.transforms.dicom.labels.seg import instances_by_series
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["Contour", "Roi", "StructureSet", "read_rtstruct"]
@@ -27,8 +38,7 @@ class Contour:
     Attributes:
         kind: Contour Geometric Type (3006,0042), such as "CLOSED_PLANAR".
         points: (N, 3) LPS mm.
-        images: the SOP Instance UID and frame index, from 0, of the images that it was drawn on, as far as it
-            says.
+        images: the SOP Instance UID and frame index, from 0, of the images that it names as drawn on.
         shifted: whether a Contour Offset Vector (3006,0045) other than 0 applies to it.
     """
 
@@ -82,22 +92,29 @@ def read_rtstruct(path: str | Path) -> StructureSet:
     """
     wanted = "an RT Structure Set"
     parsed = parse_object(path, {RTStructureSetStorage}, wanted=wanted, modality="RTSTRUCT")
-    with broken(parsed.path, wanted), warnings.catch_warnings():
+    with readable(wanted, path=parsed.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote the values, which it converts late
         return _structure_set(read_attributes(parsed.path), parsed.path)
 
 
 def _structure_set(dataset: Dataset, path: Path) -> StructureSet:
-    """Both sequences are of type 1: where one is not there at all the file is cut off, and an AttributeError
-    rises."""
+    if "ROIContourSequence" not in dataset or "StructureSetROISequence" not in dataset:  # both of type 1
+        raise BrokenFile("a file that is cut off")
     drawn: dict[int, Dataset] = {}
-    for item in dataset.ROIContourSequence or ():
-        if drawn.setdefault(number := int(item.ReferencedROINumber), item) is not item:
+    for item in items(dataset, "ROIContourSequence"):
+        number = whole(item, "ReferencedROINumber")
+        if drawn.setdefault(number, item) is not item:
             raise _ambiguous(f"ROI {number} drawn twice", path)
-    rois = tuple(_roi(item, drawn, path) for item in dataset.StructureSetROISequence or ())
+    rois = tuple(_roi(item, drawn, path) for item in items(dataset, "StructureSetROISequence"))
     if len({roi.number for roi in rois}) < len(rois):
         raise _ambiguous("a ROI Number (3006,0022) that two of them have", path)
-    return StructureSet(str(path), rois, _references(dataset))
+    series = (
+        series
+        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+        for study in items(frame, "RTReferencedStudySequence")
+        for series in items(study, "RTReferencedSeriesSequence")
+    )
+    return StructureSet(str(path), rois, instances_by_series(series, "ContourImageSequence"))
 
 
 def _ambiguous(found: str, path: Path) -> InputError:
@@ -106,61 +123,49 @@ def _ambiguous(found: str, path: Path) -> InputError:
 
 
 def _roi(item: Dataset, drawn: dict[int, Dataset], path: Path) -> Roi:
-    number = int(item.ROINumber)
+    number = whole(item, "ROINumber")
     contours = drawn.get(number, Dataset())
-    colour = [int(part) for part in contours.get("ROIDisplayColor") or ()]
+    colour = [int(part) for part in numbers(contours, "ROIDisplayColor", 3) or ()]
     return Roi(
         number=number,
-        name=str(item.get("ROIName") or "").strip(),
-        frame_of_reference_uid=text_uid(item, "ReferencedFrameOfReferenceUID"),
-        colour=(colour[0], colour[1], colour[2]) if len(colour) == 3 else None,
-        contours=tuple(_contour(contour, path) for contour in contours.get("ContourSequence") or ()),
+        name=text(item, "ROIName"),
+        frame_of_reference_uid=text(item, "ReferencedFrameOfReferenceUID"),
+        colour=(colour[0], colour[1], colour[2]) if colour else None,
+        contours=tuple(_contour(contour, path) for contour in items(contours, "ContourSequence")),
     )
 
 
 def _contour(item: Dataset, path: Path) -> Contour:
-    values = _numbers(item, path)
-    stated = item.get("NumberOfContourPoints")
-    if len(values) % 3 or (stated not in (None, "") and int(stated) != len(values) // 3):
-        found = f"{len(values)} numbers for {stated or 'an unknown number of'} points"
+    values = _points(item, path)
+    count = number(item, "NumberOfContourPoints")
+    if len(values) % 3 or count not in (None, len(values) // 3):
+        found = f"{len(values)} numbers for {'an unknown number of' if count is None else int(count)} points"
         raise InputError(found=found, path=path, **NUMBERS)
     return Contour(
-        kind=str(item.get("ContourGeometricType") or "").strip().upper(),
+        kind=text(item, "ContourGeometricType").upper(),
         points=values.reshape(-1, 3),
         images=tuple(
             (
-                text_uid(image, "ReferencedSOPInstanceUID"),
-                max(0, int(image.get("ReferencedFrameNumber") or 1) - 1),
+                text(image, "ReferencedSOPInstanceUID"),
+                max(0, (whole(image, "ReferencedFrameNumber") or 1) - 1),
             )
-            for image in item.get("ContourImageSequence") or ()
+            for image in items(item, "ContourImageSequence")
         ),
-        shifted=any(float(part) for part in item.get("ContourOffsetVector") or ()),
+        shifted=any(numbers(item, "ContourOffsetVector", 3) or ()),
     )
 
 
-def _numbers(item: Dataset, path: Path) -> np.ndarray:
-    """Contour Data (3006,0050), straight from the file's bytes: pydicom's own numbers take a hundred times as
-    long."""
+def _points(item: Dataset, path: Path) -> np.ndarray:
+    """Contour Data (3006,0050), straight from the bytes: pydicom's numbers take a hundred times as long."""
     if "ContourData" not in item:
         return np.empty(0)
-    element = item.get_item("ContourData")
-    if not isinstance(element, RawDataElement):
-        return np.array(element.value or [], np.float64).reshape(-1)
-    text = bytes(element.value or b"").rstrip(b"\0 ")
-    values = np.array(text.split(b"\\") if text else [], np.bytes_).astype(np.float64)
+    with foreign():
+        element = item.get_item("ContourData")
+        if isinstance(element, RawDataElement):
+            text = bytes(element.value or b"").rstrip(b"\0 ")
+            values = np.array(text.split(b"\\") if text else [], np.bytes_).astype(np.float64)
+        else:
+            values = np.array(element.value or [], np.float64).reshape(-1)
     if not np.isfinite(values).all():
         raise InputError(found="values that are no numbers", path=path, **NUMBERS)
     return values
-
-
-def _references(dataset: Dataset) -> dict[str, frozenset[str]]:
-    """Referenced Frame of Reference Sequence (3006,0010): SOP Instance UIDs by Series Instance UID."""
-    series: dict[str, frozenset[str]] = {}
-    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
-        for study in frame.get("RTReferencedStudySequence") or ():
-            for item in study.get("RTReferencedSeriesSequence") or ():
-                images = item.get("ContourImageSequence") or ()
-                instances = frozenset(text_uid(image, "ReferencedSOPInstanceUID") for image in images) - {""}
-                uid = text_uid(item, "SeriesInstanceUID")
-                series[uid] = series.get(uid, frozenset()) | instances
-    return series

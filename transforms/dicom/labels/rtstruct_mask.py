@@ -1,10 +1,9 @@
-"""Regions of interest of an RT Structure Set as masks and label maps on the grid of the series they were
-drawn on."""
+"""Regions of interest of an RT Structure Set as masks and label maps on the grid of their series."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +17,7 @@ from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 __all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
 
 FILLED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
+CONTOUR_TYPES = FILLED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,18 @@ def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
     """
     drawn = [each for each in structures.rois if each.contours]
     if roi is None:
-        wanted, found = "one region of interest", drawn
+        wanted, rois = "one region of interest", drawn
     elif isinstance(roi, int):
-        wanted, found = f"region of interest {roi}", [each for each in structures.rois if each.number == roi]
+        wanted, rois = f"region of interest {roi}", [each for each in structures.rois if each.number == roi]
     else:
         wanted = "one region of interest of the given name"
-        found = [each for each in structures.rois if each.name.casefold() == roi.strip().casefold()]
-    if len(found) != 1:
-        raise LabelError(
-            wanted,
-            found=f"{len(found)} such" + (f" (numbers {_numbers(found)})" if found else ""),
-            remedy=f"Choose one by its ROI Number; with contours there are: {_numbers(drawn) or 'none'}.",
-            path=structures.path,
-        )
-    return found[0]
+        rois = [each for each in structures.rois if each.name.casefold() == roi.strip().casefold()]
+    if len(rois) != 1:
+        numbers, choices = (", ".join(str(each.number) for each in listed) for listed in (rois, drawn))
+        found = f"{len(rois)} such" + (f" (numbers {numbers})" if rois else "")
+        remedy = f"Choose one by its ROI Number; with contours there are: {choices or 'none'}."
+        raise LabelError(wanted, found=found, remedy=remedy, path=structures.path)
+    return rois[0]
 
 
 def roi_mask(
@@ -67,8 +65,6 @@ def roi_mask(
     series: SourceSeries,
     *,
     roi: str | int | None = None,
-    nearest: bool = False,
-    crop: bool = False,
 ) -> RoiMask:
     """The mask of one region on the grid of the series that it was drawn on.
 
@@ -79,10 +75,6 @@ def roi_mask(
 
     Args:
         roi: number or name, as `choose_roi`.
-        nearest: move contours that lie between slices, by more than a tenth of their distance, to the nearest
-            slice.
-        crop: leave out contours beyond the first and the last slice, for a series that is a part of the one
-            drawn on.
 
     Raises:
         LabelError: as `choose_roi`.
@@ -100,7 +92,7 @@ def roi_mask(
         path=structures.path,
     )
     closed, notes = _closed(chosen, structures.path)
-    slices = _by_slice(closed, series, notes, nearest=nearest, crop=crop, path=structures.path)
+    slices = _by_slice(closed, series, structures.path)
     mask = series.grid_array(bool)
     repeated = 0
     for index, loops in slices.items():
@@ -120,8 +112,6 @@ def roi_label_map(
     rois: Mapping[str | int, int],
     *,
     overlap: str = "refuse",
-    nearest: bool = False,
-    crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 
@@ -138,14 +128,10 @@ def roi_label_map(
     labels, notes = series.grid_array(np.uint8), []
     shared = 0
     for key, value in rois.items():
-        one = roi_mask(structures, series, roi=key, nearest=nearest, crop=crop)
+        one = roi_mask(structures, series, roi=key)
         shared += put(labels, one.mask, value)
         notes += [f"region {one.roi.number}: {note}" for note in one.notes]
     return labels, (*notes, *overlap_notes(shared, overlap, path=structures.path))
-
-
-def _numbers(rois: Iterable[Roi]) -> str:
-    return ", ".join(str(roi.number) for roi in rois)
 
 
 def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
@@ -154,14 +140,15 @@ def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
     closed = [contour for contour in roi.contours if contour.kind in FILLED and len(contour.points) > 2]
     small = sum(kinds[kind] for kind in FILLED) - len(closed)
     if others or not closed:
-        raise InputError(
-            f"closed planar contours in region of interest {roi.number}",
-            found=_found(kinds, small),
-            remedy="Close them in the program that drew them, or choose another region."
-            if others
-            else "Draw the region, or leave the case out.",
-            path=path,
-        )
+        # The types are the file's, of which only those that DICOM knows are shown
+        names = [kind if kind in CONTOUR_TYPES else "other" for kind in kinds]
+        parts = [f"{count} {name}" for name, count in zip(names, kinds.values(), strict=True)]
+        parts += [f"{small} of them with less than three points"] if small else []
+        remedy = "Draw the region, or leave the case out."
+        if others:
+            remedy = "Close them in the program that drew them, or choose another region."
+        wanted = f"closed planar contours in region of interest {roi.number}"
+        raise InputError(wanted, found=", ".join(parts) or "no contours at all", remedy=remedy, path=path)
     if any(contour.shifted for contour in closed):
         found, remedy = "contours with an offset (3006,0045)", "Export them without a slab offset."
         raise GeometryError("contours where they are drawn", found=found, remedy=remedy, path=path)
@@ -169,39 +156,32 @@ def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
     return closed, [f"left out: {count} {what}" for what, count in left.items() if count]
 
 
-def _found(kinds: Counter[str], small: int) -> str:
-    """What a region holds, in words; the types are the file's, of which only those that DICOM knows are
-    shown."""
-    named = {
-        kind: kind if kind in FILLED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"} else "other"
-        for kind in kinds
-    }
-    parts = [f"{count} {named[kind]}" for kind, count in kinds.items()]
-    parts += [f"{small} of them with less than three points"] if small else []
-    return ", ".join(parts) or "no contours at all"
-
-
-def _by_slice(
-    contours: list[Contour], series: SourceSeries, notes: list[str], *, nearest: bool, crop: bool, path: str
-) -> dict[int, list[np.ndarray]]:
+def _by_slice(contours: list[Contour], series: SourceSeries, path: str) -> dict[int, list[np.ndarray]]:
     """The contours' index coordinates (N, 2) by slice."""
     to_index = np.linalg.inv(series.grid.affine_lps)
     slices: dict[int, list[np.ndarray]] = {}
-    beyond, between = [], []
+    beyond, between = 0, []
     for contour in contours:
         index = contour.points @ to_index[:3, :3].T + to_index[:3, 3]
         plane = _plane(index[:, 2], path)
         at = round(plane)
         if not 0 <= at < series.grid.shape[2]:
-            beyond.append(plane)
+            beyond += 1
             continue
         if abs(plane - at) > ON_SLICE:
             between.append(abs(plane - at) * series.grid.spacing[2])
         else:
             _check_reference(contour, at, series, path)
         slices.setdefault(at, []).append(index[:, :2])
-    _report_between(between, notes, nearest=nearest, path=path)
-    _report_beyond(beyond, notes, crop=crop, path=path)
+    if between:
+        found = f"{len(between)} between slices, up to {max(between):.2f} mm off"
+        remedy = "Give the series that they were drawn on."
+        raise GeometryError("contours on slices of the series", found=found, remedy=remedy, path=path)
+    if beyond:
+        found = f"{beyond} contours beyond the first or last slice"
+        raise GeometryError(
+            "slices where the contours are", found=found, remedy="Add the missing slices.", path=path
+        )
     return slices
 
 
@@ -220,26 +200,6 @@ def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str)
         found = f"one that lies on slice {at} and names slice {min(named)}, both from 0"
         remedy = "Export the structure set again; position and reference contradict each other."
         raise GeometryError("contours on the slices that they name", found=found, remedy=remedy, path=path)
-
-
-def _report_between(distances: list[float], notes: list[str], *, nearest: bool, path: str) -> None:
-    if not distances:
-        return
-    found = f"{len(distances)} between slices, up to {max(distances):.2f} mm off"
-    if not nearest:
-        remedy = "Give the series that they were drawn on, or ask for the nearest slice (nearest)."
-        raise GeometryError("contours on slices of the series", found=found, remedy=remedy, path=path)
-    notes.append(f"contours moved to the nearest slice: {found}")
-
-
-def _report_beyond(planes: list[float], notes: list[str], *, crop: bool, path: str) -> None:
-    if not planes:
-        return
-    found = f"{len(planes)} contours beyond the first or last slice"
-    if not crop:
-        remedy = "Add the missing slices; or, if the series is cut off on purpose, say so (crop)."
-        raise GeometryError("slices where the contours are", found=found, remedy=remedy, path=path)
-    notes.append(f"left out: {found}")
 
 
 def _unique(loops: list[np.ndarray]) -> list[np.ndarray]:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
 
-from pyraseg.transforms.dicom.files.header import ParsedFile
-from pyraseg.transforms.dicom.files.object_file import broken, parse_object, read_attributes, text_uid
+from pyraseg.transforms.dicom.files.header import ParsedFile, parse_object, read_attributes
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    first_item,
+    items,
+    numbers,
+    readable,
+    text,
+    texts,
+    whole,
+)
 
-__all__ = ["LABEL_MAP_STORAGE", "SegmentFrame", "SegmentInfo", "Segmentation", "read_segmentation"]
+__all__ = [
+    "LABEL_MAP_STORAGE",
+    "SegmentFrame",
+    "SegmentInfo",
+    "Segmentation",
+    "instances_by_series",
+    "read_segmentation",
+]
 
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # of 2024; pydicom 3.0 has no name
 KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
@@ -33,9 +49,10 @@ class SegmentFrame:
 
     Attributes:
         segment: Referenced Segment Number; 0 in a label map, whose frames hold all segments.
-        position: Image Position (Patient), LPS mm of the centre of the first pixel; None where it has none.
-        orientation: Image Orientation (Patient), along the row and along the column; None where it has none.
-        spacing: mm between rows and between columns; None where it has none.
+        position: Image Position (Patient), LPS mm of the centre of the first pixel; None where it has none,
+            as the next two.
+        orientation: Image Orientation (Patient), along the row and along the column.
+        spacing: mm between rows and between columns.
         images: SOP Instance UID and frame index, from 0, of the images that it was derived from.
     """
 
@@ -60,8 +77,8 @@ class Segmentation:
         frames: in the file's order.
         frame_of_reference_uid: empty where it has none.
         series: the SOP Instance UIDs of each Series Instance UID that it refers to (0008,1115).
-        bit_stream: offset and length in bytes of frames that are stored as bits, one frame right behind the
-            other; None where they are not.
+        bit_stream: offset and length in bytes of frames that are stored as bits, right behind each other;
+            None where they are not.
     """
 
     path: str = field(repr=False)
@@ -87,87 +104,73 @@ def read_segmentation(path: str | Path) -> Segmentation:
     """
     wanted = "a DICOM segmentation"
     parsed = parse_object(path, {SegmentationStorage, LABEL_MAP_STORAGE}, wanted=wanted, modality="SEG")
-    with broken(parsed.path, wanted), warnings.catch_warnings():
+    with readable(wanted, path=parsed.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote the values, which it converts late
         return _segmentation(read_attributes(parsed.path, before_pixels=True), parsed)
 
 
 def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
-    kind = str(dataset.SegmentationType).strip()
-    frames = dataset.PerFrameFunctionalGroupsSequence
-    if kind not in KINDS or len(frames) != int(dataset.NumberOfFrames):
-        raise ValueError
-    groups = list(dataset.get("SharedFunctionalGroupsSequence") or ())
-    shared = groups[0] if groups else Dataset()
+    kind = text(dataset, "SegmentationType")
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    segments = items(dataset, "SegmentSequence")
+    stated = kind in KINDS and frames and segments and len(frames) == whole(dataset, "NumberOfFrames")
+    if not stated or parsed.pixels is None:
+        raise BrokenFile("no frames of segments")
+    syntax = parsed.transfer_syntax
+    bits = not syntax.is_encapsulated and syntax.is_little_endian and whole(dataset, "BitsAllocated") == 1
+    shared = first_item(dataset, "SharedFunctionalGroupsSequence")
     return Segmentation(
         path=str(parsed.path),
         kind=kind,
-        maximum=int(dataset.MaximumFractionalValue) if kind == "FRACTIONAL" else 1,
-        padding=int(dataset.get("PixelPaddingValue") or 0),
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
+        maximum=whole(dataset, "MaximumFractionalValue") if kind == "FRACTIONAL" else 1,
+        padding=whole(dataset, "PixelPaddingValue"),
+        rows=whole(dataset, "Rows"),
+        columns=whole(dataset, "Columns"),
         segments=tuple(
-            SegmentInfo(int(item.SegmentNumber), str(item.get("SegmentLabel") or "").strip())
-            for item in dataset.SegmentSequence
-            if int(item.SegmentNumber)
+            SegmentInfo(number, text(item, "SegmentLabel"))
+            for item in segments
+            if (number := whole(item, "SegmentNumber"))
         ),
         frames=tuple(_frame(item, shared, kind) for item in frames),
-        frame_of_reference_uid=text_uid(dataset, "FrameOfReferenceUID"),
-        series=_series(dataset),
-        bit_stream=_bit_stream(dataset, parsed),
+        frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
+        series=instances_by_series(items(dataset, "ReferencedSeriesSequence"), "ReferencedInstanceSequence"),
+        bit_stream=parsed.pixels[1:] if bits else None,
     )
-
-
-def _bit_stream(dataset: Dataset, parsed: ParsedFile) -> tuple[int, int] | None:
-    if parsed.pixels is None:
-        raise EOFError
-    syntax = parsed.transfer_syntax
-    plain = not syntax.is_encapsulated and syntax.is_little_endian and int(dataset.BitsAllocated) == 1
-    return parsed.pixels[1:] if plain else None
 
 
 def _frame(item: Dataset, shared: Dataset, kind: str) -> SegmentFrame:
-    identification = _group(item, shared, "SegmentIdentificationSequence")
+    def group(name: str) -> Dataset:
+        return first_item(item if name in item else shared, name)
+
+    segment = whole(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber")
+    if not segment and kind != "LABELMAP":
+        raise BrokenFile("a frame of no segment")
     return SegmentFrame(
-        segment=0 if kind == "LABELMAP" else int(identification.ReferencedSegmentNumber),
-        position=_floats(_group(item, shared, "PlanePositionSequence"), "ImagePositionPatient", 3),
-        orientation=_floats(_group(item, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-        spacing=_floats(_group(item, shared, "PixelMeasuresSequence"), "PixelSpacing", 2),
+        segment=0 if kind == "LABELMAP" else segment,
+        position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        spacing=numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2),
         images=tuple(_images(item) or _images(shared)),
     )
-
-
-def _group(item: Dataset, shared: Dataset, keyword: str) -> Dataset:
-    """A functional group of one frame, or that of all frames."""
-    groups = list(item.get(keyword) or shared.get(keyword) or ())
-    return groups[0] if groups else Dataset()
-
-
-def _floats(group: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    values = tuple(float(value) for value in group.get(keyword) or ())
-    if values and len(values) != count:
-        raise ValueError
-    return values or None
 
 
 def _images(item: Dataset) -> list[tuple[str, int]]:
     """Derivation Image (PS3.3 C.7.6.16.2.6)."""
     images: list[tuple[str, int]] = []
-    for derivation in item.get("DerivationImageSequence") or ():
-        for source in derivation.get("SourceImageSequence") or ():
-            numbers = source.get("ReferencedFrameNumber") or 1
-            uid = text_uid(source, "ReferencedSOPInstanceUID")
-            images += [
-                (uid, int(number) - 1) for number in ([numbers] if isinstance(numbers, int) else numbers)
-            ]
+    for derivation in items(item, "DerivationImageSequence"):
+        for source in items(derivation, "SourceImageSequence"):
+            uid, frames = text(source, "ReferencedSOPInstanceUID"), texts(source, "ReferencedFrameNumber")
+            if not all(frame.isdigit() for frame in frames):
+                raise BrokenFile("a frame number that is none")
+            images += [(uid, int(frame) - 1) for frame in frames or ("1",)]
     return images
 
 
-def _series(dataset: Dataset) -> dict[str, frozenset[str]]:
-    """Common Instance Reference (PS3.3 C.12.2): SOP Instance UIDs by Series Instance UID."""
-    series: dict[str, frozenset[str]] = {}
-    for item in dataset.get("ReferencedSeriesSequence") or ():
-        uid, images = text_uid(item, "SeriesInstanceUID"), item.get("ReferencedInstanceSequence") or ()
-        instances = frozenset(text_uid(image, "ReferencedSOPInstanceUID") for image in images) - {""}
-        series[uid] = series.get(uid, frozenset()) | instances
-    return series
+def instances_by_series(series: Iterable[Dataset], name: str) -> dict[str, frozenset[str]]:
+    """What an object refers to: the SOP Instance UIDs, in the sequence ``name``, by Series Instance UID."""
+    found: dict[str, frozenset[str]] = {}
+    for item in series:
+        uid = text(item, "SeriesInstanceUID")
+        instances = frozenset(text(image, "ReferencedSOPInstanceUID") for image in items(item, name)) - {""}
+        found[uid] = found.get(uid, frozenset()) | instances
+    return found

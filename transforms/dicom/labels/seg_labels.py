@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydicom.pixels import iter_pixels
 
-from pyraseg.transforms.dicom.files.object_file import broken
+from pyraseg.transforms.dicom.files.values import foreign, readable
 from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentFrame
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
@@ -20,7 +21,7 @@ SAME_DIRECTION = 1e-3  # of unit vectors, that of Image Orientation (Patient) cu
 SAME_SPACING = 1e-3  # relative: half a pixel over a slice of 512
 GRID = "frames on the pixels of the series"
 
-Place = tuple[int, int, int]  # column and row of a frame's first pixel, and the slice
+Corner = tuple[int, int, int]  # column and row of a frame's first pixel, and the slice
 
 
 def segmentation_labels(
@@ -30,10 +31,8 @@ def segmentation_labels(
     *,
     threshold: float = 0.5,
     overlap: str = "refuse",
-    crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The label map of a segmentation on the grid of the series that it was drawn on, and notes that identify
-    nobody.
+    """The label map of a segmentation on the grid of its series, and notes that identify nobody.
 
     A frame belongs to the slice whose SOP Instance UID (and frame) it names as its only source, else to the
     one at its position; where it has both they must agree. A frame may show a part of a slice, on the same
@@ -44,8 +43,6 @@ def segmentation_labels(
             takes all segments under their own numbers.
         threshold: fractional values from here on, of 1, belong to the segment.
         overlap: "refuse" segments that overlap, or let the "last" one in the order of ``classes`` count.
-        crop: leave out frames beyond the first and the last slice, for a series that is a part of the one
-            drawn on.
 
     Returns:
         (columns, rows, slices) uint8.
@@ -58,46 +55,10 @@ def segmentation_labels(
         InputError: the pixels are cut off or cannot be decoded.
     """
     if not 0 < threshold <= 1:
-        raise ConfigError(
-            "a threshold above 0, up to 1", found=f"{threshold:g}", remedy="Choose another one, such as 0.5."
-        )
+        remedy = "Choose another one, such as 0.5."
+        raise ConfigError("a threshold above 0, up to 1", found=f"{threshold:g}", remedy=remedy)
     numbers = _numbers(segmentation, classes)
     check_classes(numbers, overlap)
-    _check_belongs(segmentation, series)
-    places, notes = _places(segmentation, series, crop=crop)
-    labels = series.grid_array(np.uint8)
-    if segmentation.kind == "LABELMAP":
-        _put_label_maps(labels, segmentation, places, numbers)
-        return labels, tuple(notes)
-    shared = _put_segments(labels, segmentation, places, numbers, threshold=threshold)
-    return labels, (*notes, *overlap_notes(shared, overlap, path=segmentation.path))
-
-
-def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None) -> dict[int, int]:
-    """Classes by Segment Number, in the order in which they are put."""
-    known = [segment.number for segment in segmentation.segments]
-    if classes is None:
-        return {number: number for number in known}
-    found: dict[int, int] = {}
-    for key, value in classes.items():
-        named = [
-            segment.number
-            for segment in segmentation.segments
-            if key == segment.number
-            or (isinstance(key, str) and key.strip().casefold() == segment.label.casefold())
-        ]
-        if len(named) != 1:
-            raise LabelError(
-                "one segment of each given number or label",
-                found=f"{len(named)}" + (f" (numbers {', '.join(map(str, named))})" if named else ""),
-                remedy=f"Choose by Segment Number; there are: {', '.join(map(str, known)) or 'none'}.",
-                path=segmentation.path,
-            )
-        found[named[0]] = value
-    return found
-
-
-def _check_belongs(segmentation: Segmentation, series: SourceSeries) -> None:
     check_belongs(
         series,
         wanted="a segmentation of this series",
@@ -106,37 +67,67 @@ def _check_belongs(segmentation: Segmentation, series: SourceSeries) -> None:
         images={uid for frame in segmentation.frames for uid, _ in frame.images if uid},
         path=segmentation.path,
     )
+    corners = _corners(segmentation, series)
+    labels = series.grid_array(np.uint8)
+    if segmentation.kind == "LABELMAP":
+        _put_label_maps(labels, segmentation, corners, numbers)
+        return labels, ()
+    shared = _put_segments(labels, segmentation, corners, numbers, threshold=threshold)
+    return labels, overlap_notes(shared, overlap, path=segmentation.path)
 
 
-def _places(
-    segmentation: Segmentation, series: SourceSeries, *, crop: bool
-) -> tuple[dict[int, Place], list[str]]:
-    """Where each frame lies, by its index; one that lies beyond the slices is left out on request."""
-    places: dict[int, Place] = {}
+def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None) -> dict[int, int]:
+    """Classes by Segment Number, in the order in which they are put."""
+    known = [segment.number for segment in segmentation.segments]
+    if classes is None:
+        return {number: number for number in known}
+    chosen: dict[int, int] = {}
+    for key, value in classes.items():
+        name = key.strip().casefold() if isinstance(key, str) else None
+        named = [
+            segment.number
+            for segment in segmentation.segments
+            if key == segment.number or name == segment.label.casefold()
+        ]
+        if len(named) != 1:
+            found = f"{len(named)}" + (f" (numbers {', '.join(map(str, named))})" if named else "")
+            remedy = f"Choose by Segment Number; there are: {', '.join(map(str, known)) or 'none'}."
+            wanted = "one segment of each given number or label"
+            raise LabelError(wanted, found=found, remedy=remedy, path=segmentation.path)
+        chosen[named[0]] = value
+    return chosen
+
+
+def _corners(segmentation: Segmentation, series: SourceSeries) -> list[Corner]:
+    """Where the frames lie."""
+    corners: list[Corner] = []
     taken: set[tuple[int, int]] = set()
     beyond = 0
+    columns, rows, slices = series.grid.shape
     to_index = np.linalg.inv(series.grid.affine_lps)
-    for index, frame in enumerate(segmentation.frames):
-        column, row, at = place = _place(frame, segmentation, series, to_index)
-        if not 0 <= at < series.grid.shape[2]:
+    for frame in segmentation.frames:
+        column, row, at = corner = _corner(frame, segmentation, series, to_index)
+        if not 0 <= at < slices:
             beyond += 1
             continue
-        _check_within(segmentation, series, column, row)
+        right, bottom = column + segmentation.columns, row + segmentation.rows
+        if column < 0 or row < 0 or right > columns or bottom > rows:
+            size = f"{segmentation.columns} x {segmentation.rows}"
+            found = f"frames of {size} pixels that reach beyond {columns} x {rows}"
+            raise _refused(GRID, found, segmentation.path)
         if (frame.segment, at) in taken:
             raise _refused("one frame for each segment and slice", "two of them", segmentation.path)
         taken.add((frame.segment, at))
-        places[index] = place
-    if beyond and not crop:
-        remedy = "Add the missing slices; or, if the series is cut off on purpose, say so (crop)."
-        raise _refused(
-            "slices where the frames are", f"{beyond} beyond the first or last", segmentation.path, remedy
-        )
-    return places, [f"left out: {beyond} frames beyond the first or last slice"] if beyond else []
+        corners.append(corner)
+    if beyond:
+        found, remedy = f"{beyond} beyond the first or last", "Add the missing slices."
+        raise _refused("slices where the frames are", found, segmentation.path, remedy)
+    return corners
 
 
-def _place(
+def _corner(
     frame: SegmentFrame, segmentation: Segmentation, series: SourceSeries, to_index: np.ndarray
-) -> Place:
+) -> Corner:
     named = {series.slice_indices[image] for image in frame.images if image in series.slice_indices}
     if frame.position is None:
         if len(named) != 1:
@@ -169,13 +160,6 @@ def _check_plane(frame: SegmentFrame, series: SourceSeries, path: str) -> None:
             raise _refused(GRID, "another pixel spacing", path)
 
 
-def _check_within(segmentation: Segmentation, series: SourceSeries, column: int, row: int) -> None:
-    columns, rows, _ = series.grid.shape
-    if column < 0 or row < 0 or column + segmentation.columns > columns or row + segmentation.rows > rows:
-        found = f"frames of {segmentation.columns} x {segmentation.rows} pixels that reach beyond {columns} x {rows}"
-        raise _refused(GRID, found, segmentation.path)
-
-
 def _refused(
     wanted: str, found: str, path: str, remedy: str = "Give the series that it was drawn on."
 ) -> GeometryError:
@@ -185,39 +169,40 @@ def _refused(
 def _put_segments(
     labels: np.ndarray,
     segmentation: Segmentation,
-    places: Mapping[int, Place],
+    corners: Sequence[Corner],
     classes: Mapping[int, int],
     *,
     threshold: float,
 ) -> int:
     """Put the segments class by class; the number of voxels that were put twice."""
     order = list(classes)
-    chosen = [index for index in places if segmentation.frames[index].segment in classes]
-    chosen.sort(key=lambda index: order.index(segmentation.frames[index].segment))
+    numbers = [frame.segment for frame in segmentation.frames]
+    chosen = [index for index, number in enumerate(numbers) if number in classes]
+    chosen.sort(key=lambda index: order.index(numbers[index]))
     least = max(threshold * segmentation.maximum, 1) if segmentation.kind == "FRACTIONAL" else 1
     shared = 0
     for index, pixels in zip(chosen, _pixels(segmentation, chosen), strict=True):
-        value = classes[segmentation.frames[index].segment]
-        shared += put(_window(labels, segmentation, places[index]), pixels >= least, value)
+        window = _window(labels, segmentation, corners[index])
+        shared += put(window, pixels >= least, classes[numbers[index]])
     return shared
 
 
 def _put_label_maps(
-    labels: np.ndarray, segmentation: Segmentation, places: Mapping[int, Place], classes: Mapping[int, int]
+    labels: np.ndarray, segmentation: Segmentation, corners: Sequence[Corner], classes: Mapping[int, int]
 ) -> None:
     known = {0, segmentation.padding, *(segment.number for segment in segmentation.segments)}
     table = np.array([classes.get(value, 0) for value in range(2**16)], np.uint8)
     undeclared = np.array([value not in known for value in range(2**16)])
-    for place, pixels in zip(places.values(), _pixels(segmentation, list(places)), strict=True):
+    for corner, pixels in zip(corners, _pixels(segmentation, range(len(corners))), strict=True):
         if (strange := undeclared[pixels]).any():
             found, remedy = f"{pixels[strange].min()}", "Export it again; every value needs a segment."
             raise LabelError("values of segments", found=found, remedy=remedy, path=segmentation.path)
-        _window(labels, segmentation, place)[...] = table[pixels]
+        _window(labels, segmentation, corner)[...] = table[pixels]
 
 
-def _window(labels: np.ndarray, segmentation: Segmentation, place: Place) -> np.ndarray:
+def _window(labels: np.ndarray, segmentation: Segmentation, corner: Corner) -> np.ndarray:
     """The part of a slice that a frame shows, (rows, columns)."""
-    column, row, at = place
+    column, row, at = corner
     return labels[column : column + segmentation.columns, row : row + segmentation.rows, at].T
 
 
@@ -231,8 +216,7 @@ def _pixels(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.n
 def _bits(
     segmentation: Segmentation, indices: Sequence[int], offset: int, length: int
 ) -> Iterator[np.ndarray]:
-    """Frames of bits, which do not start on a byte of their own (PS3.5 section 8.1.1); pydicom 3.0 fails on
-    those."""
+    """Frames of bits, not each on a byte of its own (PS3.5 section 8.1.1); pydicom 3.0 fails on those."""
     size = segmentation.rows * segmentation.columns
     if -(-size * len(segmentation.frames) // 8) > length:
         raise _cut_off(segmentation)
@@ -249,12 +233,10 @@ def _bits(
 
 
 def _decoded(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.ndarray]:
-    from pydicom.pixels import iter_pixels
-
     path = Path(segmentation.path)
-    frames = iter_pixels(path, raw=True, indices=indices)
+    frames = iter_pixels(path, raw=True, indices=list(indices))
     for _ in indices:
-        with broken(path, "frames that can be decoded"), warnings.catch_warnings():
+        with readable("frames that can be decoded", path=path), foreign(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             frame = next(frames)
         if frame.shape != (segmentation.rows, segmentation.columns):

@@ -7,7 +7,7 @@ import re
 from pydicom.uid import UID, AllTransferSyntaxes, JPEGBaseline8Bit, RLELossless
 
 from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader
-from pyraseg.transforms.dicom.pixels.codestream import Codestream
+from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
 
@@ -21,10 +21,10 @@ __all__ = [
     "check_supported",
     "code_text",
     "is_display_valued",
+    "is_secondary_capture",
 ]
 
-# 268 MB as colour, 9,459 x 9,459 pixels: more is a broken header, not an ultrasound frame. It is pillow's
-# limit too.
+# 268 MB as colour, 9,459 x 9,459 pixels: more is a broken header, and beyond pillow's limit
 MAX_FRAME_BYTES = 2**28
 RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
 CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
@@ -40,38 +40,45 @@ SAMPLES = {
     "YBR_RCT": 3,
     "YBR_ICT": 3,
 }
-# Modalities whose stored values are what a display shows. CT, MR and PET hold quantities and come in by
-# volume.
+# Modalities whose stored values are what a display shows. CT, MR and PET hold quantities.
 DISPLAY_MODALITIES = frozenset({"US", "IVUS", "OT", "XC", "ES", "GM", "SC"})
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DISPLAY_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.6.",  # Ultrasound
     "1.2.840.10008.5.1.4.1.1.3.1",  # Ultrasound Multi-frame
-    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture and its multi-frame kin
+    "1.2.840.10008.5.1.4.1.1.77.",  # Visible Light
 )
 
 
 def code_text(text: str) -> str:
-    """A code or UID of a header, for a message; what cannot be one may be anything, even a name, and is not
-    shown."""
+    """A code or UID of a header, for a message; what cannot be one, and may be a name, is not shown."""
     return text if CODE.fullmatch(text) else "none" if not text else "an invalid one"
+
+
+def is_secondary_capture(sop_class_uid: str) -> bool:
+    """Whether an object is a screen shot or another secondary capture, single or multi-frame.
+
+    >>> is_secondary_capture("1.2.840.10008.5.1.4.1.1.7.4"), is_secondary_capture("1.2.840.10008.5.1.4.1.1.2")
+    (True, False)
+    """
+    return sop_class_uid == SECONDARY_CAPTURE or sop_class_uid.startswith(f"{SECONDARY_CAPTURE}.")
 
 
 def is_display_valued(header: ImageHeader | SourceRef) -> bool:
     """Whether the stored values are what a display shows: ultrasound and secondary captures."""
-    return header.modality in DISPLAY_MODALITIES or header.sop_class_uid.startswith(DISPLAY_CLASSES)
+    by_class = is_secondary_capture(header.sop_class_uid) or header.sop_class_uid.startswith(DISPLAY_CLASSES)
+    return by_class or header.modality in DISPLAY_MODALITIES
 
 
 def check_display_valued(header: ImageHeader | SourceRef) -> None:
-    """Refuse what is not ultrasound or a secondary capture: its values need HU, SUV or a real-world mapping
-    first."""
-    if is_display_valued(header):
-        return
-    raise InputError(
-        "an ultrasound or secondary capture image",
-        found=f"modality {code_text(header.modality)}",
-        remedy="Read CT, MR and PET as a series; single slices of them are not read as pictures.",
-        path=header.path,
-    )
+    """Refuse what is no ultrasound or secondary capture: its values need HU, SUV or another mapping first."""
+    if not is_display_valued(header):
+        raise InputError(
+            "an ultrasound or secondary capture image",
+            found=f"modality {code_text(header.modality)}",
+            remedy="Read CT, MR and PET as a series; single slices of them are not read as pictures.",
+            path=header.path,
+        )
 
 
 def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
@@ -85,96 +92,64 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
         known = f" ({syntax.name})" if syntax in AllTransferSyntaxes else ""
         _refuse(header, "a transfer syntax that can be decoded", code_text(syntax) + known)
     if SAMPLES.get(photometric) != header.samples:
-        _refuse(
-            header,
-            f"one of {', '.join(SAMPLES)}",
-            f"{code_text(photometric)} with {header.samples} samples per pixel",
-        )
+        found = f"{code_text(photometric)} with {header.samples} samples per pixel"
+        _refuse(header, f"one of {', '.join(SAMPLES)}", found)
     if header.bits_allocated not in (8, 16) or not 1 <= header.bits_stored <= header.bits_allocated:
-        _refuse(
-            header, "8 or 16 bits allocated", f"{header.bits_stored} bits stored in {header.bits_allocated}"
-        )
+        found = f"{header.bits_stored} bits stored in {header.bits_allocated}"
+        _refuse(header, "8 or 16 bits allocated", found)
     if header.high_bit != header.bits_stored - 1 and (not syntax.is_encapsulated or syntax == RLELossless):
-        _refuse(
-            header,
-            "values in the lowest bits",
-            f"high bit {header.high_bit} with {header.bits_stored} bits stored",
-        )
+        found = f"high bit {header.high_bit} with {header.bits_stored} bits stored"
+        _refuse(header, "values in the lowest bits", found)
     if header.pixel_representation and photometric.startswith("MONOCHROME") and is_display_valued(header):
         _refuse(header, "unsigned grey values", "signed ones, whose black and white are not defined")
     if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
-        _refuse(
-            header,
-            f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour",
-            f"a header that says {header.rows} x {header.columns} pixels",
-            "Export the file again; where the image is that large, make it smaller.",
-        )
+        wanted = f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour"
+        found = f"a header that says {header.rows} x {header.columns} pixels"
+        remedy = "Export the file again; where the image is that large, make it smaller."
+        _refuse(header, wanted, found, remedy)
 
 
 def check_native_length(header: ImageHeader) -> None:
-    """Refuse uncompressed pixel data that is shorter or longer than its header says, or whose subsampling is
-    a lie.
+    """Refuse uncompressed pixel data of another length than its header says, or whose subsampling is a lie.
 
     Less than a row in excess is padding. A row or more means that rows, columns, frames or bits are not those
     of this picture, which would come out askew.
     """
     if header.value_length == UNDEFINED_LENGTH:
-        _refuse(
-            header, "uncompressed pixel data of a stated length", "fragments, as compressed data has them"
-        )
+        wanted = "uncompressed pixel data of a stated length"
+        _refuse(header, wanted, "fragments, as compressed data has them")
     pixels = header.rows * header.columns * header.number_of_frames * (header.bits_allocated // 8)
     subsampled = header.photometric == "YBR_FULL_422"
     needed = pixels * (2 if subsampled else header.samples)
     present = min(header.value_length, header.file_size - header.value_offset)
-    wanted = f"{needed} bytes of pixel data, for {_stated(header)}"
+    frames = f", {header.number_of_frames} frames" if header.number_of_frames > 1 else ""
+    size = f"{header.rows} x {header.columns} pixels of {header.samples} x {header.bits_allocated} bits"
+    wanted = f"{needed} bytes of pixel data, for the stated {size}{frames}"
     if present < min(needed, header.value_length):
-        _refuse(
-            header,
-            wanted,
-            f"a file that ends after {present}",
-            "Copy or export the file again, it is cut off.",
-        )
+        remedy = "Copy or export the file again, it is cut off."
+        _refuse(header, wanted, f"a file that ends after {present}", remedy)
     if present < needed:
         _refuse(header, wanted, f"{present}", LIE)
     if subsampled and header.value_length >= pixels * 3:
-        _refuse(
-            header,
-            "YBR_FULL_422 data with two samples per pixel",
-            "three, so that it may be RGB or YBR_FULL",
-            "Correct its Photometric Interpretation (0028,0004).",
-        )
+        found = "three, so that it may be RGB or YBR_FULL"
+        remedy = "Correct its Photometric Interpretation (0028,0004)."
+        _refuse(header, "YBR_FULL_422 data with two samples per pixel", found, remedy)
     if header.value_length - needed >= header.columns * header.samples * (header.bits_allocated // 8):
         _refuse(header, wanted, f"{present}", LIE)
     if subsampled and header.columns % 2:
         _refuse(header, "an even number of columns for YBR_FULL_422", f"{header.columns}")
 
 
-def _stated(header: ImageHeader) -> str:
-    """The picture that a header announces, in words."""
-    size = f"{header.rows} x {header.columns} pixels of {header.samples} x {header.bits_allocated} bits"
-    return f"the stated {size}" + (
-        f", {header.number_of_frames} frames" if header.number_of_frames > 1 else ""
-    )
-
-
 def check_codestream(header: ImageHeader, facts: Codestream) -> None:
     """Refuse a compressed frame that is not of the size that the header says."""
     if not header.bits_stored <= facts.precision <= 16 and header.transfer_syntax != JPEGBaseline8Bit:
-        _refuse(
-            header,
-            f"compressed frames of the stated {header.bits_stored} bits",
-            f"one of {facts.precision} bits",
-        )
-    stated, found = (
-        (header.rows, header.columns, header.samples),
-        (facts.rows, facts.columns, facts.components),
-    )
-    if stated != found:
-        _refuse(
-            header,
-            "compressed frames of the stated {} x {} pixels, {} samples".format(*stated),
-            "one of {} x {} pixels, {} samples".format(*found),
-        )
+        wanted = f"compressed frames of the stated {header.bits_stored} bits"
+        _refuse(header, wanted, f"one of {facts.precision} bits")
+    words = "{} x {} pixels, {} samples"
+    wanted = words.format(header.rows, header.columns, header.samples)
+    found = words.format(facts.rows, facts.columns, facts.components)
+    if wanted != found:
+        _refuse(header, f"compressed frames of the stated {wanted}", f"one of {found}")
 
 
 def check_rle_length(header: ImageHeader, length: int) -> None:
@@ -185,9 +160,10 @@ def check_rle_length(header: ImageHeader, length: int) -> None:
 
 
 def check_shape(header: ImageHeader, shape: tuple[int, ...]) -> None:
-    """Refuse a decoded frame (C, H, W) of another height or width than the header's."""
-    if shape[1:] != (header.rows, header.columns):
-        found = f"one of {' x '.join(map(str, shape[1:]))}"
+    """Refuse decoded samples (H, W) or (H, W, 3) of another shape than the header's."""
+    size = (header.rows, header.columns)
+    if shape != (size if header.samples == 1 else (*size, header.samples)):
+        found = f"one of {' x '.join(map(str, shape))}"
         _refuse(header, f"frames of the stated {header.rows} x {header.columns} pixels", found)
 
 

@@ -7,6 +7,8 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
+from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, numbers
+
 __all__ = ["apply_palette", "invert_grey", "palette_table", "ybr_to_rgb"]
 
 COLOURS = ("Red", "Green", "Blue")
@@ -22,9 +24,8 @@ def ybr_to_rgb(frame: np.ndarray, bits_stored: int = 8) -> np.ndarray:
     if frame.dtype == np.uint8 and bits_stored == 8:
         # pillow's fixed-point conversion stays within one level of the formula, at a tenth of the time
         return np.array(Image.fromarray(frame, mode="YCbCr").convert("RGB"))
-    y, cb, cr = np.moveaxis(frame.astype(np.float64), -1, 0) - np.array([0, 1, 1])[:, None, None] * 2.0 ** (
-        bits_stored - 1
-    )
+    centre = np.array([0, 1, 1])[:, None, None] * 2.0 ** (bits_stored - 1)
+    y, cb, cr = np.moveaxis(frame.astype(np.float64), -1, 0) - centre
     green = y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr
     rgb = np.stack([y + 1.402 * cr, green, y + 1.772 * cb], axis=-1)
     return np.clip(np.floor(rgb + 0.5), 0, 2**bits_stored - 1).astype(frame.dtype)
@@ -50,27 +51,31 @@ def palette_table(dataset: Dataset, little_endian: bool = True) -> tuple[np.ndar
     declared with 8 bits but stored in 16 is cut down: real files have both.
 
     Raises:
-        AttributeError, ValueError: there is no usable table.
+        BrokenFile: there is no usable table.
     """
-    entries, first, bits = dataset.RedPaletteColorLookupTableDescriptor
+    descriptor = numbers(dataset, "RedPaletteColorLookupTableDescriptor", 3)
+    if descriptor is None:
+        raise BrokenFile("no descriptor")
+    entries, first, bits = (int(value) for value in descriptor)
     entries = entries or 2**16
     if "RedPaletteColorLookupTableData" in dataset:
         table = np.stack([_entries(dataset, colour, entries, little_endian) for colour in COLOURS], axis=-1)
     else:
-        index = np.arange(first, first + entries, dtype=np.int32)
-        table = apply_color_lut(index, dataset)
+        with foreign():
+            table = apply_color_lut(np.arange(first, first + entries, dtype=np.int32), dataset)
     if table.dtype == np.uint16 and bits == 8 and table.max() > 255:
         table = table >> 8
     return (table.astype(np.uint8) if table.max() <= 255 else table), first
 
 
 def _entries(dataset: Dataset, colour: str, entries: int, little_endian: bool) -> np.ndarray:
-    element = dataset[f"{colour}PaletteColorLookupTableData"]
-    data = element.value
+    with foreign():
+        element = dataset[f"{colour}PaletteColorLookupTableData"]
+        data, swapped = bytes(element.value), element.VR == "OW" and not little_endian
     if len(data) >= 2 * entries:
         return np.frombuffer(data[: 2 * entries], dtype="<u2" if little_endian else ">u2").astype(np.uint16)
-    if element.VR == "OW" and not little_endian:  # two 8-bit entries in each swapped word
+    if swapped:  # two 8-bit entries in each word
         data = np.frombuffer(data[: len(data) // 2 * 2], dtype=np.uint16).byteswap().tobytes()
     if len(data) < entries:
-        raise ValueError("the palette is shorter than its descriptor says")
+        raise BrokenFile("a table shorter than its descriptor says")
     return np.frombuffer(data[:entries], dtype=np.uint8)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydicom import uid
 
-from pyraseg.transforms.dicom.files.header import ImageHeader, malformed, open_bounded, read_header
+from pyraseg.transforms.dicom.files.header import ImageHeader, open_bounded, read_header
+from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.pixels.checks import (
     check_codestream,
     check_display_valued,
@@ -28,9 +28,8 @@ from pyraseg.transforms.dicom.pixels.codecs import (
     decode_native,
     decode_rle,
 )
-from pyraseg.transforms.dicom.pixels.codestream import parse_jpeg, parse_jpeg2000
 from pyraseg.transforms.dicom.pixels.colour import apply_palette, invert_grey, palette_table, ybr_to_rgb
-from pyraseg.transforms.dicom.pixels.fragments import Span, locate_frames
+from pyraseg.transforms.dicom.pixels.encapsulated import Span, locate_frames, parse_jpeg, parse_jpeg2000
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["CineReader", "FrameDecoder", "check_readable"]
@@ -73,18 +72,7 @@ class FrameDecoder:
         Raises:
             InputError: the frame cannot be decoded, or is not of the size that the header says.
         """
-        with self._guard():
-            frame = self._decoded(index)[0]
-        check_shape(self.header, (1, *frame.shape[:2]))
-        return frame
-
-    def _guard(self) -> Any:
-        return malformed(
-            "decodable pixel data",
-            path=self.header.path,
-            found="a frame that cannot be decoded",
-            remedy=REMEDY,
-        )
+        return self._decoded(index)[0]
 
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
@@ -92,50 +80,54 @@ class FrameDecoder:
             return locate_frames(file, self.header)
 
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
-        """The samples (H, W) or (H, W, 3), and whether they still are YBR."""
-        if not self.header.transfer_syntax.is_encapsulated:
-            return decode_native(self.header, index), self.header.photometric.startswith("YBR")
+        """The samples (H, W) or (H, W, 3), of the stated size, and whether they still are YBR."""
+        found = "a frame that cannot be decoded"
+        with readable("decodable pixel data", path=self.header.path, found=found, remedy=REMEDY):
+            frame, ybr = self._samples(index)
+        check_shape(self.header, frame.shape)
+        return frame, ybr
+
+    def _samples(self, index: int) -> tuple[np.ndarray, bool]:
+        header, syntax = self.header, self.header.transfer_syntax
+        if not syntax.is_encapsulated:
+            return decode_native(header, index), header.photometric.startswith("YBR")
         data = self._encoded(index)
-        if self.header.transfer_syntax == uid.RLELossless:
-            check_rle_length(self.header, len(data))
-            return decode_rle(self.header, data), self.header.photometric.startswith("YBR")
-        facts = (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
-        check_codestream(self.header, facts)
-        ybr = facts.says_ybr or (self.header.photometric.startswith("YBR") and not facts.says_rgb)
-        if facts.precision == 8 and self.header.transfer_syntax in (
-            uid.JPEGBaseline8Bit,
-            uid.JPEGExtended12Bit,
-        ):
+        if syntax == uid.RLELossless:
+            check_rle_length(header, len(data))
+            return decode_rle(header, data), header.photometric.startswith("YBR")
+        facts = (parse_jpeg2000 if syntax in JPEG_2000 else parse_jpeg)(data)
+        check_codestream(header, facts)
+        ybr = facts.says_ybr or (header.photometric.startswith("YBR") and not facts.says_rgb)
+        if facts.precision == 8 and syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
             return decode_jpeg(data, facts, ybr), False
-        # JPEG 2000's reversible and irreversible transforms are part of its codestream, and its decoder
-        # undoes them.
-        ybr = ybr and self.header.photometric not in ("YBR_RCT", "YBR_ICT")
-        if self.header.transfer_syntax == uid.JPEGExtended12Bit:
+        # The decoder of JPEG 2000 undoes the reversible and irreversible transforms of the codestream
+        ybr = ybr and header.photometric not in ("YBR_RCT", "YBR_ICT")
+        if syntax == uid.JPEGExtended12Bit and header.samples == 1 and is_display_valued(header):
             return self._extended(data, index), ybr
-        return decode_by_plugin(self.header, as_pixel_data(data)), ybr
+        return decode_by_plugin(header, as_pixel_data(data)), ybr
 
     def _encoded(self, index: int) -> bytes:
-        with self.header.path.open("rb") as file:
+        spans = self._frames[index]
+        with foreign(), self.header.path.open("rb") as file:
             parts = []
-            for offset, length in self._frames[index]:
+            for offset, length in spans:
                 file.seek(offset)
                 parts.append(file.read(length))
         return b"".join(parts)
 
     def _extended(self, data: bytes, index: int) -> np.ndarray:
-        """12-bit JPEG: pylibjpeg fails on some streams that SimpleITK reads, which decodes the whole file for
-        it."""
+        """12-bit JPEG: SimpleITK decodes the whole file for some streams that pylibjpeg fails on.
+
+        It rescales what it reads, so it is for display values only.
+        """
         try:
             return decode_by_plugin(self.header, as_pixel_data(data))
-        except RuntimeError:
-            if self.header.samples != 1 or not is_display_valued(
-                self.header
-            ):  # SimpleITK rescales what it reads
-                raise
-        import SimpleITK
+        except BrokenFile:
+            import SimpleITK  # a tenth of a second, for the few files that need it
 
-        volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
-        return volume[index].astype(np.uint16)
+            with foreign():
+                volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
+                return volume[index].astype(np.uint16)
 
 
 class CineReader(FrameDecoder):
@@ -147,6 +139,10 @@ class CineReader(FrameDecoder):
 
     Raises:
         InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+
+    >>> frames = CineReader(cine)
+    >>> len(frames), frames.frame(1).shape, frames.display_max
+    (2, (1, 60, 80), 255)
     """
 
     def __init__(self, source: str | Path | ImageHeader) -> None:
@@ -175,14 +171,11 @@ class CineReader(FrameDecoder):
                 remedy="Correct the frame index behind the file's name.",
                 path=self.header.path,
             )
-        with self._guard():
-            frame = self._display(*self._decoded(index))
-        check_shape(self.header, frame.shape)
-        return frame
+        return self._display(*self._decoded(index))
 
     @cached_property
     def _palette(self) -> tuple[np.ndarray, int]:
-        with malformed("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
+        with readable("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
             return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
 
     def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:

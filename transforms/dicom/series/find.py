@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydicom import uid
 
-from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-from pyraseg.transforms.dicom.files.header import ParsedFile, has_dicom_marker, parse_file
-from pyraseg.transforms.dicom.files.search import search
+from pyraseg.transforms.dicom.files.discover import dicom_files
+from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
+from pyraseg.transforms.dicom.files.objects import is_localizer
+from pyraseg.transforms.dicom.files.values import texts
+from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
 from pyraseg.transforms.errors import GeometryError, InputError, PyrasegError
 
-__all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_volume_file", "the_series"]
+__all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_slice", "is_volume_file", "the_series"]
 
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
-LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 VOLUME_CLASSES = frozenset(
     {
         uid.CTImageStorage,
@@ -33,13 +33,11 @@ VOLUME_CLASSES = frozenset(
         uid.EnhancedPETImageStorage,
     }
 )
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True)
 class Series:
-    """The planes of one series, from one file or many, in the order of their files; nothing that identifies a
-    patient.
+    """The planes of one series, in the order of their files; nothing that identifies a patient.
 
     Attributes:
         modality: "CT", "MR" or "PT".
@@ -76,15 +74,18 @@ def find_series(source: str | Path | Iterable[str | Path]) -> list[Series]:
 
     Raises:
         InputError: a file of it cannot be read; without its slice the volume would have a gap.
+
+    >>> [str(found) for found in find_series(series)]
+    ['CT, 5 slices of 6 x 8']
     """
     groups: dict[tuple[Any, ...], list[tuple[ParsedFile, list[PlaneHeader]]]] = defaultdict(list)
-    for path in _files(source):
+    for path in dicom_files(source):
         parsed = parse_file(path, tags=VOLUME_TAGS)
         if not is_volume_file(parsed):
             continue
         planes = plane_headers(parsed)
         for localizer in (False, True):
-            if kept := [plane for plane in planes if _is_localizer(plane) == localizer]:
+            if kept := [plane for plane in planes if is_localizer(plane.image_type) == localizer]:
                 groups[(*_identity(parsed), localizer)].append((parsed, kept))
     return [_series(members, localizer=key[-1]) for key, members in groups.items()]
 
@@ -95,6 +96,9 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     Raises:
         InputError: there is none.
         GeometryError: there are several; the message lists them.
+
+    >>> the_series(find_series(series)).modality
+    'CT'
     """
     if number is not None:
         if 1 <= number <= len(candidates):
@@ -113,33 +117,20 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     )
 
 
-def _files(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    roots = [Path(source)] if isinstance(source, str | Path) else [Path(root) for root in source]
-    found: dict[str, Path] = {}
-    for root in roots:
-        paths = [path for path in search(root)[0] if _is_dicom(path)] if root.is_dir() else [root]
-        for path in paths:
-            found.setdefault(os.path.realpath(path), path)
-    return sorted(found.values())
-
-
-def _is_dicom(path: Path) -> bool:
-    """By content; a file that has lost it is still one by its name."""
-    return has_dicom_marker(path) or path.suffix.lower() in DICOM_SUFFIXES - {""}
-
-
 def is_volume_file(parsed: ParsedFile) -> bool:
-    """Whether it holds planes of CT, MR or PET; also where it is cut off before its pixels, so that it is
-    refused."""
-    kind, modality = parsed.text("SOPClassUID", "MediaStorageSOPClassUID"), parsed.text("Modality")
+    """Whether it holds planes of CT, MR or PET; one that is cut off before its pixels does, to be refused.
+
+    Dose pages and screen shots within a series do not.
+    """
+    kind, modality = parsed.sop_class_uid, parsed.text("Modality")
     if parsed.pixels is None:
         return kind in VOLUME_CLASSES or not (kind and modality)
-    captured = kind.startswith(SECONDARY_CAPTURE)  # dose pages and screen shots within a series
-    return modality in VOLUME_MODALITIES and not captured
+    return modality in VOLUME_MODALITIES and not is_secondary_capture(kind)
 
 
-def _is_localizer(plane: PlaneHeader) -> bool:
-    return bool(LOCALIZER & set(plane.image_type))
+def is_slice(parsed: ParsedFile) -> bool:
+    """Whether a file holds planes of a volume, and is no localizer."""
+    return is_volume_file(parsed) and not is_localizer(texts(parsed.values, "ImageType"))
 
 
 def _identity(parsed: ParsedFile) -> tuple[Any, ...]:
@@ -150,11 +141,15 @@ def _identity(parsed: ParsedFile) -> tuple[Any, ...]:
 
 
 def _series(members: Sequence[tuple[ParsedFile, list[PlaneHeader]]], *, localizer: bool) -> Series:
-    first = members[0][0]
+    first, planes = members[0]
     modality = first.text("Modality")
     facts, problem = None, None
     if modality == "PT" and not localizer:
-        facts, problem = _pet([(parsed.path, parsed.values) for parsed, _ in members], members[0][1][0])
+        headers = [(parsed.path, parsed.values) for parsed, _ in members]
+        try:
+            facts = pet_facts(headers, sop_class_uid=planes[0].image.sop_class_uid)
+        except InputError as error:
+            problem = error
     return Series(
         modality=modality,
         series_instance_uid=first.text("SeriesInstanceUID"),
@@ -165,12 +160,3 @@ def _series(members: Sequence[tuple[ParsedFile, list[PlaneHeader]]], *, localize
         pet=facts,
         pet_problem=problem,
     )
-
-
-def _pet(
-    headers: list[tuple[Path, Mapping[str, Any]]], plane: PlaneHeader
-) -> tuple[PetFacts | None, PyrasegError | None]:
-    try:
-        return pet_facts(headers, sop_class_uid=plane.image.sop_class_uid), None
-    except InputError as error:
-        return None, error

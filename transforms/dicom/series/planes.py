@@ -1,22 +1,31 @@
-"""The planes of one CT, MR or PET file by its header: one of a classic file, one per frame of an enhanced
-one."""
+"""The planes of one CT, MR or PET file by its header: one, or one for each frame of an enhanced file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom import Dataset
 
-from pyraseg.transforms.dicom.files.header import TAGS, ImageHeader, ParsedFile, image_header, malformed
+from pyraseg.transforms.dicom.files.header import TAGS, ImageHeader, ParsedFile, image_header
+from pyraseg.transforms.dicom.files.values import (
+    first_item,
+    foreign,
+    items,
+    number,
+    numbers,
+    readable,
+    stated,
+    text,
+    texts,
+)
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.geometry.grid import Vector
 
 __all__ = ["PET_TAGS", "VOLUME_TAGS", "PlaneHeader", "ValueMapping", "plane_headers"]
 
-# What tells stacks apart that lie at the same place, in the order in which it is tried, and its name in
-# messages.
+# What tells stacks at the same position apart, in the order in which it is tried, and its name in messages.
 TELLING = {
     "TemporalPositionIndex": "time point",
     "TemporalPositionIdentifier": "time point",
@@ -143,28 +152,21 @@ def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
     Raises:
         InputError: it has no pixels, or its header is broken.
     """
-    image = _slim(image_header(parsed), parsed.dataset)
-    found = "ones that are broken"
-    with malformed(
-        "readable attributes of a plane", path=parsed.path, found=found, remedy="Export the file again."
-    ):
+    kept = Dataset()  # of the header what decoding needs
+    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if name in parsed.dataset:
+            kept[name] = parsed.dataset[name]
+    image = replace(image_header(parsed), dataset=kept)
+    found, remedy = "ones that are broken", "Export the file again."
+    with readable("readable attributes of a plane", path=parsed.path, found=found, remedy=remedy):
         values = _frame_values(parsed.values, image)
         return [_plane(image, index, frame) for index, frame in enumerate(values)]
 
 
-def _slim(image: ImageHeader, dataset: Dataset) -> ImageHeader:
-    """Without the attributes that decoding does not need."""
-    kept = Dataset()
-    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-        if name in dataset:
-            kept[name] = dataset[name]
-    return replace(image, dataset=kept)
-
-
 def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Mapping[str, Any]]:
     """The attributes that hold for each frame: the data set's, the shared functional groups', its own."""
-    shared = values.get("SharedFunctionalGroupsSequence") or ()
-    own = values.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = items(values, "SharedFunctionalGroupsSequence")
+    own = items(values, "PerFrameFunctionalGroupsSequence")
     if not shared and not own and image.number_of_frames == 1:
         yield values
         return
@@ -182,62 +184,49 @@ def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Map
 def _flat(groups: Dataset) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in MACROS:
-        for item in (groups.get(name) or ())[:1]:
-            flat |= {element.keyword: element.value for element in item}
-    if groups.get(MAPPING):
-        flat[MAPPING] = groups.get(MAPPING)
+        with foreign():
+            flat |= {element.keyword: element.value for element in first_item(groups, name)}
+    if mapping := stated(groups, MAPPING):
+        flat[MAPPING] = mapping
     return flat
 
 
 def _plane(image: ImageHeader, index: int, values: Mapping[str, Any]) -> PlaneHeader:
-    spacing, position = _numbers(values, "PixelSpacing", 2), _numbers(values, "ImagePositionPatient", 3)
+    spacing, position = numbers(values, "PixelSpacing", 2), numbers(values, "ImagePositionPatient", 3)
+    image_type = texts(values, "FrameType") or texts(values, "ImageType")
     return PlaneHeader(
         image=image,
         frame_index=index,
         position=None if position is None else (position[0], position[1], position[2]),
-        orientation=_numbers(values, "ImageOrientationPatient", 6),
+        orientation=numbers(values, "ImageOrientationPatient", 6),
         pixel_spacing=None if spacing is None else (spacing[0], spacing[1]),
-        thickness=_number(values, "SliceThickness"),
-        slope=_number(values, "RescaleSlope"),
-        intercept=_number(values, "RescaleIntercept"),
-        rescale_type=str(values.get("RescaleType") or "").strip(),
+        thickness=number(values, "SliceThickness"),
+        slope=number(values, "RescaleSlope"),
+        intercept=number(values, "RescaleIntercept"),
+        rescale_type=text(values, "RescaleType"),
         padding=_padding(values, image),
-        mappings=tuple(_mapping(item) for item in values.get(MAPPING) or ()),
-        image_type=_texts(values.get("FrameType") or values.get("ImageType")),
-        telling=tuple((name, _text(values[name])) for name in TELLING if values.get(name) not in (None, "")),
+        mappings=tuple(_mapping(item) for item in items(values, MAPPING)),
+        image_type=tuple(part.upper() for part in image_type),
+        telling=tuple(
+            (name, _telling(values, name)) for name in TELLING if values.get(name) not in (None, "")
+        ),
     )
 
 
-def _number(values: Mapping[str, Any] | Dataset, name: str) -> float | None:
-    value = values.get(name)
-    return None if value is None or value == "" else float(value)
-
-
-def _numbers(values: Mapping[str, Any], name: str, count: int) -> tuple[float, ...] | None:
-    value = values.get(name)
-    if value is None or isinstance(value, str | float | int) or len(value) == 0:
-        return None
-    if len(value) != count:
-        raise ValueError(f"{name} has {len(value)} values")
-    return tuple(float(number) for number in value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(str(part).strip().upper() for part in ((value,) if isinstance(value, str) else value or ()))
-
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str | int | float) else "\\".join(_texts(value))
+def _telling(values: Mapping[str, Any], name: str) -> str:
+    value = stated(values, name)
+    if isinstance(value, str | int | float):
+        return str(value)
+    return "\\".join(part.upper() for part in texts(values, name))
 
 
 def _padding(values: Mapping[str, Any], image: ImageHeader) -> tuple[int, int] | None:
-    """As stored values; the two may have been written as unsigned beside signed pixels, and the other way
-    round."""
-    first, last = _number(values, "PixelPaddingValue"), _number(values, "PixelPaddingRangeLimit")
+    """As stored values; the two may be written as unsigned beside signed pixels, and the other way round."""
+    first, last = number(values, "PixelPaddingValue"), number(values, "PixelPaddingRangeLimit")
     if first is None:
         return None
-    ends = sorted(_as_stored(int(value), image) for value in (first, first if last is None else last))
-    return ends[0], ends[1]
+    low, high = sorted(_as_stored(int(value), image) for value in (first, first if last is None else last))
+    return low, high
 
 
 def _as_stored(value: int, image: ImageHeader) -> int:
@@ -248,6 +237,5 @@ def _as_stored(value: int, image: ImageHeader) -> int:
 
 
 def _mapping(item: Dataset) -> ValueMapping:
-    units: Sequence[Dataset] = item.get("MeasurementUnitsCodeSequence") or ()
-    unit = str(units[0].get("CodeValue") or "").strip() if units else ""
-    return ValueMapping(_number(item, "RealWorldValueSlope"), _number(item, "RealWorldValueIntercept"), unit)
+    unit = text(first_item(item, "MeasurementUnitsCodeSequence"), "CodeValue")
+    return ValueMapping(number(item, "RealWorldValueSlope"), number(item, "RealWorldValueIntercept"), unit)

@@ -26,8 +26,7 @@ EXPORT = "Export the series again; its values cannot be told."
 
 @dataclass(frozen=True)
 class Line:
-    """stored * slope + intercept, in a unit (UCUM; "HU"; empty for none); stored values of ``padding`` become
-    air."""
+    """stored * slope + intercept, in a unit (UCUM; "HU"; empty for none); stored ``padding`` becomes air."""
 
     slope: float
     intercept: float
@@ -102,13 +101,8 @@ def mr_lines(planes: tuple[PlaneHeader, ...]) -> list[Line]:
 def _mr_line(plane: PlaneHeader) -> Line:
     if plane.mappings:
         if len(set(plane.mappings)) > 1:
-            found = f"{len(plane.mappings)} of them"
-            raise _refusal(
-                plane,
-                "one Real World Value Mapping (0040,9096)",
-                found,
-                "Export the series with one of them.",
-            )
+            found, remedy = f"{len(plane.mappings)} of them", "Export the series with one of them."
+            raise _refusal(plane, "one Real World Value Mapping (0040,9096)", found, remedy)
         return _mapped(plane, plane.mappings[0])
     if plane.slope is None and plane.intercept is None:
         return Line(1.0, 0.0, "")
@@ -117,19 +111,13 @@ def _mr_line(plane: PlaneHeader) -> Line:
 
 def _mapped(plane: PlaneHeader, mapping: ValueMapping) -> Line:
     if mapping.slope is None or mapping.intercept is None:
-        found = "a table or nothing"
-        raise _refusal(
-            plane, "a Real World Value Mapping (0040,9096) with slope and intercept", found, EXPORT
-        )
-    unit = "" if mapping.unit in NO_UNIT else _unit(mapping.unit)
-    return _checked(
-        plane, Line(mapping.slope, mapping.intercept, unit), "Real World Value Slope (0040,9225)", EXPORT
-    )
-
-
-def _unit(text: str) -> str:
-    """A UCUM code as the file has it, if it looks like one."""
-    return text if len(text) <= 16 and text.isascii() and text.isprintable() else ""
+        wanted = "a Real World Value Mapping (0040,9096) with slope and intercept"
+        raise _refusal(plane, wanted, "a table or nothing", EXPORT)
+    unit = "" if mapping.unit in NO_UNIT else mapping.unit
+    if len(unit) > 16 or not unit.isascii() or not unit.isprintable():  # does not look like a UCUM code
+        unit = ""
+    line = Line(mapping.slope, mapping.intercept, unit)
+    return _checked(plane, line, "Real World Value Slope (0040,9225)", EXPORT)
 
 
 def pet_lines(planes: tuple[PlaneHeader, ...], facts: PetFacts) -> list[Line]:

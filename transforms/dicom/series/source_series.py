@@ -14,9 +14,8 @@ from pyraseg.transforms.records import SourceRef
 
 __all__ = ["ON_SLICE", "SourceSeries", "check_belongs"]
 
-ON_SLICE = (
-    0.1  # of the distance between slices: rounded positions are on a slice, those of another series are not
-)
+# Of the distance between slices: rounded positions are on a slice, those of another series are not
+ON_SLICE = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,7 @@ class SourceSeries:
     Attributes:
         grid: where its voxels lie.
         frame_of_reference_uid: (0020,0052), empty where it has none.
-        slices: the file of each slice, in the grid's order; for a multi-frame image the same one again and
-            again.
+        slices: the file of each slice, in the grid's order; of a multi-frame image again and again the same.
         frames: the index of each slice within its file, from 0; empty where every slice is a file of its own.
 
     Raises:
@@ -80,8 +78,7 @@ def check_belongs(
     images: Set[str],
     path: str,
 ) -> None:
-    """Refuse labels that were drawn elsewhere: in another frame of reference, or on another series of the
-    same one.
+    """Refuse labels that were drawn in another frame of reference, or on another series of the same one.
 
     Where both name a frame of reference it must be the same. Of the references to series and to files one
     must be this series': real objects have one without the other, as their series got new UIDs. Where an
@@ -91,8 +88,7 @@ def check_belongs(
     Args:
         wanted: what the labels should be, for the error.
         frame_of_reference_uid: the labels', empty where they name none.
-        listed: the SOP Instance UIDs by Series Instance UID that the object lists; the latter empty where
-            left out.
+        listed: the SOP Instance UIDs by Series Instance UID that the object lists; the latter may be empty.
         images: the SOP Instance UIDs that the labels themselves name.
 
     Raises:

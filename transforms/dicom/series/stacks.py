@@ -1,5 +1,4 @@
-"""The stacks of planes within a series, and their order and grid in the patient; what is ambiguous is
-refused."""
+"""The stacks of planes within a series, their order and their grid in the patient; ambiguity is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 __all__ = ["REPAIRS", "Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
 
 REPAIRS = frozenset({"copies", "longest_run", "single_slice"})
-SAME_PLACE = 0.01  # mm: two planes nearer than this lie at one place
+SAME_POSITION = 0.01  # mm: two planes nearer than this lie at one position
 ROUNDING = 0.06  # mm: positions are often written in tenths
 UNEVEN = 0.05  # of the spacing
 DRIFT = 0.1  # of a pixel, between the planes' first pixels
@@ -28,8 +27,7 @@ PLANES = ("sagittal", "coronal", "axial")  # by the patient's axis that their no
 
 @dataclass(frozen=True)
 class Stack:
-    """Planes of one size, spacing and orientation, and what tells them from others at the same place, in
-    words."""
+    """Planes of one size, spacing and orientation, and in words what tells them from others."""
 
     planes: tuple[PlaneHeader, ...]
     label: str = ""
@@ -98,11 +96,11 @@ def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneH
 
 
 def copies(planes: Iterable[PlaneHeader]) -> list[list[PlaneHeader]]:
-    """Planes by place, in order: those within `SAME_PLACE` of each other together."""
+    """Planes by place, in order: those within `SAME_POSITION` of each other together."""
     ordered = _ordered(planes)
     groups = [[ordered[0]]]
     for plane, step in zip(ordered[1:], np.diff(_offsets(ordered)), strict=True):
-        if step < SAME_PLACE:
+        if step < SAME_POSITION:
             groups[-1].append(plane)
         else:
             groups.append([plane])
@@ -179,9 +177,8 @@ def _told_apart(planes: list[PlaneHeader]) -> list[Stack]:
             return [Stack(tuple(group), f"{word} {value or 'not stated'}") for value, group in groups.items()]
     groups = _grouped(planes, [plane.telling for plane in planes])
     if len(groups) > 1 and all(_simple(group) for group in groups.values()):
-        return [
-            Stack(tuple(group), f"stack {number}") for number, group in enumerate(groups.values(), start=1)
-        ]
+        numbered = enumerate(groups.values(), start=1)
+        return [Stack(tuple(group), f"stack {number}") for number, group in numbered]
     return [Stack(tuple(planes))]
 
 
@@ -203,19 +200,17 @@ def _even_step(planes: Sequence[PlaneHeader]) -> float:
     """The spacing between slices, mm."""
     offsets = _offsets(planes)
     steps = np.diff(offsets)
-    if doubles := int((steps < SAME_PLACE).sum()):
-        found, remedy = (
-            f"{doubles} of {len(planes)} at the place of another",
-            "drop those that are equal by repair",
-        )
-        raise _refusal("one slice at each place", found, f'Remove the copies, or {remedy}=["copies"].')
+    if doubles := int((steps < SAME_POSITION).sum()):
+        found = f"{doubles} of {len(planes)} at the place of another"
+        remedy = 'Remove the copies, or drop those that are equal by repair=["copies"].'
+        raise _refusal("one slice at each place", found, remedy)
     step, allowed = _usual(steps)
     odd = np.abs(steps - step) > allowed
     multiples = np.rint(steps / step)
     keep = 'by repair=["longest_run"]'
     if odd.any() and (np.abs(steps - multiples * step) <= np.maximum(multiples, 1) * allowed).all():
-        missing, place = int((multiples - 1).sum()), int(odd.argmax()) + 1
-        found = f"{missing} missing, the first behind slice {place} of {len(planes)}"
+        missing, first = int((multiples - 1).sum()), int(odd.argmax()) + 1
+        found = f"{missing} missing, the first behind slice {first} of {len(planes)}"
         remedy = f"Export the whole series, or keep the longest run without a gap {keep}."
         raise _refusal("slices without a gap", found, remedy)
     even = np.linspace(offsets[0], offsets[-1], len(offsets))
@@ -268,11 +263,10 @@ def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
 def _thickness(plane: PlaneHeader, repair: Collection[str]) -> float:
     if "single_slice" in repair and plane.thickness and plane.thickness > 0:
         return plane.thickness
-    thick = 'or take its Slice Thickness for the spacing by repair=["single_slice"]'
-    missing = "it has no Slice Thickness to take for the spacing"
-    raise _refusal(
-        "two slices or more", "one", f"Give the whole series, {thick if plane.thickness else missing}."
-    )
+    way = "it has no Slice Thickness to take for the spacing"
+    if plane.thickness:
+        way = 'or take its Slice Thickness for the spacing by repair=["single_slice"]'
+    raise _refusal("two slices or more", "one", f"Give the whole series, {way}.")
 
 
 def _vector(values: np.ndarray) -> Vector:

@@ -61,9 +61,8 @@ def _of_counts(facts: PetFacts) -> float:
 
 
 def _private_number(facts: PetFacts, element: int) -> float:
-    text = private_value(facts.path, PHILIPS, 0x7053, element)
     try:
-        number = float(text or 0)
+        number = float(private_value(facts.path, PHILIPS, 0x7053, element) or 0)
     except ValueError:
         return 0.0
     return number if math.isfinite(number) and number > 0 else 0.0
@@ -137,9 +136,8 @@ def scan_start(facts: PetFacts) -> float:
     found = (
         "a Series Time (0008,0031) that is later than an acquisition or absent, and no Frame Reference Time"
     )
-    raise _refusal(
-        facts, "the start of the scan", f"{found} (0054,1300) with Actual Frame Duration (0018,1242)"
-    )
+    found += " (0054,1300) with Actual Frame Duration (0018,1242)"
+    raise _refusal(facts, "the start of the scan", found)
 
 
 def _start_of_frame(facts: PetFacts, acquisition: float, reference_ms: float, duration_ms: float) -> float:
@@ -162,9 +160,8 @@ def _since_injection(facts: PetFacts, start: float, half_life: float) -> float:
         wanted = "Radiopharmaceutical Start DateTime (0018,1078) or Start Time (0018,1072)"
         raise _refusal(facts, wanted, "neither")
     if delay < 0:
-        raise _refusal(
-            facts, f"{name} before the scan", f"an injection {-delay / 60:.0f} minutes after its start"
-        )
+        found = f"an injection {-delay / 60:.0f} minutes after its start"
+        raise _refusal(facts, f"{name} before the scan", found)
     if delay > MOST_HALF_LIVES * half_life:
         found = f"a scan {delay / half_life:.0f} half-lives after it"
         raise _refusal(facts, f"{name} within {MOST_HALF_LIVES} half-lives of the scan", found)

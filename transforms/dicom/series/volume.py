@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyraseg.transforms.dicom.files.discover import as_source_ref
-from pyraseg.transforms.dicom.pixels.plane_pixels import check_planes, stored_planes
 from pyraseg.transforms.dicom.series.find import Series
+from pyraseg.transforms.dicom.series.plane_pixels import check_planes, stored_planes
 from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.rescale import Line, ct_lines, mr_lines, pet_lines
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
@@ -33,6 +32,11 @@ class Volume:
         unit: "HU", "g/ml{SUVbw}", empty for MR, or the UCUM unit of MR's real world value mapping.
         modality: "CT", "MR" or "PT".
         source: the grid of the voxels, and the file and frame of each slice in the order of z.
+
+    >>> from pyraseg.transforms.io.volumes import read_volume
+    >>> volume = read_volume(series)
+    >>> isinstance(volume, Volume), volume.modality, volume.affine.shape
+    (True, 'CT', (4, 4))
     """
 
     array: np.ndarray
@@ -45,6 +49,11 @@ class Volume:
         """Where the voxels lie."""
         return self.source.grid
 
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4), from index to RAS+ mm."""
+        return self.grid.affine
+
 
 def read_series(
     series: Series,
@@ -54,13 +63,12 @@ def read_series(
     assume_hu: bool = False,
     workers: int | None = None,
 ) -> Volume:
-    """Read a series that `pyraseg.transforms.dicom.series.find.find_series` found.
+    """Read one of the series that `find_series` gives.
 
     Slices are ordered by their position along the normal. Nothing is interpolated.
 
     Args:
-        stack: of a series of several stacks (orientations, time points, echoes) the one to read, counted from
-            1.
+        stack: of a series of several stacks (orientations, time points, echoes) the one to read, from 1.
         repair: what may be mended: "copies" drops slices equal to another at their place, "longest_run" keeps
             the longest run of evenly spaced slices, "single_slice" takes the thickness of a single slice for
             its spacing.
@@ -72,6 +80,11 @@ def read_series(
         InputError: a slice cannot be decoded, or its values cannot be told; for PET the message names the
             attribute.
         ConfigError: an unknown repair.
+
+    >>> from pyraseg.transforms.dicom import find_series, the_series
+    >>> volume = read_series(the_series(find_series(series)))
+    >>> volume.array.shape, volume.unit, volume.grid.spacing
+    ((8, 6, 5), 'HU', (0.75, 1.5, 2.5))
     """
     planes, lines, source = _arranged(series, stack, repair, assume_hu=assume_hu)
     array = _values(planes, lines, source.grid, workers=workers)
@@ -87,8 +100,11 @@ def read_source_series(
         stack, repair, assume_hu: as `read_series`; with "copies" the pixels of copies are compared.
 
     Raises:
-        GeometryError, InputError, ConfigError: whatever `read_series` refuses but pixels that cannot be
-            decoded.
+        GeometryError, InputError, ConfigError: whatever `read_series` refuses but undecodable pixels.
+
+    >>> from pyraseg.transforms.dicom import find_series, the_series
+    >>> len(read_source_series(the_series(find_series(series))).slices)
+    5
     """
     return _arranged(series, stack, repair, assume_hu=assume_hu)[2]
 
@@ -104,7 +120,7 @@ def _arranged(
         chosen = Stack(tuple(_without_copies(chosen.planes)), chosen.label)
     planes, grid = arrange(chosen, repair=repair)
     lines = _lines(series, planes, assume_hu=assume_hu)
-    refs = {plane.image.path: as_source_ref(plane.image) for plane in planes}
+    refs = {plane.image.path: plane.image.source_ref for plane in planes}
     frames = tuple(plane.frame_index for plane in planes) if len(refs) < len(planes) else ()
     slices = tuple(refs[plane.image.path] for plane in planes)
     return planes, lines, SourceSeries(grid, series.frame_of_reference_uid, slices, frames)
@@ -125,35 +141,28 @@ def _chosen(stacks: Sequence[Stack], number: int | None) -> Stack:
         return stacks[number - 1]
     if len(stacks) == 1 and number is None:
         return stacks[0]
-    raise GeometryError(
-        "slices of one size, orientation, time point and kind" if number is None else "the number of a stack",
-        found=f"{len(stacks)} stacks: {described(stacks)}" if number is None else str(number),
-        remedy=f"Choose one by its number, from stack=1 to stack={len(stacks)}: {described(stacks)}."
-        if number is not None
-        else "Choose one by its number, for example stack=1, or export them apart.",
-    )
+    if number is None:
+        wanted = "slices of one size, orientation, time point and kind"
+        found = f"{len(stacks)} stacks: {described(stacks)}"
+        remedy = "Choose one by its number, for example stack=1, or export them apart."
+    else:
+        wanted, found = "the number of a stack", str(number)
+        remedy = f"Choose one by its number, from stack=1 to stack={len(stacks)}: {described(stacks)}."
+    raise GeometryError(wanted, found=found, remedy=remedy)
 
 
 def _without_copies(planes: Sequence[PlaneHeader]) -> list[PlaneHeader]:
     kept = []
     for group in copies(planes):
         frames = list(stored_planes(group, workers=1)) if len(group) > 1 else []
-        if (
-            any(not np.array_equal(frames[0], frame) for frame in frames[1:])
-            or len(set(map(_meaning, group))) > 1
-        ):
-            raise GeometryError(
-                "copies that are equal",
-                found="different slices at one place",
-                remedy="Export the scans of the series apart, or remove one of the two.",
-                path=group[1].image.path,
-            )
+        meanings = {(plane.slope, plane.intercept, plane.rescale_type, plane.mappings) for plane in group}
+        if len(meanings) > 1 or any(not np.array_equal(frames[0], frame) for frame in frames[1:]):
+            found = "different slices at one place"
+            remedy = "Export the scans of the series apart, or remove one of the two."
+            path = group[1].image.path
+            raise GeometryError("copies that are equal", found=found, remedy=remedy, path=path)
         kept.append(group[0])
     return kept
-
-
-def _meaning(plane: PlaneHeader) -> tuple[object, ...]:
-    return plane.slope, plane.intercept, plane.rescale_type, plane.mappings
 
 
 def _lines(series: Series, planes: tuple[PlaneHeader, ...], *, assume_hu: bool) -> list[Line]:
@@ -172,7 +181,13 @@ def _values(
     """(x, y, z). Pages of the array are taken as slices arrive, so a header that lies takes no memory."""
     columns, rows, slices = grid.shape
     whole = all(line.fits(np.int16) and line.unit != SUV_UNIT for line in lines)
-    array = _empty((slices, rows, columns), np.int16 if whole else np.float32, planes[0])
+    shape = slices, rows, columns
+    try:
+        array = np.empty(shape, np.int16 if whole else np.float32)
+    except MemoryError:
+        found, remedy = " x ".join(map(str, shape)), "Read a part of the series."
+        path = planes[0].image.path
+        raise InputError("a volume that fits into memory", found=found, remedy=remedy, path=path) from None
     for index, stored in enumerate(stored_planes(planes, workers=workers)):
         line = lines[index]
         if array.dtype == np.int16 and not _within(line, stored):
@@ -184,13 +199,3 @@ def _values(
 def _within(line: Line, stored: np.ndarray) -> bool:
     ends = [int(value) * line.slope + line.intercept for value in (stored.min(), stored.max())]
     return bool(min(ends) >= INT16.min and max(ends) <= INT16.max)
-
-
-def _empty(shape: tuple[int, int, int], dtype: type, plane: PlaneHeader) -> np.ndarray:
-    try:
-        return np.empty(shape, dtype)
-    except MemoryError:
-        wanted, found = "a volume that fits into memory", " x ".join(map(str, shape))
-        raise InputError(
-            wanted, found=found, remedy="Read a part of the series.", path=plane.image.path
-        ) from None

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion, draw_lesions
 from pyraseg.pipeline.phantom.volumes.body.organs import ORGANS, Organ
 from pyraseg.pipeline.phantom.volumes.body.outline import paint_body
-from pyraseg.pipeline.phantom.volumes.body.shapes import Array, Capsule, Points, Solid, grid_points
+from pyraseg.pipeline.phantom.volumes.body.shapes import Array, Points, grid_points
 from pyraseg.pipeline.phantom.volumes.body.tissues import Tissue, fill
-from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
+from pyraseg.transforms.geometry.grid import VolumeGrid
 
 __all__ = ["Appearance", "Body", "Painted", "draw_body", "paint"]
 
@@ -69,11 +69,11 @@ class Painted:
         return values
 
 
-def draw_body(rng: np.random.Generator, place: int, *, scale: tuple[float, float], both_sides: bool) -> Body:
+def draw_body(rng: np.random.Generator, site: int, *, scale: tuple[float, float], both_sides: bool) -> Body:
     """Draw one patient.
 
     Args:
-        place: of the lesion; any number, it counts through the places.
+        site: of the lesion; any number, it counts through the sites.
         scale: range of the size against an adult's.
         both_sides: a second lesion on the other side.
     """
@@ -82,7 +82,7 @@ def draw_body(rng: np.random.Generator, place: int, *, scale: tuple[float, float
         scale=size,
         fat_mm=fat,
         organs=tuple(_vary(rng, organ) for organ in ORGANS),
-        lesions=draw_lesions(rng, place, scale=size, both_sides=both_sides),
+        lesions=draw_lesions(rng, site, scale=size, both_sides=both_sides),
         weight_kg=round(float(ADULT_KG * size**3 * (0.85 + fat / 60)), 1),
     )
 
@@ -92,19 +92,7 @@ def _vary(rng: np.random.Generator, organ: Organ) -> Organ:
     shift, factor = rng.uniform(-1.5, 1.5, 3), rng.uniform(0.94, 1.06)
     if organ.tissue == Tissue.CORTEX or organ.core == Tissue.WHITE_MATTER:
         return organ
-    solid: Solid = organ.solid
-    if isinstance(solid, Capsule):
-        solid = Capsule(_move(solid.start, shift), _move(solid.end, shift), solid.radius * factor)
-    else:
-        a, b, c = solid.semi_axes
-        solid = replace(
-            solid, centre=_move(solid.centre, shift), semi_axes=(a * factor, b * factor, c * factor)
-        )
-    return replace(organ, solid=solid)
-
-
-def _move(place: Vector, shift: np.ndarray) -> Vector:
-    return place[0] + float(shift[0]), place[1] + float(shift[1]), place[2] + float(shift[2])
+    return replace(organ, solid=organ.solid.moved(shift.tolist(), factor))
 
 
 def paint(body: Body, grid: VolumeGrid) -> Painted:
@@ -114,10 +102,8 @@ def paint(body: Body, grid: VolumeGrid) -> Painted:
     inside = paint_body(tissue, (x, y, z), fat_mm=body.fat_mm)
     for organ in body.organs:
         _paint_organ(tissue, organ, (x, y, z), inside)
-    discs = (
-        (np.mod(z, np.float32(DISC_PERIOD_MM)) < DISC_MM) & (z > 75) & (z < 585) & (np.hypot(x, y - 47) < 18)
-    )
-    fill(tissue, Tissue.DISC, discs)
+    spine = (z > 75) & (z < 585) & (np.hypot(x, y - 47) < 18)
+    fill(tissue, Tissue.DISC, (np.mod(z, np.float32(DISC_PERIOD_MM)) < DISC_MM) & spine)
     lesions, cores = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, bool)
     for number, lesion in enumerate(body.lesions, start=1):
         level = lesion.level((x, y, z))

@@ -1,4 +1,4 @@
-"""Soft tissue lesions: lobed bodies whose volume is known exactly, at places where sarcomas grow."""
+"""Soft tissue lesions: lobed bodies whose volume is known exactly, at the sites where sarcomas grow."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ CORE_EVERY = 0.6  # share of lesions that have one
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place on the left side in mm of the adult body, how far a lesion may lie off it, and how large it may
-    be."""
+class Site:
+    """A site on the left side, in mm of the adult body: how far a lesion may lie off it, and its size."""
 
     name: str
     centre: Vector
@@ -28,11 +27,11 @@ class Place:
     length: float
 
 
-PLACES: tuple[Place, ...] = (
-    Place("thigh", (94, 40, -170), (5, 3, 50), (14, 23), 1.9),
-    Place("retroperitoneum", (66, 12, 120), (6, 6, 14), (16, 28), 1.2),
-    Place("gluteal region", (84, 66, 15), (6, 2, 12), (11, 17), 1.6),
-    Place("thigh", (98, -34, -140), (5, 3, 40), (13, 20), 1.9),
+SITES: tuple[Site, ...] = (
+    Site("thigh", (94, 40, -170), (5, 3, 50), (14, 23), 1.9),
+    Site("retroperitoneum", (66, 12, 120), (6, 6, 14), (16, 28), 1.2),
+    Site("gluteal region", (84, 66, 15), (6, 2, 12), (11, 17), 1.6),
+    Site("thigh", (98, -34, -140), (5, 3, 40), (13, 20), 1.9),
 )
 
 
@@ -41,14 +40,14 @@ class Lesion:
     """An ellipsoid whose slices are shifted against each other along waves, which leaves its volume as it is.
 
     Attributes:
-        place: "left thigh" and so on.
+        site: "left thigh" and so on.
         body: the ellipsoid, in mm of the adult body; the third semi-axis is the longest.
         waves: (amplitude mm, wavelength mm, phase) of the shifts along x by y and z, and along y by z.
         core_level: radius of the necrotic core against the lesion's; 0 without one.
         scale: millimetres of the patient for one of the adult body.
     """
 
-    place: str
+    site: str
     body: Ellipsoid
     waves: tuple[Vector, Vector, Vector]
     core_level: float
@@ -86,33 +85,33 @@ def _wave(position: Array, wave: Vector) -> Array:
 
 
 def draw_lesions(
-    rng: np.random.Generator, place: int, *, scale: float, both_sides: bool
+    rng: np.random.Generator, site: int, *, scale: float, both_sides: bool
 ) -> tuple[Lesion, ...]:
-    """Draw a lesion at one of the places, left or right, and with ``both_sides`` a smaller one opposite.
+    """Draw a lesion at one of the sites, left or right, and with ``both_sides`` a smaller one opposite.
 
     Args:
-        place: any number; it counts through the places.
+        site: any number; it counts through ``SITES``.
         scale: millimetres of the patient for one of the adult body.
     """
-    chosen, side = PLACES[place % len(PLACES)], float(rng.choice([-1, 1]))
+    chosen, side = SITES[site % len(SITES)], float(rng.choice([-1, 1]))
     lesions = [_draw(rng, chosen, side, scale, 1.0)]
     if both_sides:
         lesions.append(_draw(rng, chosen, -side, scale, 0.75))
     return tuple(lesions)
 
 
-def _draw(rng: np.random.Generator, place: Place, side: float, scale: float, shrink: float) -> Lesion:
-    x, y, z = np.asarray(place.centre) + rng.uniform(-1, 1, 3) * place.spread
-    radius = rng.uniform(*place.radius) * shrink
+def _draw(rng: np.random.Generator, site: Site, side: float, scale: float, shrink: float) -> Lesion:
+    x, y, z = np.asarray(site.centre) + rng.uniform(-1, 1, 3) * site.spread
+    radius = rng.uniform(*site.radius) * shrink
     axes = radius * rng.uniform(0.82, 1.0, 2)
-    length = radius * rng.uniform(1.0, place.length)
+    length = radius * rng.uniform(1.0, site.length)
     angles = rng.uniform(-12, 12, 3)
     waves = [
         (radius * rng.uniform(0.06, 0.14), radius * rng.uniform(1.1, 1.9), rng.uniform(0, 6.28))
         for _ in range(3)
     ]
     return Lesion(
-        place=f"{'left' if side > 0 else 'right'} {place.name}",
+        site=f"{'left' if side > 0 else 'right'} {site.name}",
         body=Ellipsoid(
             (float(side * x), float(y), float(z)),
             (float(axes[0]), float(axes[1]), float(length)),

@@ -1,9 +1,8 @@
-"""The organs of an adult as simple solids, in mm: x left, y posterior, z superior from between the femoral
-heads."""
+"""The organs of an adult as simple solids, in mm left, posterior and superior of the hips' middle."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyraseg.pipeline.phantom.volumes.body.shapes import Capsule, Ellipsoid, Solid
 from pyraseg.pipeline.phantom.volumes.body.tissues import Tissue
@@ -33,14 +32,7 @@ class Organ:
 
 def _pair(organ: Organ) -> tuple[Organ, Organ]:
     """The organ and its mirror image on the other side."""
-    solid = organ.solid
-    if isinstance(solid, Capsule):
-        start, end = ((-x, y, z) for x, y, z in (solid.start, solid.end))
-        mirrored: Solid = Capsule(start, end, solid.radius)
-    else:
-        (x, y, z), (rx, ry, rz) = solid.centre, solid.angles
-        mirrored = Ellipsoid((-x, y, z), solid.semi_axes, (rx, -ry, -rz))
-    return organ, Organ(mirrored, organ.tissue, organ.core, organ.core_level, organ.above)
+    return organ, replace(organ, solid=organ.solid.mirrored())
 
 
 T = Tissue

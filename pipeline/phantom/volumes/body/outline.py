@@ -70,8 +70,7 @@ def _thigh_depth(points: Points) -> Array:
 
 
 def _paint_cavity(tissue: NDArray[np.uint8], trunk: Array, z: Array, fat_mm: float) -> None:
-    """Fat fills the cavities of abdomen and chest between their organs; the pelvis is narrower than the trunk
-    there."""
+    """Fat fills the cavities of abdomen and chest; in the pelvis they are narrower than the trunk."""
     wall = fat_mm + WALL_MM + np.clip((70 - z) * 0.6, 0, 45)
     fill(tissue, Tissue.FAT, (trunk > wall) & (z > -30) & (z < 510))
 

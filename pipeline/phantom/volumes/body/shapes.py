@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,17 @@ class Ellipsoid:
         level: Array = np.sqrt((x * a) ** 2 + (y * b) ** 2 + (z * c) ** 2)
         return level
 
+    def moved(self, shift: Sequence[float], factor: float) -> Ellipsoid:
+        """Shifted by millimetres and scaled by a factor."""
+        a, b, c = self.semi_axes
+        axes = (a * factor, b * factor, c * factor)
+        return Ellipsoid(_shifted(self.centre, shift), axes, self.angles)
+
+    def mirrored(self) -> Ellipsoid:
+        """On the other side."""
+        (x, y, z), (rx, ry, rz) = self.centre, self.angles
+        return Ellipsoid((-x, y, z), self.semi_axes, (rx, -ry, -rz))
+
 
 @dataclass(frozen=True)
 class Capsule:
@@ -51,6 +63,19 @@ class Capsule:
         level: Array = np.sqrt((x - share * dx) ** 2 + (y - share * dy) ** 2 + (z - share * dz) ** 2)
         return level / np.float32(self.radius)
 
+    def moved(self, shift: Sequence[float], factor: float) -> Capsule:
+        """Shifted by millimetres, its radius scaled by a factor."""
+        return Capsule(_shifted(self.start, shift), _shifted(self.end, shift), self.radius * factor)
+
+    def mirrored(self) -> Capsule:
+        """On the other side."""
+        start, end = ((-x, y, z) for x, y, z in (self.start, self.end))
+        return Capsule(start, end, self.radius)
+
+
+def _shifted(point: Vector, shift: Sequence[float]) -> Vector:
+    return point[0] + shift[0], point[1] + shift[1], point[2] + shift[2]
+
 
 Solid = Ellipsoid | Capsule
 
@@ -65,8 +90,8 @@ def turn_points(points: Points, angles: Vector) -> Points:
 
 def grid_points(grid: VolumeGrid) -> Points:
     """The voxel centres. A coordinate that does not change along an axis of the grid has length 1 there."""
-    affine = grid.affine_lps
-    return _coordinate(grid, affine[0]), _coordinate(grid, affine[1]), _coordinate(grid, affine[2])
+    x, y, z = (_coordinate(grid, row) for row in grid.affine_lps[:3])
+    return x, y, z
 
 
 def _coordinate(grid: VolumeGrid, row: np.ndarray) -> Array:

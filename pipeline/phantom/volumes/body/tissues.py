@@ -1,5 +1,4 @@
-"""The tissues of the body and what each looks like: HU in CT, brightness in T1-weighted MR, SUV in
-FDG-PET."""
+"""The tissues of the body: their HU in CT, brightness in T1-weighted MR and SUV in FDG-PET."""
 
 from __future__ import annotations
 
@@ -35,35 +34,37 @@ class Tissue(IntEnum):
     GAS = 17
 
 
-# Mean and standard deviation over cases.
-HU: Mapping[Tissue, tuple[float, float]] = {
-    Tissue.AIR: (-1000, 0), Tissue.FAT: (-102, 6), Tissue.MUSCLE: (55, 5), Tissue.CORTEX: (900, 90),
-    Tissue.MARROW: (170, 50), Tissue.LUNG: (-830, 30), Tissue.LIVER: (58, 6), Tissue.SPLEEN: (48, 4),
-    Tissue.KIDNEY: (34, 3), Tissue.BLOOD: (42, 4), Tissue.MYOCARDIUM: (45, 4), Tissue.GREY_MATTER: (38, 1),
-    Tissue.WHITE_MATTER: (29, 1), Tissue.CSF: (8, 2), Tissue.URINE: (6, 3), Tissue.BOWEL: (30, 12),
-    Tissue.DISC: (85, 10), Tissue.GAS: (-950, 20),
+Look = Mapping[Tissue, tuple[float, float]]  # mean and standard deviation over cases
+LOOKS: Mapping[Tissue, tuple[tuple[float, float], ...]] = {  # HU, T1 brightness, SUV
+    Tissue.AIR: ((-1000, 0), (0, 0), (0, 0)),
+    Tissue.FAT: ((-102, 6), (1, 0.04), (0.3, 0.04)),
+    Tissue.MUSCLE: ((55, 5), (0.36, 0.02), (0.7, 0.07)),
+    Tissue.CORTEX: ((900, 90), (0.04, 0.01), (0.4, 0.05)),
+    Tissue.MARROW: ((170, 50), (0.82, 0.07), (1.3, 0.2)),
+    Tissue.LUNG: ((-830, 30), (0.05, 0.01), (0.45, 0.05)),
+    Tissue.LIVER: ((58, 6), (0.5, 0.03), (2.2, 0.2)),
+    Tissue.SPLEEN: ((48, 4), (0.36, 0.03), (1.8, 0.15)),
+    Tissue.KIDNEY: ((34, 3), (0.4, 0.03), (2.8, 0.3)),
+    Tissue.BLOOD: ((42, 4), (0.14, 0.05), (1.6, 0.12)),
+    Tissue.MYOCARDIUM: ((45, 4), (0.38, 0.02), (6.5, 2)),
+    Tissue.GREY_MATTER: ((38, 1), (0.38, 0.02), (10, 1.2)),
+    Tissue.WHITE_MATTER: ((29, 1), (0.5, 0.02), (3.5, 0.4)),
+    Tissue.CSF: ((8, 2), (0.13, 0.02), (0.6, 0.1)),
+    Tissue.URINE: ((6, 3), (0.14, 0.02), (22, 5)),
+    Tissue.BOWEL: ((30, 12), (0.36, 0.06), (1.4, 0.3)),
+    Tissue.DISC: ((85, 10), (0.3, 0.02), (0.7, 0.1)),
+    Tissue.GAS: ((-950, 20), (0.01, 0), (0.1, 0)),
 }  # fmt: skip
-CONTRAST_HU: Mapping[Tissue, tuple[float, float]] = {  # portal venous phase: what differs from the above
+HU: Look = {tissue: look[0] for tissue, look in LOOKS.items()}
+T1: Look = {tissue: look[1] for tissue, look in LOOKS.items()}
+SUV: Look = {tissue: look[2] for tissue, look in LOOKS.items()}
+CONTRAST_HU: Look = {  # portal venous phase: what differs from the above
     Tissue.MUSCLE: (64, 5), Tissue.LIVER: (112, 8), Tissue.SPLEEN: (122, 8), Tissue.KIDNEY: (185, 20),
     Tissue.BLOOD: (155, 15), Tissue.MYOCARDIUM: (110, 10), Tissue.BOWEL: (55, 15),
 }  # fmt: skip
-T1: Mapping[Tissue, tuple[float, float]] = {
-    Tissue.AIR: (0, 0), Tissue.FAT: (1.0, 0.04), Tissue.MUSCLE: (0.36, 0.02), Tissue.CORTEX: (0.04, 0.01),
-    Tissue.MARROW: (0.82, 0.07), Tissue.LUNG: (0.05, 0.01), Tissue.LIVER: (0.50, 0.03), Tissue.SPLEEN: (0.36, 0.03),
-    Tissue.KIDNEY: (0.40, 0.03), Tissue.BLOOD: (0.14, 0.05), Tissue.MYOCARDIUM: (0.38, 0.02),
-    Tissue.GREY_MATTER: (0.38, 0.02), Tissue.WHITE_MATTER: (0.50, 0.02), Tissue.CSF: (0.13, 0.02),
-    Tissue.URINE: (0.14, 0.02), Tissue.BOWEL: (0.36, 0.06), Tissue.DISC: (0.30, 0.02), Tissue.GAS: (0.01, 0),
-}  # fmt: skip
-SUV: Mapping[Tissue, tuple[float, float]] = {
-    Tissue.AIR: (0, 0), Tissue.FAT: (0.3, 0.04), Tissue.MUSCLE: (0.7, 0.07), Tissue.CORTEX: (0.4, 0.05),
-    Tissue.MARROW: (1.3, 0.2), Tissue.LUNG: (0.45, 0.05), Tissue.LIVER: (2.2, 0.2), Tissue.SPLEEN: (1.8, 0.15),
-    Tissue.KIDNEY: (2.8, 0.3), Tissue.BLOOD: (1.6, 0.12), Tissue.MYOCARDIUM: (6.5, 2.0),
-    Tissue.GREY_MATTER: (10, 1.2), Tissue.WHITE_MATTER: (3.5, 0.4), Tissue.CSF: (0.6, 0.1), Tissue.URINE: (22, 5),
-    Tissue.BOWEL: (1.4, 0.3), Tissue.DISC: (0.7, 0.1), Tissue.GAS: (0.1, 0),
-}  # fmt: skip
 
 
-def draw_values(rng: np.random.Generator, table: Mapping[Tissue, tuple[float, float]]) -> NDArray[np.float32]:
+def draw_values(rng: np.random.Generator, table: Look) -> NDArray[np.float32]:
     """One case's value of every tissue, (18,), within two standard deviations of the mean."""
     means, spreads = np.array([table[tissue] for tissue in Tissue]).T
     return (means + spreads * np.clip(rng.standard_normal(len(means)), -2, 2)).astype(np.float32)

@@ -1,15 +1,17 @@
-"""Finding the images to predict."""
+"""Finding the images to predict and to pretrain on."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
-from pyraseg.pipeline.datalist import find_images
+from pyraseg.pipeline.datalist import find_images, unlabelled_frames
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.privacy import case_name
 
@@ -85,3 +87,53 @@ def test_every_real_ultrasound_file_is_found_or_is_a_second_file_of_one_object(s
     assert {reason for _, reason in found.left_out} <= {"a second file with the UID of an earlier one"}
     assert len(files) + len(found.left_out) == 14
     assert all(find_images(folder / name).items for name, _ in found.left_out)
+
+
+class TestUnlabelledFrames:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for group in "abcd":
+            for number in range(2):
+                Image.fromarray(np.full((8, 8), 50, np.uint8)).save(tmp_path / f"{group}{number}.png")
+        return tmp_path
+
+    def datalist(self, folder, *, folds=False, name="datalist.json"):
+        def items(group, **more):
+            files = [f"{group}{number}.png" for number in range(2)]
+            return [
+                {"image": f, "label": f, "group": f"g{group}", "case": f"c{f[:2]}", **more} for f in files
+            ]
+
+        splits = {"training": items("a") + items("b"), "validation": items("c"), "test": items("d")}
+        if folds:
+            splits = {"training": items("a", fold=0) + items("b", fold=1), "test": items("d")}
+        content = {**splits, "keep_names": True, "label_names": ["background", "kidney"]}
+        (folder / name).write_text(json.dumps(content))
+        return folder / name
+
+    def names(self, frames):
+        return sorted(item["image"].rsplit("/", 1)[1] for item in frames)
+
+    def test_a_folder_without_a_datalist_gives_every_frame_and_no_label(self, folder):
+        frames = unlabelled_frames(folder)
+        assert len(frames) == 8
+        assert {frozenset(item) for item in frames} == {frozenset({"image", "case", "group"})}
+        assert len({item["group"] for item in frames}) == 8
+
+    @pytest.mark.parametrize("name", ["datalist.json", "other.json"])
+    def test_validation_and_test_groups_never_enter(self, folder, name):
+        file = self.datalist(folder, name=name)
+        frames = unlabelled_frames(folder, datalist=None if name == "datalist.json" else file)
+        assert self.names(frames) == ["a0.png", "a1.png", "b0.png", "b1.png"]
+        assert {item["group"] for item in frames} == {"ga", "gb"}
+        assert all("label" not in item for item in frames)
+
+    def test_of_a_datalist_in_folds_the_chosen_one_is_left_out(self, folder):
+        self.datalist(folder, folds=True)
+        assert self.names(unlabelled_frames(folder, fold=1)) == ["a0.png", "a1.png"]
+        with pytest.raises(DatalistError, match="--fold"):
+            unlabelled_frames(folder)
+
+    def test_a_folder_of_nothing_is_refused(self, tmp_path):
+        with pytest.raises(DatalistError, match="images"):
+            unlabelled_frames(tmp_path)

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from pyraseg.pipeline.phantom.ultrasound.annotations import annotation_layer
-from pyraseg.pipeline.phantom.ultrasound.cases import draw_planned_case, plan_cases
-from pyraseg.pipeline.phantom.ultrasound.render import UltrasoundCase, render_frame
+from pyraseg.pipeline.phantom.ultrasound.cases import (
+    UltrasoundCase,
+    draw_planned_case,
+    plan_cases,
+    render_frame,
+)
 
 PLANS = plan_cases(24, seed=0, patient_name=None)
 

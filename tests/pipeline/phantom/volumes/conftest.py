@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from pyraseg.pipeline.phantom import PhantomReport, generate
 from pyraseg.pipeline.phantom.identity import draw_identity
 from pyraseg.pipeline.phantom.volumes.acquisition import PET_VIEWS, Acquisition
 from pyraseg.pipeline.phantom.volumes.body.anatomy import draw_body
-from pyraseg.pipeline.phantom.volumes.dicom.pet_series import PetSeries
-from pyraseg.pipeline.phantom.volumes.dicom.series import build_series
-from pyraseg.pipeline.phantom.volumes.scans.pet import draw_pet
-from pyraseg.pipeline.phantom.volumes.scans.tracer import MIDNIGHT, PROTOCOLS, PetProtocol, draw_tracer
+from pyraseg.pipeline.phantom.volumes.examination import build_series
+from pyraseg.pipeline.phantom.volumes.pet import (
+    MIDNIGHT,
+    PROTOCOLS,
+    PetExamination,
+    PetProtocol,
+    draw_tracer,
+)
 from pyraseg.transforms.geometry.grid import VolumeGrid
 
 CASES = 3
@@ -65,13 +70,13 @@ class BuildPet:
         rng = np.random.default_rng(4)
         body = draw_body(rng, 0, scale=(0.8, 0.9), both_sides=False)
         identity = draw_identity(rng, 0, seed=0, patient_name=None)
-        time = MIDNIGHT if protocol.midnight else identity.study_time
-        tracer = draw_tracer(rng, protocol, date=identity.study_date, time=time, weight_kg=body.weight_kg)
+        if protocol.midnight:
+            identity = replace(identity, study_time=MIDNIGHT)
+        tracer = draw_tracer(rng, protocol, identity, weight_kg=body.weight_kg)
         return build_series(
-            PetSeries(draw_pet(rng, body), tracer),
+            replace(PetExamination.draw(rng, body, 0, identity), tracer=tracer),
             self.suv,
             Acquisition(PET_VIEWS[0], GRID),
-            identity=identity,
             root=("test",),
             transfer_syntax=pydicom.uid.ExplicitVRLittleEndian,
         )

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from pyraseg.pipeline.phantom import generate
-from pyraseg.pipeline.phantom.volumes.faults import FAULTS, apply_fault, assign_faults
+from pyraseg.pipeline.phantom.volumes.faults import FAULTS, assign_faults
 from pyraseg.transforms.errors import ConfigError
 
 COUNT = 40  # slices of the sound series
@@ -28,13 +28,13 @@ def values(slices: list[pydicom.Dataset], keyword: str) -> list[str]:
 
 
 def test_a_missing_slice_leaves_one_gap(build_pet):
-    slices = apply_fault("missing_slice", build_pet())
+    slices = FAULTS["missing_slice"](build_pet())
     assert len(slices) == COUNT - 1
     assert steps(slices) == [5, 10]
 
 
 def test_a_duplicate_slice_has_its_place_twice_under_two_identifiers(build_pet):
-    slices = apply_fault("duplicate_slice", build_pet())
+    slices = FAULTS["duplicate_slice"](build_pet())
     assert len(np.unique(positions(slices), axis=0)) == COUNT
     assert len(values(slices, "SOPInstanceUID")) == len(slices) == COUNT + 1
     for dataset in slices:
@@ -42,15 +42,15 @@ def test_a_duplicate_slice_has_its_place_twice_under_two_identifiers(build_pet):
 
 
 def test_a_single_slice_is_left(build_pet):
-    assert len(apply_fault("single_slice", build_pet())) == 1
+    assert len(FAULTS["single_slice"](build_pet())) == 1
 
 
 def test_uneven_slices_have_one_step_of_another_length(build_pet):
-    assert steps(apply_fault("uneven", build_pet())) == [5, 7]
+    assert steps(FAULTS["uneven"](build_pet())) == [5, 7]
 
 
 def test_a_tilted_series_is_shifted_along_its_columns_in_even_steps(build_pet):
-    slices = apply_fault("tilt", build_pet())
+    slices = FAULTS["tilt"](build_pet())
     shifts = np.diff(positions(slices), axis=0)
     assert steps(slices) == pytest.approx([5 / np.cos(np.deg2rad(12))], abs=1e-3)
     np.testing.assert_allclose(np.abs(shifts), [[0, 5 * np.tan(np.deg2rad(12)), 5]] * (COUNT - 1), atol=1e-5)
@@ -58,14 +58,14 @@ def test_a_tilted_series_is_shifted_along_its_columns_in_even_steps(build_pet):
 
 
 def test_two_series_have_the_same_places(build_pet):
-    slices = apply_fault("two_series", build_pet())
+    slices = FAULTS["two_series"](build_pet())
     assert len(values(slices, "SeriesInstanceUID")) == 2
     assert len(values(slices, "SOPInstanceUID")) == len(slices) == 2 * COUNT
     assert len(np.unique(positions(slices), axis=0)) == COUNT
 
 
 def test_two_times_are_one_series_with_every_place_twice(build_pet):
-    slices = apply_fault("two_times", build_pet())
+    slices = FAULTS["two_times"](build_pet())
     assert len(values(slices, "SeriesInstanceUID")) == 1
     assert len(values(slices, "InstanceNumber")) == len(values(slices, "SOPInstanceUID")) == 2 * COUNT
     assert len(np.unique(positions(slices), axis=0)) == COUNT
@@ -74,7 +74,7 @@ def test_two_times_are_one_series_with_every_place_twice(build_pet):
 
 
 def test_a_localizer_lies_across_the_other_slices(build_pet):
-    *slices, scout = apply_fault("localizer", build_pet())
+    *slices, scout = FAULTS["localizer"](build_pet())
     assert "LOCALIZER" in scout.ImageType
     assert all("LOCALIZER" not in dataset.ImageType for dataset in slices)
     normals = [
@@ -84,7 +84,7 @@ def test_a_localizer_lies_across_the_other_slices(build_pet):
 
 
 def test_one_slice_has_half_of_the_rows(build_pet, tmp_path):
-    slices = apply_fault("sizes", build_pet())
+    slices = FAULTS["sizes"](build_pet())
     assert values(slices, "Rows") == ["4", "8"]
     small = next(dataset for dataset in slices if dataset.Rows == 4)
     small.save_as(tmp_path / "a.dcm", enforce_file_format=True)
@@ -96,18 +96,18 @@ def test_one_slice_has_half_of_the_rows(build_pet, tmp_path):
     [("no_position", "ImagePositionPatient", "None"), ("zero_slope", "RescaleSlope", "0")],
 )
 def test_a_fault_of_one_slice_leaves_the_others_alone(build_pet, kind, keyword, wrong):
-    slices = apply_fault(kind, build_pet())
+    slices = FAULTS[kind](build_pet())
     assert [str(dataset.get(keyword)) in (wrong, f"{wrong}.0") for dataset in slices].count(True) == 1
 
 
 def test_faults_of_the_dose_are_in_the_header(build_pet):
-    weight = apply_fault("zero_weight", build_pet())
+    weight = FAULTS["zero_weight"](build_pet())
     assert [float(value) for value in values(weight, "PatientWeight")] == [0]
-    assert values(apply_fault("no_decay_correction", build_pet()), "DecayCorrection") == ["NONE"]
+    assert values(FAULTS["no_decay_correction"](build_pet()), "DecayCorrection") == ["NONE"]
     item = build_pet()[0].RadiopharmaceuticalInformationSequence[0]
     dose = float(item.RadionuclideTotalDose)
     faulty = {
-        kind: apply_fault(kind, build_pet())[-1].RadiopharmaceuticalInformationSequence[0]
+        kind: FAULTS[kind](build_pet())[-1].RadiopharmaceuticalInformationSequence[0]
         for kind in ("zero_dose", "dose_in_mbq", "no_half_life", "early_scan")
     }
     assert faulty["zero_dose"].RadionuclideTotalDose == 0
@@ -119,7 +119,7 @@ def test_faults_of_the_dose_are_in_the_header(build_pet):
 
 def test_every_fault_can_be_written(build_pet, tmp_path):
     for kind in FAULTS:
-        for dataset in apply_fault(kind, build_pet())[::20]:
+        for dataset in FAULTS[kind](build_pet())[::20]:
             dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.bundle.metadata import Review
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
-from pyraseg.pipeline.prediction.items.quality import Review, item_flags, review_flags
+from pyraseg.pipeline.prediction.items.quality import item_flags, review_flags
 from pyraseg.pipeline.writers.tables.records import FrameRecord
-from pyraseg.transforms.dicom.files.objects import ObjectHeader, Region, read_object
+from pyraseg.transforms.dicom.files.objects import ObjectHeader, UltrasoundRegion, read_object
 from pyraseg.transforms.errors import ConfigError
 
 METADATA = json.loads(
@@ -23,14 +24,16 @@ METADATA = json.loads(
 )
 RULES = read_rules(METADATA)
 US, US_MULTI = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
-TISSUE, FLOW, M_MODE, SPECTRUM, ECG = Region(1, 1), Region(1, 2), Region(2, 1), Region(3, 3), Region(4, 10)
+TISSUE, FLOW, M_MODE, SPECTRUM, ECG = (
+    UltrasoundRegion(*kind) for kind in ((1, 1), (1, 2), (2, 1), (3, 3), (4, 10))
+)
 
 
 def header(
     sop_class: str = US,
     modality: str = "US",
     mode: str = "",
-    regions: tuple[Region, ...] = (),
+    regions: tuple[UltrasoundRegion, ...] = (),
     kind: str = "ABDOMINAL",
 ) -> ObjectHeader:
     return ObjectHeader(

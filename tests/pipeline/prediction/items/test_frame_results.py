@@ -16,9 +16,9 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
 from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.writers.tables.records import Item
-from pyraseg.transforms.dicom.files.discover import frame_paths
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.io.frames import LoadFrame
+from pyraseg.transforms.io.paths import frame_paths
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 

@@ -7,8 +7,7 @@ import pytest
 from pydicom import uid
 
 from pyraseg.pipeline.prediction.items.header import read_item_header, spacing_of_mask
-from pyraseg.transforms.dicom.files.discover import source_ref
-from pyraseg.transforms.dicom.files.header import read_header
+from pyraseg.transforms.dicom.files.header import read_header, source_ref
 from pyraseg.transforms.errors import InputError
 from tests.transforms.dicom.conftest import image_dataset, set_native, ultrasound_region
 

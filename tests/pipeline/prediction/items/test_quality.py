@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pyraseg.pipeline.bundle.metadata import Review
 from pyraseg.pipeline.prediction.items.quality import (
-    Review,
     colour_fraction,
     confidence,
     key_frame,

@@ -9,8 +9,9 @@ import pydicom
 import pytest
 from pydicom import DataElement, Dataset
 
-from pyraseg.transforms.dicom.files.discover import discover, frame_paths, normalise_character_set, source_ref
+from pyraseg.transforms.dicom.files.discover import discover, normalise_character_set, source_ref
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.paths import frame_paths
 
 
 def test_a_reference_says_what_the_header_says(write_dicom, grey):

@@ -102,21 +102,17 @@ def test_a_position_that_was_rounded_is_on_its_slice(read, series, grid):
     assert roi_mask(read([contour(grid, SQUARE, at=2.05)]), series).mask[:, :, 2].sum() == 56
 
 
-def test_contours_between_slices_are_refused_and_moved_only_on_request(read, series, grid):
+def test_contours_between_slices_are_refused(read, series, grid):
     structures = read([contour(grid, SQUARE, at=2), contour(grid, SQUARE, at=3.4)])
     with pytest.raises(GeometryError, match=r"1 between slices, up to 1\.16 mm off"):
         roi_mask(structures, series)
-    result = roi_mask(structures, series, nearest=True)
-    assert result.mask.sum(axis=(0, 1)).tolist() == [0, 0, 56, 56, 0, 0]
-    assert "moved to the nearest slice" in result.notes[0]
 
 
 @pytest.mark.parametrize("at", [-1, 6, 60])
-def test_contours_beyond_the_slices_are_refused_and_left_out_only_on_request(read, series, grid, at):
+def test_contours_beyond_the_slices_are_refused(read, series, grid, at):
     structures = read([contour(grid, SQUARE, at=0), contour(grid, SQUARE, at=at)])
     with pytest.raises(GeometryError, match="1 contours beyond the first or last slice"):
         roi_mask(structures, series)
-    assert roi_mask(structures, series, crop=True).mask.sum() == 56
 
 
 def test_contours_that_are_not_parallel_to_the_slices_are_refused(read, series, grid):

@@ -232,14 +232,11 @@ def test_frames_of_another_orientation_are_refused(write, series):
         segmentation_labels(read_segmentation(write()), replace(series, grid=turned))
 
 
-def test_frames_beyond_the_slices_are_refused_and_left_out_only_on_request(write, series, grid):
+def test_frames_beyond_the_slices_are_refused(write):
     segmentation = read_segmentation(write())
     fewer = source_series(oblique_grid((*SHAPE[:2], 4)))
     with pytest.raises(GeometryError, match="4 beyond the first or last"):
         segmentation_labels(segmentation, fewer)
-    labels, notes = segmentation_labels(segmentation, fewer, crop=True)
-    np.testing.assert_array_equal(labels, LABELS[:, :, :4])
-    assert notes == ("left out: 4 frames beyond the first or last slice",)
 
 
 def test_two_frames_of_one_segment_and_slice_are_refused(write, series):

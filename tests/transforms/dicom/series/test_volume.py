@@ -250,7 +250,7 @@ def test_a_file_that_changed_since_it_was_found_is_refused(tmp_path):
 
 
 def test_threads_and_processes_give_what_one_worker_gives(tmp_path, monkeypatch):
-    from pyraseg.transforms.dicom.pixels import plane_pixels
+    from pyraseg.transforms.dicom.series import plane_pixels
 
     monkeypatch.setattr(plane_pixels, "WORTH_PROCESSES", 0)
     for syntax in (uid.ExplicitVRLittleEndian, uid.RLELossless):
@@ -259,7 +259,7 @@ def test_threads_and_processes_give_what_one_worker_gives(tmp_path, monkeypatch)
 
 
 def test_a_process_passes_on_what_it_refuses(tmp_path, monkeypatch):
-    from pyraseg.transforms.dicom.pixels import plane_pixels
+    from pyraseg.transforms.dicom.series import plane_pixels
 
     monkeypatch.setattr(plane_pixels, "WORTH_PROCESSES", 0)
     series = the_series(find_series(write_series(tmp_path, stored_values(9), syntax=uid.RLELossless)))

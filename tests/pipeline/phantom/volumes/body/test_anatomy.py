@@ -6,12 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.phantom.identity import draw_identity
 from pyraseg.pipeline.phantom.volumes.body.anatomy import draw_body, paint
-from pyraseg.pipeline.phantom.volumes.body.lesions import PLACES
+from pyraseg.pipeline.phantom.volumes.body.lesions import SITES
 from pyraseg.pipeline.phantom.volumes.body.shapes import grid_points
 from pyraseg.pipeline.phantom.volumes.body.tissues import Tissue
-from pyraseg.pipeline.phantom.volumes.scans.mr import draw_mr
-from pyraseg.pipeline.phantom.volumes.scans.pet import draw_pet
+from pyraseg.pipeline.phantom.volumes.mr import MrExamination
+from pyraseg.pipeline.phantom.volumes.pet import PetExamination
 from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 
 
@@ -22,7 +23,7 @@ def grid_around(centre: Vector, half_mm: float, spacing: float) -> VolumeGrid:
     return VolumeGrid((count,) * 3, origin, *axes, (spacing,) * 3)
 
 
-@pytest.mark.parametrize("place", range(len(PLACES)), ids=lambda place: PLACES[place].name)
+@pytest.mark.parametrize("place", range(len(SITES)), ids=lambda place: SITES[place].name)
 def test_a_lesion_has_the_volume_that_it_claims_and_lies_within_the_body(place):
     body = draw_body(np.random.default_rng(place), place, scale=(0.9, 1), both_sides=False)
     (lesion,) = body.lesions
@@ -55,7 +56,8 @@ def test_brain_heart_and_bladder_are_hot_and_the_thigh_is_not():
     axes = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     grid = VolumeGrid((60, 44, 170), (-147.0, -107.0, -150.0), *axes, (5.0, 5.0, 5.0))
     painted = paint(body, grid)
-    suv = draw_pet(rng, body).render(painted, body, grid, rng)
+    identity = draw_identity(rng, 0, seed=0, patient_name=None)
+    suv = PetExamination.draw(rng, body, 0, identity).render(painted, body, grid, rng)
     mean = {tissue: suv[painted.tissue == tissue].mean() for tissue in Tissue}
     assert min(mean[Tissue.GREY_MATTER], mean[Tissue.URINE]) > 4
     assert mean[Tissue.MYOCARDIUM] > mean[Tissue.LIVER] > 1.5 > mean[Tissue.MUSCLE] > 0.4
@@ -66,7 +68,8 @@ def test_a_bias_field_is_smooth_and_changes_the_brightness():
     rng = np.random.default_rng(1)
     body = draw_body(rng, 1, scale=(0.9, 0.9), both_sides=False)
     grid = grid_around((0.0, 0.0, 100.0), 150, 10)
-    bias = draw_mr(rng, body).bias(grid)
+    identity = draw_identity(rng, 0, seed=0, patient_name=None)
+    bias = MrExamination.draw(rng, body, 0, identity).bias(grid)
     assert bias.max() / bias.min() > 1.2
     assert all(np.abs(np.diff(np.log(bias), axis=axis)).max() < 0.05 for axis in range(3))
 

@@ -1,0 +1,62 @@
+"""What the examples in docstrings read: a cine, a series, a volume, its mask, a picture, and structures."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _example_files(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    doctest_namespace: dict[str, Any],
+) -> None:
+    """Write them once, and only where examples run."""
+    if not any(isinstance(item, pytest.DoctestItem) for item in request.session.items):
+        return  # the imports below are for these files alone
+    import nibabel
+    import torch
+    from PIL import Image
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    from pyraseg.transforms.dicom import find_series, read_series, the_series
+    from tests.transforms.dicom.conftest import image_dataset, set_native, ultrasound_region
+    from tests.transforms.dicom.label_cases import contour, write_structures
+    from tests.transforms.dicom.series_cases import write_series
+
+    os.environ.setdefault("PYRASEG_HASH_KEY", "the key of the examples")
+    folder = tmp_path_factory.mktemp("examples")
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (2, 60, 80), np.uint8)
+    region = ultrasound_region((0, 0, 59, 79), (0.05, 0.05))
+    more = {"photometric": "MONOCHROME2", "syntax": ExplicitVRLittleEndian}
+    cine = image_dataset(frames, **more, SequenceOfUltrasoundRegions=[region])
+    set_native(cine, frames)
+    cine.save_as(folder / "cine.dcm", enforce_file_format=True)
+    Image.fromarray(frames[0]).save(folder / "picture.png")
+    series = write_series(folder / "series")
+    volume = read_series(the_series(find_series(series)))
+    for name, array in (("volume", volume.array), ("mask", (volume.array > volume.array.mean()))):
+        image = nibabel.Nifti1Image(array.astype(np.int16), volume.affine)
+        nibabel.save(image, folder / f"{name}.nii.gz")
+    source = volume.source
+    outline = contour(volume.grid, [(1, 1), (5, 1), (5, 4), (1, 4)], at=2)
+    write_structures(
+        folder / "structures.dcm",
+        {1: ("tumour", [outline])},
+        series=source.series_instance_uid,
+        frame_of_reference=source.frame_of_reference_uid,
+    )
+    doctest_namespace |= {
+        "torch": torch,
+        "cine": str(folder / "cine.dcm"),
+        "series": str(series),
+        "nifti": str(folder / "volume.nii.gz"),
+        "mask": str(folder / "mask.nii.gz"),
+        "picture": str(folder / "picture.png"),
+        "structures": str(folder / "structures.dcm"),
+    }

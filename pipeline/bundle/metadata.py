@@ -1,0 +1,375 @@
+"""What a bundle's ``configs/metadata.json`` declares for pyraseg, checked before anything runs.
+
+Each section is a frozen record that refuses unknown keys. The other keys of the file are MONAI's model zoo's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydicom.uid import RE_VALID_UID
+
+from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.records import Code
+
+__all__ = [
+    "BundleMetadata",
+    "DeclaredEvaluation",
+    "DeclaredIntensity",
+    "DeclaredNetwork",
+    "DeclaredPostprocessing",
+    "DeclaredPrediction",
+    "DeclaredPreprocessing",
+    "DeclaredQuantity",
+    "DeclaredSegment",
+    "Review",
+    "SurfaceTolerance",
+    "read_metadata",
+]
+
+FILE = "configs/metadata.json"
+
+
+def _refuse(wanted: str, *, found: str = "", known: Iterable[str] = ()) -> NoReturn:
+    """End a pydantic check. Without ``found`` it is the value; the remedy names the nearest of ``known``."""
+    context = {"wanted": wanted, "found": found, "known": list(known)}
+    raise PydanticCustomError("refused", "{wanted}", context)
+
+
+def _says(wanted: str) -> WrapValidator:
+    """Let a type refuse whatever does not fit with one phrase."""
+
+    def validate(value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            _refuse(wanted)
+
+    return WrapValidator(validate)
+
+
+def _ascending(value: Any, check: Callable[[Any], Any]) -> Any:
+    low, high = check(value)
+    if not low < high:
+        raise ValueError
+    return low, high
+
+
+def _code(value: Any) -> Code | None:
+    match value:
+        case None:
+            return None
+        case [str() as code, str() as scheme, str() as meaning] if code and scheme and meaning:
+            return Code(code, scheme, meaning)
+    _refuse("a code as [value, coding scheme, meaning]")
+
+
+LIST = Field(strict=False)  # JSON has lists where the records have tuples
+Text = Annotated[str, Field(min_length=1), _says("a text")]
+Texts = Annotated[tuple[Text, ...], LIST, _says("a list of texts")]
+SomeTexts = Annotated[
+    tuple[Text, ...], Field(strict=False, min_length=1), _says("a list of at least one text")
+]
+CodeOrNone = Annotated[Code | None, PlainValidator(_code)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Colour = Annotated[tuple[Byte, Byte, Byte], LIST, _says("a colour of three integers from 0 to 255")]
+Fraction = Annotated[float, Field(ge=0, le=1), _says("a number from 0 to 1")]
+Quantity = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
+Count = Annotated[int, Field(ge=1), _says("an integer of 1 or more")]
+Counts = Annotated[tuple[Count, ...], LIST, _says("a list of integers of 1 or more")]
+Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Spacing = Annotated[tuple[Side, Side, Side], LIST, _says("a spacing of three lengths in mm")]
+Window = Annotated[
+    tuple[float, float], LIST, WrapValidator(_ascending), _says("[lowest, highest], ascending")
+]
+Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Sizes = Annotated[tuple[Size, Size], LIST, WrapValidator(_ascending), _says("[smallest, largest], ascending")]
+UID = Annotated[str, Field(pattern=RE_VALID_UID)]
+
+
+class _Section(BaseModel):
+    """A mapping whose keys are the record's fields and no others; no value is converted into another type."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, declared: Any) -> Any:
+        if isinstance(declared, cls):
+            return declared
+        keys = f"the keys {', '.join(cls.model_fields)}"
+        if not isinstance(declared, Mapping):
+            _refuse(f"a mapping with {keys}")
+        for key in declared:
+            if key not in cls.model_fields:
+                _refuse(keys, found=f'"{key}"', known=cls.model_fields)
+        return dict(declared)
+
+
+class DeclaredSegment(_Section):
+    """A class of the label map: its name, and what pictures and DICOM objects show of it."""
+
+    name: Text
+    value: int | None = None
+    colour: Colour | None = None
+    category: CodeOrNone = None
+    type: CodeOrNone = None
+
+
+class DeclaredQuantity(_Section):
+    """A quantity to measure: its name, the measure, its segments, and its code for a report."""
+
+    name: Text
+    measure: Text
+    segments: SomeTexts
+    code: CodeOrNone = None
+
+
+class DeclaredNetwork(_Section):
+    """Arguments of `CBAMResNetPSPNet`, which checks their values itself; None stands for its default."""
+
+    depth: int | None = None
+    attention: str | None = None
+    order: str | None = None
+    reduction: int | None = None
+    output_stride: int | None = None
+    bins: Counts | None = None
+    stem: str | None = None
+    aux: bool | None = None
+    dropout: float | None = None
+    skips: Counts | None = None
+
+
+class DeclaredIntensity(_Section):
+    """Arguments of `VolumeIntensity`: one of ``window`` and ``body_z_score``, (lowest, highest)."""
+
+    unit: str
+    window: Window | None = None
+    body_z_score: Window | None = None
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        if (self.window is None) == (self.body_z_score is None):
+            _refuse("one of window and body_z_score", found="none" if self.window is None else "both")
+        return self
+
+
+class DeclaredPreprocessing(_Section):
+    """From a frame or a volume to the network's input.
+
+    Attributes:
+        kind: "frame" (``crop``, ``blank``) or "volume" (``spacing_mm``, ``intensity``).
+        size: (height, width) of a frame; the window's voxels (x, y, z) of a volume.
+        in_channels: of the network's input; a volume has one.
+    """
+
+    kind: Literal["frame", "volume"]
+    size: Counts
+    in_channels: Count = 1
+    crop: bool = True
+    blank: bool = True
+    spacing_mm: Spacing | None = None
+    intensity: DeclaredIntensity | None = None
+
+    @model_validator(mode="after")
+    def _what_the_kind_needs(self) -> Self:
+        if self.kind == "frame" and len(self.size) != 2:
+            _refuse("a size of two numbers for frames", found=f"{len(self.size)} numbers")
+        if self.kind == "volume":
+            if len(self.size) != 3 or self.in_channels != 1:
+                found = f"{len(self.size)} numbers and {self.in_channels} channels"
+                _refuse("a size of three numbers and one channel for volumes", found=found)
+            if self.spacing_mm is None or self.intensity is None:
+                missing = "spacing_mm" if self.spacing_mm is None else "intensity"
+                _refuse("spacing_mm and intensity for volumes", found=f"no {missing}")
+        return self
+
+
+class DeclaredPostprocessing(_Section):
+    """Arguments of `Postprocess`, which clears up a label map; what is left out has its default."""
+
+    minimum_area: Annotated[float, Field(ge=0, lt=1), _says("a fraction from 0 to below 1")] = 0.0002
+    minimum_ml: Quantity = 0.0
+    largest_component: bool = False
+    fill_holes: bool = True
+    fluid_in_kidney: bool = True
+
+
+class Review(_Section):
+    """When a result is flagged, to be looked at by a person.
+
+    Attributes:
+        low_confidence: below this mean probability of the winning class over the foreground, from 0 to 1.
+        expected: the classes that every frame or volume should show.
+        area_mm2: the smallest and the largest plausible area of a class, in mm2.
+        volume_ml: the same of its volume, in ml, where items are volumes.
+        colour_fraction: above this coloured fraction of the tissue, 0 to 1, it looks like colour Doppler.
+    """
+
+    low_confidence: Fraction | None = None
+    expected: Texts = ()
+    area_mm2: dict[str, Sizes] = {}
+    volume_ml: dict[str, Sizes] = {}
+    colour_fraction: Fraction | None = None
+
+
+class DeclaredPrediction(_Section):
+    """Which DICOM objects the bundle takes, and how its results are judged.
+
+    Attributes:
+        unit: what an item is: "file", a single frame or a cine; "series", the slices of a volume.
+        modalities: (0008,0060), such as "US".
+        sop_classes: their UIDs and names, retired ones too.
+        leave_out: kinds of images of these classes that are left out all the same.
+        key_frame: the class whose largest area decides which frame of a cine stands for it; None for all
+            together.
+        review: the thresholds of the review flags.
+        trained_on: a sentence on what the model was trained on, which reports repeat.
+    """
+
+    unit: Literal["file", "series"]
+    modalities: SomeTexts
+    sop_classes: Annotated[dict[UID, str], Field(min_length=1), _says("a mapping of UIDs to names")]
+    leave_out: tuple[Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"], ...] = Field(
+        default=(), strict=False
+    )
+    key_frame: Text | None = None
+    review: Review = Review()
+    trained_on: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
+
+
+class SurfaceTolerance(_Section):
+    """How far two surfaces may lie apart for surface Dice: in mm, and in pixels without calibration."""
+
+    mm: Quantity
+    px: Quantity
+
+
+class DeclaredEvaluation(_Section):
+    """How label maps are compared."""
+
+    surface_tolerance: SurfaceTolerance
+
+
+class BundleMetadata(BaseModel):
+    """The sections of ``metadata.json`` that pyraseg reads; None or empty where the bundle declares none.
+
+    >>> declared = BundleMetadata.from_mapping({"segments": [{"name": "kidney", "colour": [255, 0, 0]}]})
+    >>> declared.segments[0].colour
+    (255, 0, 0)
+    >>> BundleMetadata.from_mapping({"segments": [{"name": "kidney", "color": [255, 0, 0]}]})
+    Traceback (most recent call last):
+    pyraseg.transforms.errors.ConfigError: wanted segments.0: the keys name, value, colour, category, type, \
+found "color". Did you mean "colour"? Correct it in configs/metadata.json.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    segments: Annotated[tuple[DeclaredSegment, ...], LIST] = ()
+    quantities: Annotated[tuple[DeclaredQuantity, ...], LIST] = ()
+    network: DeclaredNetwork | None = None
+    preprocessing: DeclaredPreprocessing | None = None
+    postprocessing: DeclaredPostprocessing | None = None
+    prediction: DeclaredPrediction | None = None
+    evaluation: DeclaredEvaluation | None = None
+
+    @classmethod
+    def from_mapping(cls, declared: Mapping[str, Any], *, path: str | Path | None = None) -> BundleMetadata:
+        """Check what a metadata.json, or some of its sections, declares.
+
+        Args:
+            declared: as parsed from JSON.
+            path: of the file, for an error to carry.
+
+        Raises:
+            ConfigError: an unknown key in a section, a misspelt section, a value of another type or range, a
+                name declared twice, or a segment that is not declared; with the key's path.
+        """
+        for key in declared.keys() - cls.model_fields.keys():
+            if near := get_close_matches(key, cls.model_fields, n=1, cutoff=0.85):
+                raise ConfigError(near[0], found=f'"{key}"', remedy=f"Correct it in {FILE}.", path=path)
+        try:
+            return cls.model_validate(dict(declared))
+        except ValidationError as error:
+            raise _as_config_error(error.errors()[0], path) from error
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        """Names differ, and segments are declared, if any are: a misspelt one would never raise its flag."""
+        segments = [segment.name for segment in self.segments]
+        for section, names in (("segments", segments), ("quantities", [q.name for q in self.quantities])):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                _refuse(f"{section}: names that differ", found=f'"{twice[0]}" twice')
+        for path, name in self._named_segments() if segments else ():
+            if name not in segments:
+                _refuse(f"{path}: a segment among {', '.join(segments)}", found=f'"{name}"', known=segments)
+        return self
+
+    def _named_segments(self) -> Iterable[tuple[str, str]]:
+        """The segments that other sections name, with the key's path of each."""
+        for index, quantity in enumerate(self.quantities):
+            yield from ((f"quantities.{index}.segments", name) for name in quantity.segments)
+        if self.prediction is not None:
+            if self.prediction.key_frame is not None:
+                yield "prediction.key_frame", self.prediction.key_frame
+            for key in ("expected", "area_mm2", "volume_ml"):
+                yield from (
+                    (f"prediction.review.{key}", name) for name in getattr(self.prediction.review, key)
+                )
+
+
+def read_metadata(folder: str | Path) -> BundleMetadata:
+    """What a bundle's ``configs/metadata.json`` declares; nothing of the bundle runs.
+
+    Raises:
+        ConfigError: no such file, one that is no JSON, or as ``BundleMetadata.from_mapping``.
+    """
+    path = Path(folder) / FILE
+    try:
+        declared = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        remedy = "Name a bundle's folder, for example bundles/us_hydronephrosis."
+        raise ConfigError(
+            f"a MONAI bundle with {FILE}", found="a folder without", remedy=remedy, path=path
+        ) from error
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
+        found = f"a file that is none ({type(error).__name__})"
+        raise ConfigError(f"JSON in {FILE}", found=found, remedy="Correct it.", path=path) from error
+    if not isinstance(declared, Mapping):
+        found, remedy = f"a {type(declared).__name__}", "Copy the file of another bundle and change it."
+        raise ConfigError(f"a mapping in {FILE}", found=found, remedy=remedy, path=path)
+    return BundleMetadata.from_mapping(declared, path=path)
+
+
+def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigError:
+    """One of pydantic's errors in our words: where, what was wanted, what was found, the nearest name."""
+    context, value = error.get("ctx", {}), error["input"]
+    wanted, found, known = error["msg"], context.get("found") or repr(value), context.get("known", ())
+    if error["type"] == "missing":
+        wanted, found = "a value", "none"
+    elif error["type"] == "literal_error":
+        wanted, known = f"one of {context['expected']}", re.findall("'([^']+)'", context["expected"])
+    elif error["type"] != "refused":
+        wanted = (
+            wanted.removeprefix("Input should be ").replace("tuple", "list").replace("dictionary", "mapping")
+        )
+    where = ".".join(map(str, error["loc"]))
+    near = [f'Did you mean "{name}"? ' for name in get_close_matches(found.strip("\"'"), known, n=1)]
+    remedy = f"{''.join(near)}Correct it in {FILE}."
+    return ConfigError(f"{where}: {wanted}" if where else wanted, found=found, remedy=remedy, path=path)

@@ -1,1 +1,0 @@
-"""Volume phantoms as DICOM series, with their labels as SEG and RTSTRUCT."""

@@ -1,1 +1,0 @@
-"""What a scanner makes of the body: CT, MR, PET."""

@@ -1,0 +1,123 @@
+"""What metadata.json declares is read as typed records, and refused with the key's path where it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pyraseg.pipeline.bundle.metadata import BundleMetadata, Review, read_metadata
+from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.records import Code
+
+BUNDLES = Path(__file__).parents[3] / "bundles"
+NAMES = sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir())
+FRAMES = json.loads((BUNDLES / "us_hydronephrosis/configs/metadata.json").read_text(encoding="utf-8"))
+VOLUMES = json.loads((BUNDLES / "ct_sarcoma/configs/metadata.json").read_text(encoding="utf-8"))
+
+
+def changed(declared: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy with another value at ``a.b.0.c``; None takes the key out."""
+    declared = copy.deepcopy(declared)
+    *parents, last = path.split(".")
+    entry: Any = declared
+    for key in parents:
+        entry = entry[int(key) if isinstance(entry, list) else key]
+    if value is None:
+        del entry[last]
+    else:
+        entry[last] = value
+    return declared
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bundle_is_valid(name):
+    metadata = read_metadata(BUNDLES / name)
+    assert metadata.segments
+    assert metadata.quantities
+    assert metadata.prediction
+
+
+def test_values_are_those_of_the_file():
+    metadata = BundleMetadata.from_mapping(FRAMES)
+    assert metadata.segments[1].colour == (255, 0, 0)
+    assert metadata.segments[1].type == Code("64033007", "SCT", "Kidney")
+    assert metadata.quantities[2].segments == ("kidney", "hydronephrosis")
+    assert metadata.prediction.modalities == ("US",)
+    assert metadata.prediction.review.area_mm2["kidney"] == (300.0, 15000.0)
+    assert metadata.evaluation.surface_tolerance.mm == 2.0
+
+
+def test_what_is_not_declared_is_empty_and_the_keys_of_the_zoo_pass():
+    metadata = BundleMetadata.from_mapping({"name": "x", "version": 1, "network_data_format": {}})
+    assert (metadata.segments, metadata.prediction) == ((), None)
+    assert Review().expected == ()
+
+
+def test_records_do_not_change():
+    metadata = BundleMetadata.from_mapping(FRAMES)
+    with pytest.raises(ValidationError):
+        metadata.prediction.unit = "series"
+
+
+WRONG = [
+    # of the mapping, the key's path, its value, what the message says
+    (FRAMES, "quantites", [], '"quantites"'),
+    (FRAMES, "segments.1.color", [255, 0, 0], r'segments.1: .*"color". Did you mean "colour"'),
+    (FRAMES, "segments.1.colour", [256, 0, 0], "segments.1.colour: a colour of three"),
+    (FRAMES, "segments.1.type", ["64033007", "SCT"], "segments.1.type: a code"),
+    (FRAMES, "segments.1.name", None, "segments.1.name: a value, found none"),
+    (FRAMES, "segments.1.name", "hydronephrosis", 'segments: .*"hydronephrosis" twice'),
+    (FRAMES, "segments", {"kidney": 1}, "segments: a valid list"),
+    (FRAMES, "quantities.0.segments", ["kidny"], r'quantities.0.segments: .*"kidny". Did you mean "kidney"'),
+    (FRAMES, "quantities.0.segments", [], "quantities.0.segments: "),
+    (FRAMES, "quantities.1.name", "kidney_area", 'quantities: .*"kidney_area" twice'),
+    (FRAMES, "quantities.0.unit", "mm2", 'quantities.0: .*"unit"'),
+    (FRAMES, "network.atention", "cbam", 'network: .*Did you mean "attention"'),
+    (FRAMES, "network.depth", "18", "network.depth: a valid integer, found '18'"),
+    (FRAMES, "preprocessing.kind", "frames", "preprocessing.kind: .*Did you mean \"frame\""),
+    (FRAMES, "preprocessing.size", [224, 224, 224], "preprocessing: a size of two numbers"),
+    (FRAMES, "preprocessing.crop", "yes", "preprocessing.crop: a valid boolean"),
+    (VOLUMES, "preprocessing.spacing_mm", [3.0, 3.0, 0.0], "preprocessing.spacing_mm: a spacing"),
+    (VOLUMES, "preprocessing.spacing_mm", None, "preprocessing: .*no spacing_mm"),
+    (VOLUMES, "preprocessing.in_channels", 3, "preprocessing: .*one channel"),
+    (VOLUMES, "preprocessing.intensity.body_z_score", [-4, 4], "preprocessing.intensity: .*both"),
+    (VOLUMES, "preprocessing.intensity.window", None, "preprocessing.intensity: .*none"),
+    (VOLUMES, "preprocessing.intensity.window", [240, -160], "preprocessing.intensity.window: .*ascending"),
+    (FRAMES, "postprocessing.minimum_area", 1, "postprocessing.minimum_area: a fraction"),
+    (FRAMES, "postprocessing.fill_hole", True, 'postprocessing: .*Did you mean "fill_holes"'),
+    (FRAMES, "prediction", [], "prediction: a mapping with the keys unit"),
+    (FRAMES, "prediction.unit", "study", "prediction.unit: one of 'file' or 'series'"),
+    (FRAMES, "prediction.modalities", "US", "prediction.modalities: a list"),
+    (FRAMES, "prediction.sop_classes", {"ultrasound": "x"}, "prediction.sop_classes: a mapping of UIDs"),
+    (FRAMES, "prediction.leave_out", ["color_doppler"], 'leave_out.0: .*Did you mean "colour_doppler"'),
+    (FRAMES, "prediction.key_frame", "kidny", 'prediction.key_frame: .*Did you mean "kidney"'),
+    (FRAMES, "prediction.review.low_confidence", True, "review.low_confidence: a number from 0 to 1"),
+    (FRAMES, "prediction.review.expected", ["kidnee"], 'prediction.review.expected: .*"kidnee"'),
+    (FRAMES, "prediction.review.area_mm2.kidney", [5000, 100], "prediction.review.area_mm2.kidney: .*asc"),
+    (FRAMES, "prediction.review.area_mm2.liver", [1, 2], 'prediction.review.area_mm2: .*"liver"'),
+    (FRAMES, "evaluation.surface_tolerance.cm", 1, 'evaluation.surface_tolerance: .*"cm"'),
+    (FRAMES, "evaluation.surface_tolerance.mm", -1, "evaluation.surface_tolerance.mm: a number of 0 or more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("declared", "path", "value", "message"), WRONG, ids=lambda value: str(value)[:40])
+def test_what_is_wrong_is_refused_with_the_key_s_path(declared, path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        BundleMetadata.from_mapping(changed(declared, path, value))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"prediction": {}}'], ids=str)
+def test_a_file_that_is_missing_or_wrong_is_named_as_data_and_not_in_the_message(content, tmp_path):
+    (tmp_path / "configs").mkdir()
+    file = tmp_path / "configs" / "metadata.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=r"metadata\.json") as caught:
+        read_metadata(tmp_path)
+    assert caught.value.path == str(file)
+    assert str(tmp_path) not in str(caught.value)

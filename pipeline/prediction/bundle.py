@@ -199,25 +199,20 @@ def _value(text: str) -> Any:
 def _hash_of_weights(paths: Sequence[Path]) -> str:
     for path in paths:
         if not path.is_file():
-            wanted, remedy = (
-                "the network's weights",
-                "Train the bundle first, or name the weights with --checkpoint.",
-            )
-            raise CheckpointError(wanted, found="no file of that name", remedy=remedy, path=path)
-    hashes = [_digest(path) for path in paths]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+            remedy = "Train the bundle first, or name the weights with --checkpoint."
+            wanted, found = "the network's weights", "no file of that name"
+            raise CheckpointError(wanted, found=found, remedy=remedy, path=path)
+    return _sha256(paths[0]) if len(paths) == 1 else _digest(*paths)
 
 
 def _digest(*paths: Path, text: str = "") -> str:
-    total = hashlib.sha256(text.encode())
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            found, remedy = f"a file that cannot be read ({error.strerror})", "Check its permissions."
-            raise InputError("the bundle's files", found=found, remedy=remedy, path=path) from error
-        if len(paths) == 1 and not text:
-            return content
-        total.update(content.encode())
-    return total.hexdigest()
+    return hashlib.sha256((text + "".join(map(_sha256, paths))).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        found, remedy = f"a file that cannot be read ({error.strerror})", "Check its permissions."
+        raise InputError("the bundle's files", found=found, remedy=remedy, path=path) from error

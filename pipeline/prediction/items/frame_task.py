@@ -51,19 +51,18 @@ class FrameTask(ItemTask):
             areas = np.array([np.bincount(frame.ravel(), minlength=len(self.segments)) for frame in labels])
             key = key_frame(areas, names=self.names, segment=self.rules.key_frame)
             rows = [self._row(index, frames, values, areas[index]) for index, values in enumerate(measured)]
-        return ItemResults(
-            source=item.source,
-            header=header,
-            labels=labels,
+        prediction = self.predicted(
+            item,
+            item.source,
+            labels,
             probabilities=frames.probabilities,
             spacing_mm=frames.spacing_mm,
-            spacing_source=frames.spacing_source,
-            rows=tuple(rows),
             quantities=measured[key],
-            pictures=_pictures(frames, key, reading, header.frame_time_ms),
-            key=key,
+            key_frame=key,
             key_frame_rule=key_frame_rule(self.rules.key_frame) if len(labels) > 1 else "",
         )
+        pictures = _pictures(frames, key, reading, header.frame_time_ms)
+        return ItemResults(prediction, header, pictures, tuple(rows), frames.spacing_source)
 
     def _row(
         self, index: int, frames: FrameResults, quantities: tuple[Quantity, ...], areas: np.ndarray

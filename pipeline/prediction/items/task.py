@@ -27,7 +27,6 @@ from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
 from pyraseg.pipeline.writers.tables.records import FrameRecord, Item, ItemRecord
-from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
@@ -49,34 +48,23 @@ class ItemResults:
     """What was found in one item, before anything of it is written.
 
     Attributes:
-        source: the file; of a volume that of its first slice.
-        header: of that file; empty for NIfTI.
-        labels: (F, H, W) uint8 on the source grid; probabilities: (F, K, H, W), None if not asked for.
-        spacing_mm: (row, column); spacing_source: where it is from.
-        rows: of each frame, or one of the whole volume; key: the one of them that stands for the item.
-        quantities: of that one.
+        prediction: what the writers take.
+        header: of the prediction's source; empty for NIfTI.
         pictures: what its pictures are drawn from.
-        key_frame_rule: how the key frame was chosen, in words; empty without a choice.
-        series, affine, slice_mm, searched_mm: of a volume.
-        remarks: for a reader of the report; notes: for the tables.
+        rows: of each frame, or one of the whole volume.
+        spacing_source: where the prediction's spacing is from.
+        affine, slice_mm, searched_mm: of a volume.
+        notes: for the tables.
     """
 
-    source: SourceRef
+    prediction: Prediction
     header: ItemHeader
-    labels: np.ndarray
-    probabilities: np.ndarray | None
-    spacing_mm: tuple[float, float] | None
-    spacing_source: str
-    rows: tuple[FrameRecord, ...]
-    quantities: tuple[Quantity, ...]
     pictures: Drawing
-    key: int = 0
-    key_frame_rule: str = ""
-    series: SourceSeries | None = None
+    rows: tuple[FrameRecord, ...]
+    spacing_source: str
     affine: np.ndarray | None = None
     slice_mm: float | None = None
     searched_mm: tuple[float, ...] | None = None
-    remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -150,10 +138,10 @@ class ItemTask(ABC):
         folder.mkdir(parents=True, exist_ok=True)
         with _own_warnings() as warned:
             results = self.process(item, network, folder, stages)
-            header = results.header
+            prediction, header = results.prediction, results.header
             written = write_outputs(
                 folder,
-                self._prediction(item, results),
+                prediction,
                 pictures=results.pictures,
                 formats=tuple(
                     name for name in self.formats if item.source.sop_class_uid or name not in DICOM_FORMATS
@@ -171,15 +159,15 @@ class ItemTask(ABC):
             study_instance_uid=item.source.study_instance_uid,
             series_instance_uid=item.source.series_instance_uid,
             sop_instance_uid=item.source.sop_instance_uid,
-            frames=results.labels.shape[0],
-            rows=results.labels.shape[1],
-            columns=results.labels.shape[2],
-            spacing_mm=results.spacing_mm,
+            frames=prediction.labels.shape[0],
+            rows=prediction.labels.shape[1],
+            columns=prediction.labels.shape[2],
+            spacing_mm=prediction.spacing_mm,
             spacing_source=results.spacing_source,
-            key_frame=results.key,
-            units={quantity.name: quantity.unit for quantity in results.quantities},
+            key_frame=prediction.key_frame,
+            units={quantity.name: quantity.unit for quantity in prediction.quantities},
             rows_of_frames=results.rows,
-            flags=item_flags(results.rows, results.key),
+            flags=item_flags(results.rows, prediction.key_frame),
             notes=tuple(dict.fromkeys([*item.notes, *results.notes, *written.notes, *warned])),
             seconds=round(time.perf_counter() - begin, 3),
             outputs=written.outputs,
@@ -194,22 +182,10 @@ class ItemTask(ABC):
             json.dump(record.to_json(), file)
         return Done(record.frames, record.flags, dict(stages.seconds))
 
-    def _prediction(self, item: Item, results: ItemResults) -> Prediction:
-        return Prediction(
-            source=results.source,
-            case=item.case,
-            labels=results.labels,
-            segments=self.segments,
-            algorithm=self.algorithm,
-            spacing_mm=results.spacing_mm,
-            key_frame=results.key,
-            key_frame_rule=results.key_frame_rule,
-            quantities=results.quantities,
-            probabilities=results.probabilities,
-            salt=f"{self.fingerprint} {self.computed_by}",
-            series=results.series,
-            remarks=results.remarks,
-        )
+    def predicted(self, item: Item, source: SourceRef, labels: np.ndarray, **more: Any) -> Prediction:
+        """What the writers take of an item, with what is the same for all items."""
+        salt = f"{self.fingerprint} {self.computed_by}"
+        return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)
 
 
 def frame_record(

@@ -115,23 +115,26 @@ class VolumeTask(ItemTask):
             row = self._row(volume, scores, quantities, np.sum(sizes, axis=0))
         series = None if volume.series is None else volume.series.source
         x, y, z = volume.spacing_mm
-        return ItemResults(
-            source=item.source if series is None else series.slices[0],
-            header=header,
-            labels=labels,
+        prediction = self.predicted(
+            item,
+            item.source if series is None else series.slices[0],
+            labels,
             probabilities=self._probabilities(volume, scores, folder, stages),
             spacing_mm=(y, x),
-            spacing_source="series" if series else "nifti",
-            rows=(row,),
             quantities=quantities,
-            pictures=VolumePictures(
-                lambda: self._view(item, volume), volume.affine, projected=item.source.modality == "PT"
-            ),
             series=series,
+            remarks=tuple(self._remarks()),
+        )
+        projected = item.source.modality == "PT"
+        return ItemResults(
+            prediction,
+            header,
+            VolumePictures(lambda: self._view(item, volume), volume.affine, projected),
+            rows=(row,),
+            spacing_source="series" if series else "nifti",
             affine=volume.affine,
             slice_mm=z,
             searched_mm=None if self.box is None else self.box.bounds,
-            remarks=tuple(self._remarks()),
             notes=tuple(self._notes(item, labels)),
         )
 

@@ -67,8 +67,8 @@ def check(run: Run, error: str, file: str) -> None:
         ("pipeline.writers.dicom.source._compression", "pipeline/writers/dicom/source.py"),
         (
             "transforms.frame.tissue.BlankOutsideTissue.__call__",
-            "transforms/frame/tissue.py",
-        ),  # MONAI wraps it
+            "transforms/dictionary.py",
+        ),
         ("pipeline.prediction.items.frame_task.measure_frame", "pipeline/prediction/items/frame_task.py"),
     ],
 )

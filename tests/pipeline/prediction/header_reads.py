@@ -1,6 +1,6 @@
 """How often a run of ``predict``, all of its processes together, parses the header of each input file.
 
-``python -m tests.pipeline.prediction.header_reads`` prints the table, with the time: a frame, a cine and a series.
+``python -m tests.pipeline.prediction.header_reads`` prints the table, with the times.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def read_broken(begin: int, end: int, seed: int, files: Sequence[Path]) -> Itera
             signal.alarm(SECONDS)
             try:
                 outcome = probe(path)
-            except (MemoryError, Exception) as error:  # noqa: BLE001 - to name it is what this is for
+            except (MemoryError, Exception) as error:
                 outcome = f"DEFECT: {type(error).__name__}: {error}".replace("\n", " ")
             signal.alarm(0)
             yield f"{_name(files, number, seed)}\t{outcome}"

@@ -31,11 +31,7 @@ from pyraseg.transforms.records import Code
 __all__ = [
     "BundleMetadata",
     "DeclaredEvaluation",
-    "DeclaredIntensity",
-    "DeclaredNetwork",
-    "DeclaredPostprocessing",
     "DeclaredPrediction",
-    "DeclaredPreprocessing",
     "DeclaredQuantity",
     "DeclaredSegment",
     "Review",
@@ -44,6 +40,7 @@ __all__ = [
 ]
 
 FILE = "configs/metadata.json"
+MOVED = ("network", "preprocessing", "postprocessing")  # where they stood before the configs said it
 
 
 def _refuse(wanted: str, *, found: str = "", known: Iterable[str] = ()) -> NoReturn:
@@ -90,17 +87,13 @@ CodeOrNone = Annotated[Code | None, PlainValidator(_code)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Colour = Annotated[tuple[Byte, Byte, Byte], LIST, _says("a colour of three integers from 0 to 255")]
 Fraction = Annotated[float, Field(ge=0, le=1), _says("a number from 0 to 1")]
-Quantity = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
-Count = Annotated[int, Field(ge=1), _says("an integer of 1 or more")]
-Counts = Annotated[tuple[Count, ...], LIST, _says("a list of integers of 1 or more")]
-Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Spacing = Annotated[tuple[Side, Side, Side], LIST, _says("a spacing of three lengths in mm")]
-Window = Annotated[
-    tuple[float, float], LIST, WrapValidator(_ascending), _says("[lowest, highest], ascending")
-]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), _says("a number of 0 or more")]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Sizes = Annotated[tuple[Size, Size], LIST, WrapValidator(_ascending), _says("[smallest, largest], ascending")]
 UID = Annotated[str, Field(pattern=RE_VALID_UID)]
+
+
+Kind = Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"]
 
 
 class _Section(BaseModel):
@@ -141,76 +134,6 @@ class DeclaredQuantity(_Section):
     code: CodeOrNone = None
 
 
-class DeclaredNetwork(_Section):
-    """Arguments of `CBAMResNetPSPNet`, which checks their values itself; None stands for its default."""
-
-    depth: int | None = None
-    attention: str | None = None
-    order: str | None = None
-    reduction: int | None = None
-    output_stride: int | None = None
-    bins: Counts | None = None
-    stem: str | None = None
-    aux: bool | None = None
-    dropout: float | None = None
-    skips: Counts | None = None
-
-
-class DeclaredIntensity(_Section):
-    """Arguments of `VolumeIntensity`: one of ``window`` and ``body_z_score``, (lowest, highest)."""
-
-    unit: str
-    window: Window | None = None
-    body_z_score: Window | None = None
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> Self:
-        if (self.window is None) == (self.body_z_score is None):
-            _refuse("one of window and body_z_score", found="none" if self.window is None else "both")
-        return self
-
-
-class DeclaredPreprocessing(_Section):
-    """From a frame or a volume to the network's input.
-
-    Attributes:
-        kind: "frame" (``crop``, ``blank``) or "volume" (``spacing_mm``, ``intensity``).
-        size: (height, width) of a frame; the window's voxels (x, y, z) of a volume.
-        in_channels: of the network's input; a volume has one.
-    """
-
-    kind: Literal["frame", "volume"]
-    size: Counts
-    in_channels: Count = 1
-    crop: bool = True
-    blank: bool = True
-    spacing_mm: Spacing | None = None
-    intensity: DeclaredIntensity | None = None
-
-    @model_validator(mode="after")
-    def _what_the_kind_needs(self) -> Self:
-        if self.kind == "frame" and len(self.size) != 2:
-            _refuse("a size of two numbers for frames", found=f"{len(self.size)} numbers")
-        if self.kind == "volume":
-            if len(self.size) != 3 or self.in_channels != 1:
-                found = f"{len(self.size)} numbers and {self.in_channels} channels"
-                _refuse("a size of three numbers and one channel for volumes", found=found)
-            if self.spacing_mm is None or self.intensity is None:
-                missing = "spacing_mm" if self.spacing_mm is None else "intensity"
-                _refuse("spacing_mm and intensity for volumes", found=f"no {missing}")
-        return self
-
-
-class DeclaredPostprocessing(_Section):
-    """Arguments of `Postprocess`, which clears up a label map; what is left out has its default."""
-
-    minimum_area: Annotated[float, Field(ge=0, lt=1), _says("a fraction from 0 to below 1")] = 0.0002
-    minimum_ml: Quantity = 0.0
-    largest_component: bool = False
-    fill_holes: bool = True
-    fluid_in_kidney: bool = True
-
-
 class Review(_Section):
     """When a result is flagged, to be looked at by a person.
 
@@ -246,9 +169,7 @@ class DeclaredPrediction(_Section):
     unit: Literal["file", "series"]
     modalities: SomeTexts
     sop_classes: Annotated[dict[UID, str], Field(min_length=1), _says("a mapping of UIDs to names")]
-    leave_out: tuple[Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"], ...] = Field(
-        default=(), strict=False
-    )
+    leave_out: Annotated[tuple[Kind, ...], LIST] = ()
     key_frame: Text | None = None
     review: Review = Review()
     trained_on: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
@@ -257,8 +178,8 @@ class DeclaredPrediction(_Section):
 class SurfaceTolerance(_Section):
     """How far two surfaces may lie apart for surface Dice: in mm, and in pixels without calibration."""
 
-    mm: Quantity
-    px: Quantity
+    mm: Amount
+    px: Amount
 
 
 class DeclaredEvaluation(_Section):
@@ -283,9 +204,6 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
     segments: Annotated[tuple[DeclaredSegment, ...], LIST] = ()
     quantities: Annotated[tuple[DeclaredQuantity, ...], LIST] = ()
-    network: DeclaredNetwork | None = None
-    preprocessing: DeclaredPreprocessing | None = None
-    postprocessing: DeclaredPostprocessing | None = None
     prediction: DeclaredPrediction | None = None
     evaluation: DeclaredEvaluation | None = None
 
@@ -301,6 +219,9 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
             ConfigError: an unknown key in a section, a misspelt section, a value of another type or range, a
                 name declared twice, or a segment that is not declared; with the key's path.
         """
+        for key in declared.keys() & set(MOVED):
+            remedy = f"Take it out of {FILE}: network, transforms and clean-up stand in the bundle's configs."
+            raise ConfigError("no such section", found=f'"{key}"', remedy=remedy, path=path)
         for key in declared.keys() - cls.model_fields.keys():
             if near := get_close_matches(key, cls.model_fields, n=1, cutoff=0.85):
                 raise ConfigError(near[0], found=f'"{key}"', remedy=f"Correct it in {FILE}.", path=path)
@@ -328,10 +249,9 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
         if self.prediction is not None:
             if self.prediction.key_frame is not None:
                 yield "prediction.key_frame", self.prediction.key_frame
+            review = self.prediction.review
             for key in ("expected", "area_mm2", "volume_ml"):
-                yield from (
-                    (f"prediction.review.{key}", name) for name in getattr(self.prediction.review, key)
-                )
+                yield from ((f"prediction.review.{key}", name) for name in getattr(review, key))
 
 
 def read_metadata(folder: str | Path) -> BundleMetadata:
@@ -366,9 +286,8 @@ def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigErro
     elif error["type"] == "literal_error":
         wanted, known = f"one of {context['expected']}", re.findall("'([^']+)'", context["expected"])
     elif error["type"] != "refused":
-        wanted = (
-            wanted.removeprefix("Input should be ").replace("tuple", "list").replace("dictionary", "mapping")
-        )
+        wanted = wanted.removeprefix("Input should be ").replace("tuple", "list")
+        wanted = wanted.replace("dictionary", "mapping")
     where = ".".join(map(str, error["loc"]))
     near = [f'Did you mean "{name}"? ' for name in get_close_matches(found.strip("\"'"), known, n=1)]
     remedy = f"{''.join(near)}Correct it in {FILE}."

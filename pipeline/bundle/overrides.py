@@ -81,7 +81,7 @@ class OverrideGuard:
         if self._workflow is None:
             return {}
         parser = self._workflow.parser
-        simple = [key for key, value in parser.config.items() if key != "_meta_" and not _calls(value)]
+        simple = [key for key, value in parser.config.items() if not _calls(value, parser.config)]
         values = {key: parser.get_parsed_content(key) for key in simple if key not in START}
         return {key: value for key, value in values.items() if _is_plain(value)}
 
@@ -171,7 +171,7 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
 def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """Refuse the override of a top-level id that nothing refers to, such as the depth where a baseline has
     none."""
-    text = json.dumps({key: value for key, value in config.items() if key != "_meta_"}, default=str)
+    text = json.dumps(written, default=str)
     for key, value in config.items():
         plain = key in written and not isinstance(value, Mapping) and not isinstance(written[key], Mapping)
         if plain and value != written[key] and f"@{key}" not in text:
@@ -190,10 +190,12 @@ def _read_flags(config: dict[str, Any]) -> bool:
     return changed
 
 
-def _calls(value: Any) -> bool:
-    """An expression with a call, a component, or a list of them such as ``initialize``."""
+def _calls(value: Any, config: Mapping[str, Any]) -> bool:
+    """An expression with a call, a component, a list of them such as ``run``, or a reference to one."""
     if isinstance(value, list):
-        return any(_calls(entry) or str(entry).startswith("$") for entry in value)
+        return any(_calls(entry, config) or str(entry).startswith("$") for entry in value)
+    if isinstance(value, str) and value.startswith("@"):
+        return _calls(config.get(value[1:]), config)
     return isinstance(value, Mapping) or (isinstance(value, str) and value.startswith("$") and "(" in value)
 
 

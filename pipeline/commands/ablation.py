@@ -1,43 +1,35 @@
-"""The options of ``pyraseg ablation``, and what they do; cheap to import, for ``--help``."""
+"""``pyraseg ablation``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from pyraseg.pipeline.commands.experiment_options import add_common
+from pyraseg.pipeline.commands.verb import ExperimentVerb
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["Ablation"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add = parser.add_argument
-    add("--grid", required=True, metavar="YAML", help="axes with named settings; the bundle's grids/ has one")
-    add("--seeds", default="0,1,2", metavar="N,N", help="each arm is trained with each (default: 0,1,2)")
-    add_common(
-        parser,
-        datalist="with a test split (default: DATASET_DIR/datalist.json); `{seed}` in its name: one for each seed",
-        output="ARM/seed_N with a training and its evaluation, ablation.csv",
+class Ablation(ExperimentVerb):
+    """Train and evaluate a bundle with every combination of a grid's settings and several seeds."""
+
+    name = "ablation"
+    help = "a grid of settings x seeds: a MONAI training and an evaluation each, to be compared"
+    datalist_help = (
+        "with a test split (default: DATASET_DIR/datalist.json); `{seed}` in its name: one for each seed"
     )
+    output_help = "ARM/seed_N with a training and its evaluation, ablation.csv"
 
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        grid = "axes with named settings; the bundle's grids/ has one"
+        parser.add_argument("--grid", required=True, metavar="YAML", help=grid)
+        seeds = "each arm is trained with each (default: 0,1,2)"
+        parser.add_argument("--seeds", default="0,1,2", metavar="N,N", help=seeds)
+        super().add_arguments(parser)
 
-def run(arguments: argparse.Namespace) -> Iterator[str]:
-    """Run the grid and yield the lines to print.
+    def run(self, arguments: argparse.Namespace) -> Iterator[str]:
+        from pyraseg.pipeline import experiments
 
-    Raises:
-        PyrasegError: whatever ``make_plan`` and ``run_ablation`` refuse.
-    """
-    from pyraseg.pipeline.experiments.ablation import run_ablation
-    from pyraseg.pipeline.experiments.ablation_plan import make_plan
-
-    plan = make_plan(
-        arguments.bundle,
-        arguments.dataset_dir,
-        grid=arguments.grid,
-        seeds=arguments.seeds,
-        datalist=arguments.datalist,
-        output=arguments.output,
-        overrides=arguments.overrides,
-    )
-    yield from run_ablation(plan, resume=arguments.resume)
+        settings = {"grid": arguments.grid, "seeds": arguments.seeds}
+        experiment = experiments.Ablation(**self.inputs(arguments), **settings)
+        return experiments.run_experiment(experiment, resume=arguments.resume)

@@ -1,4 +1,4 @@
-"""The options of ``pyraseg compare``, and what they do; cheap to import, for ``--help``."""
+"""``pyraseg compare``."""
 
 from __future__ import annotations
 
@@ -6,95 +6,60 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["add_arguments", "run"]
+from pyraseg.pipeline.commands.verb import Verb
+
+__all__ = ["Compare"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--experiment", required=True, metavar="NAME", help="the MLflow experiment of the runs"
-    )
-    parser.add_argument(
-        "--output", required=True, metavar="DIR", help="comparison.html, comparison.md, comparison.csv"
-    )
-    parser.add_argument(
-        "--runs",
-        nargs="+",
-        default=(),
-        metavar="RUN",
-        help="names or IDs of evaluations or trainings (default: all)",
-    )
-    parser.add_argument(
-        "--arms",
-        nargs="+",
-        metavar="NAME=RUN,RUN",
-        help="which runs belong together (default: those alike but for the seed)",
-    )
-    parser.add_argument("--baseline", metavar="ARM", help="compare the other arms with this one only")
-    parser.add_argument(
-        "--metric",
-        nargs="+",
-        default=["dice"],
-        metavar="M",
-        help="what to test, such as dice hd95 (default: dice)",
-    )
-    parser.add_argument("--split", default="test", help="the split that was evaluated (default: test)")
-    parser.add_argument(
-        "--tracking_uri",
-        "--tracking-uri",
-        metavar="URI",
-        help="the MLflow store (default: that of the bundle's runs)",
-    )
-    parser.add_argument(
-        "--bundle", default=".", metavar="DIR", help="the bundle's folder (default: this one)"
-    )
-    parser.add_argument(
-        "--dataset_dir",
-        "--dataset-dir",
-        metavar="DIR",
-        help="show the cases over their frames, with their references",
-    )
-    parser.add_argument(
-        "--datalist", metavar="JSON", help="for --dataset_dir (default: DATASET_DIR/datalist.json)"
-    )
-    parser.add_argument(
-        "--subgroups", metavar="CSV", help="a table with a column case or group, and others such as scanner"
-    )
-    parser.add_argument(
-        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the bootstrap (default 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the comparison in --output")
-    parser.add_argument(
-        "--log", action="store_true", help="log the files to the experiment as a run of their own"
+class Compare(Verb):
+    """Compare trained networks by the tables of their MLflow runs: which is better, by how much, and is it
+    real."""
+
+    name = "compare"
+    help = (
+        "compare runs of an MLflow experiment: paired differences over patients, intervals, tests, one page"
     )
 
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--experiment", required=True, metavar="NAME", help="the MLflow experiment of the runs")
+        files = "comparison.html, comparison.md, comparison.csv"
+        add("--output", required=True, metavar="DIR", help=files)
+        runs = "names or IDs of evaluations or trainings (default: all)"
+        add("--runs", nargs="+", default=(), metavar="RUN", help=runs)
+        arms = "which runs belong together (default: those alike but for the seed)"
+        add("--arms", nargs="+", default=(), metavar="NAME=RUN,RUN", help=arms)
+        add("--baseline", metavar="ARM", help="compare the other arms with this one only")
+        metrics = "what to test, such as dice hd95 (default: dice)"
+        add("--metric", nargs="+", default=["dice"], metavar="M", help=metrics)
+        add("--split", default="test", help="the split that was evaluated (default: test)")
+        store = "the MLflow store (default: that of the bundle's runs)"
+        add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
+        add("--bundle", default=".", metavar="DIR", help="the bundle's folder (default: this one)")
+        frames = "show the cases over their frames, with their references"
+        add("--dataset_dir", "--dataset-dir", metavar="DIR", help=frames)
+        datalist = "for --dataset_dir (default: DATASET_DIR/datalist.json)"
+        add("--datalist", metavar="JSON", help=datalist)
+        subgroups = "a table with a column case or group, and others such as scanner"
+        add("--subgroups", metavar="CSV", help=subgroups)
+        add("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000)")
+        add("--seed", type=int, default=0, metavar="S", help="of the bootstrap (default 0)")
+        add("--overwrite", action="store_true", help="replace the comparison in --output")
+        add("--log", action="store_true", help="log the files to the experiment as a run of their own")
 
-def run(arguments: argparse.Namespace) -> Iterator[str]:
-    """Compare, write, and yield the lines to print.
+    def run(self, arguments: argparse.Namespace) -> Iterator[str]:
+        from pyraseg.pipeline.comparison.run import Job, run_comparison
+        from pyraseg.pipeline.tracking import default_tracking_uri
 
-    Raises:
-        PyrasegError: whatever ``run_comparison`` refuses.
-    """
-    from pyraseg.pipeline.comparison.run import Job, run_comparison
-    from pyraseg.pipeline.tracking import default_tracking_uri
-
-    job = Job(
-        experiment=arguments.experiment,
-        output=Path(arguments.output),
-        tracking_uri=arguments.tracking_uri or default_tracking_uri(arguments.bundle),
-        runs=tuple(arguments.runs),
-        arms=tuple(arguments.arms or ()),
-        baseline=arguments.baseline,
-        metrics=tuple(arguments.metric),
-        split=arguments.split,
-        bundle=Path(arguments.bundle),
-        dataset_dir=arguments.dataset_dir,
-        datalist=arguments.datalist,
-        subgroups=arguments.subgroups,
-        resamples=arguments.resamples,
-        seed=arguments.seed,
-        overwrite=arguments.overwrite,
-        log=arguments.log,
-    )
-    yield from run_comparison(job)
+        same = ["experiment", "baseline", "split", "dataset_dir", "datalist", "subgroups"]
+        same += ["resamples", "seed", "overwrite", "log"]
+        job = Job(
+            **{name: getattr(arguments, name) for name in same},
+            output=Path(arguments.output),
+            tracking_uri=arguments.tracking_uri or default_tracking_uri(arguments.bundle),
+            runs=tuple(arguments.runs),
+            arms=tuple(arguments.arms),
+            metrics=tuple(arguments.metric),
+            bundle=Path(arguments.bundle),
+        )
+        return run_comparison(job)

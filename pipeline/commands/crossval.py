@@ -1,40 +1,33 @@
-"""The options of ``pyraseg crossval``, and what they do; cheap to import, for ``--help``."""
+"""``pyraseg crossval``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from pyraseg.pipeline.commands.experiment_options import add_common
+from pyraseg.pipeline.commands.verb import ExperimentVerb
 
-__all__ = ["add_arguments", "run"]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--folds", type=int, nargs="+", metavar="N", help="these folds only (default: all)")
-    add_common(
-        parser,
-        datalist="made with `datalist --folds K` (default: DATASET_DIR/datalist.json)",
-        output="fold_0, fold_1, ..., summary.json, cases.csv",
-    )
+__all__ = ["Crossval"]
 
 
-def run(arguments: argparse.Namespace) -> Iterator[str]:
-    """Cross-validate and yield the lines to print.
+class Crossval(ExperimentVerb):
+    """Train and evaluate a bundle on every fold of a datalist, and put the folds together."""
 
-    Raises:
-        PyrasegError: whatever ``make_plan`` and ``cross_validate`` refuse.
-    """
-    from pyraseg.pipeline.experiments.cross_validation import cross_validate
-    from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
+    name = "crossval"
+    help = "k-fold cross-validation: a MONAI training and an evaluation a fold, one summary"
+    datalist_help = "made with `datalist --folds K` (default: DATASET_DIR/datalist.json)"
+    output_help = "fold_0, fold_1, ..., summary.json, cases.csv"
 
-    plan = make_plan(
-        arguments.bundle,
-        arguments.dataset_dir,
-        datalist=arguments.datalist,
-        output=arguments.output,
-        folds=arguments.folds,
-        overrides=arguments.overrides,
-    )
-    yield from cross_validate(plan, resume=arguments.resume)
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        folds = "these folds only (default: all)"
+        parser.add_argument("--folds", type=int, nargs="+", metavar="N", help=folds)
+        overlays = "configs of the bundle on top of the training's, such as unet"
+        parser.add_argument("--config", nargs="+", default=(), metavar="NAME", help=overlays)
+        super().add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace) -> Iterator[str]:
+        from pyraseg.pipeline.experiments import CrossValidation, run_experiment
+
+        choices = {"folds": arguments.folds, "overlays": arguments.config}
+        experiment = CrossValidation(**self.inputs(arguments), **choices)
+        return run_experiment(experiment, resume=arguments.resume)

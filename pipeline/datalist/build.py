@@ -76,11 +76,12 @@ def build_datalist(
     chosen = assign(entries, parts, mapping, seed=seed)
     splits = _items(entries, parts, chosen, shown)
     written = _with_both_of_one_bit(mapping, entries)
-    shares = (
-        {"fractions": list(fractions)} if folds is None else {"folds": folds, "test_fraction": fractions[2]}
-    )
-    options = {"seed": seed, **({"keep_names": True} if keep_groups else {}), **shares}
-    path = write_datalist(output, splits, label_names=names, label_map=written, **options)
+    head: dict[str, object] = {"seed": seed, **({"keep_names": True} if keep_groups else {})}
+    if folds is None:
+        head["fractions"] = list(fractions)
+    else:
+        head |= {"folds": folds, "test_fraction": fractions[2]}
+    path = write_datalist(output, splits, label_names=names, label_map=written, **head)
     return DatalistReport(
         path=path,
         splits=tuple(_split_report(n, part, entries, chosen, names, mapping) for n, part in enumerate(parts)),

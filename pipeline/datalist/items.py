@@ -30,8 +30,7 @@ class Datalist:
             SEG or RTSTRUCT the numbers of segments and regions; text is the name of a segment or region. All
             values of a mask must be declared; of a SEG or RTSTRUCT the parts that are named are taken, one at
             least (`pyraseg.transforms.dicom.labels.drawn_labels`).
-        digest: SHA-256 over the items of each split, the names and the map, without what depends on the hash
-            key.
+        digest: SHA-256 of items, names and map, without what depends on the machine's hash key.
         seed: the seed of the split, where one is recorded.
     """
 

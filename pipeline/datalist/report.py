@@ -60,16 +60,10 @@ class DatalistReport:
 
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
-        return [
-            *self._table(),
-            *self._absent(),
-            "",
-            *self._groups(),
-            "",
-            *self._left_out(),
-            "",
-            *self._written(),
-        ]
+        lines = [*self._table(), *self._absent()]
+        for part in (self._groups(), self._left_out(), self._written()):
+            lines += ["", *part]
+        return lines
 
     def _table(self) -> list[str]:
         classes = self.label_names[1:]
@@ -125,14 +119,9 @@ def _of(number: int, total: int) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int] | None = None) -> list[str]:
     """Columns of equal width: the first to the left, numbers to the right."""
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    to_right = set(range(1, len(widths))) if right is None else right
-    return [
-        "  ".join(
-            cell.rjust(w) if n in to_right else cell.ljust(w)
-            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    columns = []
+    for number, cells in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, cells))
+        to_right = number > 0 if right is None else number in right
+        columns.append([cell.rjust(width) if to_right else cell.ljust(width) for cell in cells])
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]

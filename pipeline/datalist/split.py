@@ -14,9 +14,7 @@ from pyraseg.transforms.errors import DatalistError
 __all__ = ["Part", "assign", "assign_groups", "check_fractions", "classes_of", "make_parts"]
 
 TRIES = 64
-JITTER = (
-    0.5  # of log size: a group may overtake one 1.6 times as large, so seeds place large ones differently
-)
+JITTER = 0.5  # of log size: a group may overtake one 1.6 times as large
 WORK = 50_000  # groups placed in all tries together; one try is always made
 
 
@@ -99,9 +97,8 @@ def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, 
     generator = np.random.default_rng(seed)
     best, lowest = np.zeros(len(table), dtype=np.int64), np.inf
     for _ in range(max(1, min(TRIES, WORK // len(table)))):
-        order = np.argsort(
-            -np.log(table[:, 0]) - JITTER * generator.standard_normal(len(table)), kind="stable"
-        )
+        size = np.log(table[:, 0]) + JITTER * generator.standard_normal(len(table))
+        order = np.argsort(-size, kind="stable")
         chosen, error = _place(weights, shares, order)
         if error < lowest:
             best, lowest = chosen, error

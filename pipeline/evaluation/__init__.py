@@ -1,24 +1,32 @@
-"""Scores per case and class on the source grid, their summary over groups and over frames, and the files of
-both."""
+"""Scores per case and class on the source grid, their summary over groups and frames, and their files."""
 
 from __future__ import annotations
 
+from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence, count_confidence
+from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
 from pyraseg.pipeline.evaluation.metric import SegmentationScores
-from pyraseg.pipeline.evaluation.result_files import CaseResults
-from pyraseg.pipeline.evaluation.results import Results
-from pyraseg.pipeline.evaluation.run import evaluate
+from pyraseg.pipeline.evaluation.overlay_sheet import OverlayGrid
+from pyraseg.pipeline.evaluation.result_files import CaseResults, evaluate, write_results
 from pyraseg.pipeline.evaluation.scores import CaseScore, score_case
-from pyraseg.pipeline.evaluation.summary import summarise
-from pyraseg.pipeline.evaluation.tables import write_results, write_scores
+from pyraseg.pipeline.evaluation.summary import Results
+from pyraseg.pipeline.evaluation.surfaces import SurfaceScores, surface_scores
 
 __all__ = [
+    "CaseConfidence",
+    "CaseLesions",
     "CaseResults",
     "CaseScore",
+    "Estimate",
+    "OverlayGrid",
     "Results",
     "SegmentationScores",
+    "SurfaceScores",
+    "compare_lesions",
+    "count_confidence",
+    "estimate",
     "evaluate",
     "score_case",
-    "summarise",
+    "surface_scores",
     "write_results",
-    "write_scores",
 ]

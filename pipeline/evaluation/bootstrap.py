@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["LEVEL", "Estimate", "estimate"]
+__all__ = ["LEVEL", "Estimate", "estimate", "plain"]
 
 LEVEL = 0.95
 NAN = float("nan")
@@ -35,6 +36,15 @@ class Estimate:
     cases: int
     groups: int
 
+    def document(self) -> dict[str, Any]:
+        """As a dictionary for JSON."""
+        return plain(vars(self))
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it: what is not finite is null."""
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+
 
 def estimate(
     values: Sequence[float], groups: Sequence[str], *, resamples: int = 0, seed: int = 0
@@ -52,6 +62,10 @@ def estimate(
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
+
+    >>> dice = estimate([0.9, 0.9, 0.9, 0.5], ["a", "a", "a", "b"], resamples=100)
+    >>> round(dice.group_mean, 3), round(dice.frame_mean, 3), dice.low <= dice.group_mean <= dice.high
+    (0.7, 0.8, True)
     """
     array = np.asarray(values, dtype=float)
     finite = np.isfinite(array)
@@ -61,8 +75,13 @@ def estimate(
     _, member = np.unique(np.asarray(groups)[finite], return_inverse=True)
     counts = np.bincount(member)
     sums = np.bincount(member, weights=array)
-    means = sums / counts
-    group_interval, frame_interval = _intervals(means, sums, counts, resamples=resamples, seed=seed)
+    means, number = sums / counts, len(counts)
+    group_interval = frame_interval = (NAN, NAN)
+    if resamples > 0 and number > 1:
+        # how often each group is drawn in each resample: (resamples, groups)
+        drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
+        group_interval = _percentiles(drawn @ means / number)
+        frame_interval = _percentiles((drawn @ sums) / (drawn @ counts))
     return Estimate(
         float(means.mean()),
         *group_interval,
@@ -70,19 +89,8 @@ def estimate(
         *frame_interval,
         float(np.median(array)),
         cases=array.size,
-        groups=len(counts),
+        groups=number,
     )
-
-
-def _intervals(
-    means: np.ndarray, sums: np.ndarray, counts: np.ndarray, *, resamples: int, seed: int
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    number = len(means)
-    if resamples < 1 or number < 2:
-        return (NAN, NAN), (NAN, NAN)
-    # how often each group is drawn in each resample: (resamples, groups)
-    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
-    return _percentiles(drawn @ means / number), _percentiles((drawn @ sums) / (drawn @ counts))
 
 
 def _percentiles(means: np.ndarray) -> tuple[float, float]:

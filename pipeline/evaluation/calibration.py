@@ -1,5 +1,4 @@
-"""How far a network's confidence can be believed: counts by confidence, and the expected calibration
-error."""
+"""How far a network's confidence can be believed: counts by confidence, expected calibration error."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ TOP = "top_label"
 
 @dataclass(frozen=True, eq=False)
 class CaseConfidence:
-    """Counts of one case by curve (every class, then the top label) and bin of confidence: arrays (K + 1,
-    bins).
+    """Counts of one case by curve (every class, then the top label) and bin, arrays (K + 1, bins).
 
     Attributes:
         names: the curves' names, the classes' and ``TOP``.
@@ -40,8 +38,7 @@ class CaseConfidence:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """The curve of one class, or of the top label, over many cases; arrays (bins,), NaN where a bin is
-    empty."""
+    """The curve of one class, or of the top label, over many cases, (bins,); NaN where a bin is empty."""
 
     name: str
     share: np.ndarray
@@ -50,8 +47,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of accuracy and confidence, each bin by its share of
-        pixels."""
+        """Expected calibration error: the mean distance of accuracy and confidence, by each bin's pixels."""
         filled = self.share > 0
         return float((self.share * np.abs(self.accuracy - self.confidence))[filled].sum())
 
@@ -79,44 +75,43 @@ def count_confidence(
     Source:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3; class by class as in Kull
         et al., Beyond temperature scaling, NeurIPS 2019.
+
+    >>> probabilities, reference = torch.full((2, 4, 4), 0.5), torch.zeros(1, 4, 4)
+    >>> names = {"label_names": ["background", "kidney"], "case": "c", "group": "g"}
+    >>> counted = count_confidence(probabilities, reference, **names)
+    >>> [(curve.name, curve.error) for curve in pool([counted])][-1]
+    ('top_label', 0.5)
     """
-    flat, truth = (_plain(each) for each in (probabilities, reference))
+    # without metadata, which slow every operation down
+    flat, truth = (
+        (x.as_tensor() if isinstance(x, MetaTensor) else torch.as_tensor(x)).detach().cpu()
+        for x in (probabilities, reference)
+    )
     flat, truth = flat.flatten(1), truth.flatten()
     pieces = zip(flat.split(PIECE, dim=1), truth.split(PIECE), strict=True)
-    pixels, confidence, correct = (
-        np.sum(part, axis=0) for part in zip(*(_counts(*p, bins) for p in pieces), strict=True)
-    )
-    return CaseConfidence(case, group, (*label_names, TOP), pixels, confidence, correct)
+    pixels, confidence, correct = np.sum([_counts(*piece, bins) for piece in pieces], axis=0)
+    names = (*label_names, TOP)
+    return CaseConfidence(case, group, names, pixels.astype(np.int64), confidence, correct.astype(np.int64))
 
 
-def _counts(flat: torch.Tensor, truth: torch.Tensor, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three counts, (K + 1, bins), of probabilities (K, N) and classes (N)."""
+def _counts(flat: torch.Tensor, truth: torch.Tensor, bins: int) -> np.ndarray:
+    """The three counts, (3, K + 1, bins), of probabilities (K, N) and classes (N)."""
     seen = flat.sum(dim=0) > 0
     if not bool(seen.all()):
         flat, truth = flat[:, seen], truth[seen]
     flat = flat.float()
     highest, top = flat.max(dim=0)
     curves = [(flat[k], truth == k) for k in range(len(flat))] + [(highest, truth == top)]
-    counted = [_count(confidence, right, bins) for confidence, right in curves]
-    pixels, confidence, correct = (np.stack(part) for part in zip(*counted, strict=True))
-    return pixels, confidence, correct
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """Without metadata, which slow every operation down."""
-    return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)).detach().cpu()
-
-
-def _count(
-    confidence: torch.Tensor, right: torch.Tensor, bins: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    values = confidence.numpy()
-    place = (values * bins).astype(np.intp)
-    np.minimum(place, bins - 1, out=place)
-    place += np.multiply(right.numpy(), bins, dtype=np.intp)  # those that are right have bins of their own
-    pixels = np.bincount(place, minlength=2 * bins).reshape(2, bins)
-    total = np.bincount(place, values, minlength=2 * bins).reshape(2, bins)
-    return pixels.sum(axis=0), total.sum(axis=0), pixels[1]
+    counts = []
+    for confidence, right in curves:
+        values = confidence.numpy()
+        index = (values * bins).astype(np.intp)
+        np.minimum(index, bins - 1, out=index)
+        index += np.multiply(right.numpy(), bins, dtype=np.intp)  # right ones have bins of their own
+        pixels = np.bincount(index, minlength=2 * bins).reshape(2, bins)
+        total = np.bincount(index, values, minlength=2 * bins).reshape(2, bins)
+        counts.append((pixels.sum(axis=0), total.sum(axis=0), pixels[1]))
+    return np.stack(counts, axis=1)
 
 
 def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Reliability, ...]:
@@ -127,14 +122,13 @@ def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Rel
             over the groups, as in the means of the other scores; otherwise all pixels of all cases weigh the
             same.
     """
-    stacks = [
-        np.stack([c.pixels, c.confidence, c.correct]).astype(float) for c in cases if c.pixels[-1].any()
-    ]
-    if not stacks:
+    cases = [case for case in cases if case.pixels[-1].any()]
+    if not cases:
         return ()
+    stacks = [np.stack([case.pixels, case.confidence, case.correct]).astype(float) for case in cases]
     if by_group:
         groups: dict[str, list[np.ndarray]] = defaultdict(list)
-        for case, stack in zip((c for c in cases if c.pixels[-1].any()), stacks, strict=True):
+        for case, stack in zip(cases, stacks, strict=True):
             groups[case.group].append(stack / stack[0, -1].sum())
         stacks = [np.mean(members, axis=0) for members in groups.values()]
     pixels, confidence, correct = np.sum(stacks, axis=0)

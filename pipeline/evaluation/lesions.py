@@ -1,4 +1,4 @@
-"""Lesions one by one: which of the reference's were found, and what was found where there is none."""
+"""Lesions one by one: which of the reference's are detected, and what is predicted where there is none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CaseLesions:
     """The components of one class in one case.
 
     Attributes:
-        case, group, label: as in ``CaseScore``.
+        case, group, label: as in `CaseScore`.
         reference, predicted: the components of the two label maps.
         voxel_ml: the volume of a voxel; None without calibration, or of a frame.
     """
@@ -55,8 +55,7 @@ class CaseLesions:
 
     @property
     def false_positives(self) -> tuple[Lesion, ...]:
-        """The predicted components that have no voxel in common with the reference (autoPET, Gatidis et al.,
-        2022)."""
+        """The predicted components without a voxel of the reference (autoPET, Gatidis et al., 2022)."""
         return tuple(lesion for lesion in self.predicted if not lesion.common)
 
     @property
@@ -75,24 +74,28 @@ def compare_lesions(
     group: str,
     spacing_mm: Sequence[float] | None = None,
 ) -> list[CaseLesions]:
-    """Find the components of each class in two label maps of one shape, (1, H, W) or (1, H, W, D).
+    """The components of each class in two label maps of one shape, (1, H, W) or (1, H, W, D).
 
     Diagonal neighbours belong together, as in `CleanUpLabels`.
+
+    >>> reference, prediction = torch.zeros(1, 8, 8, 8), torch.zeros(1, 8, 8, 8)
+    >>> reference[0, 1:3, 1:3, 1:3] = prediction[0, 2:4, 1:3, 1:3] = prediction[0, 7, 7, 7] = 1
+    >>> names = {"label_names": ["background", "tumour"], "case": "c", "group": "g"}
+    >>> (lesions,) = compare_lesions(prediction, reference, **names, spacing_mm=(1, 1, 1))
+    >>> lesions.detected, len(lesions.false_positives)
+    ((True,), 1)
     """
     maps = [as_labels(each) for each in (prediction, reference)]
     voxel_ml = None if spacing_mm is None or len(spacing_mm) != 3 else float(np.prod(spacing_mm)) / 1000
-    found = []
+    cases = []
     for value, name in enumerate(label_names[1:], start=1):
-        predicted, true = _cropped(*(labels == value for labels in maps))
-        pair = _components(true, predicted), _components(predicted, true)
-        found.append(CaseLesions(case, group, name, *pair, voxel_ml=voxel_ml))
-    return found
-
-
-def _cropped(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks within the box of both; whole where both are empty."""
-    boxes = ndimage.find_objects((one | other).view(np.uint8))
-    return (one[boxes[0]], other[boxes[0]]) if boxes else (one, other)
+        predicted, true = (labels == value for labels in maps)
+        box = ndimage.find_objects((predicted | true).view(np.uint8))
+        if box:
+            predicted, true = predicted[box[0]], true[box[0]]
+        lesions = _components(true, predicted), _components(predicted, true)
+        cases.append(CaseLesions(case, group, name, *lesions, voxel_ml=voxel_ml))
+    return cases
 
 
 def _components(mask: np.ndarray, other: np.ndarray) -> tuple[Lesion, ...]:
@@ -127,32 +130,30 @@ class LesionSummary:
         return {f"{name}_{self.label}": value.group_mean for name, value in named.items() if value.cases}
 
     def document(self) -> dict[str, Any]:
-        """The entry of ``summary.json``, its estimates as plain dictionaries."""
-        return {
-            key: vars(v) if isinstance(v, Estimate) else v for key, v in vars(self).items() if key != "label"
-        }
+        """The entry of ``summary.json``."""
+        values = {key: value for key, value in vars(self).items() if key != "label"}
+        return {key: v.document() if isinstance(v, Estimate) else v for key, v in values.items()}
 
 
 def summarise_lesions(
     cases: Iterable[CaseLesions], *, resamples: int = 0, seed: int = 0
 ) -> dict[str, LesionSummary]:
-    """Summarise class by class; the arguments are those of `estimate`, so intervals resample groups, not
-    lesions."""
+    """Summarise class by class; the arguments are those of `estimate`, which resamples groups."""
     by_class: dict[str, list[CaseLesions]] = defaultdict(list)
     for case in cases:
         by_class[case.label].append(case)
     bootstrap = {"resamples": resamples, "seed": seed}
-    return {name: _summary(name, members, bootstrap) for name, members in by_class.items()}
-
-
-def _summary(name: str, cases: Sequence[CaseLesions], bootstrap: dict[str, int]) -> LesionSummary:
-    groups = [case.group for case in cases]
-    hits = [(float(hit), case.group) for case in cases for hit in case.detected]
-    return LesionSummary(
-        name,
-        lesions=len(hits),
-        detected=int(sum(hit for hit, _ in hits)),
-        sensitivity=estimate([hit for hit, _ in hits], [group for _, group in hits], **bootstrap),
-        false_positives=estimate([float(len(case.false_positives)) for case in cases], groups, **bootstrap),
-        false_positive_ml=estimate([case.false_positive_ml for case in cases], groups, **bootstrap),
-    )
+    summaries = {}
+    for name, members in by_class.items():
+        groups = [case.group for case in members]
+        hits = [(float(hit), case.group) for case in members for hit in case.detected]
+        false_positives = [float(len(case.false_positives)) for case in members]
+        summaries[name] = LesionSummary(
+            name,
+            lesions=len(hits),
+            detected=int(sum(hit for hit, _ in hits)),
+            sensitivity=estimate([hit for hit, _ in hits], [group for _, group in hits], **bootstrap),
+            false_positives=estimate(false_positives, groups, **bootstrap),
+            false_positive_ml=estimate([case.false_positive_ml for case in members], groups, **bootstrap),
+        )
+    return summaries

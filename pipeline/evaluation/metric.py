@@ -1,4 +1,4 @@
-"""The Ignite metric behind validation and evaluation."""
+"""The Ignite metric of validation and evaluation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
 from pyraseg.pipeline.evaluation.quantities import (
     QuantityError,
     compare_quantities,
-    compare_volume_quantities,
+    image_units,
+    source_values,
 )
-from pyraseg.pipeline.evaluation.results import Results
 from pyraseg.pipeline.evaluation.scores import CaseScore, score_case, source_spacing
-from pyraseg.pipeline.evaluation.source_image import image_units, source_values
+from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.evaluation.surfaces import TOLERANCE
 from pyraseg.pipeline.utils.distributed import gather
 from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
-SOURCE = "source"  # the item's entry with the place that its image was read from
+SOURCE = "source"  # the item's entry with the path that its image was read from
 PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd leaves them in
 
 
@@ -35,8 +35,7 @@ class SegmentationScores(Metric):
     Its own value is ``mean_dice``; the rest of the summary joins ``engine.state.metrics`` as
     ``<prefix>_<name>``, and ``engine.state.results`` has the `Results`. It reads the decollated output and
     batch: per item ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing from
-        the metadata, and ``probabilities``
-    (K, H, W) on the same grid if they are there.
+    the metadata, and ``probabilities`` (K, H, W[, D]) on the same grid if they are there.
 
     Args:
         label_names: the classes, background first.
@@ -50,6 +49,12 @@ class SegmentationScores(Metric):
         lesions: whether to compare connected components one by one; see `CaseLesions`. None: of volumes, with
             surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
+
+    >>> import torch
+    >>> metric, label = SegmentationScores(["background", "kidney"]), torch.ones(1, 8, 8)
+    >>> metric.update([{"pred": label, "label": label, "case": "c1", "group": "g1"}])
+    >>> metric.compute()
+    1.0
     """
 
     def __init__(
@@ -90,38 +95,33 @@ class SegmentationScores(Metric):
             self._add(item, case=case, group=str(item.get("group", case)))
 
     def _add(self, item: Mapping[str, Any], *, case: str, group: str) -> None:
-        prediction, reference = item["pred"], item["label"]
+        prediction, reference, spacing = item["pred"], item["label"], source_spacing(item)
+        volume = reference.ndim == 4
         known: dict[str, Any] = {"label_names": self.label_names, "case": case, "group": group}
-        spacing = source_spacing(item)
         distances: dict[str, Any] = {"surfaces": self.surfaces, "tolerance": self.tolerance}
         self.rows += score_case(prediction, reference, spacing_mm=spacing, **known, **distances)
-        if self.compares_lesions or (self.compares_lesions is None and self.surfaces and reference.ndim == 4):
+        if self.compares_lesions or (self.compares_lesions is None and self.surfaces and volume):
             self.lesions += compare_lesions(prediction, reference, spacing_mm=spacing, **known)
-        wanted = {**known, "declared": self.declared}
-        if self.declared and reference.ndim == 3:
-            self.quantities += compare_quantities(prediction, reference, spacing_mm=spacing, **wanted)
-        elif self.declared:
-            grid = self._grid(item, case)
-            self.quantities += compare_volume_quantities(prediction, reference, **grid, **wanted)
         if PROBABILITIES in item:
             self.confidences.append(count_confidence(item[PROBABILITIES], reference, **known))
-
-    def _grid(self, item: Mapping[str, Any], case: str) -> dict[str, Any]:
-        """What quantities of a volume need: its affine and, if any is measured on them, its values."""
-        grid: dict[str, Any] = {"affine": np.asarray(item["label"].affine.cpu())}
-        if SOURCE in item and (units := image_units(self.declared)):
-            unit = min(units) if len(units) == 1 else ""
-            grid["image"], grid["image_unit"] = source_values(item[SOURCE], case=case, unit=unit)
-        return grid
+        grid: dict[str, Any] = {"spacing_mm": spacing}
+        if self.declared and volume:
+            grid = {"affine": np.asarray(reference.affine.cpu())}
+            if SOURCE in item and (units := image_units(self.declared)):
+                unit = min(units) if len(units) == 1 else ""
+                grid["image"], grid["image_unit"] = source_values(item[SOURCE], case=case, unit=unit)
+        if self.declared:
+            self.quantities += compare_quantities(
+                prediction, reference, declared=self.declared, **known, **grid
+            )
 
     def iteration_completed(self, engine: Any) -> None:
-        """The case's name and group are in the batch, the prediction in the output, the path in the data
-        set."""
+        """Case and group are in the batch, the prediction in the output, the path in the data set."""
         pairs = zip(engine.state.batch, engine.state.output, strict=True)
         items: list[dict[str, Any]] = [{**batch, **output} for batch, output in pairs]
         if self.declared and items[0]["label"].ndim == 4:
-            places = {str(item["case"]): item["image"] for item in engine.data_loader.dataset.data}
-            items = [{**item, SOURCE: places[str(item["case"])]} for item in items]
+            paths = {str(item["case"]): item["image"] for item in engine.data_loader.dataset.data}
+            items = [{**item, SOURCE: paths[str(item["case"])]} for item in items]
         self.update(items)
 
     def gather(self) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of predictions while training and evaluating: one contact sheet of chosen cases."""
+"""Pictures of predictions in training and evaluation: one contact sheet of chosen cases."""
 
 from __future__ import annotations
 
@@ -29,23 +29,21 @@ NOTE = "filled: prediction, dashed: reference"
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One case: its Dice (the mean over the classes that it shows, NaN without any) and both label maps,
-    compressed."""
+class _ScoredCase:
+    """A case: its Dice, the mean over the classes that it shows (NaN without any), and packed label maps."""
 
-    case: str
+    name: str
     dice: float
     prediction: bytes
     reference: bytes
 
     @property
     def title(self) -> str:
-        return f"{self.case}  no structure" if np.isnan(self.dice) else f"{self.case}  Dice {self.dice:.2f}"
+        return f"{self.name}  no structure" if np.isnan(self.dice) else f"{self.name}  Dice {self.dice:.2f}"
 
 
 class OverlayGrid:
-    """Ignite handler for an evaluator: a sheet with ``count`` cases, logged whenever the key metric is the
-    best so far.
+    """Ignite handler for an evaluator: log a sheet of ``count`` cases when the key metric is the best so far.
 
     First come the best, the median and the worst case by mean Dice over the classes that they show, named so;
     then cases spread over the groups as evenly as their sizes allow, so that neighbouring frames of one
@@ -77,7 +75,7 @@ class OverlayGrid:
         self.name = name
         self.folder = None if folder is None else Path(folder)
         self.count = count
-        self._seen: dict[str, _Seen] = {}
+        self._cases: dict[str, _ScoredCase] = {}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
@@ -85,57 +83,56 @@ class OverlayGrid:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def _start(self, engine: Engine) -> None:
-        self._seen = {}
+        self._cases = {}
 
     def _collect(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
-            case, maps = str(batch["case"]), (output["pred"], output["label"])
-            scores = score_case(*maps, label_names=[s.name for s in self.segments], case=case, group="")
+            name, maps = str(batch["case"]), (output["pred"], output["label"])
+            scores = score_case(*maps, label_names=[s.name for s in self.segments], case=name, group="")
             dice = [score.dice for score in scores if score.reference_pixels]
-            self._seen[case] = _Seen(case, float(np.mean(dice)) if dice else float("nan"), *map(pack, maps))
+            mean = float(np.mean(dice)) if dice else float("nan")
+            self._cases[name] = _ScoredCase(name, mean, *map(pack, maps))
 
     def _finish(self, engine: Any) -> None:
-        if self._seen and engine.state.best_metric_epoch == engine.state.epoch:
+        if self._cases and engine.state.best_metric_epoch == engine.state.epoch:
             items = {i["case"]: i for part in gather(list(engine.data_loader.dataset.data)) for i in part}
-            seen = {case: one for part in gather(self._seen) for case, one in part.items()}
+            cases = {name: case for part in gather(self._cases) for name, case in part.items()}
             if is_main():
-                self._publish(self._sheet(seen, items))
-        self._seen = {}
+                sheet = self._sheet(cases, items)
+                self.tracker.log_image(sheet, f"overlays/{self.name}.png")
+                if self.folder is not None:
+                    write_png(self.folder / "overlays.png", sheet)
+        self._cases = {}
 
-    def _publish(self, sheet: np.ndarray) -> None:
-        self.tracker.log_image(sheet, f"overlays/{self.name}.png")
-        if self.folder is not None:
-            write_png(self.folder / "overlays.png", sheet)
-
-    def _sheet(self, seen: dict[str, _Seen], items: dict[str, dict[str, Any]]) -> np.ndarray:
-        ranked = _ranked(seen.values(), most=self.count)
-        named = {one.case: f"{place}: {one.title}" for place, one in ranked.items()}
-        others = [item for item in items.values() if item["case"] in seen and item["case"] not in named]
-        spread = _spread(others, self.count - len(named)) if others and self.count > len(named) else set()
-        rest = sorted(
-            (seen[case] for case in spread), key=lambda one: (-np.nan_to_num(one.dice, nan=-1.0), one.case)
-        )
-        titles = named | {one.case: one.title for one in rest}
-        tiles = [self._tile(seen[case], items[case]["image"]) for case in titles]
+    def _sheet(self, cases: dict[str, _ScoredCase], items: dict[str, dict[str, Any]]) -> np.ndarray:
+        ranked = _ranked(cases.values(), most=self.count)
+        titles = {case.name: f"{rank}: {case.title}" for rank, case in ranked.items()}
+        others = [item for item in items.values() if item["case"] in cases and item["case"] not in titles]
+        spread = _spread(others, self.count - len(titles)) if others and self.count > len(titles) else set()
+        rest = [cases[name] for name in spread]
+        rest.sort(key=lambda case: (-np.nan_to_num(case.dice, nan=-1.0), case.name))
+        titles |= {case.name: case.title for case in rest}
+        tiles = [self._tile(cases[name], items[name]["image"]) for name in titles]
         return draw_grid(tiles, columns=4, titles=list(titles.values()), segments=self.segments, note=NOTE)
 
-    def _tile(self, one: _Seen, path: str) -> np.ndarray:
-        image = self.view({"image": path, "case": one.case})["image"]
-        maps = unpack(one.prediction), unpack(one.reference)
-        if maps[0].ndim == 3:
-            shown = {"affine": np.asarray(image.affine), "reference": maps[1]}
-            return draw_volume(image.numpy()[0], maps[0], self.segments, slices=4, columns=2, **shown)
-        return draw_overlay(np.asarray(image), maps[0], self.segments, reference=maps[1])
+    def _tile(self, case: _ScoredCase, path: str) -> np.ndarray:
+        image = self.view({"image": path, "case": case.name})["image"]
+        prediction, reference = unpack(case.prediction), unpack(case.reference)
+        if prediction.ndim == 2:
+            return draw_overlay(np.asarray(image), prediction, self.segments, reference=reference)
+        shown = {"affine": np.asarray(image.affine), "reference": reference}
+        return draw_volume(image.numpy()[0], prediction, self.segments, slices=4, columns=2, **shown)
 
 
-def _ranked(seen: Iterable[_Seen], *, most: int) -> dict[str, _Seen]:
+def _ranked(cases: Iterable[_ScoredCase], *, most: int) -> dict[str, _ScoredCase]:
     """The best, the median and the worst of the cases that show a structure; fewer where there are fewer."""
-    order = sorted((one for one in seen if not np.isnan(one.dice)), key=lambda one: (-one.dice, one.case))
-    chosen: dict[str, _Seen] = {}
-    for name, place in (("best", 0), ("worst", -1), ("median", (len(order) - 1) // 2)):
-        if order and len(chosen) < most and order[place] not in chosen.values():
-            chosen[name] = order[place]
-    return {name: chosen[name] for name in ("best", "median", "worst") if name in chosen}
+    shown = [case for case in cases if not np.isnan(case.dice)]
+    order = sorted(shown, key=lambda case: (-case.dice, case.name))
+    chosen: dict[str, _ScoredCase] = {}
+    for rank, index in (("best", 0), ("worst", -1), ("median", (len(order) - 1) // 2)):
+        if order and len(chosen) < most and order[index] not in chosen.values():
+            chosen[rank] = order[index]
+    return {rank: chosen[rank] for rank in ("best", "median", "worst") if rank in chosen}
 
 
 def _spread(items: Sequence[dict[str, Any]], count: int) -> set[str]:

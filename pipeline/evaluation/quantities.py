@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,19 @@ import torch
 
 from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
 from pyraseg.pipeline.evaluation.scores import as_labels
+from pyraseg.pipeline.measurement.declared import declared_measures
 from pyraseg.pipeline.measurement.frame import measure_frame
-from pyraseg.pipeline.measurement.volume import measure_volume
+from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES, as_ucum, measure_volume
+from pyraseg.transforms.dicom.series.volume import Volume
+from pyraseg.transforms.io.volumes import LoadVolume
 from pyraseg.transforms.records import Quantity
 
 __all__ = [
     "QuantityError",
     "QuantitySummary",
     "compare_quantities",
-    "compare_volume_quantities",
+    "image_units",
+    "source_values",
     "summarise_quantities",
 ]
 
@@ -42,8 +47,7 @@ class QuantityError:
 
     @property
     def relative_error(self) -> float:
-        """The error's magnitude as a share of the reference's; NaN where either is absent or the reference is
-        0."""
+        """The error's magnitude by the reference's; NaN where the reference is 0 or either is absent."""
         return abs(self.error / self.reference.value) if self.reference.value else float("nan")
 
     @property
@@ -61,40 +65,58 @@ def compare_quantities(
     *,
     label_names: Sequence[str],
     declared: Iterable[Mapping[str, Any]],
-    spacing_mm: Sequence[float] | None,
     case: str,
     group: str,
-) -> list[QuantityError]:
-    """Measure two label maps (1, H, W) alike, as far as their segments are in the label set; see
-    `measure_frame`."""
-    wanted = _known(declared, label_names)
-    maps = [torch.as_tensor(x).cpu().numpy() for x in (prediction, reference)]
-    measured = [measure_frame(m, label_names=label_names, declared=wanted, spacing_mm=spacing_mm) for m in maps]
-    return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
-
-
-def compare_volume_quantities(
-    prediction: torch.Tensor,
-    reference: torch.Tensor,
-    *,
-    label_names: Sequence[str],
-    declared: Iterable[Mapping[str, Any]],
-    affine: np.ndarray,
+    spacing_mm: Sequence[float] | None = None,
+    affine: np.ndarray | None = None,
     image: np.ndarray | None = None,
     image_unit: str = "",
-    case: str,
-    group: str,
 ) -> list[QuantityError]:
-    """Measure two label maps (1, X, Y, Z) alike, as `compare_quantities` does; see `measure_volume`."""
-    wanted = _known(declared, label_names)
-    grid: dict[str, Any] = {"affine": affine, "image_unit": image_unit}
-    maps = [as_labels(each) for each in (prediction, reference)]
-    measured = [measure_volume(m, image, label_names=label_names, declared=wanted, **grid) for m in maps]
-    return [QuantityError(case, group, p, r) for p, r in zip(*measured, strict=True)]
+    """Measure two label maps alike, as far as the quantities' segments are in the label set.
+
+    Args:
+        prediction, reference: (1, H, W), see `measure_frame`; (1, X, Y, Z) with ``affine``, see `measure_volume`.
+        declared: the bundle's quantities.
+        spacing_mm: of a frame. affine, image, image_unit: of a volume.
+    """
+    declared = [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+    known: dict[str, Any] = {"label_names": label_names, "declared": declared}
+    measured = []
+    for labels in (prediction, reference):
+        if affine is None:
+            frame = torch.as_tensor(labels).cpu().numpy()
+            measured.append(measure_frame(frame, spacing_mm=spacing_mm, **known))
+        else:
+            known |= {"affine": affine, "image_unit": image_unit}
+            measured.append(measure_volume(as_labels(labels), image, **known))
+    return [QuantityError(case, group, *pair) for pair in zip(*measured, strict=True)]
 
 
-def _known(declared: Iterable[Mapping[str, Any]], label_names: Sequence[str]) -> list[Mapping[str, Any]]:
-    return [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
+def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The UCUM units of the image that quantities of volumes are measured on; label maps alone need none.
+
+    Raises:
+        ConfigError: a declaration with an unknown measure.
+    """
+    return {how.image_unit for _, how in declared_measures(declared, VOLUME_MEASURES)} - {""}
+
+
+def source_values(source: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:
+    """Read a volume's values on its source grid: preprocessing has resampled and scaled the item's own.
+
+    Args:
+        source: a NIfTI file, a series' folder, a multi-frame file, or a `Volume` that was read.
+        case: its name in errors.
+        unit: of an image that states none, as NIfTI.
+
+    Returns:
+        The values (X, Y, Z) and their UCUM unit.
+
+    Raises:
+        PyrasegError: it cannot be read.
+    """
+    image = LoadVolume()(source, case)
+    return image.as_tensor().numpy()[0], as_ucum(str(image.meta.get("unit", unit)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,11 @@ class QuantitySummary:
     absolute_error: Estimate
     relative_error: Estimate
 
+    def document(self) -> dict[str, Any]:
+        """The entry of ``summary.json``."""
+        names = ("error", "absolute_error", "relative_error")
+        return {"unit": self.unit} | {name: getattr(self, name).document() for name in names}
+
 
 def summarise_quantities(
     errors: Sequence[QuantityError], *, resamples: int = 0, seed: int = 0
@@ -121,9 +148,8 @@ def summarise_quantities(
     summary: dict[str, QuantitySummary] = {}
     for name in dict.fromkeys(error.reference.name for error in errors):
         rows = [error for error in errors if error.reference.name == name]
-        values, groups = [row.error for row in rows], [row.group for row in rows]
-        signed = estimate(values, groups, resamples=resamples, seed=seed)
-        absolute = estimate([abs(value) for value in values], groups, resamples=resamples, seed=seed)
-        relative = estimate([row.relative_error for row in rows], groups, resamples=resamples, seed=seed)
-        summary[name] = QuantitySummary(name, rows[0].reference.unit, signed, absolute, relative)
+        columns = ([r.error for r in rows], [abs(r.error) for r in rows], [r.relative_error for r in rows])
+        groups = [row.group for row in rows]
+        estimates = (estimate(column, groups, resamples=resamples, seed=seed) for column in columns)
+        summary[name] = QuantitySummary(name, rows[0].reference.unit, *estimates)
     return summary

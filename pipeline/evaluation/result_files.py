@@ -1,11 +1,14 @@
-"""The files of the best validation so far, or of an evaluation: tables, summary, reliability plot, predicted
-masks."""
+"""One evaluation and its files: tables, summary, reliability plot and predicted label maps."""
 
 from __future__ import annotations
 
+import csv
 import io
+import json
+import logging
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +16,67 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from pyraseg.pipeline.evaluation.results import Results
-from pyraseg.pipeline.evaluation.tables import write_results
+from pyraseg.pipeline.evaluation.bootstrap import Estimate
+from pyraseg.pipeline.evaluation.calibration import CaseConfidence
+from pyraseg.pipeline.evaluation.lesions import CaseLesions
+from pyraseg.pipeline.evaluation.quantities import QuantityError
+from pyraseg.pipeline.evaluation.scores import CaseScore
+from pyraseg.pipeline.evaluation.summary import Results
+from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
+from pyraseg.pipeline.utils.files import atomic_write, sha256_of
 from pyraseg.pipeline.writers.pictures.png import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 
-__all__ = ["CaseResults", "pack", "unpack", "write_masks"]
+__all__ = ["CaseResults", "evaluate", "pack", "report", "unpack", "write_masks", "write_results"]
+
+CASES = (
+    *("case", "group", "class", "dice", "iou", "sensitivity", "precision"),
+    *("hd95", "assd", "surface_dice", "distance_unit"),
+    *("reference_pixels", "predicted_pixels", "area_error_pixels"),
+    *("reference_size", "predicted_size", "size_error", "size_unit", "missed", "false_positive"),
+)
+QUANTITIES = ("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason")
+LESIONS = ("case", "group", "class", "kind", "voxels", "volume_ml", "common_voxels", "result")
+CONFIDENCE = ("case", "group", "curve", "bin", "pixels", "confidence_sum", "correct")
+
+logger = logging.getLogger(__name__)
 
 
-def pack(label_map: torch.Tensor) -> bytes:
-    """Compress a label map of bytes (1, H, W) or (1, H, W, D), mostly background, to about a hundredth."""
-    buffer = io.BytesIO()
-    np.save(buffer, torch.as_tensor(label_map)[0].cpu().numpy().astype(np.uint8), allow_pickle=False)
-    return zlib.compress(buffer.getvalue(), level=1)
+def evaluate(
+    evaluator: Any, tracker: Any, *, checkpoint: str | Path | Sequence[str | Path], folder: str | Path
+) -> None:
+    """Load a checkpoint, run a MONAI evaluator in its own MLflow run, write, log and report the results.
 
+    The run's tag ``evaluated.sha256`` says which checkpoint was measured, as a training's
+    ``checkpoint.sha256`` says which it made; of an ensemble, one digest a member.
 
-def unpack(packed: bytes) -> np.ndarray:
-    """The uint8 label map (H, W) or (H, W, D) of `pack`."""
-    return np.load(io.BytesIO(zlib.decompress(packed)), allow_pickle=False)
-
-
-def write_masks(path: str | Path, masks: dict[str, bytes]) -> Path:
-    """Write packed label maps as a compressed ``.npz``, an array a case, that ``numpy.load`` reads one by
-    one.
+    Args:
+        evaluator: with `SegmentationScores` as its key metric.
+        tracker: the run to log to.
+        checkpoint: the weights; several for an ensemble.
+        folder: for the files of `CaseResults`.
 
     Raises:
-        OutputError: the file cannot be written.
+        CheckpointError: the checkpoint is missing or does not fit the network.
+        OutputError: ``folder`` cannot be written.
     """
-    with (
-        atomic_write(path) as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-    ):
-        for case, packed in masks.items():
-            archive.writestr(zipfile.ZipInfo(f"{case}.npy"), zlib.decompress(packed), zipfile.ZIP_DEFLATED)
-    return Path(path)
+    load_checkpoints(evaluator.network, checkpoint)
+    CaseResults(tracker, folder=folder).attach(evaluator)
+    with unwrap_monai_errors(), tracker:
+        tracker.log_tags({"evaluated.sha256": " ".join(map(sha256_of, checkpoint_paths(checkpoint)))})
+        evaluator.run()
+    logger.info("%s", report(evaluator.state.results))
 
 
 class CaseResults:
-    """Ignite handler for an evaluator with `SegmentationScores`: whenever the key metric is the best so far,
-    write what each case gave, and hand it to the tracker.
+    """Ignite handler for an evaluator with `SegmentationScores`: write what each case gave and log the files.
 
-    The files: those of `write_results`, ``reliability.png`` where there are probabilities, and
-    ``predictions.npz``, the predicted label maps on the source grids by case. An older best's files are
-    replaced.
+    It does so whenever the key metric is the best so far; an older best's files are replaced. The files are
+    those of `write_results`, ``reliability.png`` where there are probabilities, and ``predictions.npz``, the
+    predicted label maps on the source grids by case.
 
     Args:
         tracker: the MLflow run.
@@ -88,12 +106,156 @@ class CaseResults:
         if engine.state.best_metric_epoch == engine.state.epoch:
             masks = {case: mask for part in gather(self._masks) for case, mask in part.items()}
             if is_main():
-                for path in self._write(engine.state.results, masks):
+                results = engine.state.results
+                paths = write_results(self.folder, results)
+                if results.reliability:
+                    plot = draw_reliability(results.reliability)
+                    paths.append(write_png(self.folder / "reliability.png", plot))
+                for path in [*paths, write_masks(self.folder / "predictions.npz", masks)]:
                     self.tracker.log_file(path, self.artifacts)
         self._masks = {}
 
-    def _write(self, results: Results, masks: dict[str, bytes]) -> list[Path]:
-        paths = write_results(self.folder, results)
-        if results.reliability:
-            paths.append(write_png(self.folder / "reliability.png", draw_reliability(results.reliability)))
-        return [*paths, write_masks(self.folder / "predictions.npz", masks)]
+
+def pack(label_map: torch.Tensor) -> bytes:
+    """Compress a label map of bytes (1, H, W) or (1, H, W, D), mostly background, to about a hundredth."""
+    buffer = io.BytesIO()
+    np.save(buffer, torch.as_tensor(label_map)[0].cpu().numpy().astype(np.uint8), allow_pickle=False)
+    return zlib.compress(buffer.getvalue(), level=1)
+
+
+def unpack(packed: bytes) -> np.ndarray:
+    """The uint8 label map (H, W) or (H, W, D) of `pack`."""
+    return np.load(io.BytesIO(zlib.decompress(packed)), allow_pickle=False)
+
+
+def write_masks(path: str | Path, masks: dict[str, bytes]) -> Path:
+    """Write packed label maps as a compressed ``.npz``, an array a case.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    deflated = zipfile.ZIP_DEFLATED
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", deflated, compresslevel=1) as archive:
+        for case, packed in masks.items():
+            archive.writestr(zipfile.ZipInfo(f"{case}.npy"), zlib.decompress(packed), deflated)
+    return Path(path)
+
+
+def write_results(folder: str | Path, results: Results) -> list[Path]:
+    """Write the tables and the summary of an evaluation.
+
+    These are ``cases.csv`` (a row for each case and class), ``summary.json`` and, where there are such
+    records, ``quantities.csv``, ``lesions.csv`` and ``confidence.csv``.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        OutputError: ``folder`` cannot be written.
+
+    >>> results = Results((CaseScore("c1", "g1", "kidney", 10, 10, 5),))
+    >>> [path.name for path in write_results(getfixture("tmp_path"), results)]
+    ['cases.csv', 'summary.json']
+    """
+    folder = Path(folder)
+    paths = [
+        _write_table(folder / "cases.csv", CASES, map(_score_row, results.scores)),
+        folder / "summary.json",
+    ]
+    with atomic_write(paths[1], "w") as file:
+        file.write(json.dumps(results.document(), indent=1, allow_nan=False) + "\n")
+    if results.quantities:
+        rows = map(_quantity_row, results.quantities)
+        paths.append(_write_table(folder / "quantities.csv", QUANTITIES, rows))
+    if results.lesions:
+        lesions = (row for record in results.lesions for row in _lesion_rows(record))
+        paths.append(_write_table(folder / "lesions.csv", LESIONS, lesions))
+    if results.confidences:
+        bins = (row for record in results.confidences for row in _confidence_rows(record))
+        paths.append(_write_table(folder / "confidence.csv", CONFIDENCE, bins))
+    return paths
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    with atomic_write(path, "w") as file:
+        table = csv.writer(file)
+        table.writerow(header)
+        table.writerows([_cell(value) for value in row] for row in rows)
+    return path
+
+
+def _cell(value: Any) -> Any:
+    """Numbers with six decimals; empty where there is none."""
+    if isinstance(value, float):
+        return f"{value:.6f}" if np.isfinite(value) else ""
+    return "" if value is None else int(value) if isinstance(value, bool) else value
+
+
+def _score_row(score: CaseScore) -> list[Any]:
+    s = score.surfaces
+    sizes = [score.size(n) for n in (score.reference_pixels, score.predicted_pixels)]
+    return [
+        *(score.case, score.group, score.label, score.dice, score.iou, score.sensitivity, score.precision),
+        *((s.hd95, s.assd, s.surface_dice, s.unit) if s else (None, None, None, "")),
+        *(score.reference_pixels, score.predicted_pixels, score.predicted_pixels - score.reference_pixels),
+        *(*sizes, sizes[1] - sizes[0], score.size_unit, score.missed, score.false_positive),
+    ]
+
+
+def _quantity_row(row: QuantityError) -> list[Any]:
+    values = row.predicted.value, row.reference.value, row.error
+    return [row.case, row.group, row.reference.name, row.reference.unit, *values, row.reason]
+
+
+def _lesion_rows(record: CaseLesions) -> Iterable[list[Any]]:
+    hits = zip(record.reference, record.detected, strict=True)
+    rows = [("reference", lesion, "detected" if hit else "missed") for lesion, hit in hits]
+    rows += [("predicted", x, "on a lesion" if x.common else "false positive") for x in record.predicted]
+    for kind, lesion, result in rows:
+        volume = None if record.voxel_ml is None else lesion.voxels * record.voxel_ml
+        yield [record.case, record.group, record.label, kind, lesion.voxels, volume, lesion.common, result]
+
+
+def _confidence_rows(record: CaseConfidence) -> Iterable[list[Any]]:
+    """Filled bins only: most are empty."""
+    for curve, index in zip(*np.nonzero(record.pixels), strict=True):
+        parts = record.pixels, record.confidence, record.correct
+        pixels, confidence, correct = (part[curve, index] for part in parts)
+        counts = int(pixels), float(confidence), int(correct)
+        yield [record.case, record.group, record.names[curve], int(index), *counts]
+
+
+def report(results: Results) -> str:
+    """A short table for the log: a line for each score and quantity, means over groups first."""
+    cases, groups = ({getattr(score, name) for score in results.scores} for name in ("case", "group"))
+    lines = [f"{len(cases)} cases of {len(groups)} groups"]
+    lines.append(_line("", "groups", "95 % interval", "frames", "cases"))
+    for name, summary in results.classes.items():
+        lines.append(
+            f"{name}: in {summary.present} cases, missed in {summary.missed}; "
+            f"found in {summary.false_positives} of {summary.absent} without it"
+        )
+        lines += [_estimate(m, value) for m, value in summary.metrics.items() if not m.endswith("_pixels")]
+    measured = [summary for summary in results.measured.values() if summary.error.cases]
+    if measured:
+        lines.append("mean absolute error of quantities")
+        lines += [
+            _estimate(f"{summary.name}, {summary.unit}", summary.absolute_error) for summary in measured
+        ]
+    for name, lesions in results.detection.items():
+        lines.append(f"{name}: {lesions.detected} of {lesions.lesions} lesions detected")
+        lines += [_estimate("lesion sensitivity", lesions.sensitivity)] if lesions.lesions else []
+        lines.append(_estimate("false positive lesions in a case", lesions.false_positives))
+    if results.reliability:
+        errors = (f"{curve.name} {curve.error:.4f}" for curve in results.reliability)
+        lines.append(f"calibration error: {', '.join(errors)}")
+    return "\n".join(lines)
+
+
+def _estimate(name: str, value: Estimate) -> str:
+    interval = f"{value.low:.3f} to {value.high:.3f}" if np.isfinite(value.low) else "none"
+    return _line(name, f"{value.group_mean:.3f}", interval, f"{value.frame_mean:.3f}", str(value.cases))
+
+
+def _line(name: str, groups: str, interval: str, frames: str, cases: str) -> str:
+    return f"  {name:<36}{groups:>10}{interval:>24}{frames:>10}{cases:>7}"

@@ -1,9 +1,8 @@
 """Scores of one class in one case, from pixel counts and surfaces on the source grid.
 
 Conventions: reference present and prediction empty is Dice 0 and counted as missed; both empty is left out of
-    Dice and
-counted as a true negative; reference empty and prediction not is a false positive with its area. What is not
-defined is NaN, never 0 or 1.
+Dice and counted as a true negative; reference empty and prediction not is a false positive with its area.
+What is not defined is NaN, never 0 or 1.
 """
 
 from __future__ import annotations
@@ -47,20 +46,18 @@ class CaseScore:
 
     @property
     def dice(self) -> float:
-        """Dice coefficient; NaN where the reference has no such structure, as with ``iou`` and
-        ``sensitivity``."""
+        """Dice coefficient; NaN, as ``iou`` and ``sensitivity``, where the reference has no structure."""
         return self._share(2 * self.common_pixels, self.reference_pixels + self.predicted_pixels)
 
     @property
     def iou(self) -> float:
         """Intersection over union (Jaccard index)."""
-        return self._share(
-            self.common_pixels, self.reference_pixels + self.predicted_pixels - self.common_pixels
-        )
+        union = self.reference_pixels + self.predicted_pixels - self.common_pixels
+        return self._share(self.common_pixels, union)
 
     @property
     def sensitivity(self) -> float:
-        """The share of the reference that was found."""
+        """The share of the reference that was predicted."""
         return self._share(self.common_pixels, self.reference_pixels)
 
     @property
@@ -104,10 +101,8 @@ class CaseScore:
         scores = {name: getattr(self, name) for name in ("dice", "iou", "sensitivity", "precision")}
         scores |= self._sized("area_error", self.predicted_pixels - self.reference_pixels)
         if self.surfaces:
-            unit = self.surfaces.unit
-            scores |= {
-                f"{name}_{unit}": getattr(self.surfaces, name) for name in ("hd95", "assd", "surface_dice")
-            }
+            for name in ("hd95", "assd", "surface_dice"):
+                scores[f"{name}_{self.surfaces.unit}"] = getattr(self.surfaces, name)
         return scores
 
     def _sized(self, name: str, pixels: int) -> dict[str, float]:
@@ -136,6 +131,13 @@ def score_case(
         spacing_mm: of the grid, None without calibration.
         surfaces: whether to compute the distances as well, which takes far longer than the counts.
         tolerance: of surface Dice, see `surface_scores`.
+
+    >>> reference, prediction = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+    >>> reference[0, 2:6, 2:6] = prediction[0, 2:6, 2:4] = 1
+    >>> names = {"label_names": ["background", "kidney"], "case": "c1", "group": "g1"}
+    >>> (score,) = score_case(prediction, reference, **names, spacing_mm=(0.5, 0.5))
+    >>> round(score.dice, 3), score.size(score.reference_pixels), score.size_unit
+    (0.667, 4.0, 'mm2')
     """
     maps = [as_labels(each) for each in (prediction, reference)]
     counts = _confusion(*maps, classes=len(label_names))
@@ -170,8 +172,7 @@ def _confusion(prediction: np.ndarray, reference: np.ndarray, *, classes: int) -
 
 
 def source_spacing(item: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """The source grid's spacing in mm from the metadata of an item's image, else of its label; None if
-    neither has it.
+    """The source grid's spacing in mm by the metadata of an item's image, else of its label; None without.
 
     Frames carry it as ``spacing_mm`` where they are calibrated; a volume's stands in its label's affine.
     """

@@ -1,18 +1,22 @@
-"""The summary of many cases: per class, over groups and over frames; as a document and as flat metrics."""
+"""The records of an evaluation and their summary: per class, over groups and over frames."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
+from pyraseg.pipeline.evaluation.bootstrap import LEVEL, Estimate, estimate, plain
+from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence, Reliability, pool
+from pyraseg.pipeline.evaluation.lesions import OVERLAP, CaseLesions, LesionSummary, summarise_lesions
+from pyraseg.pipeline.evaluation.quantities import QuantityError, QuantitySummary, summarise_quantities
 from pyraseg.pipeline.evaluation.scores import CaseScore
 
-__all__ = ["ClassSummary", "flatten", "mean_dice", "plain", "summarise", "summarise_classes"]
+__all__ = ["ClassSummary", "Results", "flatten", "mean_dice", "plain", "summarise_classes"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ClassSummary:
         return {
             "cases": cases,
             **plain(rates),
-            **{name: plain(vars(value)) for name, value in self.metrics.items()},
+            **{name: value.document() for name, value in self.metrics.items()},
         }
 
 
@@ -114,11 +118,78 @@ def flatten(classes: dict[str, ClassSummary]) -> dict[str, float]:
     return flat
 
 
-def summarise(scores: Iterable[CaseScore]) -> dict[str, float]:
-    """Summarise per class, and over the classes, as the flat dictionary of `flatten`, without intervals."""
-    return flatten(summarise_classes(scores))
+@dataclass(frozen=True)
+class Results:
+    """Records of one evaluation, and the summary of them all.
 
+    Attributes:
+        scores: a row for each case and class.
+        confidences: a record for each case, where the probabilities were there.
+        quantities: a row for each case and quantity, where they were asked for.
+        lesions: a record for each case and class, where lesions were compared.
+        tolerance: of surface Dice, by unit; empty where surfaces were not compared.
+        resamples, seed: of the bootstrap; see `estimate`.
 
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON has it: what is not finite is null."""
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+    >>> scores = (CaseScore("c1", "g1", "kidney", 10, 10, 5), CaseScore("c2", "g2", "kidney", 10, 0, 0))
+    >>> results = Results(scores)
+    >>> results.mean_dice, results.classes["kidney"].missed
+    (0.25, 1)
+    """
+
+    scores: tuple[CaseScore, ...]
+    confidences: tuple[CaseConfidence, ...] = ()
+    quantities: tuple[QuantityError, ...] = ()
+    lesions: tuple[CaseLesions, ...] = ()
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    resamples: int = 0
+    seed: int = 0
+
+    @cached_property
+    def classes(self) -> dict[str, ClassSummary]:
+        """The summary class by class."""
+        return summarise_classes(self.scores, resamples=self.resamples, seed=self.seed)
+
+    @cached_property
+    def reliability(self) -> tuple[Reliability, ...]:
+        """The calibration curves, every group weighing the same."""
+        return pool(self.confidences)
+
+    @cached_property
+    def measured(self) -> dict[str, QuantitySummary]:
+        """The errors of the clinical quantities, summarised one by one."""
+        return summarise_quantities(self.quantities, resamples=self.resamples, seed=self.seed)
+
+    @cached_property
+    def detection(self) -> dict[str, LesionSummary]:
+        """The detection of lesions class by class."""
+        return summarise_lesions(self.lesions, resamples=self.resamples, seed=self.seed)
+
+    @property
+    def mean_dice(self) -> float:
+        """The key metric: the mean over the classes of their means over groups; NaN without any case."""
+        return mean_dice(self.classes)
+
+    def metrics(self) -> dict[str, float]:
+        """One number a name, for trackers: those of `flatten`, ``ece_<class>`` and those of lesions."""
+        flat = flatten(self.classes) | {f"ece_{curve.name}": curve.error for curve in self.reliability}
+        for lesions in self.detection.values():
+            flat |= lesions.metrics()
+        return flat
+
+    def document(self) -> dict[str, Any]:
+        """The content of ``summary.json``; what is not defined is null."""
+        by_pixel = {curve.name: curve.error for curve in pool(self.confidences, by_group=False)}
+        curves = {c.name: {"ece": c.error, "ece_over_pixels": by_pixel[c.name]} for c in self.reliability}
+        interval = {"level": LEVEL, "resamples": self.resamples, "seed": self.seed, "resampled": "groups"}
+        lesions = {name: summary.document() for name, summary in self.detection.items()}
+        return {
+            **plain({"mean_dice": self.mean_dice}),
+            "cases": len({score.case for score in self.scores}),
+            "calibrated_cases": len({score.case for score in self.scores if score.spacing_mm}),
+            "groups": len({score.group for score in self.scores}),
+            "interval": interval,
+            "surface_tolerance": dict(self.tolerance),
+            "classes": {name: summary.document() for name, summary in self.classes.items()},
+            "calibration": {"bins": BINS, "curves": curves} if curves else {},
+            "quantities": {name: summary.document() for name, summary in self.measured.items()},
+        } | ({"lesions": {"overlap": OVERLAP, "classes": lesions}} if lesions else {})

@@ -60,12 +60,27 @@ def surface_scores(
     Raises:
         ConfigError: no tolerance of 0 or more in the unit.
         GeometryError: masks of different shapes, or a spacing for another number of axes.
+
+    >>> reference, prediction = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    >>> reference[2:6, 2:6] = prediction[3:7, 2:6] = True
+    >>> surface_scores(prediction, reference, spacing_mm=(0.5, 0.5)).hd95
+    0.5
     """
     prediction, reference = (np.asarray(mask, dtype=bool) for mask in (prediction, reference))
-    _check(prediction, reference, spacing_mm)
+    if prediction.shape != reference.shape:
+        found = f"{prediction.shape} and {reference.shape}"
+        remedy = "Bring the prediction back to the source grid first."
+        raise GeometryError("masks of one shape", found=found, remedy=remedy)
+    if spacing_mm is not None and (len(spacing_mm) != reference.ndim or not min(spacing_mm) > 0):
+        found = f"{len(spacing_mm)} numbers for {reference.ndim} axes, or one that is not above 0"
+        remedy = "Correct the image's calibration."
+        raise GeometryError("a spacing in mm for each axis", found=found, remedy=remedy)
     unit = "px" if spacing_mm is None else "mm"
     spacing = np.ones(reference.ndim) if spacing_mm is None else np.asarray(spacing_mm, dtype=float)
-    limit = _limit(TOLERANCE if tolerance is None else tolerance, unit)
+    limit = (TOLERANCE if tolerance is None else tolerance).get(unit)
+    if limit is None or not 0 <= limit < np.inf:
+        remedy = "Declare evaluation::surface_tolerance in the bundle's metadata.json."
+        raise ConfigError(f"a surface tolerance in {unit}", found=repr(limit), remedy=remedy)
     if not reference.any():
         return None
     if not prediction.any():
@@ -82,7 +97,7 @@ def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple
     """From each surface pixel of one mask to the nearest of the other, and back.
 
     Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay
-    the same. The box of a volume with something found far from its tumour is the whole body: there the
+    the same. The box of a volume with a false positive far from its tumour is the whole body: there the
     surfaces' points are searched, which takes no memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]
@@ -104,23 +119,3 @@ def _edge(mask: np.ndarray) -> np.ndarray:
         inside[:-1] &= shifted[1:]
         inside[[0, -1]] = False
     return mask & ~inner
-
-
-def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None) -> None:
-    if prediction.shape != reference.shape:
-        found = f"{prediction.shape} and {reference.shape}"
-        remedy = "Bring the prediction back to the source grid first."
-        raise GeometryError("masks of one shape", found=found, remedy=remedy)
-    if spacing is not None and (len(spacing) != reference.ndim or not min(spacing) > 0):
-        found = f"a spacing of {len(spacing)} numbers for {reference.ndim} axes, or one that is not above 0"
-        raise GeometryError(
-            "a spacing in mm for each axis", found=found, remedy="Correct the image's calibration."
-        )
-
-
-def _limit(tolerance: Mapping[str, float], unit: str) -> float:
-    limit = tolerance.get(unit)
-    if limit is None or not 0 <= limit < np.inf:
-        remedy = "Declare evaluation::surface_tolerance in the bundle's metadata.json."
-        raise ConfigError(f"a surface tolerance in {unit}", found=repr(limit), remedy=remedy)
-    return float(limit)

@@ -1,4 +1,4 @@
-"""The trainings and evaluations of an ablation one after another, resumable, under one MLflow run."""
+"""Ablation: a network for each arm of a grid and each seed, all measured on the same test split."""
 
 from __future__ import annotations
 
@@ -7,139 +7,182 @@ import json
 import os
 import shlex
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pyraseg.pipeline.experiments.ablation_plan import EVALUATION, Plan
-from pyraseg.pipeline.experiments.grid import Arm
-from pyraseg.pipeline.experiments.monai_commands import EVALUATE, config_files
-from pyraseg.pipeline.experiments.process import run_process
-from pyraseg.pipeline.experiments.steps import (
-    Begun,
-    Parent,
-    Start,
-    begun_training,
-    digests,
-    is_done,
-    run_series,
-    run_step,
-)
+import yaml
+
+from pyraseg.pipeline.bundle.overrides import require_known
+from pyraseg.pipeline.datalist import Datalist, load_datalist
+from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests
+from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.store import without_login
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import ConfigError, DatalistError, UsageError
 
-__all__ = ["run_ablation"]
+__all__ = ["Ablation"]
 
+SPLIT = "test"
 TABLE = "ablation.csv"
 
 
-def run_ablation(plan: Plan, *, resume: bool = False, start: Start = run_process) -> Iterator[str]:
-    """Train every arm with every seed and evaluate it on the test split: lines of progress and result.
+class Ablation(Experiment):
+    """An ablation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
 
     Args:
-        plan: what to do.
-        resume: the output folder may hold an ablation that was begun with the same settings, fewer seeds or
-            fewer arms; what is finished is kept.
-        start: runs a command and returns its exit status.
+        bundle, dataset_dir, output, overrides: as in ``CrossValidation``.
+        grid: as ``read_grid``.
+        seeds: numbers with commas between.
+        datalist: ``datalist.json`` in ``dataset_dir`` where None. ``{seed}`` in its name stands for the seed,
+            for data drawn anew for each.
+
+    Attributes:
+        arms, seeds: what is combined.
+        digests: of the datalists, by seed.
 
     Raises:
-        OutputError: the output folder is in use, or cannot be written.
-        ConfigError: an ablation to resume was begun with other settings.
-        RunError: a training or evaluation failed.
-        TrackingError: as ``RunTracker``.
-        KeyboardInterrupt, SystemExit: it was stopped, after a line that says how to go on.
+        UsageError: seeds that are no numbers, overrides that are no pairs.
+        ConfigError: no bundle there, a grid that ``read_grid`` refuses, or overrides that each step sets for
+            itself, that an arm sets as well, or that no config defines.
+        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split, or seeds with
+            other test cases.
+
+    Example:
+        >>> experiment = Ablation("BUNDLE", "DATA", grid="GRID.yaml", output="OUT")  # doctest: +SKIP
+        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
-    begun = Begun(
-        plan.output,
-        "ablation",
-        what="an ablation",
-        settings=digests(plan.overrides),
-        growing=digests({arm.name: _content(arm) for arm in plan.arms})
-        | {f"the datalist of seed {seed}": digest for seed, digest in plan.digests.items()}
-        | digests(
-            {f"the bundle's {file.name}": _values(file) for file in config_files(plan.bundle, EVALUATE)}
-        ),
-    )
-    parent = Parent(plan.bundle, plan.overrides, run_name=plan.name("ablation"), parameters={})
 
-    def steps(tracker: RunTracker) -> Iterator[str]:
-        for number, (arm, seed) in enumerate(plan.runs, start=1):
-            yield from _run(
-                plan, arm, seed, of=f"{number} of {len(plan.runs)}", parent=tracker.run_id, start=start
-            )
-        tracker.log_file(_write_table(plan))
-        yield from _conclude(plan, parent)
+    article = "an"
+    kind = "ablation"
+    state_name = "ablation.json"
+    reserved_ids = RESERVED_BY_ARMS
 
-    yield from run_series(begun, parent, steps=steps, resume=resume)
+    def __init__(
+        self,
+        bundle: str | Path,
+        dataset_dir: str | Path,
+        *,
+        grid: str | Path,
+        output: str | Path,
+        seeds: str = "0,1,2",
+        datalist: str | Path | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        super().__init__(bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides)
+        self.arms = read_grid(grid, bundle=self.bundle)
+        numbers = [part.strip() for part in seeds.split(",")]
+        if not all(map(str.isdecimal, numbers)) or len(set(map(int, numbers))) < len(numbers):
+            raise UsageError("seeds as 0,1,2, each once", found=repr(seeds), remedy="Correct --seeds.")
+        self.seeds = tuple(map(int, numbers))
+        self._check_overrides()
+        splits = (SPLIT, "training", *(() if "fold" in self.overrides else ("validation",)))
+        data = {
+            seed: load_datalist(self.datalist_of(seed), split=splits, dataset_dir=self.dataset_dir)
+            for seed in self.seeds
+        }
+        _require_same_test_cases(data)
+        self.digests = {seed: each.digest for seed, each in data.items()}
+
+    def _check_overrides(self) -> None:
+        files, beside = self.config_files, sorted((self.bundle / "configs").glob("*.yaml"))
+        for arm in self.arms:
+            require_known(arm.overrides, [*files, *arm.overlays], beside=beside)
+            for key in sorted(set(arm.overrides) & set(self.overrides)):
+                found, remedy = f"--{key} in {arm.name}", "Leave it out of the one or the other."
+                raise ConfigError("overrides that no arm sets", found=found, remedy=remedy)
+        overlays = [overlay for arm in self.arms for overlay in arm.overlays]
+        require_known(self.overrides, [*files, *overlays], beside=beside)
+
+    def datalist_of(self, seed: int) -> Path:
+        """The data of one seed."""
+        return self.datalist.with_name(self.datalist.name.replace("{seed}", str(seed)))
+
+    @property
+    def runs(self) -> list[tuple[Arm, int]]:
+        """All arms with the first seed, then with the next, so that what is done can always be compared."""
+        return [(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """A network for each of the ``runs``."""
+        return [self.trial(arm, seed) for arm, seed in self.runs]
+
+    def trial(self, arm: Arm, seed: int) -> Trial:
+        """One network; ``compare`` tells its arm by its name."""
+        data = {"datalist": self.datalist_of(seed)}
+        return Trial(
+            f"{arm.name}, seed {seed}",
+            self.output / arm.name / f"seed_{seed}",
+            training_ids={**data, "seed": seed},
+            evaluation_ids={**data, "split": SPLIT},
+            overrides=arm.overrides,
+            overlays=arm.overlays,
+        )
+
+    @property
+    def extensible(self) -> dict[str, str]:
+        """Of the arms, of the datalists, and of what the bundle's configs say, whatever their comments."""
+        arms = {}
+        for arm in self.arms:
+            overlays = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
+            arms[arm.name] = json.dumps([dict(arm.overrides), overlays], sort_keys=True)
+        configs = {}
+        for file in self.config_files:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            configs[f"the bundle's {file.name}"] = json.dumps(content, sort_keys=True, default=str)
+        data = {f"the datalist of seed {seed}": digest for seed, digest in self.digests.items()}
+        return digests(arms) | data | digests(configs)
+
+    def conclude(self, tracker: RunTracker) -> Iterator[str]:
+        """``ablation.csv``, each arm's mean, and the command that says whether the differences are real."""
+        scores: dict[tuple[str, int], float | None] = {}
+        for arm, seed in self.runs:
+            summary = (self.trial(arm, seed).evaluation / "summary.json").read_text(encoding="utf-8")
+            scores[arm.name, seed] = json.loads(summary)["mean_dice"]
+        with atomic_write(self.output / TABLE, "w") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["arm", "seed", "mean_dice"])
+            writer.writerows([*run, score] for run, score in scores.items())
+        tracker.log_file(self.output / TABLE)
+        seeds = ", ".join(map(str, self.seeds))
+        yield f"mean Dice on the test split, mean over seeds {seeds}; a row for each run in {TABLE}"
+        width = max(len(arm.name) for arm in self.arms) + 2
+        for arm in self.arms:
+            known = [score for seed in self.seeds if (score := scores[arm.name, seed]) is not None]
+            spread = f" ± {statistics.stdev(known):.3f} over the seeds" if len(known) > 1 else ""
+            yield f"  {arm.name:<{width}}" + (f"{statistics.fmean(known):.3f}{spread}" if known else "none")
+        if tracker.enabled and len(self.arms) > 1:
+            yield "which is better, by how much, and is it real:"
+            yield f"  pyraseg {shlex.join(self._compare(tracker))}"
+
+    def _compare(self, tracker: RunTracker) -> list[str]:
+        """The words of the ``compare`` command over these runs: an experiment may hold others."""
+        words = ["compare", "--experiment", tracker.experiment_name, "--bundle", _short(self.bundle)]
+        if "tracking_uri" in self.overrides:
+            words += ["--tracking_uri", without_login(tracker.tracking_uri)]
+        words += ["--dataset_dir", _short(self.dataset_dir)]
+        datalist = self.datalist_of(self.seeds[0])  # all have the same test split, or `compare` refuses
+        if datalist != self.dataset_dir / "datalist.json":
+            words += ["--datalist", _short(datalist)]
+        words += ["--output", _short(self.output / "comparison")]
+        return [*words, "--runs", *(self.run_name(trial.name) for trial in self.trials)]
 
 
-def _run(plan: Plan, arm: Arm, seed: int, *, of: str, parent: str | None, start: Start) -> Iterator[str]:
-    """One training and its evaluation, where they are not done yet."""
-    folder = plan.folder(arm, seed)
-    resume = begun_training(folder)
-    what = f"{of}: {arm.name}, seed {seed}"
-    training = plan.training(arm, seed, parent=parent, resume=resume)
-    begins = f"{what}, {'training goes on' if resume else 'training'}"
-    yield from run_step(begins, folder, command=training, start=start)
-    evaluating = plan.evaluating(arm, seed, parent=parent)
-    yield from run_step(f"{what}, {EVALUATION}", folder / EVALUATION, command=evaluating, start=start)
-
-
-def _values(config: Path) -> str:
-    """What a config says, whatever its comments."""
-    import yaml
-
-    return json.dumps(yaml.safe_load(config.read_text(encoding="utf-8")), sort_keys=True, default=str)
-
-
-def _content(arm: Arm) -> str:
-    """What an arm is: its overrides and the text of its overlays."""
-    texts = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
-    return json.dumps([dict(arm.overrides), texts], sort_keys=True)
-
-
-def _score(plan: Plan, arm: Arm, seed: int) -> float | None:
-    folder = plan.folder(arm, seed) / EVALUATION
-    if not is_done(folder):
-        return None
-    score = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["mean_dice"]
-    return None if score is None else float(score)
-
-
-def _write_table(plan: Plan) -> Path:
-    path = plan.output / TABLE
-    with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["arm", "seed", "mean_dice"])
-        writer.writerows([arm.name, seed, _score(plan, arm, seed)] for arm, seed in plan.runs)
-    return path
-
-
-def _conclude(plan: Plan, parent: Parent) -> Iterator[str]:
-    """Each arm's mean, and the command that says whether the differences are real."""
-    seeds = ", ".join(map(str, plan.seeds))
-    yield f"mean Dice on the test split, mean over seeds {seeds}; a row for each run in {TABLE}"
-    width = max(len(arm.name) for arm in plan.arms) + 2
-    for arm in plan.arms:
-        scores = [score for seed in plan.seeds if (score := _score(plan, arm, seed)) is not None]
-        spread = f" ± {statistics.stdev(scores):.3f} over the seeds" if len(scores) > 1 else ""
-        yield f"  {arm.name:<{width}}" + (f"{statistics.fmean(scores):.3f}{spread}" if scores else "none")
-    uri, experiment, track = parent.tracking()
-    if not track or len(plan.arms) < 2:
-        return
-    yield "which is better, by how much, and is it real:"
-    yield f"  pyraseg {shlex.join(_compare(plan, uri, experiment))}"
-
-
-def _compare(plan: Plan, uri: str, experiment: str) -> list[str]:
-    """The words of the ``compare`` command over these runs: an experiment may hold others."""
-    words = ["compare", "--experiment", experiment, "--bundle", _short(plan.bundle)]
-    words += ["--tracking_uri", without_login(uri)] if "tracking_uri" in plan.overrides else []
-    words += ["--dataset_dir", _short(plan.dataset_dir)]
-    datalist = plan.datalist_of(plan.seeds[0])  # the test split is the same for all, or `compare` refuses
-    words += [] if datalist == plan.dataset_dir / "datalist.json" else ["--datalist", _short(datalist)]
-    words += ["--output", _short(plan.output / "comparison")]
-    return [*words, "--runs", *(plan.run_name(arm, seed) for arm, seed in plan.runs)]
+def _require_same_test_cases(data: Mapping[int, Datalist]) -> None:
+    """Networks of other test cases cannot be compared, which is better said before they are trained."""
+    tested = {
+        seed: {(item["case"], item["group"], item["label"]) for item in datalist.items(SPLIT)}
+        for seed, datalist in data.items()
+    }
+    first, *others = tested
+    other = next((seed for seed in others if tested[seed] != tested[first]), None)
+    if other is not None:
+        raise DatalistError(
+            "the same test cases for each seed",
+            found=f"others for seed {other} than for seed {first}",
+            remedy="Draw anew only what is trained on.",
+        )
 
 
 def _short(path: Path) -> str:

@@ -1,114 +1,147 @@
-"""The steps of a cross-validation one after another, resumable, under one MLflow run."""
+"""Cross-validation: a network for each fold of a datalist, measured on the cases that it did not see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from pyraseg.pipeline.experiments.cross_validation_plan import EVALUATION, TEST, Plan
-from pyraseg.pipeline.experiments.pooling import pool, read_rows, write_pooled
-from pyraseg.pipeline.experiments.process import run_process
-from pyraseg.pipeline.experiments.steps import (
-    Begun,
-    Parent,
-    Start,
-    begun_training,
+from pyraseg.pipeline.bundle.overrides import require_known
+from pyraseg.pipeline.datalist import load_datalist
+from pyraseg.pipeline.experiments.experiment import (
+    RESERVED_IDS,
+    Experiment,
+    Step,
+    Trial,
     digests,
     is_done,
-    run_series,
-    run_step,
+    overlay_files,
 )
+from pyraseg.pipeline.experiments.pooling import TEST, pool, read_rows, write_pooled
 from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.transforms.errors import ConfigError, DatalistError
 
-__all__ = ["cross_validate"]
+__all__ = ["CrossValidation"]
 
 
-def cross_validate(plan: Plan, *, resume: bool = False, start: Start = run_process) -> Iterator[str]:
-    """Train and evaluate each fold, evaluate the ensemble on the test split, and pool: lines of progress and
-    result.
+class CrossValidation(Experiment):
+    """A cross-validation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
 
     Args:
-        plan: what to do.
-        resume: the output folder may hold a cross-validation that was begun with the same settings; what is
-            finished is kept.
-        start: runs a command and returns its exit status.
+        bundle: a folder with ``configs/train.yaml`` and ``configs/evaluate.yaml``.
+        dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None.
+        output: the folder to write to.
+        folds: those to run; None for all.
+        overlays: configs of the bundle on top of the training's, by name, such as ``unet``.
+        overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
+
+    Attributes:
+        cases: the cases of each fold of the datalist, by its number.
+        folds: those to run now.
+        has_test: whether the datalist holds a test split, for the ensemble of all folds.
+        digest: of the datalist.
 
     Raises:
-        OutputError: the output folder is in use, or cannot be written.
-        ConfigError: a cross-validation to resume was begun with other settings.
-        RunError: a training or evaluation failed.
-        TrackingError: as ``RunTracker``.
-        KeyboardInterrupt, SystemExit: it was stopped, after a line that says how to go on.
+        UsageError: overrides that are no pairs.
+        ConfigError: no bundle there, no such fold or overlay, or overrides that each step sets for itself or
+            no config defines.
+        DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
+
+    Example:
+        >>> experiment = CrossValidation("BUNDLE", "DATA", output="CV")  # doctest: +SKIP
+        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
-    settings = digests(plan.overrides) | {"the datalist": plan.digest}
-    begun = Begun(plan.output, "crossval", what="a cross-validation", settings=settings)
-    parameters = {"folds": len(plan.cases), "dataset_digest": plan.digest}
-    parent = Parent(
-        plan.bundle, plan.overrides, run_name=plan.name("cross-validation"), parameters=parameters
-    )
 
-    def steps(tracker: RunTracker) -> Iterator[str]:
-        yield from _Steps(plan, start=start, parent=tracker.run_id).run()
-        yield from _conclude(plan, tracker)
+    article = "a"
+    kind = "cross-validation"
+    state_name = "crossval.json"
+    reserved_ids = RESERVED_IDS | dict.fromkeys(("fold", "folds"), "Use --folds, before the --.")
 
-    yield from run_series(begun, parent, steps=steps, resume=resume)
+    def __init__(
+        self,
+        bundle: str | Path,
+        dataset_dir: str | Path,
+        *,
+        output: str | Path,
+        datalist: str | Path | None = None,
+        folds: Sequence[int] | None = None,
+        overlays: Sequence[str] = (),
+        overrides: Sequence[str] = (),
+    ) -> None:
+        super().__init__(bundle, dataset_dir, output=output, datalist=datalist, overrides=overrides)
+        data = load_datalist(self.datalist, split="training", dataset_dir=self.dataset_dir)
+        cases: dict[int, set[str]] = defaultdict(set)
+        for item in data.training:
+            if "fold" in item:
+                cases[item["fold"]].add(item["case"])
+        if len(cases) < 2:
+            remedy = "Build it with `pyraseg datalist --folds 5`."
+            raise DatalistError("a datalist in folds", found="none", remedy=remedy, path=self.datalist)
+        self.cases = dict(sorted(cases.items()))
+        self.folds = tuple(sorted(set(self.cases if folds is None else folds)))
+        if not set(self.folds) <= set(self.cases):
+            wanted, found = (", ".join(map(str, numbers)) for numbers in (self.cases, self.folds))
+            raise ConfigError(f"folds among {wanted}", found=found, remedy="Correct --folds.")
+        self.has_test = bool(data.test)
+        self.digest = data.digest
+        self.overlays = overlay_files(self.bundle, overlays)
+        require_known(self.overrides, [*self.config_files, *self.overlays])
 
+    @property
+    def trials(self) -> list[Trial]:
+        """A network for each fold that is to be run."""
+        return [self.trial(fold) for fold in self.folds]
 
-class _Steps:
-    """The steps that are not done yet."""
-
-    def __init__(self, plan: Plan, *, start: Start, parent: str | None) -> None:
-        self.plan = plan
-        self.start = start
-        self.parent = parent
-
-    def run(self) -> Iterator[str]:
-        for fold in self.plan.folds:
-            yield from self._fold(fold)
-        if self.plan.has_test and _finished(self.plan) == list(self.plan.cases):
-            command = self.plan.testing(parent=self.parent)
-            yield from self._step(
-                "the ensemble of all folds on the test split", self.plan.output / TEST, command
-            )
-
-    def _fold(self, fold: int) -> Iterator[str]:
-        plan, folder = self.plan, self.plan.folder(fold)
-        resume = begun_training(folder)
-        training = plan.training(fold, parent=self.parent, resume=resume)
-        yield from self._step(
-            f"fold {fold}, {'training goes on' if resume else 'training'}", folder, training
+    def trial(self, fold: int) -> Trial:
+        """The network that does not see one fold's cases, and is measured on them."""
+        return Trial(
+            f"fold {fold}",
+            self.output / f"fold_{fold}",
+            training_ids={"fold": fold},
+            evaluation_ids={"fold": fold, "split": "validation"},
+            overlays=self.overlays,
         )
-        evaluating = plan.evaluating(fold, parent=self.parent)
-        yield from self._step(f"fold {fold}, evaluation", folder / EVALUATION, evaluating)
 
-    def _step(self, what: str, folder: Path, command: list[str]) -> Iterator[str]:
-        yield from run_step(what, folder, command=command, start=self.start)
+    @property
+    def fixed(self) -> dict[str, str]:
+        overlays = {f"the overlay {file.stem}": file.read_text(encoding="utf-8") for file in self.overlays}
+        return super().fixed | digests(overlays) | {"the datalist": self.digest}
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"folds": len(self.cases), "dataset_digest": self.digest}
 
-def _finished(plan: Plan) -> list[int]:
-    """The folds that are trained and measured, also by earlier runs of the command."""
-    return [fold for fold in plan.cases if is_done(plan.folder(fold) / EVALUATION)]
+    def steps(self) -> Iterator[Step]:
+        """Those of each fold; once all folds are done, the evaluation of their ensemble on the test split."""
+        yield from super().steps()
+        if self.has_test and self.finished_folds() == list(self.cases):
+            ids = {"split": TEST, "checkpoint": self.output, "overwrite": True}
+            command = self.command("evaluating", self.output / TEST, ids, name="ensemble, test")
+            yield Step("the ensemble of all folds on the test split", self.output / TEST, command)
 
+    def finished_folds(self) -> list[int]:
+        """The folds that are trained and measured, also by earlier runs of the command."""
+        return [fold for fold in self.cases if is_done(self.trial(fold).evaluation)]
 
-def _conclude(plan: Plan, tracker: RunTracker) -> Iterator[str]:
-    """Pool what is finished, write it, log it, and say it in a few lines."""
-    folds = _finished(plan)
-    rows = read_rows(plan, folds)
-    summary = pool(rows)
-    for path in write_pooled(plan.output, rows, summary):
-        tracker.log_file(path)
-    spread = {name: value for name, value in summary["over_folds"].items() if value["mean"] is not None}
-    numbers = {f"{name}_mean": value["mean"] for name, value in spread.items()}
-    numbers |= {f"{name}_sd": value["sd"] for name, value in spread.items() if value["sd"] is not None}
-    tracker.log_metrics(numbers, step=len(folds))
-    left = [fold for fold in plan.cases if fold not in folds]
-    yield f"{len(folds)} of {len(plan.cases)} folds, {summary['cases']} cases of {summary['groups']} groups"
-    for name in ("mean_dice", *(name for name in spread if name.startswith("dice_"))):
-        if name in spread:
-            sd = spread[name]["sd"]
-            yield f"  {name:<32}{spread[name]['mean']:.3f}" + (
-                "" if sd is None else f" ± {sd:.3f} over the folds"
-            )
-    yield "summary.json and cases.csv are in the output folder"
-    if left:
-        yield f"not run yet: {', '.join(f'fold {fold}' for fold in left)}; run them with --resume"
+    def conclude(self, tracker: RunTracker) -> Iterator[str]:
+        """Pool the folds that are done: ``summary.json``, ``cases.csv``, the run's metrics, a few lines."""
+        folds = self.finished_folds()
+        rows = read_rows({fold: self.trial(fold).evaluation for fold in folds}, self.cases)
+        summary = pool(rows)
+        for path in write_pooled(self.output, rows, summary):
+            tracker.log_file(path)
+        spread = {name: value for name, value in summary["over_folds"].items() if value["mean"] is not None}
+        numbers = {f"{name}_mean": value["mean"] for name, value in spread.items()}
+        numbers |= {f"{name}_sd": value["sd"] for name, value in spread.items() if value["sd"] is not None}
+        tracker.log_metrics(numbers, step=len(folds))
+        measured = f"{summary['cases']} cases of {summary['groups']} groups"
+        yield f"{len(folds)} of {len(self.cases)} folds, {measured}"
+        for name, value in spread.items():
+            if name.startswith(("mean_dice", "dice_")):
+                sd = "" if value["sd"] is None else f" ± {value['sd']:.3f} over the folds"
+                yield f"  {name:<32}{value['mean']:.3f}{sd}"
+        yield "summary.json and cases.csv are in the output folder"
+        left = [fold for fold in self.cases if fold not in folds]
+        if left:
+            yield f"not run yet: {', '.join(f'fold {fold}' for fold in left)}; run them with --resume"

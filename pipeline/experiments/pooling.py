@@ -6,18 +6,18 @@ import csv
 import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.evaluation.bootstrap import estimate
 from pyraseg.pipeline.evaluation.summary import ClassSummary, flatten, mean_dice, plain
-from pyraseg.pipeline.experiments.cross_validation_plan import EVALUATION, TEST, Plan
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import DatalistError
 
-__all__ = ["pool", "read_rows", "write_pooled"]
+__all__ = ["TEST", "pool", "read_rows", "write_pooled"]
 
+TEST = "test"  # the split, and the folder of the ensemble's evaluation on it
 RESAMPLES = 2000
 OVERLAPS = ("dice", "iou", "sensitivity", "precision")
 DISTANCES = ("hd95", "assd", "surface_dice")
@@ -25,45 +25,48 @@ DISTANCES = ("hd95", "assd", "surface_dice")
 Row = dict[str, str]
 
 
-def read_rows(plan: Plan, folds: Sequence[int]) -> list[Row]:
-    """The rows of the ``cases.csv`` of these folds' evaluations, with the column ``fold`` first.
+def read_rows(folders: Mapping[int, Path], cases: Mapping[int, Collection[str]]) -> list[Row]:
+    """The rows of the ``cases.csv`` of each fold's evaluation, with the column ``fold`` first.
+
+    Args:
+        folders: of the evaluations, by fold.
+        cases: what was to be measured, by fold.
 
     Raises:
         DatalistError: a case of these folds is not measured, or measured twice in one class.
     """
     rows: list[Row] = []
-    for fold in folds:
-        with open(plan.folder(fold) / EVALUATION / "cases.csv", newline="", encoding="utf-8") as file:
+    for fold, folder in folders.items():
+        with open(folder / "cases.csv", newline="", encoding="utf-8") as file:
             rows += [{"fold": str(fold), **row} for row in csv.DictReader(file)]
-    wanted = {case for fold in folds for case in plan.cases[fold]}
-    found = {row["case"] for row in rows}
-    twice = [
-        key for key, number in Counter((row["case"], row["class"]) for row in rows).items() if number > 1
-    ]
-    if found != wanted or twice:
+    wanted = {case for fold in folders for case in cases[fold]}
+    measured = {row["case"] for row in rows}
+    counts = Counter((row["case"], row["class"]) for row in rows)
+    twice = sum(number > 1 for number in counts.values())
+    if measured != wanted or twice:
+        missing, unknown = len(wanted - measured), len(measured - wanted)
         raise DatalistError(
             "every case of the folds measured once",
-            found=f"{len(wanted - found)} not measured, {len(found - wanted)} of no fold, {len(twice)} rows twice",
+            found=f"{missing} not measured, {unknown} of no fold, {twice} rows twice",
             remedy="The datalist has changed since; begin anew in another --output.",
         )
     return rows
 
 
-def pool(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
+def pool(rows: Sequence[Row]) -> dict[str, Any]:
     """The content of ``summary.json``.
 
     Returns:
-        ``over_folds``: for each number of an evaluation its mean, its sample standard deviation and its
-            values over the
-        folds (null where a fold has none); ``pooled``: the same scores over all cases at once, as means over
-        groups with intervals from a bootstrap over groups.
+        ``over_folds``: for each number of an evaluation its mean over the folds, its standard deviation
+        and its values (null where a fold has none). ``pooled``: the same scores over all cases at once, as
+        means over groups with intervals from a bootstrap over groups.
     """
     by_fold: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_fold[row["fold"]].append(row)
-    numbers = [plain(flatten(_classes(part))) for part in by_fold.values()]
+    numbers = [plain(flatten(_summarise_classes(part))) for part in by_fold.values()]
     names = dict.fromkeys(name for each in numbers for name in each)
-    classes = _classes(rows, resamples=RESAMPLES, seed=seed)
+    classes = _summarise_classes(rows, resamples=RESAMPLES)
     return {
         "folds": [int(fold) for fold in by_fold],
         "cases": len({row["case"] for row in rows}),
@@ -76,8 +79,42 @@ def pool(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
     }
 
 
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    mean = statistics.fmean(known) if known else None
+    return {"mean": mean, "sd": statistics.stdev(known) if len(known) > 1 else None, "values": values}
+
+
+def _summarise_classes(rows: Sequence[Row], *, resamples: int = 0) -> dict[str, ClassSummary]:
+    by_class: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_class[row["class"]].append(row)
+    summaries = {}
+    for name, part in by_class.items():
+        # Scores under the names of an evaluation's summary: distances with their unit
+        scores: dict[str, list[tuple[float, str]]] = {"dice": []}
+        for row in part:
+            columns = {**{c: c for c in OVERLAPS}, **{c: f"{c}_{row['distance_unit']}" for c in DISTANCES}}
+            for column, score in columns.items():
+                if row[column]:
+                    scores.setdefault(score, []).append((float(row[column]), row["group"]))
+        present = sum(int(row["reference_pixels"]) > 0 for row in part)
+        summaries[name] = ClassSummary(
+            name,
+            present=present,
+            absent=len(part) - present,
+            missed=sum(int(row["missed"]) for row in part),
+            false_positives=sum(int(row["false_positive"]) for row in part),
+            metrics={
+                score: estimate([v for v, _ in values], [g for _, g in values], resamples=resamples, seed=0)
+                for score, values in scores.items()
+            },
+        )
+    return summaries
+
+
 def write_pooled(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Write ``cases.csv`` and ``summary.json`` and return their paths.
+    """Write ``cases.csv`` and ``summary.json``, with the ensemble's, and return their paths.
 
     Raises:
         OutputError: ``folder`` cannot be written.
@@ -92,43 +129,3 @@ def write_pooled(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) 
     with atomic_write(document, "w") as file:
         file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
     return table, document
-
-
-def _spread(values: Sequence[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    mean = statistics.fmean(known) if known else None
-    return {"mean": mean, "sd": statistics.stdev(known) if len(known) > 1 else None, "values": list(values)}
-
-
-def _classes(rows: Sequence[Row], *, resamples: int = 0, seed: int = 0) -> dict[str, ClassSummary]:
-    by_class: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_class[row["class"]].append(row)
-    return {name: _class(name, part, resamples=resamples, seed=seed) for name, part in by_class.items()}
-
-
-def _class(name: str, rows: Sequence[Row], *, resamples: int, seed: int) -> ClassSummary:
-    columns: dict[str, list[tuple[float, str]]] = {"dice": []}
-    for row in rows:
-        for score, value in _scores(row).items():
-            columns.setdefault(score, []).append((value, row["group"]))
-    present = sum(int(row["reference_pixels"]) > 0 for row in rows)
-    return ClassSummary(
-        name,
-        present=present,
-        absent=len(rows) - present,
-        missed=sum(int(row["missed"]) for row in rows),
-        false_positives=sum(int(row["false_positive"]) for row in rows),
-        metrics={
-            score: estimate([v for v, _ in column], [g for _, g in column], resamples=resamples, seed=seed)
-            for score, column in columns.items()
-        },
-    )
-
-
-def _scores(row: Row) -> dict[str, float]:
-    """The scores that a row has, named as an evaluation's summary names them: distances with their unit."""
-    named = {score: score for score in OVERLAPS} | {
-        score: f"{score}_{row['distance_unit']}" for score in DISTANCES
-    }
-    return {name: float(row[column]) for column, name in named.items() if row[column]}

@@ -97,7 +97,7 @@ class CleanUpLabels(Transform):
         return tuple(self._steps)
 
     def __call__(self, img: NdarrayOrTensor, *, spacing_mm: Sequence[float] | None = None) -> NdarrayOrTensor:
-        """Clear up one label map.
+        """Clean up one label map.
 
         Args:
             spacing_mm: along each axis, for ``minimum_ml``; by default what the metadata of a `MetaTensor`
@@ -108,8 +108,9 @@ class CleanUpLabels(Transform):
         limits = {"minimum_area": self.minimum_area * labels.size}
         if self.minimum_ml:
             limits["minimum_ml"] = self.minimum_ml / _voxel_ml(labels, img, spacing_mm)
-        around = _around_foreground(labels)
-        if around is not None:
+        for box in ndimage.find_objects((labels > 0).view(np.uint8)):
+            # one more pixel, so that background stays joined around the foreground
+            around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
             for name, step in self._steps.items():
                 step(labels[around], limits.get(name, 0.0))
         return convert_to_dst_type(labels[None].astype(source.dtype, copy=False), img)[0]
@@ -117,17 +118,15 @@ class CleanUpLabels(Transform):
     def _checked(self, source: np.ndarray) -> LabelMap:
         """The map without its channel, as a copy in the smallest integers: the steps count them often."""
         if source.ndim not in (3, 4) or source.shape[0] != 1 or not source.size:
-            remedy = "Take the argmax over the classes before post-processing."
-            raise GeometryError(
-                "a label map (1, H, W) or (1, H, W, D)", found=f"{source.shape}", remedy=remedy
-            )
+            remedy = "Take the argmax over the classes before the clean-up."
+            wanted = "a label map (1, H, W) or (1, H, W, D)"
+            raise GeometryError(wanted, found=f"{source.shape}", remedy=remedy)
         with np.errstate(invalid="ignore"):  # NaN is refused below
             labels = source[0].astype(np.uint8)
         if not np.array_equal(labels, source[0]) or labels.max() >= len(self.label_names):
             wanted = f"a label map with the values 0 to {len(self.label_names) - 1}"
-            raise LabelError(
-                wanted, found="others", remedy="Give the label names that the network was trained with."
-            )
+            remedy = "Give the label names that the network was trained with."
+            raise LabelError(wanted, found="others", remedy=remedy)
         return labels
 
     def _remove_stray_fluid(self, labels: LabelMap, _: float) -> None:
@@ -175,26 +174,13 @@ class CleanUpLabelsd(MapTransform):
 def _voxel_ml(labels: LabelMap, img: NdarrayOrTensor, spacing_mm: Sequence[float] | None) -> float:
     if spacing_mm is None:
         spacing_mm = getattr(img, "meta", {}).get("spacing_mm")
-    sides = [] if spacing_mm is None else [float(side) for side in spacing_mm]
+    sides = [float(side) for side in ([] if spacing_mm is None else spacing_mm)]
     if labels.ndim != 3 or len(sides) != 3 or not all(0 < side < np.inf for side in sides):
-        found = (
-            "a frame" if labels.ndim != 3 else f"{len(sides)} lengths" if len(sides) != 3 else "a length of 0"
-        )
+        lengths = f"{len(sides)} lengths" if len(sides) != 3 else "a length of 0"
+        found = "a frame" if labels.ndim != 3 else lengths
         remedy = "Give its spacing_mm, or leave minimum_ml out of the clean-up."
         raise GeometryError("a volume with its spacing in mm for minimum_ml", found=found, remedy=remedy)
     return math.prod(sides) / 1000
-
-
-def _around_foreground(labels: LabelMap) -> tuple[slice, ...] | None:
-    """The foreground's bounding box and one more pixel, so that background stays joined around it; or
-    None."""
-    box = []
-    for axis in range(labels.ndim):
-        (at,) = np.nonzero(labels.max(axis=tuple(other for other in range(labels.ndim) if other != axis)))
-        if not len(at):
-            return None
-        box.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2))
-    return tuple(box)
 
 
 def _remove_small(labels: LabelMap, limit: float) -> None:
@@ -239,8 +225,7 @@ def _enclosed(mask: np.ndarray) -> np.ndarray:
 
 
 def _blend(labels: LabelMap, gone: np.ndarray) -> None:
-    """Give each region of ``gone`` the class of most of its face neighbours, in place; the lower one at a
-    tie."""
+    """Give each region of ``gone`` the class of most of its face neighbours; at a tie the lower one."""
     if not gone.any():
         return
     regions, number = ndimage.label(gone)

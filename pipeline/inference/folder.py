@@ -1,12 +1,11 @@
-"""Inference over a folder with MONAI's evaluator: a label map and an overlay per frame or volume, and a
-table."""
+"""Inference over a folder with MONAI's evaluator: a label map and an overlay for each image, and a table."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from pyraseg.transforms.frame.preprocessing import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
+
+LEFT_OUT = "left_out.csv"
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +52,35 @@ def infer(
     """
     load_checkpoints(evaluator.network, checkpoint)
     if left_out:
-        _write_left_out(Path(folder) / "left_out.csv", left_out)
+        with atomic_write(Path(folder) / LEFT_OUT, "w") as file:
+            table = csv.writer(file)
+            table.writerow(["file", "reason"])
+            table.writerows((_utf8(name), reason) for name, reason in left_out)
+        logger.warning("%d files are left out; %s says which and why", len(left_out), LEFT_OUT)
     with unwrap_monai_errors():
         evaluator.run()
 
 
-def _write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> None:
-    with atomic_write(path, "w") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "reason"])
-        table.writerows((_text(name), reason) for name, reason in left_out)
-    logger.warning("%d files are left out; %s says which and why", len(left_out), path.name)
-
-
 class SavePredictions:
-    """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and, at the end,
-    ``cases.csv``.
+    """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and ``cases.csv``.
 
     Files are named by the case's keyed hash; ``cases.csv`` leads back to the input, by its path relative to
     ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2. A
     volume's label map has its source's affine, its overlay is a montage of slices, and the table holds voxels
     and ml.
+
+    Args:
+        folder: the output folder.
+        dataset_dir: the folder, file or glob that was predicted.
+        segments: values, names and colours of the classes, background first.
+        preprocessing: what made the images; its crop and blanking, or its window, show them in overlays.
+
+    Raises:
+        OutputError: when run, ``folder`` cannot be written.
+
+    >>> segments = [Segment(0, "background", (0, 0, 0)), Segment(1, "kidney", (255, 0, 0))]
+    >>> handler = SavePredictions("eval", dataset_dir=".", segments=segments, preprocessing=Compose([]))
+    >>> handler.attach(Engine(lambda engine, batch: None))  # or among the val_handlers of an evaluator
     """
 
     def __init__(
@@ -87,9 +96,8 @@ class SavePredictions:
         self.segments = tuple(segments)
         self.view = source_view(preprocessing)
         self._rows: list[list[Any]] = []
-        self._unit = "mm2"
+        self._volumes = False
         self._paths: dict[str, str] = {}
-        self._root = Path()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -97,66 +105,53 @@ class SavePredictions:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def _start(self, engine: Any) -> None:
-        # dataset_dir may also be one file, or a glob with several levels of wildcards
-        self._root = next(place for place in (self.dataset_dir, *self.dataset_dir.parents) if place.is_dir())
         self._rows = []
         self._paths = {item["case"]: item["image"] for item in engine.data_loader.dataset.data}
 
     def _save(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._save_one(
-                batch["case"], output["image"], np.asarray(output["pred"].cpu())[0].astype(np.uint8)
-            )
+            labels = np.asarray(output["pred"].cpu())[0].astype(np.uint8)
+            self._save_one(batch["case"], output["image"].meta, labels)
 
-    def _save_one(self, case: str, image: Any, mask: np.ndarray) -> None:
-        source = self.view({"image": self._paths[case], "case": case})["image"]
-        spacing_mm = image.meta.get("spacing_mm")
+    def _save_one(self, case: str, meta: Mapping[str, Any], labels: np.ndarray) -> None:
+        path = self._paths[case]
+        source = self.view({"image": path, "case": case})["image"]
+        spacing_mm = meta.get("spacing_mm")
         spacing_mm = None if spacing_mm is None else tuple(float(value) for value in spacing_mm)
-        label_path, overlay_path = (
-            self.folder / "labels" / f"{case}.nii.gz",
-            self.folder / "overlays" / f"{case}.png",
-        )
-        if mask.ndim == 3:
+        label_path = self.folder / "labels" / f"{case}.nii.gz"
+        overlay_path = self.folder / "overlays" / f"{case}.png"
+        self._volumes = labels.ndim == 3
+        if self._volumes:
             affine = np.asarray(source.affine)
-            write_labels(label_path, mask.T, affine=affine)
-            write_png(overlay_path, draw_volume(source.numpy()[0], mask, self.segments, affine=affine))
+            write_labels(label_path, labels.T, affine=affine)
+            write_png(overlay_path, draw_volume(source.numpy()[0], labels, self.segments, affine=affine))
         else:
-            write_label(label_path, mask, spacing_mm=spacing_mm)
-            write_overlay(overlay_path, np.asarray(source), mask, self.segments)
-        self._rows.append(
-            [case, _relative(self._paths[case], self._root), *self._sizes(image, mask, spacing_mm)]
-        )
-
-    def _sizes(self, image: Any, mask: np.ndarray, spacing_mm: tuple[float, ...] | None) -> list[Any]:
-        """Where the spacing is from, each class's pixels, and its area in mm2 or its volume in ml."""
-        self._unit = "ml" if mask.ndim == 3 else "mm2"
-        pixels = [int(np.count_nonzero(mask == segment.value)) for segment in self.segments[1:]]
-        one = None if spacing_mm is None else float(np.prod(spacing_mm)) / (1000 if mask.ndim == 3 else 1)
-        digits = 3 if mask.ndim == 3 else 2
-        return [
-            image.meta["spacing_source"],
-            *pixels,
-            *("" if one is None else f"{n * one:.{digits}f}" for n in pixels),
-        ]
+            write_label(label_path, labels, spacing_mm=spacing_mm)
+            write_overlay(overlay_path, np.asarray(source), labels, self.segments)
+        counts = [int(np.count_nonzero(labels == segment.value)) for segment in self.segments[1:]]
+        sizes = [""] * len(counts)
+        if spacing_mm is not None:
+            one, digits = (
+                float(np.prod(spacing_mm)) / (1000 if self._volumes else 1),
+                3 if self._volumes else 2,
+            )
+            sizes = [f"{count * one:.{digits}f}" for count in counts]
+        # dataset_dir may also be one file, or a glob with several levels of wildcards
+        root = next(folder for folder in (self.dataset_dir, *self.dataset_dir.parents) if folder.is_dir())
+        relative = _utf8(os.path.relpath(path, root))
+        self._rows.append([case, relative, meta["spacing_source"], *counts, *sizes])
 
     def _finish(self, engine: Any) -> None:
-        names = [segment.name for segment in self.segments[1:]]
-        counted = "voxels" if self._unit == "ml" else "pixels"
-        sizes = [*(f"{name}_{counted}" for name in names), *(f"{name}_{self._unit}" for name in names)]
+        units = ("voxels", "ml") if self._volumes else ("pixels", "mm2")
+        sizes = [f"{segment.name}_{unit}" for unit in units for segment in self.segments[1:]]
         with atomic_write(self.folder / "cases.csv", "w") as file:
             table = csv.writer(file)
             table.writerow(["case", "image", "spacing_source", *sizes])
             table.writerows(self._rows)
-        logger.info(
-            "%d images predicted: label maps, overlays and cases.csv are in the output folder",
-            len(self._rows),
-        )
+        message = "%d images predicted: label maps, overlays and cases.csv are in the output folder"
+        logger.info(message, len(self._rows))
 
 
-def _relative(path: str, root: Path) -> str:
-    return _text(os.path.relpath(path, root))
-
-
-def _text(name: str) -> str:
+def _utf8(name: str) -> str:
     """A name that is not UTF-8 must not cost the table at the end of a run."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -48,7 +48,7 @@ def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dty
 
 
 class SegmentationInferer(Inferer):
-    """Run a network on images or volumes: the one way of training, validation, evaluation and prediction.
+    """Run a network on images or volumes: the same in training, validation, evaluation and prediction.
 
     The network runs under autocast on any device (MONAI's engines autocast on CUDA only). By windows, the
     weighted mean of their scores is that of MONAI's ``SlidingWindowInferer`` with Gaussian weights, but for

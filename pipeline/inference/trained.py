@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -134,13 +134,10 @@ def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, pa
         ("number of input channels", *([facts["network"]["in_channels"]] for facts in (first, other))),
     ):
         if list(wanted) != list(found):
+            words = [", ".join(map(str, values)) for values in (wanted, found)]
             raise CheckpointError(
-                f"checkpoints of one {what}, {_words(wanted)} as the first",
-                found=_words(found),
+                f"checkpoints of one {what}, {words[0]} as the first",
+                found=words[1],
                 remedy="Average those that were trained alike; only their networks may differ.",
                 path=path,
             )
-
-
-def _words(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))

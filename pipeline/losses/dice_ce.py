@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.losses import DiceCELoss
-from torch import Tensor
+from monai.losses import DeepSupervisionLoss, DiceCELoss
+from torch import Tensor, nn
 
-from pyraseg.pipeline.losses.weights import checked_weights
+from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["Float32DiceCELoss"]
+__all__ = ["AuxiliaryLoss", "Float32DiceCELoss", "checked_weights"]
 
 
 class Float32DiceCELoss(DiceCELoss):
@@ -56,3 +57,49 @@ class Float32DiceCELoss(DiceCELoss):
         scalar."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.float().contiguous(), target)
+
+
+class AuxiliaryLoss(DeepSupervisionLoss):
+    """``loss(main) + weight * loss(auxiliary)`` of a stacked output; of a plain output, ``loss(main)``.
+
+    Source of the weight: Zhao et al., PSPNet, CVPR 2017, section 4.2.
+
+    Args:
+        loss: takes logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); it is moved to their
+            device.
+        weight: of the auxiliary output.
+
+    Raises:
+        ConfigError: ``weight`` is negative or not finite.
+    """
+
+    def __init__(self, loss: nn.Module, *, weight: float = 0.4) -> None:
+        super().__init__(
+            loss, weights=checked_weights("the weights of main and auxiliary loss", (1.0, weight))
+        )
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, 2, K, H, W[, D]), main first, or (B, K, H, W[, D]), and targets (B, 1 or more, H, W[,
+        D]), to a scalar.
+
+        A network with an auxiliary head gives the first in training and the second in evaluation.
+        """
+        self.to(input.device)  # class weights: no config places the loss
+        stacked = input.dim() == target.dim() + 1
+        return super().forward(list(input.unbind(1)) if stacked else input, target)
+
+
+def checked_weights(name: str, values: Sequence[float]) -> list[float]:
+    """The values, checked.
+
+    Raises:
+        ConfigError: one that is negative or not finite, or all of them 0.
+    """
+    numbers = [float(value) for value in values]
+    if all(math.isfinite(number) and number >= 0 for number in numbers) and any(numbers):
+        return numbers
+    raise ConfigError(
+        f"{name} to be 0 or more and not all 0",
+        found=str(numbers),
+        remedy="Set them to 1 to weigh all alike.",
+    )

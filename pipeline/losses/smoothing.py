@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from monai.losses import FocalLoss, NACLLoss
 from torch import Tensor, nn
 
-from pyraseg.pipeline.losses.weights import checked_weights
+from pyraseg.pipeline.losses.dice_ce import checked_weights
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["FocalTerm", "LabelSmoothing", "NeighbourAwareTerm", "SpatiallyVaryingLabelSmoothing"]

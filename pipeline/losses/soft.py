@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,10 +10,16 @@ import torch.nn.functional as F
 from monai.engines import default_prepare_batch
 from torch import Tensor, nn
 
-from pyraseg.pipeline.losses.weights import checked_weights
+from pyraseg.pipeline.losses.dice_ce import checked_weights
+from pyraseg.pipeline.losses.smoothing import (
+    FocalTerm,
+    LabelSmoothing,
+    NeighbourAwareTerm,
+    SpatiallyVaryingLabelSmoothing,
+)
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["SoftLabelDivergence", "SoftLabelLoss", "SoftTargets"]
+__all__ = ["SOFT_LOSSES", "SoftLabelDivergence", "SoftLabelLoss", "SoftTargets", "soft_label_loss"]
 
 KNOWN = 0.5  # of a whole label: what an interpolated soft label must sum to for its pixel to count
 
@@ -122,3 +128,47 @@ def _distribution(soft: Tensor) -> tuple[Tensor, Tensor]:
     total = values.sum(dim=1, keepdim=True)
     known = total >= KNOWN * whole
     return values.mul_(torch.where(known, 1 / total, 0.0)), known
+
+
+SOFT_LOSSES = ("superpixel", "label_smoothing", "svls", "nacl", "focal", "none")
+
+
+def soft_label_loss(
+    name: str,
+    *,
+    hard: nn.Module,
+    num_classes: int,
+    spatial_dims: int = 2,
+    beta: float = 1.0,
+    smoothing: float = 0.1,
+    sigma: float = 1.0,
+    alpha: float = 0.1,
+    gamma: float = 2.0,
+) -> SoftLabelLoss:
+    """``hard + beta * term``, for targets whose first channel is the hard label.
+
+    Args:
+        name: superpixel (divergence from the soft label in the targets), label_smoothing, svls, nacl, focal,
+            or none.
+        hard: the loss on hard labels.
+        num_classes, spatial_dims: of the network.
+        beta: weight of the term.
+        smoothing, sigma, alpha, gamma: of label smoothing, SVLS, NACL and focal loss; the others leave them
+            alone.
+
+    Raises:
+        ConfigError: another name, or a number out of range.
+    """
+    terms: dict[str, Callable[[], nn.Module | None]] = {
+        "superpixel": SoftLabelDivergence,
+        "label_smoothing": lambda: LabelSmoothing(smoothing),
+        "svls": lambda: SpatiallyVaryingLabelSmoothing(sigma),
+        "nacl": lambda: NeighbourAwareTerm(num_classes, spatial_dims=spatial_dims, alpha=alpha),
+        "focal": lambda: FocalTerm(gamma),
+        "none": lambda: None,
+    }
+    if name not in terms:
+        raise ConfigError(
+            f"a soft loss among {', '.join(SOFT_LOSSES)}", found=repr(name), remedy="Correct it."
+        )
+    return SoftLabelLoss(hard, terms[name](), beta=beta)

@@ -107,9 +107,8 @@ def _width(outlines: list[Points], direction: Points) -> float:
     """
     turn = np.array([direction, [-direction[1], direction[0]]]).T
     turned = [outline @ turn for outline in outlines]
-    starts, ends = (
-        np.concatenate([points[part] for points in turned]) for part in (slice(-1), slice(1, None))
-    )
+    starts = np.concatenate([points[:-1] for points in turned])
+    ends = np.concatenate([points[1:] for points in turned])
     along = np.unique(np.round(starts[:, 0], DECIMALS))
     first, last = (np.searchsorted(along, np.round(points[:, 0], DECIMALS)) for points in (starts, ends))
     low, number = np.minimum(first, last), np.abs(last - first) + 1

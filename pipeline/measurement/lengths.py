@@ -16,7 +16,7 @@ COARSE = 16  # half pixels, a power of two: the first cells in which the largest
 
 
 def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """The greatest distance in mm between two points on the outline of a mask (H, W) or (H, W, D) that is not
+    """The largest distance in mm between two points on the outline of a mask (H, W) or (H, W, D) that is not
     empty.
 
     The outline runs through the middle of the pixels' outer faces, so a row of ten pixels is ten pixels long.
@@ -89,7 +89,7 @@ class _Interior:
         return result
 
     def depth(self) -> float:
-        """The greatest distance of all, by halving the cells that may still hold it.
+        """The largest distance of all, by halving the cells that may still hold it.
 
         A distance changes by no more than the step taken, so a cell's points exceed its centre by its radius
         at most.
@@ -104,9 +104,8 @@ class _Interior:
                 return best
             radius = float(np.linalg.norm(side // 2 * self.step_mm)) * (1 + 1e-9)
             side //= 2
-            corners = (corners[distances + radius >= best][:, None] + halves * side).reshape(
-                -1, self.inside.ndim
-            )
+            kept = corners[distances + radius >= best]
+            corners = (kept[:, None] + halves * side).reshape(-1, self.inside.ndim)
 
 
 def _points(mask: np.ndarray) -> NDArray[np.intp]:

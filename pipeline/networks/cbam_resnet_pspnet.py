@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from pyraseg.pipeline.networks.attention import attention_block
 from pyraseg.pipeline.networks.checked_arguments import positive_integer
 from pyraseg.pipeline.networks.initialisation import initialise
-from pyraseg.pipeline.networks.pyramid import PyramidPooling, SegmentationHead, resize_like
-from pyraseg.pipeline.networks.refinement import Refinement
+from pyraseg.pipeline.networks.pyramid import PyramidPooling, Refinement, SegmentationHead, resize_like
 from pyraseg.pipeline.networks.resnet import ResNet
 from pyraseg.transforms.errors import ConfigError
 

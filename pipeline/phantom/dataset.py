@@ -58,9 +58,8 @@ def generate(
     if modality == "us" and faults:
         remedy = "Give another modality, or no fault."
         raise ConfigError("faults of a series", found='modality "us"', remedy=remedy)
-    phantoms: Phantoms[Any] = (
-        UltrasoundPhantoms() if modality == "us" else VolumePhantoms(modality, tuple(faults))
-    )
+    volumes = modality != "us"
+    phantoms: Phantoms[Any] = VolumePhantoms(modality, tuple(faults)) if volumes else UltrasoundPhantoms()
     _check(phantoms.minimum, cases, seed, patient_name)
     return _generate(phantoms, Path(output), phantoms.plan(cases, seed=seed, patient_name=patient_name), seed)
 

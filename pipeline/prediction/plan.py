@@ -81,7 +81,7 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
         input_size=bundle.input_shape[1:],
         in_channels=bundle.input_shape[0],
         weights_hash=bundle.algorithm.weights,
-        lanes=network_threads(bundle),
+        network_threads=network_threads(bundle),
         batch_size=batch_size(job, bundle),
         mode="whole" if bundle.volumes else bundle.inferer.mode,  # the workers cut volumes into windows
         tta_flips=bundle.inferer.tta_flips,

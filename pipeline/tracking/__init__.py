@@ -8,8 +8,7 @@ their hash.
 
 from __future__ import annotations
 
-from pyraseg.pipeline.tracking.parameters import safe_parameters
-from pyraseg.pipeline.tracking.split import split_record
+from pyraseg.pipeline.tracking.parameters import safe_parameters, split_record
 from pyraseg.pipeline.tracking.store import default_tracking_uri
 from pyraseg.pipeline.tracking.tracker import RunTracker
 

@@ -9,6 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 __all__ = ["code_state", "describe_environment", "hardware", "package_versions"]
 
 PACKAGES = ("torch", "monai", "mlflow", "numpy", "pydicom", "pytorch-ignite", "pyraseg")
@@ -40,20 +43,17 @@ def code_state() -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """The installed versions of what a result depends on; a package that is not installed is left out."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def hardware() -> dict[str, Any]:
     """Processor, cores, memory in GB, GPUs and CUDA; no host name."""
-    import psutil
-    import torch
-
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "cpu": _cpu(),

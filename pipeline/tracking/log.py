@@ -1,5 +1,4 @@
-"""What a run is told: metrics, parameters, tags, files. Everything goes to the run's outbox; nothing here
-waits."""
+"""What a run is told: metrics, parameters, tags, files; all of it goes to the outbox, and nothing waits."""
 
 from __future__ import annotations
 
@@ -14,16 +13,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
 
-from pyraseg.pipeline.tracking.handler import EngineLog
 from pyraseg.pipeline.tracking.outbox import Outbox
 from pyraseg.pipeline.tracking.parameters import safe_parameters
 
-__all__ = ["RunLog", "now"]
+__all__ = ["EngineLog", "RunLog", "now"]
 
 logger = logging.getLogger(__name__)
 
 NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's name
+
+
+class EngineLog:
+    """Ignite handler: loss and learning rate of a trainer per iteration, metrics of an evaluator per epoch.
+
+    The trainer and the evaluator share one, so that validation metrics stand at the trainer's epoch.
+    """
+
+    _trainer: Any = None
+
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
+        """Take the scalars of ``metrics``."""
+        raise NotImplementedError
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer (loss, learning rate) or an evaluator (its metrics, at the trainer's epoch)."""
+        if isinstance(engine, Trainer):
+            self._trainer = engine
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+
+    def _iteration_completed(self, engine: Engine) -> None:
+        loss = (
+            engine.state.output[0]["loss"]
+            if isinstance(engine.state.output, list)
+            else engine.state.output["loss"]
+        )
+        rate = engine.optimizer.param_groups[0]["lr"]
+        self.log_metrics({"loss": loss.item(), "learning_rate": rate}, step=engine.state.iteration)
+
+    def _epoch_completed(self, engine: Engine) -> None:
+        step = self._trainer.state.epoch if self._trainer is not None else 0
+        self.log_metrics(engine.state.metrics, step=step)
 
 
 class RunLog(EngineLog):
@@ -132,3 +165,6 @@ def now() -> int:
 def _folder_of(name: str) -> str:
     folder = Path(name).parent.as_posix()
     return "" if folder == "." else folder
+
+
+__all__ = ["EngineLog"]

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mlflow.pytorch
+import numpy as np
 import torch
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
@@ -35,9 +39,6 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     Raises:
         RuntimeError, ValueError, TypeError: torch cannot export this network.
     """
-    import mlflow.pytorch
-    from mlflow.models import ModelSignature
-
     network = copy.deepcopy(getattr(network, "module", network)).cpu().eval().requires_grad_(False)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's annotations
     program, x = _export(network, example)
@@ -91,8 +92,5 @@ def _forget_places(program: ExportedProgram) -> None:
 
 
 def _schema(x: Tensor, free: Sequence[int], *, name: str | None = None) -> Any:
-    import numpy as np
-    from mlflow.types import Schema, TensorSpec
-
     shape = tuple(-1 if dim in free else size for dim, size in enumerate(x.shape))
     return Schema([TensorSpec(np.dtype("float32"), shape, name)])

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import mlflow
+from mlflow.exceptions import MlflowException
+
 from pyraseg.pipeline.tracking.store import experiment_id, one_at_a_time
 from pyraseg.transforms.errors import TrackingError
 
@@ -38,8 +41,6 @@ def open_run(
     Raises:
         TrackingError: the store refuses, or has no such run.
     """
-    import mlflow
-
     try:
         with one_at_a_time(tracking_uri):
             client = mlflow.MlflowClient(tracking_uri=tracking_uri)
@@ -58,8 +59,6 @@ def open_run(
 
 
 def _find(client: Any, run_id: str) -> OpenRun:
-    from mlflow.exceptions import MlflowException
-
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

@@ -62,7 +62,7 @@ class Outbox:
             self._journal.write(json.dumps(entry).encode() + b"\n")
 
     def add_file(self, path: str | Path, folder: str, *, name: str = "", link: bool = False) -> None:
-        """Copy a file and put it at the end. A copy that still waits for the same place is dropped for it.
+        """Copy a file and put it at the end. A copy that still waits for the same path is dropped for it.
 
         Args:
             link: the file will be replaced and never changed in place, so that a hard link is as good as a
@@ -70,7 +70,7 @@ class Outbox:
         """
         name = name or Path(path).name
         with _writing(self.folder):
-            copy = self._place(name)
+            copy = self._artifact_path(name)
             _duplicate(Path(path), copy, link=link)
         self._supersede(f"{folder}/{name}", copy)
         self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
@@ -78,7 +78,7 @@ class Outbox:
     def add_text(self, text: str, folder: str, *, name: str) -> None:
         """Put a text file at the end."""
         with _writing(self.folder):
-            copy = self._place(name)
+            copy = self._artifact_path(name)
             copy.write_text(text, encoding="utf-8")
         self._supersede(f"{folder}/{name}", copy)
         self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
@@ -91,16 +91,16 @@ class Outbox:
     def waiting(self, limit: int | None = None) -> list[tuple[int, Entry]]:
         """The entries that wait, oldest first, each with the position to ``advance`` to once it has been
         sent."""
-        found: list[tuple[int, Entry]] = []
+        entries: list[tuple[int, Entry]] = []
         with open(self._journal.name, "rb") as file:
             file.seek(self._sent)
             position = self._sent
             for line in file:
-                if not line.endswith(b"\n") or (limit is not None and len(found) == limit):
+                if not line.endswith(b"\n") or (limit is not None and len(entries) == limit):
                     break
                 position += len(line)
-                found.append((position, json.loads(line)))
-        return found
+                entries.append((position, json.loads(line)))
+        return entries
 
     def advance(self, position: int) -> None:
         """Note that everything before ``position`` has been sent."""
@@ -137,7 +137,7 @@ class Outbox:
         text = path.read_text() if path.exists() else ""
         return int(text) if text.isdigit() and int(text) <= os.path.getsize(self._journal.name) else 0
 
-    def _place(self, name: str) -> Path:
+    def _artifact_path(self, name: str) -> Path:
         with self._lock:
             self._files += 1
             folder = self.folder / "files" / str(self._files)

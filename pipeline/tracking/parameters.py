@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["safe_config", "safe_parameters"]
+__all__ = ["SPLITS", "safe_config", "safe_parameters", "split_record"]
 
 HIDDEN = "<path>"
 PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
-PLACES = (
+PATH_NAMES = (
     "checkpoint",
     "datalist",
     "dir",
@@ -32,7 +32,7 @@ def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             safe |= {f"{key}.{name}": inner for name, inner in safe_parameters(value).items()}
         else:
-            safe[key] = HIDDEN if _names_place(key) or _is_path(value) else str(value)[:PARAMETER_LENGTH]
+            safe[key] = HIDDEN if _names_path(key) or _is_path(value) else str(value)[:PARAMETER_LENGTH]
     return safe
 
 
@@ -47,7 +47,7 @@ def safe_config(config: Any, *, key: str = "") -> Any:
         return {str(name): safe_config(value, key=str(name)) for name, value in config.items()}
     if _is_reference(config):
         return config
-    if _names_place(key) and config is not None:
+    if _names_path(key) and config is not None:
         return HIDDEN
     if isinstance(config, list | tuple):
         return [safe_config(value) for value in config]
@@ -61,13 +61,32 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("@") and value[1:].replace("::", "").isidentifier()
 
 
-def _names_place(key: str) -> bool:
+def _names_path(key: str) -> bool:
     """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look
     like one."""
-    return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PLACES
+    return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PATH_NAMES
 
 
 def _is_path(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_is_path(entry) for entry in value)
     return isinstance(value, Path) or (isinstance(value, str) and any(sign in value for sign in "/\\~"))
+
+
+SPLITS = ("training", "validation", "test")
+
+
+def split_record(data: Any) -> dict[str, Any]:
+    """The split of a ``Datalist``: its digest, the seed of the split, and per split each group with its
+    cases.
+
+    The names are those of the tables: keyed hashes, unless the datalist says to keep what was written.
+    """
+    return {"digest": data.digest, "seed": data.seed} | {name: _by_group(data.items(name)) for name in SPLITS}
+
+
+def _by_group(items: list[Mapping[str, Any]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for item in items:
+        groups.setdefault(str(item["group"]), []).append(str(item["case"]))
+    return groups

@@ -12,6 +12,8 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
 from pyraseg.pipeline.tracking.store import answers
 
@@ -55,8 +57,8 @@ class Sender:
             return False
         attempt = _Attempt()
         with attempt:
-            while not self.stopped.is_set() and (found := self.outbox.waiting(LINES_AT_ONCE)):
-                for kind, group in groupby(found, key=lambda pair: pair[1]["kind"]):
+            while not self.stopped.is_set() and (entries := self.outbox.waiting(LINES_AT_ONCE)):
+                for kind, group in groupby(entries, key=lambda pair: pair[1]["kind"]):
                     self._send_kind(kind, list(group))
         if attempt.error is not None:
             logger.debug("sending to MLflow failed (%s)", type(attempt.error).__name__)
@@ -92,8 +94,6 @@ class Sender:
         self._offer(kind, entries[half:])
 
     def _send(self, kind: str, entries: Sequence[Entry]) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
         (first, *_) = entries
         if kind == "metrics":
             metrics = [Metric(e["key"], e["value"], e["time"], e["step"]) for e in entries]
@@ -115,7 +115,7 @@ class Sender:
 
     def _send_file(self, entry: Entry) -> None:
         path = self.outbox.folder / entry["source"]
-        if not path.exists():  # a newer one for the same place stands behind it
+        if not path.exists():  # a newer one for the same path stands behind it
             return
         attempt = _Attempt()
         with attempt:
@@ -125,8 +125,6 @@ class Sender:
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def _send_dataset(self, entry: Entry) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         dataset = Dataset(
             entry["name"], entry["digest"], "datalist", entry["source"], profile=entry["profile"]
         )

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
+from mlflow.exceptions import MlflowException
 
 from pyraseg.transforms.errors import OutputError, TrackingError
 
@@ -77,17 +78,15 @@ def answers(tracking_uri: str) -> bool:
 
 def experiment_id(client: Any, name: str) -> str:
     """The experiment of this name; it is made where there is none, by whichever process comes first."""
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return client.create_experiment(name, artifact_location=_artifact_location(client.tracking_uri))
         except MlflowException as error:
-            found = client.get_experiment_by_name(name)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            experiment = client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
                 raise
-    return found.experiment_id
+    return experiment.experiment_id
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
+
 from pyraseg.pipeline.tracking.outbox import FACTS, Outbox
 from pyraseg.pipeline.tracking.sender import Sender
 from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
@@ -31,8 +33,6 @@ def sync(folder: str | Path, *, tracking_uri: str | None = None) -> Iterator[str
 
 
 def _sync_one(folder: Path, tracking_uri: str | None) -> Iterator[str]:
-    import mlflow
-
     outbox = Outbox(folder)
     try:
         facts = outbox.facts

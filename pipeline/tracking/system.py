@@ -11,6 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
 __all__ = ["PREFIX", "SystemSampler"]
 
 PREFIX = "system/"
@@ -64,11 +69,6 @@ class SystemSampler:
 
 
 def _probes() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
     probes = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     try:
         probes.append(GPUMonitor())

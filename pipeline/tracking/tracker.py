@@ -218,11 +218,11 @@ class RunTracker(RunLog):
             logger.debug("no room for system metrics")
 
     def _say_what_waits(self, outbox: Outbox) -> None:
-        place = "OUTPUT_DIR" if self.outbox_dir else str(outbox.folder)
+        folder = "OUTPUT_DIR" if self.outbox_dir else str(outbox.folder)
         logger.warning(
             "the tracking server does not answer: %d entries wait on disk; send them with: pyraseg sync %s",
             len(outbox.waiting()),
-            place,
+            folder,
         )
 
 

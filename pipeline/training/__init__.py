@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pyraseg.pipeline.training.caching import CachedDataset
 from pyraseg.pipeline.training.checkpoints import Checkpoints, stored_run_id
-from pyraseg.pipeline.training.final_validation import FinalValidation
-from pyraseg.pipeline.training.finite_loss import FiniteLoss
 from pyraseg.pipeline.training.loop import train
 from pyraseg.pipeline.training.optimisation import (
+    FiniteLoss,
     FrozenBackbone,
     GradientClipping,
     WeightAverage,
@@ -17,12 +16,12 @@ from pyraseg.pipeline.training.progress import Progress
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
     data_facts,
-    place,
     prepare_output_dir,
     seed_everything,
     shared_handler,
+    to_device,
 )
-from pyraseg.pipeline.training.stopping import EarlyStopping, Interruption
+from pyraseg.pipeline.training.stopping import EarlyStopping, FinalValidation, Interruption
 
 __all__ = [
     "CachedDataset",
@@ -37,7 +36,7 @@ __all__ = [
     "Progress",
     "WeightAverage",
     "data_facts",
-    "place",
+    "to_device",
     "prepare_output_dir",
     "seed_everything",
     "shared_handler",

@@ -88,9 +88,9 @@ def hash_files(item: Mapping[str, Any]) -> bytes:
 
 def _stamp(path: str) -> list[tuple[str, int, int]]:
     """Name, size and time of the file, or of each file below the folder of a series."""
-    place = split_frame_path(path)[0]
-    files = search(place)[0] if place.is_dir() else [place]
-    return [(str(file.relative_to(place)), *_size_and_time(file)) for file in files]
+    source = split_frame_path(path)[0]
+    files = search(source)[0] if source.is_dir() else [source]
+    return [(str(file.relative_to(source)), *_size_and_time(file)) for file in files]
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

@@ -3,23 +3,32 @@ absent."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, LAST
-from pyraseg.pipeline.training.random_state import random_state, set_random_state
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import CheckpointError
 
-__all__ = ["BEST", "LAST", "Checkpoints", "save_checkpoint", "stored_run_id"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "Checkpoints",
+    "random_state",
+    "save_checkpoint",
+    "set_random_state",
+    "stored_run_id",
+]
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
@@ -207,3 +216,27 @@ def _seek(loader: Any, *, epochs: int, steps: int) -> None:
     """Let the loader's sampler go on where it stood; one without that skill starts its next epoch."""
     if isinstance(loader.sampler, GroupSampler):
         loader.sampler.seek(epochs, draws=steps * loader.batch_size)
+
+
+def random_state() -> dict[str, Any]:
+    """The states of Python's, NumPy's and torch's global generators, those of all GPUs included."""
+    version, keys, gauss = random.getstate()
+    name, words, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the global one is what is kept here
+    return {
+        "python": [version, list(keys), gauss],
+        "numpy": [name, [int(word) for word in words], int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put every generator back to where ``random_state`` found it; GPUs only where their number is the
+    same."""
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, words, *rest = state["numpy"]
+    np.random.set_state((name, np.asarray(words, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -10,14 +10,22 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
+from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from pyraseg.pipeline.networks import freeze_backbone, unfreeze_backbone
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError, RunError
 
-__all__ = ["FrozenBackbone", "GradientClipping", "WeightAverage", "steps_now", "warmup_schedule"]
+__all__ = [
+    "FiniteLoss",
+    "FrozenBackbone",
+    "GradientClipping",
+    "WeightAverage",
+    "steps_now",
+    "warmup_schedule",
+]
 
 
 def warmup_schedule(
@@ -157,3 +165,26 @@ def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tenso
             torch._foreach_copy_(list(averaged), list(current))
 
     return average
+
+
+class FiniteLoss:
+    """Ignite handler for a MONAI trainer: refuse a loss of NaN or infinity before its gradients are taken.
+
+    The weights of the last step are still good, and ``last.pt`` of the last epoch is as well; going on would
+    write NaN into both.
+
+    Raises:
+        RunError: when the loss is computed.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        loss = engine.state.output[CommonKeys.LOSS].item()
+        if not math.isfinite(loss):
+            raise RunError(
+                "a loss that is a finite number",
+                found=f"{loss} in step {engine.state.iteration}",
+                remedy="Try a lower --learning_rate, or --amp false; last.pt of the epoch before is good.",
+            )

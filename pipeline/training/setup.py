@@ -17,7 +17,7 @@ from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["data_facts", "place", "prepare_output_dir", "seed_everything", "shared_handler"]
+__all__ = ["data_facts", "to_device", "prepare_output_dir", "seed_everything", "shared_handler"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
     torch.backends.cudnn.benchmark = not deterministic
 
 
-def place(
+def to_device(
     network: torch.nn.Module,
     device: torch.device | str,
     *,

@@ -18,7 +18,7 @@ from pyraseg.pipeline.training.optimisation import steps_now
 from pyraseg.pipeline.utils import distributed
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["EarlyStopping", "Interruption"]
+__all__ = ["EarlyStopping", "FinalValidation", "Interruption"]
 
 logger = logging.getLogger(__name__)
 
@@ -154,3 +154,22 @@ def _leave_to_owner(number: int) -> None:
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+class FinalValidation:
+    """Ignite handler for the trainer: validate after the last epoch, where MONAI's ``ValidationHandler`` does
+    not.
+
+    With ``interval`` 10 and 25 epochs, the last five could else never become ``model.pt``.
+    """
+
+    def __init__(self, validator: Any, *, interval: int) -> None:
+        self.validator = validator
+        self.interval = interval
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.epoch == engine.state.max_epochs and engine.state.epoch % self.interval:
+            self.validator.run(engine.state.epoch)

@@ -1,5 +1,4 @@
-"""Several processes that train one network, started by ``torchrun``; each function also serves a single
-process."""
+"""Several processes of ``torchrun`` that train one network; each function also serves a single process."""
 
 from __future__ import annotations
 
@@ -98,8 +97,7 @@ def is_main() -> bool:
 
 
 def share(items: Sequence[_T]) -> list[_T]:
-    """This process's part of ``items``; the parts are disjoint and hold all, so that no case is validated
-    twice.
+    """This process's part of ``items``; the parts are disjoint and hold all: no case is validated twice.
 
     Raises:
         ConfigError: fewer items than processes; one without any would leave the others waiting.
@@ -142,18 +140,16 @@ def parallel(
         sync_batchnorm: batch statistics over the batches of all GPUs, for small batches; CUDA only.
         find_unused: needed where parameters are frozen for a while.
     """
-    if sync_batchnorm and device.type == "cuda":
+    device_ids = [device] if device.type == "cuda" else None
+    if sync_batchnorm and device_ids:
         _synchronise(network)
-    wrapped = DistributedDataParallel(
-        network, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=find_unused
-    )
+    wrapped = DistributedDataParallel(network, device_ids=device_ids, find_unused_parameters=find_unused)
     torch.manual_seed(torch.initial_seed() + rank())  # each process drops channels of its own
     return wrapped
 
 
 class BroadcastBuffers:
-    """Ignite handler for the trainer: before validation, rank 0's batch norm statistics replace those of the
-    others.
+    """Ignite handler for the trainer: before validation all take over rank 0's batch norm statistics.
 
     Each process has seen other images since the last step, and all must validate one and the same network.
     """

@@ -30,11 +30,14 @@ WORKER_ERROR = re.compile(
 
 
 def own_error(error: BaseException | None) -> PyrasegError | None:
-    """The error of this project behind MONAI's ("applying transform ...", "Failed to instantiate ..."), if
-    any."""
+    """The error of this project behind those of MONAI ("applying transform ...") or a loader, if any."""
     while error is not None:
-        ours = error if isinstance(error, PyrasegError) else _from_worker(str(error))
-        if ours is not None:
+        if isinstance(error, PyrasegError):
+            return error
+        # a data-loading process sends its exception home as text alone
+        if "DataLoader worker" in str(error) and (matches := WORKER_ERROR.findall(str(error))):
+            kind, wanted, found, remedy = matches[-1]
+            ours: PyrasegError = getattr(errors, kind)(wanted, found=found, remedy=remedy)
             return ours
         error = error.__cause__ or error.__context__
     return None
@@ -50,15 +53,6 @@ def unwrap_monai_errors() -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
-
-
-def _from_worker(text: str) -> PyrasegError | None:
-    """A data-loading process sends its exception home as text alone; take ours out of it."""
-    matches = WORKER_ERROR.findall(text) if "DataLoader worker" in text else []
-    if not matches:
-        return None
-    kind, wanted, found, remedy = matches[-1]
-    return getattr(errors, kind)(wanted, found=found, remedy=remedy)
 
 
 def install_error_report() -> None:
@@ -78,10 +72,9 @@ def install_error_report() -> None:
 
 
 def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
-    """Say in one sentence what went wrong, on the standard error stream; False where a traceback was asked
-    for.
+    """Say in one sentence on standard error what went wrong; False where a traceback was asked for.
 
-    The path is shown to the person who typed the command (``show_path``); a training run's output may be a
+    The path is shown to the person who typed the command (``show_path``). The output of a training may be a
     log, so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":

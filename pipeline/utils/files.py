@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,15 +13,14 @@ from typing import IO, Any, Literal, overload
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write", "output_error"]
+__all__ = ["atomic_path", "atomic_write", "output_error", "sha256_of"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name in ``path``'s folder for a library to write to, and rename it at the end of the
-    block.
+    """Give a temporary name in ``path``'s folder to write to, and rename it at the end of the block.
 
     The folder is made. The temporary name ends as ``path`` does, so a library that goes by the extension
     finds it. Where the block fails, or is interrupted, ``path`` is as it was before and nothing else is left.
@@ -30,68 +30,53 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             that concerns another file passes unchanged.
     """
     path = Path(path)
-    draft = path.with_name(
-        f".{secrets.token_hex(6)}-{path.name[-40:]}"
-    )  # cut: a name may have no room for more
+    draft = path.with_name(f".{secrets.token_hex(6)}-{path.name[-40:]}")  # cut: a name has 255 bytes at most
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
-            _flush(draft)
+            with draft.open("r+b") as file:  # content before name: no name on an empty file after a power cut
+                os.fsync(file)
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        if error.filename is not None and not _concerns(error.filename, draft, path):
-            raise
-        raise output_error(error, path) from error
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        if error.filename is None or named in (draft, path, *path.parents):
+            raise output_error(error, path) from error
+        raise
 
 
 @overload
 def atomic_write(path: str | Path, mode: Literal["wb"] = "wb") -> AbstractContextManager[IO[bytes]]: ...
 @overload
 def atomic_write(path: str | Path, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
-def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Any:
-    """Open a file as ``open(path, mode)`` does, but show it under its name only once the block has ended
-    well.
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file as ``open(path, mode)`` does, but show it under its name only when the block has ended.
 
     Text is UTF-8 with ``\\n`` on every system, so that the same content gives the same bytes.
 
     Raises:
         OutputError: as ``atomic_path``.
     """
-    return _open_draft(path, mode)
-
-
-@contextmanager
-def _open_draft(path: str | Path, mode: str) -> Iterator[IO[Any]]:
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with atomic_path(path) as draft, open(draft, mode, **text) as file:  # type: ignore[call-overload]
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with atomic_path(path) as draft, open(draft, mode, **text) as file:
         yield file
 
 
-def _flush(draft: Path) -> None:
-    """Bring the content to the disk before the name: after a power cut the name must not stand on an empty
-    file."""
-    handle = os.open(draft, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _concerns(filename: str | bytes | int, draft: Path, path: Path) -> bool:
-    named = Path(os.fsdecode(filename)) if isinstance(filename, (str, bytes)) else None
-    return named is not None and (named in (draft, path) or named in path.parents)
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
-    """The error to raise where ``path`` cannot be written: a full disk has another remedy than a forbidden
-    one."""
+    """The error where ``path`` cannot be written: a full disk has another remedy than a forbidden one."""
     reason = error.strerror or type(error).__name__
     if error.errno in FULL:
         found, remedy = f"no room for it ({reason})", "Free some space, or choose another output folder."
     else:
-        found = f"a place that cannot be written ({reason})"
+        found = f"one that cannot be written ({reason})"
         remedy = "Choose another output folder, or give yourself write access there."
     return OutputError("an output file that can be written", found=found, remedy=remedy, path=path)

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from pyraseg.pipeline.inference.backends.agreement import class_agreement, smooth_images
-from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Setting
+from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Setting, place_for_torch
 from pyraseg.pipeline.inference.backends.choose import RUNTIMES
 from pyraseg.pipeline.inference.backends.export import export_network
-from pyraseg.pipeline.inference.backends.torch_backend import place
 from pyraseg.pipeline.inference.inferer import SegmentationInferer, mixed_precision
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 
@@ -77,7 +76,8 @@ def _forwards(network: nn.Module, shape: tuple[int, ...], path: Path) -> dict[st
     export_network(network, path, shape=shape)
     types = {"fp32": None, "bf16": torch.bfloat16}
     forwards = {
-        f"torch {name}": _forward(place(network, CPU), amp=dtype is not None) for name, dtype in types.items()
+        f"torch {name}": _forward(place_for_torch(network, CPU), amp=dtype is not None)
+        for name, dtype in types.items()
     }
     for runtime in RUNTIMES.values():
         for name, dtype in types.items():

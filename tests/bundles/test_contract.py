@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 
@@ -70,7 +70,10 @@ def test_segments_inputs_and_outputs_agree(bundle):
     outputs = meta["network_data_format"]["outputs"]["pred"]
     assert list(outputs["channel_def"].values()) == names
     assert outputs["num_channels"] == len(names)
-    assert meta["network_data_format"]["inputs"]["image"]["spatial_shape"] == meta["preprocessing"]["size"]
+    train = ConfigParser.load_config_file(str(bundle / "configs" / "train.yaml"))
+    inputs = meta["network_data_format"]["inputs"]["image"]
+    assert (inputs["spatial_shape"], inputs["num_channels"]) == (train["input_size"], train["in_channels"])
+    assert train["label_names"] == names
     assert all(segment.type for segment in resolve_segments(names, meta["segments"])[1:])
 
 

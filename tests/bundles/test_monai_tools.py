@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigItem, ConfigParser, ConfigWorkflow, ckpt_export, create_workflow, load, onnx_export
+from monai.bundle import (
+    ConfigItem,
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    create_workflow,
+    load,
+    onnx_export,
+)
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems
 from monai.fl.utils.exchange_object import ExchangeObject
@@ -181,7 +189,7 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     """A ``transforms.py`` or a ``pipeline`` of the user's, which MONAI puts on the path, break nothing."""
     folder = tmp_path / "bundle"
     shutil.copytree(ultrasound.bundle, folder, ignore=COPIED)
-    (folder / "transforms.py").write_text("raise RuntimeError('the user's own')".replace("user's", "user"))
+    (folder / "transforms.py").write_text("raise RuntimeError('the user has transforms')")
     (folder / "pipeline").mkdir()
     (folder / "pipeline" / "__init__.py").write_text("raise RuntimeError('the user has a pipeline')")
     options = ultrasound.training() | {"bundle_root": ".", "output_dir": "models", "max_epochs": 1, "track": "false"}
@@ -191,7 +199,8 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     done = subprocess.run([*command, *nested], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / "models" / "model.pt").is_file()
-    assert "UserWarning" not in done.stderr.replace("monai", "")
+    warnings = [line for line in done.stderr.splitlines() if "Warning:" in line]
+    assert [line for line in warnings if "/monai/" not in line] == []
     typo = [*command, "--train#trainr#max_epochs", "1"]
     done = subprocess.run(typo, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -12,15 +12,13 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import run
 
-from pyraseg.pipeline.experiments.cross_validation import cross_validate
-from pyraseg.pipeline.experiments.cross_validation_plan import make_plan
+from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 from pyraseg.pipeline.inference.trained import checkpoint_paths
 
 QUICK = {
     "max_epochs": 1,
     "surfaces": "false",
     "resamples": 0,
-    "network_name": "unet",
     "input_size": "[48,48]",
 }
 
@@ -49,14 +47,15 @@ def folds(phantom, tmp_path_factory):
 def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ultrasound, folds, tmp_path):
     overrides = {**QUICK, "num_workers": 0, "batch_size": 2, "tracking_uri": ultrasound.store}
     overrides |= {"experiment_name": "crossval", "cache_dir": str(tmp_path / "cache")}
-    plan = make_plan(
+    plan = CrossValidation(
         ultrasound.bundle,
         ultrasound.data,
         datalist=folds,
+        overlays=["unet"],
         output=tmp_path / "out",
         overrides=[word for name, value in overrides.items() for word in (f"--{name}", str(value))],
     )
-    lines = list(cross_validate(plan, start=in_this_process))
+    lines = list(run_experiment(plan, start=in_this_process))
     with open(plan.output / "cases.csv") as file:
         measured = {(int(row["fold"]), row["case"]) for row in csv.DictReader(file)}
     wanted = json.loads(folds.read_text())["training"]

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from pyraseg.pipeline import cli
+from pyraseg.pipeline.commands import datalist
+from pyraseg.pipeline.commands.verb import Verb
+from pyraseg.pipeline.datalist.groups import GROUP_FROM
+from pyraseg.pipeline.datalist.sources.series import LABEL_KINDS, MODALITIES
 from pyraseg.pipeline.utils import errors
 from pyraseg.transforms.errors import InputError, PyrasegError
 
@@ -25,7 +29,7 @@ def _plain_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-class Speaking:
+class Speaking(Verb):
     """A verb that says its lines and then meets an error, if it is given one."""
 
     name = "speak"
@@ -72,6 +76,11 @@ class TestHelp:
         text = capsys.readouterr().out
         assert f"pyraseg {verb}" in text
         assert len(text.splitlines()) > 5
+
+    def test_the_choices_of_datalist_are_those_of_the_package(self):
+        """They are written out in the verb, so that help need not load the package."""
+        written = (datalist.GROUP_FROM, datalist.MODALITIES, datalist.LABEL_KINDS)
+        assert written == (GROUP_FROM, tuple(MODALITIES), LABEL_KINDS)
 
     def test_the_overview_names_every_verb_and_where_training_is(self, capsys):
         with pytest.raises(SystemExit) as left:
@@ -184,12 +193,12 @@ class TestEntryPoints:
 
     def test_a_reader_that_has_gone_is_no_traceback(self):
         code = (
-            "import sys\nfrom pipeline import cli\n"
-            "class Verb:\n"
+            "import sys\nfrom pyraseg.pipeline import cli\n"
+            "class Saying(cli.Verb):\n"
             "    name, help = 'v', 'h'\n"
             "    def add_arguments(self, parser): pass\n"
             "    def run(self, arguments): yield 'line'\n"
-            "cli.VERBS = (Verb(),)\nsys.stdin.read()\nsys.exit(cli.main(['v']))\n"
+            "cli.VERBS = (Saying(),)\nsys.stdin.read()\nsys.exit(cli.main(['v']))\n"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", code],

@@ -76,12 +76,9 @@ class FolderSource:
             entries.append(Entry(_posix(image, root), _posix(label, root), frame=frame))
         if not entries:
             found = f"{len(image_files)} images and {len(label_files)} masks, none alike"
-            remedy = (
-                "Check the folders, or name what the stems end in with --image-suffix and --label-suffix."
-            )
-            raise DatalistError(
-                "images and masks with the same names", found=found, remedy=remedy, path=images
-            )
+            remedy = "Check the folders, or name the stems' ends with --image-suffix and --label-suffix."
+            wanted = "images and masks with the same names"
+            raise DatalistError(wanted, found=found, remedy=remedy, path=images)
         unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
         left_out = [*((_posix(path, root), "no mask") for path in unused), *orphans]
         entries.sort(key=lambda entry: (entry.image, entry.frame or 0))
@@ -93,14 +90,14 @@ def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) ->
         if not folder.is_dir():
             raise DatalistError(f"a folder of {kind}", found="none", remedy=f"Check --{kind}.", path=folder)
         if not folder.is_relative_to(root):
-            wanted, remedy = (
-                f"{kind} in the data set's folder",
-                "Give a --dataset_dir that holds both folders.",
-            )
+            wanted = f"{kind} in the data set's folder"
+            remedy = "Give a --dataset_dir that holds both folders."
             raise DatalistError(wanted, found="a folder outside", remedy=remedy, path=folder)
     if images == labels and not label_suffix:
         remedy = "Give two folders, or what tells masks from images with --label-suffix."
-        raise DatalistError("images apart from masks", found="one folder", remedy=remedy, path=images)
+        raise DatalistError(
+            "images apart from masks", found="one folder for both", remedy=remedy, path=images
+        )
 
 
 def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:

@@ -113,10 +113,8 @@ class SeriesSource:
         asked = MODALITIES.values() if self.modality is None else (MODALITIES[self.modality],)
         pairs = _pairs([image for image in images if image.modality in asked], labels, left_out, images)
         if not pairs:
-            wanted, remedy = (
-                "series with a SEG or RTSTRUCT that refers to them",
-                "Check the folder, --modality and --label-kind.",
-            )
+            wanted = "series with a SEG or RTSTRUCT that refers to them"
+            remedy = "Check the folder, --modality and --label-kind."
             found = f"{len(images)} series and {len(labels)} labels, none asked for that belong together"
             raise DatalistError(wanted, found=found, remedy=remedy, path=folder)
         entries = tuple(Entry(_posix(image, root), _posix(label, root)) for image, label in sorted(pairs))

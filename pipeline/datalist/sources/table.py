@@ -32,7 +32,7 @@ class TableSource:
     category: str | None = None
 
     def collect(self) -> Collection:
-        """Raises DatalistError: the table is missing, no table, or lacks a column."""
+        """Read the table; raises DatalistError where it is missing, no table, or lacks a column."""
         root = Path(os.path.abspath(self.table)).parent
         entries: list[Entry] = []
         left_out: list[tuple[str, str]] = []
@@ -71,9 +71,7 @@ class TableSource:
 
 def _relative(cell: str | None, root: Path) -> str:
     text = (cell or "").strip()
-    if not text:
-        return ""
-    return Path(os.path.relpath(os.path.join(root, text), root)).as_posix()
+    return Path(os.path.relpath(os.path.join(root, text), root)).as_posix() if text else ""
 
 
 def _missing(entry: Entry, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a backend is, and what the libraries that run an exported network have in common."""
+"""What a backend is: torch, or a library that runs an exported network in its place."""
 
 from __future__ import annotations
 
@@ -11,41 +11,37 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["BACKENDS", "Backend", "ExportedNetwork", "Runtime", "Setting", "precision"]
+__all__ = ["BACKENDS", "Backend", "ExportedNetwork", "Runtime", "Setting", "place_for_torch", "precision"]
 
 BACKENDS = ("auto", "torch", "openvino", "onnxruntime")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Scores of images: ``backend(batch)``, (B, C, H, W) float32 on the CPU -> (B, K, H, W) float32 on the
-    CPU.
+    """Scores of images: ``backend(batch)``, (B, C, H, W) -> (B, K, H, W), both float32 on the CPU.
 
     B may differ from call to call, and several threads may call at once.
 
     Attributes:
         name: what computes, and in which type: "openvino bf16".
         reason: a sentence for the log, why it is this one.
-        network: what ``inferer`` runs: the torch network, or modules that stand for it (an ``Ensemble`` of
-            them).
-        inferer: the composition of flips, members and windows.
-        device: where ``network`` wants its input.
+        network: what ``inferer`` runs: the torch network, or modules that stand for it or for its members.
+        inferer: windows, flips, members and precision.
     """
 
     name: str
     reason: str
     network: nn.Module
-    inferer: Inferer
-    device: torch.device
+    inferer: SegmentationInferer
 
     def __call__(self, batch: Tensor) -> Tensor:
         with torch.inference_mode():
-            scores = self.inferer(batch.to(self.device, non_blocking=True), self.network)
+            scores = self.inferer(batch.to(self.inferer.device, non_blocking=True), self.network)
         return scores.to("cpu", copy=True)  # outside: a tensor that may be changed in place
 
 
@@ -57,8 +53,8 @@ class Setting:
         shape: of one image, (C, H, W[, D]).
         weights_hash: of the checkpoint or checkpoints; names the entry of the cache.
         dtype: torch.bfloat16, or None for float32.
-        threads: to compute with, over all lanes.
-        lanes: callers at a time; each has its share of the threads.
+        threads: to compute with, over all network threads.
+        network_threads: callers at a time; each has its share of the threads.
         batch_size: images in a call, for the choice of the fastest.
     """
 
@@ -66,7 +62,7 @@ class Setting:
     weights_hash: str
     dtype: torch.dtype | None
     threads: int
-    lanes: int = 1
+    network_threads: int = 1
     batch_size: int = 1
 
 
@@ -103,8 +99,7 @@ class Runtime:
 
 
 class ExportedNetwork(nn.Module):
-    """A module in the place of the network that was exported: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the
-    CPU.
+    """A module in the place of the exported network: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the CPU.
 
     Raises:
         ConfigError: when called, images of another size than it was exported for.
@@ -126,3 +121,15 @@ class ExportedNetwork(nn.Module):
 def precision(dtype: torch.dtype | None) -> str:
     """The short name of what the convolutions compute in."""
     return "fp32" if dtype is None else "bf16"
+
+
+def place_for_torch(network: nn.Module, device: torch.device) -> nn.Module:
+    """Bring the network itself to its device, in evaluation mode and channels last.
+
+    Batch norms are not folded into the convolutions: ``torch.fx``, which does it, does not trace every
+    network. The other backends fold them.
+    """
+    volumes = any(parameter.ndim == 5 for parameter in network.parameters())
+    layout = torch.channels_last_3d if volumes else torch.channels_last
+    network.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
+    return network.to(device).eval()

@@ -1,21 +1,24 @@
-"""One way to build any backend; ``auto`` measures which of those that are installed is the fastest here."""
+"""Building a backend; ``auto`` measures which of those that are installed is the fastest here."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pyraseg.pipeline.inference.backends import torch_backend
-from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend, Setting
-from pyraseg.pipeline.inference.backends.load import load_exported
-from pyraseg.pipeline.inference.backends.onnxruntime_backend import ONNXRUNTIME
-from pyraseg.pipeline.inference.backends.openvino_backend import OPENVINO
-from pyraseg.pipeline.inference.backends.timing import Timing, measure_ms, read_timing, write_timing
+from pyraseg.pipeline.inference.backends.agreement import load_exported, smooth_images
+from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend, Setting, place_for_torch, precision
+from pyraseg.pipeline.inference.backends.export import cache_path, describe, read_facts, write_facts
+from pyraseg.pipeline.inference.backends.runtimes import ONNXRUNTIME, OPENVINO
 from pyraseg.pipeline.inference.inferer import SegmentationInferer, mixed_precision
 from pyraseg.transforms.errors import ConfigError
 
@@ -23,6 +26,7 @@ __all__ = ["RUNTIMES", "build_backend"]
 
 logger = logging.getLogger(__name__)
 
+ROUNDS = 3  # of a measurement
 MANY = 200  # images from which exports and measurements, some ten seconds each, pay
 RUNTIMES = {runtime.name: runtime for runtime in (OPENVINO, ONNXRUNTIME)}
 
@@ -37,29 +41,28 @@ def build_backend(
     in_channels: int,
     weights_hash: str,
     threads: int | None = None,
-    lanes: int = 1,
+    network_threads: int = 1,
     batch_size: int = 1,
     mode: str = "whole",
     overlap: float = 0.5,
     tta_flips: Sequence[str] | None = None,
     images: int | None = None,
 ) -> Backend:
-    """Load a network or an ``Ensemble`` once, to score batches of any size.
+    """Load a network or an `Ensemble` once, to score batches of any size.
 
     Args:
         name: "torch", "openvino", "onnxruntime", or "auto": torch on a GPU, on a CPU the fastest that is
             installed.
         network: with its weights. It is set to its evaluation mode and, for torch, moved to ``device``.
         device: "openvino" and "onnxruntime" compute on the CPU only.
-        amp: as ``mixed_precision``; "onnxruntime" computes in float32 whatever it says.
+        amp: as `mixed_precision`; "onnxruntime" computes in float32 whatever it says.
         input_size: (H, W[, D]) of the images that the network sees; of the windows, if ``mode`` is "sliding".
         weights_hash: the SHA-256 of the checkpoint (of all, for an ensemble); exports are kept under it.
         threads: of the CPU; None for as many as torch uses. torch's own number is set to it.
-        lanes: threads that will call the backend at a time.
+        network_threads: threads that will call the backend at a time.
         batch_size: images in a call, which "auto" measures with.
         mode, overlap, tta_flips: as `SegmentationInferer`.
-        images: how many there are to score, if it is known: for few, "auto" measures nothing that it has not
-            before.
+        images: how many there are to score, if it is known: for few, "auto" does not measure.
 
     Raises:
         ConfigError: an unknown name, a library that is not installed, one that gives other classes than
@@ -78,7 +81,7 @@ def build_backend(
         weights_hash=weights_hash,
         dtype=mixed_precision(device, amp),
         threads=torch.get_num_threads(),
-        lanes=lanes,
+        network_threads=network_threads,
         batch_size=batch_size,
     )
     options = {"mode": mode, "overlap": overlap, "tta_flips": tta_flips, "roi_size": tuple(input_size)}
@@ -101,25 +104,21 @@ class _Loader:
 
     def backend(self, name: str, options: Mapping[str, Any], *, reason: str = "") -> Backend:
         """``options`` are those of `SegmentationInferer`."""
-        if name not in self.loaded:
-            self.loaded[name] = self._load(name)
+        if name not in self.loaded and name in RUNTIMES:
+            self.loaded[name] = load_exported(self.network, RUNTIMES[name], self.setting)
+        elif name not in self.loaded:
+            self.loaded[name] = place_for_torch(self.network, self.device)
         # An exported network computes in its own type, so there is nothing to cast.
         amp = name == "torch" and self.setting.dtype is not None
         inferer = SegmentationInferer(device=self.device, amp=amp, **options)
         label = self.label(name)
-        return Backend(label, f"{label}, {reason}", self.loaded[name], inferer, self.device)
+        return Backend(label, f"{label}, {reason}", self.loaded[name], inferer)
 
     def label(self, name: str) -> str:
-        return (
-            RUNTIMES[name].label(self.setting)
-            if name in RUNTIMES
-            else torch_backend.label(self.setting.dtype)
-        )
-
-    def _load(self, name: str) -> nn.Module:
-        if name == "torch":
-            return torch_backend.place(self.network, self.device)
-        return load_exported(self.network, RUNTIMES[name], self.setting)
+        """The backend's name with the type that it computes in."""
+        if name in RUNTIMES:
+            return RUNTIMES[name].label(self.setting)
+        return f"torch {precision(self.setting.dtype)} channels_last"
 
 
 def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bool) -> Backend:
@@ -128,21 +127,53 @@ def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bo
     if not runtimes:
         reason = f"the only one that is installed ({' or '.join(RUNTIMES)} may be faster)"
         return loader.backend("torch", options, reason=reason)
-    timing = read_timing(loader.network, runtimes, loader.setting)
+    versions = {"torch": torch.__version__} | {runtime.name: runtime.version for runtime in runtimes}
+    known = {"network": describe(loader.network), "versions": versions, "processor": _processor()}
+    folder = cache_path(asdict(loader.setting) | known, "timings")
+    note = None if folder is None else folder.with_suffix(".json")
+    timing = _checked_timing(read_facts(note), versions)
     if timing is None and not worth_measuring:
         return loader.backend("torch", options, reason=f"below {MANY} frames not worth measuring others")
     if timing is None:
         logger.info("measuring which backend is the fastest, once for each checkpoint and machine")
         timing = _measure(loader)
-        write_timing(timing, loader.network, runtimes, loader.setting)
+        write_facts(note, asdict(timing))
     try:
-        return loader.backend(timing.fastest, options, reason=_sentence(timing, loader))
+        return loader.backend(timing.fastest, options, reason=timing.sentence(loader))
     except ConfigError as error:  # it was measured once, and something has changed since
         logger.warning("%s is left out: %s", timing.fastest, error)
         return loader.backend("torch", options, reason=f"because {timing.fastest} fails: {error.found}")
 
 
-def _measure(loader: _Loader) -> Timing:
+@dataclass(frozen=True)
+class _Timing:
+    """What was measured: milliseconds an image by backend, and why others were not measured."""
+
+    milliseconds: Mapping[str, float]
+    refused: Mapping[str, str]
+
+    @property
+    def fastest(self) -> str:
+        return min(self.milliseconds, key=lambda name: self.milliseconds[name])
+
+    def sentence(self, loader: _Loader) -> str:
+        best, *others = sorted(self.milliseconds, key=lambda name: self.milliseconds[name])
+        slower = ", ".join(f"{loader.label(name)} {self.milliseconds[name]:.0f} ms" for name in others)
+        words = f"{self.milliseconds[best]:.0f} ms an image" + (f" against {slower}" if others else "")
+        return words + "".join(f"; {name} is left out: {found}" for name, found in self.refused.items())
+
+
+def _checked_timing(facts: Mapping[str, Any], versions: Mapping[str, str]) -> _Timing | None:
+    """An earlier measurement; None where it is missing, damaged, or of libraries that are not there."""
+    times, refused = facts.get("milliseconds"), facts.get("refused")
+    if not isinstance(times, dict) or not isinstance(refused, dict):
+        return None
+    if not {"torch"} <= set(times) <= set(versions):
+        return None
+    return _Timing(times, refused) if all(isinstance(value, float) for value in times.values()) else None
+
+
+def _measure(loader: _Loader) -> _Timing:
     forwards, refused = {"torch": loader.backend("torch", {"mode": "whole"})}, {}
     for runtime in RUNTIMES.values():
         try:
@@ -151,14 +182,32 @@ def _measure(loader: _Loader) -> Timing:
         except ConfigError as error:
             logger.warning("%s is left out: %s", runtime.name, error)
             refused[runtime.name] = error.found
-    return Timing(measure_ms(forwards, loader.setting), refused)
+    return _Timing(measure_ms(forwards, loader.setting), refused)
 
 
-def _sentence(timing: Timing, loader: _Loader) -> str:
-    best, *others = sorted(timing.milliseconds, key=lambda name: timing.milliseconds[name])
-    words = f"{timing.milliseconds[best]:.0f} ms an image"
-    if others:
-        words += " against " + ", ".join(
-            f"{loader.label(name)} {timing.milliseconds[name]:.0f} ms" for name in others
-        )
-    return words + "".join(f"; {name} is left out: {found}" for name, found in timing.refused.items())
+def measure_ms(forwards: Mapping[str, Callable[[Tensor], Tensor]], setting: Setting) -> dict[str, float]:
+    """Median milliseconds an image, after a round of warming up, with the setting's number of callers.
+
+    The backends take turns, so that a busy neighbour slows them all.
+    """
+    images, size = smooth_images(setting.shape), setting.batch_size
+    batch = images.repeat(-(-size // len(images)), *[1] * len(setting.shape))[:size]
+    seconds: dict[str, list[float]] = {name: [] for name in forwards}
+    callers, share = setting.network_threads, max(1, setting.threads // setting.network_threads)
+    with ThreadPoolExecutor(callers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+        for _ in range(ROUNDS + 1):
+            for name, forward in forwards.items():
+                begin = time.perf_counter()
+                list(pool.map(forward, [batch] * callers))
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: 1000 * statistics.median(times[1:]) / (size * callers) for name, times in seconds.items()}
+
+
+def _processor() -> str:
+    """The processor's name, for what was measured on it."""
+    try:
+        rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [row.partition(":")[2].strip() for row in rows if row.startswith(("model name", "flags"))]
+    return " ".join(named[:2]) or platform.machine()

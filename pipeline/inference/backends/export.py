@@ -1,12 +1,15 @@
-"""A network as an ONNX file with a dynamic batch, exported on first use and kept."""
+"""A network as an ONNX file with a dynamic batch, exported on first use and kept in a cache."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import logging
+import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,18 +20,10 @@ from filelock import FileLock
 from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
-from pyraseg.pipeline.inference.backends.cache import (
-    cache_folder,
-    describe,
-    digest,
-    file_hash,
-    read_facts,
-    write_facts,
-)
-from pyraseg.pipeline.utils.files import atomic_path
+from pyraseg.pipeline.utils.files import atomic_path, atomic_write, sha256_of
 from pyraseg.transforms.errors import ConfigError, OutputError
 
-__all__ = ["entry", "export_network", "onnx_file"]
+__all__ = ["cache_path", "describe", "entry", "export_network", "onnx_file", "read_facts", "write_facts"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +31,51 @@ FORMAT = 1  # part of every entry's name; raised when the export changes
 CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
+def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
+    """``$XDG_CACHE_HOME/pyraseg/backends/PARTS/NAME`` (``~/.cache`` without the variable).
+
+    The name is a digest of plain values, whatever their order. None for a user without a home.
+    """
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return root.joinpath("pyraseg", "backends", *parts, hashlib.sha256(text.encode()).hexdigest()[:32])
+
+
+def describe(network: nn.Module) -> Any:
+    """What tells a network from another beside its weights: its options, or its modules."""
+    if (members := getattr(network, "members", None)) is not None:
+        return [describe(member) for member in members]
+    return getattr(network, "options", None) or repr(network)
+
+
+def read_facts(path: Path | None) -> dict[str, Any]:
+    """What `write_facts` wrote; empty where it is missing or damaged."""
+    try:
+        content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_facts(path: Path | None, facts: Mapping[str, Any]) -> None:
+    """Keep plain values. Where they cannot be kept they will be measured again, so that is no error."""
+    if path is None:
+        return
+    try:
+        with atomic_write(path, "w") as file:
+            json.dump(facts, file, indent=1)
+    except OutputError as error:
+        logger.debug("what was measured of a backend is not kept: %s", error)
+
+
 def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | None:
     """The cache's folder for a network of an ensemble (or the only one); None without a cache.
 
     Its name covers the weights' hash, the network's options, the image's shape and the libraries that export.
     """
-    folder = cache_folder()
     facts = {
         "format": FORMAT,
         "weights": setting.weights_hash,
@@ -50,7 +84,7 @@ def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | No
         "shape": setting.shape,
         "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript")},
     }
-    return None if folder is None else folder / digest(facts)
+    return cache_path(facts)
 
 
 @contextmanager
@@ -62,7 +96,7 @@ def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) 
 
     Raises:
         ConfigError: the network cannot be exported.
-        OutputError: there is no place for the file at all.
+        OutputError: the file can be written nowhere.
     """
     kept = None if folder is None else _kept(network, shape, folder)
     if kept is not None:
@@ -115,31 +149,22 @@ def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "export.lock"):
             if not _intact(path):
-                _renew(network, path, shape)
+                if path.exists():
+                    logger.warning("a stored export of the network is damaged and is made anew")
+                else:
+                    logger.info("exporting the network, once for each checkpoint")
+                export_network(network, path, shape=shape)
+                write_facts(path.with_suffix(".json"), {"sha256": sha256_of(path)})
     except (OutputError, OSError):
         logger.warning("the folder for exported networks cannot be written: the export is not kept")
         return None
     return path
 
 
-def _renew(network: nn.Module, path: Path, shape: Sequence[int]) -> None:
-    if path.exists():
-        logger.warning("a stored export of the network is damaged and is made anew")
-    else:
-        logger.info("exporting the network, once for each checkpoint")
-    export_network(network, path, shape=shape)
-    write_facts(_note(path), {"sha256": file_hash(path)})
-
-
 def _intact(path: Path) -> bool:
-    """Whether file and note belong together: a note without its file, or the other way round, is a torn
-    entry."""
-    wanted = read_facts(_note(path)).get("sha256")
-    return wanted is not None and path.is_file() and file_hash(path) == wanted
-
-
-def _note(path: Path) -> Path:
-    return path.with_suffix(".json")
+    """Whether file and note belong together: one without the other is a torn entry."""
+    wanted = read_facts(path.with_suffix(".json")).get("sha256")
+    return wanted is not None and path.is_file() and sha256_of(path) == wanted
 
 
 @contextmanager

@@ -180,9 +180,8 @@ def _draw_calyx(rng: np.random.Generator, pelvis: Branch, axes: Point, angle: fl
 def _draw_surroundings(
     rng: np.random.Generator, depth_mm: float, centre: Point, semi_axes: Point
 ) -> Surroundings:
-    layers = np.cumsum(
-        [rng.uniform(1.2, 2.2), depth_mm * rng.uniform(0.04, 0.09), depth_mm * rng.uniform(0.04, 0.09)]
-    )
+    skin, fat, muscle = rng.uniform(1.2, 2.2), *(depth_mm * rng.uniform(0.04, 0.09) for _ in range(2))
+    layers = np.cumsum([skin, fat, muscle])
     clear = float(np.hypot(*semi_axes)) * 0.80
     blobs = [_draw_blob(rng, depth_mm, centre, clear, big=False) for _ in range(int(rng.integers(2, 6)))]
     blobs += [_draw_blob(rng, depth_mm, centre, clear, big=True) for _ in range(int(rng.random() < 0.45))]

@@ -141,7 +141,7 @@ class UltrasoundCase:
     """All that one case is made of.
 
     Attributes:
-        shifts_mm: how far the organs lie off their place in each frame, (right, down) in mm.
+        shifts_mm: of the organs in each frame, (right, down) in mm.
         noise_seed: of the electronic noise, which differs from frame to frame.
     """
 
@@ -194,9 +194,8 @@ def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
     layer = annotation_layer(case.sector, plan.header, calipers=plan.calipers)
     grey, labels = zip(*(render_frame(case, index) for index in range(plan.frames)), strict=True)
     frames = Frames(np.stack(grey), layer, plan.tint, case.sector, plan.calibrated)
-    dataset = build_dataset(
-        frames, plan.header, encoding=plan.encoding, identity=("pyraseg", "us", *plan.entropy)
-    )
+    identity = ("pyraseg", "us", *plan.entropy)
+    dataset = build_dataset(frames, plan.header, encoding=plan.encoding, identity=identity)
     dataset.save_as(folder / "images" / f"{plan.name}.dcm", enforce_file_format=True)
     for index, label in enumerate(labels):
         Image.fromarray(label).save(folder / "labels" / f"{plan.name}_f{index:03d}.png")

@@ -26,9 +26,7 @@ from pyraseg.pipeline.phantom.ultrasound.sector import Sector
 __all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset"]
 
 JPEG_QUALITY = 92
-ANNOTATION_START = 256 - len(
-    COLOURS
-)  # palette entries from here on are the annotations', the others the tissue's
+ANNOTATION_START = 256 - len(COLOURS)  # palette entries from here on are the annotations'
 FRAME_TIME_MS = 40
 REGION_FLAGS = 2  # (0018,6016): bit 1 set, scan line order does not change the pixels' meaning; no overlap
 
@@ -64,7 +62,7 @@ class Frames:
         grey: tissue, (frames, H, W) uint8.
         layer: annotations as indices into ``COLOURS``, (H, W).
         tint: RGB factors, 0 to 1, of the tissue's colour map where the encoding has colour.
-        sector: the field of view, for the region's place and calibration.
+        sector: the field of view, for the region's position and calibration.
         calibrated: whether the object says how large a pixel is.
     """
 

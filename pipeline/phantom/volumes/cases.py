@@ -17,7 +17,6 @@ from pyraseg.pipeline.phantom.identity import Identity, draw_identity
 from pyraseg.pipeline.phantom.records import Written
 from pyraseg.pipeline.phantom.volumes.acquisition import SAGITTAL, Acquisition, draw_acquisition
 from pyraseg.pipeline.phantom.volumes.body.anatomy import Body, Painted, draw_body, paint
-from pyraseg.pipeline.phantom.volumes.body.lesions import Lesion
 from pyraseg.pipeline.phantom.volumes.body.shapes import Array
 from pyraseg.pipeline.phantom.volumes.ct import CtExamination
 from pyraseg.pipeline.phantom.volumes.examination import TRANSFER_SYNTAXES, Examination, build_series
@@ -177,39 +176,25 @@ def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
     blur, noise and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the
     label's voxels, in the unit that a reader of the series finds.
     """
-    unit = MODALITIES[plan.modality].unit
-    return tuple(
-        {"case": plan.name, "modality": plan.modality, "lesion": number, "place": lesion.site, "unit": unit}
-        | _planned(lesion, number, case)
-        | _measured(number, case)
-        | {"fault": plan.fault}
-        for number, lesion in enumerate(case.body.lesions, start=1)
-    )
-
-
-def _planned(lesion: Lesion, number: int, case: Volume) -> dict[str, object]:
-    appearance, (factor, _) = case.examination.appearance, case.examination.factors
-    return {
-        "volume_ml": _text(lesion.volume_ml),
-        "value": _text(appearance.lesions[number - 1] * factor),
-        "core_value": _text(appearance.core * factor) if lesion.core_level else "",
-        "core_share": _text(lesion.core_share),
-    }
-
-
-def _measured(number: int, case: Volume) -> dict[str, object]:
-    inside = case.painted.lesions == number
-    values = case.values[inside].astype(np.float64) * case.examination.factors[1]
-    return {
-        "label_ml": _text(np.count_nonzero(inside) * case.acquisition.grid.voxel_ml),
-        "mean": _text(values.mean()),
-        "sd": _text(values.std()),
-        "maximum": _text(values.max()),
-    }
-
-
-def _text(value: float) -> str:
-    return f"{value:.{DIGITS}g}"
+    appearance, (planned, rendered) = case.examination.appearance, case.examination.factors
+    rows: list[Mapping[str, object]] = []
+    for number, lesion in enumerate(case.body.lesions, start=1):
+        inside = case.painted.lesions == number
+        values = case.values[inside].astype(np.float64) * rendered
+        numbers = {
+            "volume_ml": lesion.volume_ml,
+            "value": appearance.lesions[number - 1] * planned,
+            "core_value": appearance.core * planned if lesion.core_level else None,
+            "core_share": lesion.core_share,
+            "label_ml": np.count_nonzero(inside) * case.acquisition.grid.voxel_ml,
+            "mean": values.mean(),
+            "sd": values.std(),
+            "maximum": values.max(),
+        }
+        texts = {key: "" if value is None else f"{value:.{DIGITS}g}" for key, value in numbers.items()}
+        head = {"case": plan.name, "modality": plan.modality, "lesion": number, "place": lesion.site}
+        rows.append(head | {"unit": case.examination.unit, **texts, "fault": plan.fault})
+    return tuple(rows)
 
 
 def _write_nifti(path: Path, mask: NDArray[np.bool_], grid: VolumeGrid) -> None:

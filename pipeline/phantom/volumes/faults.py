@@ -36,10 +36,8 @@ def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int,
     for position, fault in enumerate(faults, start=1):
         kind, _, case = fault.partition(":")
         if kind not in allowed:
-            wanted, remedy = (
-                f'a fault that a series of "{modality}" can have',
-                f"Choose one of {', '.join(allowed)}.",
-            )
+            wanted = f'a fault that a series of "{modality}" can have'
+            remedy = f"Choose one of {', '.join(allowed)}."
             raise ConfigError(wanted, found=f'"{kind}"', remedy=remedy)
         number = int(case) if case.isdecimal() else 0 if case else position
         if not 1 <= number <= cases or number - 1 in assigned:

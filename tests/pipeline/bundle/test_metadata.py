@@ -77,19 +77,6 @@ WRONG = [
     (FRAMES, "quantities.0.segments", [], "quantities.0.segments: "),
     (FRAMES, "quantities.1.name", "kidney_area", 'quantities: .*"kidney_area" twice'),
     (FRAMES, "quantities.0.unit", "mm2", 'quantities.0: .*"unit"'),
-    (FRAMES, "network.atention", "cbam", 'network: .*Did you mean "attention"'),
-    (FRAMES, "network.depth", "18", "network.depth: a valid integer, found '18'"),
-    (FRAMES, "preprocessing.kind", "frames", "preprocessing.kind: .*Did you mean \"frame\""),
-    (FRAMES, "preprocessing.size", [224, 224, 224], "preprocessing: a size of two numbers"),
-    (FRAMES, "preprocessing.crop", "yes", "preprocessing.crop: a valid boolean"),
-    (VOLUMES, "preprocessing.spacing_mm", [3.0, 3.0, 0.0], "preprocessing.spacing_mm: a spacing"),
-    (VOLUMES, "preprocessing.spacing_mm", None, "preprocessing: .*no spacing_mm"),
-    (VOLUMES, "preprocessing.in_channels", 3, "preprocessing: .*one channel"),
-    (VOLUMES, "preprocessing.intensity.body_z_score", [-4, 4], "preprocessing.intensity: .*both"),
-    (VOLUMES, "preprocessing.intensity.window", None, "preprocessing.intensity: .*none"),
-    (VOLUMES, "preprocessing.intensity.window", [240, -160], "preprocessing.intensity.window: .*ascending"),
-    (FRAMES, "postprocessing.minimum_area", 1, "postprocessing.minimum_area: a fraction"),
-    (FRAMES, "postprocessing.fill_hole", True, 'postprocessing: .*Did you mean "fill_holes"'),
     (FRAMES, "prediction", [], "prediction: a mapping with the keys unit"),
     (FRAMES, "prediction.unit", "study", "prediction.unit: one of 'file' or 'series'"),
     (FRAMES, "prediction.modalities", "US", "prediction.modalities: a list"),
@@ -121,3 +108,9 @@ def test_a_file_that_is_missing_or_wrong_is_named_as_data_and_not_in_the_message
         read_metadata(tmp_path)
     assert caught.value.path == str(file)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["network", "preprocessing", "postprocessing"])
+def test_what_the_configs_say_is_not_said_again(section):
+    with pytest.raises(ConfigError, match="stand in the bundle's configs"):
+        BundleMetadata.from_mapping({section: {}})

@@ -19,10 +19,9 @@ from mlflow.entities import Metric, Param
 
 from pyraseg.pipeline.evaluation.calibration import count_confidence
 from pyraseg.pipeline.evaluation.quantities import compare_quantities
-from pyraseg.pipeline.evaluation.result_files import pack, write_masks
-from pyraseg.pipeline.evaluation.results import Results
+from pyraseg.pipeline.evaluation.result_files import pack, write_masks, write_results
 from pyraseg.pipeline.evaluation.scores import score_case
-from pyraseg.pipeline.evaluation.tables import write_results
+from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.tracking.store import experiment_id
 
 NAMES = ["background", "kidney", "hydronephrosis"]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pyraseg.pipeline.evaluation import CaseScore, summarise
+from pyraseg.pipeline.evaluation import CaseScore
 from pyraseg.pipeline.evaluation.summary import flatten, summarise_classes
 from pyraseg.pipeline.evaluation.surfaces import SurfaceScores
 
@@ -17,6 +17,10 @@ def row(*, group="g", label="kidney", reference=10, predicted=10, common=10, **m
 
 MISSED, TRUE_NEGATIVE = {"predicted": 0, "common": 0}, {"reference": 0, "predicted": 0, "common": 0}
 FALSE_POSITIVE = {"reference": 0, "predicted": 4, "common": 0}
+
+
+def summarise(scores) -> dict[str, float]:
+    return flatten(summarise_classes(scores))
 
 
 def test_a_group_weighs_the_same_however_many_frames_it_has():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pyraseg.pipeline.evaluation import CaseResults, SegmentationScores
-from pyraseg.pipeline.evaluation.source_image import image_units, source_values
-from pyraseg.pipeline.evaluation.tables import report
+from pyraseg.pipeline.evaluation.quantities import image_units, source_values
+from pyraseg.pipeline.evaluation.result_files import report
 from pyraseg.transforms.errors import ConfigError
 from tests.pipeline.evaluation.engines import TUMOUR, VOLUMES, Artifacts, evaluator, write_volume
 

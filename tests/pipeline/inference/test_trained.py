@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 
 from pyraseg.pipeline.inference import Ensemble, load_checkpoints, trained_facts, trained_network
 from pyraseg.pipeline.inference.trained import checkpoint_paths
@@ -17,6 +19,45 @@ DEFAULTS = {
     "input_size": [32, 32],
     "network": {"depth": 18, "in_channels": 1},
 }
+
+
+CONFIG = """
+device: cpu
+trained:
+  _target_: pyraseg.pipeline.inference.trained_facts
+  checkpoint: '@checkpoint'
+  label_names: [background, kidney]
+  input_size: [32, 32]
+  network: {name: unet, spatial_dims: 2, in_channels: 1}
+label_names: $@trained['label_names']
+input_size: $@trained['input_size']
+network_def:
+  _target_: pyraseg.pipeline.inference.trained_network
+  trained: '@trained'
+preprocessing:
+  _target_: Compose
+  transforms:
+  - {_target_: pyraseg.transforms.geometry.letterbox.Letterboxd, keys: image, size: '@input_size'}
+inferer:
+  _target_: pyraseg.pipeline.inference.SegmentationInferer
+  mode: whole
+  roi_size: '@input_size'
+  overlap: 0.5
+  device: '@device'
+  amp: auto
+  tta_flips: null
+postprocessing:
+  _target_: Compose
+  transforms:
+  - _target_: pyraseg.pipeline.inference.SourceGridLabelsd
+    keys: pred
+    preprocessing: '@preprocessing'
+    probabilities: null
+  - _target_: pyraseg.pipeline.inference.CleanUpLabelsd
+    keys: pred
+    label_names: '@label_names'
+    options: '@cleanup'
+"""
 
 
 def facts_of(checkpoint) -> dict:
@@ -74,25 +115,17 @@ class TestFacts:
         with pytest.raises(CheckpointError, match=r"torch\.load refuses"):
             facts_of(tmp_path / "model.pt")
 
-    def test_a_plain_config_parser_builds_the_network_of_a_bundle_without_weights(self, tmp_path):
+    def test_a_plain_config_parser_builds_all_of_inference_before_there_are_weights(self, tmp_path):
         parser = ConfigParser(
-            {
-                "checkpoint": str(tmp_path / "none.pt"),
-                "trained": {
-                    "_target_": "pyraseg.pipeline.inference.trained_facts",
-                    "checkpoint": "@checkpoint",
-                    **DEFAULTS,
-                },
-                "label_names": "$@trained['label_names']",
-                "network_def": {
-                    "_target_": "pyraseg.pipeline.inference.trained_network",
-                    "trained": "@trained",
-                },
-            }
+            {"checkpoint": str(tmp_path / "none.pt"), "cleanup": None, **yaml.safe_load(CONFIG)}
         )
         assert parser.get_parsed_content("label_names") == DEFAULTS["label_names"]
-        network = parser.get_parsed_content("network_def")
-        assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 2, 32, 32)
+        network = parser.get_parsed_content("network_def").eval()
+        item = parser.get_parsed_content("preprocessing")({"image": MetaTensor(torch.rand(1, 30, 50))})
+        with torch.no_grad():
+            item["pred"] = parser.get_parsed_content("inferer")(item["image"][None], network)[0]
+        assert item["pred"].shape == (2, 32, 32)
+        assert parser.get_parsed_content("postprocessing")(item)["pred"].shape == (1, 30, 50)
         with pytest.raises(CheckpointError, match="no such file"):
             load_checkpoints(network, tmp_path / "none.pt")
 

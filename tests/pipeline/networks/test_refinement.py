@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint
-from pyraseg.pipeline.networks.refinement import Refinement
+from pyraseg.pipeline.networks.pyramid import Refinement
 from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 

@@ -10,7 +10,7 @@ from pyraseg.transforms.errors import InputError
 def caught(function, *arguments):
     try:
         function(*arguments)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return error
     raise AssertionError("nothing was raised")
 

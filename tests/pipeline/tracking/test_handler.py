@@ -4,7 +4,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
-from pyraseg.pipeline.tracking.handler import EngineLog
+from pyraseg.pipeline.tracking.log import EngineLog
 
 
 class Log(EngineLog):

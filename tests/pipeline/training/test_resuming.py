@@ -16,9 +16,15 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
 from pyraseg.pipeline.training import EarlyStopping, Interruption, WeightAverage, train, warmup_schedule
-from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, stored_run_id
-from pyraseg.pipeline.training.random_state import random_state, set_random_state
-from pyraseg.pipeline.training.sampling import group_sampler
+from pyraseg.pipeline.training.checkpoints import (
+    BEST,
+    LAST,
+    Checkpoints,
+    random_state,
+    set_random_state,
+    stored_run_id,
+)
+from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.transforms.errors import CheckpointError
 from tests.pipeline.training.engines import CPU
 
@@ -100,7 +106,7 @@ class Training:
             train_data_loader=DataLoader(
                 Dataset(items),
                 batch_size=batch_size,
-                sampler=group_sampler(items, frames_per_group=None, seed=5),
+                sampler=GroupSampler([item["group"] for item in items], frames_per_group=None, seed=5),
                 generator=torch.Generator(),
             ),
             network=self.network,

@@ -7,7 +7,7 @@ import pickle
 import pytest
 from monai.data import DataLoader, Dataset
 
-from pyraseg.pipeline.training.sampling import Draw, GroupSampler, group_sampler
+from pyraseg.pipeline.training.sampling import Draw, GroupSampler
 from pyraseg.transforms.errors import ConfigError
 
 
@@ -41,7 +41,7 @@ class TestGroupSampler:
 
     def test_a_data_loader_takes_it(self):
         items = [{"group": group, "number": n} for n, group in enumerate(self.GROUPS)]
-        sampler = group_sampler(items, frames_per_group=2, seed=4)
+        sampler = GroupSampler([item["group"] for item in items], frames_per_group=2, seed=4)
         loader = DataLoader(Dataset(items), batch_size=2, sampler=sampler, num_workers=0)
         assert len(loader) == 3
         assert sum(len(batch["number"]) for batch in loader) == 5

@@ -1,4 +1,4 @@
-"""Output folders, random numbers, the network's place and the facts of a run."""
+"""Output folders, random numbers, the network's to_device and the facts of a run."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import torch
 
 from pyraseg.pipeline.datalist import Datalist
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
-from pyraseg.pipeline.training import claim_folder, data_facts, place, seed_everything
+from pyraseg.pipeline.training import data_facts, prepare_output_dir, seed_everything, to_device
 from pyraseg.transforms.errors import CheckpointError, OutputError
 from tests.pipeline.training.engines import CPU
 
 
 class TestClaimFolder:
     def test_a_new_folder_is_made_and_left_empty(self, tmp_path):
-        folder = claim_folder(str(tmp_path / "a" / "b"))
+        folder = prepare_output_dir(str(tmp_path / "a" / "b"))
         assert folder == tmp_path / "a" / "b"
         assert list(folder.iterdir()) == []
-        assert claim_folder(folder) == folder
+        assert prepare_output_dir(folder) == folder
 
     def test_a_folder_with_results_is_refused_unless_they_may_be_replaced(self, tmp_path):
         (tmp_path / "model.pt").touch()
         with pytest.raises(OutputError, match="--overwrite true") as raised:
-            claim_folder(tmp_path)
+            prepare_output_dir(tmp_path)
         assert raised.value.path == str(tmp_path)
         assert str(tmp_path) not in str(raised.value)
-        assert claim_folder(tmp_path, overwrite=True) == tmp_path
+        assert prepare_output_dir(tmp_path, overwrite=True) == tmp_path
         assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
     def test_hidden_files_do_not_count(self, tmp_path):
         (tmp_path / ".gitignore").touch()
-        assert claim_folder(tmp_path) == tmp_path
+        assert prepare_output_dir(tmp_path) == tmp_path
 
     @pytest.mark.parametrize("inside", ["", "models/new"])
     def test_a_place_that_cannot_be_a_folder_is_refused_and_nothing_is_left(self, tmp_path, inside):
         file = tmp_path / "file"
         file.write_text("kept")
         with pytest.raises(OutputError, match="can be written"):
-            claim_folder(file / inside, overwrite=True)
+            prepare_output_dir(file / inside, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
         assert file.read_text() == "kept"
 
     def test_a_training_to_continue_is_let_in_and_no_other(self, tmp_path):
         (tmp_path / "model.pt").touch()
         with pytest.raises(OutputError, match=r"no last\.pt"):
-            claim_folder(tmp_path, resume=True)
+            prepare_output_dir(tmp_path, resume=True)
         (tmp_path / "last.pt").touch()
-        assert claim_folder(tmp_path, resume=True) == tmp_path
+        assert prepare_output_dir(tmp_path, resume=True) == tmp_path
         with pytest.raises(OutputError, match="--resume true"):
-            claim_folder(tmp_path)
+            prepare_output_dir(tmp_path)
 
     def test_a_new_folder_is_a_first_start_and_no_mistake_of_a_resumed_one(self, tmp_path):
-        assert claim_folder(tmp_path / "new", resume=True).is_dir()
+        assert prepare_output_dir(tmp_path / "new", resume=True).is_dir()
 
 
 def drawn() -> tuple[float, float, float]:
@@ -85,7 +85,7 @@ class TestPlace:
         ("spatial_dims", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)]
     )
     def test_the_weights_get_the_channels_last_layout_of_their_dimension(self, spatial_dims, layout):
-        placed = place(self.network(spatial_dims=spatial_dims), CPU)
+        placed = to_device(self.network(spatial_dims=spatial_dims), CPU)
         kernels = [p for p in placed.parameters() if p.ndim == spatial_dims + 2]
         assert kernels
         assert all(kernel.is_contiguous(memory_format=layout) for kernel in kernels)
@@ -93,7 +93,7 @@ class TestPlace:
     def test_the_layout_changes_no_weight(self):
         network = self.network()
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        for name, value in place(network, CPU).state_dict().items():
+        for name, value in to_device(network, CPU).state_dict().items():
             assert torch.equal(value, before[name]), name
 
     def test_pretrained_weights_come_from_the_file(self, tmp_path):
@@ -103,12 +103,12 @@ class TestPlace:
         fresh = self.network(stem=stem)
         name = "layer1.0.conv1.weight"
         assert not torch.equal(fresh.backbone.state_dict()[name], trained.backbone.state_dict()[name])
-        placed = place(fresh, CPU, channels_last=False, pretrained=str(tmp_path / "resnet18.pt"))
+        placed = to_device(fresh, CPU, channels_last=False, pretrained=str(tmp_path / "resnet18.pt"))
         assert torch.equal(placed.backbone.state_dict()[name], trained.backbone.state_dict()[name])
 
     def test_an_absent_file_of_weights_is_refused(self, tmp_path):
         with pytest.raises(CheckpointError, match="no such file"):
-            place(self.network(), CPU, pretrained=str(tmp_path / "none.pt"))
+            to_device(self.network(), CPU, pretrained=str(tmp_path / "none.pt"))
 
 
 def test_the_facts_of_the_data_are_counts_and_a_digest_without_paths_and_names():

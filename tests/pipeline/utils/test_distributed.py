@@ -34,24 +34,14 @@ def test_fewer_cases_than_processes_are_refused_before_one_waits_for_another(mon
 
 
 def test_torchrun_without_the_config_for_it_is_refused(monkeypatch):
+    distributed.refuse_several()
+    assert not torch.distributed.is_initialized()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"multi_gpu_train\.yaml as the second config file"):
-        distributed.start(False)
+    with pytest.raises(ConfigError, match=r"multi_gpu_train\.yaml as the second config file, found 2"):
+        distributed.refuse_several()
 
 
 def test_the_config_without_torchrun_is_refused(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match="torchrun --standalone"):
-        distributed.start(True)
-
-
-def test_a_plain_start_joins_nothing():
-    distributed.start(False)
-    assert not torch.distributed.is_initialized()
-
-
-def test_what_one_process_does_alone_refuses_several(monkeypatch):
-    distributed.refuse_several()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="one process for anything but training, found 2"):
-        distributed.refuse_several()
+        distributed.start("cpu")

@@ -78,9 +78,8 @@ class Lesion:
 
 def _wave(position: Array, wave: Vector) -> Array:
     amplitude, length, phase = wave
-    shift: Array = np.float32(amplitude) * np.sin(
-        position * np.float32(2 * np.pi / length) + np.float32(phase)
-    )
+    angle = position * np.float32(2 * np.pi / length) + np.float32(phase)
+    shift: Array = np.float32(amplitude) * np.sin(angle)
     return shift - np.float32(amplitude * np.sin(phase))
 
 

@@ -54,9 +54,8 @@ def _trunk_depth(points: Points) -> Array:
     x, y, z = points
     half_width = np.interp(z, HEIGHTS, HALF_WIDTHS).astype(np.float32)
     half_depth = np.interp(z, HEIGHTS, HALF_DEPTHS).astype(np.float32)
-    level = ((np.abs(x) / half_width) ** EXPONENT + (np.abs(y) / half_depth) ** EXPONENT) ** np.float32(
-        1 / EXPONENT
-    )
+    power = (np.abs(x) / half_width) ** EXPONENT + (np.abs(y) / half_depth) ** EXPONENT
+    level = power ** np.float32(1 / EXPONENT)
     depth: Array = np.minimum((1 - level) * half_depth, np.minimum(z - PERINEUM_MM, NECK_MM - z))
     return depth
 

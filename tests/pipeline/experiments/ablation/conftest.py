@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.experiments.ablation_plan import Plan, make_plan
+from pyraseg.pipeline.experiments import Ablation
 
 GRID = """
 attention:
@@ -19,8 +19,8 @@ labels:
   soft: {config: soft_labels, soft_beta: 0.5}
 """
 CONFIGS = {
-    "train": "bundle_root: .\ntracking_uri: $'sqlite:///' + @bundle_root + '/mlruns.db'\nexperiment_name: grids\n"
-    "track: true\nattention: cbam\ndepth: 50\naux: true\nclass_weights:\n",
+    "train": "bundle_root: .\ntracking_uri: $'sqlite:///' + @bundle_root + '/mlruns.db'\n"
+    "experiment_name: grids\ntrack: true\nattention: cbam\ndepth: 50\naux: true\nclass_weights:\n",
     "evaluate": "surfaces: true\n",
     "soft_labels": "soft_loss: superpixel\nsoft_beta: 1.0\n",
 }
@@ -49,13 +49,12 @@ def workspace(tmp_path) -> Path:
 
 
 @pytest.fixture
-def plan(workspace) -> Callable[..., Plan]:
-    def make(*overrides: str, grid: str | None = None, **options: object) -> Plan:
+def plan(workspace) -> Callable[..., Ablation]:
+    def make(*overrides: str, grid: str | None = None, **options: object) -> Ablation:
         if grid is not None:
             (workspace / "grid.yaml").write_text(grid)
-        places = {"grid": workspace / "grid.yaml", "output": workspace / "out"}
+        options = {"grid": workspace / "grid.yaml", "output": workspace / "out", "seeds": "0,1", **options}
         words = overrides or ("--track", "false")
-        options = {"seeds": "0,1", **options}
-        return make_plan(workspace / "bundle", workspace / "data", **places, overrides=words, **options)
+        return Ablation(workspace / "bundle", workspace / "data", overrides=words, **options)
 
     return make

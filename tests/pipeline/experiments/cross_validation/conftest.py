@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.experiments.cross_validation_plan import Plan, make_plan
+from pyraseg.pipeline.experiments import CrossValidation
 from tests.pipeline.experiments.cross_validation.pretender import FOLDS
 
 
@@ -38,10 +38,10 @@ def workspace(tmp_path) -> Path:
 
 
 @pytest.fixture
-def plan(workspace) -> Callable[..., Plan]:
-    def make(*overrides: str, **options: object) -> Plan:
+def plan(workspace) -> Callable[..., CrossValidation]:
+    def make(*overrides: str, **options: object) -> CrossValidation:
         words = overrides or ("--track", "false")
-        return make_plan(
+        return CrossValidation(
             workspace / "bundle", workspace / "data", output=workspace / "out", overrides=words, **options
         )
 

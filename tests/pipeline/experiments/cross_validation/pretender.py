@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fire.parser import DefaultParseValue as parse  # what MONAI's command line reads words with
 
-from pyraseg.pipeline.experiments.cross_validation_plan import Plan
+from pyraseg.pipeline.experiments.experiment import Experiment
 
 FOLDS = {0: ["a1", "a2", "b1"], 1: ["c1", "d1"], 2: ["e1", "f1"]}
 COLUMNS = [
@@ -48,12 +48,19 @@ def read(words: Sequence[str]) -> dict[str, str]:
     return {n.removeprefix("--"): str(parse(v)) for n, v in zip(words[::2], words[1::2], strict=True)}
 
 
+def read_step(experiment: Experiment, title: str) -> dict[str, str]:
+    """The ids of the command of the step whose title ends so."""
+    (step,) = [step for step in experiment.steps() if step.title.endswith(title)]
+    assert step.command[1:4] == ["-m", "monai.bundle", "run"]
+    return {"step": step.command[4], **read(step.command[5:])}
+
+
 @dataclass
 class Pretender:
     """Does what a step leaves behind, and remembers the commands; ``before`` may make a step fail or be
     stopped."""
 
-    plan: Plan
+    plan: Experiment
     before: Callable[[dict[str, str]], int | None] = lambda ids: None
     commands: list[dict[str, str]] = field(default_factory=list)
 

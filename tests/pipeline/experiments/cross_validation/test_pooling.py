@@ -19,10 +19,10 @@ class TestPool:
     def test_the_mean_over_folds_and_its_spread_are_of_the_folds_means_over_groups(self):
         rows = folded(0, row("a1", dice=0.2), row("a2", dice=0.4), row("b1", dice=0.9))
         rows += folded(1, row("c1", dice=0.8))
-        found = pool(rows)["over_folds"]["dice_kidney"]
-        assert found["values"] == pytest.approx([0.6, 0.8])
-        assert found["mean"] == pytest.approx(0.7)
-        assert found["sd"] == pytest.approx(statistics.stdev([0.6, 0.8]))
+        spread = pool(rows)["over_folds"]["dice_kidney"]
+        assert spread["values"] == pytest.approx([0.6, 0.8])
+        assert spread["mean"] == pytest.approx(0.7)
+        assert spread["sd"] == pytest.approx(statistics.stdev([0.6, 0.8]))
 
     def test_the_pool_weighs_every_group_alike_whatever_its_fold(self):
         rows = folded(0, row("a1", dice=0.2), row("a2", dice=0.4), row("b1", dice=0.9)) + folded(
@@ -35,23 +35,23 @@ class TestPool:
 
     def test_the_mean_dice_is_over_the_classes(self):
         rows = folded(0, row("a1", dice=0.2), row("a1", dice=0.6, label="fluid"))
-        found = pool(rows)
-        assert found["pooled"]["mean_dice"] == pytest.approx(0.4)
-        assert found["over_folds"]["mean_dice"]["values"] == pytest.approx([0.4])
+        summary = pool(rows)
+        assert summary["pooled"]["mean_dice"] == pytest.approx(0.4)
+        assert summary["over_folds"]["mean_dice"]["values"] == pytest.approx([0.4])
 
     def test_one_fold_has_no_spread_and_a_class_it_lacks_no_value(self):
         rows = folded(0, row("a1", dice=None, reference_pixels=0, predicted_pixels=0)) + folded(
             1, row("b1", dice=0.8)
         )
-        found = pool(rows)["over_folds"]["dice_kidney"]
-        assert found == {"mean": pytest.approx(0.8), "sd": None, "values": [None, pytest.approx(0.8)]}
+        spread = pool(rows)["over_folds"]["dice_kidney"]
+        assert spread == {"mean": pytest.approx(0.8), "sd": None, "values": [None, pytest.approx(0.8)]}
 
     def test_missed_and_false_positive_cases_are_counted_over_all_folds(self):
         rows = folded(0, row("a1", dice=0.0, predicted_pixels=0, missed=1), row("b1"))
         rows += folded(1, row("c1", dice=None, reference_pixels=0, false_positive=1))
-        found = pool(rows)["pooled"]["classes"]["kidney"]
-        assert (found["missed_rate"], found["false_positive_rate"]) == (0.5, 1.0)
-        assert found["cases"]["present"] == 2
+        kidney = pool(rows)["pooled"]["classes"]["kidney"]
+        assert (kidney["missed_rate"], kidney["false_positive_rate"]) == (0.5, 1.0)
+        assert kidney["cases"]["present"] == 2
 
     def test_millimetres_and_pixels_never_meet_in_one_mean(self):
         rows = folded(0, row("a1", hd95=2.0, distance_unit="mm"), row("b1", hd95=30.0, distance_unit="px"))
@@ -69,7 +69,7 @@ class TestReadRows:
             ([*FOLDS[1], "c1"], "0 not measured, 0 of no fold, 1 rows twice"),
         ],
     )
-    def test_a_case_that_is_not_measured_exactly_once_is_refused(self, plan, cases, found):
-        write_rows(plan().folder(1) / "evaluation", [row(case) for case in cases])
+    def test_a_case_that_is_not_measured_exactly_once_is_refused(self, tmp_path, cases, found):
+        write_rows(tmp_path, [row(case) for case in cases])
         with pytest.raises(DatalistError, match=found):
-            read_rows(plan(), [1])
+            read_rows({1: tmp_path}, FOLDS)

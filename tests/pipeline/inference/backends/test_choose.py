@@ -165,7 +165,7 @@ def test_agreement_is_held_to_torch_in_the_same_type(exported, working, itself, 
 
 
 def test_a_real_measurement_has_a_time_for_each(small, own_cache, only_onnxruntime):
-    reason = build("auto", small(), batch_size=2, lanes=2, threads=2).reason
+    reason = build("auto", small(), batch_size=2, network_threads=2, threads=2).reason
     assert "ms an image against" in reason
     (note,) = (own_cache / "timings").iterdir()
     assert all(value > 0 for value in json.loads(note.read_text())["milliseconds"].values())

@@ -101,7 +101,7 @@ def test_the_network_is_left_as_it_was(backend_name, small):
 
 def test_threads_may_call_at_a_time(backend_name, small):
     network = small()
-    backend = build(backend_name, network, lanes=2, threads=2)
+    backend = build(backend_name, network, network_threads=2, threads=2)
     batches = {number: images(number) for number in (1, 2, 3, 4)}
     found = {}
 

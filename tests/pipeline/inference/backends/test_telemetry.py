@@ -22,8 +22,8 @@ def test_loading_the_libraries_leaves_no_trace_in_the_home_folder(tmp_path):
         "from pyraseg.pipeline.inference.backends import build_backend\n"
         "network = torch.nn.Conv2d(1, 2, 3, padding=1)\n"
         f"for name in {names!r}:\n"
-        "    backend = build_backend(name, network=network, device=torch.device('cpu'), amp=False, threads=1,\n"
-        "        input_size=(16, 16), in_channels=1, weights_hash='0')\n"
+        "    backend = build_backend(name, network=network, device=torch.device('cpu'), amp=False,\n"
+        "        threads=1, input_size=(16, 16), in_channels=1, weights_hash='0')\n"
         "    backend(torch.rand(2, 1, 16, 16))\n"
         "print([m for m, module in sys.modules.items() if m.startswith('openvino_telemetry') and module])\n"
     )

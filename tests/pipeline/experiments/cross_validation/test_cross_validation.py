@@ -1,5 +1,5 @@
-"""Every fold is trained and measured once, whatever interrupts the command, and all is said in one
-summary."""
+"""What cannot work is said at once; every fold is trained and measured once, whatever interrupts the command,
+and all is said in one summary."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from pyraseg.pipeline.experiments.cross_validation import cross_validate
-from pyraseg.transforms.errors import ConfigError, OutputError, RunError
-from tests.pipeline.experiments.cross_validation.pretender import FOLDS, Pretender
+from pyraseg.pipeline.bundle.overrides import override_pairs
+from pyraseg.pipeline.experiments import run_experiment
+from pyraseg.transforms.errors import ConfigError, DatalistError, OutputError, RunError, UsageError
+from tests.pipeline.experiments.cross_validation.pretender import FOLDS, Pretender, read_step
 
 ALL = [f"{step} {fold}" for fold in FOLDS for step in ("training", "evaluating")] + ["evaluating test"]
 
 
 def run(plan, *, resume=False, before=lambda ids: None) -> tuple[Pretender, list[str]]:
     pretender = Pretender(plan, before=before)
-    return pretender, list(cross_validate(plan, resume=resume, start=pretender))
+    return pretender, list(run_experiment(plan, resume=resume, start=pretender))
 
 
 def stop_at(step: str, fold: str, *, how=KeyboardInterrupt):
@@ -30,6 +31,97 @@ def stop_at(step: str, fold: str, *, how=KeyboardInterrupt):
         return None
 
     return before
+
+
+class TestPlan:
+    def test_the_folds_and_their_cases_are_the_datalist_s(self, plan):
+        assert {fold: sorted(cases) for fold, cases in plan().cases.items()} == FOLDS
+        assert plan().folds == (0, 1, 2)
+        assert plan().has_test
+
+    def test_a_datalist_without_folds_is_refused(self, plan, workspace):
+        path = workspace / "data" / "datalist.json"
+        content = json.loads(path.read_text())
+        for item in content["training"]:
+            del item["fold"]
+        path.write_text(json.dumps(content))
+        with pytest.raises(DatalistError, match="datalist --folds 5"):
+            plan()
+
+    def test_a_fold_that_is_not_there_is_refused(self, plan):
+        with pytest.raises(ConfigError, match="folds among 0, 1, 2, found 1, 7"):
+            plan(folds=[7, 1])
+
+    def test_an_overlay_that_is_not_there_is_refused(self, plan):
+        with pytest.raises(ConfigError, match="an overlay among evaluate, train, found 'unte'"):
+            plan(overlays=["unte"])
+
+    def test_a_folder_that_is_no_bundle_is_refused(self, plan, workspace):
+        (workspace / "bundle" / "configs" / "evaluate.yaml").unlink()
+        with pytest.raises(ConfigError, match="--bundle"):
+            plan()
+
+
+class TestCommands:
+    def test_a_training_is_monai_s_own_command_with_the_user_s_overrides(self, plan, workspace):
+        ids = read_step(plan("--depth", "18", "--run_name", "mine"), "fold 1, training")
+        assert ids["step"] == "training"
+        assert ids["depth"] == "18"
+        assert ids["fold"] == "1"
+        assert ids["run_name"] == "mine fold 1"
+        assert ids["output_dir"] == str(workspace / "out" / "fold_1")
+
+    def test_a_name_with_a_comma_stays_a_name_and_an_id_of_digits_an_id(self, plan, monkeypatch):
+        """MONAI's command line reads `a, b` as a tuple and `1e5` as a number."""
+
+        class Silent:
+            run_id = "1e5"
+
+            def __init__(self, *_, **__): ...
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_): ...
+            def log_file(self, path): ...
+            def log_metrics(self, numbers, *, step): ...
+
+        monkeypatch.setattr("pyraseg.pipeline.experiments.running.RunTracker", Silent)
+        pretender, _ = run(plan())
+        assert pretender.commands[-1]["run_name"] == "ensemble, test"
+        assert {ids["parent_run_id"] for ids in pretender.commands} == {"1e5"}
+
+    def test_an_overlay_is_the_training_s(self, plan, workspace):
+        (workspace / "bundle" / "configs" / "unet.yaml").write_text("depth: 3\n")
+        files = [str(workspace / "bundle" / "configs" / f"{name}.yaml") for name in ("train", "unet")]
+        made = plan(overlays=["unet"])
+        assert read_step(made, "fold 1, training")["config_file"] == str(files)
+        assert "unet" not in read_step(made, "fold 1, evaluation")["config_file"]
+
+    def test_a_fold_is_measured_on_its_own_validation_cases_with_its_own_network(self, plan, workspace):
+        pretender, _ = run(plan())
+        ids = next(ids for ids in pretender.commands if (ids["step"], ids.get("fold")) == ("evaluating", "2"))
+        assert (ids["fold"], ids["split"]) == ("2", "validation")
+        assert ids["checkpoint"] == str(workspace / "out" / "fold_2" / "model.pt")
+        assert "parent_run_id" not in ids
+
+
+class TestOverrides:
+    def test_both_forms_are_read(self):
+        assert override_pairs(["--depth", "18", "--a::b=[1, 2]", "--x", "-1"]) == {
+            "depth": "18",
+            "a::b": "[1, 2]",
+            "x": "-1",
+        }
+
+    @pytest.mark.parametrize("words", [["depth", "18"], ["--aux"], ["--depth", "18", "19"]], ids=str)
+    def test_words_that_are_no_pairs_are_refused(self, plan, words):
+        with pytest.raises(UsageError, match="overrides in pairs"):
+            plan(*words)
+
+    @pytest.mark.parametrize("name", ["fold", "output_dir", "resume", "checkpoint", "config_file"])
+    def test_what_each_step_sets_for_itself_is_refused(self, plan, name):
+        with pytest.raises(ConfigError, match=f"found --{name}"):
+            plan(f"--{name}", "1")
 
 
 class TestOneRun:
@@ -67,7 +159,7 @@ class TestInterruption:
     @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
     def test_it_says_how_to_go_on_and_stays_an_interruption(self, plan, how):
         lines: list[str] = []
-        steps = cross_validate(plan(), start=Pretender(plan(), before=stop_at("training", "1", how=how)))
+        steps = run_experiment(plan(), start=Pretender(plan(), before=stop_at("training", "1", how=how)))
         with pytest.raises(how):
             list(map(lines.append, steps))
         assert "--resume" in lines[-1]
@@ -85,7 +177,7 @@ class TestInterruption:
 
     def test_a_training_that_ended_before_its_first_epoch_begins_anew(self, plan):
         def before(ids):
-            (plan().folder(0) / "last.pt").unlink()
+            (plan().trial(0).folder / "last.pt").unlink()
             return 1
 
         with pytest.raises(RunError):
@@ -134,6 +226,15 @@ class TestFolders:
         (workspace / "data" / "datalist.json").write_text(json.dumps(content))
         with pytest.raises(ConfigError, match="found others: the datalist"):
             run(plan(), resume=True)
+
+    def test_another_overlay_does_not_go_on(self, plan, workspace):
+        overlay = workspace / "bundle" / "configs" / "unet.yaml"
+        overlay.write_text("depth: 3\n")
+        run(plan(overlays=["unet"]))
+        overlay.write_text("depth: 4\n")
+        for overlays in ([], ["unet"]):
+            with pytest.raises(ConfigError, match="found others: the overlay unet"):
+                run(plan(overlays=overlays), resume=True)
 
     def test_the_state_holds_no_setting_s_value(self, plan):
         run(plan("--track", "false", "--pretrained", "/home/jane/weights.pt"))

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pyraseg.pipeline.experiments.process import run_process
+from pyraseg.pipeline.experiments.running import run_process
 
 WAITING = """
 import os, pathlib, signal, subprocess, sys, time

@@ -1,8 +1,9 @@
-"""Every arm is trained and measured once with every seed, whatever interrupts the command."""
+"""What cannot work is said at once; every arm is trained and measured once with every seed."""
 
 from __future__ import annotations
 
 import csv
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 
 from pyraseg.pipeline.cli import main
-from pyraseg.pipeline.experiments.ablation import run_ablation
-from pyraseg.transforms.errors import ConfigError, OutputError, RunError
-from tests.pipeline.experiments.cross_validation.pretender import read
+from pyraseg.pipeline.experiments import run_experiment
+from pyraseg.transforms.errors import ConfigError, DatalistError, OutputError, RunError, UsageError
+from tests.pipeline.experiments.cross_validation.pretender import read, read_step
 
 NAMES = [
     f"attention={attention},labels={labels}, seed {seed}"
@@ -52,18 +53,98 @@ class Pretender:
 
 def run(plan, *, resume=False, before=lambda step: None) -> tuple[Pretender, list[str]]:
     pretender = Pretender(before)
-    return pretender, list(run_ablation(plan, resume=resume, start=pretender))
+    return pretender, list(run_experiment(plan, resume=resume, start=pretender))
 
 
 def stop_at(step, how=KeyboardInterrupt):
-    def before(found):
-        if found == step:
+    def before(running):
+        if running == step:
             if isinstance(how, int):
                 return how
             raise how
         return None
 
     return before
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("seeds", ["", "a", "0,,1", "0,0", "-1", "1.5"])
+    def test_seeds_that_are_no_numbers_or_twice_there(self, plan, seeds):
+        with pytest.raises(UsageError, match="--seeds"):
+            plan(seeds=seeds)
+
+    @pytest.mark.parametrize("name", ["seed", "output_dir", "resume", "checkpoint", "config_file", "run_id"])
+    def test_an_override_of_what_each_step_sets_for_itself(self, plan, name):
+        with pytest.raises(ConfigError, match=f"found --{name}"):
+            plan(f"--{name}", "1")
+
+    def test_an_override_of_what_an_arm_sets(self, plan):
+        with pytest.raises(ConfigError, match="found --attention in attention=none,labels=hard"):
+            plan("--attention", "se")
+
+    def test_an_override_that_no_config_defines(self, plan):
+        with pytest.raises(ConfigError, match=r"found --dept\. Did you mean --depth"):
+            plan("--dept", "18")
+
+    def test_a_datalist_without_a_test_split(self, plan, workspace):
+        path = workspace / "data" / "datalist.json"
+        content = json.loads(path.read_text())
+        del content["test"]
+        path.write_text(json.dumps(content))
+        with pytest.raises(DatalistError, match="test"):
+            plan()
+
+    def test_data_drawn_for_each_seed_with_other_test_cases(self, plan, workspace):
+        content = json.loads((workspace / "data" / "datalist.json").read_text())
+        for seed in (0, 1):
+            content["test"][0]["case"] = f"c{seed}"
+            (workspace / "data" / f"few_{seed}.json").write_text(json.dumps(content))
+        with pytest.raises(DatalistError, match="found others for seed 1 than for seed 0"):
+            plan(datalist=workspace / "data" / "few_{seed}.json")
+
+
+class TestCommands:
+    def test_a_training_has_its_overlays_its_seed_and_a_name_that_ends_with_it(self, plan, workspace):
+        made = plan("--depth", "18")
+        ids = read_step(made, "attention=cbam,labels=soft, seed 1, training")
+        assert ids["step"] == "training"
+        configs = workspace / "bundle" / "configs"
+        assert ids["config_file"] == str([str(configs / "train.yaml"), str(configs / "soft_labels.yaml")])
+        options = (ids["depth"], ids["attention"], ids["soft_beta"], ids["seed"])
+        assert options == ("18", "cbam", "0.5", "1")
+        assert ids["run_name"] == "attention=cbam,labels=soft, seed 1"
+
+    def test_an_evaluation_is_of_the_test_split_and_has_no_option_of_an_overlay(self, plan, workspace):
+        made = plan("--surfaces", "false", "--soft_loss", "svls")
+        ids = read_step(made, "attention=cbam,labels=soft, seed 1, evaluation")
+        assert ids["config_file"] == str([str(workspace / "bundle" / "configs" / "evaluate.yaml")])
+        assert (ids["step"], ids["split"], ids["surfaces"]) == ("evaluating", "test", "false")
+        assert not {"soft_loss", "soft_beta", "seed"} & set(ids)
+        assert ids["checkpoint"] == str(workspace / "out" / made.arms[3].name / "seed_1" / "model.pt")
+
+    def test_a_setting_goes_to_the_steps_whose_configs_know_it(self, plan):
+        """The network's options are in the checkpoint, so an evaluation does not know them."""
+        made = plan(grid="a: {x: {attention: se, surfaces: false}}")
+        training, evaluation = (read_step(made, f"seed 0, {step}") for step in ("training", "evaluation"))
+        assert (training["attention"], "surfaces" in training) == ("se", False)
+        assert (evaluation["surfaces"], "attention" in evaluation) == ("False", False)
+
+    def test_a_training_has_no_option_of_the_evaluation_nor_of_another_arm_s_overlay(self, plan):
+        made = plan("--surfaces", "false", "--soft_loss", "svls")
+        hard, soft = (read_step(made, f"{arm.name}, seed 0, training") for arm in made.arms[:2])
+        assert "surfaces" not in hard
+        assert "soft_loss" not in hard
+        assert soft["soft_loss"] == "svls"
+
+    def test_the_data_may_be_drawn_anew_for_each_seed(self, plan, workspace):
+        content = json.loads((workspace / "data" / "datalist.json").read_text())
+        for seed in (0, 1):
+            content["training"].append({**content["training"][0], "case": f"c{seed}"})
+            (workspace / "data" / f"few_{seed}.json").write_text(json.dumps(content))
+        made = plan(datalist=workspace / "data" / "few_{seed}.json")
+        ids = read_step(made, f"{made.arms[0].name}, seed 1, training")
+        assert ids["datalist"] == str(workspace / "data" / "few_1.json")
+        assert made.digests[0] != made.digests[1]
 
 
 class TestOneRun:
@@ -81,7 +162,7 @@ class TestOneRun:
     def test_one_arm_without_a_score_is_said_to_have_none(self, plan):
         made = plan(seeds="0")
         run(made)
-        (made.folder(made.arms[0], 0) / "evaluation" / "summary.json").write_text('{"mean_dice": null}')
+        (made.trial(made.arms[0], 0).evaluation / "summary.json").write_text('{"mean_dice": null}')
         assert any(line.split()[-1] == "none" for line in run(made, resume=True)[1])
 
     def test_untracked_runs_are_not_to_be_compared(self, plan):
@@ -169,14 +250,16 @@ class TestTracking:
         class Silent:
             run_id = None
 
-            def __init__(self, *_, **__): ...
+            def __init__(self, uri, *, experiment_name, enabled, **_):
+                self.tracking_uri, self.experiment_name, self.enabled = uri, experiment_name, enabled
+
             def __enter__(self):
                 return self
 
             def __exit__(self, *_): ...
             def log_file(self, path): ...
 
-        monkeypatch.setattr("pyraseg.pipeline.experiments.steps.RunTracker", Silent)
+        monkeypatch.setattr("pyraseg.pipeline.experiments.running.RunTracker", Silent)
         lines = run(plan("--tracking_uri", "http://jane:secret@mlflow.example:5000"))[1]
         assert "--tracking_uri http://mlflow.example:5000" in lines[-1]
         assert not any("secret" in line for line in lines)

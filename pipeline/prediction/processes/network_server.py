@@ -88,7 +88,7 @@ class ForwardServer:
     def _error(self, requests: list[Request]) -> RunError | None:
         try:
             self._run(requests)
-        except Exception as error:  # noqa: BLE001 - whatever the network raises fails its frames, not the thread
+        except Exception as error:  # whatever the network raises fails its frames, not the thread
             memory = isinstance(error, MemoryError | RuntimeError)  # a device out of memory raises these
             return RunError(
                 "a network that can score the frames",

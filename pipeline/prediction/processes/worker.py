@@ -65,7 +65,7 @@ def _answer(
         return "done", task(item, network), None
     except PyrasegError as error:
         return "failed", error, None
-    except Exception as error:  # noqa: BLE001 - an error of this program is to cost its item alone, and be told
+    except Exception as error:  # an error of this program is to cost its item alone, and be told
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             traceback.print_exc()
         return "failed", own_error(error) or _too_large(error) or internal_error(error), None

@@ -47,7 +47,7 @@ HEADER = {
     "found": "a header that is cut off or broken",
     "remedy": "Export the file again.",
 }
-# Nothing else of the header is kept: no name, ID or date is in memory while frames are read.
+# Nothing else of the header goes along with pixels: no name, ID or date reaches a transform.
 TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -188,8 +188,8 @@ def read_header(path: str | Path) -> ImageHeader:
 def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[str] = ()) -> ParsedFile:
     """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
 
-    What ``raw`` names is read in the same pass but stands apart: its values are not converted, so that none of
-    them makes the file a broken one, and no patient's name gets among what readers of pixels hand on.
+    What ``raw`` names is read in the same pass but stands apart. Its values are not converted, so that none
+    makes the file a broken one, and no patient's name gets among what readers of pixels hand on.
 
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.

@@ -15,8 +15,9 @@ from pyraseg.transforms.errors import OutputError
 from pyraseg.transforms.records import SourceRef
 
 RESULT = ItemRecord(
-    case="c1", file="a.dcm", study_instance_uid="1", series_instance_uid="2", sop_instance_uid="3", frames=1, rows=4,
-    columns=4, spacing_mm=(0.5, 0.25), spacing_source="region", key_frame=0, units={"area": "mm2"},
+    case="c1", file="a.dcm", study_instance_uid="1", series_instance_uid="2", sop_instance_uid="3",
+    frames=1, rows=4, columns=4,
+    spacing_mm=(0.5, 0.25), spacing_source="region", key_frame=0, units={"area": "mm2"},
     rows_of_frames=(FrameRecord(0, {"area": 1.0}, confidence=0.5, flags=("low",)),), flags=("low",), notes=(),
     seconds=1.0, outputs=("seg.dcm",), fingerprint="f", size=10, modified_ns=20,
 )  # fmt: skip

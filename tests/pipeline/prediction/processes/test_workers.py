@@ -163,7 +163,8 @@ import sys
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from tests.pipeline.prediction.tasks import act
 if __name__ == "__main__":
-    with Workers(act, number=2, preload=["tests.pipeline.prediction.tasks", "pyraseg.pipeline.prediction.processes.worker"]) as pool:
+    preload = ["tests.pipeline.prediction.tasks", "pyraseg.pipeline.prediction.processes.worker"]
+    with Workers(act, number=2, preload=preload) as pool:
         for _ in pool.run([("sleep", 600, sys.argv[1] + "/a"), ("sleep", 600, sys.argv[1] + "/b")]):
             pass
 """

@@ -67,10 +67,10 @@ class Predict(Verb):
         again.add_argument("--overwrite", action="store_true", help=overwrite)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
-        from pyraseg.pipeline.prediction.job import job_of
+        from pyraseg.pipeline.prediction.job import parse_job
         from pyraseg.pipeline.prediction.run import predict
 
-        return predict(job_of(arguments))
+        return predict(parse_job(arguments))
 
 
 def _positive(text: str) -> int:

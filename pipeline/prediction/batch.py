@@ -1,4 +1,4 @@
-"""The work of one run on a claimed folder: share out what is due, publish what is done, write the tables."""
+"""The work of one run on its output folder: share out what is due, publish what is done, write the tables."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import psutil
 
 from pyraseg.pipeline.inference.backends import Backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
-from pyraseg.pipeline.prediction.discovery.find_items import Found
-from pyraseg.pipeline.prediction.dry_run import count
-from pyraseg.pipeline.prediction.items.frame_task import Done, ItemTask
-from pyraseg.pipeline.prediction.items.volume_reading import SeriesReading
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.discovery.find_items import Discovered
+from pyraseg.pipeline.prediction.items.frame_task import FrameTask
+from pyraseg.pipeline.prediction.items.task import Done, ItemTask
 from pyraseg.pipeline.prediction.items.volume_task import VolumeTask
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.tables import Totals, write_tables
-from pyraseg.pipeline.prediction.plan import CHUNK, Plan, batch_size, lanes
+from pyraseg.pipeline.prediction.plan import CHUNK, Plan, batch_size, count, network_threads
 from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Shapes
 from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
 from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers
@@ -42,7 +42,7 @@ class Batch:
     """One run.
 
     Attributes:
-        found: what the inputs hold; plan: what of it is to be done.
+        discovered: what the inputs hold; plan: what of it is to be done.
         backend: scores the frames; None where nothing is to be done.
         started: when the run began, its discovery included.
         totals, stages: what it has done, and the processor seconds by stage.
@@ -50,9 +50,9 @@ class Batch:
 
     job: Job
     bundle: LoadedBundle
-    rules: Rules
+    rules: AcceptanceRules
     folder: OutputFolder
-    found: Found
+    discovered: Discovered
     plan: Plan
     backend: Backend | None
     started: datetime
@@ -72,46 +72,45 @@ class Batch:
 
     def _run(self, stopping: Stopping) -> Iterator[str]:
         self._begin()
-        broken, stopped, backend = None, False, self.backend
+        run_error, stopped, backend = None, False, self.backend
         try:
             if backend is not None:
                 yield from self._work(list(self.plan.due), backend, stopping)
         except KeyboardInterrupt:
             stopped = True
         except PyrasegError as error:  # of the run itself; what is done until then is in the tables
-            broken = error
+            run_error = error
         self.totals.seconds = (datetime.now(UTC) - self.started).total_seconds()
         write_tables(
             self.folder,
             self.bundle,
             self.job,
             rules=self.rules,
-            found=self.found,
+            discovered=self.discovered,
             totals=self.totals,
             started=self.started,
             stopped=stopped,
             backend=None if backend is None else backend.name,
             stages=self.stages,
         )
-        if broken is not None:
-            raise broken
+        if run_error is not None:
+            raise run_error
         yield from self._summary(stopped)
 
     def _begin(self) -> None:
         """Write down what cannot be read, and where kept results' files lie now."""
-        for failure in self.found.failures:
+        for failure in self.discovered.failures:
             if self.job.shard.takes(failure.file):
                 self.folder.withdraw(failure.case)
-                self.folder.keep_failure(failure)
+                self.folder.add_failure(failure)
                 self.totals.failed += 1
         for item in self.plan.kept:
-            self.folder.keep(item)
+            self.folder.update_file(item)
         self.totals.kept = len(self.plan.kept)
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        server = ForwardServer(
-            backend, batch_size=batch_size(self.job, self.bundle), lanes=lanes(self.bundle)
-        )
+        threads = network_threads(self.bundle)
+        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), threads=threads)
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
         memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
         workers = Workers(
@@ -134,15 +133,19 @@ class Batch:
         server.close()
 
     def _shapes(self, batch: int, *, workers: int) -> Shapes:
-        """Volumes have so many slots that their windows keep all lanes busy, and a single volume does so
-        alone."""
+        """Volumes have so many slots that their windows keep all threads of the network busy, and a single
+        volume does so alone."""
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
-        share = -(-lanes(self.bundle) // workers) if self.bundle.volumes else 0
+        share = -(-network_threads(self.bundle) // workers) if self.bundle.volumes else 0
         return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), max(SLOTS, share))
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job
-        return self._kind_of_task()(
+        kind: Callable[..., ItemTask] = FrameTask
+        if self.rules.volumes:
+            series: dict[str, Any] = {"repair": job.repair, "assume_hu": job.assume_hu, "box": job.roi}
+            kind = partial(VolumeTask, **series, overlap=bundle.inferer.overlap)
+        return kind(
             preprocessing=bundle.preprocessing,
             postprocessing=bundle.postprocessing,
             segments=bundle.segments,
@@ -158,15 +161,6 @@ class Batch:
             computed_by="" if self.backend is None else self.backend.name,
         )
 
-    def _kind_of_task(self) -> Callable[..., ItemTask]:
-        if not self.rules.volumes:
-            return ItemTask
-        reading, overlap = (
-            SeriesReading(self.job.repair, self.job.assume_hu),
-            float(self.bundle.inference["overlap"]),
-        )
-        return partial(VolumeTask, reading=reading, region=self.job.roi, overlap=overlap)
-
     def _settle(self, outcome: Outcome) -> bool:
         """Publish what is done and write down what failed; whether it is done."""
         item, error = outcome.item, outcome.error
@@ -176,7 +170,9 @@ class Batch:
             except OutputError as refusal:
                 error = refusal
         if error is not None:
-            self._fail(item, error)
+            self.folder.withdraw(item.case)
+            self.folder.add_failure(Failure.of(error, file=item.file, case=item.case))
+            self.totals.failed += 1
             return False
         done: Done = outcome.result
         self.totals.done += 1
@@ -185,16 +181,12 @@ class Batch:
         self.stages.update(done.seconds)
         return True
 
-    def _fail(self, item: Item, error: PyrasegError) -> None:
-        self.folder.withdraw(item.case)
-        self.folder.keep_failure(Failure.of(error, file=item.file, case=item.case))
-        self.totals.failed += 1
-
     def _summary(self, stopped: bool) -> Iterator[str]:
         totals, noun = self.totals, "slice" if self.rules.volumes else "frame"
         yield (
             f"{totals.done} done in {totals.seconds:.0f} s ({count(totals.frames, noun)}), "
-            f"{totals.flagged} flagged, {totals.failed} failed, {totals.kept} kept, {len(self.found.left_out)} left out"
+            f"{totals.flagged} flagged, {totals.failed} failed, {totals.kept} kept, "
+            f"{len(self.discovered.left_out)} left out"
         )
         yield f"results: {self.folder.path / 'report.html'}"
         if stopped:

@@ -1,5 +1,7 @@
-"""The bundle that a batch runs: its network, its preprocessing and clean-up, its labels and what it
-declares."""
+"""The bundle that a batch runs: its network, its preprocessing and clean-up, its labels and what it declares.
+
+All that ``predict`` knows of the ids in a bundle's config is here.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,49 @@ from torch import nn
 from yaml import YAMLError
 
 from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
-from pyraseg.pipeline.bundle.shared_config import extend_parser, shared_files
+from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
 from pyraseg.transforms.records import Segment
 
-__all__ = ["LoadedBundle", "load_bundle", "read_metadata"]
+__all__ = ["BundleConfig", "LoadedBundle", "load_bundle", "read_bundle"]
 
 CONFIG, METADATA = "configs/inference.yaml", "configs/metadata.json"
+
+
+@dataclass(frozen=True, eq=False)
+class BundleConfig:
+    """A bundle's config files, read once; nothing of them has run.
+
+    Attributes:
+        metadata: the content of ``metadata.json``.
+        sources: the files that decide about results: configs, and components of the bundle's own.
+    """
+
+    folder: Path
+    parser: ConfigParser
+    metadata: Mapping[str, Any]
+    sources: tuple[Path, ...]
+
+    def build(self, name: str) -> Any:
+        """What an id of the config defines; an error of ours comes out of MONAI's wrappings.
+
+        Raises:
+            ConfigError: it cannot be built.
+        """
+        try:
+            return self.parser.get_parsed_content(name)
+        except (KeyError, RuntimeError, ValueError) as error:
+            ours = own_error(error)
+            if ours is not None:
+                raise ours from error
+            wanted, found = f'a bundle whose config defines "{name}"', type(error).__name__
+            remedy = f'Correct "{name}" in {CONFIG}, or the overrides.'
+            raise ConfigError(wanted, found=f"one that cannot be built ({found})", remedy=remedy) from error
 
 
 @dataclass(frozen=True)
@@ -42,8 +77,7 @@ class LoadedBundle:
             grid.
         segments: the classes, background first.
         input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
-        inference: how it runs: ``mode``, ``overlap``, ``amp`` and ``tta_flips``, as `SegmentationInferer` takes
-            them.
+        inferer: the config's, for its mode, overlap, precision and flips.
     """
 
     folder: Path
@@ -56,7 +90,7 @@ class LoadedBundle:
     input_shape: tuple[int, ...]
     network: nn.Module
     device: torch.device
-    inference: Mapping[str, Any]
+    inferer: SegmentationInferer
 
     @property
     def volumes(self) -> bool:
@@ -65,21 +99,44 @@ class LoadedBundle:
 
     @property
     def label_names(self) -> tuple[str, ...]:
+        """The classes, background first."""
         return tuple(segment.name for segment in self.segments)
 
 
+def read_bundle(folder: str | Path) -> BundleConfig:
+    """Read a bundle's configs; nothing of the bundle runs.
+
+    Raises:
+        ConfigError: it is no bundle.
+    """
+    folder = Path(folder).absolute()
+    for name in (CONFIG, METADATA):
+        if not (folder / name).is_file():
+            remedy = "Name a bundle's folder with --bundle, for example bundles/us_hydronephrosis."
+            wanted = f"a MONAI bundle with {name}"
+            raise ConfigError(wanted, found="a folder without", remedy=remedy, path=folder)
+    parser = ConfigParser()
+    try:
+        parser.read_config(str(folder / CONFIG))
+        parser.read_meta(str(folder / METADATA))
+    except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
+        wanted, found = "configs that can be read", f"ones that cannot ({type(error).__name__})"
+        raise ConfigError(wanted, found=found, remedy="Correct them.", path=folder) from error
+    sources = (folder / CONFIG, folder / METADATA, *sorted(folder.rglob("*.py")))
+    return BundleConfig(folder, parser, dict(parser.get("_meta_")), sources)
+
+
 def load_bundle(
-    folder: str | Path,
+    config: BundleConfig,
     *,
     checkpoints: Sequence[str | Path] = (),
     device: str = "auto",
     overrides: Mapping[str, str] | None = None,
     probabilities: bool = False,
 ) -> LoadedBundle:
-    """Read a bundle's configs, which are code and run, and load its weights, which do not.
+    """Run a bundle's config, which is code, and load its weights, which are not.
 
     Args:
-        folder: the bundle.
         checkpoints: one file, several for the mean of their probabilities, or a cross-validation's folder;
             none for the bundle's own ``models/model.pt``.
         device: as ``select_device``.
@@ -87,95 +144,38 @@ def load_bundle(
         probabilities: let ``postprocessing`` leave them in an entry of that name.
 
     Raises:
-        ConfigError: it is no bundle, or an override names an unknown id.
+        ConfigError: something cannot be built, or an override names an unknown id.
         CheckpointError: the weights are missing or do not fit.
     """
-    folder = Path(folder).absolute()
-    parser = _parser(folder)
-    weights = [Path(path) for path in checkpoints] or [folder / "models" / "model.pt"]
-    weights = [file for path in weights for file in checkpoint_paths(path)]
-    digest = _digest_of_weights(weights)
+    folder, parser, metadata = config.folder, config.parser, config.metadata
+    named = [Path(path) for path in checkpoints] or [folder / "models" / "model.pt"]
+    weights = [file for path in named for file in checkpoint_paths(path)]
+    hashed = _hash_of_weights(weights)
     typed = {name: _value(text) for name, text in (overrides or {}).items()}
     _refuse_unknown(parser, typed)
     parser.update({**typed, "bundle_root": str(folder), "checkpoint": [str(path) for path in weights]})
-    parser.update({"device": device})
+    parser.update({"device": select_device(device)})
     if probabilities:
         parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
-    content = _Content(parser)
-    network = content["network"].eval()
-    load_checkpoints(network, weights)
-    facts = content["trained"]
-    meta = parser.get("_meta_")
-    channels = int(facts["network"]["in_channels"])
-    return LoadedBundle(
-        folder=folder,
-        algorithm=Algorithm(str(meta["name"]), str(meta["version"]), digest, folder.name),
-        digest=_digest(*_sources(folder), text=repr(sorted(typed.items()))),
-        metadata=meta,
-        preprocessing=content["preprocessing"],
-        postprocessing=content["postprocessing"],
-        segments=tuple(content["segments"]),
-        input_shape=(channels, *(int(side) for side in content["inference_size"])),
-        network=network,
-        device=content["device_"],
-        inference={
-            "mode": content["inference_mode"],
-            "overlap": content["overlap"],
-            "amp": content["amp"],
-            "tta_flips": content["tta_flips"],
-        },
-    )
-
-
-def read_metadata(folder: str | Path) -> dict[str, Any]:
-    """A bundle's ``metadata.json``; nothing of the bundle runs.
-
-    Raises:
-        ConfigError: it is no bundle.
-    """
-    return dict(_parser(Path(folder).absolute()).get("_meta_"))
-
-
-def _parser(folder: Path) -> ConfigParser:
-    for name in (CONFIG, METADATA):
-        if not (folder / name).is_file():
-            remedy = "Name a bundle's folder with --bundle, for example bundles/us_hydronephrosis."
-            raise ConfigError(
-                f"a MONAI bundle with {name}", found="a folder without", remedy=remedy, path=folder
-            )
-    parser = ConfigParser()
-    try:
-        parser.read_config(str(folder / CONFIG))
-        parser.read_meta(str(folder / METADATA))
-        extend_parser(parser)
-    except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
-        raise ConfigError(
-            "configs that can be read", found=f"ones that cannot ({type(error).__name__})", remedy="Correct them.",
-            path=folder,
-        ) from error  # fmt: skip
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # as MONAI's runner does, for a bundle's own components
-    return parser
-
-
-class _Content:
-    """The parsed entries of a config; an error of ours comes out of MONAI's wrappings."""
-
-    def __init__(self, parser: ConfigParser) -> None:
-        self._parser = parser
-
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self._parser.get_parsed_content(name)
-        except (KeyError, RuntimeError, ValueError) as error:
-            ours = own_error(error)
-            if ours is not None:
-                raise ours from error
-            found = f"one that cannot be built ({type(error).__name__})"
-            remedy = f'Correct "{name}" in {CONFIG}, or the overrides.'
-            raise ConfigError(
-                f'a bundle whose config defines "{name}"', found=found, remedy=remedy
-            ) from error
+    network = config.build("network").eval()
+    load_checkpoints(network, weights)
+    # Frames are letterboxed to a size of their own, volumes are cut into windows of the training's
+    size = config.build("inference_size" if "inference_size" in parser.config else "input_size")
+    return LoadedBundle(
+        folder=folder,
+        algorithm=Algorithm(str(metadata["name"]), str(metadata["version"]), hashed, folder.name),
+        digest=_digest(*config.sources, text=repr(sorted(typed.items()))),
+        metadata=metadata,
+        preprocessing=config.build("preprocessing"),
+        postprocessing=config.build("postprocessing"),
+        segments=resolve_segments(config.build("label_names"), metadata.get("segments", ())),
+        input_shape=(int(config.build("in_channels")), *map(int, size)),
+        network=network,
+        device=config.build("device"),
+        inferer=config.build("inferer"),
+    )
 
 
 def _refuse_unknown(parser: ConfigParser, typed: Mapping[str, Any]) -> None:
@@ -192,41 +192,27 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        return (
-            [word.strip() for word in text[1:-1].split(",")] if text[:1] == "[" and text[-1:] == "]" else text
-        )
+        is_list = text[:1] == "[" and text[-1:] == "]"
+        return [word.strip() for word in text[1:-1].split(",")] if is_list else text
 
 
-def _sources(folder: Path) -> list[Path]:
-    """What decides about the results: both configs, what they extend, and components of the bundle's own."""
-    config = folder / CONFIG
-    shared = shared_files(ConfigParser.load_config_file(str(config)))
-    return [config, *shared, folder / METADATA, *sorted(folder.rglob("*.py"))]
-
-
-def _digest_of_weights(paths: Sequence[Path]) -> str:
+def _hash_of_weights(paths: Sequence[Path]) -> str:
     for path in paths:
         if not path.is_file():
             remedy = "Train the bundle first, or name the weights with --checkpoint."
-            raise CheckpointError(
-                "the network's weights", found="no file of that name", remedy=remedy, path=path
-            )
-    digests = [_digest(path) for path in paths]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+            wanted, found = "the network's weights", "no file of that name"
+            raise CheckpointError(wanted, found=found, remedy=remedy, path=path)
+    return _sha256(paths[0]) if len(paths) == 1 else _digest(*paths)
 
 
 def _digest(*paths: Path, text: str = "") -> str:
-    total = hashlib.sha256(text.encode())
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            found = f"a file that cannot be read ({error.strerror})"
-            raise InputError(
-                "the bundle's files", found=found, remedy="Check its permissions.", path=path
-            ) from error
-        if len(paths) == 1 and not text:
-            return content
-        total.update(content.encode())
-    return total.hexdigest()
+    return hashlib.sha256((text + "".join(map(_sha256, paths))).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        found, remedy = f"a file that cannot be read ({error.strerror})", "Check its permissions."
+        raise InputError("the bundle's files", found=found, remedy=remedy, path=path) from error

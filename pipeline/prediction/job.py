@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyraseg.pipeline.bundle.overrides import override_pairs
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
-from pyraseg.pipeline.prediction.discovery.search_box import Region, parse_region
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.discovery.search_box import SearchBox, parse_search_box
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
 from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
 from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.dicom.series.stacks import REPAIRS
 from pyraseg.transforms.errors import UsageError
 
-__all__ = ["Job", "check_unit", "fingerprint", "job_of"]
+__all__ = ["Job", "check_unit", "fingerprint", "parse_job"]
 
-OWN = ("bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers")
+# Ids of the config that options of the command line set
+RESERVED_IDS = (
+    "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,74 +50,64 @@ class Job:
     resume: bool = False
     overwrite: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
-    roi: Region | None = None
+    roi: SearchBox | None = None
     repair: tuple[str, ...] = ()
     assume_hu: bool = False
 
 
-def job_of(arguments: argparse.Namespace) -> Job:
+def parse_job(arguments: argparse.Namespace) -> Job:
     """The job that a command line asks for.
 
     Raises:
         UsageError: an option that is wrong by itself, or an input that is not there.
     """
     values = {name: value for name, value in vars(arguments).items() if name in Job.__dataclass_fields__}
-    output = None if arguments.output is None else Path(arguments.output)
-    if output is None and (arguments.resume or not arguments.dry_run):
+    if arguments.output is None and (arguments.resume or not arguments.dry_run):
         raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
     inputs = tuple(Path(text) for text in arguments.inputs)
     for path in inputs:
-        _require(path)
-    checkpoints, formats = tuple(Path(text) for text in arguments.checkpoint), _formats(arguments.formats)
+        _check_exists(path)
+    formats = _words(arguments.formats, FORMATS, kind="formats", example="--formats seg,overlay", least=1)
+    repairs = _words(arguments.repair, REPAIRS, kind="repairs", example="--repair longest_run")
     if arguments.seg_type != "binary" and "seg" not in formats:
         found = f"--seg-type {arguments.seg_type} without seg"
-        raise UsageError(
-            "seg among the formats", found=found, remedy="Add it to --formats, or leave --seg-type out."
-        )
+        remedy = "Add it to --formats, or leave --seg-type out."
+        raise UsageError("seg among the formats", found=found, remedy=remedy)
     return Job(
         **{
             **values,
             "inputs": inputs,
             "bundle": Path(arguments.bundle),
-            "output": output,
-            "checkpoints": checkpoints,
-            "formats": formats,
+            "output": None if arguments.output is None else Path(arguments.output),
+            "checkpoints": tuple(Path(text) for text in arguments.checkpoint),
+            "formats": tuple(name for name in FORMATS if name in formats),
             "shard": parse_shard(arguments.shard),
             "overrides": _overrides(arguments.overrides),
-            "roi": None if arguments.roi is None else parse_region(arguments.roi),
-            "repair": _repairs(arguments.repair),
+            "roi": None if arguments.roi is None else parse_search_box(arguments.roi),
+            "repair": tuple(sorted(repairs)),
         }
     )
 
 
-def _require(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     try:
         path.stat()
     except OSError as error:
         found = "nothing of that name" if isinstance(error, FileNotFoundError) else f"none ({error.strerror})"
-        remedy = "Check the INPUT."
-        raise UsageError(
-            "a file or folder that can be read", found=found, remedy=remedy, path=path
-        ) from error
+        wanted, remedy = "a file or folder that can be read", "Check the INPUT."
+        raise UsageError(wanted, found=found, remedy=remedy, path=path) from error
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    named = [word.strip() for word in text.split(",") if word.strip()]
-    if not named or not set(named) <= set(FORMATS):
-        remedy = "Write for example --formats seg,overlay."
-        raise UsageError(f"formats among {', '.join(FORMATS)}", found=repr(text), remedy=remedy)
-    return tuple(name for name in FORMATS if name in named)
+def _words(text: str, known: Collection[str], *, kind: str, example: str, least: int = 0) -> set[str]:
+    words = {word.strip() for word in text.split(",") if word.strip()}
+    if len(words) < least or not words <= set(known):
+        names = known if isinstance(known, tuple) else sorted(known)
+        remedy = f"Write for example {example}."
+        raise UsageError(f"{kind} among {', '.join(names)}", found=repr(text), remedy=remedy)
+    return words
 
 
-def _repairs(text: str) -> tuple[str, ...]:
-    named = {word.strip() for word in text.split(",") if word.strip()}
-    if not named <= REPAIRS:
-        remedy = "Write for example --repair longest_run."
-        raise UsageError(f"repairs among {', '.join(sorted(REPAIRS))}", found=repr(text), remedy=remedy)
-    return tuple(sorted(named))
-
-
-def check_unit(job: Job, rules: Rules) -> None:
+def check_unit(job: Job, rules: AcceptanceRules) -> None:
     """Refuse what a bundle of single files has no use for.
 
     Raises:
@@ -122,14 +115,14 @@ def check_unit(job: Job, rules: Rules) -> None:
     """
     asked = {"--formats rtstruct": "rtstruct" in job.formats, "--roi": job.roi is not None}
     asked |= {"--repair": bool(job.repair), "--assume-hu": job.assume_hu}
-    if not rules.volumes and (found := next((name for name, given in asked.items() if given), "")):
-        wanted = f"a bundle that takes series, for {found}"
+    if not rules.volumes and (option := next((name for name, given in asked.items() if given), "")):
+        wanted = f"a bundle that takes series, for {option}"
         raise UsageError(wanted, found="one that takes single files", remedy="Leave the option out.")
 
 
 def _overrides(words: list[str]) -> dict[str, str]:
     pairs = override_pairs(words)
-    for name in sorted(set(pairs) & set(OWN)):
+    for name in sorted(set(pairs) & set(RESERVED_IDS)):
         remedy = "Use the option of its own, before the --, or leave it out."
         raise UsageError("overrides of what has no option of its own", found=f"--{name}", remedy=remedy)
     return pairs
@@ -138,14 +131,12 @@ def _overrides(words: list[str]) -> dict[str, str]:
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:
     """A hash of all that decides about an item's results but the item: another one makes every item due
     again."""
+    names = ("formats", "seg_type", "probabilities", "identify", "backend")
     parts = {
         "weights": bundle.algorithm.weights,
         "bundle": bundle.digest,
         "version": package_version(),
-        **{
-            name: getattr(job, name)
-            for name in ("formats", "seg_type", "probabilities", "identify", "backend")
-        },
+        **{name: getattr(job, name) for name in names},
         "series": [None if job.roi is None else job.roi.bounds, job.repair, job.assume_hu],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,22 +1,37 @@
-"""What of the items found this run is to do, and what it does it with; nothing is written yet."""
+"""What this run is to do of all items, with which backend, and that in words; nothing is written yet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from pyraseg.pipeline.inference.backends import Backend, build_backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.discovery.find_items import COPY_OF, Discovered
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.writers.tables.item_records import Item
+from pyraseg.pipeline.writers.tables.text import clean
 
-__all__ = ["CHUNK", "Plan", "batch_size", "lanes", "make_backend", "make_plan"]
+__all__ = [
+    "CHUNK",
+    "Plan",
+    "batch_size",
+    "count",
+    "describe",
+    "make_backend",
+    "make_plan",
+    "network_threads",
+    "outline",
+]
 
 CHUNK = 4  # frames that a worker sends to the network at a time
 GPU_BATCH, GPU_WINDOWS = 32, 4
+LISTED = 20  # items and failures that a description names one by one
+EXAMPLES = 3  # files that it names of each reason to leave files out
 
 
 @dataclass(frozen=True)
@@ -62,19 +77,19 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
         former if former and job.backend == "auto" else job.backend,
         network=bundle.network,
         device=bundle.device,
-        amp=bundle.inference["amp"],
+        amp=bundle.inferer.amp,
         input_size=bundle.input_shape[1:],
         in_channels=bundle.input_shape[0],
         weights_hash=bundle.algorithm.weights,
-        network_threads=lanes(bundle),
+        network_threads=network_threads(bundle),
         batch_size=batch_size(job, bundle),
-        mode="whole" if bundle.volumes else bundle.inference["mode"],  # the workers cut volumes into windows
-        tta_flips=bundle.inference["tta_flips"],
+        mode="whole" if bundle.volumes else bundle.inferer.mode,  # the workers cut volumes into windows
+        tta_flips=bundle.inferer.tta_flips,
         images=frames,
     )
 
 
-def lanes(bundle: LoadedBundle) -> int:
+def network_threads(bundle: LoadedBundle) -> int:
     """Threads that run the network side by side."""
     return 1 if bundle.device.type != "cpu" else torch.get_num_threads()
 
@@ -83,3 +98,76 @@ def batch_size(job: Job, bundle: LoadedBundle) -> int:
     """The most frames, or windows of volumes, in one pass."""
     on_cpu, on_gpu = (1, GPU_WINDOWS) if bundle.volumes else (CHUNK, GPU_BATCH)
     return job.batch_size or (on_cpu if bundle.device.type == "cpu" else on_gpu)
+
+
+def outline(discovered: Discovered, plan: Plan) -> str:
+    """One line on what a run is about to do."""
+    beyond = f" ({plan.beyond} more beyond the limit)" if plan.beyond else ""
+    return (
+        f"{count(len(discovered.items), 'item')}: {len(plan.kept)} done before, "
+        f"{len(plan.due)} to do{beyond}; {count(len(discovered.left_out), 'file')} left out, "
+        f"{len(discovered.failures)} cannot be read"
+    )
+
+
+def describe(discovered: Discovered, plan: Plan) -> Iterator[str]:
+    """The plan in lines for a terminal: the items, what is left out by its reason, what cannot be done.
+
+    Long lists end in a count, so that ten thousand files take as many lines as a hundred; control characters
+    in names are not passed on.
+    """
+    items = plan.due
+    yield f"{count(len(items), 'item')} to do ({_extent(items)})"
+    yield from _cut(f"  {clean(item.file)}{_size(item)}" for item in items)
+    if plan.beyond:
+        yield f"{plan.beyond} more, beyond the limit"
+    if plan.kept:
+        yield f"{len(plan.kept)} done before, kept"
+    if others := len(discovered.items) - len(items) - plan.beyond - len(plan.kept):
+        yield f"{others} of other shards"
+    if discovered.left_out:
+        yield f"{count(len(discovered.left_out), 'file')} left out"
+        yield from _grouped((left.reason, left.file) for left in discovered.left_out)
+    if discovered.failures:
+        yield f"{count(len(discovered.failures), 'file')} that cannot be done"
+        yield from _cut(
+            f"  {clean(failure.file)}: {clean(failure.reason)}. {clean(failure.remedy)}"
+            for failure in discovered.failures
+        )
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The most frequent reason first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for reason, file in pairs:
+        groups["a copy of another file" if reason.startswith(COPY_OF) else reason].append(file)
+    for reason, files in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        more = ", ..." if len(files) > EXAMPLES else ""
+        yield f"  {len(files):6d}  {clean(reason)}: {', '.join(map(clean, files[:EXAMPLES]))}{more}"
+
+
+def _cut(lines: Iterable[str]) -> Iterator[str]:
+    rest = 0
+    for number, line in enumerate(lines):
+        if number < LISTED:
+            yield line
+        else:
+            rest += 1
+    if rest:
+        yield f"  ... and {rest} more"
+
+
+def _extent(items: Sequence[Item]) -> str:
+    frames, series = sum(item.frames for item in items), sum(bool(item.paths) for item in items)
+    if series:
+        return f"{series} series, {count(frames, 'slice')}"
+    return f"{count(sum(item.frames > 1 for item in items), 'cine')}, {count(frames, 'frame')}"
+
+
+def _size(item: Item) -> str:
+    return f" ({item.frames} {'slices' if item.paths else 'frames'})" if item.frames > 1 else ""
+
+
+def count(number: int, noun: str) -> str:
+    """``1 item``, ``2 items``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,22 +1,26 @@
-"""How far a batch is: a bar with rate and time left on a terminal, now and then a line elsewhere."""
+"""How far a batch is, and where its time goes."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from pyraseg.pipeline.training.progress import time_left
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Stages"]
 
 LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Counts items; as a context manager it takes its bar off the screen.
+    """Counts items: a bar with rate and time left on a terminal, now and then a line elsewhere.
+
+    As a context manager it takes its bar off the screen.
 
     Args:
         total: items to do.
@@ -25,7 +29,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total = total
         self.done = self.failed = self.frames = 0
-        self._began = self._said = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total, unit="item", dynamic_ncols=True, leave=False) if terminal else None
 
@@ -42,8 +46,8 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self.frames} frames, {self.failed} failed", refresh=False)
             self._bar.update(1)
-        elif time.monotonic() - self._said > LINE_SECONDS and self.done < self.total:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._last_line > LINE_SECONDS and self.done < self.total:
+            self._last_line = time.monotonic()
             yield self.line()
 
     def line(self) -> str:
@@ -52,3 +56,25 @@ class Progress:
         left = time_left(elapsed, done=self.done, remaining=self.total - self.done)
         rate = self.done / max(elapsed, 1e-9)
         return f"{self.done}/{self.total} items, {self.failed} failed, {rate:.1f} items/s, {left} left"
+
+
+class Stages:
+    """Adds up the processor time of this process by stage; what runs outside of any stage is not counted.
+
+    Args:
+        beat: called at the end of each, as a sign of life.
+    """
+
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.beat = beat
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the block's processor time under ``name``; blocks do not nest."""
+        begin = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.process_time() - begin  # type: ignore[assignment]
+            self.beat()

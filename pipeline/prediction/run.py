@@ -1,5 +1,4 @@
-"""A batch from beginning to end: find, share out, publish, write the tables; what fails costs itself
-alone."""
+"""A batch from beginning to end: find the items, share them out, publish results, write the tables."""
 
 from __future__ import annotations
 
@@ -8,23 +7,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from pyraseg.pipeline.inference.backends import Backend
 from pyraseg.pipeline.prediction.batch import Batch
-from pyraseg.pipeline.prediction.bundle import LoadedBundle, load_bundle, read_metadata
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules, read_rules
-from pyraseg.pipeline.prediction.discovery.find_items import Found, find_items
-from pyraseg.pipeline.prediction.discovery.header_processes import in_processes
-from pyraseg.pipeline.prediction.dry_run import count, describe
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules, read_rules
+from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
 from pyraseg.pipeline.prediction.job import Job, check_unit, fingerprint
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
-from pyraseg.pipeline.prediction.output.folder_lock import Claim
-from pyraseg.pipeline.prediction.plan import Plan, make_backend, make_plan
+from pyraseg.pipeline.prediction.output.folder_lock import FolderLock
+from pyraseg.pipeline.prediction.plan import describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
 
 PRELOAD = (
+    "pyraseg.pipeline.prediction.items.frame_task",
     "pyraseg.pipeline.prediction.items.volume_task",
     "highdicom.sr",
     "PIL.WebPImagePlugin",
@@ -45,26 +42,35 @@ def predict(job: Job) -> Iterator[str]:
     start_ahead(PRELOAD)
     started = datetime.now(UTC)
     with before_work():
-        rules = read_rules(read_metadata(job.bundle))
+        config = read_bundle(job.bundle)
+        rules = read_rules(config.metadata)
         check_unit(job, rules)
     if job.dry_run and not job.resume:
-        found = _find(job, rules)
-        yield from describe(found, make_plan(job, found.items, None))
+        discovered = _discover(job, rules)
+        yield from describe(discovered, make_plan(job, discovered.items, None))
         return
     with before_work():
-        bundle = _load(job)
-        wish = _wish(job, fingerprint(job, bundle))
-        wish.check()
-    yield f"bundle {bundle.folder}, version {bundle.algorithm.version}, weights sha256 {bundle.algorithm.weights}"
-    found, folder = (
-        _find(job, rules),
-        OutputFolder(wish.folder, shard=job.shard, fingerprint=wish.fingerprint),
-    )
-    plan = make_plan(job, found.items, folder)
+        bundle = load_bundle(
+            config,
+            checkpoints=job.checkpoints,
+            device=job.device,
+            overrides=job.overrides,
+            probabilities=job.probabilities or job.seg_type == "fractional",
+        )
+        if job.output is None:
+            raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
+        mark = fingerprint(job, bundle)
+        lock = FolderLock(job.output.absolute(), job.shard, mark, job.resume, job.overwrite)
+        lock.check()
+    algorithm = bundle.algorithm
+    yield f"bundle {bundle.folder}, version {algorithm.version}, weights sha256 {algorithm.weights}"
+    discovered = _discover(job, rules)
+    folder = OutputFolder(lock.folder, shard=job.shard, fingerprint=mark)
+    plan = make_plan(job, discovered.items, folder)
     if job.dry_run:
-        yield from describe(found, plan)
+        yield from describe(discovered, plan)
         return
-    yield _outline(found, plan)
+    yield outline(discovered, plan)
     backend = None
     if plan.due:
         with before_work():
@@ -72,42 +78,14 @@ def predict(job: Job) -> Iterator[str]:
         yield f"backend {backend.reason}"
     with ExitStack() as held:
         with before_work():
-            _hold(wish, folder, backend, held)
-        yield from Batch(job, bundle, rules, folder, found, plan, backend, started).run()
-
-
-def _outline(found: Found, plan: Plan) -> str:
-    beyond = f" ({plan.beyond} more beyond the limit)" if plan.beyond else ""
-    return (
-        f"{count(len(found.items), 'item')}: {len(plan.kept)} done before, {len(plan.due)} to do{beyond}; "
-        f"{count(len(found.left_out), 'file')} left out, {len(found.failures)} cannot be read"
-    )
-
-
-def _load(job: Job) -> LoadedBundle:
-    return load_bundle(
-        job.bundle,
-        checkpoints=job.checkpoints,
-        device=job.device,
-        overrides=job.overrides,
-        probabilities=job.probabilities or job.seg_type == "fractional",
-    )
-
-
-def _wish(job: Job, mark: str) -> Claim:
-    if job.output is None:
-        raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
-    return Claim(job.output.absolute(), job.shard, mark, job.resume, job.overwrite)
-
-
-def _hold(wish: Claim, folder: OutputFolder, backend: Backend | None, held: ExitStack) -> None:
-    """Make the output folder this run's own until ``held`` is closed."""
-    held.enter_context(_private())
-    held.enter_context(wish.hold())
-    folder.prepare()
-    held.callback(folder.close)
-    if backend is not None:
-        folder.keep_backend(backend.name.split()[0])
+            # Files are for their owner alone: mode 0600, folders 0700
+            held.callback(os.umask, os.umask(0o077))
+            held.enter_context(lock.hold())
+            folder.prepare()
+            held.callback(folder.close)
+            if backend is not None:
+                folder.save_backend(backend.name.split()[0])
+        yield from Batch(job, bundle, rules, folder, discovered, plan, backend, started).run()
 
 
 @contextmanager
@@ -120,20 +98,10 @@ def before_work() -> Iterator[None]:
         raise UsageError(error.wanted, found=error.found, remedy=error.remedy, path=error.path) from error
 
 
-def _find(job: Job, rules: Rules) -> Found:
+def _discover(job: Job, rules: AcceptanceRules) -> Discovered:
     without = [] if job.output is None else [job.output]
-    found = find_items(job.inputs, rules, map_headers=in_processes(os.cpu_count() or 1), without=without)
-    if not (found.items or found.failures or found.left_out):
+    discovered = find_items(job.inputs, rules, map_headers=in_processes(os.cpu_count() or 1), without=without)
+    if not (discovered.items or discovered.failures or discovered.left_out):
         remedy = "Check the INPUT: DICOM files, folders that hold some, or a DICOMDIR."
         raise UsageError("files to predict", found="none", remedy=remedy)
-    return found
-
-
-@contextmanager
-def _private() -> Iterator[None]:
-    """Files for their owner alone: mode 0600, folders 0700."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
+    return discovered

@@ -19,11 +19,12 @@ import torch
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.networks import build_network
 from pyraseg.pipeline.phantom import generate
-from pyraseg.pipeline.prediction.bundle import load_bundle, read_metadata
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
-from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
+from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.transforms.io.paths import frame_paths
 
 __all__ = ["table"]
 
@@ -99,12 +100,10 @@ def _save(folder: Path, network: torch.nn.Module) -> None:
 
 def _images(folder: Path) -> torch.Tensor:
     """Every frame as the network takes it, (F, 3, h, w)."""
-    bundle = load_bundle(BUNDLE, checkpoints=[folder / "model.pt"])
-    reading = FrameReading(bundle.preprocessing)
-    items = find_items([folder / "phantom" / "images"], read_rules(read_metadata(BUNDLE))).items
-    frames = (
-        reading.read(item, n, view=False) for item in items for n in range(item.source.number_of_frames)
-    )
+    bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[folder / "model.pt"])
+    items = find_items([folder / "phantom" / "images"], read_rules(read_bundle(BUNDLE).metadata)).items
+    readings = [FrameReading(bundle.preprocessing, frame_paths(item.source), item.case) for item in items]
+    frames = (reading.read(n, view=False) for reading in readings for n in range(len(reading.frames)))
     return torch.stack([frame.image.as_tensor() for frame in frames])
 
 
@@ -126,7 +125,7 @@ def _forward(folder: Path, images: torch.Tensor, *, lanes: int) -> float:
 
     One lane is a loop over batches with all threads in each pass; several are threads that share the cores.
     """
-    bundle = load_bundle(BUNDLE, checkpoints=[folder / "model.pt"])
+    bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[folder / "model.pt"])
     inferer, threads = SegmentationInferer("whole", device=torch.device("cpu")), torch.get_num_threads()
     network = bundle.network.to(memory_format=torch.channels_last)
 

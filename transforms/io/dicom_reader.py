@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, read_header
+from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, read_header
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
@@ -23,21 +23,44 @@ from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
-__all__ = ["DicomReader", "FrameHandle", "frame_metadata", "handles", "the_only", "volume_metadata"]
+__all__ = [
+    "DicomReader",
+    "FrameHandle",
+    "frame_metadata",
+    "handles",
+    "open_frames",
+    "the_only",
+    "volume_metadata",
+]
 
 PathText = str | PathLike[str]
 
 
 @dataclass(frozen=True)
 class FrameHandle:
-    """A frame that is still to be read: the file, and the frame's index from 0; None where none is named."""
+    """A frame that is still to be read: the file, the frame's index from 0 or None where none is named, and the
+    file's reader where its header has been read already."""
 
     path: Path
     frame_index: int | None
+    opened: tuple[CineReader, Calibration] | None = field(default=None, repr=False, compare=False)
 
 
-def handles(data: Sequence[PathText] | PathText) -> list[FrameHandle]:
+def open_frames(header: ImageHeader) -> list[FrameHandle]:
+    """All frames of a file whose header has been read: `DicomReader` takes each in place of a path, and no
+    header is read again.
+
+    Raises:
+        InputError: its frames cannot be read right.
+    """
+    opened = _calibrated(header)
+    return [FrameHandle(header.path, index, opened) for index in range(len(opened[0]))]
+
+
+def handles(data: Sequence[PathText] | PathText | FrameHandle) -> list[FrameHandle]:
     """The frames that path strings name; no file is touched."""
+    if isinstance(data, FrameHandle):
+        return [data]
     texts = [data] if isinstance(data, str | PathLike) else list(data)
     return [FrameHandle(*split_frame_path(str(text))) for text in texts]
 
@@ -121,7 +144,7 @@ class DicomReader(ImageReader):
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
-        cine, calibration = _opened(handle.path)
+        cine, calibration = handle.opened or _opened(handle.path)
         index = _frame_index(handle, len(cine))
         array = cine.frame(index)
         metadata = frame_metadata(
@@ -225,7 +248,11 @@ def _opened(path: Path) -> tuple[CineReader, Calibration]:
 
 @lru_cache(maxsize=16)
 def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
-    header = (cine := CineReader(path)).header
+    return _calibrated(read_header(path))
+
+
+def _calibrated(header: ImageHeader) -> tuple[CineReader, Calibration]:
+    cine = CineReader(header)
     found, remedy = "ones that cannot be read", "Export the file again."
-    with readable("ultrasound regions", path=path, found=found, remedy=remedy):
+    with readable("ultrasound regions", path=header.path, found=found, remedy=remedy):
         return cine, calibrate(header.dataset, header.rows, header.columns)

@@ -13,10 +13,9 @@ from typing import Any
 from pydicom import dcmread
 
 from pyraseg.transforms.dicom.files.header import has_dicom_marker, malformed, open_bounded
-from pyraseg.transforms.dicom.files.objects import is_dicomdir
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["Listed", "is_dicomdir", "listed_files"]
+__all__ = ["Listed", "listed_files"]
 
 TAGS = ["DirectoryRecordSequence", "RecordInUseFlag", "ReferencedFileID"]
 INACTIVE = 0  # (0004,1410) Record In-use Flag; FFFF is in use
@@ -44,11 +43,8 @@ def listed_files(path: Path) -> Listed:
     if not has_dicom_marker(path):
         raise _broken(path, "a file without the DICM prefix")
     with _reading(path), open_bounded(path) as file:
-        records = (
-            dcmread(file, specific_tags=list(TAGS), stop_before_pixels=True).get("DirectoryRecordSequence")
-            or []
-        )
-        ids = list(dict.fromkeys(_file_ids(records)))
+        dataset = dcmread(file, specific_tags=list(TAGS), stop_before_pixels=True)
+        ids = list(dict.fromkeys(_file_ids(dataset.get("DirectoryRecordSequence") or [])))
     if not ids:
         raise _broken(path, "one that lists no file")
     return _located(path.parent, ids)
@@ -106,7 +102,7 @@ def _find(root: Path, parts: tuple[str, ...], names: dict[Path, dict[str, str]])
 def _entries(folder: Path) -> dict[str, str]:
     """The names in a folder by their case-folded form, without a version behind ";" and a dot at the end."""
     try:
-        found = sorted(os.listdir(folder), reverse=True)
+        names = sorted(os.listdir(folder), reverse=True)
     except OSError:
         return {}
-    return {name.casefold().partition(";")[0].rstrip("."): name for name in found}
+    return {name.casefold().partition(";")[0].rstrip("."): name for name in names}

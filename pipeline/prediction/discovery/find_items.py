@@ -1,5 +1,4 @@
-"""Which items a batch has: found by their headers alone, each file once, with a reason for whatever is
-none."""
+"""Which items a batch has: by their headers alone, each file once, and a reason for whatever is none."""
 
 from __future__ import annotations
 
@@ -7,11 +6,14 @@ import filecmp
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
-from pyraseg.pipeline.prediction.discovery.input_files import Place, find_places
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.discovery.input_files import InputFile, find_input_files
 from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
+from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.header import has_dicom_marker
@@ -20,28 +22,27 @@ from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["COPY_OF", "Answer", "Found", "MapHeaders", "find_items", "header_or_error", "one_by_one"]
+__all__ = ["COPY_OF", "Answer", "Discovered", "MapHeaders", "find_items", "header_or_error", "in_processes"]
 
 COPY_OF = "a copy of "
 NAMED = 5  # of the files that share a UID, in the reason of each
+CHUNK = 100  # files that travel together; smaller ones where a process dies
+SECONDS = 60.0  # the longest that a chunk may take
+MEMORY = 2**30  # bytes; a header takes some kilobytes
+FEW = 500  # files that are read sooner than processes start
 Answer = ObjectHeader | PyrasegError
 # Calls the function for every path, in processes or not, and yields the answers in the order of the paths.
 MapHeaders = Callable[[Callable[[Path], Answer], Sequence[Path]], Iterable[Answer]]
 
 
 @dataclass(frozen=True)
-class Found:
+class Discovered:
     """What INPUTs hold: items, what the bundle does not take, and what should be an item and cannot; by file
     name."""
 
     items: tuple[Item, ...]
     left_out: tuple[LeftOut, ...]
     failures: tuple[Failure, ...]
-
-
-def one_by_one(function: Callable[[Path], Answer], paths: Sequence[Path]) -> Iterator[Answer]:
-    """The `MapHeaders` that needs no process."""
-    return map(function, paths)
 
 
 def header_or_error(path: Path) -> Answer:
@@ -52,13 +53,55 @@ def header_or_error(path: Path) -> Answer:
         return error
 
 
+def in_processes(workers: int, *, few: int = FEW) -> MapHeaders:
+    """A `MapHeaders` of ``workers`` supervised processes: pydicom holds the interpreter, and a file that
+    kills, hangs or bloats its process costs itself alone.
+
+    Args:
+        few: up to so many files are read by one process.
+    """
+    return partial(_map_in_processes, workers=workers, few=few)
+
+
+@dataclass(frozen=True)
+class _ReadChunk:
+    """What the processes do: the function, for each path of a chunk."""
+
+    function: Callable[[Path], Answer]
+
+    def __call__(self, chunk: tuple[int, list[Path]], network: Any) -> list[Answer]:
+        return [self.function(path) for path in chunk[1]]
+
+
+def _map_in_processes(
+    function: Callable[[Path], Answer], paths: Sequence[Path], *, workers: int, few: int
+) -> Iterator[Answer]:
+    chunks = [(start, list(paths[start : start + CHUNK])) for start in range(0, len(paths), CHUNK)]
+    answers: dict[int, Answer] = {}
+    number = 1 if len(paths) <= few else min(workers, len(chunks))
+    task = _ReadChunk(function)
+    with Workers(task, number=number, seconds=SECONDS, memory=MEMORY, preload=[__name__]) as pool:
+        while chunks:
+            failed = []
+            for outcome in pool.run(chunks):
+                start, chunk = outcome.item
+                if outcome.error is None:
+                    answers.update(enumerate(outcome.result, start))
+                elif len(chunk) == 1:
+                    answers[start] = outcome.error
+                else:
+                    failed += [(index, [path]) for index, path in enumerate(chunk, start)]
+            chunks = failed
+    return iter([answers[index] for index in range(len(paths))])
+
+
 def find_items(
     inputs: Sequence[Path],
-    rules: Rules,
+    rules: AcceptanceRules,
     *,
-    map_headers: MapHeaders = one_by_one,
+    map_headers: MapHeaders = map,
     without: Sequence[Path] = (),
-) -> Found:
+) -> Discovered:
     """The items among INPUTs: files, folders, searched deeply, and DICOMDIRs.
 
     A case is named by the hash of the SOP Instance UID, of the file meta group where the data set has none;
@@ -79,14 +122,14 @@ def find_items(
         InputError: an INPUT is not there.
         OutputError: there is no key to name cases with.
     """
-    places = find_places(inputs, without=without)
-    sorting = _Sorting(rules, list(places.left_out), list(places.failures))
-    answers = map_headers(header_or_error, [place.path for place in places.files])
-    for place, answer in zip(places.files, answers, strict=True):
-        sorting.add(place, answer)
+    files = find_input_files(inputs, without=without)
+    sorting = _Sorting(rules, list(files.left_out), list(files.failures))
+    answers = map_headers(header_or_error, [file.path for file in files.files])
+    for file, answer in zip(files.files, answers, strict=True):
+        sorting.add(file, answer)
     sorting.part_copies()
     items = sorting.items()
-    return Found(
+    return Discovered(
         items=tuple(sorted(items, key=lambda item: item.file)),
         left_out=tuple(sorted(sorting.left_out, key=lambda left: left.file)),
         failures=tuple(sorted(sorting.failures, key=lambda failure: failure.file)),
@@ -95,121 +138,110 @@ def find_items(
 
 @dataclass
 class _Sorting:
-    """Where the files go, one after the other."""
+    """Which files are taken, left out or failures, one after the other."""
 
-    rules: Rules
+    rules: AcceptanceRules
     left_out: list[LeftOut]
     failures: list[Failure]
-    taken: list[tuple[Place, ObjectHeader]] = field(default_factory=list)
+    taken: list[tuple[InputFile, ObjectHeader]] = field(default_factory=list)
     nifti: list[Item] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
 
-    def add(self, place: Place, answer: Answer) -> None:
+    def add(self, file: InputFile, answer: Answer) -> None:
         if isinstance(answer, PyrasegError):
-            if self._is_nifti(place):
-                self.nifti.append(nifti_item(place))
-            elif self._is_foreign(place):
-                self.left_out.append(LeftOut(place.file, f"no DICOM ({place.path.suffix.lower()})"))
-            else:
-                self.failures.append(Failure.of(answer, file=place.file))
-                self.broken.add(place.path.parent)
+            self._add_unread(file, answer)
         elif reason := self.rules.reason(answer):
-            self.left_out.append(LeftOut(place.file, reason))
+            self.left_out.append(LeftOut(file.name, reason))
         elif not answer.sop_class_uid:
+            reason = "no SOP Class UID, in the data set or the file meta"
             remedy = "Export the file again; results could not refer to it."
-            self.failures.append(
-                Failure(place.file, "no SOP Class UID, in the data set or the file meta", remedy)
-            )
-            self.broken.add(place.path.parent)
+            self._fail(file, Failure(file.name, reason, remedy))
         elif answer.problem and not (self.rules.volumes and answer.series_instance_uid):
-            case = _case(place, answer)
-            self.failures.append(Failure.of(answer.problem, file=place.file, case=case))
-            self.broken.add(place.path.parent)
+            self._fail(file, Failure.of(answer.problem, file=file.name, case=_case(file, answer)))
         else:
-            self.taken.append((place, answer))
+            self.taken.append((file, answer))
 
-    def _is_nifti(self, place: Place) -> bool:
-        return self.rules.volumes and place.asked and is_nifti(place.path)
+    def _add_unread(self, file: InputFile, error: PyrasegError) -> None:
+        if self.rules.volumes and file.asked and is_nifti(file.path):
+            self.nifti.append(nifti_item(file))
+        elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(file.path):
+            self._fail(file, Failure.of(error, file=file.name))
+        else:  # nothing says that it should be DICOM: neither its suffix, nor its content, nor the user
+            self.left_out.append(LeftOut(file.name, f"no DICOM ({file.path.suffix.lower()})"))
 
-    @staticmethod
-    def _is_foreign(place: Place) -> bool:
-        """Whether nothing says that this file should be DICOM: neither its suffix, nor its content, nor the
-        user."""
-        named = place.asked or place.path.suffix.lower() in DICOM_SUFFIXES
-        return not named and not has_dicom_marker(place.path)
+    def _fail(self, file: InputFile, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.broken.add(file.path.parent)
 
     def items(self) -> list[Item]:
         """What is to be done; a series that cannot be is a failure."""
         if not self.rules.volumes:
-            return [_item(place, header) for place, header in self.taken]
+            return [_item(file, header) for file, header in self.taken]
         items, failures = series_items(self.taken, broken=self.broken)
         self.failures += failures
         return [*items, *self.nifti]
 
     def part_copies(self) -> None:
         """Keep the first of identical files; refuse different ones that claim to be one object."""
-        groups: dict[str, list[tuple[Place, ObjectHeader]]] = defaultdict(list)
-        for place, header in self.taken:
-            groups[header.sop_instance_uid or f"file:{place.file}"].append((place, header))
+        groups: dict[str, list[tuple[InputFile, ObjectHeader]]] = defaultdict(list)
+        for file, header in self.taken:
+            groups[header.sop_instance_uid or f"file:{file.name}"].append((file, header))
         self.taken = []
         for group in groups.values():
             try:
                 distinct = self._without_copies(group)
             except OSError as error:
                 found = f"a file that cannot be compared with another of its UID ({error.strerror})"
-                self.failures += [
-                    Failure(place.file, found, "Try again.", _case(place, own)) for place, own in group
-                ]
+                for file, header in group:
+                    self.failures.append(Failure(file.name, found, "Try again.", _case(file, header)))
                 continue
             if len(distinct) == 1:
                 self.taken += distinct
             else:
                 self._refuse(distinct)
 
-    def _without_copies(self, group: list[tuple[Place, ObjectHeader]]) -> list[tuple[Place, ObjectHeader]]:
-        distinct: list[tuple[Place, ObjectHeader]] = []
-        for place, header in group:
-            same = (first for first, _ in distinct if filecmp.cmp(first.path, place.path, shallow=False))
+    def _without_copies(
+        self, group: list[tuple[InputFile, ObjectHeader]]
+    ) -> list[tuple[InputFile, ObjectHeader]]:
+        distinct: list[tuple[InputFile, ObjectHeader]] = []
+        for file, header in group:
+            same = (first for first, _ in distinct if filecmp.cmp(first.path, file.path, shallow=False))
             original = next(same, None)
             if original is None:
-                distinct.append((place, header))
+                distinct.append((file, header))
             else:
-                self.left_out.append(LeftOut(place.file, f"{COPY_OF}{original.file}"))
+                self.left_out.append(LeftOut(file.name, f"{COPY_OF}{original.name}"))
         return distinct
 
-    def _refuse(self, group: list[tuple[Place, ObjectHeader]]) -> None:
+    def _refuse(self, group: list[tuple[InputFile, ObjectHeader]]) -> None:
         if self.rules.volumes:
-            self.taken += [(place, replace(header, problem=_ambiguous())) for place, header in group]
+            problem = InputError(
+                "a SOP Instance UID of its own",
+                found="files of other content under the same one",
+                remedy="Keep the right files, or give each a SOP Instance UID of its own.",
+            )
+            self.taken += [(file, replace(header, problem=problem)) for file, header in group]
             return
         remedy = "Keep the right one, or give each a SOP Instance UID of its own."
-        for place, header in group:
-            others = [other.file for other, _ in group if other is not place]
-            listed = ", ".join(others[:NAMED]) + (
-                f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-            )
-            found = f"other content than {listed}, under the same SOP Instance UID"
-            self.failures.append(Failure(place.file, found, remedy, _case(place, header)))
+        for file, header in group:
+            others = [other.name for other, _ in group if other is not file]
+            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            found = f"other content than {', '.join(others[:NAMED])}{more}, under the same SOP Instance UID"
+            self.failures.append(Failure(file.name, found, remedy, _case(file, header)))
 
 
-def _ambiguous() -> InputError:
-    remedy = "Keep the right files, or give each a SOP Instance UID of its own."
-    return InputError(
-        "a SOP Instance UID of its own", found="files of other content under the same one", remedy=remedy
-    )
-
-
-def _case(place: Place, header: ObjectHeader) -> str:
+def _case(file: InputFile, header: ObjectHeader) -> str:
     """A UID never begins with "file:", so that no file without one is named as another with one."""
-    return case_name(header.sop_instance_uid or f"file:{place.file}")
+    return case_name(header.sop_instance_uid or f"file:{file.name}")
 
 
-def _item(place: Place, header: ObjectHeader) -> Item:
+def _item(file: InputFile, header: ObjectHeader) -> Item:
     if header.source is None:
         raise ValueError("an object without an image is no item")
     return Item(
-        case=_case(place, header),
+        case=_case(file, header),
         source=header.source,
-        file=place.file,
+        file=file.name,
         size=header.size,
         modified_ns=header.modified_ns,
         notes=tuple(_notes(header)),

@@ -1,5 +1,4 @@
-"""From INPUTs to files, each once and under a name of its own: relative to its INPUT, whatever else lies
-there."""
+"""From INPUTs to files, each once and under a name of its own: relative to its INPUT."""
 
 from __future__ import annotations
 
@@ -8,39 +7,40 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyraseg.pipeline.prediction.discovery.dicomdir import is_dicomdir, listed_files
+from pyraseg.pipeline.prediction.discovery.dicomdir import listed_files
 from pyraseg.pipeline.writers.tables.item_records import Failure, LeftOut
+from pyraseg.transforms.dicom.files.objects import is_dicomdir
 from pyraseg.transforms.dicom.files.search import UNLISTED, search
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["Place", "Places", "find_places"]
+__all__ = ["InputFile", "InputFiles", "find_input_files"]
 
 
 @dataclass(frozen=True)
-class Place:
+class InputFile:
     """A file to look at.
 
     Attributes:
-        file: its name, POSIX: relative to its INPUT; behind the INPUT's own name where there are several.
+        name: POSIX: relative to its INPUT; behind the INPUT's own name where there are several.
         asked: whether it was named as an INPUT by itself or by a DICOMDIR, so that it has to be DICOM.
     """
 
     path: Path
-    file: str
+    name: str
     asked: bool = False
 
 
 @dataclass(frozen=True)
-class Places:
+class InputFiles:
     """The files of all INPUTs, sorted by name, what the search passed over, and what could not be
     searched."""
 
-    files: tuple[Place, ...]
+    files: tuple[InputFile, ...]
     left_out: tuple[LeftOut, ...]
     failures: tuple[Failure, ...]
 
 
-def find_places(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> Places:
+def find_input_files(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> InputFiles:
     """Search INPUTs: files, folders (see `pyraseg.transforms.dicom.files.search`) and DICOMDIRs.
 
     Folders ``without`` are not searched: the results of an earlier run may lie among the INPUTs. A file that
@@ -51,30 +51,24 @@ def find_places(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> Plac
     """
     for path in inputs:
         if not os.path.exists(path):
-            raise InputError(
-                "a file or a folder", found="nothing of that name", remedy="Check the INPUT.", path=path
-            )
+            wanted, found = "a file or a folder", "nothing of that name"
+            raise InputError(wanted, found=found, remedy="Check the INPUT.", path=path)
     roots = [path if path.is_dir() else path.parent for path in inputs]
     prefixes = _prefixes(roots)
-    files: dict[str, Place] = {}
+    files: dict[str, InputFile] = {}
     left_out: dict[str, LeftOut] = {}
     failures: dict[str, Failure] = {}
     for path, root in zip(inputs, roots, strict=True):
         prefix = prefixes[os.path.realpath(root)]
         for entry in _entries(path, root, prefix, {os.path.realpath(folder) for folder in without}):
-            if isinstance(entry, Place):
+            if isinstance(entry, InputFile):
                 files.setdefault(os.path.realpath(entry.path), entry)
             elif isinstance(entry, LeftOut):
                 left_out.setdefault(entry.file, entry)
             else:
                 failures.setdefault(entry.file, entry)
-    return Places(
-        tuple(sorted(files.values(), key=_by_name)), tuple(left_out.values()), tuple(failures.values())
-    )
-
-
-def _by_name(place: Place) -> str:
-    return place.file
+    by_name = sorted(files.values(), key=lambda file: file.name)
+    return InputFiles(tuple(by_name), tuple(left_out.values()), tuple(failures.values()))
 
 
 def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
@@ -93,31 +87,34 @@ def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
     return prefixes
 
 
-def _entries(path: Path, root: Path, prefix: str, without: set[str]) -> Iterator[Place | LeftOut | Failure]:
+def _entries(
+    path: Path, root: Path, prefix: str, without: set[str]
+) -> Iterator[InputFile | LeftOut | Failure]:
     if path.is_dir():
         files, passed = search(path, without=without)
         for item in passed:
             name = _relative(item.path, root, prefix)
-            remedy = "Give yourself the right to read it."
-            yield (
-                Failure(name, item.reason, remedy) if item.reason == UNLISTED else LeftOut(name, item.reason)
-            )
-        yield from (Place(file, _relative(file, root, prefix)) for file in files)
+            if item.reason == UNLISTED:
+                yield Failure(name, item.reason, "Give yourself the right to read it.")
+            else:
+                yield LeftOut(name, item.reason)
+        yield from (InputFile(file, _relative(file, root, prefix)) for file in files)
     elif path.is_file() and is_dicomdir(path):
         yield from _listed(path, prefix)
     elif path.is_file():
-        yield Place(path, f"{prefix}{path.name}", asked=True)
+        yield InputFile(path, f"{prefix}{path.name}", asked=True)
     else:
         yield Failure(f"{prefix}{path.name}", "no regular file", "Give a DICOM file, a folder or a DICOMDIR.")
 
 
-def _listed(path: Path, prefix: str) -> Iterator[Place | Failure]:
+def _listed(path: Path, prefix: str) -> Iterator[InputFile | Failure]:
     try:
         listed = listed_files(path)
     except InputError as error:
         yield Failure(f"{prefix}{path.name}", error.found, error.remedy)
         return
-    yield from (Place(file, _relative(file, path.parent, prefix), asked=True) for file in listed.files)
+    for file in listed.files:
+        yield InputFile(file, _relative(file, path.parent, prefix), asked=True)
     remedy = "Copy the medium again, whole, or give its folder as INPUT."
     yield from (Failure(f"{prefix}{name}", reason, remedy) for name, reason in listed.missing)
 

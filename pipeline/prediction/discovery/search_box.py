@@ -13,7 +13,7 @@ from pyraseg.pipeline.writers.tables.csv_tables import searched_box
 from pyraseg.transforms.errors import GeometryError, UsageError
 from pyraseg.transforms.geometry.grid import VolumeGrid
 
-__all__ = ["Region", "parse_region"]
+__all__ = ["SearchBox", "parse_search_box"]
 
 NUMBER = r"\s*(-?\d+(?:\.\d*)?)\s*"
 FORM = re.compile(",".join([NUMBER] * 6))
@@ -22,7 +22,7 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
-class Region:
+class SearchBox:
     """All points from ``low`` to ``high``, x, y, z in mm in DICOM's patient coordinates: to the patient's
     left, to the back, to the head (LPS, PS3.3 C.7.6.2.1.1)."""
 
@@ -31,7 +31,7 @@ class Region:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """As `parse_region` takes them."""
+        """As `parse_search_box` takes them."""
         return tuple(bound for pair in zip(self.low, self.high, strict=True) for bound in pair)
 
     @property
@@ -46,9 +46,11 @@ class Region:
             GeometryError: the remedy says where the volume lies.
         """
         slices = grid.shape[2]
-        if any(self.inside(grid, slice(at, min(at + SLAB, slices))).any() for at in range(0, slices, SLAB)):
+        slabs = (slice(begin, min(begin + SLAB, slices)) for begin in range(0, slices, SLAB))
+        if any(self.inside(grid, slab).any() for slab in slabs):
             return
-        corners = _corners([side - 1 for side in grid.shape]) @ grid.affine_lps[:3, :3].T + grid.origin
+        indices = np.array([*product(*((0, side - 1) for side in grid.shape))], float)
+        corners = indices @ grid.affine_lps[:3, :3].T + grid.origin
         reach = ",".join(f"{np.floor(low):g},{np.ceil(high):g}" for low, high in zip(
             corners.min(0), corners.max(0), strict=True
         ))  # fmt: skip
@@ -62,11 +64,11 @@ class Region:
         """Which voxels' centres lie in the box, (columns, rows, n) bool."""
         affine, (columns, rows, _) = grid.affine_lps, grid.shape
         x, y, z = np.ogrid[:columns, :rows, slices.start : slices.stop]
-        held = np.ones((columns, rows, slices.stop - slices.start), bool)
+        inside = np.ones((columns, rows, slices.stop - slices.start), bool)
         for axis, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
-            at = affine[axis, 0] * x + affine[axis, 1] * y + affine[axis, 2] * z + affine[axis, 3]
-            held &= (at >= low) & (at <= high)
-        return held
+            position = affine[axis, 0] * x + affine[axis, 1] * y + affine[axis, 2] * z + affine[axis, 3]
+            inside &= (position >= low) & (position <= high)
+        return inside
 
     def window(self, grid: VolumeGrid, affine: np.ndarray, shape: Sequence[int], least: Sequence[int]) -> Box:
         """The part of the network's grid to look at: around the box, and as large as a window of the network,
@@ -85,7 +87,7 @@ class Region:
         return spans[0], spans[1], spans[2]
 
 
-def parse_region(text: str) -> Region:
+def parse_search_box(text: str) -> SearchBox:
     """``"X0,X1,Y0,Y1,Z0,Z1"`` as the box between them.
 
     Raises:
@@ -95,13 +97,9 @@ def parse_region(text: str) -> Region:
     if match is not None:
         x0, x1, y0, y1, z0, z1 = map(float, match.groups())
         if x0 < x1 and y0 < y1 and z0 < z1:
-            return Region((x0, y0, z0), (x1, y1, z1))
+            return SearchBox((x0, y0, z0), (x1, y1, z1))
     remedy = "Write for example --roi=-60,80,-40,100,-900,-750, in mm of patient coordinates."
     raise UsageError("a region X0,X1,Y0,Y1,Z0,Z1 of ascending bounds", found=repr(text), remedy=remedy)
-
-
-def _corners(last: Sequence[int]) -> np.ndarray:
-    return np.array([*product(*((0, index) for index in last))], float)
 
 
 def _grown(low: int, high: int, size: int, least: int) -> slice:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
-from pyraseg.pipeline.prediction.discovery.input_files import Place
+from pyraseg.pipeline.prediction.discovery.input_files import InputFile
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.errors import PyrasegError
@@ -15,7 +15,7 @@ from pyraseg.transforms.records import SourceRef
 
 __all__ = ["nifti_item", "series_items"]
 
-Member = tuple[Place, ObjectHeader]
+Member = tuple[InputFile, ObjectHeader]
 
 
 def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[Item], list[Failure]]:
@@ -30,14 +30,14 @@ def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[
         broken: folders that hold a file that could not be read at all, and which may have been a slice.
     """
     groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
-    for place, header in members:
-        own = (header.series_instance_uid,)
-        groups[own if own[0] else ("", str(place.path.parent), header.study_instance_uid)].append(
-            (place, header)
+    for file, header in members:
+        by_folder = ("", str(file.path.parent), header.study_instance_uid)
+        groups[(header.series_instance_uid,) if header.series_instance_uid else by_folder].append(
+            (file, header)
         )
     items, failures = [], []
     for group in groups.values():
-        group.sort(key=lambda member: member[0].file)
+        group.sort(key=lambda member: member[0].name)
         if (failure := _failure(group)) is not None:
             failures.append(failure)
         else:
@@ -45,28 +45,28 @@ def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[
     return items, failures
 
 
-def nifti_item(place: Place) -> Item:
+def nifti_item(file: InputFile) -> Item:
     """A NIfTI volume, which has no identity but its name.
 
     Raises:
         OSError: it cannot be looked at.
     """
-    status = place.path.stat()
+    status = file.path.stat()
     return Item(
-        case=case_name(f"file:{place.file}"),
-        source=SourceRef(str(place.path), "", "", "", "", "", 1, 0, 0),
-        file=place.file,
+        case=case_name(f"file:{file.name}"),
+        source=SourceRef(str(file.path), "", "", "", "", "", 1, 0, 0),
+        file=file.name,
         size=status.st_size,
         modified_ns=status.st_mtime_ns,
         notes=("NIfTI: no SEG, SR or RTSTRUCT, which refer to a DICOM series",),
-        paths=(str(place.path),),
+        paths=(str(file.path),),
         slices=1,
     )
 
 
 def _case(group: list[Member]) -> str:
-    place, header = group[0]
-    return case_name(header.series_instance_uid or f"file:{place.file}")
+    file, header = group[0]
+    return case_name(header.series_instance_uid or f"file:{file.name}")
 
 
 def _failure(group: list[Member]) -> Failure | None:
@@ -75,22 +75,22 @@ def _failure(group: list[Member]) -> Failure | None:
         return None
     first, number = problems[0], f"{len(problems)} of its {len(group)} files: "
     reason = f"a series with {number}wanted {first.wanted}, found {first.found}"
-    return Failure(group[0][0].file, reason, first.remedy, _case(group))
+    return Failure(group[0][0].name, reason, first.remedy, _case(group))
 
 
 def _item(group: list[Member], broken: Set[Path]) -> Item:
-    place, header = group[0]
+    file, header = group[0]
     if header.source is None:
         raise ValueError("an object without an image is no item")
     sources = [each.source for _, each in group if each.source is not None]
     return Item(
         case=_case(group),
         source=header.source,
-        file=place.file,
+        file=file.name,
         size=sum(each.size for _, each in group),
         modified_ns=sum(each.modified_ns for _, each in group),
         notes=tuple(_notes(group, broken)),
-        paths=tuple(str(each.path) for each, _ in group),
+        paths=tuple(str(member.path) for member, _ in group),
         slices=sum(source.number_of_frames for source in sources),
     )
 
@@ -103,5 +103,6 @@ def _notes(group: list[Member], broken: Set[Path]) -> Iterator[str]:
         yield "no Study Instance UID"
     if not all(header.modality for header in headers):
         yield "no Modality: taken for its SOP class"
-    if broken & {place.path.parent for place, _ in group}:
-        yield "a file beside it could not be read; if it was its first or last slice, the volume is short of it"
+    if broken & {file.path.parent for file, _ in group}:
+        beside = "a file beside it could not be read"
+        yield f"{beside}; if it was its first or last slice, the volume is short of it"

@@ -1,39 +1,101 @@
-"""What the frames of one item give: label maps on the source grid, how sure they are, and views for
-pictures."""
+"""The frames of one item: each read once, scored, and restored to the source grid."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose
+from monai.data import MetaTensor
+from monai.transforms import Compose, InvertibleTransform
 
-from pyraseg.pipeline.prediction.items.confidence import colour_fraction, confidence
-from pyraseg.pipeline.prediction.items.frame_reading import Frame, FrameReading
-from pyraseg.pipeline.prediction.items.scratch import scratch_array
-from pyraseg.pipeline.prediction.items.spacing import spacing_of_mask
-from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Exchange
-from pyraseg.pipeline.prediction.stages import Stages
-from pyraseg.pipeline.writers.tables.item_records import Item
+from pyraseg.pipeline.prediction.items.outputs import scratch_array
+from pyraseg.pipeline.prediction.items.quality import colour_fraction, confidence
+from pyraseg.pipeline.prediction.processes.network_client import SLOTS, NetworkClient
+from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.transforms.frame.display import ScaleDisplayd
 
-__all__ = ["PROBABILITIES", "Findings", "gather"]
+__all__ = ["PROBABILITIES", "Frame", "FrameReading", "FrameResults", "score_frames"]
 
 PROBABILITIES = "probabilities"  # the entry that the clean-up leaves them in
 
 
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        image: (C, h, w) for the network, with what was done to it.
+        view: (C, H, W) uint8 on the source grid, black outside the tissue, and all black where the tissue
+            could not be told from text beside it; None where it was not asked for.
+    """
+
+    image: MetaTensor
+    view: np.ndarray | None
+
+
+class FrameReading:
+    """Reads frames by a bundle's preprocessing, each once for the network and for pictures.
+
+    Args:
+        preprocessing: from a frame to the network's input. What comes before its ``ScaleDisplayd`` loads,
+            crops and blanks; that is what pictures show.
+        frames: what it loads: paths of frames, or `pyraseg.transforms.io.dicom_reader.open_frames`.
+        case: the item's hashed name.
+    """
+
+    def __init__(self, preprocessing: Compose, frames: Sequence[Any], case: str) -> None:
+        self.preprocessing, self.frames, self.case = preprocessing, frames, case
+        kinds = [type(step) for step in preprocessing.transforms]
+        self._end = kinds.index(ScaleDisplayd) if ScaleDisplayd in kinds else None
+
+    def read(self, index: int, *, view: bool) -> Frame:
+        """Frame ``index``, from 0.
+
+        Raises:
+            InputError: it cannot be read right.
+        """
+        data: Any = {"image": self.frames[index], "case": self.case}
+        if not view or self._end is None:
+            return Frame(self.preprocessing(data)["image"], None)
+        data = self.preprocessing(data, end=self._end)
+        shown = self._view(data["image"])
+        return Frame(self.preprocessing(data, start=self._end)["image"], shown)
+
+    def view(self, index: int) -> np.ndarray | None:
+        """The picture of a frame alone."""
+        if self._end is None:
+            return None
+        data: Any = {"image": self.frames[index], "case": self.case}
+        return self._view(self.preprocessing(data, end=self._end)["image"])
+
+    def _view(self, image: MetaTensor) -> np.ndarray:
+        plain, white = image.as_tensor(), float(image.meta["display_max"])
+        if not image.meta.get("tissue_clear", True):
+            plain = torch.zeros_like(plain)
+        if plain.dtype != torch.uint8 or white != 255:
+            plain = (plain.float() * (255 / white)).round_().clamp_(0, 255).to(torch.uint8)
+        shown = MetaTensor(plain, meta=dict(image.meta), applied_operations=list(image.applied_operations))
+        data: Any = {"image": shown}
+        for step in reversed(self.preprocessing.transforms[: self._end]):
+            if isinstance(step, InvertibleTransform):
+                data = step.inverse(data)
+        return np.asarray(data["image"].as_tensor().numpy())
+
+
 @dataclass
-class Findings:
-    """Frame by frame, in their order.
+class FrameResults:
+    """What the network gives, frame by frame in their order.
 
     Attributes:
         labels: (F, H, W) uint8.
         probabilities: (F, K, H, W) float16; None where they are not asked for.
         views: (F, C, H, W) uint8, black outside the tissue; None where they are not kept.
-        confidences, colours: see ``pyraseg.pipeline.prediction.items.confidence``.
+        confidences, colours: see `pyraseg.pipeline.prediction.items.quality`.
         spacing_mm: (row, column); ``spacing_source``: where it is from.
     """
 
@@ -45,79 +107,74 @@ class Findings:
     spacing_mm: tuple[float, float] | None = None
     spacing_source: str = "none"
 
+    def add(self, index: int, frame: Frame, scores: np.ndarray, postprocessing: Compose) -> None:
+        """Take in a frame and its scores (K, h, w)."""
+        entry = postprocessing({"pred": torch.from_numpy(scores), "image": frame.image})
+        self.labels[index] = np.asarray(entry["pred"])[0]
+        if self.probabilities is not None:
+            self.probabilities[index] = np.asarray(entry[PROBABILITIES])
+        self.confidences.append(confidence(scores))
+        self.colours.append(colour_fraction(frame.image.as_tensor()))
+        spacing = frame.image.meta.get("spacing_mm")
+        self.spacing_mm = None if spacing is None else (float(spacing[0]), float(spacing[1]))
+        self.spacing_source = str(frame.image.meta.get("spacing_source", "none"))
 
-def gather(
-    item: Item,
-    *,
+
+def score_frames(
     reading: FrameReading,
+    *,
     postprocessing: Compose,
-    classes: int,
-    exchange: Exchange,
+    size: tuple[int, int],
+    network: NetworkClient,
     folder: Path,
     stages: Stages,
     probabilities: bool,
     views: bool,
-) -> Findings:
+) -> FrameResults:
     """Read, score and restore every frame of an item.
 
     Args:
         postprocessing: scores to a label map on the source grid; it leaves the probabilities where they are
             asked for.
-        classes: K.
-        exchange: to the network.
+        size: (rows, columns) of the source.
         folder: for what is too large for the memory.
         views: keep the view of every frame.
 
     Raises:
         PyrasegError: a frame cannot be read or scored, or there is no room.
     """
-    source = item.source
-    frames, size = source.number_of_frames, (source.rows, source.columns)
-    found = Findings(scratch_array(folder / ".labels", (frames, *size), np.uint8))
+    frames, classes = len(reading.frames), network.shapes.scores[0]
+    results = FrameResults(scratch_array(folder / ".labels", (frames, *size), np.uint8))
     if probabilities:
-        found.probabilities = scratch_array(folder / ".probabilities", (frames, classes, *size), np.float16)
-    for index, frame, scores in _scored(item, reading, exchange, stages, views=views):
+        shape = (frames, classes, *size)
+        results.probabilities = scratch_array(folder / ".probabilities", shape, np.float16)
+    for index, frame, scores in _scored(reading, network, stages, views=views):
         with stages("label maps"):
-            _add(found, index, frame, scores, postprocessing)
+            results.add(index, frame, scores, postprocessing)
         if frame.view is not None:
-            if found.views is None:
-                found.views = scratch_array(folder / ".views", (frames, *frame.view.shape), np.uint8)
-            found.views[index] = frame.view
-    if found.spacing_mm is None and (spacing := spacing_of_mask(source, found.labels)):
-        found.spacing_mm, found.spacing_source = spacing, "region"
-    return found
+            if results.views is None:
+                results.views = scratch_array(folder / ".views", (frames, *frame.view.shape), np.uint8)
+            results.views[index] = frame.view
+    return results
 
 
 def _scored(
-    item: Item, reading: FrameReading, exchange: Exchange, stages: Stages, *, views: bool
+    reading: FrameReading, network: NetworkClient, stages: Stages, *, views: bool
 ) -> Iterator[tuple[int, Frame, np.ndarray]]:
     """Every frame with its scores; while one chunk is at the network, the next is read."""
     ahead: deque[list[tuple[int, Frame]]] = deque()
-    size, frames = exchange.shapes.frames, item.source.number_of_frames
+    size, frames = network.shapes.frames, len(reading.frames)
     for start in range(0, frames, size):
         with stages("reading"):
             indices = range(start, min(start + size, frames))
-            chunk = [(index, reading.read(item, index, view=views)) for index in indices]
-            exchange.send([frame.image for _, frame in chunk])
+            chunk = [(index, reading.read(index, view=views)) for index in indices]
+            network.send([frame.image for _, frame in chunk])
         ahead.append(chunk)
         if len(ahead) == SLOTS:
-            yield from _paired(ahead.popleft(), exchange.receive())
+            yield from _paired(ahead.popleft(), network.receive())
     while ahead:
-        yield from _paired(ahead.popleft(), exchange.receive())
+        yield from _paired(ahead.popleft(), network.receive())
 
 
 def _paired(chunk: list[tuple[int, Frame]], scores: np.ndarray) -> Iterator[tuple[int, Frame, np.ndarray]]:
-    return ((index, frame, scores[at]) for at, (index, frame) in enumerate(chunk))
-
-
-def _add(found: Findings, index: int, frame: Frame, scores: np.ndarray, postprocessing: Compose) -> None:
-    entry = postprocessing({"pred": torch.from_numpy(scores), "image": frame.image})
-    found.labels[index] = np.asarray(entry["pred"])[0]
-    if found.probabilities is not None:
-        found.probabilities[index] = np.asarray(entry[PROBABILITIES])
-    found.confidences.append(confidence(scores))
-    found.colours.append(colour_fraction(frame.image.as_tensor()))
-    meta = frame.image.meta
-    spacing = meta.get("spacing_mm")
-    found.spacing_mm = None if spacing is None else (float(spacing[0]), float(spacing[1]))
-    found.spacing_source = str(meta.get("spacing_source", "none"))
+    return ((index, frame, scores[number]) for number, (index, frame) in enumerate(chunk))

@@ -1,31 +1,67 @@
-"""The files of one item, by format, into its draft folder."""
+"""What an item puts into its draft folder: large arrays while it is worked on, then files by format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from pyraseg.pipeline.prediction.stages import Stages
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.utils.files import atomic_write, output_error
 from pyraseg.pipeline.writers.dicom.rtstruct import write_rtstruct
 from pyraseg.pipeline.writers.dicom.seg import write_seg
+from pyraseg.pipeline.writers.dicom.source import SourceHeader
 from pyraseg.pipeline.writers.dicom.sr import write_sr
 from pyraseg.pipeline.writers.nifti import write_labels, write_probabilities
 from pyraseg.pipeline.writers.pictures.cine import write_cine, write_contact_sheet
+from pyraseg.pipeline.writers.pictures.montage import draw_projection, draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
 from pyraseg.pipeline.writers.prediction import Prediction
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "THUMBNAIL", "Drawing", "Pictures", "Written", "write_outputs"]
+__all__ = [
+    "DEFAULT_FORMATS",
+    "DICOM_FORMATS",
+    "FORMATS",
+    "THUMBNAIL",
+    "Drawing",
+    "Pictures",
+    "VolumePictures",
+    "Written",
+    "scratch_array",
+    "write_outputs",
+]
 
 DEFAULT_FORMATS = ("seg", "sr", "nifti", "overlay")
 FORMATS = (*DEFAULT_FORMATS, "rtstruct")
+DICOM_FORMATS = frozenset({"seg", "sr", "rtstruct"})
 THUMBNAIL = "thumbnail.jpg"
 NO_PICTURE = "no picture: text beside the tissue could not be told from it"
+IN_MEMORY = 2**26  # bytes up to which an array is kept in memory
+
+
+def scratch_array(path: Path, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """An array of zeros for a whole item, in memory or, where it is large, in a file without a name any more.
+
+    Raises:
+        OutputError: there is no room for the file. Without reserving it first, a full disk would end the
+            process.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY:
+        return np.zeros(shape, dtype)
+    try:
+        with path.open("w+b") as file:
+            path.unlink()
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "r+", shape=tuple(shape))
+    except OSError as error:
+        raise output_error(error, path) from error
 
 
 class Drawing(Protocol):
@@ -74,11 +110,44 @@ class Pictures:
         yield write_png(folder / "overlay.png", drawn).name
         if len(labels) == 1:
             return
-        yield write_cine(
-            folder / "cine.webp", self.frames, labels, segments, frame_time_ms=self.frame_time_ms
-        ).name
-        number = prediction.key_frame
-        yield write_contact_sheet(folder / "sheet.png", self.frames, labels, segments, key_frame=number).name
+        path, time = folder / "cine.webp", self.frame_time_ms
+        yield write_cine(path, self.frames, labels, segments, frame_time_ms=time).name
+        path, number = folder / "sheet.png", prediction.key_frame
+        yield write_contact_sheet(path, self.frames, labels, segments, key_frame=number).name
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePictures:
+    """What pictures of a volume are drawn from. The series of CT, MR and PET have no text in their pixels.
+
+    Attributes:
+        view: makes (X, Y, Z) uint8 on the source grid, scaled as the network sees it.
+        affine: (4, 4), from index to RAS+ mm.
+        projected: whether the thumbnail is the projection, as one looks at PET; else the slice that shows
+            most.
+    """
+
+    view: Callable[[], np.ndarray]
+    affine: np.ndarray
+    projected: bool
+
+    blank = False
+
+    def write(self, folder: Path, prediction: Prediction, *, overlay: bool) -> Iterator[str]:
+        """Write the thumbnail and, with ``overlay``, a montage and a coronal maximum intensity projection."""
+        labels, segments, affine = prediction.labels.T, prediction.segments, self.affine
+        view = self.view()
+        projection = draw_projection(view, labels, segments, affine=affine)
+        small = projection
+        if not self.projected:
+            small = draw_volume(view, labels, segments, affine=affine, slices=1)
+        with atomic_write(folder / THUMBNAIL) as file:
+            file.write(draw_thumbnail(small))
+        yield THUMBNAIL
+        if overlay:
+            montage = draw_volume(view, labels, segments, affine=affine)
+            yield write_png(folder / "overlay.png", montage).name
+            yield write_png(folder / "projection.png", projection).name
 
 
 @dataclass(frozen=True)
@@ -98,6 +167,7 @@ def write_outputs(
     seg_type: str,
     probabilities: bool,
     stages: Stages,
+    header: SourceHeader | None = None,
     frame_time_ms: float | None = None,
     affine: np.ndarray | None = None,
 ) -> Written:
@@ -108,25 +178,36 @@ def write_outputs(
         formats: of ``FORMATS``; "rtstruct" of a series alone.
         seg_type: "binary", "labelmap" or "fractional".
         probabilities: write them as NIfTI, too, whatever the formats.
+        header: what DICOM objects repeat of the source; it is read where it is not given.
         frame_time_ms: of a cine.
         affine: of a volume, (4, 4), from index to RAS+ mm.
 
     Raises:
         PyrasegError: what the writers refuse; a full disk among it.
     """
-    outputs, notes = _dicom(folder, prediction, formats, seg_type, stages)
-    place = {"spacing_mm": prediction.spacing_mm, "frame_time_ms": frame_time_ms, "affine": affine}
+    outputs, notes = _dicom(folder, prediction, formats, seg_type, header, stages)
+    grid: dict[str, Any] = {"spacing_mm": prediction.spacing_mm, "frame_time_ms": frame_time_ms}
+    grid["affine"] = affine
     with stages("nifti"):
-        outputs += _nifti(folder, prediction, place, labels="nifti" in formats, probabilities=probabilities)
+        if "nifti" in formats:
+            outputs.append(write_labels(folder / "labels.nii.gz", prediction.labels, **grid).name)
+        if probabilities and (values := prediction.probabilities) is not None:
+            outputs.append(write_probabilities(folder / "probabilities.nii.gz", values, **grid).name)
     if pictures.blank:
-        return Written(tuple(outputs), tuple(dict.fromkeys((*notes, NO_PICTURE))))
-    with stages("pictures"):
-        outputs += pictures.write(folder, prediction, overlay="overlay" in formats)
+        notes.append(NO_PICTURE)
+    else:
+        with stages("pictures"):
+            outputs += pictures.write(folder, prediction, overlay="overlay" in formats)
     return Written(tuple(outputs), tuple(dict.fromkeys(notes)))
 
 
 def _dicom(
-    folder: Path, prediction: Prediction, formats: tuple[str, ...], seg_type: str, stages: Stages
+    folder: Path,
+    prediction: Prediction,
+    formats: tuple[str, ...],
+    seg_type: str,
+    header: SourceHeader | None,
+    stages: Stages,
 ) -> tuple[list[str], list[str]]:
     """Names and notes of the objects."""
     outputs: list[str] = []
@@ -134,12 +215,12 @@ def _dicom(
     seg = None
     if "seg" in formats:
         with stages("seg"):
-            seg = write_seg(folder / "seg.dcm", prediction, kind=seg_type)
+            seg = write_seg(folder / "seg.dcm", prediction, kind=seg_type, header=header)
         outputs.append("seg.dcm")
         notes += seg.notes
     if "sr" in formats:
         with stages("sr"):
-            notes += write_sr(folder / "sr.dcm", prediction, seg=seg).notes
+            notes += write_sr(folder / "sr.dcm", prediction, seg=seg, header=header).notes
         outputs.append("sr.dcm")
     if "rtstruct" in formats and prediction.series is not None:
         with stages("rtstruct"):
@@ -150,15 +231,7 @@ def _dicom(
                 segments=prediction.segments,
                 algorithm=prediction.algorithm,
                 salt=prediction.salt,
+                header=header,
             ).notes
         outputs.append("rtstruct.dcm")
     return outputs, notes
-
-
-def _nifti(
-    folder: Path, prediction: Prediction, place: Mapping[str, Any], *, labels: bool, probabilities: bool
-) -> Iterator[str]:
-    if labels:
-        yield write_labels(folder / "labels.nii.gz", prediction.labels, **place).name
-    if probabilities and prediction.probabilities is not None:
-        yield write_probabilities(folder / "probabilities.nii.gz", prediction.probabilities, **place).name

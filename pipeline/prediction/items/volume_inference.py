@@ -1,5 +1,5 @@
 """What the network makes of a volume: windows go to where it runs, probabilities to the disk, labels to the
-source."""
+source. All calls into `pyraseg.pipeline.inference` that ``predict`` makes for volumes are here."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
-from pyraseg.pipeline.prediction.items.scratch import scratch_array
-from pyraseg.pipeline.prediction.processes.network_client import Exchange
+from pyraseg.pipeline.prediction.items.outputs import scratch_array
+from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 
-__all__ = ["Probabilities", "distant_network", "infer"]
+__all__ = ["VolumeScores", "distant_network", "infer"]
 
 
 @dataclass(frozen=True, eq=False)
-class Probabilities:
+class VolumeScores:
     """What the network says of a volume, on its own grid.
 
     Attributes:
-        values: (K, x, y, z) float32; may lie on the disk.
+        values: probabilities (K, x, y, z) float32; may lie on the disk.
         affine: (4, 4), from their index to RAS+ mm.
         confidence: the mean probability of the winning class over the foreground; None without foreground.
     """
@@ -35,51 +35,48 @@ class Probabilities:
 
     def labels(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
         """Fill a label map (X, Y, Z) on the source grid; yields the slices that are done."""
-        for place, labels in source_labels(
-            self.values, self.affine, source_affine=affine, source_shape=out.shape
-        ):
-            out[:, :, place] = labels
-            yield place
+        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape}
+        for slices, labels in source_labels(self.values, self.affine, **options):
+            out[:, :, slices] = labels
+            yield slices
 
-    def shares(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
+    def probabilities(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
         """The same of the probabilities themselves, (K, X, Y, Z)."""
-        size = out.shape[1:]
-        for place, values in source_probabilities(
-            self.values, self.affine, source_affine=affine, source_shape=size
-        ):
-            out[..., place] = values
-            yield place
+        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape[1:]}
+        for slices, values in source_probabilities(self.values, self.affine, **options):
+            out[..., slices] = values
+            yield slices
 
 
-def distant_network(exchange: Exchange) -> Callable[..., torch.Tensor]:
-    """The network at the other end of ``exchange``: windows (B, C, x, y, z) to scores (B, K, x, y, z).
+def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
+    """The network at the other end of ``client``: windows (B, C, x, y, z) to scores (B, K, x, y, z).
 
-    They are sent in as many parts as the exchange has slots, so that all lanes of the network have one.
+    They are sent in as many parts as the client has slots, so that every thread of the network has one.
     """
 
     def network(windows: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        parts = windows.split(exchange.shapes.frames)
+        parts = windows.split(client.shapes.frames)
         for part in parts:
-            exchange.send([*part.numpy()])
-        return torch.cat([torch.from_numpy(exchange.receive().copy()) for _ in parts])
+            client.send([*part.numpy()])
+        return torch.cat([torch.from_numpy(client.receive().copy()) for _ in parts])
 
     return network
 
 
 def infer(
-    image: torch.Tensor, affine: np.ndarray, *, exchange: Exchange, overlap: float, folder: Path
-) -> Probabilities:
+    image: torch.Tensor, affine: np.ndarray, *, network: NetworkClient, overlap: float, folder: Path
+) -> VolumeScores:
     """Score a volume (C, x, y, z) by windows with Gaussian weights; memory holds one row of them.
 
     Args:
         affine: (4, 4), from index to RAS+ mm.
-        exchange: to the network; its shapes are the window's.
+        network: its shapes are the window's.
         folder: for what is too large for the memory.
 
     Raises:
         PyrasegError: a window cannot be scored, or there is no room.
     """
-    shapes = exchange.shapes
+    shapes = network.shapes
     inferer = SegmentationInferer(
         "sliding",
         roi_size=shapes.inputs[1:],
@@ -90,10 +87,10 @@ def infer(
     )
     x, y, z = image.shape[1:]
     values = scratch_array(folder / ".scores", (z, shapes.scores[0], y, x), np.float32).transpose(1, 3, 2, 0)
-    sure, voxels = 0.0, 0
-    for slab in inferer.slabs(image, distant_network(exchange), axis=2):
+    certainty, voxels = 0.0, 0
+    for slab in inferer.slabs(image, distant_network(network), axis=2):
         values[(slice(None), *slab.slices)] = slab.probabilities
         inside = slab.labels > 0
-        sure += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
+        certainty += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
         voxels += int(np.count_nonzero(inside))
-    return Probabilities(values, affine, sure / voxels if voxels else None)
+    return VolumeScores(values, affine, certainty / voxels if voxels else None)

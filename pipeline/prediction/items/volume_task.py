@@ -1,9 +1,10 @@
-"""One series from its files to its results, in a worker process; the network's scores come from another."""
+"""One series from its files to its results; the network's scores come from another process."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,72 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import CleanUpLabelsd
-from pyraseg.pipeline.measurement.volume import measure_volume
-from pyraseg.pipeline.prediction.discovery.search_box import Region
-from pyraseg.pipeline.prediction.items.frame_task import ItemTask, frame_record
-from pyraseg.pipeline.prediction.items.outputs import write_outputs
-from pyraseg.pipeline.prediction.items.review import review_flags
-from pyraseg.pipeline.prediction.items.scratch import scratch_array
-from pyraseg.pipeline.prediction.items.source_facts import SourceFacts, source_facts
-from pyraseg.pipeline.prediction.items.volume_inference import Probabilities, infer
-from pyraseg.pipeline.prediction.items.volume_pictures import VolumePictures
-from pyraseg.pipeline.prediction.items.volume_reading import ItemVolume, SeriesReading
-from pyraseg.pipeline.prediction.processes.network_client import Exchange
-from pyraseg.pipeline.prediction.stages import Stages
-from pyraseg.pipeline.writers.dicom.source import check_images, read_source
-from pyraseg.pipeline.writers.prediction import Prediction
-from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
-from pyraseg.transforms.errors import InputError
+from pyraseg.pipeline.measurement.volume import as_ucum, measure_volume
+from pyraseg.pipeline.prediction.discovery.search_box import SearchBox
+from pyraseg.pipeline.prediction.items.header import ItemHeader, read_item_header
+from pyraseg.pipeline.prediction.items.outputs import VolumePictures, scratch_array
+from pyraseg.pipeline.prediction.items.quality import review_flags
+from pyraseg.pipeline.prediction.items.task import ItemResults, ItemTask, frame_record
+from pyraseg.pipeline.prediction.items.volume_inference import VolumeScores, infer
+from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
+from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.writers.dicom.source import check_images
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
+from pyraseg.transforms.dicom.series.volume import Volume
+from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.io.nifti_volumes import NiftiVolume
+from pyraseg.transforms.io.volumes import read_volume
 from pyraseg.transforms.records import Quantity
 
-__all__ = ["VolumeTask"]
+__all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
 
-DICOM_FORMATS = {"seg", "sr", "rtstruct"}
+
+@dataclass(frozen=True, eq=False)
+class ItemVolume:
+    """What results are measured on and delivered with.
+
+    Attributes:
+        image: what a bundle's preprocessing takes.
+        array: (X, Y, Z) in ``unit``, on the source grid.
+        affine: (4, 4), from index to RAS+ mm.
+        unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
+        series: None for NIfTI.
+    """
+
+    image: Volume | NiftiVolume
+    array: np.ndarray
+    affine: np.ndarray
+    unit: str
+    series: Volume | None
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Along x, y and z."""
+        x, y, z = map(float, np.linalg.norm(self.affine[:3, :3], axis=0))
+        return x, y, z
+
+
+def read_item_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: bool = False) -> ItemVolume:
+    """Read an item's files, once; see `read_volume` for the options.
+
+    Raises:
+        InputError, GeometryError: they are no volume that is beyond doubt.
+    """
+    source = item.paths if item.source.sop_class_uid else item.source.path
+    try:
+        volume = read_volume(source, repair=repair, assume_hu=assume_hu, workers=1)
+    except PyrasegError as error:
+        remedy = as_typed(error.remedy)
+        raise type(error)(error.wanted, found=error.found, remedy=remedy, path=error.path) from None
+    series = volume if isinstance(volume, Volume) else None
+    return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
+
+
+def as_typed(remedy: str) -> str:
+    """A remedy in the words of the command line, which has no choice of a stack or series within one item."""
+    text = re.sub(r'repair=\["(\w+)"\]', r"--repair \1", remedy).replace("assume_hu=True", "--assume-hu")
+    return re.sub(r"Choose one by its number, [^,]*, or (\w)", lambda match: match[1].upper(), text)
 
 
 @dataclass(frozen=True)
@@ -40,192 +85,159 @@ class VolumeTask(ItemTask):
     """What to do with each series.
 
     Attributes:
-        reading: what may be mended or assumed of it.
-        region: the box that is searched; None for all of it.
+        repair, assume_hu: what may be mended or assumed of it: see `read_series`.
+        box: what is searched; None for all of it.
         overlap: of neighbouring windows, a fraction of their sides.
     """
 
-    reading: SeriesReading = field(default_factory=SeriesReading)
-    region: Region | None = None
+    repair: tuple[str, ...] = ()
+    assume_hu: bool = False
+    box: SearchBox | None = None
     overlap: float = 0.5
 
-    def _record(self, item: Item, exchange: Exchange, folder: Path, stages: Stages) -> ItemRecord:
+    def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
+        """Read a series, score it by windows and measure it."""
         with stages("reading"):
-            source = self.reading.read(item)
-            self._check_references(source)
-        dicom = source.series is not None
-        facts = source_facts(item.source, identify=self.identify) if dicom else SourceFacts("", None, None)
-        found = self._scored(item, source, exchange, folder, stages)
-        labels = self._labels(source, found, folder, stages)
+            volume = read_item_volume(item, repair=self.repair, assume_hu=self.assume_hu)
+            header = self._header(volume)
+        scores = self._scored(item, volume, network, folder, stages)
+        labels = self._labels(volume, scores, folder, stages)
         with stages("quantities"):
             quantities = measure_volume(
                 labels.T,
-                source.array,
+                volume.array,
                 label_names=self.names,
                 declared=self.quantities,
-                affine=source.affine,
-                image_unit=source.unit,
+                affine=volume.affine,
+                image_unit=volume.unit,
             )
             sizes = [np.bincount(plane.ravel(), minlength=len(self.segments)) for plane in labels]
-            row = self._volume_row(source, found, quantities, np.sum(sizes, axis=0))
-        written = write_outputs(
-            folder,
-            self._volume_prediction(item, source, labels, found, quantities, folder, stages),
-            pictures=self._drawing(item, source, stages),
-            formats=tuple(name for name in self.formats if dicom or name not in DICOM_FORMATS),
-            seg_type=self.seg_type,
-            probabilities=self.probabilities,
-            stages=stages,
-            affine=source.affine,
+            row = self._row(volume, scores, quantities, np.sum(sizes, axis=0))
+        series = None if volume.series is None else volume.series.source
+        x, y, z = volume.spacing_mm
+        prediction = self.predicted(
+            item,
+            item.source if series is None else series.slices[0],
+            labels,
+            probabilities=self._probabilities(volume, scores, folder, stages),
+            spacing_mm=(y, x),
+            quantities=quantities,
+            series=series,
+            remarks=tuple(self._remarks()),
         )
-        spacing = source.spacing_mm
-        return ItemRecord(
-            case=item.case,
-            file=item.file,
-            study_instance_uid=facts.study_instance_uid,
-            series_instance_uid=item.source.series_instance_uid,
-            sop_instance_uid=item.source.sop_instance_uid,
-            frames=labels.shape[0],
-            rows=labels.shape[1],
-            columns=labels.shape[2],
-            spacing_mm=(spacing[1], spacing[0]),
-            spacing_source="series" if dicom else "nifti",
-            key_frame=0,
-            units={quantity.name: quantity.unit for quantity in quantities},
-            rows_of_frames=(row,),
-            flags=row.flags,
-            notes=(*self._notes(item, labels), *written.notes),
-            seconds=0.0,
-            outputs=written.outputs,
-            fingerprint=self.fingerprint,
-            size=item.size,
-            modified_ns=item.modified_ns,
-            identity=facts.identity,
-            slice_mm=spacing[2],
-            searched_mm=None if self.region is None else self.region.bounds,
+        projected = item.source.modality == "PT"
+        return ItemResults(
+            prediction,
+            header,
+            VolumePictures(lambda: self._view(item, volume), volume.affine, projected),
+            rows=(row,),
+            spacing_source="series" if series else "nifti",
+            affine=volume.affine,
+            slice_mm=z,
+            searched_mm=None if self.box is None else self.box.bounds,
+            notes=tuple(self._notes(item, labels)),
         )
 
-    def _check_references(self, source: ItemVolume) -> None:
-        """Refuse what could not be filed before the network has worked for it."""
-        if source.series is not None and DICOM_FORMATS & {*self.formats}:
-            read_source(source.series.source.slices[0])
-            check_images(source.series.source.slices)
+    def _header(self, volume: ItemVolume) -> ItemHeader:
+        """That of the first slice, which written objects repeat. A series that they could not be filed with
+        is refused before the network works for it.
+
+        All slices have been read by now, but without the patient's attributes: which one is the first shows
+        only once they are in order, so that one file is read again.
+        """
+        if volume.series is None:
+            return ItemHeader()
+        slices = volume.series.source.slices
+        _, header = read_item_header(slices[0], dicom=self.writes_dicom, identify=self.identify)
+        if self.writes_dicom:
+            check_images(slices)
+        return header
 
     def _scored(
-        self, item: Item, source: ItemVolume, exchange: Exchange, folder: Path, stages: Stages
-    ) -> Probabilities:
-        """The network's probabilities of all of the volume, or of the region and what is around it."""
+        self, item: Item, volume: ItemVolume, network: NetworkClient, folder: Path, stages: Stages
+    ) -> VolumeScores:
+        """The network's probabilities of all of the volume, or of the box and what is around it."""
         with stages("preprocessing"):
-            data: Any = {"image": source.image, "case": item.case}
+            data: Any = {"image": volume.image, "case": item.case}
             image = self.preprocessing(data)["image"]
             plain, affine = image.as_tensor(), np.asarray(image.affine, np.float64)
-            if self.region is not None:
-                plain, affine = self._searched(source, plain, affine, exchange.shapes.inputs[1:])
+            if self.box is not None:
+                plain, affine = self._searched(volume, plain, affine, network.shapes.inputs[1:])
         with stages("windows"):
-            return infer(plain, affine, exchange=exchange, overlap=self.overlap, folder=folder)
+            return infer(plain, affine, network=network, overlap=self.overlap, folder=folder)
 
     def _searched(
-        self, source: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
+        self, volume: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
     ) -> tuple[torch.Tensor, np.ndarray]:
-        if self.region is None or source.series is None:
+        if self.box is None or volume.series is None:
             remedy = "Give the DICOM series, or leave --roi out."
             raise InputError("a DICOM series, in whose coordinates a region is", found="NIfTI", remedy=remedy)
-        grid = source.series.grid
-        self.region.check_meets(grid)
-        place = self.region.window(grid, affine, image.shape[1:], window)
+        grid = volume.series.grid
+        self.box.check_meets(grid)
+        part = self.box.window(grid, affine, image.shape[1:], window)
         moved = affine.copy()
-        moved[:3, 3] += affine[:3, :3] @ [span.start for span in place]
-        return image[(slice(None), *place)], moved
+        moved[:3, 3] += affine[:3, :3] @ [span.start for span in part]
+        return image[(slice(None), *part)], moved
 
-    def _labels(self, source: ItemVolume, found: Probabilities, folder: Path, stages: Stages) -> np.ndarray:
+    def _labels(self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages) -> np.ndarray:
         """(slices, rows, columns) on the source grid, cleared up."""
-        shape = source.array.shape
-        labels = scratch_array(folder / ".labels", shape[::-1], np.uint8)
+        labels = scratch_array(folder / ".labels", volume.array.shape[::-1], np.uint8)
         with stages("label maps"):
-            for place in self._kept_alive(found.labels(source.affine, labels.T), stages):
-                self._blank(source, labels.T, place)
+            for slices in scores.labels(volume.affine, labels.T):
+                self._blank(volume, labels.T, slices)
+                stages.beat()
             for step in self.postprocessing.transforms:
                 if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
-                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=source.spacing_mm[::-1]))[0]
+                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]
         return labels
 
-    def _shares(
-        self, source: ItemVolume, found: Probabilities, folder: Path, stages: Stages
+    def _probabilities(
+        self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages
     ) -> np.ndarray | None:
         """(slices, K, rows, columns) on the source grid, where they are asked for."""
-        if not (self.probabilities or self.seg_type == "fractional"):
+        if not self.needs_probabilities:
             return None
-        columns, rows, slices = source.array.shape
+        columns, rows, slices = volume.array.shape
         shape = (slices, len(self.segments), rows, columns)
-        shares = scratch_array(folder / ".probabilities", shape, np.float16)
+        values = scratch_array(folder / ".probabilities", shape, np.float16)
         with stages("label maps"):
-            volume = shares.transpose(1, 3, 2, 0)
-            for place in self._kept_alive(found.shares(source.affine, volume), stages):
-                self._blank(source, volume, place)
-        return shares
+            by_class = values.transpose(1, 3, 2, 0)
+            for part in scores.probabilities(volume.affine, by_class):
+                self._blank(volume, by_class, part)
+                stages.beat()
+        return values
 
-    def _blank(self, source: ItemVolume, values: np.ndarray, slices: slice) -> None:
-        """Leave nothing outside the region, (..., X, Y, Z)."""
-        if self.region is not None and source.series is not None:
-            values[..., slices] *= self.region.inside(source.series.grid, slices)
+    def _blank(self, volume: ItemVolume, values: np.ndarray, slices: slice) -> None:
+        """Leave nothing outside the box, (..., X, Y, Z)."""
+        if self.box is not None and volume.series is not None:
+            values[..., slices] *= self.box.inside(volume.series.grid, slices)
 
-    @staticmethod
-    def _kept_alive(parts: Iterator[slice], stages: Stages) -> Iterator[slice]:
-        for part in parts:
-            stages.beat()
-            yield part
-
-    def _volume_row(
-        self, source: ItemVolume, found: Probabilities, quantities: tuple[Quantity, ...], sizes: np.ndarray
+    def _row(
+        self, volume: ItemVolume, scores: VolumeScores, quantities: tuple[Quantity, ...], sizes: np.ndarray
     ) -> FrameRecord:
         flags = review_flags(
             self.rules.review,
             label_names=self.names,
             areas=sizes,
             spacing_mm=None,
-            confidence=found.confidence,
-            voxel_ml=abs(float(np.linalg.det(source.affine[:3, :3]))) / 1000,
+            confidence=scores.confidence,
+            voxel_ml=abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000,
         )
-        return frame_record(quantities, frame=0, confidence=found.confidence, flags=flags)
+        return frame_record(quantities, frame=0, confidence=scores.confidence, flags=flags)
 
-    def _volume_prediction(
-        self,
-        item: Item,
-        source: ItemVolume,
-        labels: np.ndarray,
-        found: Probabilities,
-        quantities: tuple[Quantity, ...],
-        folder: Path,
-        stages: Stages,
-    ) -> Prediction:
-        series = None if source.series is None else source.series.source
-        trained_on = self.rules.trained_on
-        return Prediction(
-            source=item.source if series is None else series.slices[0],
-            case=item.case,
-            labels=labels,
-            segments=self.segments,
-            algorithm=self.algorithm,
-            spacing_mm=source.spacing_mm[1::-1],
-            quantities=quantities,
-            probabilities=self._shares(source, found, folder, stages),
-            salt=f"{self.fingerprint} {self.computed_by}",
-            series=series,
-            remarks=(
-                *([f"What the model was trained on: {trained_on}"] if trained_on else []),
-                *([self.region.remark] if self.region is not None else []),
-            ),
-        )
+    def _view(self, item: Item, volume: ItemVolume) -> np.ndarray:
+        data: Any = {"image": volume.image, "case": item.case}
+        view = source_view(self.preprocessing)(data)["image"].as_tensor()[0]
+        return np.asarray(view.mul(255).round_().to(torch.uint8).numpy())
 
-    def _drawing(self, item: Item, source: ItemVolume, stages: Stages) -> VolumePictures:
-        with stages("pictures"):
-            data: Any = {"image": source.image, "case": item.case}
-            view = source_view(self.preprocessing)(data)["image"].as_tensor()[0]
-            shown = view.mul(255).round_().to(torch.uint8).numpy()
-        return VolumePictures(shown, source.affine, projected=item.source.modality == "PT")
+    def _remarks(self) -> Iterator[str]:
+        if self.rules.trained_on:
+            yield f"What the model was trained on: {self.rules.trained_on}"
+        if self.box is not None:
+            yield self.box.remark
 
     def _notes(self, item: Item, labels: np.ndarray) -> Iterator[str]:
         if item.source.sop_class_uid and len(labels) != item.slices:
             yield f"mended: {len(labels)} of {item.slices} slices make the volume"
-        if self.region is not None:
-            yield self.region.remark
+        if self.box is not None:
+            yield self.box.remark

@@ -25,7 +25,7 @@ BACKEND = "backend.json"
 
 
 class OutputFolder:
-    """Where a batch's results go; to be used while it is claimed.
+    """Where a batch's results go; to be used while its lock is held.
 
     ``items/<case>/`` holds one item's files and appears with all of them at once: a worker fills a draft, and
     the main process renames it, so that nothing appears once that process is gone. ``.pyraseg/`` holds locks,
@@ -44,7 +44,7 @@ class OutputFolder:
         self.fingerprint = fingerprint
         self.drafts = self.path / STATE / "drafts" / f"{shard.label}-{secrets.token_hex(4)}"
         self._failures = self.path / STATE / f"failures-{shard.label}.jsonl"
-        self._own: dict[str, Failure] = {}
+        self._failed_here: dict[str, Failure] = {}
 
     def prepare(self) -> None:
         """Make the folders and clear away what a run of this shard that was killed has left.
@@ -56,9 +56,7 @@ class OutputFolder:
             for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             self._failures.unlink(missing_ok=True)  # what has failed is due again
-            with FileLock(
-                self.path / STATE / "tables.lock"
-            ):  # another shard's are being written under this lock
+            with FileLock(self.path / STATE / "tables.lock"):  # under it another shard writes its own
                 for name in TABLES:
                     for stale in self.path.glob(f".{'[0-9a-f]' * 12}-{name}"):
                         stale.unlink()
@@ -75,7 +73,7 @@ class OutputFolder:
             and all((self.items / item.case / name).is_file() for name in record.outputs)
         )
 
-    def keep(self, item: Item) -> None:
+    def update_file(self, item: Item) -> None:
         """Let a finished item's record say where its file lies now, seen from the inputs of this run."""
         record = self.read(item.case)
         if record is not None and record.file != item.file:
@@ -90,7 +88,7 @@ class OutputFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep_backend(self, name: str) -> None:
+    def save_backend(self, name: str) -> None:
         """Hold the job's other runs and shards to a backend, so that one folder has one backend's results."""
         with atomic_write(self.path / STATE / BACKEND, "w") as file:
             json.dump({"fingerprint": self.fingerprint, "backend": name}, file)
@@ -111,7 +109,7 @@ class OutputFolder:
                     yield record
 
     def draft(self, case: str) -> Path:
-        """The place for an item's files until they are complete."""
+        """The folder of an item's files until they are complete."""
         return self.drafts / case
 
     def publish(self, case: str) -> None:
@@ -123,7 +121,7 @@ class OutputFolder:
         draft = self.draft(case)
         with _writable(self.path):
             _sync(draft)
-            former = self._take_away(case)
+            former = self._hide(case)
             os.rename(draft, self.items / case)
         shutil.rmtree(former, ignore_errors=True)
 
@@ -136,34 +134,33 @@ class OutputFolder:
             return
         shutil.rmtree(self.draft(case), ignore_errors=True)
         with contextlib.suppress(OSError):
-            shutil.rmtree(self._take_away(case), ignore_errors=True)
+            shutil.rmtree(self._hide(case), ignore_errors=True)
 
-    def _take_away(self, case: str) -> Path:
+    def _hide(self, case: str) -> Path:
         """Move an item's results out of sight, all at once; where to."""
         former = self.drafts / f"{case}-former"
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.items / case, former)
         return former
 
-    def keep_failure(self, failure: Failure) -> None:
+    def add_failure(self, failure: Failure) -> None:
         """Write a failure down for the tables; those that another shard makes too, unless the disk is
         full."""
-        self._own[failure.file] = failure
+        self._failed_here[failure.file] = failure
         with contextlib.suppress(OSError), self._failures.open("a", encoding="utf-8") as file:
-            file.write(
-                "\n" + json.dumps(asdict(failure))
-            )  # begins a line: the last one may have been cut off
+            # Begins a line: the last one may have been cut off
+            file.write("\n" + json.dumps(asdict(failure)))
 
     def failures(self) -> list[Failure]:
         """What has failed so far, in all shards, sorted by file; each file once."""
-        found: dict[str, Failure] = {}
+        failures: dict[str, Failure] = {}
         for path in sorted((self.path / STATE).glob("failures-*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError, TypeError):  # a line that a kill has cut off
                     failure = Failure(**json.loads(line))
-                    found[failure.file] = failure
-        found |= self._own
-        return [found[file] for file in sorted(found)]
+                    failures[failure.file] = failure
+        failures |= self._failed_here
+        return [failures[file] for file in sorted(failures)]
 
     def close(self) -> None:
         """Remove this run's drafts."""

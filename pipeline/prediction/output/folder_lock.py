@@ -7,7 +7,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import OutputError, UsageError
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["STATE", "TABLES", "Claim", "Shard", "claim", "parse_shard"]
+__all__ = ["STATE", "TABLES", "FolderLock", "Shard", "parse_shard"]
 
 STATE = ".pyraseg"
 TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
@@ -58,8 +58,8 @@ def parse_shard(text: str) -> Shard:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A wish for an output folder.
+class FolderLock:
+    """The lock on an output folder, for one run or for each shard of one job.
 
     Attributes:
         fingerprint: of weights, bundle and options.
@@ -100,13 +100,13 @@ class Claim:
                 cases, or it cannot be written.
         """
         with _writable(self.folder):
-            lock = self._take()
+            lock = self._acquire()
         try:
             yield
         finally:
             lock.release(force=True)
 
-    def _take(self) -> FileLock:
+    def _acquire(self) -> FileLock:
         state = self.folder / STATE
         if not state.is_dir():  # before anything is made in a folder that is not ours
             self._check()
@@ -114,7 +114,7 @@ class Claim:
         with FileLock(state / "claim.lock", timeout=60):
             self._check()
             former, begun = _job(state)
-            if former != self.job or self._clears(former, begun):
+            if former != self.job or (self.overwrite and self.shard.label in begun):
                 begun = []
                 _clear(self.folder, results=self.overwrite)
             lock = FileLock(state / f"run-{self.shard.label}.lock", timeout=0)
@@ -123,36 +123,26 @@ class Claim:
                 json.dump({**self.job, "begun": sorted({*begun, self.shard.label})}, file)
         return lock
 
-    def _clears(self, former: dict[str, object], begun: list[str]) -> bool:
-        joins = former == self.job and self.shard.label not in begun
-        return self.overwrite and not joins
-
     def _check(self) -> None:
         state = self.folder / STATE
         if _holds_others(self.folder):
             raise _refusal(self.folder, "one that holds other files", "Name a new one with --output.")
         former, begun = _job(state)
-        held = _at_work(state)
-        if self.shard.label in held or (held and (former != self.job or self._clears(former, begun))):
+        same_job, again = former == self.job, former == self.job and self.shard.label in begun
+        others = _at_work(state)
+        if self.shard.label in others or (others and (not same_job or (self.overwrite and again))):
             remedy = "Wait for it to end, or name another folder with --output."
             raise _refusal(self.folder, "one that another run is working in", remedy)
-        again = former == self.job and self.shard.label in begun
         if again and self.overwrite and self.shard.count > 1 and _has_results(self.folder):
-            remedy = "Go on with --resume, or name a new one: --overwrite of one shard would remove the others' results."
+            remedy = "Go on with --resume, or name a new one: "
+            remedy += "--overwrite of one shard would remove the others' results."
             raise _refusal(self.folder, "one in which this shard has begun before", remedy)
         if not self.overwrite and former.get("key", self.job["key"]) != self.job["key"]:
             remedy = "Set PYRASEG_HASH_KEY to the key of the first run, or name a new one with --output."
             raise _refusal(self.folder, "one whose cases are named with another key", remedy)
-        joins = former == self.job and not again
+        joins = same_job and not again
         if former and not (self.resume or self.overwrite or joins) and _has_results(self.folder):
             raise _refusal(self.folder, "one that holds the results of an earlier run", REMEDY)
-
-
-def claim(
-    folder: str | Path, *, shard: Shard, fingerprint: str, resume: bool = False, overwrite: bool = False
-) -> AbstractContextManager[None]:
-    """Hold an output folder for the time of a block, as ``Claim.hold``."""
-    return Claim(Path(folder).absolute(), shard, fingerprint, resume, overwrite).hold()
 
 
 @contextmanager
@@ -172,7 +162,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _holds_others(folder: Path) -> bool:
-    """Whether the folder holds something that no run of ours has put there."""
+    """Whether the folder holds something that no run of ours has written."""
     if not folder.is_dir() or (folder / STATE / JOB).is_file():
         return False
     return any(not entry.name.startswith(".") for entry in folder.iterdir())

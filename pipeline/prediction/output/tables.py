@@ -14,8 +14,8 @@ from filelock import FileLock
 from pyraseg.pipeline.measurement.frame import FRAME_MEASURES
 from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import Rules
-from pyraseg.pipeline.prediction.discovery.find_items import Found
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.discovery.find_items import Discovered
 from pyraseg.pipeline.prediction.items.outputs import THUMBNAIL
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
@@ -58,8 +58,8 @@ def write_tables(
     bundle: LoadedBundle,
     job: Job,
     *,
-    rules: Rules,
-    found: Found,
+    rules: AcceptanceRules,
+    discovered: Discovered,
     totals: Totals,
     started: datetime,
     stopped: bool,
@@ -84,7 +84,7 @@ def write_tables(
             write_frames(folder.path / "frames.csv", folder.records(), units=units)
         failures = folder.failures()
         write_failures(folder.path / "failures.csv", failures)
-        write_left_out(folder.path / "left_out.csv", found.left_out)
+        write_left_out(folder.path / "left_out.csv", discovered.left_out)
         write_report(
             folder.path / "report.html",
             folder.records(),
@@ -98,7 +98,7 @@ def write_tables(
                 volumes=rules.volumes,
             ),
             failures=failures,
-            left_out=found.left_out,
+            left_out=discovered.left_out,
             thumbnail=lambda record: _thumbnail(folder, record),
             identify=job.identify,
         )
@@ -111,7 +111,11 @@ def write_tables(
             "weights_sha256": bundle.algorithm.weights,
             "trained_on": rules.trained_on or None,
             "fingerprint": folder.fingerprint,
-            "versions": {"pyraseg": package_version(), "python": platform.python_version(), **_versions()},
+            "versions": {
+                "pyraseg": package_version(),
+                "python": platform.python_version(),
+                **{name: version(name) for name in LIBRARIES},
+            },
             "options": options,
             "backend": backend,
             "device": str(bundle.device),
@@ -119,17 +123,17 @@ def write_tables(
             "started": started.isoformat(timespec="seconds"),
             "ended": ended.isoformat(timespec="seconds"),
             "stopped": stopped,
-            "counts": _counts(folder, found, totals, len(failures)),
+            "counts": _counts(folder, discovered, totals, len(failures)),
             "seconds": {
                 "wall": round(totals.seconds, 3),
                 "work": round(totals.work, 3),
-                "by_stage": _rounded(stages),
+                "by_stage": {name: round(seconds, 3) for name, seconds in sorted(stages.items())},
             },
         }
         write_manifest(folder.path / "manifest.json", content)
 
 
-def _options(job: Job, rules: Rules) -> dict[str, Any]:
+def _options(job: Job, rules: AcceptanceRules) -> dict[str, Any]:
     """What was asked for, without any path."""
     options: dict[str, Any] = {
         name: getattr(job, name)
@@ -150,13 +154,12 @@ def _in_words(options: Mapping[str, Any]) -> dict[str, str]:
     return {name.replace("_", " "): "yes" if value is True else str(value) for name, value in asked.items()}
 
 
-def _counts(folder: OutputFolder, found: Found, totals: Totals, failed: int) -> dict[str, int]:
-    results = sum(1 for _ in folder.records())
+def _counts(folder: OutputFolder, discovered: Discovered, totals: Totals, failed: int) -> dict[str, int]:
     return {
-        "items_found": len(found.items),
-        "results": results,
+        "items_found": len(discovered.items),
+        "results": sum(1 for _ in folder.records()),
         "failed": failed,
-        "left_out": len(found.left_out),
+        "left_out": len(discovered.left_out),
         "done_in_this_run": totals.done,
         "kept_from_before": totals.kept,
         "flagged_in_this_run": totals.flagged,
@@ -169,11 +172,3 @@ def _thumbnail(folder: OutputFolder, record: ItemRecord) -> bytes | None:
         return (folder.items / record.case / THUMBNAIL).read_bytes()
     except OSError:
         return None
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in LIBRARIES}
-
-
-def _rounded(stages: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(seconds, 3) for name, seconds in sorted(stages.items())}

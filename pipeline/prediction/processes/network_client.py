@@ -14,7 +14,7 @@ import numpy as np
 
 from pyraseg.transforms.errors import PyrasegError
 
-__all__ = ["SLOTS", "Exchange", "Request", "Shapes", "shared_memory", "views"]
+__all__ = ["SLOTS", "NetworkClient", "Request", "Shapes", "shared_memory", "views"]
 
 SLOTS = 2  # one on its way to the network while the other's scores are worked on
 
@@ -32,7 +32,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Request:
-    """Inputs (n, C, h, w) of one item, the place for their scores (n, K, h, w), and how to say that they are
+    """Inputs (n, C, h, w) of one item, memory for their scores (n, K, h, w), and what to call when they are
     there."""
 
     inputs: np.ndarray
@@ -60,10 +60,10 @@ def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarr
     return inputs, scores
 
 
-class Exchange:
+class NetworkClient:
     """Sends inputs to the process that holds the network and receives their scores, first in, first out.
 
-    The answers themselves may come in any order: the network's lanes pass each other.
+    The answers themselves may come in any order: the network's threads pass each other.
 
     Args:
         connection: to that process.
@@ -101,7 +101,7 @@ class Exchange:
             raise error
         return self._scores[slot, :number]
 
-    def live(self) -> None:
+    def report_alive(self) -> None:
         """Say that the item goes on, so that a long one is not taken for one that hangs."""
         self.connection.send(("alive", None, None))
 

@@ -24,21 +24,21 @@ class ForwardServer:
     Args:
         forward: (B, C, h, w) float32 -> scores (B, K, h, w) float32.
         batch_size: frames in one pass; no more are waited for once there are so many.
-        lanes: threads that run passes side by side. On a CPU several of one thread each do more than one of
-            several, because they wait for nobody; on a GPU one is enough.
+        threads: how many run passes side by side. On a CPU several passes of one core each do more than one
+            pass of several cores, because they wait for nobody; on a GPU one is enough.
     """
 
-    def __init__(self, forward: Forward, *, batch_size: int, lanes: int = 1) -> None:
+    def __init__(self, forward: Forward, *, batch_size: int, threads: int = 1) -> None:
         self.forward = forward
         self.batch_size = batch_size
         self.seconds = 0.0
         self.frames = 0
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        threads = max(1, torch.get_num_threads() // lanes)
+        cores = max(1, torch.get_num_threads() // threads)
         self._threads = [
-            threading.Thread(target=self._serve, args=(threads,), name=f"network {n}", daemon=True)
-            for n in range(lanes)
+            threading.Thread(target=self._serve, args=(cores,), name=f"network {n}", daemon=True)
+            for n in range(threads)
         ]
         for thread in self._threads:
             thread.start()
@@ -63,8 +63,8 @@ class ForwardServer:
                 "a network that runs", found="a thread of it that ended", remedy="See the lines above."
             )
 
-    def _serve(self, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def _serve(self, cores: int) -> None:
+        torch.set_num_threads(cores)
         while (first := self._requests.get()) is not None:
             requests = [first]
             while sum(len(request.inputs) for request in requests) < self.batch_size:
@@ -88,11 +88,12 @@ class ForwardServer:
     def _error(self, requests: list[Request]) -> RunError | None:
         try:
             self._run(requests)
-        except Exception as reason:  # noqa: BLE001 - a network or device raises anything; the batch goes on
+        except Exception as error:  # whatever the network raises fails its frames, not the thread
+            memory = isinstance(error, MemoryError | RuntimeError)  # a device out of memory raises these
             return RunError(
                 "a network that can score the frames",
-                found=f"an error in its forward pass ({type(reason).__name__})",
-                remedy="Try a smaller --batch-size, or --device cpu.",
+                found=f"an error in its forward pass ({type(error).__name__})",
+                remedy="Try a smaller --batch-size, or --device cpu." if memory else "Report it.",
             )
         return None
 
@@ -101,10 +102,10 @@ class ForwardServer:
         parts = [torch.from_numpy(request.inputs) for request in requests]
         with torch.inference_mode():
             scores = self.forward(parts[0] if len(parts) == 1 else torch.cat(parts))
-        at = 0
+        begins = 0
         for request in requests:
-            request.scores[:] = scores[at : at + len(request.inputs)].numpy()
-            at += len(request.inputs)
+            request.scores[:] = scores[begins : begins + len(request.inputs)].numpy()
+            begins += len(request.inputs)
         with self._lock:
             self.seconds += time.perf_counter() - begin
-            self.frames += at
+            self.frames += begins

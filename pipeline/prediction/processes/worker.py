@@ -11,23 +11,27 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.prediction.processes.network_client import Exchange, Shapes
+from pyraseg.pipeline.prediction.processes.network_client import NetworkClient, Shapes
 from pyraseg.pipeline.utils.errors import TRACEBACK_VARIABLE, own_error
 from pyraseg.transforms.errors import InputError, PyrasegError, RunError
 
-__all__ = ["work"]
+__all__ = ["OURS", "internal_error", "work"]
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = (f"{ROOT / 'pipeline'}{os.sep}", f"{ROOT / 'transforms'}{os.sep}")  # where this project's code lies
 
 
 def work(
     connection: Connection,
-    task: Callable[[Any, Exchange | None], Any],
+    task: Callable[[Any, NetworkClient | None], Any],
     memory: tuple[Any, Any] | None,
     shapes: Shapes | None,
     memory_limit: int | None,
 ) -> None:
-    """Do ``task(item, exchange)`` for each item that comes, until the other end goes away."""
+    """Do ``task(item, network)`` for each item that comes, until the other end goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the main process decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o077)
@@ -36,13 +40,13 @@ def work(
     _be_quiet()
     if memory_limit is not None:
         _limit_memory(memory_limit)
-    exchange = None if memory is None or shapes is None else Exchange(connection, memory, shapes)
+    network = None if memory is None or shapes is None else NetworkClient(connection, memory, shapes)
     with contextlib.suppress(EOFError, OSError):
         while True:
             item = connection.recv()
-            answer = _answer(task, item, exchange)
-            if exchange is not None:
-                exchange.drain()
+            answer = _answer(task, item, network)
+            if network is not None:
+                network.drain()
             connection.send(answer)
 
 
@@ -55,42 +59,43 @@ def _end_with_the_run() -> None:
 
 
 def _answer(
-    task: Callable[[Any, Exchange | None], Any], item: Any, exchange: Exchange | None
+    task: Callable[[Any, NetworkClient | None], Any], item: Any, network: NetworkClient | None
 ) -> tuple[str, Any, None]:
     try:
-        return "done", task(item, exchange), None
+        return "done", task(item, network), None
     except PyrasegError as error:
         return "failed", error, None
-    except MemoryError:
-        return "failed", _too_large(), None
-    except Exception as error:  # noqa: BLE001 - one item's fault, whatever it is, ends no worker
-        ours = own_error(error)  # MONAI wraps what a transform raises
-        if ours is not None:
-            return "failed", ours, None
+    except Exception as error:  # an error of this program is to cost its item alone, and be told
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             traceback.print_exc()
-        return "failed", _too_large() if _is_about_memory(error) else _unexpected(error), None
+        return "failed", own_error(error) or _too_large(error) or internal_error(error), None
 
 
-def _is_about_memory(error: BaseException | None) -> bool:
+def _too_large(error: BaseException | None) -> InputError | None:
+    """What a lack of memory says of an item; None for another error."""
     while error is not None:
         if isinstance(error, MemoryError) or "alloc" in str(error):  # torch: "can't allocate memory"
-            return True
+            remedy = "Give it more with fewer --workers, or process it on a larger machine."
+            return InputError("an item that fits into the memory", found="one that does not", remedy=remedy)
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
-def _too_large() -> InputError:
-    remedy = "Give it more with fewer --workers, or process it on a larger machine."
-    return InputError("an item that fits into the memory", found="one that does not", remedy=remedy)
-
-
-def _unexpected(error: BaseException) -> RunError:
-    """Where it happened, without the message: that may quote a path or an attribute of the patient."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    found = f"an unexpected {type(error).__name__} in {os.path.basename(at.filename)}, line {at.lineno}"
-    remedy = f"Look at this file by itself; {TRACEBACK_VARIABLE}=1 shows the traceback."
-    return RunError("an item that can be processed", found=found, remedy=remedy)
+def internal_error(error: BaseException) -> RunError:
+    """An error of this program and not of the user's file: where it happened, without its message, which may
+    quote a path or an attribute of the patient."""
+    while error.__cause__ is not None:  # MONAI wraps what a transform raises
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(OURS) and frame.filename != __file__]
+    last = (ours or frames)[-1]
+    file = os.path.relpath(last.filename, ROOT) if ours else os.path.basename(last.filename)
+    kind = type(error).__name__
+    return RunError(
+        "an item that can be processed",
+        found=f"an internal error of pyraseg, an unexpected {kind} in {file}, line {last.lineno}",
+        remedy=f"Report it; the file need not be at fault. {TRACEBACK_VARIABLE}=1 shows the traceback.",
+    )
 
 
 def _one_thread() -> None:

@@ -43,15 +43,14 @@ class Outcome:
 
 
 class Workers:
-    """A pool of processes that do ``task(item, exchange)``.
+    """A pool of processes that do ``task(item, network)``.
 
     Args:
-        task: picklable; called in the processes. What it raises of ``PyrasegError`` fails its item; anything
-            else ends the process, which fails its item as well.
+        task: picklable; called in the processes. What it raises fails its item.
         number: processes.
         seconds: the longest that an item may keep still, without an answer or a request of its own.
         memory: bytes that a process may take for an item; None for no limit.
-        shapes: of the exchange with the network; None for a task that needs none.
+        shapes: of what goes to the network and back; None for a task that needs none.
         serve: called with (worker, inputs, scores) for each request to the network.
         preload: modules that the processes have in common.
     """
@@ -99,10 +98,9 @@ class Workers:
         self._give(waiting)
         while any(worker.busy for worker in self._workers):
             ready = self._wait()
-            for (
-                look
-            ) in watch:  # before anything is judged: who ends the run may have ended the workers as well
-                look()
+            # Before anything is judged: who ends the run may have ended the workers as well
+            for check in watch:
+                check()
             yield from self._ended(ready)
             self._give(waiting)
 
@@ -116,10 +114,9 @@ class Workers:
 
     def _wait(self) -> list[_Worker]:
         busy = [worker for worker in self._workers if worker.busy]
-        places = {worker.connection: worker for worker in busy} | {
-            worker.process.sentinel: worker for worker in busy
-        }
-        return list(dict.fromkeys(places[ready] for ready in wait(list(places), LOOK)))
+        workers = {worker.connection: worker for worker in busy}
+        workers |= {worker.process.sentinel: worker for worker in busy}
+        return list(dict.fromkeys(workers[ready] for ready in wait(list(workers), LOOK)))
 
     def _ended(self, ready: Iterable[_Worker]) -> Iterator[Outcome]:
         for worker in ready:

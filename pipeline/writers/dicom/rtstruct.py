@@ -53,6 +53,7 @@ def write_rtstruct(
     segments: Sequence[Segment],
     algorithm: Algorithm,
     salt: str = "",
+    header: SourceHeader | None = None,
 ) -> WrittenObject:
     """Write the label map of a volume as one RT Structure Set: a region of interest for each class, a contour
     for each part of it on each slice.
@@ -73,6 +74,7 @@ def write_rtstruct(
         labels: (columns, rows, slices), class values, on the grid of the series.
         segments: the classes in the order of their values, background first.
         salt: as `pyraseg.pipeline.writers.prediction.Prediction` has it.
+        header: that of the first slice, where it has been read.
 
     Raises:
         GeometryError: labels of another shape than the series.
@@ -99,7 +101,7 @@ def write_rtstruct(
     2
     """
     _check(labels, series, segments)
-    header = read_source(series.slices[0])
+    header = header or read_source(series.slices[0])
     identity = _identity(header, series, algorithm, salt)
     dataset = new_object(header, identity, algorithm, sop_class_uid=RTStructureSetStorage)
     _add_structure_set(dataset, header, algorithm)

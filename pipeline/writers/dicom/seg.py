@@ -53,7 +53,13 @@ POSITION_POINTERS = (0x00200032, 0x00209113)  # Image Position (Patient) in Plan
 Plane = tuple[int, int]  # a segment's number, 0 for all of a label map, and a frame of the source
 
 
-def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary") -> WrittenObject:
+def write_seg(
+    path: str | Path,
+    prediction: Prediction,
+    *,
+    kind: str = "binary",
+    header: SourceHeader | None = None,
+) -> WrittenObject:
     """Write a segmentation of all frames of the source: one object, whatever the mask holds, empty too.
 
     Patient and study are the source's, repaired (`read_source`). Every frame references its source frame. One
@@ -65,6 +71,7 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
         kind: "binary", a bit for each pixel, segment and frame; "labelmap", a byte for each pixel and frame
             (Label Map Segmentation Storage, of 2024, which older viewers do not know); "fractional", the
             probabilities in bytes, 0 to 255.
+        header: the source's, where it has been read.
 
     Raises:
         ConfigError: another kind, or "fractional" without probabilities.
@@ -88,7 +95,7 @@ def write_seg(path: str | Path, prediction: Prediction, *, kind: str = "binary")
     1600
     """
     _check(prediction, kind)
-    header = read_source(prediction.source)
+    header = header or read_source(prediction.source)
     check_images(prediction.images)
     segments = foreground(prediction)
     planes = _planes(prediction, [segment.value for segment in segments], kind)

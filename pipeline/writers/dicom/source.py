@@ -20,12 +20,14 @@ from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
+    "SOURCE_TAGS",
     "SourceHeader",
     "add_uid",
     "check_images",
     "derive_uid",
     "frame_reference",
     "read_source",
+    "source_header",
     "unquoted",
 ]
 
@@ -39,6 +41,7 @@ COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImag
 NUMBERS = ("SeriesNumber", "InstanceNumber")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 PIXELS = {"BitsAllocated": 8, "SamplesPerPixel": 1}  # with what stands for none
+SOURCE_TAGS = (*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS)
 # Ultrasound (retired, then today's), secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET, video.
 MULTI_FRAME = re.compile(
     r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
@@ -109,7 +112,21 @@ def read_source(source: SourceRef) -> SourceHeader:
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
     with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
-        texts = _read(source.path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on a character set, which the notes say
+            dataset = dcmread(source.path, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
+    return source_header(dataset, source)
+
+
+def source_header(dataset: Dataset, source: SourceRef) -> SourceHeader:
+    """The same from `SOURCE_TAGS` of a header that has been read, its values not converted yet.
+
+    Raises:
+        InputError: a UID is missing, as with `read_source`.
+    """
+    found, remedy = "one that is cut off or broken", "Export the file again."
+    with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
+        texts = _texts(dataset)
     notes = list(texts.notes)
     identity = _identity(texts, notes)
     _add_uids(identity, texts, source, notes)
@@ -156,11 +173,8 @@ class _Texts:
         return self.values[keyword][0] if keyword in self.values else ""
 
 
-def _read(path: str) -> _Texts:
+def _texts(dataset: Dataset) -> _Texts:
     keywords = [*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on a character set, which the notes say
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*keywords, *UIDS, *PIXELS])
     characters = character_set(dataset)
     values = {
         keyword: header_text(dataset, keyword, characters) for keyword in keywords if keyword in dataset

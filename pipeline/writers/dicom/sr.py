@@ -87,7 +87,13 @@ DIGITS = 6  # significant; a decimal string has no more than 16 characters
 NOT_FOR_DIAGNOSIS = "Not for diagnosis: made by an algorithm for research, verified by nobody."
 
 
-def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | None) -> WrittenObject:
+def write_sr(
+    path: str | Path,
+    prediction: Prediction,
+    *,
+    seg: WrittenObject | None,
+    header: SourceHeader | None = None,
+) -> WrittenObject:
     """Write a Comprehensive 3D SR with the quantities of the key frame, or of a volume: complete,
     preliminary, unverified, and saying that it is not for diagnosis.
 
@@ -98,6 +104,7 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
 
     Args:
         seg: the segmentation that the groups refer to; without one they are by TID 1501, on the source.
+        header: the source's, where it has been read.
 
     Raises:
         GeometryError: the key frame is none of the label map's.
@@ -122,7 +129,7 @@ def write_sr(path: str | Path, prediction: Prediction, *, seg: WrittenObject | N
     if not 0 <= prediction.key_frame < len(prediction.labels):
         found, remedy = f"{prediction.key_frame}", "Count frames from 0."
         raise GeometryError(f"a key frame from 0 to {len(prediction.labels) - 1}", found=found, remedy=remedy)
-    header = read_source(prediction.source)
+    header = header or read_source(prediction.source)
     check_images(prediction.images)
     identity = object_identity(header, prediction, kind="report", first_number=FIRST_SERIES_NUMBER)
     dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=Comprehensive3DSRStorage)

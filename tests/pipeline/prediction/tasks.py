@@ -17,7 +17,7 @@ __all__ = ["act", "score"]
 HELD: list[Any] = []
 
 
-def act(item: str | int | tuple[str, Any], exchange: Any) -> Any:
+def act(item: str | int | tuple[str, Any], network: Any) -> Any:
     """Numbers come back doubled; words are the ways to fail."""
     match item:
         case int():
@@ -28,12 +28,12 @@ def act(item: str | int | tuple[str, Any], exchange: Any) -> Any:
             raise ValueError("the name of a patient")
         case "wrapped":
             try:
-                return act("refuse", exchange)
+                return act("refuse", network)
             except InputError as error:
                 raise RuntimeError("applying transform") from error
         case "bloat in a transform":
             try:
-                return act("bloat", exchange)
+                return act("bloat", network)
             except MemoryError as error:
                 raise RuntimeError("applying transform") from error
         case "broken":
@@ -58,17 +58,17 @@ def act(item: str | int | tuple[str, Any], exchange: Any) -> Any:
     return None
 
 
-def score(item: tuple[int, int], exchange: Any) -> list[float]:
+def score(item: tuple[int, int], network: Any) -> list[float]:
     """Send ``(value, frames)`` in chunks, two ahead, and return the mean score of each frame in order."""
     value, frames = item
-    size, found, ahead = exchange.shapes.frames, [], 0
+    size, found, ahead = network.shapes.frames, [], 0
     for start in range(0, frames, size):
         chunk = range(start, min(start + size, frames))
-        exchange.send([np.full(exchange.shapes.inputs, value + index / 100, np.float32) for index in chunk])
+        network.send([np.full(network.shapes.inputs, value + index / 100, np.float32) for index in chunk])
         ahead += 1
         if ahead == 2:
-            found += [float(scores.mean()) for scores in exchange.receive()]
+            found += [float(scores.mean()) for scores in network.receive()]
             ahead -= 1
     for _ in range(ahead):
-        found += [float(scores.mean()) for scores in exchange.receive()]
+        found += [float(scores.mean()) for scores in network.receive()]
     return found

@@ -99,7 +99,8 @@ FAILURES = {
     "rows too few.dcm": "1536 bytes of pixel data, for the stated 24 x 64 pixels",
     "frames too many.dcm": "9 frames, found 3072",
     "bits too many.dcm": "12 bits stored in 8",
-    "16 bits that are 8.dcm": "6144 bytes of pixel data, for the stated 48 x 64 pixels of 1 x 16 bits, found 3072",
+    "16 bits that are 8.dcm": "6144 bytes of pixel data, for the stated 48 x 64 pixels of 1 x 16 bits, "
+    "found 3072",
     "unknown syntax.dcm": "a transfer syntax that can be decoded",
     "video.dcm": "a transfer syntax that can be decoded, found 1.2.840.10008.1.2.4.102",
     "no pixels.dcm": "without pixel data",
@@ -113,7 +114,8 @@ FAILURES = {
     "jpeg of another size.dcm": "one of 24 x 64 pixels",
     "no jpeg.dcm": "a frame that cannot be decoded",
     "jpeg cut off.dcm": "cannot be decoded",
-    "one frame of two.dcm": "the 2 compressed frames that the header announces, found 1 of them in 1 fragment",
+    "one frame of two.dcm": "the 2 compressed frames that the header announces, "
+    "found 1 of them in 1 fragment",
     "same uid.dcm": "under the same SOP Instance UID",
     "same uid too.dcm": "under the same SOP Instance UID",
     "no class.dcm": "no SOP Class UID",

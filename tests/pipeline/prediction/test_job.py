@@ -124,9 +124,9 @@ def test_nothing_to_predict_is_a_wrong_usage(checkpoint, tmp_path, capsys):
 def test_the_fingerprint_changes_with_what_changes_results_and_nothing_else(checkpoint, tmp_path):
     from dataclasses import replace
 
-    from pyraseg.pipeline.prediction.bundle import load_bundle
+    from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 
-    bundle = load_bundle(BUNDLE, checkpoints=[checkpoint])
+    bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint])
     job = Job((tmp_path,), BUNDLE, tmp_path / "out")
     first = fingerprint(job, bundle)
     same = (
@@ -140,6 +140,10 @@ def test_the_fingerprint_changes_with_what_changes_results_and_nothing_else(chec
     changes = ({"formats": ("seg",)}, {"seg_type": "labelmap"}, {"probabilities": True}, {"identify": True})
     others = {fingerprint(replace(job, **change), bundle) for change in changes}
     weights = write_checkpoint(tmp_path / "other.pt", seed=5)
-    others.add(fingerprint(job, load_bundle(BUNDLE, checkpoints=[weights])))
-    others.add(fingerprint(job, load_bundle(BUNDLE, checkpoints=[checkpoint], overrides={"cleanup": "None"})))
+    others.add(fingerprint(job, load_bundle(read_bundle(BUNDLE), checkpoints=[weights])))
+    others.add(
+        fingerprint(
+            job, load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], overrides={"cleanup": "None"})
+        )
+    )
     assert len(others - {first}) == 6

@@ -10,14 +10,15 @@ from PIL import Image, ImageDraw
 from pydicom import uid
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
-from pyraseg.pipeline.prediction.bundle import read_metadata
+from pyraseg.pipeline.prediction.bundle import read_bundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
-from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
+from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.prediction.items.outputs import NO_PICTURE, THUMBNAIL, Pictures, Written, write_outputs
-from pyraseg.pipeline.prediction.stages import Stages
+from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+from pyraseg.transforms.io.paths import frame_paths
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
@@ -38,10 +39,10 @@ def written(folder: Path, *frames: np.ndarray) -> Written:
     source = folder / "in"
     source.mkdir()
     dataset.save_as(source / "image.dcm", enforce_file_format=False)
-    metadata = read_metadata(BUNDLE)
+    metadata = read_bundle(BUNDLE).metadata
     item = find_items([source], read_rules(metadata)).items[0]
-    reading = FrameReading(ultrasound_preprocessing(size=(96, 96)))
-    views = [reading.view(item, index) for index in range(len(frames))]
+    reading = FrameReading(ultrasound_preprocessing(size=(96, 96)), frame_paths(item.source), item.case)
+    views = [reading.view(index) for index in range(len(frames))]
     segments = resolve_segments(["background", "kidney", "hydronephrosis"], metadata["segments"])
     labels = np.zeros((len(frames), 240, 320), np.uint8)
     algorithm = Algorithm("name", "1", "0" * 64, "bundle")
@@ -75,8 +76,9 @@ def test_the_view_of_a_frame_without_tissue_to_tell_is_black(tmp_path):
     dataset = image_dataset(list(source), photometric="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian)
     set_native(dataset, list(source))
     dataset.save_as(tmp_path / "image.dcm", enforce_file_format=False)
-    item = find_items([tmp_path], read_rules(read_metadata(BUNDLE))).items[0]
-    frame = FrameReading(ultrasound_preprocessing(size=(96, 96))).read(item, 0, view=True)
+    item = find_items([tmp_path], read_rules(read_bundle(BUNDLE).metadata)).items[0]
+    preprocessing = ultrasound_preprocessing(size=(96, 96))
+    frame = FrameReading(preprocessing, [item.source.path], item.case).read(0, view=True)
     assert not frame.view.any()
     assert (
         len(frame.image.as_tensor().unique()) > 2

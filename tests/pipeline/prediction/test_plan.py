@@ -59,7 +59,8 @@ def test_shards_share_by_the_files_own_identity_whatever_the_key_of_case_names(m
 def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, asked, former, taken):
     monkeypatch.setattr(plan, "build_backend", lambda name, **options: name)
     bundle = SimpleNamespace(
-        network=None, device=SimpleNamespace(type="cpu"), inference={"amp": "auto", "mode": "whole", "tta_flips": None},
+        network=None, device=SimpleNamespace(type="cpu"),
+        inferer=SimpleNamespace(amp="auto", mode="whole", tta_flips=()),
         input_shape=(3, 8, 8), volumes=False, algorithm=SimpleNamespace(weights="f"),
     )  # fmt: skip
     assert plan.make_backend(replace(JOB, backend=asked), bundle, 5, former=former) == taken

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from pydicom.sr.codedict import codes
 
-from pyraseg.pipeline.prediction.items.key_frame import key_frame
+from pyraseg.pipeline.prediction.items.quality import key_frame
 from pyraseg.pipeline.writers.tables.csv_tables import column
 from tests.pipeline.prediction.conftest import EXAMPLES
 from tests.pipeline.prediction.runs import BUNDLE, LABELS, Run, nifti_frames, predict, write_checkpoint

@@ -41,7 +41,8 @@ def test_results_survive_an_overwrite_that_cannot_begin_and_portions_come_to_an_
     assert (second.status, len(second.results)) == (0, 2)
     assert "1 done before, 1 to do;" in second.stdout
 
-    moved = predict(pair.rename(tmp_path / "moved"), pair.parent / "empty", output=out, checkpoints=[checkpoint],
+    moved = predict(pair.rename(tmp_path / "moved"), pair.parent / "empty", output=out,
+                    checkpoints=[checkpoint],
                     options=["--resume", *LITTLE])  # fmt: skip
     assert "2 done before, 0 to do" in moved.stdout
     assert sorted(row["file"] for row in moved.results) == ["moved/case_0001.dcm", "moved/case_0003.dcm"]

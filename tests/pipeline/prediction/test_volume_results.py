@@ -13,7 +13,7 @@ import torch
 from pydicom import dcmread
 
 from pyraseg.pipeline.inference import SegmentationInferer
-from pyraseg.pipeline.prediction.bundle import load_bundle
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
 from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
 from pyraseg.transforms.dicom.labels.seg import read_segmentation
@@ -105,7 +105,7 @@ def test_seg_rtstruct_and_nifti_hold_the_same_labels_on_the_source_grid(inputs, 
 
 
 def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_checkpoint):
-    bundle = load_bundle(BUNDLES["ct"], checkpoints=[volume_checkpoint])
+    bundle = load_bundle(read_bundle(BUNDLES["ct"]), checkpoints=[volume_checkpoint])
     volume = source(inputs, "enhanced.dcm")
     image = bundle.preprocessing({"image": volume, "case": "c"})["image"]
     window = bundle.input_shape[1:]
@@ -113,7 +113,7 @@ def test_labels_are_those_of_the_bundle_s_own_inference(inputs, done, volume_che
         sum(side > least for side, least in zip(image.shape[1:], window, strict=True)) > 1
     )  # several windows
     inferer = SegmentationInferer(
-        "sliding", device=bundle.device, amp=bundle.inference["amp"], roi_size=window, overlap=0.5
+        "sliding", device=bundle.device, amp=bundle.inferer.amp, roi_size=window, overlap=0.5
     )
     with torch.inference_mode():
         scores = inferer(image[None], bundle.network)[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -46,7 +47,7 @@ HEADER = {
     "found": "a header that is cut off or broken",
     "remedy": "Export the file again.",
 }
-# Nothing else of the header is kept: no name, ID or date is in memory while frames are read.
+# Nothing else of the header goes along with pixels: no name, ID or date reaches a transform.
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
     "SequenceOfUltrasoundRegions", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
@@ -68,6 +69,7 @@ class ParsedFile:
         values: those of the data set and of the file meta group by keyword, as far as they are there.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
         size, modified_ns: of the file when it was read.
+        raw: the attributes that were asked for as the file stores them, with its character set.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class ParsedFile:
     pixels: tuple[str, int, int] | None
     size: int
     modified_ns: int
+    raw: Dataset = field(default_factory=Dataset, repr=False)
 
     def text(self, name: str, meta_name: str = "") -> str:
         """An attribute as text; where it is empty that of the file meta group, if one is named."""
@@ -165,8 +168,11 @@ def read_header(path: str | Path) -> ImageHeader:
     return image_header(parse_file(path))
 
 
-def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
+def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[str] = ()) -> ParsedFile:
     """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
+
+    What ``raw`` names is read in the same pass but stands apart. Its values are not converted, so that none
+    makes the file a broken one, and no patient's name gets among what readers of pixels hand on.
 
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.
@@ -181,12 +187,27 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS) -> ParsedFile:
             status = os.fstat(file.fileno())
             _check_not_deflated(file, path)
             with foreign():
-                dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+                dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
+                apart = _apart(dataset, raw, tags)
                 # Converts the values here, where the warnings are kept back, and once
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
                 syntax = UID(values.get("TransferSyntaxUID") or "")
             pixels = _pixel_element(file, syntax)
-    return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns)
+    return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
+
+
+def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
+    """A data set of the named attributes, unconverted; only those in ``kept`` stay in ``dataset`` as well."""
+    apart = Dataset()
+    implicit, little_endian = dataset.original_encoding
+    apart.set_original_encoding(implicit, little_endian, dataset.original_character_set)
+    for name in ("SpecificCharacterSet", *names):
+        tag = tag_for_keyword(name)
+        if tag is not None and tag in dataset:
+            apart[tag] = dataset.get_item(tag)
+            if name in names and name not in kept:
+                del dataset[tag]
+    return apart
 
 
 def has_dicom_marker(path: Path) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
 
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, image_header, open_bounded, parse_file
+from pyraseg.transforms.dicom.files.header import has_dicom_marker, image_header, parse_file
 from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
 from pyraseg.transforms.dicom.pixels.decode import check_readable
@@ -142,8 +142,7 @@ def is_dicomdir(path: Path) -> bool:
     if is_dicomdir_name(path.name) or not has_dicom_marker(path):
         return is_dicomdir_name(path.name)
     try:
-        with foreign(), open_bounded(path) as file:
-            meta = dcmread(file, specific_tags=["SOPClassUID"], stop_before_pixels=True).file_meta
-            return bool(meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+        with foreign():  # the file meta group alone: whoever takes the file reads its header
+            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
     except BrokenFile:
         return False  # whoever reads it next says what is wrong with it

@@ -148,8 +148,8 @@ class CineReader(FrameDecoder):
     (2, (1, 60, 80), 255)
     """
 
-    def __init__(self, path: str | Path) -> None:
-        header = read_header(path)
+    def __init__(self, source: str | Path | ImageHeader) -> None:
+        header = source if isinstance(source, ImageHeader) else read_header(source)
         check_display_valued(header)
         super().__init__(header)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.bundle.metadata import Review
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
-from pyraseg.pipeline.prediction.items.review import Review, item_flags, review_flags
+from pyraseg.pipeline.prediction.items.quality import item_flags, review_flags
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, UltrasoundRegion, read_object
 from pyraseg.transforms.errors import ConfigError

@@ -10,7 +10,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
-from pyraseg.pipeline.prediction.discovery.dicomdir import is_dicomdir, listed_files
+from pyraseg.pipeline.prediction.discovery.dicomdir import listed_files
+from pyraseg.transforms.dicom.files.objects import is_dicomdir
 from pyraseg.transforms.errors import InputError
 
 

@@ -15,10 +15,13 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
-from pyraseg.pipeline.prediction.discovery.find_items import Found, find_items, header_or_error
-from pyraseg.pipeline.prediction.discovery.header_processes import in_processes
-from pyraseg.pipeline.prediction.dry_run import describe
-from pyraseg.pipeline.prediction.plan import Plan
+from pyraseg.pipeline.prediction.discovery.find_items import (
+    Discovered,
+    find_items,
+    header_or_error,
+    in_processes,
+)
+from pyraseg.pipeline.prediction.plan import Plan, describe
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.dicom.pixels.decode import CineReader
 from pyraseg.transforms.errors import InputError
@@ -57,15 +60,15 @@ def image(tmp_path: Path) -> Writer:
     return write
 
 
-def files(found: Found) -> list[str]:
+def files(found: Discovered) -> list[str]:
     return [item.file for item in found.items]
 
 
-def reasons(found: Found) -> dict[str, str]:
+def reasons(found: Discovered) -> dict[str, str]:
     return {left.file: left.reason for left in found.left_out}
 
 
-def failures(found: Found) -> dict[str, str]:
+def failures(found: Discovered) -> dict[str, str]:
     return {failure.file: failure.reason for failure in found.failures}
 
 

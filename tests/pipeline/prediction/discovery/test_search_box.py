@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyraseg.pipeline.prediction.discovery.search_box import Region, parse_region
+from pyraseg.pipeline.prediction.discovery.search_box import SearchBox, parse_search_box
 from pyraseg.transforms.errors import GeometryError, UsageError
 from tests.transforms.dicom.label_cases import oblique_grid
 
@@ -19,12 +19,12 @@ def centres():
 
 
 def around(point, reach):
-    return Region(tuple(point - reach), tuple(point + reach))
+    return SearchBox(tuple(point - reach), tuple(point + reach))
 
 
 def test_a_region_is_read_in_pairs():
-    assert parse_region("-60.5,80,-40,100,-900,-750") == Region((-60.5, -40, -900), (80, 100, -750))
-    assert parse_region("0,1,0,1,0,1").bounds == (0, 1, 0, 1, 0, 1)
+    assert parse_search_box("-60.5,80,-40,100,-900,-750") == SearchBox((-60.5, -40, -900), (80, 100, -750))
+    assert parse_search_box("0,1,0,1,0,1").bounds == (0, 1, 0, 1, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_region_is_read_in_pairs():
 )
 def test_anything_else_is_refused(text):
     with pytest.raises(UsageError, match="X0,X1"):
-        parse_region(text)
+        parse_search_box(text)
 
 
 def test_the_voxels_inside_are_those_with_their_centre_in_the_box():
@@ -47,8 +47,8 @@ def test_the_voxels_inside_are_those_with_their_centre_in_the_box():
 def test_a_box_beside_the_volume_is_refused_and_the_remedy_says_where_it_lies():
     place = centres()
     with pytest.raises(GeometryError, match="beside") as caught:
-        Region((5000, 5000, 5000), (5001, 5001, 5001)).check_meets(GRID)
-    reach = parse_region(caught.value.remedy.partition("--roi=")[2].split(", ")[0])
+        SearchBox((5000, 5000, 5000), (5001, 5001, 5001)).check_meets(GRID)
+    reach = parse_search_box(caught.value.remedy.partition("--roi=")[2].split(", ")[0])
     assert (reach.low <= place.min(axis=(0, 1, 2))).all()
     assert (reach.high >= place.max(axis=(0, 1, 2))).all()
     reach.check_meets(GRID)

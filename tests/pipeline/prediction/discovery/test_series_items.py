@@ -10,11 +10,10 @@ import pydicom
 import pytest
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
-from pyraseg.pipeline.prediction.discovery.find_items import Found, find_items
-from pyraseg.pipeline.prediction.dry_run import describe
+from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder_lock import Shard
-from pyraseg.pipeline.prediction.plan import Plan, make_plan
+from pyraseg.pipeline.prediction.plan import Plan, describe, make_plan
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.privacy import case_name
 from tests.pipeline.prediction.volume_runs import BUNDLES
@@ -24,11 +23,11 @@ METADATA = json.loads((BUNDLES["ct"] / "configs/metadata.json").read_text(encodi
 RULES = read_rules(METADATA)
 
 
-def find(*inputs: Path) -> Found:
+def find(*inputs: Path) -> Discovered:
     return find_items(inputs, RULES)
 
 
-def reasons(found: Found) -> dict[str, str]:
+def reasons(found: Discovered) -> dict[str, str]:
     return {left.file: left.reason for left in found.left_out}
 
 

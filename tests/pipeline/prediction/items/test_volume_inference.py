@@ -20,7 +20,7 @@ THRESHOLD = 0.5
 
 
 class Thresholds:
-    """An exchange with a network at its end that takes what is brighter than 0.5 for the lesion, and is sure
+    """A client of a network that takes what is brighter than 0.5 for the lesion, and is sure
     of it."""
 
     def __init__(self, *, frames: int = 1, slots: int = 3) -> None:
@@ -57,9 +57,9 @@ def truth():
     return labels
 
 
-def found(volume, folder, exchange):
+def score(volume, folder, network):
     image = preprocessed(volume)
-    return infer(image.as_tensor(), np.asarray(image.affine), exchange=exchange, overlap=0.5, folder=folder)
+    return infer(image.as_tensor(), np.asarray(image.affine), network=network, overlap=0.5, folder=folder)
 
 
 @pytest.mark.parametrize("write", [write_series, write_enhanced])
@@ -69,25 +69,25 @@ def found(volume, folder, exchange):
 )  # fmt: skip
 def test_a_lesion_comes_back_bit_for_bit(tmp_path, truth, write, orientation):
     volume = read(write(tmp_path / "series", 2000 * truth.astype(np.int16), orientation=orientation))
-    scored = found(volume, tmp_path, Thresholds())
+    scored = score(volume, tmp_path, Thresholds())
     labels = np.full(volume.grid.shape, 9, np.uint8)
-    places = list(scored.labels(volume.grid.affine, labels))
-    assert [places[0].start, places[-1].stop] == [0, volume.grid.shape[2]]
+    slices = list(scored.labels(volume.grid.affine, labels))
+    assert [slices[0].start, slices[-1].stop] == [0, volume.grid.shape[2]]
     np.testing.assert_array_equal(labels.T, truth)
-    shares = np.zeros((2, *volume.grid.shape), np.float32)
-    assert list(scored.shares(volume.grid.affine, shares)) == places
-    np.testing.assert_array_equal(shares.argmax(axis=0), labels)
+    probabilities = np.zeros((2, *volume.grid.shape), np.float32)
+    assert list(scored.probabilities(volume.grid.affine, probabilities)) == slices
+    np.testing.assert_array_equal(probabilities.argmax(axis=0), labels)
     assert scored.confidence == pytest.approx(1)
 
 
 def test_windows_go_out_to_every_slot(tmp_path, truth):
     volume = read(write_series(tmp_path / "series", 2000 * truth.astype(np.int16)))
     one, several = Thresholds(slots=2), Thresholds(frames=2, slots=4)
-    first, second = (found(volume, tmp_path, exchange) for exchange in (one, several))
+    first, second = (score(volume, tmp_path, network) for network in (one, several))
     assert (one.most, several.most) == (2, 4)
     np.testing.assert_allclose(first.values, second.values, atol=1e-6)
 
 
 def test_without_a_lesion_there_is_no_confidence(tmp_path, truth):
     volume = read(write_series(tmp_path / "series", np.zeros_like(truth, np.int16)))
-    assert found(volume, tmp_path, Thresholds()).confidence is None
+    assert score(volume, tmp_path, Thresholds()).confidence is None

@@ -15,8 +15,9 @@ from pyraseg.transforms.errors import OutputError
 from pyraseg.transforms.records import SourceRef
 
 RESULT = ItemRecord(
-    case="c1", file="a.dcm", study_instance_uid="1", series_instance_uid="2", sop_instance_uid="3", frames=1, rows=4,
-    columns=4, spacing_mm=(0.5, 0.25), spacing_source="region", key_frame=0, units={"area": "mm2"},
+    case="c1", file="a.dcm", study_instance_uid="1", series_instance_uid="2", sop_instance_uid="3",
+    frames=1, rows=4, columns=4,
+    spacing_mm=(0.5, 0.25), spacing_source="region", key_frame=0, units={"area": "mm2"},
     rows_of_frames=(FrameRecord(0, {"area": 1.0}, confidence=0.5, flags=("low",)),), flags=("low",), notes=(),
     seconds=1.0, outputs=("seg.dcm",), fingerprint="f", size=10, modified_ns=20,
 )  # fmt: skip
@@ -98,7 +99,7 @@ def test_a_draft_that_is_gone_is_an_error_and_the_former_result_does_not_stay(fo
 
 def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_at_work_is_not(folder):
     fill(folder)
-    folder.keep_failure(Failure("b.dcm", "broken", "Mend it."))
+    folder.add_failure(Failure("b.dcm", "broken", "Mend it."))
     other = OutputFolder(folder.path, shard=Shard(2, 10), fingerprint="f")
     other.prepare()
     torn = folder.path / ".0123456789ab-results.csv"
@@ -115,10 +116,10 @@ def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_at_work_is_not(f
 def test_failures_of_all_shards_are_told_and_a_line_that_was_cut_off_is_not(folder):
     other = OutputFolder(folder.path, shard=Shard(2, 2), fingerprint="f")
     failures = [Failure(name, "broken\nbadly", "Mend it.", "c9") for name in ("b.dcm", "a\n.dcm")]
-    other.keep_failure(failures[0])
+    other.add_failure(failures[0])
     with next((folder.path / STATE).glob("failures-*")).open("a") as file:
         file.write('\n{"file": "c.dcm", "rea')
-    other.keep_failure(failures[1])
+    other.add_failure(failures[1])
     assert folder.failures() == [failures[1], failures[0]]
 
 
@@ -127,10 +128,10 @@ def test_on_a_full_disk_this_run_still_knows_what_has_failed(folder):
     failures = [Failure(f"{name}.dcm", "no room", "Free some.") for name in "ab"]
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
     try:
-        folder.keep_failure(failures[0])
+        folder.add_failure(failures[0])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    folder.keep_failure(failures[1])
+    folder.add_failure(failures[1])
     assert folder.failures() == failures
     other = OutputFolder(folder.path, shard=Shard(2, 2), fingerprint="f")
     assert other.failures() == failures[1:]

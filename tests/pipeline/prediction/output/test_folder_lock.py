@@ -6,20 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Claim, Shard, claim, parse_shard
+from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, FolderLock, Shard, parse_shard
 from pyraseg.transforms.errors import OutputError, UsageError
 
 WHOLE = Shard()
 FIRST, SECOND = Shard(1, 2), Shard(2, 2)
 
 
+def hold(folder: Path, *, shard: Shard, fingerprint: str, **options: bool) -> AbstractContextManager[None]:
+    return FolderLock(folder, shard, fingerprint, **options).hold()
+
+
 def used(folder: Path, shard: Shard = WHOLE, mark: str = "a", **options: bool) -> None:
     """A run that leaves an item, a failure and its tables."""
-    with claim(folder, shard=shard, fingerprint=mark, **options):
+    with hold(folder, shard=shard, fingerprint=mark, **options):
         item = folder / "items" / f"c{shard.index}"
         item.mkdir(parents=True, exist_ok=True)
         (item / "item.json").write_text("{}")
@@ -52,7 +57,7 @@ def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path, overwr
     before = everything(tmp_path)
     with (
         pytest.raises(OutputError, match="holds other files"),
-        claim(tmp_path, shard=WHOLE, fingerprint="a", overwrite=overwrite),
+        hold(tmp_path, shard=WHOLE, fingerprint="a", overwrite=overwrite),
     ):
         pass
     assert everything(tmp_path) == before
@@ -61,7 +66,7 @@ def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path, overwr
 def test_results_of_an_earlier_run_are_refused_without_a_word_about_them(tmp_path):
     used(tmp_path)
     before = everything(tmp_path / "items")
-    with pytest.raises(OutputError, match="--resume"), claim(tmp_path, shard=WHOLE, fingerprint="a"):
+    with pytest.raises(OutputError, match="--resume"), hold(tmp_path, shard=WHOLE, fingerprint="a"):
         pass
     used(tmp_path, resume=True)
     assert [name for name, _ in everything(tmp_path / "items")] == [name for name, _ in before]
@@ -70,7 +75,7 @@ def test_results_of_an_earlier_run_are_refused_without_a_word_about_them(tmp_pat
 def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path):
     used(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    with claim(tmp_path, shard=WHOLE, fingerprint="a", overwrite=True):
+    with hold(tmp_path, shard=WHOLE, fingerprint="a", overwrite=True):
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {"notes.txt", STATE}
         assert not list((tmp_path / STATE).glob("failures-*"))
@@ -79,8 +84,9 @@ def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path):
 def test_the_second_of_two_runs_stops_and_a_run_that_was_killed_holds_nothing(tmp_path):
     script = (
         "import sys, time\n"
-        "from pyraseg.pipeline.prediction.output.folder_lock import Shard, claim\n"
-        "with claim(sys.argv[1], shard=Shard(), fingerprint='a'):\n"
+        "from pathlib import Path\n"
+        "from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, Shard\n"
+        "with FolderLock(Path(sys.argv[1]), Shard(), 'a').hold():\n"
         "    print('here', flush=True)\n"
         "    time.sleep(600)\n"
     )
@@ -94,7 +100,7 @@ def test_the_second_of_two_runs_stops_and_a_run_that_was_killed_holds_nothing(tm
     for options in ({}, {"resume": True}, {"overwrite": True}):
         with (
             pytest.raises(OutputError, match="another run is working in"),
-            claim(tmp_path / "out", shard=WHOLE, fingerprint="a", **options),
+            hold(tmp_path / "out", shard=WHOLE, fingerprint="a", **options),
         ):
             pass
     process.kill()
@@ -104,21 +110,21 @@ def test_the_second_of_two_runs_stops_and_a_run_that_was_killed_holds_nothing(tm
 
 
 def test_shards_of_one_job_share_a_folder_each_once(tmp_path):
-    with claim(tmp_path, shard=FIRST, fingerprint="a"):
+    with hold(tmp_path, shard=FIRST, fingerprint="a"):
         used(tmp_path, SECOND)
-        with pytest.raises(OutputError, match="another run"), claim(tmp_path, shard=FIRST, fingerprint="a"):
+        with pytest.raises(OutputError, match="another run"), hold(tmp_path, shard=FIRST, fingerprint="a"):
             pass
     for shard in (FIRST, SECOND):
-        with pytest.raises(OutputError, match="earlier run"), claim(tmp_path, shard=shard, fingerprint="a"):
+        with pytest.raises(OutputError, match="earlier run"), hold(tmp_path, shard=shard, fingerprint="a"):
             pass
 
 
 @pytest.mark.parametrize(("shard", "mark"), [(Shard(2, 3), "a"), (SECOND, "b"), (WHOLE, "a")])
 def test_another_job_waits_for_the_shards_at_work(tmp_path, shard, mark):
     with (
-        claim(tmp_path, shard=FIRST, fingerprint="a"),
+        hold(tmp_path, shard=FIRST, fingerprint="a"),
         pytest.raises(OutputError, match="another run"),
-        claim(tmp_path, shard=shard, fingerprint=mark, resume=True),
+        hold(tmp_path, shard=shard, fingerprint=mark, resume=True),
     ):
         pass
 
@@ -126,7 +132,7 @@ def test_another_job_waits_for_the_shards_at_work(tmp_path, shard, mark):
 def test_shards_that_all_overwrite_remove_the_former_job_and_not_each_others_results(tmp_path):
     used(tmp_path, mark="former")
     (tmp_path / "items" / "former").mkdir()
-    with claim(tmp_path, shard=FIRST, fingerprint="a", overwrite=True):
+    with hold(tmp_path, shard=FIRST, fingerprint="a", overwrite=True):
         assert not (tmp_path / "items").exists()
         used(tmp_path, SECOND, overwrite=True)
         assert [path.name for path in (tmp_path / "items").iterdir()] == ["c2"]
@@ -136,7 +142,7 @@ def test_shards_that_all_overwrite_remove_the_former_job_and_not_each_others_res
 
 
 def test_a_run_that_has_left_nothing_needs_no_option_to_begin_again(tmp_path):
-    with claim(tmp_path, shard=WHOLE, fingerprint="a"):
+    with hold(tmp_path, shard=WHOLE, fingerprint="a"):
         pass
     used(tmp_path)
 
@@ -149,12 +155,12 @@ def test_cases_named_with_another_key_are_not_mixed_in(tmp_path, monkeypatch):
     used(tmp_path, overwrite=True)
 
 
-def test_a_look_at_a_claim_changes_nothing(tmp_path):
+def test_a_look_at_a_lock_changes_nothing(tmp_path):
     used(tmp_path)
     before = everything(tmp_path)
-    Claim(tmp_path, WHOLE, "a", overwrite=True).check()
+    FolderLock(tmp_path, WHOLE, "a", overwrite=True).check()
     with pytest.raises(OutputError, match="earlier run"):
-        Claim(tmp_path, WHOLE, "a").check()
+        FolderLock(tmp_path, WHOLE, "a").check()
     assert everything(tmp_path) == before
 
 
@@ -163,7 +169,7 @@ def test_another_job_that_resumes_keeps_the_results_and_forgets_the_failures(tmp
     used(tmp_path, FIRST)
     used(tmp_path, SECOND)
     (tmp_path / STATE / "drafts" / "2-of-2-abcd").mkdir(parents=True)
-    with claim(tmp_path, shard=shard, fingerprint=mark, resume=True):
+    with hold(tmp_path, shard=shard, fingerprint=mark, resume=True):
         assert not list((tmp_path / STATE).glob("failures-*"))
         assert not list((tmp_path / STATE).glob("drafts/*"))
         assert sorted(path.name for path in (tmp_path / "items").iterdir()) == ["c1", "c2"]
@@ -182,6 +188,6 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     for place in (tmp_path / "file" / "out", Path("/proc/out")):
         with (
             pytest.raises(OutputError, match="cannot be written"),
-            claim(place, shard=WHOLE, fingerprint="a"),
+            hold(place, shard=WHOLE, fingerprint="a"),
         ):
             pass

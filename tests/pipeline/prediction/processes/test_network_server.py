@@ -44,10 +44,10 @@ def doubled(inputs: torch.Tensor) -> torch.Tensor:
     return torch.cat([2 * inputs, 3 * inputs], dim=1)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_every_frame_gets_its_own_scores(lanes):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_frame_gets_its_own_scores(threads):
     values = [[float(10 * n + m) for m in range(1 + n % 4)] for n in range(40)]
-    asked, server = Asked(values), ForwardServer(doubled, batch_size=5, lanes=lanes)
+    asked, server = Asked(values), ForwardServer(doubled, batch_size=5, threads=threads)
     for request in asked.requests:
         server.submit(request)
     asked.wait()

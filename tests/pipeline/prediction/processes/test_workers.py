@@ -49,8 +49,8 @@ def test_every_item_comes_back_once_with_its_own_result(pool):
         ("refuse", "wanted a whole file, found half of one. Copy it again."),
         ("wrapped", "wanted a whole file, found half of one. Copy it again."),
         ("bloat in a transform", "an item that fits into the memory, found one that does not"),
-        ("unexpected", "an unexpected ValueError in tasks.py, line"),
-        ("broken", "ended with status 1"),
+        ("unexpected", "an internal error of pyraseg, an unexpected ValueError in tasks.py, line"),
+        ("broken", "an unexpected ReferenceError in tasks.py, line"),
         ("leave", "ended with status 3"),
         ("killed", "ended by SIGKILL (out of memory?)"),
         ("unpicklable", "ended with status 1"),
@@ -163,7 +163,8 @@ import sys
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from tests.pipeline.prediction.tasks import act
 if __name__ == "__main__":
-    with Workers(act, number=2, preload=["tests.pipeline.prediction.tasks", "pyraseg.pipeline.prediction.processes.worker"]) as pool:
+    preload = ["tests.pipeline.prediction.tasks", "pyraseg.pipeline.prediction.processes.worker"]
+    with Workers(act, number=2, preload=preload) as pool:
         for _ in pool.run([("sleep", 600, sys.argv[1] + "/a"), ("sleep", 600, sys.argv[1] + "/b")]):
             pass
 """

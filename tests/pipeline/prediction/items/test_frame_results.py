@@ -4,19 +4,21 @@ leaves."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydicom import uid
 
-from pyraseg.pipeline.prediction.bundle import read_metadata
+from pyraseg.pipeline.prediction.bundle import read_bundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
-from pyraseg.pipeline.prediction.items.frame_reading import FrameReading
+from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.io.frames import LoadFrame
+from pyraseg.transforms.io.paths import frame_paths
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
@@ -25,7 +27,7 @@ BOX = (slice(10, 110), slice(30, 190))  # rows and columns of echoes
 
 
 def items(folder: Path) -> list[Item]:
-    return list(find_items([folder], read_rules(read_metadata(BUNDLE))).items)
+    return list(find_items([folder], read_rules(read_bundle(BUNDLE).metadata)).items)
 
 
 def sector(white: int = 255, dtype: type = np.uint8) -> np.ndarray:
@@ -45,9 +47,14 @@ def write(folder: Path, *frames: np.ndarray, stored: int = 8) -> Item:
     return items(folder)[0]
 
 
+def reading_of(item: Item, **options: Any) -> FrameReading:
+    preprocessing = ultrasound_preprocessing(size=SIZE, **options)
+    return FrameReading(preprocessing, frame_paths(item.source), item.case)
+
+
 def test_a_view_is_the_source_within_the_tissue_and_black_beside_it(tmp_path):
     image = sector()
-    view = FrameReading(ultrasound_preprocessing(size=SIZE)).view(write(tmp_path, image), 0)
+    view = reading_of(write(tmp_path, image)).view(0)
     assert view.shape == (1, *image.shape)
     assert view.dtype == np.uint8
     inner = tuple(slice(side.start + 8, side.stop - 8) for side in BOX)
@@ -57,15 +64,15 @@ def test_a_view_is_the_source_within_the_tissue_and_black_beside_it(tmp_path):
 
 
 def test_the_network_s_image_is_the_same_with_a_view_and_without(phantom):
-    reading = FrameReading(ultrasound_preprocessing(size=SIZE))
     seen = 0
     for item in items(phantom):
+        reading = reading_of(item)
         for index in range(min(2, item.source.number_of_frames)):
-            both, alone = (reading.read(item, index, view=view) for view in (True, False))
+            both, alone = (reading.read(index, view=view) for view in (True, False))
             assert alone.view is None
             assert torch.equal(both.image.as_tensor(), alone.image.as_tensor())
             assert both.image.applied_operations == alone.image.applied_operations
-            np.testing.assert_array_equal(both.view, reading.view(item, index))
+            np.testing.assert_array_equal(both.view, reading.view(index))
             assert both.view.shape[1:] == (item.source.rows, item.source.columns)
             seen += 1
     assert seen == 7
@@ -73,12 +80,9 @@ def test_the_network_s_image_is_the_same_with_a_view_and_without(phantom):
 
 def test_frames_of_a_cine_are_their_own(tmp_path):
     frames = [sector(), sector()[:, ::-1].copy()]
-    item, reading = (
-        write(tmp_path, *frames),
-        FrameReading(ultrasound_preprocessing(size=SIZE, blank=False, crop=False)),
-    )
+    reading = reading_of(write(tmp_path, *frames), blank=False, crop=False)
     for index, frame in enumerate(frames):
-        np.testing.assert_array_equal(reading.view(item, index)[0], frame)
+        np.testing.assert_array_equal(reading.view(index)[0], frame)
 
 
 @pytest.mark.parametrize("stored", [12, 16])
@@ -87,17 +91,16 @@ def test_a_view_of_16_bits_has_its_white_at_255(tmp_path, stored):
     image = sector(white, np.uint16)
     image[60, 60] = white
     item = write(tmp_path, image, stored=stored)
-    view = FrameReading(ultrasound_preprocessing(size=SIZE, blank=False, crop=False)).view(item, 0)
+    view = reading_of(item, blank=False, crop=False).view(0)
     np.testing.assert_array_equal(view[0], np.round(image * (255 / white)).astype(np.uint8))
 
 
 def test_colours_stay(phantom):
-    reading = FrameReading(ultrasound_preprocessing(size=SIZE, crop=False, blank=False))
     coloured = 0
     for item in items(phantom):
         if item.source.number_of_frames == 1:
             loaded = LoadFrame()(item.source.path)
             expected = np.asarray(loaded) * (255 / loaded.meta["display_max"])  # a palette has 16 bits
-            assert np.abs(reading.view(item, 0) - expected).max() <= 0.5 + 1e-3
+            assert np.abs(reading_of(item, crop=False, blank=False).view(0) - expected).max() <= 0.5 + 1e-3
             coloured += loaded.shape[0] == 3
     assert coloured

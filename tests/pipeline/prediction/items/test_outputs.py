@@ -8,14 +8,14 @@ import resource
 import numpy as np
 import pytest
 
-from pyraseg.pipeline.prediction.items import scratch
-from pyraseg.pipeline.prediction.items.scratch import scratch_array
+from pyraseg.pipeline.prediction.items import outputs
+from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.transforms.errors import OutputError
 
 
 @pytest.mark.parametrize("limit", [0, 2**26])
 def test_an_array_is_all_zeros_and_can_be_written(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
+    monkeypatch.setattr(outputs, "IN_MEMORY", limit)
     array = scratch_array(tmp_path / ".labels", (3, 5, 7), np.float16)
     assert isinstance(array, np.memmap) == (limit == 0)
     assert array.shape == (3, 5, 7)

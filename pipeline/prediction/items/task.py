@@ -1,0 +1,215 @@
+"""One item from its files to its results, in a worker process: what frames and volumes have in common."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Compose
+
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.items.header import ItemHeader
+from pyraseg.pipeline.prediction.items.outputs import DICOM_FORMATS, Drawing, write_outputs
+from pyraseg.pipeline.prediction.items.quality import item_flags
+from pyraseg.pipeline.prediction.output.folder import RECORD
+from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
+from pyraseg.pipeline.prediction.processes.worker import OURS
+from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
+from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.records import Quantity, Segment, SourceRef
+
+__all__ = ["Done", "ItemResults", "ItemTask", "frame_record"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the main process hears of an item whose draft is complete: frames, flags and processor seconds by
+    stage."""
+
+    frames: int
+    flags: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemResults:
+    """What was found in one item, before anything of it is written.
+
+    Attributes:
+        prediction: what the writers take.
+        header: of the prediction's source; empty for NIfTI.
+        pictures: what its pictures are drawn from.
+        rows: of each frame, or one of the whole volume.
+        spacing_source: where the prediction's spacing is from.
+        affine, slice_mm, searched_mm: of a volume.
+        notes: for the tables.
+    """
+
+    prediction: Prediction
+    header: ItemHeader
+    pictures: Drawing
+    rows: tuple[FrameRecord, ...]
+    spacing_source: str
+    affine: np.ndarray | None = None
+    slice_mm: float | None = None
+    searched_mm: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ItemTask(ABC):
+    """What to do with each item; sent to the workers at their start.
+
+    Attributes:
+        preprocessing, postprocessing: the bundle's.
+        quantities: as its metadata declares them.
+        rules: what it takes, and what is to be looked at.
+        formats, seg_type, probabilities, identify: what to write.
+        drafts: the folder of this run's drafts.
+        fingerprint: of weights, bundle and options.
+        computed_by: the backend's name; other backends differ in some pixels, so their results have other
+            UIDs.
+    """
+
+    preprocessing: Compose
+    postprocessing: Compose
+    segments: tuple[Segment, ...]
+    quantities: tuple[Mapping[str, Any], ...]
+    rules: AcceptanceRules
+    algorithm: Algorithm
+    formats: tuple[str, ...]
+    seg_type: str
+    probabilities: bool
+    identify: bool
+    drafts: Path
+    fingerprint: str
+    computed_by: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes, background first."""
+        return tuple(segment.name for segment in self.segments)
+
+    @property
+    def writes_dicom(self) -> bool:
+        """Whether one of the formats refers to its source."""
+        return not DICOM_FORMATS.isdisjoint(self.formats)
+
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether something is written of them."""
+        return self.probabilities or self.seg_type == "fractional"
+
+    @abstractmethod
+    def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
+        """Read, score and measure an item.
+
+        Args:
+            folder: for what is too large for the memory.
+
+        Raises:
+            PyrasegError: the item cannot be read or scored, or there is no room.
+        """
+
+    def __call__(self, item: Item, network: NetworkClient | None) -> Done:
+        """Fill the item's draft; its ``item.json`` comes last.
+
+        Raises:
+            PyrasegError: the item cannot be read, scored or written.
+        """
+        if network is None:
+            raise ConfigError(
+                "workers with a network", found="none", remedy="Give the pool shapes and a server."
+            )
+        begin, stages = time.perf_counter(), Stages(network.report_alive)
+        folder = self.drafts / item.case
+        folder.mkdir(parents=True, exist_ok=True)
+        with _own_warnings() as warned:
+            results = self.process(item, network, folder, stages)
+            prediction, header = results.prediction, results.header
+            written = write_outputs(
+                folder,
+                prediction,
+                pictures=results.pictures,
+                formats=tuple(
+                    name for name in self.formats if item.source.sop_class_uid or name not in DICOM_FORMATS
+                ),
+                seg_type=self.seg_type,
+                probabilities=self.probabilities,
+                stages=stages,
+                header=header.source,
+                frame_time_ms=header.frame_time_ms,
+                affine=results.affine,
+            )
+        record = ItemRecord(
+            case=item.case,
+            file=item.file,
+            study_instance_uid=item.source.study_instance_uid,
+            series_instance_uid=item.source.series_instance_uid,
+            sop_instance_uid=item.source.sop_instance_uid,
+            frames=prediction.labels.shape[0],
+            rows=prediction.labels.shape[1],
+            columns=prediction.labels.shape[2],
+            spacing_mm=prediction.spacing_mm,
+            spacing_source=results.spacing_source,
+            key_frame=prediction.key_frame,
+            units={quantity.name: quantity.unit for quantity in prediction.quantities},
+            rows_of_frames=results.rows,
+            flags=item_flags(results.rows, prediction.key_frame),
+            notes=tuple(dict.fromkeys([*item.notes, *results.notes, *written.notes, *warned])),
+            seconds=round(time.perf_counter() - begin, 3),
+            outputs=written.outputs,
+            fingerprint=self.fingerprint,
+            size=item.size,
+            modified_ns=item.modified_ns,
+            identity=header.identity,
+            slice_mm=results.slice_mm,
+            searched_mm=results.searched_mm,
+        )
+        with atomic_write(folder / RECORD, "w") as file:
+            json.dump(record.to_json(), file)
+        return Done(record.frames, record.flags, dict(stages.seconds))
+
+    def predicted(self, item: Item, source: SourceRef, labels: np.ndarray, **more: Any) -> Prediction:
+        """What the writers take of an item, with what is the same for all items."""
+        salt = f"{self.fingerprint} {self.computed_by}"
+        return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)
+
+
+def frame_record(
+    quantities: tuple[Quantity, ...], *, frame: int, confidence: float | None, flags: tuple[str, ...]
+) -> FrameRecord:
+    """What was measured on a frame or a volume, rounded as the tables have it."""
+    return FrameRecord(
+        frame=frame,
+        values={quantity.name: _rounded(quantity.value) for quantity in quantities},
+        reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
+        confidence=_rounded(confidence),
+        flags=flags,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")
+
+
+@contextmanager
+def _own_warnings() -> Iterator[list[str]]:
+    """Collect this project's own warnings; a library's may quote an attribute of the patient."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts += [str(warning.message) for warning in caught if warning.filename.startswith(OURS)]

@@ -102,7 +102,7 @@ class SegmentationInferer(Inferer):
         self.mode = mode
         self.roi_size = tuple(roi_size)
         self.overlap = overlap
-        self.device = select_device(str(device))
+        self.device = select_device(device)
         self.amp = amp
         self.dtype = mixed_precision(self.device, amp)
         self.tta_flips = _flip_names(tta_flips)

@@ -17,7 +17,7 @@ from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["data_facts", "to_device", "prepare_output_dir", "seed_everything", "shared_handler"]
+__all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
 
 logger = logging.getLogger(__name__)
 

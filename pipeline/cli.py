@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     try:
         for line in arguments.verb.run(arguments):
-            print(printable(line), flush=True)  # in order with what a process that a verb starts prints
-        sys.stdout.flush()  # so that a reader who has gone is noticed here and not at Python's exit
+            print(printable(line), flush=True)  # in order with the output of processes that a verb starts
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at Python's exit
     except PyrasegError as error:
         if not report_error(error, show_path=True):
             raise
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a verb; overrides stand behind ``--``, for argparse would mix them with INPUTs."""
+    """The arguments of a verb. Overrides stand behind ``--``: argparse would mix them with INPUTs."""
     purpose = "Attention-pyramid segmentation bundles for MONAI: what MONAI's own command line has not."
     rest = "Training, evaluation and inference are plain MONAI: python -m monai.bundle run training ..."
     parser = argparse.ArgumentParser(prog="pyraseg", description=purpose, epilog=rest)

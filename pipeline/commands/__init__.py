@@ -1,1 +1,1 @@
-"""The verbs of the command line ``pyraseg``, a module and an object each; cheap to import, for ``--help``."""
+"""The verbs of ``pyraseg``, one module each. Importing them is cheap, so that ``--help`` is quick."""

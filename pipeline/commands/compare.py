@@ -12,8 +12,7 @@ __all__ = ["Compare"]
 
 
 class Compare(Verb):
-    """Compare trained networks by the tables of their MLflow runs: which is better, by how much, and is it
-    real."""
+    """Compare trained networks by their MLflow tables: which is better, by how much, and is it real."""
 
     name = "compare"
     help = (

@@ -108,10 +108,10 @@ class Datalist(Verb):
 
 
 def _source(arguments: argparse.Namespace) -> TableSource | FolderSource | SeriesSource:
-    """The table, the folders or the series that the options name.
+    """The table, folders or series that the options name.
 
     Raises:
-        DatalistError: none or several of them.
+        DatalistError: none or several are named.
     """
     from pyraseg.pipeline.datalist import FolderSource, Grouping, SeriesSource, TableSource
 

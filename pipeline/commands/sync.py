@@ -11,7 +11,7 @@ __all__ = ["Sync"]
 
 
 class Sync(Verb):
-    """Send to MLflow what trainings have kept while their server was away."""
+    """Send to MLflow what trainings kept while their server was away."""
 
     name = "sync"
     help = "send to MLflow what waits in a training's output folder"

@@ -1,4 +1,4 @@
-"""What a verb of the command line is, and the options that several verbs share."""
+"""The base classes of the verbs, and the options that several verbs share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ExperimentVerb", "Verb"]
 
 
 class Verb(ABC):
-    """One command; its docstring opens its help. Heavy imports stay inside ``run``: help answers at once.
+    """One verb; its docstring opens its help. Heavy imports stay inside ``run`` to keep help quick.
 
     Attributes:
         name: what is typed.
@@ -29,15 +29,15 @@ class Verb(ABC):
 
     @abstractmethod
     def run(self, arguments: argparse.Namespace) -> Iterable[str]:
-        """Do it; the lines are printed as they come.
+        """Run the verb; each line is printed as it comes.
 
         Raises:
-            PyrasegError: it failed; ``UsageError`` where the command was typed wrongly.
+            PyrasegError: it failed; ``UsageError``: the command line is wrong.
         """
 
 
 class ExperimentVerb(Verb):
-    """A command of many MONAI runs.
+    """A verb that runs MONAI many times.
 
     Attributes:
         datalist_help, output_help: texts for the options of these names.

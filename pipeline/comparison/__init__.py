@@ -1,4 +1,4 @@
-"""Which of several trainings is better, by how much, and whether it is real, by the tables of MLflow runs."""
+"""Compare trainings by the tables of their MLflow runs: which is better, by how much, and is it real."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ __all__ = ["RESAMPLES", "compare"]
 
 RESAMPLES = 2000
 PICTURED = 6  # cases
-MOST_TESTS = 500  # as of 22 arms with two classes, each against each; nobody reads a page of more
-HANDFUL = 20  # groups below which a percentile interval is too narrow
+MOST_TESTS = 500  # 22 arms with two classes, all pairs; nobody reads a longer page
+HANDFUL = 20  # with fewer groups a percentile interval is too narrow
 
 
 def compare(
@@ -48,22 +48,21 @@ def compare(
     seed: int = 0,
     left_out: Sequence[LeftOut] = (),
 ) -> Comparison:
-    """Compare the arms that runs form: paired differences over groups, tested and corrected after Holm.
+    """Compare arms: paired differences over groups, tested and corrected after Holm.
 
     Args:
-        runs: as `read_runs` reads them.
-        experiment: the name that the page shows.
-        split: that the runs were measured on.
-        metrics: those to test; ``hd95`` stands for ``hd95_mm`` and ``hd95_px``.
+        runs: from `read_runs`.
+        experiment: its name, for the page.
+        split: the split that the runs were measured on.
+        metrics: the metrics to test; ``hd95`` stands for ``hd95_mm`` and ``hd95_px``.
         arms: the runs of each arm by name, instead of the rule of `make_arms`.
         baseline: compare the other arms with this one only.
-        factors: further subgroups: for each name the level of a case or group.
+        factors: further subgroups: by name, the level of each case or group.
         resamples, seed: of the bootstrap over groups.
-        left_out: runs that are not compared, with the reason, for the page.
+        left_out: runs that are not compared, and why, for the page.
 
     Raises:
-        UsageError: no such metric, fewer than two arms, no such baseline, or so many arms that nobody reads
-            it.
+        UsageError: an unknown metric or baseline, fewer than two arms, or far too many.
         DatalistError, InputError: as `require_comparable`.
 
     >>> from pyraseg.pipeline.comparison import Run, compare, verdicts
@@ -166,7 +165,7 @@ def _notes_on_arms(arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def _notes_on_classes(paired: Sequence[Difference], *, groups: int) -> Iterator[str]:
-    """The classes that few groups show, where the groups as such are not few."""
+    """Notes on classes that only few groups show, though there are enough groups."""
     least = {d.label: d.groups for d in sorted(paired, key=lambda d: -d.groups)}
     for label, number in least.items():
         if number < HANDFUL <= groups:

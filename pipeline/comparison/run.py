@@ -1,4 +1,4 @@
-"""One comparison from a store to its files, and back to the store on request."""
+"""Run a comparison, from a store to its files, and log it to the store on request."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Job:
 
 
 def run_comparison(job: Job) -> Iterator[str]:
-    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; lines to print.
+    """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; yields lines.
 
     Raises:
-        UsageError: an experiment, run, metric or arm that is not there.
+        UsageError: an unknown experiment, run, metric or arm.
         TrackingError: the store cannot be read, or holds fewer than two tables.
         DatalistError: the runs were measured on different cases.
         InputError, OutputError: a table cannot be read, a file cannot be written.
@@ -110,10 +110,10 @@ def run_comparison(job: Job) -> Iterator[str]:
 
 
 def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
-    """A table with a column ``case`` or ``group`` as, for each other column, the level of each.
+    """The levels in a table with a column ``case`` or ``group``, by the name of each other column.
 
     Raises:
-        InputError: the table cannot be read, has no such columns, or says two things of one case or group.
+        InputError: the table cannot be read, lacks these columns, or contradicts itself on a case or group.
     """
     remedy = "Give a CSV with a column case or group, as in cases.csv, and others such as scanner."
     try:

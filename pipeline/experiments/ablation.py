@@ -1,4 +1,4 @@
-"""Ablation: a network for each arm of a grid and each seed, all measured on the same test split."""
+"""Ablation: train a network for each arm of a grid and each seed, and measure all on the same test split."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ TABLE = "ablation.csv"
 
 
 class Ablation(Experiment):
-    """An ablation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
+    """An ablation, checked as far as possible before hours of training; ``run_experiment`` runs it.
 
     Args:
         bundle, dataset_dir, output, overrides: as in ``CrossValidation``.
         grid: as ``read_grid``.
-        seeds: numbers with commas between.
-        datalist: ``datalist.json`` in ``dataset_dir`` where None. ``{seed}`` in its name stands for the seed,
-            for data drawn anew for each.
+        seeds: numbers, separated by commas.
+        datalist: ``datalist.json`` in ``dataset_dir`` where None. ``{seed}`` in the name stands for the seed,
+            if each seed has data of its own.
 
     Attributes:
-        arms, seeds: what is combined.
+        arms, seeds: all their combinations are run.
         digests: of the datalists, by seed.
 
     Raises:
-        UsageError: seeds that are no numbers, overrides that are no pairs.
-        ConfigError: no bundle there, a grid that ``read_grid`` refuses, or overrides that each step sets for
-            itself, that an arm sets as well, or that no config defines.
-        DatalistError: what ``load_datalist`` refuses, such as a datalist without a test split, or seeds with
-            other test cases.
+        UsageError: seeds that are no numbers, overrides without a value.
+        ConfigError: no bundle, a grid that ``read_grid`` refuses, or an override that each step sets itself,
+            that an arm sets as well, or that no config defines.
+        DatalistError: ``load_datalist`` refuses, there is no test split, or seeds have different test cases.
 
     Example:
         >>> experiment = Ablation("BUNDLE", "DATA", grid="GRID.yaml", output="OUT")  # doctest: +SKIP
@@ -95,21 +94,21 @@ class Ablation(Experiment):
         require_known(self.overrides, [*files, *overlays], beside=beside)
 
     def datalist_of(self, seed: int) -> Path:
-        """The data of one seed."""
+        """The datalist of one seed."""
         return self.datalist.with_name(self.datalist.name.replace("{seed}", str(seed)))
 
     @property
     def runs(self) -> list[tuple[Arm, int]]:
-        """All arms with the first seed, then with the next, so that what is done can always be compared."""
+        """All arms with the first seed, then with the next, so that finished runs can always be compared."""
         return [(arm, seed) for seed in self.seeds for arm in self.arms]
 
     @property
     def trials(self) -> list[Trial]:
-        """A network for each of the ``runs``."""
+        """The networks, one for each of ``runs``."""
         return [self.trial(arm, seed) for arm, seed in self.runs]
 
     def trial(self, arm: Arm, seed: int) -> Trial:
-        """One network; ``compare`` tells its arm by its name."""
+        """One network; its name tells ``compare`` its arm."""
         data = {"datalist": self.datalist_of(seed)}
         return Trial(
             f"{arm.name}, seed {seed}",
@@ -122,7 +121,7 @@ class Ablation(Experiment):
 
     @property
     def extensible(self) -> dict[str, str]:
-        """Of the arms, of the datalists, and of what the bundle's configs say, whatever their comments."""
+        """Digests of the arms, the datalists and the content of the bundle's configs, without comments."""
         arms = {}
         for arm in self.arms:
             overlays = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
@@ -135,7 +134,7 @@ class Ablation(Experiment):
         return digests(arms) | data | digests(configs)
 
     def conclude(self, tracker: RunTracker) -> Iterator[str]:
-        """``ablation.csv``, each arm's mean, and the command that says whether the differences are real."""
+        """Write ``ablation.csv``; yield the mean of each arm, and the command that tests the differences."""
         scores: dict[tuple[str, int], float | None] = {}
         for arm, seed in self.runs:
             summary = (self.trial(arm, seed).evaluation / "summary.json").read_text(encoding="utf-8")
@@ -157,12 +156,12 @@ class Ablation(Experiment):
             yield f"  pyraseg {shlex.join(self._compare(tracker))}"
 
     def _compare(self, tracker: RunTracker) -> list[str]:
-        """The words of the ``compare`` command over these runs: an experiment may hold others."""
+        """The ``compare`` command of these runs by name; the MLflow experiment may hold others."""
         words = ["compare", "--experiment", tracker.experiment_name, "--bundle", _short(self.bundle)]
         if "tracking_uri" in self.overrides:
             words += ["--tracking_uri", without_login(tracker.tracking_uri)]
         words += ["--dataset_dir", _short(self.dataset_dir)]
-        datalist = self.datalist_of(self.seeds[0])  # all have the same test split, or `compare` refuses
+        datalist = self.datalist_of(self.seeds[0])  # all have the same test split
         if datalist != self.dataset_dir / "datalist.json":
             words += ["--datalist", _short(datalist)]
         words += ["--output", _short(self.output / "comparison")]
@@ -170,7 +169,7 @@ class Ablation(Experiment):
 
 
 def _require_same_test_cases(data: Mapping[int, Datalist]) -> None:
-    """Networks of other test cases cannot be compared, which is better said before they are trained."""
+    """Refuse different test cases before training: such networks cannot be compared."""
     tested = {
         seed: {(item["case"], item["group"], item["label"]) for item in datalist.items(SPLIT)}
         for seed, datalist in data.items()
@@ -186,6 +185,6 @@ def _require_same_test_cases(data: Mapping[int, Datalist]) -> None:
 
 
 def _short(path: Path) -> str:
-    """Relative where it is below the working folder."""
+    """The path relative to the working folder where it is below."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith(os.pardir) else relative

@@ -1,4 +1,4 @@
-"""Cross-validation: a network for each fold of a datalist, measured on the cases that it did not see."""
+"""Cross-validation: train a network for each fold of a datalist, and measure it on the cases left out."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ __all__ = ["CrossValidation"]
 
 
 class CrossValidation(Experiment):
-    """A cross-validation, checked as far as it can be before hours of training; ``run_experiment`` runs it.
+    """A cross-validation, checked as far as possible before hours of training; ``run_experiment`` runs it.
 
     Args:
         bundle: a folder with ``configs/train.yaml`` and ``configs/evaluate.yaml``.
         dataset_dir, datalist: the data; ``datalist.json`` in ``dataset_dir`` where None.
         output: the folder to write to.
-        folds: those to run; None for all.
+        folds: the folds to run; None for all.
         overlays: configs of the bundle on top of the training's, by name, such as ``unet``.
-        overrides: words as they stand on MONAI's command line, ``--depth 18`` or ``--depth=18``.
+        overrides: as on MONAI's command line, ``--depth 18`` or ``--depth=18``.
 
     Attributes:
         cases: the cases of each fold of the datalist, by its number.
-        folds: those to run now.
+        folds: the folds to run now.
         has_test: whether the datalist holds a test split, for the ensemble of all folds.
         digest: of the datalist.
 
     Raises:
-        UsageError: overrides that are no pairs.
-        ConfigError: no bundle there, no such fold or overlay, or overrides that each step sets for itself or
-            no config defines.
-        DatalistError: what ``load_datalist`` refuses, or a datalist without folds.
+        UsageError: overrides without a value.
+        ConfigError: no such bundle, fold or overlay, or an override that each step sets itself or no config
+            defines.
+        DatalistError: ``load_datalist`` refuses, or the datalist has no folds.
 
     Example:
         >>> experiment = CrossValidation("BUNDLE", "DATA", output="CV")  # doctest: +SKIP
@@ -90,11 +90,11 @@ class CrossValidation(Experiment):
 
     @property
     def trials(self) -> list[Trial]:
-        """A network for each fold that is to be run."""
+        """A network for each fold to run."""
         return [self.trial(fold) for fold in self.folds]
 
     def trial(self, fold: int) -> Trial:
-        """The network that does not see one fold's cases, and is measured on them."""
+        """The network trained without one fold's cases, and measured on them."""
         return Trial(
             f"fold {fold}",
             self.output / f"fold_{fold}",
@@ -113,7 +113,7 @@ class CrossValidation(Experiment):
         return {"folds": len(self.cases), "dataset_digest": self.digest}
 
     def steps(self) -> Iterator[Step]:
-        """Those of each fold; once all folds are done, the evaluation of their ensemble on the test split."""
+        """The steps of each fold; after the last one, the evaluation of their ensemble on the test split."""
         yield from super().steps()
         if self.has_test and self.finished_folds() == list(self.cases):
             ids = {"split": TEST, "checkpoint": self.output, "overwrite": True}
@@ -121,11 +121,11 @@ class CrossValidation(Experiment):
             yield Step("the ensemble of all folds on the test split", self.output / TEST, command)
 
     def finished_folds(self) -> list[int]:
-        """The folds that are trained and measured, also by earlier runs of the command."""
+        """The folds that are trained and measured, by this run of the command or earlier ones."""
         return [fold for fold in self.cases if is_done(self.trial(fold).evaluation)]
 
     def conclude(self, tracker: RunTracker) -> Iterator[str]:
-        """Pool the folds that are done: ``summary.json``, ``cases.csv``, the run's metrics, a few lines."""
+        """Pool the finished folds: ``summary.json``, ``cases.csv``, the metrics of the run, a few lines."""
         folds = self.finished_folds()
         rows = read_rows({fold: self.trial(fold).evaluation for fold in folds}, self.cases)
         summary = pool(rows)

@@ -1,4 +1,4 @@
-"""What an experiment consists of: networks to be trained and evaluated, and MONAI's command for each step."""
+"""The parts of an experiment: networks to train and evaluate, and MONAI's command for each step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "overlay_files",
 ]
 
-DONE = ".done"  # a file in the folder of a step that has ended well
+DONE = ".done"  # a file in the folder of a step that ended well
 CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}  # by MONAI's run id
 RESERVED_IDS = {  # of every experiment
     **dict.fromkeys(("dataset_dir", "datalist"), "Use the option of this name, before the --."),
@@ -39,7 +39,7 @@ RESERVED_IDS = {  # of every experiment
 
 @dataclass(frozen=True)
 class Step:
-    """One training or evaluation: a MONAI command and the folder of its outputs."""
+    """One training or evaluation: a MONAI command and its output folder."""
 
     title: str
     folder: Path
@@ -48,13 +48,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Trial:
-    """One network of an experiment, to be trained and then evaluated.
+    """One network of an experiment: it is trained, then evaluated.
 
     Attributes:
-        name: of its run in MLflow, ``fold 0`` or ``attention=cbam, seed 1``.
+        name: of its MLflow run, ``fold 0`` or ``attention=cbam, seed 1``.
         folder: the outputs of its training.
-        training_ids, evaluation_ids: ids of the bundle's configs that this trial sets in each step.
-        overrides: on top of the experiment's, as typed.
+        training_ids, evaluation_ids: config ids that this trial sets in each step.
+        overrides: beside the experiment's, as typed.
         overlays: config files on top of the training's.
     """
 
@@ -72,7 +72,7 @@ class Trial:
 
 
 class Experiment(ABC):
-    """Many MONAI runs of one bundle on one datalist, checked before the first of them begins.
+    """Many MONAI runs of one bundle on one datalist, checked before the first one begins.
 
     Attributes:
         bundle, dataset_dir, datalist, output: absolute paths.
@@ -81,8 +81,8 @@ class Experiment(ABC):
 
     article: ClassVar[str]  # of ``kind``
     kind: ClassVar[str]
-    state_name: ClassVar[str]  # of the file in ``output`` that says what the experiment was begun with
-    reserved_ids: ClassVar[Mapping[str, str]]  # ids that each step sets for itself, with what to do instead
+    state_name: ClassVar[str]  # the file in ``output`` with the settings that the experiment was begun with
+    reserved_ids: ClassVar[Mapping[str, str]]  # ids that each step sets itself, with what to do instead
 
     def __init__(
         self,
@@ -107,33 +107,33 @@ class Experiment(ABC):
     @property
     @abstractmethod
     def trials(self) -> list[Trial]:
-        """The networks in the order in which they are trained."""
+        """The networks in the order of training."""
 
     @property
     def fixed(self) -> dict[str, str]:
-        """Digests of what has to be the same when the experiment goes on; of paths, too, so no values."""
+        """Digests of what must not change when the experiment is resumed. Digests, as values may be paths."""
         return digests(self.overrides)
 
     @property
     def extensible(self) -> dict[str, str]:
-        """Digests of what may be added to when the experiment goes on, but not changed."""
+        """Digests of what may be added to, but not changed, when the experiment is resumed."""
         return {}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the MLflow run above all steps logs beside the overrides."""
+        """Parameters that the MLflow run above all steps logs beside the overrides."""
         return {}
 
     @abstractmethod
     def conclude(self, tracker: RunTracker) -> Iterator[str]:
-        """Write and log the results of the steps that are done, and yield them as lines."""
+        """Write and log the results of finished steps, and yield them as lines."""
 
     def steps(self) -> Iterator[Step]:
-        """The steps in their order, each made when its turn comes: it depends on what is done by then."""
+        """The steps in order. Each is made when its turn comes, as it depends on the steps before."""
         for number, trial in enumerate(self.trials, start=1):
             title = f"{number} of {len(self.trials)}: {trial.name}"
             resume = (trial.folder / LAST).is_file()
-            # A training that ended before its first last.pt begins anew, over the files that it left
+            # A training that ended before its first last.pt starts again, over the files that it left
             ids = {**trial.training_ids, "resume" if resume else "overwrite": True}
             command = self.command("training", trial.folder, ids, name=trial.name, trial=trial)
             yield Step(f"{title}, {'training goes on' if resume else 'training'}", trial.folder, command)
@@ -144,7 +144,7 @@ class Experiment(ABC):
 
     @property
     def config_files(self) -> list[Path]:
-        """The bundle's configs of all steps."""
+        """The config files of the bundle for all steps."""
         return [self.bundle / name for name in CONFIGS.values()]
 
     def run_name(self, name: str) -> str:
@@ -154,15 +154,15 @@ class Experiment(ABC):
     def command(
         self, run_id: str, folder: Path, ids: Mapping[str, object], *, name: str, trial: Trial | None = None
     ) -> list[str]:
-        """``python -m monai.bundle run RUN_ID ...``.
+        """The command ``python -m monai.bundle run RUN_ID ...``.
 
         Args:
             run_id: ``training`` or ``evaluating``.
             folder: for the outputs.
-            ids: what the step itself sets.
+            ids: config ids that the step itself sets.
             name: of the run in MLflow.
-            trial: adds its overrides and, in a training, its overlays. Overrides that no config of the step
-                knows are another step's and left out: an evaluation reads in the checkpoint what was trained.
+            trial: adds its overrides and, in a training, its overlays. Overrides that the step's config lacks
+                are left out: an evaluation reads the trained options from the checkpoint.
         """
         files, overrides = [self.bundle / CONFIGS[run_id]], self.overrides
         if trial is not None:
@@ -170,7 +170,7 @@ class Experiment(ABC):
             files += trial.overlays if run_id == "training" else ()
         data = {"bundle_root": self.bundle, "dataset_dir": self.dataset_dir, "datalist": self.datalist}
         ids = {**data, **ids, "output_dir": folder, "run_name": self.run_name(name)}
-        # Our own values are quoted, because MONAI's command line reads `a, b` as a tuple
+        # Our values are quoted, because MONAI's command line reads `a, b` as a tuple
         quoted = {key: repr(str(value) if isinstance(value, Path) else value) for key, value in ids.items()}
         values = {"config_file": repr(list(map(str, files))), **known_overrides(overrides, files), **quoted}
         words = [word for key, value in values.items() for word in (f"--{key}", value)]
@@ -178,7 +178,7 @@ class Experiment(ABC):
 
 
 def overlay_files(bundle: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """A bundle's configs by their names, ``unet`` for ``configs/unet.yaml``.
+    """The configs of a bundle by name, ``unet`` for ``configs/unet.yaml``.
 
     Raises:
         ConfigError: there is no such config.
@@ -201,5 +201,5 @@ def digests(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the step of this folder has ended well, now or in an earlier run of the command."""
+    """Whether the step of this folder has ended well, in this run of the command or an earlier one."""
     return (folder / DONE).is_file()

@@ -1,4 +1,4 @@
-"""The file of a grid: axes with named settings, and the arms that their combinations make."""
+"""Read a grid file: axes with named settings, and the arms that their combinations make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["RESERVED_BY_ARMS", "Arm", "read_grid"]
 
-CONFIG = "config"  # in a setting: its overlays
+CONFIG = "config"  # the key of a setting's overlays
 NAME = re.compile(r"[\w.+-]+")  # of folders and MLflow runs
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 RESERVED_BY_ARMS = RESERVED_IDS | {"seed": "Use --seeds.", "run_id": "Leave it out; each step has its own."}
@@ -30,7 +30,7 @@ class Arm:
 
     Attributes:
         name: ``attention=cbam,labels=soft``.
-        overrides: of the bundle's configs, by id, as words of MONAI's command line.
+        overrides: of the bundle's configs, by id, as on MONAI's command line.
         overlays: config files on top of the training's.
     """
 
@@ -40,7 +40,7 @@ class Arm:
 
 
 def read_grid(path: str | Path, *, bundle: str | Path) -> list[Arm]:
-    """The arms of a grid: every combination of one setting an axis, the first axis slowest.
+    """The arms of a grid: every combination of one setting from each axis; the first axis varies slowest.
 
     ::
 
@@ -52,8 +52,8 @@ def read_grid(path: str | Path, *, bundle: str | Path) -> list[Arm]:
           soft: {config: soft_labels}       # configs/soft_labels.yaml of the bundle; a list for several
 
     Raises:
-        ConfigError: no such file, another form, an overlay that is not there, an id that each step sets for
-            itself or that two axes set, or arms that are the same.
+        ConfigError: the file is missing or has another form, an overlay is missing, an id is set by each
+            step itself or by two axes, or two arms are equal.
 
     Example:
         >>> from tempfile import NamedTemporaryFile
@@ -91,7 +91,7 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_named(content: Any) -> bool:
-    """A mapping with names that may be folders; YAML makes a number of 18 and a truth value of ``off``."""
+    """Whether it is a mapping with names fit for folders; YAML makes numbers of 18 and bools of ``off``."""
     if not isinstance(content, dict) or not content:
         return False
     return all(type(name) in (int, str) and NAME.fullmatch(str(name)) for name in content)
@@ -116,10 +116,10 @@ def _read_setting(name: str, content: Any, bundle: Path) -> Arm:
 
 
 def _word(value: Any) -> str:
-    """A value as a word from which MONAI's command line reads the same value.
+    """A value as a word that MONAI's command line reads back as the same value.
 
-    ``1e-3`` is a number to whoever writes it, and to MONAI's command line, but text to YAML, which wants
-    ``1.0e-3``. Nothing is the text ``null``, which the bundle understands.
+    YAML reads ``1e-3`` as text (it wants ``1.0e-3``); MONAI's command line reads a number, as was meant. None
+    becomes ``null``, which the bundle understands.
     """
     if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
         return repr(float(value))

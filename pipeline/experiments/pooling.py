@@ -1,4 +1,4 @@
-"""All folds together: every case once, the spread over the folds, and means over all groups."""
+"""Pool all folds: every case once, the spread over folds, and means over all groups."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def read_rows(folders: Mapping[int, Path], cases: Mapping[int, Collection[str]])
 
     Args:
         folders: of the evaluations, by fold.
-        cases: what was to be measured, by fold.
+        cases: the cases to measure, by fold.
 
     Raises:
-        DatalistError: a case of these folds is not measured, or measured twice in one class.
+        DatalistError: a case of these folds is not measured, or twice in one class.
     """
     rows: list[Row] = []
     for fold, folder in folders.items():
@@ -58,8 +58,8 @@ def pool(rows: Sequence[Row]) -> dict[str, Any]:
 
     Returns:
         ``over_folds``: for each number of an evaluation its mean over the folds, its standard deviation
-        and its values (null where a fold has none). ``pooled``: the same scores over all cases at once, as
-        means over groups with intervals from a bootstrap over groups.
+        and its values (null where a fold has none). ``pooled``: the same scores over all cases, as means over
+        groups with bootstrap intervals over groups.
     """
     by_fold: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -114,7 +114,7 @@ def _summarise_classes(rows: Sequence[Row], *, resamples: int = 0) -> dict[str, 
 
 
 def write_pooled(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Write ``cases.csv`` and ``summary.json``, with the ensemble's, and return their paths.
+    """Write ``cases.csv`` and ``summary.json``, with the ensemble's scores, and return their paths.
 
     Raises:
         OutputError: ``folder`` cannot be written.

@@ -1,4 +1,4 @@
-"""Running an experiment: its steps one after another, a process each, resumable, under one MLflow run."""
+"""Run an experiment: one process for each step in turn, resumable, under one MLflow run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Start = Callable[[Sequence[str]], int]
 def run_process(command: Sequence[str], *, patience: float = PATIENCE) -> int:
     """Run a command to its end and return its exit status (negative: ended by that signal).
 
-    The terminal's Ctrl-C reaches this process alone; it asks the other once, so that a training stops between
-    two steps and saves its state. Whatever ends this wait early (Ctrl-C, an exception of a signal handler)
-    ends the process, and all that it started, before it goes on: after ``patience`` seconds, or on a second
+    The terminal's Ctrl-C reaches only this process. It asks the other process once to stop, so that a
+    training stops between two steps and saves its state. Whatever ends the wait early (Ctrl-C, an exception
+    of a signal handler) first ends the process and its children: after ``patience`` seconds, or on a second
     Ctrl-C, by force.
     """
     process = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, start_new_session=True)
@@ -48,33 +48,33 @@ def run_process(command: Sequence[str], *, patience: float = PATIENCE) -> int:
 
 def _end(process: subprocess.Popen[bytes], patience: float) -> None:
     try:
-        process.send_signal(signal.SIGTERM)  # a shell starts jobs in the background with SIGINT ignored
+        process.send_signal(signal.SIGTERM)  # not SIGINT, which background jobs of a shell ignore
         process.wait(patience)
     except subprocess.TimeoutExpired:
         logger.warning("the process did not stop within %.0f seconds and is ended", patience)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its data-loading processes are of its group
+            os.killpg(process.pid, signal.SIGKILL)  # its data-loading processes are in its group
         process.wait()
 
 
 def run_experiment(
     experiment: Experiment, *, resume: bool = False, start: Start = run_process
 ) -> Iterator[str]:
-    """Run the steps that are not done yet and put the results together: lines of progress and result.
+    """Run the unfinished steps and pool the results; yields lines of progress and results.
 
     Args:
-        experiment: what to do, a ``CrossValidation`` or an ``Ablation``.
-        resume: the output folder may hold an experiment that was begun with the same settings; what is done
-            is kept. An ablation may have got further seeds and arms.
+        experiment: a ``CrossValidation`` or an ``Ablation``.
+        resume: the output folder may hold an experiment with the same settings; finished steps are kept. An
+            ablation may have new seeds and arms.
         start: runs a command and returns its exit status.
 
     Raises:
         OutputError: the output folder is in use, or cannot be written.
-        ConfigError: an experiment to resume was begun with other settings.
+        ConfigError: the experiment to resume has other settings.
         RunError: a training or evaluation failed.
         TrackingError: as ``RunTracker``.
-        KeyboardInterrupt, SystemExit: it was stopped, after a line that says how to go on.
+        KeyboardInterrupt, SystemExit: it was stopped, after a line that says how to resume.
     """
     state = _read_state(experiment, resume=resume)
     try:
@@ -101,7 +101,7 @@ def _run_step(step: Step, *, parent: str | None, start: Start) -> None:
 
 
 def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
-    """The MLflow run above all steps, in the store that the bundle's training names; None: a new run."""
+    """The MLflow run above all steps, in the store of the bundle's training; None starts a new run."""
     parser = ConfigParser()
     parser.read_config(str(experiment.bundle / "configs" / "train.yaml"))
     names = ("tracking_uri", "experiment_name", "track")
@@ -120,7 +120,7 @@ def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
 
 
 def _read_state(experiment: Experiment, *, resume: bool) -> dict[str, Any]:
-    """The state to go on from, or a new one: the MLflow run's ID and digests of what it was begun with."""
+    """The state to resume, or a new one: the MLflow run's ID and digests of the first settings."""
     folder, file = experiment.output, experiment.output / experiment.state_name
     fixed, extensible = experiment.fixed, experiment.extensible
     if not file.is_file() and (not folder.exists() or all(p.name.startswith(".") for p in folder.iterdir())):

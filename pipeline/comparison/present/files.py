@@ -1,4 +1,4 @@
-"""A comparison as ``comparison.csv``, for programs, and as ``comparison.md``, for people."""
+"""Write a comparison as ``comparison.csv``, for programs, and as ``comparison.md``, for people."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ Row = dict[str, Any]
 
 
 def write_csv(path: str | Path, comparison: Comparison) -> Path:
-    """Write every number in long form, six decimals, a row for each estimate; ``kind`` says of what: ``arm``,
-    ``run``, ``difference``, ``subgroup``, ``training``, ``training_run``, ``calibration``, ``bias``,
-    ``lower_limit`` or ``upper_limit``. ``low`` and ``high`` of a ``training`` are the least and the most of
-    its runs, and no interval.
+    """Write every number in long form, six decimals, one row for each estimate.
+
+    ``kind`` is ``arm``, ``run``, ``difference``, ``subgroup``, ``training``, ``training_run``,
+    ``calibration``, ``bias``, ``lower_limit`` or ``upper_limit``. ``low`` and ``high`` of a ``training`` are
+    the minimum and maximum over its runs, not an interval.
 
     Raises:
         OutputError: the file cannot be written.
@@ -92,7 +93,7 @@ def _subgroups(comparison: Comparison) -> Iterator[Row]:
 
 
 def _efficiency(comparison: Comparison) -> Iterator[Row]:
-    """Steps are against the arm whose final sets the level; to a share of the own final, against none."""
+    """The steps to the target name the arm that sets it; the steps to a share of its own final name none."""
     baseline = comparison.efficiency.baseline if math.isfinite(comparison.efficiency.target) else None
     for arm in comparison.efficiency.arms:
         yield from ({"kind": "training", "arm": arm.arm} | row for row in _of_arm(arm, baseline))
@@ -117,7 +118,7 @@ def _reached(steps: Steps) -> Row:
 
 
 def _of_training(each: Learned, baseline: str | None) -> Iterator[Row]:
-    """Without a number where a level is never reached."""
+    """The number is empty where a level is never reached."""
     yield {"metric": "final_dice", "mean": each.curve.final}
     yield {"metric": STEPS, "mean": each.to_own_final}
     if baseline is not None:
@@ -127,7 +128,7 @@ def _of_training(each: Learned, baseline: str | None) -> Iterator[Row]:
 
 
 def _calibrations(comparison: Comparison) -> Iterator[Row]:
-    """A row an arm, and a row for its difference to the first one."""
+    """One row for each arm, and one for its difference to the first arm."""
     first = comparison.arms[0].name
     for c in comparison.calibrations:
         names = {"kind": "calibration", "class": c.curve.name, "metric": "ece", "arm": c.arm}
@@ -165,7 +166,7 @@ def _cell(value: Any) -> Any:
 
 
 def write_markdown(path: str | Path, comparison: Comparison) -> Path:
-    """Write the sentences and the tables as Markdown.
+    """Write the sentences and tables as Markdown.
 
     Raises:
         OutputError: the file cannot be written.
@@ -214,7 +215,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Names are anybody's: no cell, link, emphasis or HTML begins in them."""
+    """Escape names, which come from users: no cell, link, emphasis or HTML begins in them."""
     plain = clean(text)
     for sign in "\\|*_`[]<>#$":
         plain = plain.replace(sign, f"\\{sign}")

@@ -1,4 +1,4 @@
-"""Writing ``comparison.html``: one file, which opens in a browser without a network and runs no script."""
+"""Write ``comparison.html``: one file that opens in a browser without a network and runs no script."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def write_page(
     *,
     segments: Sequence[Segment] = (),
 ) -> Path:
-    """Write the page: what is better, then why one may think so.
+    """Write the page: first what is better, then the evidence.
 
     Args:
         pictures: of the cases in which the arms differ most.
-        segments: the classes, for their legend; the background is left out.
+        segments: the classes, for the legend; the background is left out.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Cases in which arms differ most, side by side: over their frames where the data are at hand, else masks."""
+"""The cases in which arms differ most, side by side: over their frames if available, else masks alone."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SIDE = 420  # pixels, the longer side of a picture
 GREY = 0.12  # behind masks without a frame
 QUALITY = 88
 ARCHIVE = "predictions.npz"
-DAMAGE = (OSError, BadZipFile, zlib.error)  # cut short: when it is opened; other bytes: when a mask is read
-# Okabe and Ito's
+DAMAGE = (OSError, BadZipFile, zlib.error)  # when opened if cut short, else when a mask is read
+# The colours of Okabe and Ito
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0))
 Tile = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """One case.
+    """One case, with a picture of each arm.
 
     Attributes:
-        tiles: for each arm its name with a JPEG.
-        over_frame: whether they show the frame with its reference, and not the masks alone.
+        tiles: the name of each arm, and its JPEG.
+        over_frame: whether they show the frame with its reference, or the masks alone.
     """
 
     title: str
@@ -51,10 +51,10 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Frames:
-    """The images and references of the cases, and how to show them: the tissue region only.
+    """The images and references of the cases, shown by their tissue region alone.
 
     Attributes:
-        load: of a case its image (C, H, W) and its reference (H, W), None of a case that is not there.
+        load: the image (C, H, W) and reference (H, W) of a case; None for an unknown case.
     """
 
     segments: Sequence[Segment]
@@ -69,13 +69,13 @@ def read_frames(
     split: str = "test",
     label_names: Sequence[str] = (),
 ) -> Frames:
-    """The cases of a data set's split, shown as the bundle's own overlays show them.
+    """The cases of a data set's split, shown as the bundle's overlays show them.
 
     Args:
-        label_names: of the runs; the bundle's where empty.
+        label_names: the classes of the runs; the bundle's where empty.
 
     Raises:
-        ConfigError: no bundle there.
+        ConfigError: the folder is no bundle.
         DatalistError: as `load_datalist`.
     """
     folder = Path(bundle).resolve()
@@ -110,10 +110,7 @@ def read_frames(
 def side_by_side(
     comparison: Comparison, store: Store, *, folder: Path, frames: Frames | None = None
 ) -> Iterator[SideBySide]:
-    """The comparison's most different cases, one run of each arm: the first that kept its masks.
-
-    Nothing where an arm kept none.
-    """
+    """The cases that differ most, with the first run of each arm that kept its masks; else nothing."""
     shown = [(arm, next((run for run in arm.runs if run.masks), None)) for arm in comparison.arms]
     if any(run is None for _, run in shown) or not comparison.most_different:
         return
@@ -130,7 +127,7 @@ def side_by_side(
 
 
 def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Segment]:
-    """The classes with their colours: the bundle's, or a palette's."""
+    """The classes with their colours: from the bundle, or from a palette."""
     if frames is not None:
         return frames.segments
     names = comparison.arms[0].runs[0].label_names or ("background", *comparison.labels)
@@ -149,7 +146,7 @@ def _case(
             masks.append(np.asarray(archive[case]))
     framed = frames.load(case) if frames else None
     if framed is not None and framed[1].shape != masks[0].shape:
-        framed = None  # another image of this name
+        framed = None  # a different image with this name
     if framed is None:
         pictures = _alone(masks, segments)
     else:
@@ -165,7 +162,7 @@ def _case(
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
-    """On plain grey, all cut to the box that holds every arm's mask."""
+    """On plain grey, cropped to the box that holds the masks of all arms."""
     plane = _plane(masks, masks)
     shown = np.any([mask > 0 for mask in plane], axis=0)
     rows, columns = (np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1))
@@ -177,7 +174,7 @@ def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.
 
 
 def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Arrays of frames as they are; of volumes (..., H, W, D) the slice in which the masks differ most."""
+    """Frames as they are; of volumes (..., H, W, D) the slice in which the masks differ most."""
     if masks[0].ndim == 2:
         return list(arrays)
     apart = np.sum([mask != masks[0] for mask in masks], axis=(0, 1, 2))

@@ -31,8 +31,8 @@ from pyraseg.pipeline.writers.tables.text import clean, shown_unit
 __all__ = ["agreement_plots", "arm_plots", "difference_plots", "efficiency_plot", "reliability_plots"]
 
 WIDTH, ROW = 980, 46  # of a wide plot and a row in it
-MARGINS = (330, 42, 24, 8)  # left of the rows are their names
-LONGEST = 46  # letters of a name there
+MARGINS = (330, 42, 24, 8)  # the names of the rows need the left margin
+LONGEST = 46  # letters of a row's name
 SIDE, SMALL = 300, (52, 46, 14, 12)  # of the small plots
 CURVES, CURVE_MARGINS = (980, 360), (52, 46, 24, 14)
 MOST = 1500  # points in a scatter
@@ -42,7 +42,7 @@ LIMIT: dict[str, Any] = {"color": INK, "linewidth": 1.3, "dashes": (4.6, 3)}
 
 
 def difference_plots(comparison: Comparison) -> Iterator[Markup]:
-    """For each tested metric: a row a difference, a dot a group, the mean with its interval."""
+    """For each tested metric: a row for each difference, a dot for each group, the mean with its interval."""
     for metric in comparison.metrics:
         rows = [d for d in comparison.differences if d.metric == metric]
         if not rows:
@@ -51,9 +51,7 @@ def difference_plots(comparison: Comparison) -> Iterator[Markup]:
         figure, axes = _rows(len(rows), limits, f"{title(metric)}: difference")
         axes.axvline(0, **ZERO)
         for row, d in enumerate(rows):
-            whole = (
-                f"{d.arm} − {d.against}"  # on two lines where it is long: no two pairs of arms may look alike
-            )
+            whole = f"{d.arm} − {d.against}"  # on two lines if long: no two pairs may look alike
             lines = [whole] if len(whole) <= LONGEST else [d.arm, f"− {d.against}"]
             _name(axes, row, spaced(d.label), lines, tip=" ".join([*lines, *difference_cells(d)[4:]]))
             _estimate(axes, row, d.values, d.mean, d.interval)
@@ -67,7 +65,7 @@ def difference_plots(comparison: Comparison) -> Iterator[Markup]:
 
 
 def arm_plots(comparison: Comparison) -> Iterator[Markup]:
-    """For each tested metric: a row a class and arm, a dot a group, quartiles, the mean with its interval."""
+    """For each tested metric: a row for each class and arm, a dot for each group, quartiles, the mean."""
     for metric in comparison.metrics:
         keys = [(label, metric, arm.name) for label in comparison.labels for arm in comparison.arms]
         rows = [score for key in keys if (score := comparison.score(*key)) is not None]
@@ -77,7 +75,7 @@ def arm_plots(comparison: Comparison) -> Iterator[Markup]:
         figure, axes = _rows(len(rows), limits, title(metric))
         for row, s in enumerate(rows):
             low, middle, high = np.quantile(s.values, [0.25, 0.5, 0.75])
-            least = (limits[1] - limits[0]) / 600  # a box of equal values is to be seen, too
+            least = (limits[1] - limits[0]) / 600  # keeps a box of equal values visible
             axes.barh(row, max(high - low, least), 28 / ROW, left=low, color=BAR, alpha=0.45)
             axes.plot([middle, middle], [row - 14 / ROW, row + 14 / ROW], color=SOFT, linewidth=1.5)
             _name(axes, row, spaced(s.label), [s.arm], tip=s.arm)
@@ -86,8 +84,10 @@ def arm_plots(comparison: Comparison) -> Iterator[Markup]:
 
 
 def efficiency_plot(comparison: Comparison) -> Markup:
-    """A thin line a training, a thick one an arm, the target dashed, a dot where a training reaches it; empty
-    where no training has a curve."""
+    """A thin line for each training, a thick one for each arm; empty without any curve.
+
+    The target is a dashed line, and a dot marks where a training reaches it.
+    """
     efficiency = comparison.efficiency
     runs = [run for arm in efficiency.arms for run in arm.runs]
     if not runs:
@@ -116,8 +116,10 @@ def efficiency_plot(comparison: Comparison) -> Markup:
 
 
 def agreement_plots(agreements: Sequence[ArmAgreement]) -> Iterator[Markup]:
-    """Bland and Altman's plots, on one scale for the arms of a quantity: the difference over the mean of
-    predicted and reference, bias and limits."""
+    """Bland-Altman plots: the difference over the mean of predicted and reference, bias and limits.
+
+    The arms of one quantity share a scale.
+    """
     for quantity in dict.fromkeys(a.quantity for a in agreements):
         arms = [a for a in agreements if a.quantity == quantity and len(a.means)]
         across = _span([a.means for a in arms])
@@ -138,7 +140,7 @@ def agreement_plots(agreements: Sequence[ArmAgreement]) -> Iterator[Markup]:
 
 
 def reliability_plots(calibrations: Sequence[ArmCalibration]) -> Iterator[Markup]:
-    """A panel a curve, a line an arm: how often it is right against how sure it is."""
+    """A panel for each curve, a line for each arm: accuracy against confidence."""
     arms = list(dict.fromkeys(c.arm for c in calibrations))
     for name in dict.fromkeys(c.curve.name for c in calibrations):
         share = {"across": (0.0, 1.0), "up": (0.0, 1.0)}
@@ -154,7 +156,7 @@ def reliability_plots(calibrations: Sequence[ArmCalibration]) -> Iterator[Markup
 
 
 def _span(arrays: Sequence[np.ndarray], more: Sequence[np.ndarray] = (), *, zero: bool = False) -> Interval:
-    """The limits of all that is finite, with a margin; if asked, with 0 and no margin below it."""
+    """The limits of all finite values, with a margin; if asked, from 0 without a margin below."""
     values = np.concatenate([*arrays, *more, np.zeros(int(zero))])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
@@ -170,18 +172,18 @@ def _rows(count: int, limits: Interval, label: str) -> Any:
 
 
 def _name(axes: Axes, row: int, first: str, lines: Sequence[str], *, tip: str) -> None:
-    """Left of a row: the class, and below it a line or two, of which the whole text is shown on hovering."""
+    """The text left of a row: the class, and below it one or two lines; hovering shows the whole text."""
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
     top = row - len(lines) * 8 / ROW
     add_text(axes, -0.02, top, first, kind="name", **beside)
     for index, line in enumerate(lines, start=1):
-        if len(line) > LONGEST:  # without its middle: names of runs that belong together differ at their end
+        if len(line) > LONGEST:  # cut the middle: names of related runs differ at their end
             line = f"{line[:20]}…{line[-(LONGEST - 21) :]}"
         add_text(axes, -0.02, top + index * 16 / ROW, line, tip=tip, **beside)
 
 
 def _estimate(axes: Axes, row: int, values: np.ndarray, mean: float, interval: Interval) -> None:
-    """A dot a group, spread up and down by their order, the same way each time; mean and interval."""
+    """A dot for each group, spread by their order (the same each time), and the mean with its interval."""
     shift = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * (ROW - 20) / ROW
     axes.scatter(np.sort(values), row + shift, s=27, **DOT)
     bar: dict[str, Any] = {"color": INK, "linewidth": 3, "solid_capstyle": "butt"}

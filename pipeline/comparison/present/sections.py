@@ -1,4 +1,4 @@
-"""The tables of a comparison as text, for the page and for Markdown alike."""
+"""The tables of a comparison as text, for the page and for Markdown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LONGEST = 120  # letters of a setting
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, of which the first ``texts`` hold words and the others numbers, rows, and a note below."""
+    """Columns, rows and a note below. The first ``texts`` columns hold words, the others numbers."""
 
     name: str
     columns: tuple[str, ...]
@@ -59,7 +59,7 @@ class Table:
 
 
 def sections(comparison: Comparison) -> dict[str, list[Table]]:
-    """All tables by the heading that they stand under, those without a row left out."""
+    """All tables under their headings; tables without rows are left out."""
     tested = comparison.metrics
     others = [metric for metric in dict.fromkeys(s.metric for s in comparison.scores) if metric not in tested]
     tables = {
@@ -236,7 +236,7 @@ def _worst(comparison: Comparison) -> Table:
 
 
 def efficiency_tables(efficiency: Efficiency) -> list[Table]:
-    """Of the arms, of each training, and of the runs that have no curve."""
+    """Tables of the arms, of each training, and of the runs without a curve."""
     known = math.isfinite(efficiency.target)
     levels = (f"steps to {LEVEL} of own final", f"steps to {target_name(efficiency)}")
     columns: tuple[str, ...] = (

@@ -1,5 +1,7 @@
-"""Figures of matplotlib as inline SVG of a page: in the page's font and colours, light and dark, without any
-inline style, which the page's policy forbids."""
+"""Figures of matplotlib as inline SVG, in the page's font and colours, light and dark.
+
+The page's policy forbids inline styles, so they have none.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +21,20 @@ from pyraseg.pipeline.writers.tables.text import clean
 
 __all__ = ["ACCENT", "BAR", "INK", "SOFT", "add_panel", "add_text", "arm_line", "legend_line", "to_svg"]
 
-# The colours to draw in; on the page each is a variable of the style sheet, with another value in the dark.
+# The colours to draw with. On the page each is a variable of the style sheet, which differs in dark mode.
 INK, SOFT, GRID, ACCENT, BAR = "#1b2430", "#566373", "#dbe0e6", "#1f5f8b", "#c9d3de"
 ARMS = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#8a6d00", "#3a4a5c")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "line", ACCENT: "accent", BAR: "bar"}
 VARIABLES |= {colour: f"a{index}" for index, colour in enumerate(ARMS)}
-DASHES = ((), (3.0, 1.5), (0.8, 1.5))  # in widths of the line
+DASHES = ((), (3.0, 1.5), (0.8, 1.5))  # in line widths
 POINT = 1 / 72  # inches: one unit of the picture
 FONTS = ("font", "font-family", "font-size", "font-style", "font-weight", "font-stretch", "font-variant")
-KINDS = ("name", "single", "whole")  # the classes that the style sheet or a reader of the page may go by
+KINDS = ("name", "single", "whole")  # classes that the style sheet or a reader of the page may use
 NAMELESS = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def arm_line(index: int) -> dict[str, Any]:
-    """How matplotlib draws an arm's line: the arms differ in colour, and beyond the colours in dashes."""
+    """The line style of an arm in matplotlib: arms differ in colour, and beyond the colours in dashes."""
     dashes = DASHES[index // len(ARMS) % len(DASHES)]
     return {"color": ARMS[index % len(ARMS)]} | ({"dashes": dashes} if dashes else {})
 
@@ -52,12 +54,12 @@ def add_panel(
     up: tuple[float, float] | None = None,
     label: str,
 ) -> tuple[Figure, Axes]:
-    """A figure with one panel, whose axes begin and end at round numbers.
+    """A figure with one panel whose axes begin and end at round numbers.
 
     Args:
         size: width and height of the figure. margins: left, bottom, right and top of the panel.
-        across, up: what the axes hold at least; without ``up`` the panel has rows instead of an axis.
-        label: of the axis across.
+        across, up: values that the axes must hold; without ``up`` the panel has rows instead of an axis.
+        label: of the horizontal axis.
     """
     width, height = size
     left, bottom, right, top = margins
@@ -87,13 +89,13 @@ def _tick(value: float, _: int) -> str:
 def add_text(
     axes: Axes, x: float, y: float, text: str, *, kind: str = "", tip: str = "", **more: Any
 ) -> None:
-    """A line of text; ``kind`` is its class in the style sheet, and ``tip`` is shown on hovering."""
+    """Add a line of text; ``kind`` is its class in the style sheet, and hovering shows ``tip``."""
     gid = f"{kind or 'text'} {clean(tip)}" if kind or tip else None
     axes.text(x, y, clean(text), gid=gid, parse_math=False, **more)
 
 
 def to_svg(figure: Figure, *, label: str) -> Markup:
-    """A figure as an SVG element, with what it shows for those who do not see it; always the same one."""
+    """A figure as an SVG element with a description for screen readers; equal figures give equal text."""
     file = StringIO()
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         warnings.filterwarnings(
@@ -114,7 +116,7 @@ def to_svg(figure: Figure, *, label: str) -> Markup:
 
 
 def _adapt(element: ElementTree.Element) -> None:
-    """One element without namespace, style and name; a group's name has the class and tip of `add_text`."""
+    """Strip namespace, style and name of an element; a group gets the class and tip of `add_text`."""
     element.tag = element.tag.rpartition("}")[2]
     attributes = {
         name.replace("{http://www.w3.org/1999/xlink}", "xlink:"): v for name, v in element.attrib.items()

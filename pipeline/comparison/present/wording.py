@@ -1,4 +1,4 @@
-"""What a comparison says in sentences, and its numbers as one writes them."""
+"""The sentences of a comparison, and the format of its numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """What each test says, "better", "none", "unclear" or "untested", with a sentence; see `compare`."""
+    """What each test says ("better", "none", "unclear" or "untested") with a sentence; see `compare`."""
     for d in comparison.differences:
         what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
         p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
@@ -61,7 +61,7 @@ def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 
 def _counted(d: Difference, *, turned: bool = False) -> str:
-    """The mean difference with its interval; turned round where the other arm is named first."""
+    """The mean difference with its interval; the sign flips where the other arm comes first."""
     names, mean, (low, high) = (d.arm, d.against), d.mean, d.interval
     if turned:
         names, mean, low, high = (d.against, d.arm), -mean, -high, -low
@@ -70,7 +70,7 @@ def _counted(d: Difference, *, turned: bool = False) -> str:
 
 
 def spaced(name: str) -> str:
-    """A class or quantity as one writes it."""
+    """A class or quantity for people to read."""
     return name.replace("_", " ")
 
 
@@ -80,7 +80,7 @@ def directed(metric: str) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p-value as one writes it; a dash without a test."""
+    """A p-value for people to read; a dash without a test."""
     if not math.isfinite(value):
         return NONE
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
@@ -103,7 +103,7 @@ def pair(interval: Interval, digits: int) -> str:
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
-    """With a true minus sign; no sign before what rounds to 0."""
+    """A number with a true minus sign; no sign where it rounds to 0."""
     if not math.isfinite(value):
         return NONE
     text = f"{value:+,.{digits}f}" if sign else f"{value:,.{digits}f}"
@@ -113,7 +113,7 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def lead(efficiency: Efficiency, *, split: str) -> str:
-    """Of what, and that it is another split than the one compared; or that there is nothing to show."""
+    """What the table is of, and whether its split is not the compared one; or that it is empty."""
     if not efficiency.arms:
         return "Absent: no run has a training with a curve of validations. The reasons stand below."
     other = "" if split == "validation" else f", not on the {split} split of the rest of this comparison"
@@ -129,7 +129,7 @@ def target_name(efficiency: Efficiency) -> str:
 
 
 def remarks(efficiency: Efficiency) -> Iterator[str]:
-    """What a reader has to know before comparing the arms' steps."""
+    """What a reader must know before comparing the steps of arms."""
     arms, runs = efficiency.arms, [run for arm in efficiency.arms for run in arm.runs]
     if len({run.curve.interval for run in runs}) > 1:
         apart = ", ".join(f"“{arm.arm}”: {steps_range(arm.intervals)}" for arm in arms)
@@ -178,5 +178,5 @@ def _remarks_on(arm: ArmEfficiency, efficiency: Efficiency) -> Iterator[str]:
 
 
 def steps_range(limits: tuple[float, float]) -> str:
-    """The least and the most of something that is counted; one number where they are equal."""
+    """The minimum and maximum of a count; one number where they are equal."""
     return number(limits[0], 0) if limits[0] == limits[1] else pair(limits, 0)

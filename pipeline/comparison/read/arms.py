@@ -16,12 +16,12 @@ __all__ = ["make_arms", "parse_arms"]
 
 SEED = re.compile(r"[\s,;_.(-]*(?:(?<![^\W_])seed|\bs)[\s_=:-]*\d+\)?", re.IGNORECASE)
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-LONGEST = 60  # letters of a name made of settings
-NAMING = 3  # settings that may make a name
+LONGEST = 60  # letters of a name made from settings
+NAMING = 3  # settings that a name may list
 
 
 def parse_arms(words: Iterable[str]) -> dict[str, list[str]]:
-    """``["soft=a,b", "hard=c,d"]`` as names with the runs of each.
+    """Parse ``["soft=a,b", "hard=c,d"]`` into names with the runs of each.
 
     Raises:
         UsageError: a word of another form, or an arm or a run named twice.
@@ -47,15 +47,15 @@ def _refuse_twice(labels: Iterable[str]) -> None:
 def make_arms(
     runs: Sequence[Run], *, named: dict[str, list[str]] | None = None, baseline: str | None = None
 ) -> list[Arm]:
-    """Group runs into arms, in the order of the runs; the baseline first.
+    """Group runs into arms, in the order of the runs; the baseline comes first.
 
-    Runs with the same settings are one arm, whatever their seeds, names, folders and number of loading
-    processes. A run whose training is unknown is an arm of its own. Where two runs of an arm have one seed
-    and were trained on different data, the data are no draw of the seed, and the arm is divided by them.
+    Runs with the same settings form one arm; seeds, names, folders and the number of loading processes do
+    not count. A run whose training is unknown is an arm by itself. Where two runs of an arm have the same
+    seed but different training data, the data do not follow from the seed, and they divide the arm.
 
     Args:
-        named: the arms by name with the names or IDs of their runs, instead of this rule.
-        baseline: the name of the arm that stands first.
+        named: the names or IDs of the runs of each arm, instead of this rule.
+        baseline: the name of the arm that comes first.
 
     Raises:
         UsageError: fewer than two arms, or no baseline of this name.
@@ -105,7 +105,7 @@ def _by_data(cluster: Sequence[Run]) -> list[list[Run]]:
 
 
 def _names(clusters: Sequence[Sequence[Run]]) -> list[str]:
-    """The runs' common name without the seed; else what their settings differ in; else their number."""
+    """The common name of the runs without the seed; else the settings that differ; else a number."""
     by_run = [_common_name(cluster) for cluster in clusters]
     if all(by_run) and len(set(by_run)) == len(by_run):
         return by_run

@@ -1,4 +1,4 @@
-"""Whether runs may be compared: the same cases, groups and reference, and no run trained on them."""
+"""Check that runs may be compared: same cases, groups and reference, and no run was trained on them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ NEEDED = {
 
 
 def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
-    """Check that runs measured the same classes of the same cases against the same reference, and saw none
-    before.
+    """Check that runs measured the same classes, cases and reference, and were not trained on them.
 
-    The message names the runs, by the names that their user gave them.
+    The message names the runs as their user named them.
 
     Raises:
-        DatalistError: test cases differ, or a run was trained on a group that it is measured on, or there is
-            one case.
-        InputError: a table without the columns of an evaluation, or with a row twice.
+        DatalistError: test cases differ, a run was trained on a group it is measured on, or only one case.
+        InputError: a table lacks the columns of an evaluation, or repeats a row.
     """
     for run in runs:
         _require_table(run)
@@ -57,7 +55,7 @@ def _require_table(run: Run) -> None:
     if missing:
         found = f"one of {run.name!r} without {', '.join(missing)}"
         raise InputError("the cases.csv of an evaluation", found=found, remedy=remedy)
-    with damage_of("cases.csv", run.name, TypeError):  # None is what a row has that was cut short
+    with damage_of("cases.csv", run.name, TypeError):  # a row that was cut short has None
         for row in run.scores:
             row_values(row)
     twice = sum(count > 1 for count in Counter((row["case"], row["class"]) for row in run.scores).values())
@@ -90,10 +88,9 @@ def _other_cases(
 
 
 def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None:
-    """Nobody may have trained on what is measured, unless that is asked for, nor chosen a network by it.
+    """Refuse runs that were trained on measured cases, unless asked for, or chosen by them.
 
-    The validation split is what networks are chosen by; another datalist's may be among what a run was
-    trained on.
+    The validation split chooses networks; that of another datalist may be part of a run's training data.
     """
     if split == "training":
         return

@@ -1,4 +1,4 @@
-"""The validation curve of a training, in steps of the optimiser, from what its MLflow run logged."""
+"""The validation curve of a training in optimiser steps, from the metrics of its MLflow run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pyraseg.pipeline.comparison.read.store import Logged, Store, StoredRun
 
 __all__ = ["NO_TRAINING", "Curve", "read_curve"]
 
-DICE = "val_mean_dice"  # logged at the trainer's epoch
-RATE = "learning_rate"  # logged at each iteration, and never NaN, as a loss may be
-ACCUMULATED = "accumulation_steps"  # iterations that make one step of the optimiser
+DICE = "val_mean_dice"  # logged by epoch
+RATE = "learning_rate"  # logged by iteration; a loss may be NaN, this never is
+ACCUMULATED = "accumulation_steps"  # iterations for one step of the optimiser
 LEAST = 2  # validations
 NO_TRAINING = "the store has no training of what it measured"
 EQUAL = 1e-9  # 0.9 * 0.8 is a little more than 0.72
@@ -22,11 +22,11 @@ EQUAL = 1e-9  # 0.9 * 0.8 is a little more than 0.72
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The mean Dice on the validation split while a network learned.
+    """The mean Dice on the validation split during a training.
 
     Attributes:
         steps: (V,) steps of the optimiser before each validation, rising.
-        dice: (V,)
+        dice: (V,) mean Dice.
     """
 
     steps: np.ndarray
@@ -34,7 +34,7 @@ class Curve:
 
     @property
     def final(self) -> float:
-        """Of the last validation."""
+        """The Dice of the last validation."""
         return float(self.dice[-1])
 
     @property
@@ -44,7 +44,7 @@ class Curve:
 
     @property
     def interval(self) -> int:
-        """The most steps between two validations, or before the first: what `reached` is right to."""
+        """The most steps between two validations, or before the first: the precision of `reached`."""
         return int(np.diff(self.steps, prepend=0).max())
 
     def reached(self, level: float) -> float:
@@ -56,12 +56,12 @@ class Curve:
 
 
 def read_curve(store: Store, training: StoredRun | None) -> tuple[Curve | None, str]:
-    """The curve of a training, or why there is none.
+    """The curve of a training, or the reason why there is none.
 
-    Validations are logged by epoch. A finished training ends with a whole epoch and a validation, so its
-    iterations in an epoch are the last iteration's number over the last epoch's; a remainder of them that
-    does not fill an accumulated step is a step, as in MONAI's ``SupervisedTrainer``. Of an epoch logged twice
-    the last written counts.
+    Validations are logged by epoch. A finished training ends with a whole epoch and a validation, so the
+    iterations of an epoch are the number of the last iteration over that of the last epoch. A remainder that
+    does not fill an accumulated step counts as a step, as in MONAI's ``SupervisedTrainer``. Where an epoch is
+    logged twice, the later record counts.
 
     Raises:
         TrackingError: the store cannot be read.
@@ -82,7 +82,7 @@ def read_curve(store: Store, training: StoredRun | None) -> tuple[Curve | None, 
 
 
 def _by_step(logged: Iterable[Logged]) -> dict[int, float]:
-    """The finite values by step, the last written of each."""
+    """The finite values by step; of repeated steps the later record."""
     values = {entry.step: entry.value for entry in sorted(logged, key=lambda entry: entry.written)}
     return {step: value for step, value in values.items() if math.isfinite(value)}
 

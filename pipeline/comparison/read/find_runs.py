@@ -1,4 +1,4 @@
-"""From a store to the runs to compare, with their tables, and why others are left out."""
+"""Find the runs to compare in a store, with their tables, and say why others are left out."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from pyraseg.transforms.errors import TrackingError, UsageError
 __all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
 
 TABLE, QUANTITIES, CONFIDENCE, MASKS = "cases.csv", "quantities.csv", "confidence.csv", "predictions.npz"
-VALIDATION = "validation"  # the folder of a training's own tables
-EVALUATED = "evaluated.sha256"  # what an evaluation measured
-TRAINED = "checkpoint.sha256"  # what a training made
-KIND = "pyraseg.kind"  # marks a comparison's own run
+VALIDATION = "validation"  # the folder of a training's tables
+EVALUATED = "evaluated.sha256"  # the checkpoint that an evaluation measured
+TRAINED = "checkpoint.sha256"  # the checkpoint that a training made
+KIND = "pyraseg.kind"  # marks the run of a comparison
 
 
 def read_runs(
     tracking_uri: str, experiment: str, *, names: Sequence[str] = (), split: str = "test"
 ) -> tuple[list[Run], list[LeftOut]]:
-    """The runs of a MLflow store to compare, oldest first, and those that were left out with the reason.
+    """The runs of a MLflow store to compare, oldest first, and the runs left out with the reason.
 
     Args:
-        tracking_uri: as ``sqlite:///mlruns.db`` or ``http://server:5000``.
-        names: run names or IDs to choose; without names, all finished runs.
+        tracking_uri: such as ``sqlite:///mlruns.db`` or ``http://server:5000``.
+        names: names or IDs of the runs; without names, all finished runs.
 
     Raises:
         TrackingError, UsageError, InputError: as `open_store` and `find_runs`.
@@ -50,21 +50,20 @@ def read_runs(
 def find_runs(
     store: Store, experiment: str, *, folder: Path, names: Sequence[str] = (), split: str = "test"
 ) -> tuple[list[Run], list[LeftOut]]:
-    """Read the tables of an experiment's runs: the runs, oldest first, and those that were left out.
+    """Read the tables of an experiment's runs: the runs, oldest first, and the runs left out.
 
-    A run counts if it evaluated ``split``; on the validation split, trainings count too, with the tables of
-    their best epoch, unless an evaluation of the same checkpoint is there. Folds stand behind the run that
-    pools them. Of two evaluations of one checkpoint with the same settings the later one counts.
+    A run counts if it evaluated ``split``. On the validation split trainings count too, with the tables of
+    their best epoch, unless the same checkpoint was evaluated. Where a run pools folds, only that run counts.
+    Of two evaluations of one checkpoint with the same settings the later one counts.
 
     Args:
-        folder: for the files, while the comparison lasts.
-        names: run names or IDs to choose, of evaluations or of the trainings whose checkpoints they measured;
-            all runs of that name are taken. Without names, all finished runs.
+        folder: for the files, as long as the comparison lasts.
+        names: names or IDs of evaluations, or of the trainings whose checkpoints they measured; all runs of
+            that name are taken. Without names, all finished runs.
 
     Raises:
         UsageError: no such experiment, or no run of that name.
-        TrackingError: a run that was named is unfinished or has no table of the split, or fewer than two runs
-            have.
+        TrackingError: a named run is unfinished or has no table of the split, or fewer than two runs have.
         InputError: a table cannot be read.
     """
     stored = [run for run in store.runs(store.experiment_id(experiment)) if KIND not in run.tags]
@@ -76,7 +75,7 @@ def find_runs(
     for run in chosen:
         table_folder = tables[run.run_id]
         if table_folder is None:
-            if _split(run) == split:  # nobody would expect the others to count
+            if _split(run) == split:  # others need no reason
                 finished = run.status == "FINISHED"
                 left_out.append((run.name, "it has no cases.csv" if finished else f"it is {run.status}"))
         elif tables.get(run.parent) is not None:
@@ -97,7 +96,7 @@ def find_runs(
 def _chosen(
     stored: Sequence[StoredRun], names: Sequence[str], trainings: Mapping[str, StoredRun]
 ) -> list[StoredRun]:
-    """The runs of these names or IDs: their own, or those of the training whose checkpoint they measured."""
+    """The runs of these names or IDs, or the evaluations of a training with that name or ID."""
     if not names:
         return list(stored)
     known = list(dict.fromkeys(run.name for run in stored))
@@ -117,10 +116,9 @@ def _chosen(
 
 
 def _table_folder(store: Store, run: StoredRun, split: str) -> str | None:
-    """The artifact folder of a run's table for the split: "" is the top, None is none.
+    """The artifact folder of a run's table for the split: "" is the root, None is no table.
 
-    A training has one of its validation alone, so it is not asked for another: there may be thousands of
-    them.
+    A training only has a table of its validation. It is not asked for others: there may be thousands.
     """
     if run.status != "FINISHED" or _split(run) not in ("", split):
         return None
@@ -132,7 +130,7 @@ def _table_folder(store: Store, run: StoredRun, split: str) -> str | None:
 
 
 def _split(run: StoredRun) -> str:
-    """The split that an evaluation measured; a cross-validation pools validations; empty of a training."""
+    """The split that an evaluation measured; pooled folds measured "validation"; empty for a training."""
     return run.params.get("split", VALIDATION if "folds" in run.params else "")
 
 
@@ -157,7 +155,7 @@ def _read(
         return _rows(store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder), run=run)
 
     scores, quantities, confidences = map(table, (TABLE, QUANTITIES, CONFIDENCE))
-    with damage_of(QUANTITIES, run.name):  # whose numbers are read later
+    with damage_of(QUANTITIES, run.name):  # its numbers are read later
         for row in (row for row in quantities if row["error"]):
             _ = float(row["predicted"]), float(row["reference"]), row["quantity"], row["unit"], row["group"]
     with damage_of(CONFIDENCE, run.name):
@@ -185,7 +183,7 @@ def _read(
 def _document(
     store: Store, run: StoredRun, name: str, parse: Callable[[str], Any], folder: Path
 ) -> dict[str, Any]:
-    """A document that a run logged; empty where it logged none."""
+    """A document that a run logged; empty where there is none."""
     if name not in store.files(run.run_id):
         return {}
     path = store.fetch(run.run_id, name, folder)
@@ -215,7 +213,7 @@ def _rows(path: Path, *, run: StoredRun) -> list[dict[str, str]]:
 
 
 def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
-    """The counts of ``confidence.csv``, whose empty bins are left out."""
+    """The counts in ``confidence.csv``, which leaves out empty bins."""
     curves = tuple(dict.fromkeys(row["curve"] for row in rows))
     counts: dict[tuple[str, str], np.ndarray] = {}
     for row in rows:
@@ -226,7 +224,7 @@ def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
 
 
 def _label_names(text: str) -> tuple[str, ...]:
-    """``"['background', 'kidney']"`` as names; none where MLflow keeps only the beginning of a long list."""
+    """``"['background', 'kidney']"`` as names; none if MLflow has cut a long list."""
     try:
         names = ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -235,7 +233,7 @@ def _label_names(text: str) -> tuple[str, ...]:
 
 
 def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
-    """The last measurement of each checkpoint under the same settings."""
+    """The last measurement of each checkpoint with the same settings."""
     last = {(run.checkpoint or run.run_id, *sorted(run.settings.items())): run for run in runs}
     evaluated = {run.checkpoint for run in runs if run.checkpoint and not run.folder}
     kept = [run for run in last.values() if not (run.folder and run.checkpoint in evaluated)]
@@ -255,7 +253,7 @@ def _with_curves(store: Store, runs: Sequence[Run], trainings: Mapping[str, Stor
 def _require_named(
     names: Sequence[str], stored: Sequence[StoredRun], kept: Sequence[Run], left_out: Sequence[LeftOut]
 ) -> None:
-    """Whoever names a run wants it, or to know why it cannot be had."""
+    """Raise for a named run that cannot be compared."""
     reasons = dict(left_out)
     by_id = {run.run_id: run.name for run in stored}
     for name in names:

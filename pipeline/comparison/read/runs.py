@@ -1,4 +1,4 @@
-"""What a comparison reads: runs with their tables, and the arms that they form."""
+"""The records of a comparison: runs with their tables, and the arms that they form."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pyraseg.transforms.errors import InputError
 __all__ = ["Arm", "LeftOut", "Row", "Run", "TrainingData", "damage_of"]
 
 Row = Mapping[str, str]
-LeftOut = tuple[str, str]  # the name of a run, and why it is not compared
+LeftOut = tuple[str, str]  # the name of a run, and why it is left out
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run was trained on.
+    """The data that a run was trained on.
 
     Attributes:
         digest: of the datalist; empty where unknown.
-        groups: of training and validation, as the tables name them.
-        trained_on: of training alone.
-        frames, training_groups: how many were trained on, as the run says it; empty where unknown.
+        groups: of training and validation, as named in the tables.
+        trained_on: the groups of training alone.
+        frames, training_groups: how many the run says it was trained on; empty where unknown.
     """
 
     digest: str = ""
@@ -45,15 +45,14 @@ class Run:
         seed: of the training; empty where unknown.
         checkpoint: SHA-256 of what was measured; empty where unknown.
         trained_by, training_id: name and ID of the run that trained it; empty where this store has none.
-        settings: of its training and evaluation, by id, without what says only where and under which name it
-            ran.
+        settings: of its training and evaluation, by id, without paths and names.
         surroundings: versions, machine and code, by parameter.
         data: what it was trained on.
         confidences: counts for calibration.
         label_names: the classes, background first.
         folder: of the tables among the run's artifacts.
-        masks: whether the predicted label maps are there.
-        curve: of its training's validations; None where there is none, for the reason ``no_curve``.
+        masks: whether predicted label maps are there.
+        curve: of its training's validations; None for the reason ``no_curve``.
     """
 
     run_id: str
@@ -77,24 +76,24 @@ class Run:
 
     @property
     def known(self) -> bool:
-        """Whether the store has its training, whose config then is among the settings."""
+        """Whether the store has its training, so that the training's config is among the settings."""
         return bool(self.trained_by or self.folder)
 
     @property
     def names(self) -> set[str]:
-        """What it may be called by."""
+        """The names and IDs that select it."""
         return {self.name, self.run_id, self.trained_by, self.training_id} - {""}
 
     @property
     def label(self) -> str:
-        """How it is called on the page: the name of what was trained, with its seed."""
+        """Its name on the page: the name of the training, with its seed."""
         name = self.trained_by or self.name
         return f"{name} (seed {self.seed})" if self.seed and f"seed {self.seed}" not in name else name
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ in nothing but their seed."""
+    """Runs that differ only in their seed."""
 
     name: str
     runs: tuple[Run, ...]
@@ -107,10 +106,10 @@ class Arm:
 
 @contextmanager
 def damage_of(file: str, run: str, *more: type[Exception]) -> Iterator[None]:
-    """What a damaged file of a run raises while it is taken apart, as an InputError that names the run.
+    """Turn the errors of reading a run's damaged file into an InputError that names the run.
 
     Args:
-        more: errors of the library that reads it, besides Python's own of missing columns and strange values.
+        more: errors of the reading library, beside Python's for missing columns and invalid values.
     """
     damage: tuple[type[Exception], ...] = (KeyError, IndexError, ValueError, *more)
     try:

@@ -1,4 +1,4 @@
-"""What a run's config says that could change its result, flattened to text."""
+"""The settings in a run's config that could change its result, flattened to text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["EVALUATION", "differing", "flatten", "merged", "run_settings", "surroundings"]
 
 EVALUATION = "evaluation: "  # before an id of the evaluation's config
-# What says where and under which name a run went, and not what it did.
+# Where and under which name a run went; not what it did.
 IGNORED = {
     *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"),
     *("run_name", "run_id", "run_tags", "parent_run_id", "experiment_name", "tracking_uri", "track"),
@@ -31,7 +31,7 @@ def flatten(config: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[st
 
 
 def run_settings(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of a measured network: its training's, and its evaluation's behind ``EVALUATION``.
+    """The settings of a measured network: its training's, and its evaluation's with ``EVALUATION`` before.
 
     Args:
         training, evaluation: the configs as logged; no training where it is unknown.
@@ -44,12 +44,12 @@ def run_settings(training: Mapping[str, Any] | None, evaluation: Mapping[str, An
 
 
 def surroundings(params: Mapping[str, str]) -> dict[str, str]:
-    """Code, versions and machine among a run's parameters."""
+    """The parameters of a run that state code, versions and machine."""
     return {key: value for key, value in params.items() if key.startswith(SURROUNDINGS)}
 
 
 def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The settings of an arm's runs; several values as ``18 or 50``: who names an arm may mix them."""
+    """The settings of an arm's runs; several values as ``18 or 50``, since a named arm may mix them."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return {key: " or ".join(dict.fromkeys(each.get(key, NOTHING) for each in settings)) for key in keys}
 
@@ -57,13 +57,13 @@ def merged(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def differing(
     settings: Sequence[Mapping[str, str]], *, unknown: Container[int] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """The ids whose values are not the same everywhere, each with its values in order.
+    """The ids whose values differ, each with its values in order.
 
-    An id of the evaluation that says again what the training's of this name says is left out.
+    An id of the evaluation that repeats the training's value is left out.
 
     Args:
-        unknown: indices of ``settings`` whose training is unknown: ``UNKNOWN`` stands for its values, and
-            says nothing of whether an id differs.
+        unknown: indices of ``settings`` whose training is unknown. Their values are ``UNKNOWN`` and do not
+            count as different.
     """
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = {

@@ -1,4 +1,4 @@
-"""Reading experiments, runs and files from a MLflow store, a sqlite file or a server; nothing is made."""
+"""Read experiments, runs and files from a MLflow store, a sqlite file or a server; nothing is created."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the store has it, without its files."""
+    """A run in the store, without its files."""
 
     run_id: str
     name: str
@@ -34,7 +34,7 @@ class StoredRun:
 
     @property
     def parent(self) -> str:
-        """The ID of the run above it, empty without one."""
+        """The ID of the run above it; empty without one."""
         return self.tags.get("mlflow.parentRunId", "")
 
 
@@ -49,7 +49,7 @@ class Logged:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store; every method raises TrackingError where it fails."""
+    """An open store; every method raises TrackingError on failure."""
 
     client: Any
 
@@ -72,7 +72,7 @@ class Store:
         raise UsageError("an experiment of this store", found=repr(name), remedy=clean(remedy))
 
     def runs(self, experiment_id: str) -> list[StoredRun]:
-        """All runs that are not deleted, the oldest first."""
+        """All runs that are not deleted, oldest first."""
         with _tracking_errors():
             entries = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
         runs = (
@@ -89,7 +89,7 @@ class Store:
         return sorted(runs, key=lambda run: (run.started, run.run_id))
 
     def history(self, run_id: str, metric: str) -> list[Logged]:
-        """Every value of a metric of a run; none where it was not logged."""
+        """Every value of a run's metric; empty where it was not logged."""
         with _tracking_errors():
             entries = self.client.get_metric_history(run_id, metric)
         return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in entries]
@@ -100,7 +100,7 @@ class Store:
             return [entry.path for entry in self.client.list_artifacts(run_id, folder or None)]
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path:
-        """Copy an artifact below ``folder`` and return its path there."""
+        """Copy an artifact below ``folder`` and return the path of the copy."""
         target = folder / run_id
         target.mkdir(parents=True, exist_ok=True)
         with _tracking_errors():
@@ -133,7 +133,7 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """Without MLflow's progress bar for each file; it reads the setting from the environment alone."""
+    """Hide MLflow's progress bar for each file; only the environment can set this."""
     ours = BARS not in os.environ
     os.environ.setdefault(BARS, "false")
     try:
@@ -145,7 +145,7 @@ def _no_bars() -> Iterator[None]:
 
 @contextmanager
 def _tracking_errors() -> Iterator[None]:
-    """What MLflow, or what it asks, raises, as a TrackingError."""
+    """Turn the errors of MLflow, and of what it calls, into a TrackingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,4 @@
-"""How fast the arms learn: the steps in which their trainings reach a share of the final validation Dice."""
+"""How fast arms learn: the steps in which their trainings reach a share of the final validation Dice."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NAN = float("nan")
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """One training.
+    """The steps of one training.
 
     Attributes:
-        to_own_final: steps to `SHARE` of its own final Dice; NaN if it never gets there.
-        to_target: steps to the target of all arms; NaN likewise.
+        to_own_final: steps to `SHARE` of its own final Dice; NaN if never reached.
+        to_target: steps to the target of all arms; NaN if never reached.
     """
 
     run: Run
@@ -34,7 +34,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps to a level over an arm's runs: mean, least and most of those that reach it; how many never do."""
+    """Steps to a level over an arm's runs: mean, minimum, maximum, and how many never reach it."""
 
     mean: float
     least: float
@@ -44,7 +44,7 @@ class Steps:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Steps:
-        """From each run's steps, of which NaN says never."""
+        """Summarise the steps of each run; NaN means never."""
         known = [value for value in values if math.isfinite(value)]
         numbers = (float(np.mean(known)), min(known), max(known)) if known else (NAN, NAN, NAN)
         return cls(*numbers, never=len(values) - len(known), runs=len(values))
@@ -52,7 +52,7 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class ArmEfficiency:
-    """The trainings of an arm that have a curve, at least one; ``of`` says how many trainings the arm has."""
+    """The trainings of an arm that have a curve, at least one; ``of`` counts all trainings of the arm."""
 
     arm: str
     runs: tuple[Learned, ...]
@@ -75,7 +75,7 @@ class ArmEfficiency:
 
     @property
     def to_own_final(self) -> Steps:
-        """Steps to `SHARE` of each run's own final."""
+        """Steps to `SHARE` of each run's own final Dice."""
         return Steps.of([each.to_own_final for each in self.runs])
 
     @property
@@ -85,13 +85,13 @@ class ArmEfficiency:
 
     @property
     def intervals(self) -> tuple[int, int]:
-        """The least and the most of the runs' intervals between validations, in steps."""
+        """The minimum and maximum of the runs' intervals between validations, in steps."""
         intervals = [each.curve.interval for each in self.runs]
         return min(intervals), max(intervals)
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """The steps before the last validation: of the shortest training and of the longest."""
+        """The steps before the last validation, of the shortest and of the longest training."""
         lengths = [each.curve.length for each in self.runs]
         return min(lengths), max(lengths)
 
@@ -103,8 +103,8 @@ class Efficiency:
     Attributes:
         baseline: the arm whose mean final Dice sets the target of all.
         target: `SHARE` of that Dice; NaN where the baseline has no curve.
-        arms: those with a curve.
-        left_out: arm, run and reason of those without.
+        arms: the arms with a curve.
+        left_out: arm, run and reason of runs without a curve.
     """
 
     baseline: str
@@ -114,7 +114,7 @@ class Efficiency:
 
 
 def measure_efficiency(arms: Sequence[Arm]) -> Efficiency:
-    """Measure the trainings behind the arms' runs, each once in an arm; the first arm sets the target."""
+    """Measure the trainings of the arms' runs, each once in an arm; the first arm sets the target."""
     without = [(arm.name, run.label, run.no_curve) for arm in arms for run in arm.runs if run.curve is None]
     measured = []
     for arm in arms:
@@ -135,9 +135,9 @@ def measure_efficiency(arms: Sequence[Arm]) -> Efficiency:
 
 
 def mean_curve(runs: Sequence[Learned]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and the mean Dice of all runs there, from the last run's first validation to the first run's end.
+    """Steps, and the mean Dice of all runs there, over the steps that all runs cover.
 
-    Where runs were not validated at the same steps, straight lines between their validations are averaged.
+    Values between two validations are interpolated linearly.
     """
     start, end = max(int(each.curve.steps[0]) for each in runs), min(each.curve.length for each in runs)
     steps = np.unique(np.concatenate([each.curve.steps for each in runs]))

@@ -1,4 +1,4 @@
-"""The scores of ``cases.csv`` that can be compared, and which way each of them is better."""
+"""The scores of ``cases.csv`` that can be compared, and whether higher or lower is better."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TITLES = {
 
 
 def row_values(row: Mapping[str, str]) -> dict[str, float]:
-    """The scores that a row of ``cases.csv`` has, by name; those with a unit have it in their name.
+    """The scores in a row of ``cases.csv`` by name; the name includes the unit, if any.
 
-    Errors of sizes count by their magnitude. ``missed`` is of cases that show the structure,
-    ``false_positive`` of those that do not: 0 or 1, whose mean is the rate.
+    Errors of size count by magnitude. ``missed`` (cases with the structure) and ``false_positive`` (cases
+    without) are 0 or 1; their means are the rates.
 
     Raises:
-        KeyError, ValueError: the table is none of an evaluation's.
+        KeyError, ValueError: the table is not from an evaluation.
     """
     if int(row["reference_pixels"]) == 0:
         return {"false_positive": float(row["false_positive"])}
@@ -43,22 +43,22 @@ def row_values(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Of overlaps and surface Dice, but not of distances, errors and rates of failure."""
+    """True for overlaps and surface Dice, False for distances, errors and failure rates."""
     return metric.startswith(HIGHER)
 
 
 def is_share(metric: str) -> bool:
-    """Whether it lies between 0 and 1."""
+    """Whether the metric lies between 0 and 1."""
     return higher_is_better(metric) or metric in ("missed", "false_positive")
 
 
 def decimals(metric: str) -> int:
-    """How many are shown."""
+    """The number of decimals to show."""
     return 3 if is_share(metric) else 2
 
 
 def title(metric: str) -> str:
-    """A metric as one writes it, such as "HD95, mm"."""
+    """The title of a metric, such as "HD95, mm"."""
     named = (name for name in TITLES if metric == name or metric.startswith(f"{name}_"))
     base = next(named, metric)
     unit = metric[len(base) + 1 :]
@@ -67,10 +67,10 @@ def title(metric: str) -> str:
 
 
 def choose(asked: Iterable[str], known: Sequence[str]) -> list[str]:
-    """The metrics asked for, each under its full name: ``hd95`` stands for ``hd95_mm`` and ``hd95_px``.
+    """The requested metrics by their full names: ``hd95`` stands for ``hd95_mm`` and ``hd95_px``.
 
     Raises:
-        UsageError: the runs have none of this name.
+        UsageError: the runs have no such metric.
     """
     chosen: list[str] = []
     for name in asked:

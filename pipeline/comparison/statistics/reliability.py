@@ -18,11 +18,11 @@ NAN = float("nan")
 
 
 def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
-    """Bland-Altman of each quantity in each arm: what one network of the arm predicts, against the reference.
+    """Bland-Altman agreement of each quantity in each arm: a network's prediction against the reference.
 
     The runs of an arm are not averaged: the mean of several networks would agree better than any of them.
-    Where a prediction has nothing to measure there is no difference, so an arm that misses much may agree
-    well on the rest: what it misses is counted beside.
+    Where a prediction has nothing to measure there is no difference. An arm that misses much may agree
+    well on the rest, so missed cases are counted too.
     """
     rows = {arm.name: [row for run in arm.runs for row in run.quantities if row["reference"]] for arm in arms}
     units = {row["quantity"]: row["unit"] for of_arm in rows.values() for row in of_arm if row["error"]}
@@ -41,10 +41,10 @@ def agreements(arms: Sequence[Arm]) -> Iterator[ArmAgreement]:
 
 
 def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[ArmCalibration]:
-    """The expected calibration error of each curve in each arm, every group weighing the same, and the
-    difference to the first arm; intervals from a bootstrap that draws the same groups for all arms.
+    """The expected calibration error of each curve in each arm, and its difference to the first arm.
 
-    Nothing where a run has no counts.
+    Every group has the same weight. The intervals are from a bootstrap that draws the same groups for all
+    arms. Nothing where a run has no counts.
     """
     if not all(run.confidences for arm in arms for run in arm.runs):
         return
@@ -69,13 +69,13 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
 
 
 def _draws(number: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each group counts, (1 + resamples, groups): once, then as often as it is drawn."""
+    """How often each group counts, (1 + resamples, groups): first once each, then as often as drawn."""
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
     return np.concatenate([np.ones((1, number)), drawn])
 
 
 def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarray:
-    """Means over cases of the shares of pixels, confidence, correctness: (groups, 3, curves, bins)."""
+    """Means over cases of the shares of pixels, confidence and accuracy: (groups, 3, curves, bins)."""
     order = {name: index for index, name in enumerate(groups)}
     shape = (len(groups), 3, *cases[0].pixels.shape)
     sums, counts = np.zeros(shape), np.zeros(len(groups))
@@ -88,7 +88,7 @@ def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarra
 
 
 def _errors(weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(resamples, curves): the distance of accuracy and confidence in each bin by its share."""
+    """(resamples, curves): |accuracy - confidence| of each bin, weighted by its share."""
     summed = (weights @ shares.reshape(len(shares), -1)).reshape(len(weights), *shares.shape[1:])
     return np.abs(summed[:, 2] - summed[:, 1]).sum(axis=-1) / summed[:, 0].sum(axis=-1)
 

@@ -1,4 +1,4 @@
-"""What a comparison finds: arms, paired differences, agreement, calibration, cases to look at."""
+"""The results of a comparison: arms, paired differences, agreement, calibration, cases to look at."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ArmScore:
     """One metric of one class in one arm, over groups.
 
     Attributes:
-        mean, median: over the groups, each with its interval. The scores are the means over the arm's runs.
+        mean, median: over the groups, with intervals. The scores are means over the arm's runs.
         seeds: the mean over groups of each run.
         values: of each group (G,).
-        cases: how many the metric is defined in.
+        cases: how many cases define the metric.
     """
 
     label: str
@@ -45,14 +45,14 @@ class ArmScore:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """One metric of one class in one arm minus that of another, over groups that both have it in.
+    """One metric of one class: one arm minus another, over the groups that both arms have.
 
     Attributes:
         p, adjusted: of the signed-rank test, and after Holm's correction; NaN without a test.
         effect: matched-pairs rank-biserial correlation.
         wins, ties, losses: groups in which ``arm`` is better, equal, worse.
         values: of each group (G,).
-        of_seeds: the mean over groups with each seed, where both arms have the same ones.
+        of_seeds: the mean over groups for each seed, where both arms have the same seeds.
     """
 
     label: str
@@ -79,10 +79,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """A paired difference among a part of the cases; no test.
+    """A paired difference in a part of the cases, without a test.
 
     Attributes:
-        factor, level: what the part is, such as "size" and "small (up to 1,200 px)".
+        factor, level: the part, such as "size" and "small (up to 1,200 px)".
         means: of both arms.
     """
 
@@ -113,10 +113,10 @@ class CaseNote:
 
 @dataclass(frozen=True, eq=False)
 class ArmAgreement:
-    """Predicted against reference values of one quantity in one arm; arrays (N,) of its cases and runs.
+    """Predicted and reference values of one quantity in one arm; arrays (N,) over its cases and runs.
 
     Attributes:
-        missed: further cases, by run, whose reference has the quantity and whose prediction has not.
+        missed: further cases, by run, with the quantity in the reference and not in the prediction.
     """
 
     quantity: str
@@ -130,10 +130,10 @@ class ArmAgreement:
 
 @dataclass(frozen=True, eq=False)
 class ArmCalibration:
-    """The calibration error of one curve in one arm: its mean over the runs with its interval, and the curve.
+    """The calibration error of one curve in one arm: the mean over its runs, the interval, and the curve.
 
     Attributes:
-        difference, difference_interval: to the first arm; NaN for that one.
+        difference, difference_interval: to the first arm; NaN for the first arm.
     """
 
     arm: str
@@ -147,16 +147,16 @@ class ArmCalibration:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything.
+    """All results of a comparison.
 
     Attributes:
         experiment, split: what was compared.
-        metrics: those that are tested; the first leads.
+        metrics: the tested metrics; the first one leads.
         labels: the classes.
         settings: by id, the values of each arm; several values in one arm as ``18 or 50``.
         surroundings: by id, the values of each arm's first run.
-        left_out: runs with the reason.
-        notes: what a reader has to know.
+        left_out: runs, with the reason.
+        notes: what a reader must know.
         efficiency: how fast the arms learned.
     """
 
@@ -183,6 +183,6 @@ class Comparison:
     most_different: tuple[str, ...] = ()
 
     def score(self, label: str, metric: str, arm: str) -> ArmScore | None:
-        """The estimate of an arm; None where the metric is defined in no case."""
+        """The estimate of an arm; None where no case defines the metric."""
         scores = (s for s in self.scores if (s.label, s.metric, s.arm) == (label, metric, arm))
         return next(scores, None)

@@ -29,9 +29,9 @@ class ScoreTable:
 
     Attributes:
         cases, groups: (N,) names, sorted by case.
-        values: for each arm, class and metric: (runs, N), NaN where the metric is not defined.
-        sizes: for each class the size of the reference in each case (N,), and its unit.
-        factors: other columns of the tables that divide the cases into a few parts, by class: (N,).
+        values: by arm, class and metric: (runs, N), NaN where the metric is not defined.
+        sizes: by class: the size of the reference in each case (N,), and its unit.
+        factors: other columns with a few levels that divide the cases, by class: (N,).
         seeds: of each arm's runs, in the order of ``values``.
     """
 
@@ -47,13 +47,13 @@ class ScoreTable:
         return tuple(self.sizes)
 
     def metrics(self) -> list[str]:
-        """Those that every run has."""
+        """The metrics that every run has."""
         runs = [table for arm in self.values.values() for table in arm]
         names = dict.fromkeys(metric for _, metric in runs)
         return [name for name in names if all(any(m == name for _, m in arm) for arm in self.values.values())]
 
     def mean(self, arm: str, key: Key) -> np.ndarray:
-        """Over the arm's runs, (N,); NaN where no run has it."""
+        """The mean over the arm's runs, (N,); NaN where no run has a value."""
         array = self.values[arm].get(key)
         if array is None:
             return np.full(len(self.cases), NAN)
@@ -71,12 +71,12 @@ class ScoreTable:
 
     @classmethod
     def of(cls, arms: Sequence[Arm], *, factors: Mapping[str, Mapping[str, str]] | None = None) -> ScoreTable:
-        """Line up the tables of comparable runs; ``factors`` has further ones by name and case or group.
+        """Line up the tables of comparable runs; ``factors`` adds levels by name and case or group.
 
-        One with many levels, such as an age or a name, is left out: its levels are no subgroups.
+        A factor with many levels, such as an age or a name, is left out.
 
         Raises:
-            InputError: ``factors`` that name none of the cases and groups.
+            InputError: ``factors`` name none of the cases and groups.
         """
         rows = arms[0].runs[0].scores
         groups = {row["case"]: row["group"] for row in rows}
@@ -131,7 +131,7 @@ def _given(
 
 
 def _columns(rows: Sequence[Mapping[str, str]], order: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Columns of a few levels that evaluations do not write by themselves, such as a fold or a scanner."""
+    """Columns with a few levels that evaluations do not write, such as a fold or a scanner."""
     columns: dict[str, np.ndarray] = {}
     for name in (name for name in rows[0] if name not in STANDARD):
         column = np.full(len(order), "", dtype=object)

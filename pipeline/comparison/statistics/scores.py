@@ -24,7 +24,7 @@ NAN = float("nan")
 
 
 def summaries(table: ScoreTable, metrics: Sequence[str], **drawn: int) -> Iterator[ArmScore]:
-    """Every metric of every class and arm that is defined anywhere."""
+    """Estimates of every metric of every class and arm that is defined anywhere."""
     for key in ((label, metric) for label in table.labels for metric in metrics):
         for arm in table.values:
             by_case = table.mean(arm, key)
@@ -44,14 +44,14 @@ def summaries(table: ScoreTable, metrics: Sequence[str], **drawn: int) -> Iterat
 
 
 def pairs(arms: Sequence[str], *, baseline: bool) -> list[tuple[str, str]]:
-    """(arm, against): all pairs, the later against the earlier, or all others against the first."""
+    """(arm, against): all pairs, the later arm against the earlier; or all others against the first."""
     return [(b, a) for a, b in combinations(arms, 2) if not baseline or a == arms[0]]
 
 
 def differences(
     table: ScoreTable, metrics: Sequence[str], compared: Sequence[tuple[str, str]], **drawn: int
 ) -> list[Difference]:
-    """Paired differences over groups with their tests, Holm's correction over all of them, as one family."""
+    """Paired differences over groups with their tests, and Holm's correction over all as one family."""
     keys = [(label, metric) for metric in metrics for label in table.labels]
     tested = [
         difference
@@ -118,8 +118,10 @@ def subgroups(
 
 
 def _terciles(table: ScoreTable, label: str) -> np.ndarray:
-    """The size of each case's structure in thirds, as ``"0\\tsmall, up to 9 px"``, every group weighing the
-    same; empty where it does not show."""
+    """The tercile of each case by the size of its structure, as ``"0\\tsmall, up to 9 px"``, or empty.
+
+    Every group has the same weight.
+    """
     sizes, unit = table.sizes[label]
     levels = np.full(len(sizes), "", dtype=object)
     shown = sizes > 0
@@ -134,12 +136,12 @@ def _terciles(table: ScoreTable, label: str) -> np.ndarray:
 
 
 def _size(value: float) -> str:
-    """Whole where it is large; a lesion of 0.15 ml is not one of 0."""
+    """Large sizes as whole numbers, small ones with decimals: a lesion of 0.15 ml is not 0."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def worst_cases(table: ScoreTable, metric: str) -> Iterator[CaseNote]:
-    """Of each class and arm the cases that it does worst in, one a group, with the other arms' scores."""
+    """The worst cases of each class and arm, one for each group, with the scores of the other arms."""
     for label in table.labels:
         means = {arm: table.mean(arm, (label, metric)) for arm in table.values}
         for arm, values in means.items():
@@ -150,7 +152,7 @@ def worst_cases(table: ScoreTable, metric: str) -> Iterator[CaseNote]:
 
 
 def most_different(table: ScoreTable, metric: str, *, count: int) -> list[str]:
-    """The cases in which the arms lie furthest apart in any class, one a group."""
+    """The cases in which arms differ most in any class, one for each group."""
     stacks = [np.stack([table.mean(arm, (label, metric)) for arm in table.values]) for label in table.labels]
     spreads = [np.where(np.isfinite(s).all(axis=0), s.max(axis=0) - s.min(axis=0), 0) for s in stacks]
     apart = np.max(spreads, axis=0)
@@ -167,12 +169,12 @@ def _one_a_group(order: np.ndarray, table: ScoreTable, allowed: np.ndarray, coun
 
 
 def _mean(by_case: np.ndarray, table: ScoreTable) -> float:
-    """Of the groups' means; NaN without any."""
+    """The mean of the groups' means; NaN without any."""
     values, _ = group_means(by_case, table.groups)
     return float(values.mean()) if len(values) else NAN
 
 
 def _over_groups(by_case: np.ndarray, table: ScoreTable, **drawn: int) -> tuple[np.ndarray, Estimate]:
-    """The mean of each group (G,), and what is estimated from them."""
+    """The mean of each group (G,), and the estimates from them."""
     values, names = group_means(by_case, table.groups)
     return values, estimate(values.tolist(), names.tolist(), **drawn)

@@ -1,4 +1,4 @@
-"""Signed ranks, Holm's correction, effect size, limits of agreement: statistics whose unit is the group."""
+"""Signed ranks, Holm's correction, effect size and limits of agreement, with the group as the unit."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
     "signed_rank",
 ]
 
-LEAST_GROUPS = 6  # of fewer, no p-value below 0.05 is possible: 2 / 2**5 = 0.0625
-DECIMALS = 6  # of the tables: what is closer is equal
-EXACT = 50  # differences up to which the exact distribution is used, where no two are tied
-PERMUTED = 13  # and up to which it is enumerated with ties
+LEAST_GROUPS = 6  # with fewer no p-value below 0.05 is possible: 2 / 2**5 = 0.0625
+DECIMALS = 6  # of the tables: closer values are equal
+EXACT = 50  # the most differences for the exact distribution, without ties
+PERMUTED = 13  # the most for enumerating it with ties
 NAN = float("nan")
 Interval = tuple[float, float]
 
@@ -37,10 +37,10 @@ class SignedRank:
     """A Wilcoxon signed-rank test.
 
     Attributes:
-        p: two-sided; NaN of fewer than `LEAST_GROUPS` differences.
-        effect: the matched-pairs rank-biserial correlation, from -1 to 1: the share of the rank sum that
-            speaks for a positive difference, minus the share that speaks against.
-        number: of differences, those of 0 included.
+        p: two-sided; NaN for fewer than `LEAST_GROUPS` differences.
+        effect: the matched-pairs rank-biserial correlation, from -1 to 1: the share of the rank sum for a
+            positive difference minus the share against it.
+        number: of differences, zeros included.
     """
 
     p: float
@@ -51,7 +51,7 @@ class SignedRank:
 def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The mean of each group over its finite values, and the groups' names: two arrays (G,), sorted by name.
 
-    Rounded to the tables' six decimals, so that equal scores stay equal.
+    Means are rounded to the six decimals of the tables, so that equal scores stay equal.
     """
     array = np.asarray(values, dtype=float)
     finite = np.isfinite(array)
@@ -61,11 +61,11 @@ def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[np.ndarray, np.nd
 
 
 def signed_rank(differences: ArrayLike) -> SignedRank:
-    """Test whether differences, one a group, are symmetric about 0.
+    """Test whether differences, one for each group, are symmetric about 0.
 
-    Zeros are dropped before ranking, as Wilcoxon did and R's ``wilcox.test`` does. The null distribution is
-    exact up to 50 differences without ties and up to 13 with them, else normal with the corrections for ties
-    and continuity.
+    Zeros are dropped before ranking, as by Wilcoxon and R's ``wilcox.test``. The null distribution is exact
+    up to 50 differences without ties and up to 13 with ties, else normal with corrections for ties and
+    continuity.
 
     Source:
         Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1:80, 1945; Kerby, The simple
@@ -88,7 +88,7 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values of one family; NaN, where there is no test, stays so and does not count.
+    """Adjusted p-values of one family; NaN (no test) stays NaN and does not count.
 
     Source:
         Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
@@ -102,7 +102,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def median_interval(values: ArrayLike, *, resamples: int, seed: int) -> Interval:
-    """The 95 % percentile interval of the median of groups, (G,), from a bootstrap; NaN of fewer than two."""
+    """The 95 % percentile bootstrap interval of the groups' median, (G,) values; NaN for fewer than two."""
     array = np.asarray(values, dtype=float)
     if array.size < 2 or resamples < 1:
         return NAN, NAN
@@ -120,12 +120,12 @@ def median_interval(values: ArrayLike, *, resamples: int, seed: int) -> Interval
 
 @dataclass(frozen=True)
 class Agreement:
-    """Bias and limits of agreement, each with its 95 % interval; NaN of fewer than two groups.
+    """Bias and limits of agreement, each with its 95 % interval; NaN for fewer than two groups.
 
     Attributes:
         bias: the mean difference, over groups.
-        sd: of the differences of a case drawn from a group drawn at random.
-        lower, upper: bias -+ 1.96 sd: where 95 % of the differences are to be expected.
+        sd: of the difference in a random case of a random group.
+        lower, upper: bias -+ 1.96 sd: 95 % of the differences are expected between them.
     """
 
     bias: float
@@ -140,11 +140,11 @@ class Agreement:
 
 
 def limits_of_agreement(differences: ArrayLike, groups: ArrayLike) -> Agreement:
-    """Bland and Altman's limits of agreement, where a group may have many cases.
+    """Bland and Altman's limits of agreement, for groups of one or more cases.
 
-    Every group weighs the same: the bias is the mean of the groups' means, and the variance that of one case
-    drawn from a group drawn at random. The intervals count groups, not cases. With one case a group all of it
-    is the formulas of 1986.
+    Every group has the same weight: the bias is the mean of the groups' means, and the variance is that of
+    one random case of a random group. The intervals count groups, not cases. With one case in each group
+    these are the formulas of 1986.
 
     Source:
         Bland and Altman, Statistical methods for assessing agreement between two methods of clinical

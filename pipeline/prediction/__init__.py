@@ -1,2 +1,1 @@
-"""Batch inference: from folders of DICOM to SEG, SR, NIfTI, pictures, tables and a report, with nothing
-lost."""
+"""Batch inference: from folders of DICOM to SEG, SR, NIfTI, pictures, tables and a report."""

@@ -1,4 +1,4 @@
-"""The work of one run on its output folder: share out what is due, publish what is done, write the tables."""
+"""The work of one run on its output folder: give out due items, publish results, write the tables."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Batch:
     """One run.
 
     Attributes:
-        discovered: what the inputs hold; plan: what of it is to be done.
-        backend: scores the frames; None where nothing is to be done.
-        started: when the run began, its discovery included.
-        totals, stages: what it has done, and the processor seconds by stage.
+        discovered: the content of the inputs; plan: the items of this run.
+        backend: scores the frames; None where no item is due.
+        started: when the run began, discovery included.
+        totals, stages: the work so far, and its processor seconds by stage.
     """
 
     job: Job
@@ -60,12 +60,11 @@ class Batch:
     stages: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> Iterator[str]:
-        """Do it and yield the lines to print; a signal is obeyed between two items, and never in the midst of
-        a table.
+        """Do the work and yield lines to print. Signals take effect between items, never within a table.
 
         Raises:
             RunError: at the end, some items have failed.
-            KeyboardInterrupt: it was told to stop.
+            KeyboardInterrupt: the run was told to stop.
         """
         with Stopping() as stopping:
             yield from self._run(stopping)
@@ -78,7 +77,7 @@ class Batch:
                 yield from self._work(list(self.plan.due), backend, stopping)
         except KeyboardInterrupt:
             stopped = True
-        except PyrasegError as error:  # of the run itself; what is done until then is in the tables
+        except PyrasegError as error:  # the run itself failed; finished items are in the tables
             run_error = error
         self.totals.seconds = (datetime.now(UTC) - self.started).total_seconds()
         write_tables(
@@ -98,7 +97,7 @@ class Batch:
         yield from self._summary(stopped)
 
     def _begin(self) -> None:
-        """Write down what cannot be read, and where kept results' files lie now."""
+        """Record what cannot be read, and where the files of kept results lie now."""
         for failure in self.discovered.failures:
             if self.job.shard.takes(failure.file):
                 self.folder.withdraw(failure.case)
@@ -133,8 +132,7 @@ class Batch:
         server.close()
 
     def _shapes(self, batch: int, *, workers: int) -> Shapes:
-        """Volumes have so many slots that their windows keep all threads of the network busy, and a single
-        volume does so alone."""
+        """Volumes get enough slots that a single volume keeps all threads of the network busy."""
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
         share = -(-network_threads(self.bundle) // workers) if self.bundle.volumes else 0
         return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), max(SLOTS, share))
@@ -162,7 +160,7 @@ class Batch:
         )
 
     def _settle(self, outcome: Outcome) -> bool:
-        """Publish what is done and write down what failed; whether it is done."""
+        """Publish a finished item or record its failure; returns whether it is done."""
         item, error = outcome.item, outcome.error
         if error is None:
             try:

@@ -1,6 +1,6 @@
-"""The bundle that a batch runs: its network, its preprocessing and clean-up, its labels and what it declares.
+"""The bundle of a batch: network, preprocessing, postprocessing, labels and metadata.
 
-All that ``predict`` knows of the ids in a bundle's config is here.
+Only this module knows the ids in a bundle's config that ``predict`` uses.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ CONFIG, METADATA = "configs/inference.yaml", "configs/metadata.json"
 
 @dataclass(frozen=True, eq=False)
 class BundleConfig:
-    """A bundle's config files, read once; nothing of them has run.
+    """The config files of a bundle, read once; none of their code has run.
 
     Attributes:
         metadata: the content of ``metadata.json``.
-        sources: the files that decide about results: configs, and components of the bundle's own.
+        sources: the files that results depend on: configs, and the bundle's own components.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class BundleConfig:
     sources: tuple[Path, ...]
 
     def build(self, name: str) -> Any:
-        """What an id of the config defines; an error of ours comes out of MONAI's wrappings.
+        """Build the component of an id; errors of this project come out of MONAI's wrapping.
 
         Raises:
             ConfigError: it cannot be built.
@@ -67,16 +67,15 @@ class BundleConfig:
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """What a bundle's ``configs/inference.yaml`` and ``configs/metadata.json`` define, with the weights
-    loaded.
+    """What ``configs/inference.yaml`` and ``configs/metadata.json`` define, with the weights loaded.
 
     Attributes:
         algorithm: its name, version and weights' hash.
-        digest: SHA-256 of both config files, of the bundle's own code if it has some, and of the overrides.
-        preprocessing: a path to the network's input; postprocessing: its scores to a label map on the source
-            grid.
+        digest: SHA-256 of both config files, of the bundle's own code if any, and of the overrides.
+        preprocessing: from a path to the network's input.
+        postprocessing: from scores to a label map on the source grid.
         segments: the classes, background first.
-        input_shape: (C, h, w) of the network, (C, x, y, z) of its windows in volumes.
+        input_shape: (C, h, w) of the network; for volumes (C, x, y, z) of its windows.
         inferer: the config's, for its mode, overlap, precision and flips.
     """
 
@@ -94,7 +93,7 @@ class LoadedBundle:
 
     @property
     def volumes(self) -> bool:
-        """Whether it takes volumes."""
+        """Whether the bundle takes volumes."""
         return len(self.input_shape) > 3
 
     @property
@@ -104,7 +103,7 @@ class LoadedBundle:
 
 
 def read_bundle(folder: str | Path) -> BundleConfig:
-    """Read a bundle's configs; nothing of the bundle runs.
+    """Read a bundle's configs without running any of its code.
 
     Raises:
         ConfigError: it is no bundle.
@@ -119,7 +118,7 @@ def read_bundle(folder: str | Path) -> BundleConfig:
     try:
         parser.read_config(str(folder / CONFIG))
         parser.read_meta(str(folder / METADATA))
-    except (ValueError, YAMLError) as error:  # of the JSON or the YAML parser
+    except (ValueError, YAMLError) as error:  # from the JSON or YAML parser
         wanted, found = "configs that can be read", f"ones that cannot ({type(error).__name__})"
         raise ConfigError(wanted, found=found, remedy="Correct them.", path=folder) from error
     sources = (folder / CONFIG, folder / METADATA, *sorted(folder.rglob("*.py")))
@@ -137,14 +136,14 @@ def load_bundle(
     """Run a bundle's config, which is code, and load its weights, which are not.
 
     Args:
-        checkpoints: one file, several for the mean of their probabilities, or a cross-validation's folder;
-            none for the bundle's own ``models/model.pt``.
+        checkpoints: one file; several for the mean of their probabilities; a cross-validation's folder; none
+            for the bundle's ``models/model.pt``.
         device: as ``select_device``.
         overrides: ids of ``configs/inference.yaml`` with their values as typed.
-        probabilities: let ``postprocessing`` leave them in an entry of that name.
+        probabilities: let ``postprocessing`` keep them in an entry of that name.
 
     Raises:
-        ConfigError: something cannot be built, or an override names an unknown id.
+        ConfigError: a component cannot be built, or an override names an unknown id.
         CheckpointError: the weights are missing or do not fit.
     """
     folder, parser, metadata = config.folder, config.parser, config.metadata
@@ -158,10 +157,10 @@ def load_bundle(
     if probabilities:
         parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))  # as MONAI's runner does, for a bundle's own components
+        sys.path.insert(0, str(folder))  # like MONAI's runner, for the bundle's own components
     network = config.build("network").eval()
     load_checkpoints(network, weights)
-    # Frames are letterboxed to a size of their own, volumes are cut into windows of the training's
+    # Frames are letterboxed to a fixed size; volumes are cut into windows of the training's size
     size = config.build("inference_size" if "inference_size" in parser.config else "input_size")
     return LoadedBundle(
         folder=folder,
@@ -186,7 +185,7 @@ def _refuse_unknown(parser: ConfigParser, typed: Mapping[str, Any]) -> None:
 
 
 def _value(text: str) -> Any:
-    """What was typed as MONAI's command line takes it: a literal of Python, a flag, or a word."""
+    """A typed value as MONAI's command line reads it: a Python literal, a flag, or a word."""
     if text.lower() in FLAGS:
         return FLAGS[text.lower()]
     try:

@@ -1,4 +1,4 @@
-"""What one call of ``predict`` is to do."""
+"""The options of one ``predict`` call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyraseg.transforms.errors import UsageError
 
 __all__ = ["Job", "check_unit", "fingerprint", "parse_job"]
 
-# Ids of the config that options of the command line set
+# Config ids that command-line options set
 RESERVED_IDS = (
     "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers",
 )  # fmt: skip
@@ -29,7 +29,7 @@ RESERVED_IDS = (
 
 @dataclass(frozen=True)
 class Job:
-    """The options, checked as far as they can be without looking at a file."""
+    """The options, checked as far as possible without opening a file."""
 
     inputs: tuple[Path, ...]
     bundle: Path
@@ -56,10 +56,10 @@ class Job:
 
 
 def parse_job(arguments: argparse.Namespace) -> Job:
-    """The job that a command line asks for.
+    """The job of a command line.
 
     Raises:
-        UsageError: an option that is wrong by itself, or an input that is not there.
+        UsageError: an invalid option, or an input that does not exist.
     """
     values = {name: value for name, value in vars(arguments).items() if name in Job.__dataclass_fields__}
     if arguments.output is None and (arguments.resume or not arguments.dry_run):
@@ -108,7 +108,7 @@ def _words(text: str, known: Collection[str], *, kind: str, example: str, least:
 
 
 def check_unit(job: Job, rules: AcceptanceRules) -> None:
-    """Refuse what a bundle of single files has no use for.
+    """Refuse options for series where the bundle takes single files.
 
     Raises:
         UsageError: an option for series.
@@ -129,8 +129,7 @@ def _overrides(words: list[str]) -> dict[str, str]:
 
 
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:
-    """A hash of all that decides about an item's results but the item: another one makes every item due
-    again."""
+    """A hash of everything but the item that results depend on; a new one makes every item due again."""
     names = ("formats", "seg_type", "probabilities", "identify", "backend")
     parts = {
         "weights": bundle.algorithm.weights,

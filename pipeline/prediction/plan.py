@@ -1,4 +1,4 @@
-"""What this run is to do of all items, with which backend, and that in words; nothing is written yet."""
+"""Plan a run: which items, with which backend, and a description; writes nothing."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = [
     "outline",
 ]
 
-CHUNK = 4  # frames that a worker sends to the network at a time
+CHUNK = 4  # frames that a worker sends to the network at once
 GPU_BATCH, GPU_WINDOWS = 32, 4
-LISTED = 20  # items and failures that a description names one by one
-EXAMPLES = 3  # files that it names of each reason to leave files out
+LISTED = 20  # items and failures that a description lists
+EXAMPLES = 3  # files that it lists for each reason
 
 
 @dataclass(frozen=True)
 class Plan:
-    """This run's items.
+    """The items of this run.
 
     Attributes:
-        due: to do now.
-        kept: done before, by the same weights and options, of the same files.
-        beyond: how many are due as well, but beyond the limit.
+        due: to predict now.
+        kept: done before, with the same weights and options, from the same files.
+        beyond: how many more are due, beyond the limit.
     """
 
     due: tuple[Item, ...]
@@ -50,13 +50,12 @@ class Plan:
 
     @property
     def frames(self) -> int:
-        """Frames to score."""
+        """How many frames to score."""
         return sum(item.frames for item in self.due)
 
 
 def make_plan(job: Job, items: Sequence[Item], folder: OutputFolder | None) -> Plan:
-    """Take this shard's items, those that are not done yet if the run resumes, and at most ``limit`` of
-    them."""
+    """Select this shard's items, without finished ones if the run resumes, and at most ``limit``."""
     mine = [item for item in items if job.shard.takes(item.key)]
     done = {item.case for item in mine if job.resume and folder is not None and folder.is_done(item)}
     due = [item for item in mine if item.case not in done]
@@ -65,13 +64,13 @@ def make_plan(job: Job, items: Sequence[Item], folder: OutputFolder | None) -> P
 
 
 def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | None) -> Backend:
-    """What scores the frames.
+    """The backend that scores frames.
 
     Args:
-        former: the backend that has scored this job's other frames: ``auto`` keeps to it.
+        former: the backend that scored this job's other frames; ``auto`` keeps it.
 
     Raises:
-        ConfigError: it is not installed, or gives other classes than torch.
+        ConfigError: it is not installed, or its classes differ from torch's.
     """
     return build_backend(
         former if former and job.backend == "auto" else job.backend,
@@ -90,7 +89,7 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
 
 
 def network_threads(bundle: LoadedBundle) -> int:
-    """Threads that run the network side by side."""
+    """How many threads run the network."""
     return 1 if bundle.device.type != "cpu" else torch.get_num_threads()
 
 
@@ -101,7 +100,7 @@ def batch_size(job: Job, bundle: LoadedBundle) -> int:
 
 
 def outline(discovered: Discovered, plan: Plan) -> str:
-    """One line on what a run is about to do."""
+    """One line on what the run will do."""
     beyond = f" ({plan.beyond} more beyond the limit)" if plan.beyond else ""
     return (
         f"{count(len(discovered.items), 'item')}: {len(plan.kept)} done before, "
@@ -111,10 +110,10 @@ def outline(discovered: Discovered, plan: Plan) -> str:
 
 
 def describe(discovered: Discovered, plan: Plan) -> Iterator[str]:
-    """The plan in lines for a terminal: the items, what is left out by its reason, what cannot be done.
+    """The plan as lines for a terminal: items, files left out by reason, failures.
 
-    Long lists end in a count, so that ten thousand files take as many lines as a hundred; control characters
-    in names are not passed on.
+    Long lists end in a count, so ten thousand files take as many lines as a hundred. Control characters in
+    names are removed.
     """
     items = plan.due
     yield f"{count(len(items), 'item')} to do ({_extent(items)})"

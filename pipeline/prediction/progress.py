@@ -1,4 +1,4 @@
-"""How far a batch is, and where its time goes."""
+"""The progress of a batch, and the time of its stages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Counts items: a bar with rate and time left on a terminal, now and then a line elsewhere.
+    """Counts items: a bar with rate and time left on a terminal, else a line now and then.
 
-    As a context manager it takes its bar off the screen.
+    As a context manager it removes its bar from the screen.
 
     Args:
-        total: items to do.
+        total: number of items.
     """
 
     def __init__(self, total: int) -> None:
@@ -41,7 +41,7 @@ class Progress:
             self._bar.close()
 
     def add(self, *, frames: int, failed: bool) -> Iterator[str]:
-        """Count an item; yields a line where there is no bar and the last one is some time ago."""
+        """Count an item; without a bar, yields a line at intervals."""
         self.done, self.failed, self.frames = self.done + 1, self.failed + failed, self.frames + frames
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self.frames} frames, {self.failed} failed", refresh=False)
@@ -59,10 +59,10 @@ class Progress:
 
 
 class Stages:
-    """Adds up the processor time of this process by stage; what runs outside of any stage is not counted.
+    """Adds up this process's processor time by stage; time outside of stages does not count.
 
     Args:
-        beat: called at the end of each, as a sign of life.
+        beat: called at the end of each stage, as a sign of life.
     """
 
     def __init__(self, beat: Callable[[], None] = lambda: None) -> None:

@@ -1,4 +1,4 @@
-"""A batch from beginning to end: find the items, share them out, publish results, write the tables."""
+"""Run a batch: find items, give them out, publish results, write the tables."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PRELOAD = (
 
 
 def predict(job: Job) -> Iterator[str]:
-    """Do a job and yield the lines to print.
+    """Do a job and yield lines to print.
 
-    Nothing in the output folder is touched before it is known that the work can begin.
+    The output folder is not touched before it is certain that work can begin.
 
     Raises:
         UsageError: bundle, weights or output folder cannot be used, or there is nothing to predict.
         RunError: at the end, some items have failed.
-        KeyboardInterrupt: it was told to stop; what is done is in the tables.
+        KeyboardInterrupt: it was told to stop; finished items are in the tables.
     """
     start_ahead(PRELOAD)
     started = datetime.now(UTC)
@@ -78,7 +78,7 @@ def predict(job: Job) -> Iterator[str]:
         yield f"backend {backend.reason}"
     with ExitStack() as held:
         with before_work():
-            # Files are for their owner alone: mode 0600, folders 0700
+            # Only the owner may read the files: mode 0600, folders 0700
             held.callback(os.umask, os.umask(0o077))
             held.enter_context(lock.hold())
             folder.prepare()
@@ -90,8 +90,7 @@ def predict(job: Job) -> Iterator[str]:
 
 @contextmanager
 def before_work() -> Iterator[None]:
-    """What keeps a batch from beginning is a matter of its command line; exit status 1 is for items that
-    failed."""
+    """Errors before the work are usage errors; exit status 1 is for failed items."""
     try:
         yield
     except PyrasegError as error:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that is looked at between two items, so that what is done is kept."""
+"""Handle Ctrl-C and SIGTERM between two items, so that finished work is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Stopping"]
 
 
 class Stopping:
-    """Takes the signals for the time of its block; a second one stops at once."""
+    """Catches the signals within its block; a second signal stops at once."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -50,9 +50,10 @@ class _Stack(ctypes.Structure):
 
 
 def _take_signals_on_the_normal_stack() -> None:
-    """OpenVINO gives the thread that loads a network an alternative signal stack and may free it while it is
-    in force; the next Ctrl-C would then end the process with SIGSEGV, because Python's handlers ask for that
-    stack.
+    """Take signals on the normal stack of the thread.
+
+    OpenVINO gives the thread that loads a network an alternative signal stack and may free it while in use.
+    Python's handlers would use that stack, and the next Ctrl-C would end the process with SIGSEGV.
     """
     if sys.platform == "linux":
         disable = _Stack(None, 2, 0)  # SS_DISABLE

@@ -1,1 +1,1 @@
-"""From INPUTs to items: files, DICOMDIR, series, and which of them a bundle takes."""
+"""From INPUTs to items: files, DICOMDIRs, series, and which of them a bundle accepts."""

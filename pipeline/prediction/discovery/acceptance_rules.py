@@ -1,5 +1,4 @@
-"""Which DICOM objects a bundle takes, as ``prediction`` in its metadata declares it, and why others are left
-out."""
+"""Which DICOM objects a bundle accepts, by ``prediction`` in its metadata, and why others are left out."""
 
 from __future__ import annotations
 
@@ -22,21 +21,19 @@ TRACES = {"m_mode", "colour_m_mode", "cw_doppler", "pw_doppler"}
 
 
 def _colour_doppler(header: ObjectHeader) -> bool:
-    """Ultrasound Color Data Present (0028,0014) is no proof: B-mode with a coloured ECG trace has 1 as
-    well."""
+    """Ultrasound Color Data Present (0028,0014) is not enough: a coloured ECG trace on B-mode sets it too."""
     flow = any(region.data_type == COLOUR_FLOW for region in header.regions)
     return flow or bool(header.modes & {"colour_doppler", "power_doppler"})
 
 
 def _without_tissue(header: ObjectHeader) -> bool:
-    """M-mode or a spectrum and no two-dimensional picture beside it; regions of waves and bars alone prove
-    nothing."""
+    """M-mode or a spectrum without a 2D picture; regions of waves and bars alone prove nothing."""
     formats = {region.spatial_format for region in header.regions}
     by_mode = bool(header.modes & TRACES) and "2d" not in header.modes
     return FORMAT_2D not in formats and (by_mode or bool(formats & {FORMAT_M_MODE, FORMAT_SPECTRAL}))
 
 
-# What a bundle may name under "leave_out": the test on the header, and the reason to give.
+# The names for "leave_out" in a bundle: the test on the header, and the reason to give.
 LEAVE_OUT: Mapping[str, tuple[Callable[[ObjectHeader], bool], str]] = MappingProxyType(
     {
         "colour_doppler": (_colour_doppler, "colour Doppler"),
@@ -48,15 +45,15 @@ LEAVE_OUT: Mapping[str, tuple[Callable[[ObjectHeader], bool], str]] = MappingPro
 
 
 class AcceptanceRules(DeclaredPrediction):
-    """What a bundle takes, as ``prediction`` in its metadata declares it."""
+    """What a bundle accepts, as ``prediction`` in its metadata declares it."""
 
     @property
     def volumes(self) -> bool:
-        """Whether items are series."""
+        """Whether an item is a series."""
         return self.unit == "series"
 
     def reason(self, header: ObjectHeader) -> str | None:
-        """Why this object is none for the bundle; None where it is one. It holds no text of the patient's."""
+        """Why the bundle does not accept this object; None where it does. It never quotes the patient."""
         uid, modality = header.sop_class_uid, header.modality
         if is_secondary_capture(uid):
             return "a secondary capture"
@@ -64,7 +61,7 @@ class AcceptanceRules(DeclaredPrediction):
             return self._other_class(uid, modality)
         if modality and modality not in self.modalities:
             return f"modality {code_text(modality)}"
-        names = (*self.leave_out, *(["localizer"] if self.volumes else []))  # which is no slice of a volume
+        names = (*self.leave_out, *(["localizer"] if self.volumes else []))  # no slice of a volume
         return next((LEAVE_OUT[name][1] for name in names if LEAVE_OUT[name][0](header)), None)
 
     def _other_class(self, uid: str, modality: str) -> str | None:
@@ -75,14 +72,14 @@ class AcceptanceRules(DeclaredPrediction):
             return f"modality {code_text(modality)}"
         if name:
             return f"another kind of object: {name}"
-        return "a private or unknown SOP class" if uid else None  # without any, it is broken
+        return "a private or unknown SOP class" if uid else None  # an object without one is broken
 
 
 def read_rules(metadata: Mapping[str, Any]) -> AcceptanceRules:
     """The rules in a bundle's ``metadata.json``.
 
     Raises:
-        ConfigError: there are none, or a key or a value that is unknown, in this section or another.
+        ConfigError: there are none, or any section has an unknown key or value.
     """
     declared = BundleMetadata.from_mapping(metadata).prediction
     if declared is None:

@@ -24,18 +24,17 @@ REMEDY = "Give its folder as INPUT instead; the files in it are searched then."
 
 @dataclass
 class Listed:
-    """The files of a DICOMDIR in its order, and the File IDs, joined by slashes, that lead to none, each with
-    why."""
+    """The files of a DICOMDIR in order; the File IDs, joined by slashes, without a usable file, and why."""
 
     files: list[Path] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
 
 
 def listed_files(path: Path) -> Listed:
-    """The files that a DICOMDIR refers to, which lie in its folder or below.
+    """The files that a DICOMDIR refers to, in its folder or below; each once.
 
-    Names are found as they are, else whatever their case and without the version and dot that ISO 9660 adds
-    ("im0001.;1" is IM0001), as they come from discs. A file is listed once.
+    Names match exactly, else without case and without the version and dot that ISO 9660 adds on discs
+    ("im0001.;1" is IM0001).
 
     Raises:
         InputError: it cannot be read, or lists no file.
@@ -54,7 +53,7 @@ def listed_files(path: Path) -> Listed:
 def _reading(path: Path) -> Iterator[None]:
     found = "one that is cut off or broken"
     with warnings.catch_warnings(), malformed("a readable DICOMDIR", path=path, found=found, remedy=REMEDY):
-        warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may be the patient's
         yield
 
 
@@ -100,7 +99,7 @@ def _find(root: Path, parts: tuple[str, ...], names: dict[Path, dict[str, str]])
 
 
 def _entries(folder: Path) -> dict[str, str]:
-    """The names in a folder by their case-folded form, without a version behind ";" and a dot at the end."""
+    """The names in a folder by their case-folded form, without a version after ";" and a final dot."""
     try:
         names = sorted(os.listdir(folder), reverse=True)
     except OSError:

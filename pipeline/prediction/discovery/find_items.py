@@ -1,4 +1,4 @@
-"""Which items a batch has: by their headers alone, each file once, and a reason for whatever is none."""
+"""Find the items of a batch by their headers, reading each file once, with a reason for every other file."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ from pyraseg.transforms.privacy import case_name
 __all__ = ["COPY_OF", "Answer", "Discovered", "MapHeaders", "find_items", "header_or_error", "in_processes"]
 
 COPY_OF = "a copy of "
-NAMED = 5  # of the files that share a UID, in the reason of each
-CHUNK = 100  # files that travel together; smaller ones where a process dies
-SECONDS = 60.0  # the longest that a chunk may take
+NAMED = 5  # files with a shared UID that a reason names
+CHUNK = 100  # files in one message; smaller where a process dies
+SECONDS = 60.0  # the longest time for a chunk
 MEMORY = 2**30  # bytes; a header takes some kilobytes
-FEW = 500  # files that are read sooner than processes start
+FEW = 500  # files read faster than processes start
 Answer = ObjectHeader | PyrasegError
-# Calls the function for every path, in processes or not, and yields the answers in the order of the paths.
+# Calls the function for every path, in processes or not, and yields the results in order of the paths.
 MapHeaders = Callable[[Callable[[Path], Answer], Sequence[Path]], Iterable[Answer]]
 
 
 @dataclass(frozen=True)
 class Discovered:
-    """What INPUTs hold: items, what the bundle does not take, and what should be an item and cannot; by file
-    name."""
+    """The content of INPUTs: items, files that the bundle does not accept, and failures; by file name."""
 
     items: tuple[Item, ...]
     left_out: tuple[LeftOut, ...]
@@ -46,7 +45,7 @@ class Discovered:
 
 
 def header_or_error(path: Path) -> Answer:
-    """What `MapHeaders` calls: a file's header, or the error that says why there is none."""
+    """A file's header, or the error that says why there is none; for `MapHeaders`."""
     try:
         return read_object(path)
     except PyrasegError as error:
@@ -54,18 +53,19 @@ def header_or_error(path: Path) -> Answer:
 
 
 def in_processes(workers: int, *, few: int = FEW) -> MapHeaders:
-    """A `MapHeaders` of ``workers`` supervised processes: pydicom holds the interpreter, and a file that
-    kills, hangs or bloats its process costs itself alone.
+    """A `MapHeaders` of ``workers`` supervised processes: a file that kills or hangs one costs only itself.
+
+    pydicom holds the interpreter's lock, so threads would not help.
 
     Args:
-        few: up to so many files are read by one process.
+        few: up to this many files are read by one process.
     """
     return partial(_map_in_processes, workers=workers, few=few)
 
 
 @dataclass(frozen=True)
 class _ReadChunk:
-    """What the processes do: the function, for each path of a chunk."""
+    """The task of the processes: call the function for each path of a chunk."""
 
     function: Callable[[Path], Answer]
 
@@ -102,24 +102,23 @@ def find_items(
     map_headers: MapHeaders = map,
     without: Sequence[Path] = (),
 ) -> Discovered:
-    """The items among INPUTs: files, folders, searched deeply, and DICOMDIRs.
+    """The items among INPUTs: files, folders (searched at any depth), and DICOMDIRs.
 
-    A case is named by the hash of the SOP Instance UID, of the file meta group where the data set has none;
-    without either, of the file's name. Copies of one object, byte for byte, count once, by the first name.
-    Different files with one UID are ambiguous: all of them fail, each with the others' names.
+    A case is named by the hash of its SOP Instance UID, from the file meta group where the data set has none;
+    without either, by the hash of its file name. Identical copies of an object count once, by the first name.
+    Different files with one UID are ambiguous: all of them fail, and each reason names the others.
 
-    Where the bundle's unit is a series its files are one item (`series_items`), and fail together. NIfTI
-    volumes are items where they are named as INPUT by themselves; those in folders are left out, for label
-    maps are NIfTI, too.
+    Where the bundle takes series, the files of a series are one item (`series_items`) and fail together.
+    NIfTI volumes are items only where an INPUT names them, because label maps are NIfTI too.
 
     Args:
         inputs: as typed.
         rules: of the bundle.
-        map_headers: how to read many headers.
+        map_headers: reads many headers.
         without: folders that are not searched.
 
     Raises:
-        InputError: an INPUT is not there.
+        InputError: an INPUT does not exist.
         OutputError: there is no key to name cases with.
     """
     files = find_input_files(inputs, without=without)
@@ -138,7 +137,7 @@ def find_items(
 
 @dataclass
 class _Sorting:
-    """Which files are taken, left out or failures, one after the other."""
+    """Sorts files one by one into accepted, left out and failed."""
 
     rules: AcceptanceRules
     left_out: list[LeftOut]
@@ -166,7 +165,7 @@ class _Sorting:
             self.nifti.append(nifti_item(file))
         elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(file.path):
             self._fail(file, Failure.of(error, file=file.name))
-        else:  # nothing says that it should be DICOM: neither its suffix, nor its content, nor the user
+        else:  # neither suffix, content nor the user says that it is DICOM
             self.left_out.append(LeftOut(file.name, f"no DICOM ({file.path.suffix.lower()})"))
 
     def _fail(self, file: InputFile, failure: Failure) -> None:
@@ -174,7 +173,7 @@ class _Sorting:
         self.broken.add(file.path.parent)
 
     def items(self) -> list[Item]:
-        """What is to be done; a series that cannot be is a failure."""
+        """The items to predict; a series that cannot be used is a failure."""
         if not self.rules.volumes:
             return [_item(file, header) for file, header in self.taken]
         items, failures = series_items(self.taken, broken=self.broken)
@@ -182,7 +181,7 @@ class _Sorting:
         return [*items, *self.nifti]
 
     def part_copies(self) -> None:
-        """Keep the first of identical files; refuse different ones that claim to be one object."""
+        """Keep the first of identical files; refuse different files with one UID."""
         groups: dict[str, list[tuple[InputFile, ObjectHeader]]] = defaultdict(list)
         for file, header in self.taken:
             groups[header.sop_instance_uid or f"file:{file.name}"].append((file, header))
@@ -231,7 +230,7 @@ class _Sorting:
 
 
 def _case(file: InputFile, header: ObjectHeader) -> str:
-    """A UID never begins with "file:", so that no file without one is named as another with one."""
+    """A UID never begins with "file:", so a file with a UID and one without never share a name."""
     return case_name(header.sop_instance_uid or f"file:{file.name}")
 
 

@@ -1,4 +1,4 @@
-"""From INPUTs to files, each once and under a name of its own: relative to its INPUT."""
+"""From INPUTs to files, each once, with a unique name relative to its INPUT."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["InputFile", "InputFiles", "find_input_files"]
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to look at.
+    """A file of an INPUT.
 
     Attributes:
-        name: POSIX: relative to its INPUT; behind the INPUT's own name where there are several.
-        asked: whether it was named as an INPUT by itself or by a DICOMDIR, so that it has to be DICOM.
+        name: POSIX path relative to its INPUT; preceded by the INPUT's name where there are several.
+        asked: whether an INPUT or a DICOMDIR names the file itself, so that it must be DICOM.
     """
 
     path: Path
@@ -32,8 +32,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The files of all INPUTs, sorted by name, what the search passed over, and what could not be
-    searched."""
+    """The files of all INPUTs, sorted by name; what the search skipped; what could not be searched."""
 
     files: tuple[InputFile, ...]
     left_out: tuple[LeftOut, ...]
@@ -43,11 +42,11 @@ class InputFiles:
 def find_input_files(inputs: Sequence[Path], *, without: Sequence[Path] = ()) -> InputFiles:
     """Search INPUTs: files, folders (see `pyraseg.transforms.dicom.files.search`) and DICOMDIRs.
 
-    Folders ``without`` are not searched: the results of an earlier run may lie among the INPUTs. A file that
-    several INPUTs hold counts once, with the first. Files and DICOMDIRs are named relative to their folder.
+    Folders ``without`` are not searched, since results of an earlier run may lie among the INPUTs. A file in
+    several INPUTs counts once, with the first. Files and DICOMDIRs are named relative to their folder.
 
     Raises:
-        InputError: an INPUT is not there.
+        InputError: an INPUT does not exist.
     """
     for path in inputs:
         if not os.path.exists(path):
@@ -72,7 +71,7 @@ def find_input_files(inputs: Sequence[Path], *, without: Sequence[Path] = ()) ->
 
 
 def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
-    """A prefix for each folder: none for the only one, else its name, with a number where that is taken."""
+    """A prefix for each folder: none for a single folder, else its name, numbered where the name is taken."""
     real = list(dict.fromkeys(os.path.realpath(root) for root in roots))
     if len(real) < 2:
         return dict.fromkeys(real, "")

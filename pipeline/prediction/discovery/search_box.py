@@ -1,4 +1,4 @@
-"""A box in the patient that a search is limited to."""
+"""A box in the patient that limits the search."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ __all__ = ["SearchBox", "parse_search_box"]
 
 NUMBER = r"\s*(-?\d+(?:\.\d*)?)\s*"
 FORM = re.compile(",".join([NUMBER] * 6))
-SLAB = 16  # slices at once
+SLAB = 16  # slices at a time
 Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
 class SearchBox:
-    """All points from ``low`` to ``high``, x, y, z in mm in DICOM's patient coordinates: to the patient's
-    left, to the back, to the head (LPS, PS3.3 C.7.6.2.1.1)."""
+    """All points from ``low`` to ``high``: x, y, z in mm, LPS (left, back, head; PS3.3 C.7.6.2.1.1)."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """As `parse_search_box` takes them."""
+        """The bounds in the form that `parse_search_box` reads."""
         return tuple(bound for pair in zip(self.low, self.high, strict=True) for bound in pair)
 
     @property
     def remark(self) -> str:
-        """For a reader of results."""
+        """A sentence for the reader of results."""
         return f"Only this box was searched, in mm of patient coordinates (LPS): {searched_box(self.bounds)}."
 
     def check_meets(self, grid: VolumeGrid) -> None:
-        """Refuse a box without a voxel's centre in it.
+        """Refuse a box that contains no voxel centre.
 
         Raises:
             GeometryError: the remedy says where the volume lies.
@@ -61,7 +60,7 @@ class SearchBox:
         )
 
     def inside(self, grid: VolumeGrid, slices: slice) -> np.ndarray:
-        """Which voxels' centres lie in the box, (columns, rows, n) bool."""
+        """Which voxel centres lie in the box, (columns, rows, n) bool."""
         affine, (columns, rows, _) = grid.affine_lps, grid.shape
         x, y, z = np.ogrid[:columns, :rows, slices.start : slices.stop]
         inside = np.ones((columns, rows, slices.stop - slices.start), bool)
@@ -71,12 +70,12 @@ class SearchBox:
         return inside
 
     def window(self, grid: VolumeGrid, affine: np.ndarray, shape: Sequence[int], least: Sequence[int]) -> Box:
-        """The part of the network's grid to look at: around the box, and as large as a window of the network,
-        so that it sees the surroundings that are there.
+        """The part of the network's grid to predict: the box, grown to at least one window of the network.
 
         Args:
-            grid: of the source. affine: (4, 4), from the network's indices to RAS+ mm; shape: of the
-                network's grid.
+            grid: of the source.
+            affine: (4, 4), from the network's indices to RAS+ mm.
+            shape: of the network's grid.
             least: (x, y, z) of a window.
         """
         to_lps = grid.affine_lps @ np.linalg.inv(grid.affine) @ affine
@@ -88,10 +87,10 @@ class SearchBox:
 
 
 def parse_search_box(text: str) -> SearchBox:
-    """``"X0,X1,Y0,Y1,Z0,Z1"`` as the box between them.
+    """Parse ``"X0,X1,Y0,Y1,Z0,Z1"``.
 
     Raises:
-        UsageError: anything else, or bounds that do not ascend.
+        UsageError: another form, or bounds that do not ascend.
     """
     match = FORM.fullmatch(text)
     if match is not None:
@@ -103,7 +102,7 @@ def parse_search_box(text: str) -> SearchBox:
 
 
 def _grown(low: int, high: int, size: int, least: int) -> slice:
-    """From ``low`` to ``high`` within ``size``, at least ``least`` long where that much is there."""
+    """The range within ``size``, grown to ``least`` where there is room."""
     low, high = min(max(low, 0), size - 1), max(min(high, size), 1)
     missing = max(0, least - (high - low))
     low = max(0, low - missing // 2)

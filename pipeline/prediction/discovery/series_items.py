@@ -1,4 +1,4 @@
-"""Series as items: the files of one Series Instance UID together, wherever they lie."""
+"""Series as items: all files with one Series Instance UID, whatever their folders."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ Member = tuple[InputFile, ObjectHeader]
 
 
 def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[Item], list[Failure]]:
-    """One item for each series, named by its first file; a failure for a series of which a file cannot be
-    used, since the volume would have a gap without it.
+    """One item for each series, named by its first file; a failure where a slice would be missing.
 
     A series without a Series Instance UID is told by its folder and study. Its case is named by the hash of
-    that UID; without one, of its first file's name.
+    that UID; without one, by the hash of its first file's name.
 
     Args:
-        members: the files that the bundle takes, copies left out.
-        broken: folders that hold a file that could not be read at all, and which may have been a slice.
+        members: the files that the bundle accepts, without copies.
+        broken: folders with a file that cannot be read, which may be a slice.
     """
     groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
     for file, header in members:
@@ -46,10 +45,10 @@ def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[
 
 
 def nifti_item(file: InputFile) -> Item:
-    """A NIfTI volume, which has no identity but its name.
+    """A NIfTI volume; only its file name identifies it.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file cannot be accessed.
     """
     status = file.path.stat()
     return Item(

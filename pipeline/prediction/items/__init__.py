@@ -1,1 +1,1 @@
-"""One item from its file to its results."""
+"""From one item's files to its results."""

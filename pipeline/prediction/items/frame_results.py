@@ -1,4 +1,4 @@
-"""The frames of one item: each read once, scored, and restored to the source grid."""
+"""The frames of one item: each is read once, scored, and restored to the source grid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyraseg.transforms.frame.display import ScaleDisplayd
 
 __all__ = ["PROBABILITIES", "Frame", "FrameReading", "FrameResults", "score_frames"]
 
-PROBABILITIES = "probabilities"  # the entry that the clean-up leaves them in
+PROBABILITIES = "probabilities"  # the entry in which postprocessing keeps them
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Frame:
     """One frame.
 
     Attributes:
-        image: (C, h, w) for the network, with what was done to it.
-        view: (C, H, W) uint8 on the source grid, black outside the tissue, and all black where the tissue
-            could not be told from text beside it; None where it was not asked for.
+        image: (C, h, w) for the network, with its applied operations.
+        view: (C, H, W) uint8 on the source grid, black outside the tissue; all black where text could not be
+            told from tissue; None where not asked for.
     """
 
     image: MetaTensor
@@ -39,12 +39,12 @@ class Frame:
 
 
 class FrameReading:
-    """Reads frames by a bundle's preprocessing, each once for the network and for pictures.
+    """Reads frames by a bundle's preprocessing, each once for network and pictures.
 
     Args:
-        preprocessing: from a frame to the network's input. What comes before its ``ScaleDisplayd`` loads,
-            crops and blanks; that is what pictures show.
-        frames: what it loads: paths of frames, or `pyraseg.transforms.io.dicom_reader.open_frames`.
+        preprocessing: from a frame to the network's input. The steps before its ``ScaleDisplayd`` load, crop
+            and blank; pictures show their result.
+        frames: paths of frames, or `pyraseg.transforms.io.dicom_reader.open_frames`.
         case: the item's hashed name.
     """
 
@@ -54,10 +54,10 @@ class FrameReading:
         self._end = kinds.index(ScaleDisplayd) if ScaleDisplayd in kinds else None
 
     def read(self, index: int, *, view: bool) -> Frame:
-        """Frame ``index``, from 0.
+        """Read frame ``index``, from 0.
 
         Raises:
-            InputError: it cannot be read right.
+            InputError: it cannot be read correctly.
         """
         data: Any = {"image": self.frames[index], "case": self.case}
         if not view or self._end is None:
@@ -67,7 +67,7 @@ class FrameReading:
         return Frame(self.preprocessing(data, start=self._end)["image"], shown)
 
     def view(self, index: int) -> np.ndarray | None:
-        """The picture of a frame alone."""
+        """Read only the picture of a frame."""
         if self._end is None:
             return None
         data: Any = {"image": self.frames[index], "case": self.case}
@@ -89,14 +89,14 @@ class FrameReading:
 
 @dataclass
 class FrameResults:
-    """What the network gives, frame by frame in their order.
+    """The results of all frames of an item, in order.
 
     Attributes:
         labels: (F, H, W) uint8.
-        probabilities: (F, K, H, W) float16; None where they are not asked for.
-        views: (F, C, H, W) uint8, black outside the tissue; None where they are not kept.
+        probabilities: (F, K, H, W) float16; None where not asked for.
+        views: (F, C, H, W) uint8, black outside the tissue; None where not kept.
         confidences, colours: see `pyraseg.pipeline.prediction.items.quality`.
-        spacing_mm: (row, column); ``spacing_source``: where it is from.
+        spacing_mm: (row, column); ``spacing_source``: where it comes from.
     """
 
     labels: np.ndarray
@@ -108,7 +108,7 @@ class FrameResults:
     spacing_source: str = "none"
 
     def add(self, index: int, frame: Frame, scores: np.ndarray, postprocessing: Compose) -> None:
-        """Take in a frame and its scores (K, h, w)."""
+        """Add a frame and its scores (K, h, w)."""
         entry = postprocessing({"pred": torch.from_numpy(scores), "image": frame.image})
         self.labels[index] = np.asarray(entry["pred"])[0]
         if self.probabilities is not None:
@@ -134,14 +134,13 @@ def score_frames(
     """Read, score and restore every frame of an item.
 
     Args:
-        postprocessing: scores to a label map on the source grid; it leaves the probabilities where they are
-            asked for.
+        postprocessing: from scores to a label map on the source grid; keeps probabilities where asked for.
         size: (rows, columns) of the source.
-        folder: for what is too large for the memory.
+        folder: for arrays too large for memory.
         views: keep the view of every frame.
 
     Raises:
-        PyrasegError: a frame cannot be read or scored, or there is no room.
+        PyrasegError: a frame cannot be read or scored, or the disk is full.
     """
     frames, classes = len(reading.frames), network.shapes.scores[0]
     results = FrameResults(scratch_array(folder / ".labels", (frames, *size), np.uint8))
@@ -161,7 +160,7 @@ def score_frames(
 def _scored(
     reading: FrameReading, network: NetworkClient, stages: Stages, *, views: bool
 ) -> Iterator[tuple[int, Frame, np.ndarray]]:
-    """Every frame with its scores; while one chunk is at the network, the next is read."""
+    """Every frame with its scores; the next chunk is read while the network scores one."""
     ahead: deque[list[tuple[int, Frame]]] = deque()
     size, frames = network.shapes.frames, len(reading.frames)
     for start in range(0, frames, size):

@@ -1,4 +1,4 @@
-"""A single frame or a cine from its file to its results; the network's scores come from another process."""
+"""Predict a single frame or a cine in a worker; the network runs in another process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["FrameTask"]
 
 @dataclass(frozen=True)
 class FrameTask(ItemTask):
-    """What to do with each single frame or cine."""
+    """The task for each single frame or cine."""
 
     def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
         """Read, score and measure every frame."""
@@ -81,5 +81,5 @@ class FrameTask(ItemTask):
 def _pictures(frames: FrameResults, key: int, reading: FrameReading, frame_time_ms: float | None) -> Pictures:
     views = frames.views
     view: Callable[[int], np.ndarray | None] = reading.view if views is None else views.__getitem__
-    # A view that was not kept is read once more, of the key frame alone
+    # The view of the key frame is read again where views were not kept
     return Pictures(view(key), lambda index: np.asarray(view(index)), frame_time_ms)

@@ -1,4 +1,4 @@
-"""The header of an item's file: a worker reads it once, for the reader of its frames and for the writers."""
+"""The header of an item's file, which a worker reads once for the frame reader and the writers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ IDENTITY = {"patient_name": "PatientName", "patient_id": "PatientID", "birth_dat
 
 @dataclass(frozen=True)
 class ItemHeader:
-    """What results need of one file's header.
+    """What results need from one file's header.
 
-    Discovery reads every header too, and sends on only what chooses and names an item: with an `ImageHeader`
-    in each of ten thousand items the memory would grow with their number, and the patient's attributes belong
-    into no process and no queue but where they are written. So a worker reads the header again, once.
+    Discovery reads every header too, but only sends on what selects and names an item: an `ImageHeader` in
+    each of ten thousand items would fill the memory, and the patient's attributes must not travel between
+    processes. So a worker reads the header once more.
 
     Attributes:
-        source: what written DICOM objects repeat; None where none is written.
-        frame_time_ms: from frame to frame, the mean where it varies; None where the file does not say.
-        identity: of the patient, for tables; None unless it was asked for.
+        source: what written DICOM objects copy; None where none is written.
+        frame_time_ms: between frames, the mean where it varies; None where unknown.
+        identity: of the patient, for tables; None unless asked for.
     """
 
     source: SourceHeader | None = None
@@ -41,12 +41,12 @@ class ItemHeader:
 
 
 def read_item_header(source: SourceRef, *, dicom: bool, identify: bool) -> tuple[ImageHeader, ItemHeader]:
-    """Read a file's header: what the reader of its pixels takes, and what results need.
+    """Read a file's header, for the pixel reader and for results.
 
-    What identifies the patient is not even read unless one of the options needs it.
+    Attributes that identify the patient are only read where an option needs them.
 
     Args:
-        dicom: whether objects are written that refer to the file.
+        dicom: whether written objects refer to the file.
         identify: whether tables name the patient.
 
     Raises:
@@ -54,7 +54,7 @@ def read_item_header(source: SourceRef, *, dicom: bool, identify: bool) -> tuple
     """
     tags = [*TIMES, *RATES, *(SOURCE_TAGS if dicom else ()), *(IDENTITY.values() if identify else ())]
     parsed = parse_file(source.path, raw=tags)
-    written = source_header(parsed.raw, source) if dicom else None  # first: it wants the values as stored
+    written = source_header(parsed.raw, source) if dicom else None  # first: it needs the values as stored
     identity = _identity(parsed.raw, source) if identify else None
     return image_header(parsed), ItemHeader(written, _frame_time(parsed.raw), identity)
 
@@ -66,16 +66,15 @@ def _identity(dataset: Dataset, source: SourceRef) -> dict[str, str]:
 
 
 def _frame_time(dataset: Dataset) -> float | None:
-    """Frame Time (0018,1063), else the mean of Frame Time Vector (0018,1065), else a rate (0018,0040),
-    (0008,2144)."""
-    steps = _numbers(dataset, "FrameTimeVector")[1:]  # the first is the time before the first frame
+    """Frame Time (0018,1063), else the mean of its Vector (0018,1065), else by (0018,0040), (0008,2144)."""
+    steps = _numbers(dataset, "FrameTimeVector")[1:]  # the first value is the time before the first frame
     times = _numbers(dataset, "FrameTime")[:1] + ([sum(steps) / len(steps)] if steps else [])
     rates = (rate for tag in RATES for rate in _numbers(dataset, tag)[:1] if rate > 0)
     return next((time for time in (*times, *(1000 / rate for rate in rates)) if 0 < time < math.inf), None)
 
 
 def _numbers(dataset: Dataset, tag: str) -> list[float]:
-    """The values of an attribute; none where it is absent or no number, which costs that attribute alone."""
+    """The values of an attribute; none where it is absent or no number."""
     try:
         value = dataset.get(tag)
         values = [value] if isinstance(value, str | int | float) else value
@@ -85,7 +84,7 @@ def _numbers(dataset: Dataset, tag: str) -> list[float]:
 
 
 def spacing_of_mask(header: ImageHeader, labels: np.ndarray) -> tuple[float, float] | None:
-    """The spacing of a mask in an image whose regions disagree: that of the one region that holds all of it.
+    """The spacing of a mask where an image's regions disagree: that of the region that holds all of it.
 
     Args:
         labels: (F, H, W) on the image's grid.

@@ -1,4 +1,4 @@
-"""What an item puts into its draft folder: large arrays while it is worked on, then files by format."""
+"""The content of an item's draft folder: large working arrays, then result files by format."""
 
 from __future__ import annotations
 
@@ -42,15 +42,14 @@ FORMATS = (*DEFAULT_FORMATS, "rtstruct")
 DICOM_FORMATS = frozenset({"seg", "sr", "rtstruct"})
 THUMBNAIL = "thumbnail.jpg"
 NO_PICTURE = "no picture: text beside the tissue could not be told from it"
-IN_MEMORY = 2**26  # bytes up to which an array is kept in memory
+IN_MEMORY = 2**26  # bytes of the largest array that is kept in memory
 
 
 def scratch_array(path: Path, shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """An array of zeros for a whole item, in memory or, where it is large, in a file without a name any more.
+    """An array of zeros, in memory or, if large, in an unnamed file.
 
     Raises:
-        OutputError: there is no room for the file. Without reserving it first, a full disk would end the
-            process.
+        OutputError: no room for the file. It is reserved first, as a full disk would kill the process.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= IN_MEMORY:
@@ -65,11 +64,11 @@ def scratch_array(path: Path, shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 
 class Drawing(Protocol):
-    """What pictures of an item are drawn from."""
+    """The data for an item's pictures."""
 
     @property
     def blank(self) -> bool:
-        """Whether nothing of it may be shown."""
+        """Whether nothing may be shown."""
 
     def write(self, folder: Path, prediction: Prediction, *, overlay: bool) -> Iterator[str]:
         """Write the thumbnail and, with ``overlay``, the other pictures; yields their names."""
@@ -77,13 +76,13 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True)
 class Pictures:
-    """What pictures of a frame or a cine are drawn from.
+    """The data for the pictures of a frame or a cine.
 
     Attributes:
         key: the key frame's view (C, H, W) uint8, black outside the tissue; None where the bundle has no
             views, all black where none may be shown.
-        frames: the view of a frame by its index, for the pictures of a cine.
-        frame_time_ms: from frame to frame; None where it is not known.
+        frames: returns the view of a frame by index, for the pictures of a cine.
+        frame_time_ms: between frames; None where unknown.
     """
 
     key: np.ndarray | None
@@ -92,12 +91,11 @@ class Pictures:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing of it may be shown."""
+        """Whether nothing may be shown."""
         return self.key is not None and not self.key.any()
 
     def write(self, folder: Path, prediction: Prediction, *, overlay: bool) -> Iterator[str]:
-        """Write the thumbnail and, with ``overlay``, the key frame; of a cine also a moving picture and a
-        sheet."""
+        """Write the thumbnail; with ``overlay`` also the key frame, and the animation and sheet of a cine."""
         key, labels, segments = self.key, prediction.labels, prediction.segments
         if key is None:
             return
@@ -118,13 +116,12 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class VolumePictures:
-    """What pictures of a volume are drawn from. The series of CT, MR and PET have no text in their pixels.
+    """The data for the pictures of a volume. Series of CT, MR and PET have no text in their pixels.
 
     Attributes:
-        view: makes (X, Y, Z) uint8 on the source grid, scaled as the network sees it.
+        view: returns (X, Y, Z) uint8 on the source grid, scaled as for the network.
         affine: (4, 4), from index to RAS+ mm.
-        projected: whether the thumbnail is the projection, as one looks at PET; else the slice that shows
-            most.
+        projected: whether the thumbnail is the projection (as for PET) or the slice with the most labels.
     """
 
     view: Callable[[], np.ndarray]
@@ -152,7 +149,7 @@ class VolumePictures:
 
 @dataclass(frozen=True)
 class Written:
-    """Names of the files, and what was repaired on the way, in words."""
+    """The names of the files, and notes on repairs."""
 
     outputs: tuple[str, ...]
     notes: tuple[str, ...]
@@ -175,15 +172,15 @@ def write_outputs(
 
     Args:
         folder: the draft.
-        formats: of ``FORMATS``; "rtstruct" of a series alone.
+        formats: of ``FORMATS``; "rtstruct" only for a series.
         seg_type: "binary", "labelmap" or "fractional".
-        probabilities: write them as NIfTI, too, whatever the formats.
-        header: what DICOM objects repeat of the source; it is read where it is not given.
+        probabilities: also write them as NIfTI, whatever the formats.
+        header: what DICOM objects copy from the source; read where not given.
         frame_time_ms: of a cine.
         affine: of a volume, (4, 4), from index to RAS+ mm.
 
     Raises:
-        PyrasegError: what the writers refuse; a full disk among it.
+        PyrasegError: a writer refuses the item, or the disk is full.
     """
     outputs, notes = _dicom(folder, prediction, formats, seg_type, header, stages)
     grid: dict[str, Any] = {"spacing_mm": prediction.spacing_mm, "frame_time_ms": frame_time_ms}
@@ -209,7 +206,7 @@ def _dicom(
     header: SourceHeader | None,
     stages: Stages,
 ) -> tuple[list[str], list[str]]:
-    """Names and notes of the objects."""
+    """The names and notes of the DICOM objects."""
     outputs: list[str] = []
     notes: list[str] = []
     seg = None

@@ -1,4 +1,4 @@
-"""How far a result can be trusted: confidence, the frame that stands for a cine, review flags."""
+"""How far to trust a result: confidence, the key frame of a cine, review flags."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = [
     "review_flags",
 ]
 
-CHROMA = 0.2  # the difference between a pixel's largest and smallest channel from which it counts as coloured
-OFTEN = 0.1  # of a cine's frames
+CHROMA = 0.2  # a pixel is coloured if its channels differ by this much
+OFTEN = 0.1  # fraction of a cine's frames
 
 
 def confidence(scores: np.ndarray) -> float | None:
-    """The mean probability of the winning class over the foreground of the network's own grid.
+    """The mean probability of the winning class over the foreground, on the network's grid.
 
     Args:
         scores: (K, h, w), before the softmax.
 
     Returns:
-        from 1 / K to 1; None where background wins everywhere.
+        From 1 / K to 1; None without foreground.
     """
     values = torch.from_numpy(scores).flatten(1)
     best, winner = values.max(dim=0)
@@ -43,7 +43,7 @@ def confidence(scores: np.ndarray) -> float | None:
 
 
 def colour_fraction(image: torch.Tensor) -> float:
-    """The fraction of a frame (C, h, w) in [0, 1] that is coloured, as colour Doppler is; 0 of a grey one."""
+    """The coloured fraction of a frame (C, h, w) in [0, 1], as in colour Doppler; 0 for a grey frame."""
     if image.shape[0] != 3:
         return 0.0
     sample = image[:, ::2, ::2]
@@ -51,11 +51,11 @@ def colour_fraction(image: torch.Tensor) -> float:
 
 
 def key_frame(areas: np.ndarray, *, names: Sequence[str], segment: str | None) -> int:
-    """The frame with the largest area of ``segment`` after a median over three frames, counted from 0.
+    """The index of the frame with the largest area of ``segment``, after a median over three frames.
 
-    A single frame in which a network sees a large collection, and none before and after, is no key frame. At
-    a tie the frame whose area itself is larger counts, then the earlier one. Where no frame has that
-    segment, or the label set has none of it, all segments together count.
+    So a large area in one frame and none in its neighbours does not count. On a tie the frame with the larger
+    area wins, then the earlier one. Where no frame has the segment, or the classes lack it, the area of all
+    segments counts.
 
     Args:
         areas: (F, K) pixels of each class, background first.
@@ -71,7 +71,7 @@ def key_frame(areas: np.ndarray, *, names: Sequence[str], segment: str | None) -
 
 
 def key_frame_rule(segment: str | None) -> str:
-    """The rule in words, for a report."""
+    """The rule as a sentence, for a report."""
     what = f"area of {segment}" if segment else "segmented area"
     return f"frame with the largest {what} after a median over three frames"
 
@@ -86,17 +86,16 @@ def review_flags(
     colour: float = 0.0,
     voxel_ml: float | None = None,
 ) -> tuple[str, ...]:
-    """The flags that send a person to look at one frame or volume: "low confidence", "no kidney found",
-    "implausible kidney area", "colour".
+    """Review flags of a frame or volume, such as "low confidence", "no kidney found" or "colour".
 
     Args:
-        review: the thresholds; a class of theirs that the label set has not raises no flag.
+        review: the thresholds; its classes that the label set lacks raise no flag.
         label_names: the classes, background first.
         areas: (K,) pixels, or voxels, of each class.
         spacing_mm: (row, column) of a pixel; without it no area is judged.
-        confidence: None where there is no foreground.
+        confidence: None without foreground.
         colour: the coloured fraction of the frame's tissue.
-        voxel_ml: of a volume: its classes' volumes are judged, and no areas.
+        voxel_ml: of a volume: volumes are judged instead of areas.
     """
     pixels = {name: int(count) for name, count in zip(label_names, areas, strict=True)}
     flags = []
@@ -113,7 +112,7 @@ def review_flags(
 
 
 def item_flags(frames: Sequence[FrameRecord], key: int) -> tuple[str, ...]:
-    """The flags of an item: those of its key frame, and those of at least a tenth of a cine's frames."""
+    """The flags of an item: those of its key frame, and those of at least a tenth of its frames."""
     counts = Counter(flag for frame in frames for flag in frame.flags)
     often = (flag for flag, number in counts.items() if number >= OFTEN * len(frames))
     return tuple(dict.fromkeys([*frames[key].flags, *often]))
@@ -122,7 +121,7 @@ def item_flags(frames: Sequence[FrameRecord], key: int) -> tuple[str, ...]:
 def _implausible(
     bounds: Mapping[str, tuple[float, float]], pixels: Mapping[str, int], unit: float, what: str
 ) -> list[str]:
-    """An absent class has no size; where it should be there another flag says so."""
+    """An absent class has no size; another flag reports it where it is expected."""
     present = {name: pixels[name] * unit for name in bounds if pixels.get(name)}
     return [
         f"implausible {name} {what}"

@@ -1,4 +1,4 @@
-"""One item from its files to its results, in a worker process: what frames and volumes have in common."""
+"""Predict one item in a worker process: the parts common to frames and volumes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ __all__ = ["Done", "ItemResults", "ItemTask", "frame_record"]
 
 @dataclass(frozen=True)
 class Done:
-    """What the main process hears of an item whose draft is complete: frames, flags and processor seconds by
-    stage."""
+    """The message on a finished draft: frames, flags and processor seconds by stage."""
 
     frames: int
     flags: tuple[str, ...]
@@ -45,14 +44,14 @@ class Done:
 
 @dataclass(frozen=True, eq=False)
 class ItemResults:
-    """What was found in one item, before anything of it is written.
+    """The results of one item, before anything is written.
 
     Attributes:
-        prediction: what the writers take.
+        prediction: for the writers.
         header: of the prediction's source; empty for NIfTI.
-        pictures: what its pictures are drawn from.
-        rows: of each frame, or one of the whole volume.
-        spacing_source: where the prediction's spacing is from.
+        pictures: the data for pictures.
+        rows: one for each frame, or one for the whole volume.
+        spacing_source: where the prediction's spacing comes from.
         affine, slice_mm, searched_mm: of a volume.
         notes: for the tables.
     """
@@ -70,16 +69,16 @@ class ItemResults:
 
 @dataclass(frozen=True)
 class ItemTask(ABC):
-    """What to do with each item; sent to the workers at their start.
+    """The task for each item; sent to the workers at their start.
 
     Attributes:
-        preprocessing, postprocessing: the bundle's.
+        preprocessing, postprocessing: of the bundle.
         quantities: as its metadata declares them.
-        rules: what it takes, and what is to be looked at.
+        rules: which objects it accepts, and what to review.
         formats, seg_type, probabilities, identify: what to write.
         drafts: the folder of this run's drafts.
         fingerprint: of weights, bundle and options.
-        computed_by: the backend's name; other backends differ in some pixels, so their results have other
+        computed_by: the backend's name; results of different backends differ in some pixels and so in their
             UIDs.
     """
 
@@ -109,7 +108,7 @@ class ItemTask(ABC):
 
     @property
     def needs_probabilities(self) -> bool:
-        """Whether something is written of them."""
+        """Whether an output needs probabilities."""
         return self.probabilities or self.seg_type == "fractional"
 
     @abstractmethod
@@ -117,14 +116,14 @@ class ItemTask(ABC):
         """Read, score and measure an item.
 
         Args:
-            folder: for what is too large for the memory.
+            folder: for arrays too large for memory.
 
         Raises:
-            PyrasegError: the item cannot be read or scored, or there is no room.
+            PyrasegError: the item cannot be read or scored, or the disk is full.
         """
 
     def __call__(self, item: Item, network: NetworkClient | None) -> Done:
-        """Fill the item's draft; its ``item.json`` comes last.
+        """Fill the item's draft; its ``item.json`` is written last.
 
         Raises:
             PyrasegError: the item cannot be read, scored or written.
@@ -183,7 +182,7 @@ class ItemTask(ABC):
         return Done(record.frames, record.flags, dict(stages.seconds))
 
     def predicted(self, item: Item, source: SourceRef, labels: np.ndarray, **more: Any) -> Prediction:
-        """What the writers take of an item, with what is the same for all items."""
+        """The prediction of an item, with what is the same for all items."""
         salt = f"{self.fingerprint} {self.computed_by}"
         return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)
 
@@ -191,7 +190,7 @@ class ItemTask(ABC):
 def frame_record(
     quantities: tuple[Quantity, ...], *, frame: int, confidence: float | None, flags: tuple[str, ...]
 ) -> FrameRecord:
-    """What was measured on a frame or a volume, rounded as the tables have it."""
+    """The measurements of a frame or a volume, rounded as in the tables."""
     return FrameRecord(
         frame=frame,
         values={quantity.name: _rounded(quantity.value) for quantity in quantities},
@@ -207,7 +206,7 @@ def _rounded(value: float | None) -> float | None:
 
 @contextmanager
 def _own_warnings() -> Iterator[list[str]]:
-    """Collect this project's own warnings; a library's may quote an attribute of the patient."""
+    """Collect this project's warnings only; a library's may quote an attribute of the patient."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

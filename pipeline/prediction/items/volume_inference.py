@@ -1,5 +1,7 @@
-"""What the network makes of a volume: windows go to where it runs, probabilities to the disk, labels to the
-source. All calls into `pyraseg.pipeline.inference` that ``predict`` makes for volumes are here."""
+"""Score a volume: windows go to the network, probabilities to disk, labels to the source grid.
+
+Here are all calls of ``predict`` into `pyraseg.pipeline.inference` for volumes.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ __all__ = ["VolumeScores", "distant_network", "infer"]
 
 @dataclass(frozen=True, eq=False)
 class VolumeScores:
-    """What the network says of a volume, on its own grid.
+    """The network's result for a volume, on the network's grid.
 
     Attributes:
-        values: probabilities (K, x, y, z) float32; may lie on the disk.
+        values: probabilities (K, x, y, z) float32; may lie on disk.
         affine: (4, 4), from their index to RAS+ mm.
         confidence: the mean probability of the winning class over the foreground; None without foreground.
     """
@@ -34,14 +36,14 @@ class VolumeScores:
     confidence: float | None
 
     def labels(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
-        """Fill a label map (X, Y, Z) on the source grid; yields the slices that are done."""
+        """Fill a label map (X, Y, Z) on the source grid; yields finished slices."""
         options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape}
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices
 
     def probabilities(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
-        """The same of the probabilities themselves, (K, X, Y, Z)."""
+        """Fill probabilities (K, X, Y, Z) on the source grid in the same manner."""
         options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape[1:]}
         for slices, values in source_probabilities(self.values, self.affine, **options):
             out[..., slices] = values
@@ -49,9 +51,9 @@ class VolumeScores:
 
 
 def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
-    """The network at the other end of ``client``: windows (B, C, x, y, z) to scores (B, K, x, y, z).
+    """The network in another process, behind ``client``: windows (B, C, x, y, z) to scores (B, K, x, y, z).
 
-    They are sent in as many parts as the client has slots, so that every thread of the network has one.
+    Windows are sent in one part for each slot of the client, so that every network thread has work.
     """
 
     def network(windows: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -66,15 +68,15 @@ def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
 def infer(
     image: torch.Tensor, affine: np.ndarray, *, network: NetworkClient, overlap: float, folder: Path
 ) -> VolumeScores:
-    """Score a volume (C, x, y, z) by windows with Gaussian weights; memory holds one row of them.
+    """Score a volume (C, x, y, z) by windows with Gaussian weights; memory holds one row of windows.
 
     Args:
         affine: (4, 4), from index to RAS+ mm.
         network: its shapes are the window's.
-        folder: for what is too large for the memory.
+        folder: for arrays too large for memory.
 
     Raises:
-        PyrasegError: a window cannot be scored, or there is no room.
+        PyrasegError: a window cannot be scored, or the disk is full.
     """
     shapes = network.shapes
     inferer = SegmentationInferer(
@@ -82,7 +84,7 @@ def infer(
         roi_size=shapes.inputs[1:],
         overlap=overlap,
         device="cpu",
-        amp=False,  # the network computes where it is, in its own precision
+        amp=False,  # the network process sets its precision
         batch_size=shapes.frames * shapes.slots,
     )
     x, y, z = image.shape[1:]

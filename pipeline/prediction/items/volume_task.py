@@ -1,4 +1,4 @@
-"""One series from its files to its results; the network's scores come from another process."""
+"""Predict one series in a worker; the network runs in another process."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ __all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
 
 @dataclass(frozen=True, eq=False)
 class ItemVolume:
-    """What results are measured on and delivered with.
+    """The volume that results are measured on and written for.
 
     Attributes:
-        image: what a bundle's preprocessing takes.
+        image: input of the bundle's preprocessing.
         array: (X, Y, Z) in ``unit``, on the source grid.
         affine: (4, 4), from index to RAS+ mm.
         unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
@@ -53,7 +53,7 @@ class ItemVolume:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Along x, y and z."""
+        """Spacing along x, y and z."""
         x, y, z = map(float, np.linalg.norm(self.affine[:3, :3], axis=0))
         return x, y, z
 
@@ -62,7 +62,7 @@ def read_item_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: boo
     """Read an item's files, once; see `read_volume` for the options.
 
     Raises:
-        InputError, GeometryError: they are no volume that is beyond doubt.
+        InputError, GeometryError: the files are not one unambiguous volume.
     """
     source = item.paths if item.source.sop_class_uid else item.source.path
     try:
@@ -75,18 +75,18 @@ def read_item_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: boo
 
 
 def as_typed(remedy: str) -> str:
-    """A remedy in the words of the command line, which has no choice of a stack or series within one item."""
+    """A remedy for the command line, which cannot choose a stack or series within an item."""
     text = re.sub(r'repair=\["(\w+)"\]', r"--repair \1", remedy).replace("assume_hu=True", "--assume-hu")
     return re.sub(r"Choose one by its number, [^,]*, or (\w)", lambda match: match[1].upper(), text)
 
 
 @dataclass(frozen=True)
 class VolumeTask(ItemTask):
-    """What to do with each series.
+    """The task for each series.
 
     Attributes:
-        repair, assume_hu: what may be mended or assumed of it: see `read_series`.
-        box: what is searched; None for all of it.
+        repair, assume_hu: permitted repairs and assumptions, see `read_series`.
+        box: the part to search; None for all.
         overlap: of neighbouring windows, a fraction of their sides.
     """
 
@@ -139,11 +139,10 @@ class VolumeTask(ItemTask):
         )
 
     def _header(self, volume: ItemVolume) -> ItemHeader:
-        """That of the first slice, which written objects repeat. A series that they could not be filed with
-        is refused before the network works for it.
+        """The header of the first slice, which written objects copy; refused where they cannot be filed.
 
-        All slices have been read by now, but without the patient's attributes: which one is the first shows
-        only once they are in order, so that one file is read again.
+        All slices have been read by now, but without the patient's attributes. Which slice is first is
+        known only after sorting, so its file is read again.
         """
         if volume.series is None:
             return ItemHeader()
@@ -156,7 +155,7 @@ class VolumeTask(ItemTask):
     def _scored(
         self, item: Item, volume: ItemVolume, network: NetworkClient, folder: Path, stages: Stages
     ) -> VolumeScores:
-        """The network's probabilities of all of the volume, or of the box and what is around it."""
+        """The network's probabilities of the whole volume, or of the box and its surroundings."""
         with stages("preprocessing"):
             data: Any = {"image": volume.image, "case": item.case}
             image = self.preprocessing(data)["image"]
@@ -180,7 +179,7 @@ class VolumeTask(ItemTask):
         return image[(slice(None), *part)], moved
 
     def _labels(self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages) -> np.ndarray:
-        """(slices, rows, columns) on the source grid, cleared up."""
+        """(slices, rows, columns) on the source grid, after postprocessing."""
         labels = scratch_array(folder / ".labels", volume.array.shape[::-1], np.uint8)
         with stages("label maps"):
             for slices in scores.labels(volume.affine, labels.T):
@@ -194,7 +193,7 @@ class VolumeTask(ItemTask):
     def _probabilities(
         self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages
     ) -> np.ndarray | None:
-        """(slices, K, rows, columns) on the source grid, where they are asked for."""
+        """(slices, K, rows, columns) on the source grid, where asked for."""
         if not self.needs_probabilities:
             return None
         columns, rows, slices = volume.array.shape
@@ -208,7 +207,7 @@ class VolumeTask(ItemTask):
         return values
 
     def _blank(self, volume: ItemVolume, values: np.ndarray, slices: slice) -> None:
-        """Leave nothing outside the box, (..., X, Y, Z)."""
+        """Clear everything outside the box, (..., X, Y, Z)."""
         if self.box is not None and volume.series is not None:
             values[..., slices] *= self.box.inside(volume.series.grid, slices)
 

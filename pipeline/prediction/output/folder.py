@@ -1,4 +1,4 @@
-"""The output folder of a batch: each item's results whole or absent, and the failures so far."""
+"""The output folder of a batch: complete results of items, and the failures so far."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BACKEND = "backend.json"
 
 
 class OutputFolder:
-    """Where a batch's results go; to be used while its lock is held.
+    """The results of a batch; use it only while the folder's lock is held.
 
-    ``items/<case>/`` holds one item's files and appears with all of them at once: a worker fills a draft, and
-    the main process renames it, so that nothing appears once that process is gone. ``.pyraseg/`` holds locks,
-    drafts and the failures so far.
+    ``items/<case>/`` holds all files of one item. A worker fills a draft, and the main process renames it, so
+    that the files appear at once, and none appears after that process has ended. ``.pyraseg/`` holds locks,
+    drafts and failures.
 
     Args:
         path: the folder.
@@ -47,7 +47,7 @@ class OutputFolder:
         self._failed_here: dict[str, Failure] = {}
 
     def prepare(self) -> None:
-        """Make the folders and clear away what a run of this shard that was killed has left.
+        """Make the folders and remove what a killed run of this shard left.
 
         Raises:
             OutputError: they cannot be made.
@@ -55,8 +55,8 @@ class OutputFolder:
         with _writable(self.path):
             for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
                 shutil.rmtree(stale, ignore_errors=True)
-            self._failures.unlink(missing_ok=True)  # what has failed is due again
-            with FileLock(self.path / STATE / "tables.lock"):  # under it another shard writes its own
+            self._failures.unlink(missing_ok=True)  # failed items are due again
+            with FileLock(self.path / STATE / "tables.lock"):  # another shard may be writing its tables
                 for name in TABLES:
                     for stale in self.path.glob(f".{'[0-9a-f]' * 12}-{name}"):
                         stale.unlink()
@@ -64,7 +64,7 @@ class OutputFolder:
             self.drafts.mkdir(parents=True)
 
     def is_done(self, item: Item) -> bool:
-        """Whether the item's results are there, by the same weights and options, of the file as it is now."""
+        """Whether there are results of the current file with the same weights and options."""
         record = self.read(item.case)
         return (
             record is not None
@@ -74,14 +74,14 @@ class OutputFolder:
         )
 
     def update_file(self, item: Item) -> None:
-        """Let a finished item's record say where its file lies now, seen from the inputs of this run."""
+        """Update the path of a finished item's file, relative to this run's inputs."""
         record = self.read(item.case)
         if record is not None and record.file != item.file:
             with atomic_write(self.items / item.case / RECORD, "w") as file:
                 json.dump(replace(record, file=item.file).to_json(), file)
 
     def backend(self) -> str | None:
-        """What has scored this job's frames so far; None where nothing has."""
+        """The backend that scored this job's frames so far; None if none has."""
         try:
             content = json.loads((self.path / STATE / BACKEND).read_bytes())
             return str(content["backend"]) if content["fingerprint"] == self.fingerprint else None
@@ -89,19 +89,19 @@ class OutputFolder:
             return None
 
     def save_backend(self, name: str) -> None:
-        """Hold the job's other runs and shards to a backend, so that one folder has one backend's results."""
+        """Record the backend, which all runs and shards of the job must use."""
         with atomic_write(self.path / STATE / BACKEND, "w") as file:
             json.dump({"fingerprint": self.fingerprint, "backend": name}, file)
 
     def read(self, case: str) -> ItemRecord | None:
-        """The record of a finished item; None where there is none that can be read."""
+        """The record of a finished item; None if there is none that can be read."""
         try:
             return ItemRecord.from_json(json.loads((self.items / case / RECORD).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def records(self) -> Iterator[ItemRecord]:
-        """The records of all finished items of this job, whichever shard did them, sorted by case."""
+        """The records of all finished items of this job, of all shards, sorted by case."""
         with contextlib.suppress(FileNotFoundError):
             for case in sorted(entry.name for entry in os.scandir(self.items)):
                 record = self.read(case)
@@ -113,10 +113,10 @@ class OutputFolder:
         return self.drafts / case
 
     def publish(self, case: str) -> None:
-        """Show an item's complete draft under its name; an earlier result gives way to it.
+        """Move an item's complete draft to its results; replaces earlier results.
 
         Raises:
-            OutputError: it cannot be moved there.
+            OutputError: it cannot be moved.
         """
         draft = self.draft(case)
         with _writable(self.path):
@@ -126,9 +126,9 @@ class OutputFolder:
         shutil.rmtree(former, ignore_errors=True)
 
     def withdraw(self, case: str) -> None:
-        """Take away an item's draft and any result of an earlier run that no longer holds: it has failed.
+        """Remove a failed item's draft and its outdated results of an earlier run.
 
-        A file that could not be read far enough to be an item has no case, and nothing to take away.
+        A file too broken to be an item has no case, and nothing is removed.
         """
         if not case:
             return
@@ -137,22 +137,21 @@ class OutputFolder:
             shutil.rmtree(self._hide(case), ignore_errors=True)
 
     def _hide(self, case: str) -> Path:
-        """Move an item's results out of sight, all at once; where to."""
+        """Move an item's results out of sight at once; returns the new path."""
         former = self.drafts / f"{case}-former"
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.items / case, former)
         return former
 
     def add_failure(self, failure: Failure) -> None:
-        """Write a failure down for the tables; those that another shard makes too, unless the disk is
-        full."""
+        """Record a failure for the tables of this run and, unless the disk is full, of other shards."""
         self._failed_here[failure.file] = failure
         with contextlib.suppress(OSError), self._failures.open("a", encoding="utf-8") as file:
-            # Begins a line: the last one may have been cut off
+            # A newline first: the last line may be cut off
             file.write("\n" + json.dumps(asdict(failure)))
 
     def failures(self) -> list[Failure]:
-        """What has failed so far, in all shards, sorted by file; each file once."""
+        """All failures so far, of all shards, sorted by file; each file once."""
         failures: dict[str, Failure] = {}
         for path in sorted((self.path / STATE).glob("failures-*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -180,7 +179,7 @@ def _writable(folder: Path) -> Iterator[None]:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk; their contents are there already."""
+    """Sync a folder's names to disk; the contents are there already."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

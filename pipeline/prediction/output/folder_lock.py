@@ -1,4 +1,4 @@
-"""Who may write to an output folder: one run, or the shards of one job."""
+"""Locks an output folder for one run, or for the shards of one job."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class Shard:
     count: int = 1
 
     def takes(self, name: str) -> bool:
-        """Whether a UID or a file is this part's; each is exactly one part's, on every machine."""
+        """Whether a UID or a file belongs to this shard; the same on every machine."""
         return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.index - 1
 
     @property
     def label(self) -> str:
-        """For example ``2-of-4``."""
+        """The label, such as ``2-of-4``."""
         return f"{self.index}-of-{self.count}"
 
 
 def parse_shard(text: str) -> Shard:
-    """``"2/4"`` as part 2 of 4.
+    """Parse ``"2/4"``: shard 2 of 4.
 
     Raises:
-        UsageError: anything else.
+        UsageError: another form.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     index, count = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -63,7 +63,7 @@ class FolderLock:
 
     Attributes:
         fingerprint: of weights, bundle and options.
-        resume, overwrite: what to do with results that are there.
+        resume, overwrite: what to do with existing results.
     """
 
     folder: Path
@@ -74,12 +74,11 @@ class FolderLock:
 
     @property
     def job(self) -> dict[str, object]:
-        """What all shards have in common; ``key`` tells two keys of case names apart without saying
-        either."""
+        """What all shards share; ``key`` tells two keys for case names apart without revealing them."""
         return {"fingerprint": self.fingerprint, "shards": self.shard.count, "key": case_name("which key")}
 
     def check(self) -> None:
-        """Refuse what ``hold`` would refuse, and change nothing.
+        """Refuse what ``hold`` would refuse, without any change.
 
         Raises:
             OutputError: as ``hold``.
@@ -89,15 +88,15 @@ class FolderLock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the folder for the time of the block.
+        """Hold the folder within the block.
 
-        A new folder is taken as it is, and one with results of ours only with ``resume`` or ``overwrite``,
-        which removes them; or as a shard of the same job that has not begun yet, which ``overwrite`` changes
-        nothing of: all shards may be started alike. The locks end with the process, however it ends.
+        A new folder is accepted. A folder with our results needs ``resume``, or ``overwrite``, which removes
+        them. A shard of the same job that has not begun yet is accepted too, and ``overwrite`` then removes
+        nothing, so all shards can be started alike. The locks end with the process, however it ends.
 
         Raises:
-            OutputError: another run is at work there, it holds other files or the results of another key's
-                cases, or it cannot be written.
+            OutputError: another run works there, it holds other files or results with another key, or it
+                cannot be written.
         """
         with _writable(self.folder):
             lock = self._acquire()
@@ -108,7 +107,7 @@ class FolderLock:
 
     def _acquire(self) -> FileLock:
         state = self.folder / STATE
-        if not state.is_dir():  # before anything is made in a folder that is not ours
+        if not state.is_dir():  # before anything is written to a folder that is not ours
             self._check()
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(state / "claim.lock", timeout=60):
@@ -156,13 +155,13 @@ def _writable(folder: Path) -> Iterator[None]:
 
 
 def _has_results(folder: Path) -> bool:
-    """Whether anything has been done or has failed there."""
+    """Whether there are results or failures."""
     done = (folder / "items").is_dir() and any((folder / "items").iterdir())
     return done or any((folder / STATE).glob("failures-*.jsonl"))
 
 
 def _holds_others(folder: Path) -> bool:
-    """Whether the folder holds something that no run of ours has written."""
+    """Whether the folder holds files that are not ours."""
     if not folder.is_dir() or (folder / STATE / JOB).is_file():
         return False
     return any(not entry.name.startswith(".") for entry in folder.iterdir())
@@ -181,7 +180,7 @@ def _at_work(state: Path) -> list[str]:
 
 
 def _job(state: Path) -> tuple[dict[str, object], list[str]]:
-    """What the folder was last used for, and the shards of it that have begun; nothing where it is new."""
+    """The last job in the folder, and its shards that have begun; empty for a new folder."""
     with suppress(OSError, ValueError):
         job = dict(json.loads((state / JOB).read_bytes()))
         return job, list(job.pop("begun", ()))
@@ -189,8 +188,7 @@ def _job(state: Path) -> tuple[dict[str, object], list[str]]:
 
 
 def _clear(folder: Path, *, results: bool) -> None:
-    """Remove what is left of an earlier job's failures and drafts, and its results and tables; nothing
-    else."""
+    """Remove the failures, drafts, results and tables of an earlier job; nothing else."""
     for failures in (folder / STATE).glob("failures-*.jsonl"):
         failures.unlink()
     shutil.rmtree(folder / STATE / "drafts", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The tables, the manifest and the report of a batch, made from what lies in its output folder."""
+"""The tables, manifest and report of a batch, made from its output folder."""
 
 from __future__ import annotations
 
@@ -38,10 +38,9 @@ LIBRARIES = ("monai", "torch", "numpy", "scipy", "pydicom", "highdicom")
 
 @dataclass
 class Totals:
-    """What this run has done: items done now and kept from before, failures (unreadable files among them),
-    frames.
+    """The counts of this run: items done and kept, failures (unreadable files included), frames.
 
-    ``seconds`` is all of its wall time, ``work`` that from the workers' start to the last result.
+    ``seconds`` is the wall time of the run, ``work`` that from the workers' start to the last result.
     """
 
     done: int = 0
@@ -66,10 +65,10 @@ def write_tables(
     backend: str | None,
     stages: Mapping[str, float],
 ) -> None:
-    """Write all of them anew, from the results of every shard so far.
+    """Write all tables from the results of every shard so far.
 
     Raises:
-        OutputError: one cannot be written.
+        OutputError: a file cannot be written.
     """
     ended = datetime.now(UTC)
     measures = VOLUME_MEASURES if rules.volumes else FRAME_MEASURES
@@ -134,7 +133,7 @@ def write_tables(
 
 
 def _options(job: Job, rules: AcceptanceRules) -> dict[str, Any]:
-    """What was asked for, without any path."""
+    """The options of the job, without paths."""
     options: dict[str, Any] = {
         name: getattr(job, name)
         for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
@@ -149,7 +148,7 @@ def _options(job: Job, rules: AcceptanceRules) -> dict[str, Any]:
 
 
 def _in_words(options: Mapping[str, Any]) -> dict[str, str]:
-    """For people: what was not asked for is left out."""
+    """The options for people, without those that were not given."""
     asked = {name: value for name, value in options.items() if value not in (None, "", False)}
     return {name.replace("_", " "): "yes" if value is True else str(value) for name, value in asked.items()}
 

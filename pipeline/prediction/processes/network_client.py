@@ -1,5 +1,4 @@
-"""A worker's end of the line to the network: inputs go out and scores come back through shared memory, in
-order."""
+"""A worker's connection to the network process: inputs and scores go through shared memory, in order."""
 
 from __future__ import annotations
 
@@ -16,13 +15,15 @@ from pyraseg.transforms.errors import PyrasegError
 
 __all__ = ["SLOTS", "NetworkClient", "Request", "Shapes", "shared_memory", "views"]
 
-SLOTS = 2  # one on its way to the network while the other's scores are worked on
+SLOTS = 2  # the network has one while the worker processes the other's scores
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What goes through: at most ``frames`` inputs (C, h, w) at a time, and as many scores (K, h, w),
-    float32; windows of volumes have one axis more. ``slots`` such chunks may be on their way."""
+    """The shapes of one chunk, float32, and how many chunks (``slots``) may be on their way.
+
+    At most ``frames`` inputs (C, h, w) and scores (K, h, w); windows of volumes have one axis more.
+    """
 
     frames: int
     inputs: tuple[int, ...]
@@ -32,8 +33,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Request:
-    """Inputs (n, C, h, w) of one item, memory for their scores (n, K, h, w), and what to call when they are
-    there."""
+    """Inputs (n, C, h, w) of one item, memory for their scores (n, K, h, w), and a callback."""
 
     inputs: np.ndarray
     scores: np.ndarray
@@ -41,10 +41,9 @@ class Request:
 
 
 def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
-    """Memory for the inputs and the scores of all slots' chunks, to hand to a process at its start.
+    """Shared memory for the inputs and scores of all slots, to pass to a process at its start.
 
-    A pipe would block both ends once each waits for the other to read its megabytes; only slot numbers go
-    through it.
+    Only slot numbers go through the pipe: megabytes would block both ends once each waits for the other.
     """
     sizes = (shapes.slots * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
     inputs, scores = (context.RawArray("f", size) for size in sizes)
@@ -61,9 +60,9 @@ def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarr
 
 
 class NetworkClient:
-    """Sends inputs to the process that holds the network and receives their scores, first in, first out.
+    """Sends inputs to the network process and receives their scores, first in, first out.
 
-    The answers themselves may come in any order: the network's threads pass each other.
+    Answers may arrive in any order, as the network's threads overtake each other.
 
     Args:
         connection: to that process.
@@ -79,8 +78,7 @@ class NetworkClient:
         self._next = 0
 
     def send(self, inputs: Sequence[Any]) -> None:
-        """Send up to ``shapes.frames`` inputs (C, h, w); at most ``shapes.slots`` calls may be ahead of
-        ``receive``."""
+        """Send at most ``shapes.frames`` inputs (C, h, w), ``shapes.slots`` calls ahead of ``receive``."""
         slot, self._next = self._next, (self._next + 1) % self.shapes.slots
         for index, image in enumerate(inputs):
             self._inputs[slot, index] = image
@@ -88,7 +86,7 @@ class NetworkClient:
         self.connection.send(("scores", slot, len(inputs)))
 
     def receive(self) -> np.ndarray:
-        """The scores (n, K, h, w) of the oldest inputs; the view holds until the next ``send`` but one.
+        """The scores (n, K, h, w) of the oldest inputs; the view is valid until the second next ``send``.
 
         Raises:
             PyrasegError: the network could not score them.
@@ -102,11 +100,11 @@ class NetworkClient:
         return self._scores[slot, :number]
 
     def report_alive(self) -> None:
-        """Say that the item goes on, so that a long one is not taken for one that hangs."""
+        """Say that the item makes progress, so that a long item is not ended as hanging."""
         self.connection.send(("alive", None, None))
 
     def drain(self) -> None:
-        """Wait for what is still on its way, so that the next item begins with empty slots."""
+        """Wait for all answers, so that the next item begins with empty slots."""
         while len(self._answered) < len(self._waiting):
             self._listen()
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""The network's side of the line: batches of frames from all items, run by one thread or several."""
+"""The network's side: runs batches of frames from all items, in one thread or several."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ForwardServer:
-    """Runs the network on whatever frames wait, up to ``batch_size`` of them at once, whichever items they
-    are of.
+    """Runs the network on waiting frames of any items, up to ``batch_size`` at once.
 
     Args:
         forward: (B, C, h, w) float32 -> scores (B, K, h, w) float32.
-        batch_size: frames in one pass; no more are waited for once there are so many.
-        threads: how many run passes side by side. On a CPU several passes of one core each do more than one
-            pass of several cores, because they wait for nobody; on a GPU one is enough.
+        batch_size: the most frames in one pass.
+        threads: parallel passes. On a CPU several passes of one core each do more than one pass of several
+            cores, because they do not wait for each other; on a GPU one is enough.
     """
 
     def __init__(self, forward: Forward, *, batch_size: int, threads: int = 1) -> None:
@@ -48,7 +47,7 @@ class ForwardServer:
         self._requests.put(request)
 
     def close(self) -> None:
-        """Let what waits be scored and end the threads."""
+        """Score what waits, then end the threads."""
         for _ in self._threads:
             self._requests.put(None)
         for thread in self._threads:
@@ -79,8 +78,7 @@ class ForwardServer:
             self._score(requests)
 
     def _score(self, requests: list[Request]) -> None:
-        """Answer all of them; where they cannot be scored together, each by itself, so that each fails for
-        itself."""
+        """Score all requests together; if that fails, each alone, so that one item does not fail another."""
         error = self._error(requests)
         for request in requests:
             request.answer(self._error([request]) if error is not None and len(requests) > 1 else error)
@@ -89,7 +87,7 @@ class ForwardServer:
         try:
             self._run(requests)
         except Exception as error:  # whatever the network raises fails its frames, not the thread
-            memory = isinstance(error, MemoryError | RuntimeError)  # a device out of memory raises these
+            memory = isinstance(error, MemoryError | RuntimeError)  # raised by a device out of memory
             return RunError(
                 "a network that can score the frames",
                 found=f"an error in its forward pass ({type(error).__name__})",

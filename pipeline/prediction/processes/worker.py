@@ -1,4 +1,4 @@
-"""What a worker process does: items come in, results or the errors that they failed with go out."""
+"""A worker process: receives items, sends results or errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyraseg.transforms.errors import InputError, PyrasegError, RunError
 __all__ = ["OURS", "internal_error", "work"]
 
 ROOT = Path(__file__).resolve().parents[3]
-OURS = (f"{ROOT / 'pipeline'}{os.sep}", f"{ROOT / 'transforms'}{os.sep}")  # where this project's code lies
+OURS = (f"{ROOT / 'pipeline'}{os.sep}", f"{ROOT / 'transforms'}{os.sep}")  # this project's code
 
 
 def work(
@@ -31,8 +31,8 @@ def work(
     shapes: Shapes | None,
     memory_limit: int | None,
 ) -> None:
-    """Do ``task(item, network)`` for each item that comes, until the other end goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the main process decides
+    """Do ``task(item, network)`` for each item received, until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o077)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
@@ -51,7 +51,7 @@ def work(
 
 
 def _end_with_the_run() -> None:
-    """Whatever this process is at: without the main process nobody would end it, nor take what it does."""
+    """End this process with the main process, which alone uses its results."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -65,14 +65,14 @@ def _answer(
         return "done", task(item, network), None
     except PyrasegError as error:
         return "failed", error, None
-    except Exception as error:  # an error of this program is to cost its item alone, and be told
+    except Exception as error:  # a bug of ours fails its item alone, and is reported
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             traceback.print_exc()
         return "failed", own_error(error) or _too_large(error) or internal_error(error), None
 
 
 def _too_large(error: BaseException | None) -> InputError | None:
-    """What a lack of memory says of an item; None for another error."""
+    """The error for an item that needs too much memory; None for other errors."""
     while error is not None:
         if isinstance(error, MemoryError) or "alloc" in str(error):  # torch: "can't allocate memory"
             remedy = "Give it more with fewer --workers, or process it on a larger machine."
@@ -82,9 +82,8 @@ def _too_large(error: BaseException | None) -> InputError | None:
 
 
 def internal_error(error: BaseException) -> RunError:
-    """An error of this program and not of the user's file: where it happened, without its message, which may
-    quote a path or an attribute of the patient."""
-    while error.__cause__ is not None:  # MONAI wraps what a transform raises
+    """An error for a bug of ours: where it happened, without its message, which may quote path or patient."""
+    while error.__cause__ is not None:  # MONAI wraps the error of a transform
         error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if frame.filename.startswith(OURS) and frame.filename != __file__]
@@ -99,14 +98,13 @@ def internal_error(error: BaseException) -> RunError:
 
 
 def _one_thread() -> None:
-    """A thread a process: the processes share the cores among themselves."""
+    """One thread for each process: the processes share the cores."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
 
 def _be_quiet() -> None:
-    """Decoders in C write of a file's defects, sometimes with its name, for every frame; the report says it
-    once."""
+    """Silence decoders in C, which report defects for every frame, some with the file's name."""
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         return
     null = os.open(os.devnull, os.O_WRONLY)
@@ -116,8 +114,7 @@ def _be_quiet() -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Let allocations beyond ``limit`` bytes from here on fail in this process, where the system can do
-    that."""
+    """Limit further allocations of this process to ``limit`` bytes, where the system can."""
     try:
         import resource
 

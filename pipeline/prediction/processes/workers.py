@@ -1,5 +1,4 @@
-"""Supervised processes: one item at a time each; one that dies, hangs or takes the memory costs its item
-alone."""
+"""Supervised processes, one item at a time: one that dies, hangs or takes the memory costs only its item."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from pyraseg.transforms.errors import PyrasegError, RunError
 
 __all__ = ["Outcome", "Workers", "start_ahead"]
 
-LOOK = 0.5  # seconds between two looks at workers that say nothing
+LOOK = 0.5  # seconds between checks of silent workers
 REMEDY = "Look at this file by itself; the others went on."
 
 
 def start_ahead(modules: Iterable[str]) -> None:
-    """Let the process that workers are forked from import ``modules`` while this one does other things."""
+    """Let the process that workers are forked from import ``modules`` in the background."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         from multiprocessing import forkserver
 
@@ -35,7 +34,7 @@ def start_ahead(modules: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item: its task's result, or the error that it failed with."""
+    """The outcome of one item: its task's result, or its error."""
 
     item: Any
     result: Any = None
@@ -46,13 +45,13 @@ class Workers:
     """A pool of processes that do ``task(item, network)``.
 
     Args:
-        task: picklable; called in the processes. What it raises fails its item.
-        number: processes.
-        seconds: the longest that an item may keep still, without an answer or a request of its own.
+        task: picklable; called in the processes. An exception fails its item.
+        number: of processes.
+        seconds: the longest that an item may be silent, without an answer or request.
         memory: bytes that a process may take for an item; None for no limit.
-        shapes: of what goes to the network and back; None for a task that needs none.
+        shapes: of the network's inputs and scores; None for a task without network.
         serve: called with (worker, inputs, scores) for each request to the network.
-        preload: modules that the processes have in common.
+        preload: modules that the processes share.
     """
 
     def __init__(
@@ -83,22 +82,22 @@ class Workers:
         self.stop()
 
     def stop(self) -> None:
-        """End all processes, whatever they are at."""
+        """End all processes at once."""
         for worker in self._workers:
             worker.end()
         self._workers = []
 
     def run(self, items: Iterable[Any], *, watch: Iterable[Callable[[], None]] = ()) -> Iterator[Outcome]:
-        """Give out the items and yield what became of each, as they end; not in order.
+        """Give out the items and yield outcomes as items end; not in order.
 
         Args:
-            watch: called about twice a second, or more often; what they raise ends the run.
+            watch: called at least about twice a second; an exception ends the run.
         """
         waiting = iter(items)
         self._give(waiting)
         while any(worker.busy for worker in self._workers):
             ready = self._wait()
-            # Before anything is judged: who ends the run may have ended the workers as well
+            # First: the watch may end the run, and the workers with it
             for check in watch:
                 check()
             yield from self._ended(ready)
@@ -129,14 +128,14 @@ class Workers:
 
 
 class _Worker:
-    """One process, the connection to it and the item that it is at."""
+    """One process, its connection and its current item."""
 
     def __init__(self, pool: Workers) -> None:
         self._pool = pool
         self.item: Any = None
         self.busy = False
-        self._asked = 0  # requests to the network without an answer
-        self._lock = threading.Lock()  # answers come from the network's threads
+        self._asked = 0  # unanswered requests to the network
+        self._lock = threading.Lock()  # the network's threads send answers
         self._heard = time.monotonic()
         self.connection, theirs = pool._context.Pipe()
         memory = None if pool.shapes is None else shared_memory(pool._context, pool.shapes)
@@ -153,7 +152,7 @@ class _Worker:
             self._send(item)
 
     def still_for(self) -> float:
-        """Seconds since it was last heard of; waiting for the network is not its silence."""
+        """Seconds since its last message; waiting for the network does not count."""
         with self._lock:
             return 0.0 if self._asked else time.monotonic() - self._heard
 
@@ -196,7 +195,7 @@ class _Worker:
             self._send((slot, error))
 
     def _send(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # it has died or was ended: its sentinel says so at the next look
+        with contextlib.suppress(OSError):  # the process has ended; its sentinel says so at the next check
             self.connection.send(message)
 
     def give_up(self, found: str) -> Outcome:
@@ -216,5 +215,5 @@ class _Worker:
     def end(self) -> None:
         self.process.kill()
         self.process.join()
-        with self._lock:  # no thread is to write to what may be another worker's connection next
+        with self._lock:  # a thread must not write to what may be another worker's connection next
             self.connection.close()

@@ -1,4 +1,4 @@
-"""Writing results: each writer takes a path and its data, and leaves the file whole, or absent."""
+"""Writers of results: each takes a path and data, and leaves a complete file or none."""
 
 from __future__ import annotations
 

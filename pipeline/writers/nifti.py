@@ -1,4 +1,4 @@
-"""Label maps and probabilities of frames, cines and volumes as NIfTI, laid out as ITK does."""
+"""Label maps and probabilities of frames, cines and volumes as NIfTI, in ITK's layout."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pyraseg.transforms.io.paths import NIFTI_SUFFIXES
 
 __all__ = ["write_label", "write_labels", "write_probabilities"]
 
-SLICE_THICKNESS = 1.0  # a frame has none; NIfTI wants one
-SCANNER_ANAT = 1  # the code that ITK writes, and that viewers ask for before they trust a transform
+SLICE_THICKNESS = 1.0  # a frame has none, but NIfTI needs one
+SCANNER_ANAT = 1  # ITK writes this code, and viewers require it
 LONGEST = 32767  # NIfTI's sizes are 16-bit
 Spacing = tuple[float, float]
 
@@ -26,10 +26,9 @@ Spacing = tuple[float, float]
 def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None = None) -> Path:
     """Write the label map of one 2D frame as unsigned bytes.
 
-    The file holds (W, H, 1), columns first, with the affine diag(-column spacing, -row spacing, 1) in RAS+:
-    that is ITK's identity direction in DICOM's LPS, so 3D Slicer, ITK-SNAP and SimpleITK show the frame
-    upright, as its source. Without calibration the spacing is 1, the units are unknown, and the header's
-    description says so.
+    The file holds (W, H, 1), columns first, with the affine diag(-column spacing, -row spacing, 1) in RAS+,
+    ITK's identity direction in DICOM's LPS. So 3D Slicer, ITK-SNAP and SimpleITK show the frame upright, as
+    its source. Without calibration the spacing is 1, the units are unknown, and the description says so.
 
     Args:
         path: a name ending in .nii.gz or .nii. The same content always gives the same bytes.
@@ -66,17 +65,16 @@ def write_labels(
     frame_time_ms: float | None = None,
     affine: np.ndarray | None = None,
 ) -> Path:
-    """Write the label maps of a cine as `write_label` does, as (W, H, 1, F) with the frames as NIfTI's time.
+    """Write the label maps of a cine as (W, H, 1, F), with the frames as NIfTI's time; see `write_label`.
 
     A single frame has no time and is the file that `write_label` writes. The frames are read and written one
     by one, so ``labels`` may be a memory map.
 
     Args:
         labels: (F, H, W), integers from 0 to 255.
-        frame_time_ms: from one frame to the next; in the file it is in seconds. Unknown, it is 1 of an
-            unknown unit.
-        affine: (4, 4), from index to RAS+ mm: the frames are the slices of a volume, which is written as (W,
-            H, F).
+        frame_time_ms: between frames; seconds in the file. None becomes 1 of an unknown unit.
+        affine: (4, 4), from index to RAS+ mm, of a volume, whose slices are the frames; it is written as
+            (W, H, F).
 
     Raises:
         GeometryError: the labels are not (F, H, W), or a spacing or a time is not a positive number.
@@ -106,12 +104,11 @@ def write_probabilities(
     frame_time_ms: float | None = None,
     affine: np.ndarray | None = None,
 ) -> Path:
-    """Write the class probabilities of frames as (W, H, 1, F, K): NIfTI's fifth axis holds the values of one
-    point.
+    """Write the class probabilities of frames as (W, H, 1, F, K), NIfTI's fifth axis being vectors.
 
-    They are stored as bytes with a slope of 1/255, which readers apply by themselves: off by at most 0.002,
-    at a sixth of the size of floating point and a fifth of the time. What needs the classes takes the label
-    map. NIfTI's code for vectors is left out: ITK 5.4 overruns its memory on vectors of bytes with a slope.
+    They are stored as bytes with a slope of 1/255, which readers apply: off by at most 0.002, at a sixth of
+    the size of floating point and a fifth of the time. For the classes use the label map. NIfTI's code for
+    vectors is not set: ITK 5.4 overruns its memory on vectors of bytes with a slope.
 
     Args:
         probabilities: (F, K, H, W), from 0 to 1; it may be a memory map.
@@ -190,8 +187,9 @@ def _write(path: str | Path, header: Nifti1Header, planes: Iterable[bytes]) -> P
 
 
 def _gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """One gzip member without name and time. Runs of one value are all that a label map has: looking for
-    nothing else makes it smaller than level 1 does, as fast.
+    """One gzip member without name and time.
+
+    Only runs of one value are encoded, as label maps have no other patterns: smaller than level 1, as fast.
     """
     packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     yield from map(packer.compress, parts)

@@ -1,4 +1,4 @@
-"""What the HTML pages of results share: each is one file, loads nothing and runs no script but its own."""
+"""What HTML pages of results share: each is one file, loads nothing and runs only its own script."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def page_template(package: str, name: str) -> Template:
 
 
 def policy_hash(text: str) -> str:
-    """By which a page's policy knows its own style or script, so that no other applies (W3C, Content Security
-    Policy)."""
+    """The hash by which a page's policy allows its own style or script (W3C, Content Security Policy)."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}"
 
 

@@ -1,4 +1,4 @@
-"""What the writers of results take: the prediction for one item, on the grid of its source."""
+"""The input of the writers: the prediction for one item, on the grid of its source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Algorithm", "Prediction"]
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made a prediction, as DICOM's algorithm identification says it (PS3.3 section 10.16).
+    """The algorithm of a prediction, as in DICOM's Algorithm Identification (PS3.3 section 10.16).
 
     Attributes:
         name: the bundle's name.
@@ -41,26 +41,24 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The label maps of one item: a single frame, all frames of a cine, or the slices of a volume as its
-    frames.
+    """The label maps of one item: a single frame, the frames of a cine, or the slices of a volume.
 
     Attributes:
-        source: the file; of a volume that of its first slice.
-        case: the item's hashed name, for texts that must name no patient.
-        labels: (F, H, W) uint8, class values, frame by frame as the source has them; F = 1 for a single
-            frame. A volume's (x, y, z) is (F, H, W) transposed.
+        source: the file; of a volume its first slice.
+        case: the item's hashed name, which names no patient.
+        labels: (F, H, W) uint8, class values, in the source's order; F = 1 for a single frame. A volume's
+            (x, y, z) is (F, H, W) transposed.
         segments: the classes in the order of their values, background first.
-        algorithm: what made it.
+        algorithm: of the prediction.
         spacing_mm: (row, column) in mm per pixel, None without calibration.
         key_frame: the frame that ``quantities`` are measured on, counted from 0.
         key_frame_rule: how it was chosen, in words.
         quantities: of the key frame, or of the volume.
-        probabilities: (F, K, H, W) of the classes, from 0 to 1, 0 for all classes where the network has seen
-            nothing; None where they were not asked for.
-        salt: what else sets this result apart from another of the same source and weights, such as the
-            options; the UIDs of written objects follow from source, weights and salt, so that a repeated run
-            writes the same ones.
-        series: the series that the frames are slices of, in its order; None for a file by itself.
+        probabilities: (F, K, H, W), from 0 to 1; 0 for all classes outside the network's input; None where
+            not asked for.
+        salt: what else the result depends on, such as options. The UIDs of written objects follow from
+            source, weights and salt, so a repeated run writes the same UIDs.
+        series: of a volume, in the order of its slices; None for a single file.
         remarks: further sentences for a reader of the report, such as what the model was trained on.
 
     >>> import numpy as np
@@ -97,8 +95,8 @@ class Prediction:
             path: a single frame or a cine.
             labels: (H, W), of a cine (F, H, W), uint8: 0 is background, ``names[0]`` has the value 1.
             names: of the classes, without the background.
-            more: further attributes, such as ``quantities``. Without a ``salt`` the labels are the salt, so
-                that two results of one file are two objects.
+            more: further attributes, such as ``quantities``. By default the labels are the ``salt``, so two
+                results of one file are two objects.
 
         Raises:
             InputError: the file is no DICOM image.
@@ -112,11 +110,11 @@ class Prediction:
 
     @property
     def images(self) -> tuple[SourceRef, ...]:
-        """The files that the frames are from."""
+        """The files of the frames."""
         return (self.source,) if self.series is None else self.series.slices
 
     def image_of(self, frame: int) -> tuple[SourceRef, int]:
-        """The file that a frame is from, and the frame's index in there, from 0."""
+        """The file of a frame, and the frame's index in it, from 0."""
         if self.series is None:
             return self.source, frame
         return self.series.slices[frame], self.series.frames[frame] if self.series.frames else 0

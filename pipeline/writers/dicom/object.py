@@ -1,5 +1,4 @@
-"""What every DICOM object that leaves the pipeline has in common: its record, its modules and its way to the
-disk."""
+"""What all written DICOM objects share: their record, their modules, and saving them."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ __all__ = [
 MANUFACTURER = "pyraseg"
 LONG_STRING = 64  # characters of VR LO
 SHORT_STRING = 16  # of VR SH
-NOT_OF_SOURCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # an object has its own
+NOT_OF_SOURCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # an object has UIDs of its own
 PIXEL_DATA = (0x7FE0, 0x0010)
 NO_FRAME = "no Frame of Reference in the source: results name one that follows from the series"
 
@@ -52,9 +51,9 @@ class WrittenObject:
     """A DICOM object on disk.
 
     Attributes:
-        notes: what was repaired in the source's header, in words that identify nobody.
-        frame_numbers: for a segmentation, its frames counted from 1, by the segment's name, one for each
-            frame of the source in order, of a volume for each slice that the segment has; empty for a report.
+        notes: repairs of the source's header, in words that identify nobody.
+        frame_numbers: of a segmentation: its frame numbers from 1 by the segment's name, one for each source
+            frame in order, in a volume for each slice with the segment; empty for a report.
     """
 
     path: Path
@@ -67,7 +66,7 @@ class WrittenObject:
 
 @dataclass(frozen=True)
 class Identity:
-    """The UIDs and numbers of an object to write; the same source, weights and salt give the same ones."""
+    """The UIDs and numbers of an object to write; the same for equal source, weights and salt."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -79,7 +78,7 @@ class Identity:
 def object_identity(
     header: SourceHeader, prediction: Prediction, *, kind: str, first_number: int
 ) -> Identity:
-    """Objects of one kind from one source series make one series, and take their source's Instance Number."""
+    """Objects of one kind from one source series form one series, and copy the source's Instance Number."""
     result = (prediction.algorithm.weights, prediction.salt, kind)
     what = f" {kind.split()[0]}, not for diagnosis"
     return Identity(
@@ -94,8 +93,11 @@ def object_identity(
 def new_object(
     header: SourceHeader, identity: Identity, algorithm: Algorithm, *, sop_class_uid: str
 ) -> Dataset:
-    """Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1,
-    C.7.2.1, C.7.3.1, C.7.5.2, C.12.1), with the time of writing."""
+    """A data set with the modules that all objects share, and the time of writing.
+
+    Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1,
+    C.7.3.1, C.7.5.2, C.12.1).
+    """
     now = datetime.datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
     dataset = make_item(
@@ -114,14 +116,14 @@ def new_object(
         ContentDate=date,
         ContentTime=time,
     )
-    for element in header.identity:  # not a copy that is then changed: its elements are the header's
+    for element in header.identity:  # shares the header's elements; a copy would have to be changed
         if element.keyword not in NOT_OF_SOURCE:
             dataset.add(element)
     return dataset
 
 
 def make_item(**values: object) -> Dataset:
-    """A data set, or an item of a sequence, of attributes by keyword."""
+    """A data set, or an item of a sequence, from attributes by keyword."""
     item = Dataset()
     for keyword, value in values.items():
         setattr(item, keyword, value)
@@ -135,7 +137,7 @@ def code_item(code: Code) -> Dataset:
 
 
 def image_items(images: Iterable[SourceRef]) -> list[Dataset]:
-    """References to images by SOP Class and SOP Instance UID, each of them once."""
+    """References to images by SOP Class and SOP Instance UID, each image once."""
     pairs = dict.fromkeys((image.sop_class_uid, image.sop_instance_uid) for image in images)
     return [
         uid_item(ReferencedSOPClassUID=class_uid, ReferencedSOPInstanceUID=instance_uid)
@@ -144,7 +146,7 @@ def image_items(images: Iterable[SourceRef]) -> list[Dataset]:
 
 
 def uid_item(**uids: str) -> Dataset:
-    """An item of a source's UIDs by keyword, as they are."""
+    """An item with a source's UIDs by keyword, unchanged."""
     item = Dataset()
     for keyword, uid in uids.items():
         add_uid(item, keyword, uid)
@@ -152,12 +154,12 @@ def uid_item(**uids: str) -> Dataset:
 
 
 def frame_of_reference(header: SourceHeader, series: SourceSeries) -> str:
-    """The series' Frame of Reference UID; where it has none one that follows from its Series Instance UID."""
+    """The series' Frame of Reference UID; without one, a UID that follows from its Series Instance UID."""
     return series.frame_of_reference_uid or derive_uid(header.identity.SeriesInstanceUID, "frame")
 
 
 def cut(text: str) -> str:
-    """As much as VR LO holds, without the backslash, which would part it in two."""
+    """Cut text to VR LO, without backslashes, which would split the value."""
     return text.replace("\\", "/")[:LONG_STRING].strip()
 
 
@@ -171,15 +173,14 @@ def save(
     length: int = 0,
     syntax: UID = ExplicitVRLittleEndian,
 ) -> WrittenObject:
-    """Write the object, whole or not at all.
+    """Write the object, completely or not at all.
 
-    Pixel Data (7FE0,0010), the last element, goes to the disk piece by piece, so a long cine is never in
-    memory.
+    Pixel Data (7FE0,0010), the last element, is written in pieces, so a long cine is never in memory.
 
     Args:
         notes, frame_numbers: of the `WrittenObject`.
         pixels: bytes in pieces of any size.
-        length: how many they are together.
+        length: of all pieces together.
         syntax: without pixels, Implicit VR Little Endian is possible.
 
     Raises:

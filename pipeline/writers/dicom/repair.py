@@ -1,7 +1,6 @@
-"""Values of a source's header made fit to write: what is wrong in form is put right, what is wrong in content
-emptied.
+"""Make values of a source's header fit to write: correct wrong formats, empty wrong contents.
 
-A note says what was done, in words that name the attribute and never its value.
+A note says what was done; it names the attribute and never its value.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass(frozen=True)
 class CharacterSet:
-    """How a header's text is read.
+    """How to read a header's text.
 
     Attributes:
         encodings: Python's, one for each term of Specific Character Set (0008,0005).
@@ -47,7 +46,7 @@ class CharacterSet:
 
 
 def character_set(dataset: Dataset) -> CharacterSet:
-    """Specific Character Set (0008,0005) of a header, with its usual misspellings understood."""
+    """Specific Character Set (0008,0005) of a header, with usual misspellings understood."""
     stated = _terms(dataset)
     probe = Dataset()
     with warnings.catch_warnings():
@@ -68,7 +67,7 @@ def _terms(dataset: Dataset) -> list[str]:
 
 
 def header_text(dataset: Dataset, keyword: str, characters: CharacterSet) -> tuple[str, str]:
-    """One attribute's text as the file holds it, before any check, without padding; and a note or nothing."""
+    """An attribute's text as stored, unchecked, without padding; and a note or nothing."""
     tag = tag_for_keyword(keyword)
     element = dataset.get_item(tag) if tag is not None and tag in dataset else None
     value = None if element is None else element.value
@@ -93,9 +92,9 @@ def _decoded(value: bytes, characters: CharacterSet) -> tuple[str, str]:
 
 
 def repaired(keyword: str, text: str) -> tuple[str, str]:
-    """A value that can be written for the attribute, empty where there is none; and a note or nothing.
+    """A value that can be written for the attribute, else empty; and a note or nothing.
 
-    Dates, times, ages and the patient's sex are rewritten where only their form is wrong (1994.11.05,
+    Dates, times, ages and the patient's sex are rewritten where only their format is wrong (1994.11.05,
     14:04:38, 34Y).
     """
     representation, name = dictionary_VR(keyword), dictionary_description(keyword)

@@ -38,10 +38,10 @@ from pyraseg.transforms.records import Segment
 __all__ = ["write_rtstruct"]
 
 FIRST_SERIES_NUMBER = 3000
-STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired, which RT Referenced Study has kept
+STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but kept by RT Referenced Study
 ANATOMY = ("91723000", "SCT")
 CONTOUR_DATA = Tag(0x3006, 0x0050)
-FINEST, LONGEST = 8, 16  # digits behind the point; characters of VR DS
+FINEST, LONGEST = 8, 16  # digits after the point; characters of VR DS
 DESCRIPTION = "Made by an algorithm, not for diagnosis, not approved for treatment"
 
 
@@ -55,26 +55,25 @@ def write_rtstruct(
     salt: str = "",
     header: SourceHeader | None = None,
 ) -> WrittenObject:
-    """Write the label map of a volume as one RT Structure Set: a region of interest for each class, a contour
-    for each part of it on each slice.
+    """Write a volume's label map as one RT Structure Set: a region for each class, a contour for each part.
 
     Reading it back (`pyraseg.transforms.dicom.labels.rtstruct_mask`) gives the label map bit for bit, on
-    oblique grids too. Contours are `pyraseg.transforms.dicom.labels.contours.trace_mask`'s: midway between
-    the pixels, so they need no agreement on the pixels that an edge passes. A part with holes is one contour
-    with keyholes, CLOSED_PLANAR: that is in every edition of the standard and right in readers that fill each
-    contour and in those that combine them by exclusive or, whereas a hole as a contour of its own is filled
-    by the former, and the type CLOSEDPLANAR_XOR is unknown to those from before 2020. A class that is nowhere
-    in the volume is a region without contours.
+    oblique grids too. Contours are those of `pyraseg.transforms.dicom.labels.contours.trace_mask`: they run
+    midway between pixels, so readers need not agree on pixels that an edge crosses. A part with holes is one
+    CLOSED_PLANAR contour with keyholes. All editions of the standard have that type, and it is right for
+    readers that fill each contour and for those that combine contours by exclusive or. The former would fill
+    a separate contour of a hole, and readers from before 2020 do not know CLOSEDPLANAR_XOR. A class that is
+    absent from the volume is a region without contours.
 
-    Patient and study are the source's, repaired (`read_source`); every contour names its image; the
-    structures are UNAPPROVED. A repeated run gives the same UIDs. Implicit VR, in which a contour may be
-    longer than 64 KiB.
+    Patient and study are the source's, repaired (`read_source`). Every contour names its image. The
+    structures are UNAPPROVED. A repeated run gives the same UIDs. The file has Implicit VR, because a contour
+    may be longer than 64 KiB.
 
     Args:
         labels: (columns, rows, slices), class values, on the grid of the series.
         segments: the classes in the order of their values, background first.
         salt: as `pyraseg.pipeline.writers.prediction.Prediction` has it.
-        header: that of the first slice, where it has been read.
+        header: of the first slice, where it has been read.
 
     Raises:
         GeometryError: labels of another shape than the series.
@@ -123,7 +122,7 @@ def _check(labels: np.ndarray, series: SourceSeries, segments: Sequence[Segment]
 
 
 def _identity(header: SourceHeader, series: SourceSeries, algorithm: Algorithm, salt: str) -> Identity:
-    """One structure set for each source series, in a series of its own."""
+    """One structure set for each source series, in its own series."""
     result = (header.identity.SeriesInstanceUID, series.slices[0].sop_instance_uid, algorithm.weights, salt)
     what = " structures, not for diagnosis"
     return Identity(
@@ -225,7 +224,7 @@ def _image(series: SourceSeries, index: int) -> Dataset:
 
 
 def _digits(series: SourceSeries) -> int:
-    """Digits behind the point that keep a ten-thousandth of a pixel, as far as VR DS has room for them."""
+    """Digits after the point that keep a ten-thousandth of a pixel, as far as VR DS has room."""
     wanted = math.ceil(4 - math.log10(min(series.grid.spacing)))
     corners = np.array(np.meshgrid(*([-1, size] for size in series.grid.shape), [1])).reshape(4, -1)
     whole = len(f"{-np.abs(series.grid.affine_lps @ corners).max():.0f}")
@@ -240,8 +239,8 @@ def _contour(polygon: np.ndarray, index: int, image: Dataset, series: SourceSeri
     item = make_item(
         ContourImageSequence=[image], ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(polygon)
     )
-    # As the bytes of Implicit VR, which pydicom writes as they are; its numbers one by one would take most of
-    # the time. The encoding is that of items: else all are decoded to be encoded.
+    # Bytes of Implicit VR, which pydicom writes unchanged; writing single numbers would take the longest.
+    # The encoding is that of items; otherwise all would be decoded and encoded again.
     item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(text), text, 0, True, True)
     item.set_original_encoding(True, True, default_encoding)
     return item

@@ -50,7 +50,7 @@ MAXIMUM = 255  # Maximum Fractional Value (0062,000E)
 SEGMENT_POINTERS = (0x0062000B, 0x0062000A)  # Referenced Segment Number in Segment Identification Sequence
 FRAME_POINTERS = (0x00209156, 0x00209111)  # Frame Acquisition Number in Frame Content Sequence
 POSITION_POINTERS = (0x00200032, 0x00209113)  # Image Position (Patient) in Plane Position Sequence
-Plane = tuple[int, int]  # a segment's number, 0 for all of a label map, and a frame of the source
+Plane = tuple[int, int]  # a segment's number (0: all of a label map) and a source frame
 
 
 def write_seg(
@@ -60,12 +60,12 @@ def write_seg(
     kind: str = "binary",
     header: SourceHeader | None = None,
 ) -> WrittenObject:
-    """Write a segmentation of all frames of the source: one object, whatever the mask holds, empty too.
+    """Write a segmentation of all frames of the source as one object, even if the mask is empty.
 
-    Patient and study are the source's, repaired (`read_source`). Every frame references its source frame. One
-    path serves single frames, cines and volumes. Ultrasound has no Frame of Reference, and the object then
-    has none (PS3.3 A.51); the frames of a volume have their place in the patient, and slices that a segment
-    is not in have none. A repeated run gives the same UIDs.
+    Patient and study are the source's, repaired (`read_source`). Every frame references its source frame.
+    Ultrasound has no Frame of Reference, and neither has its segmentation (PS3.3 A.51). The frames of a
+    volume have their position in the patient; a segment has no frames for slices without it. A repeated run
+    gives the same UIDs.
 
     Args:
         kind: "binary", a bit for each pixel, segment and frame; "labelmap", a byte for each pixel and frame
@@ -157,8 +157,10 @@ def _check_probabilities(probabilities: np.ndarray | None, shape: tuple[int, ...
 def _add_segmentation(
     dataset: Dataset, header: SourceHeader, prediction: Prediction, kind: str, planes: Sequence[Plane]
 ) -> None:
-    """Segmentation Series, General Image, Image Pixel and Segmentation Image (PS3.3 C.8.20.1, C.7.6.1,
-    C.7.6.3, C.8.20.2), frames and references."""
+    """Segmentation Series, General Image, Image Pixel and Segmentation Image, frames and references.
+
+    PS3.3 C.8.20.1, C.7.6.1, C.7.6.3, C.8.20.2.
+    """
     dataset.Modality = "SEG"
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     if prediction.series is None:
@@ -197,11 +199,13 @@ def _pixels(prediction: Prediction, kind: str, planes: Sequence[Plane]) -> Itera
 
 
 def _planes(prediction: Prediction, values: Sequence[int], kind: str) -> list[Plane]:
-    """The frames that a segmentation has: each segment with all frames of a file, or with the slices of a
-    volume that it is in. A volume without anything keeps one empty frame, for an object has to have one.
+    """The frames of a segmentation: each segment with all frames of a file, or with its slices of a volume.
+
+    An empty volume keeps one empty frame, because an object must have one.
 
     Args:
-        values: of the segments. kind: as ``write_seg``.
+        values: of the segments.
+        kind: as ``write_seg``.
     """
     frames, numbers = range(len(prediction.labels)), [0] if kind == "labelmap" else list(values)
     planes = [(number, frame) for number in numbers for frame in frames]
@@ -219,9 +223,7 @@ def _is_drawn(prediction: Prediction, plane: Plane, kind: str) -> bool:
 
 
 def _binary_pixels(labels: np.ndarray, planes: Sequence[Plane]) -> Iterator[np.ndarray]:
-    """The mask of each plane in turn, one bit a pixel, lowest bit first, as one stream (PS3.5 section 8.1.1).
-
-    Frames do not start on a byte of their own, but every eighth does: so eight at a time.
+    """The mask of each plane in turn as one stream, one bit for each pixel, lowest bit first (PS3.5 8.1.1).
 
     Args:
         labels: (F, H, W); may lie on disk.
@@ -251,9 +253,9 @@ def _add_functional_groups(
     """Multi-frame Functional Groups and Multi-frame Dimension (PS3.3 C.7.6.16, C.7.6.17).
 
     Ultrasound has no Frame of Reference, so its frames carry Derivation Image and no planes (A.51.5.1). Every
-    frame names its source frame; Frame Acquisition Number says which it is even where the source's class has
-    no frames. The slices of a volume have orientation and spacing in common and a position each, which is
-    their dimension.
+    frame names its source frame; Frame Acquisition Number states it even where the source's class has no
+    frames. The slices of a volume share orientation and spacing and have a position each, which is their
+    dimension.
     """
     grid = None if prediction.series is None else prediction.series.grid
     frames = sorted({frame for _, frame in planes})
@@ -273,8 +275,10 @@ def _add_functional_groups(
 
 
 def _add_grid(dataset: Dataset, header: SourceHeader, series: SourceSeries) -> None:
-    """Frame of Reference, and among the shared functional groups Plane Orientation and Pixel Measures (PS3.3
-    C.7.4.1, C.7.6.16.2.4, C.7.6.16.2.1)."""
+    """Frame of Reference; shared Plane Orientation and Pixel Measures.
+
+    PS3.3 C.7.4.1, C.7.6.16.2.4, C.7.6.16.2.1.
+    """
     grid = series.grid
     add_uid(dataset, "FrameOfReferenceUID", frame_of_reference(header, series))
     dataset.PositionReferenceIndicator = None
@@ -294,7 +298,7 @@ def _position(grid: VolumeGrid, index: int) -> Dataset:
 
 
 def _decimals(values: Iterable[float]) -> list[str]:
-    """As many digits as DS holds."""
+    """As many digits as DS can hold."""
     return [format_number_as_ds(float(value) + 0.0) for value in values]
 
 

@@ -14,7 +14,7 @@ __all__ = ["ARTIFICIAL_INTELLIGENCE", "GENERIC", "foreground", "segment_items", 
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 BACKGROUND = Code("125040", "DCM", "Background")
-GENERIC = Code("85756007", "SCT", "Tissue")  # what is true of a class whose bundle declares no code
+GENERIC = Code("85756007", "SCT", "Tissue")  # true of every class without a declared code
 
 
 def foreground(prediction: Prediction) -> tuple[Segment, ...]:
@@ -23,7 +23,7 @@ def foreground(prediction: Prediction) -> tuple[Segment, ...]:
 
 
 def uncoded(prediction: Prediction) -> tuple[str, ...]:
-    """A note on the classes without codes, or nothing."""
+    """A note on classes without codes, or nothing."""
     names = ", ".join(
         segment.name for segment in foreground(prediction) if not (segment.category and segment.type)
     )
@@ -32,7 +32,7 @@ def uncoded(prediction: Prediction) -> tuple[str, ...]:
 
 
 def tracking_uid(prediction: Prediction, segment: str) -> str:
-    """The UID that the same region has in segmentation and report."""
+    """The UID of the same region in segmentation and report."""
     result = (prediction.algorithm.weights, prediction.salt)
     return derive_uid(prediction.source.sop_instance_uid, *result, "tracking", segment)
 

@@ -1,4 +1,4 @@
-"""What a written object takes from its source's header: patient, study and how to refer to its frames."""
+"""What a written object copies from its source's header: patient, study and references to frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "unquoted",
 ]
 
-# Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): must be there, and may be empty.
+# Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): required, may be empty.
 TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
     *("ReferringPhysicianName", "StudyID", "AccessionNumber"),
@@ -40,14 +40,14 @@ TYPE_3 = ("IssuerOfPatientID", "PatientAge", "StudyDescription")
 COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 NUMBERS = ("SeriesNumber", "InstanceNumber")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
-PIXELS = {"BitsAllocated": 8, "SamplesPerPixel": 1}  # with what stands for none
+PIXELS = {"BitsAllocated": 8, "SamplesPerPixel": 1}  # and their defaults
 SOURCE_TAGS = (*TYPE_2, *TYPE_3, *COMPRESSION, *NUMBERS, *UIDS, *PIXELS)
 # Ultrasound (retired, then today's), secondary capture, X-ray, nuclear medicine, enhanced CT, MR, PET, video.
 MULTI_FRAME = re.compile(
     r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
     r"(3|3\.1|6\.2|7\.[1-4]|12\.1(\.1)?|12\.2(\.1)?|20|2\.[12]|4\.[134]|128\.1|130|77\.1\.[124]\.1|77\.1\.6)"
 )
-# By how a transfer syntax begins: JPEG, JPEG-LS, JPEG 2000.
+# The beginnings of transfer syntaxes: JPEG, JPEG-LS, JPEG 2000.
 METHODS = {
     "1.2.840.10008.1.2.4.5": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
@@ -62,13 +62,13 @@ class SourceHeader:
     """The repaired header of a source.
 
     Attributes:
-        identity: the attributes of the Patient and General Study modules that objects of the same study
-            repeat, with SOP Class, SOP Instance and Series Instance UID of the source; text as UTF-8. Copied,
-            never handed on.
+        identity: attributes of the Patient and General Study modules that objects of the same study repeat,
+            with SOP Class, SOP Instance and Series Instance UID of the source; text as UTF-8. Copy it before
+            a change.
         compression: whether and how the source's pixels were compressed with loss (PS3.3 C.7.6.1.1.5).
         series_number, instance_number: the source's, 1 where it has none.
-        multi_frame: whether its SOP class has frames; a cine may claim a class that has not.
-        notes: what was repaired, in words without values.
+        multi_frame: whether its SOP class has frames; some cines have a class without frames.
+        notes: repairs, in words without values.
     """
 
     identity: Dataset
@@ -80,17 +80,17 @@ class SourceHeader:
 
 
 def derive_uid(*parts: str) -> UID:
-    """A UID that depends on the parts alone (PS3.5 section B; pydicom's root)."""
+    """A UID that depends only on the parts (PS3.5 section B; pydicom's root)."""
     return generate_uid(entropy_srcs=["\0".join(("pyraseg", *parts))])
 
 
 def add_uid(dataset: Dataset, keyword: str, uid: str) -> None:
-    """Set a source's UID as it is: pydicom warns of an invalid one by quoting it."""
+    """Set a source's UID unchanged; pydicom would warn of an invalid one by quoting it."""
     dataset.add(DataElement(keyword, "UI", UID(uid, config.IGNORE), validation_mode=config.IGNORE))
 
 
 def unquoted(uid: str) -> AbstractContextManager[None]:
-    """Where a library sets a source's UID: without pydicom's validation, which would quote an invalid one."""
+    """Without pydicom's validation, which quotes invalid UIDs, for libraries that set a source's UID."""
     return nullcontext() if WELL_FORMED.fullmatch(uid) else config.disable_value_validation()
 
 
@@ -100,15 +100,14 @@ def frame_reference(header: SourceHeader, frame: int) -> int | None:
 
 
 def read_source(source: SourceRef) -> SourceHeader:
-    """Read what written objects take from the source's header, and repair it.
+    """Read what written objects copy from the source's header, and repair it.
 
-    Missing type 2 attributes become empty, and so do values that DICOM does not allow. An empty Series
-    Instance UID is replaced by one that follows from the study's. The source's class and instance are those
-    of ``source``.
+    Missing type 2 attributes become empty, as do values that DICOM does not allow. An empty Series Instance
+    UID is replaced by one that follows from the study's. Class and instance are those of ``source``.
 
     Raises:
-        InputError: the header cannot be read; or it has no SOP Class, SOP Instance or Study Instance UID,
-            without which a result cannot be filed with its source.
+        InputError: the header cannot be read, or lacks the SOP Class, SOP Instance or Study Instance UID, by
+            which a result is filed with its source.
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
     wanted, path = "a readable DICOM header", Path(source.path)
@@ -119,10 +118,10 @@ def read_source(source: SourceRef) -> SourceHeader:
 
 
 def source_header(dataset: Dataset, source: SourceRef) -> SourceHeader:
-    """The same from `SOURCE_TAGS` of a header that has been read, its values not converted yet.
+    """As `read_source`, from the unconverted `SOURCE_TAGS` of a header that has been read.
 
     Raises:
-        InputError: a UID is missing, as with `read_source`.
+        InputError: a UID is missing.
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
     with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
@@ -145,7 +144,7 @@ def source_header(dataset: Dataset, source: SourceRef) -> SourceHeader:
 
 
 def check_images(images: Iterable[SourceRef]) -> None:
-    """Refuse images that no object can refer to.
+    """Refuse images that objects cannot refer to.
 
     Raises:
         InputError: one has no SOP Class or SOP Instance UID.
@@ -157,10 +156,10 @@ def check_images(images: Iterable[SourceRef]) -> None:
 
 @dataclass(frozen=True)
 class _Texts:
-    """The text of a header's attributes as the file holds it; empty or absent where there is none.
+    """The text of a header's attributes as stored; empty or absent where there is none.
 
     Attributes:
-        values: by keyword, each with what was wrong with its letters, if anything.
+        values: by keyword, each with a note on its characters, if any.
         sample: bytes of a pixel.
         notes: on the character set.
     """
@@ -222,8 +221,7 @@ def _add_uids(identity: Dataset, texts: _Texts, source: SourceRef, notes: list[s
 
 
 def _usable(uid: str) -> bool:
-    """Whether archives can have filed something under it, though a root above 2 or a leading zero makes it
-    invalid."""
+    """Whether archives can file it: a root above 2 or a leading zero is invalid, but usable."""
     return re.fullmatch(r"[0-9]+(\.[0-9]+)+", uid) is not None and len(uid) <= 64
 
 

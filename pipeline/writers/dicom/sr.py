@@ -1,4 +1,4 @@
-"""DICOM structured reports of the measured quantities, by TID 1500."""
+"""DICOM structured reports of measured quantities, by TID 1500."""
 
 from __future__ import annotations
 
@@ -94,20 +94,19 @@ def write_sr(
     seg: WrittenObject | None,
     header: SourceHeader | None = None,
 ) -> WrittenObject:
-    """Write a Comprehensive 3D SR with the quantities of the key frame, or of a volume: complete,
-    preliminary, unverified, and saying that it is not for diagnosis.
+    """Write a Comprehensive 3D SR with the quantities of the key frame, or of a volume.
 
-    A segment that is in the frame has a group by TID 1410 with the quantities that are its own, one that is
-    in a volume a group by TID 1411; those of several segments together have one by TID 1501
-    (`_measurement_groups`). Comments at the end of the report, which TID 1500 allows for being extensible,
-    name what a reader must know: `_remarks`. Absent quantities are absent.
+    It is complete, preliminary and unverified, and says that it is not for diagnosis. A segment in the frame
+    has a group by TID 1410 with its own quantities, a segment in a volume a group by TID 1411; quantities of
+    several segments have a group by TID 1501 (`_measurement_groups`). Comments at the end, which TID 1500
+    allows as extensions, say what a reader must know (`_remarks`). Absent quantities are left out.
 
     Args:
         seg: the segmentation that the groups refer to; without one they are by TID 1501, on the source.
         header: the source's, where it has been read.
 
     Raises:
-        GeometryError: the key frame is none of the label map's.
+        GeometryError: the label map has no such key frame.
         InputError: the source's header lacks what results are filed by.
         OutputError: the file cannot be written.
 
@@ -146,8 +145,7 @@ def _add_document(
 ) -> None:
     """SR Document Series and SR Document General (PS3.3 C.17.1, C.17.2).
 
-    Not by highdicom's class for documents: that warns of unusual patients' names by quoting them, and takes
-    25 ms.
+    highdicom's class for documents would quote unusual patients' names in warnings, and takes 25 ms.
     """
     dataset.Modality = "SR"
     dataset.CompletionFlag = "COMPLETE"
@@ -170,7 +168,7 @@ def _add_document(
 
 
 def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> Dataset:
-    """SR Document Content (PS3.3 C.17.3): the root container and all that it holds."""
+    """SR Document Content (PS3.3 C.17.3): the root container and its content."""
     algorithm = prediction.algorithm
     device = DeviceObserverIdentifyingAttributes(
         uid=derive_uid(algorithm.bundle, algorithm.version, algorithm.weights, "device"),
@@ -207,8 +205,7 @@ def _private_schemes(dataset: Dataset) -> list[Dataset]:
 
 
 def _remarks(prediction: Prediction) -> list[str]:
-    """What a reader must know: no diagnosis, which frame of a cine was measured and why, what was not found,
-    and what else the prediction remarks."""
+    """Not for diagnosis; the key frame and its rule; what was not found; the prediction's remarks."""
     texts, frames = [NOT_FOR_DIAGNOSIS], len(prediction.labels)
     image = "frame" if prediction.series is None else "volume"
     if frames > 1 and prediction.series is None:
@@ -225,12 +222,11 @@ def _remarks(prediction: Prediction) -> list[str]:
 def _measurement_groups(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> list[Any]:
     """The groups under Imaging Measurements (PS3.16 TID 1500).
 
-    A quantity of one segment is in the group of its segment, by TID 1410, in a volume by TID 1411. One of
-    several segments, such as the ratio of fluid to parenchyma, is true of none of their regions alone; a
-    planar group refers to one region only, so these have a group of their own for each set of segments, by
-    TID 1501, with the source frame as its source and what is anatomy among the segments as finding site.
-    Where nothing was found there is one such group, with what is 0 of nothing or empty: the template wants
-    one.
+    A quantity of one segment is in the segment's group, by TID 1410, in a volume by TID 1411. A quantity of
+    several segments, such as the ratio of fluid to parenchyma, has no single region, and a planar group
+    refers to one region only. So each set of segments has its own group by TID 1501, with the source
+    frame as its source and the anatomical segments as finding sites. Where nothing was found there is one
+    such group, with zeros or empty, because the template requires a group.
     """
     maker = prediction.algorithm
     algorithm = AlgorithmIdentification(
@@ -294,11 +290,11 @@ def _shared_group(
 def _segmentation_frame(
     header: SourceHeader, prediction: Prediction, segment: Segment, seg: WrittenObject
 ) -> Any:
-    """Referenced Segmentation Frame, and the source image behind it.
+    """Referenced Segmentation Frame, and its source image.
 
-    The reference is by frame alone: PS3.3 Table 10-3 has Referenced Segment Number only where there is no
-    frame number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
-    tells which.
+    The reference is by frame alone: PS3.3 Table 10-3 allows Referenced Segment Number only without a frame
+    number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
+    identifies the segment.
     """
     source = SourceImageForSegmentation(*_source_arguments(header, prediction))
     number = seg.frame_numbers[segment.name][prediction.key_frame]
@@ -310,8 +306,7 @@ def _segmentation_frame(
 
 
 def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str]) -> list[Any]:
-    """The images that a group was measured on: the key frame; of a volume the slices that the segments are
-    in, all of them where they are in none."""
+    """The images of a group: the key frame; of a volume the slices with the segments, or else all."""
     if prediction.series is None:
         return [SourceImageForMeasurementGroup(*_source_arguments(header, prediction))]
     values = [segment.value for segment in foreground(prediction) if segment.name in names]

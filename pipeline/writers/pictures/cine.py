@@ -1,4 +1,4 @@
-"""A cine with its masks drawn over it: an animated picture, and a contact sheet of some of its frames."""
+"""A cine with its masks drawn over it: an animation, and a contact sheet of some frames."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["write_cine", "write_contact_sheet"]
 
 Frames = Callable[[int], ArrayLike]
 
-MOST, SHEET = 100, 12  # frames that a picture moves through, and of a contact sheet
-LONGEST, LEGIBLE = 640, 320  # pixels of the longer side of a moving picture: more is shrunk, less is enlarged
-TILE = 320  # pixels of the longer side of a frame on the sheet
-UNKNOWN_MS = 100.0  # from frame to frame where the cine does not say
+MOST, SHEET = 100, 12  # frames of an animation, and of a contact sheet
+LONGEST, LEGIBLE = 640, 320  # pixels of the longer side: more is shrunk, less enlarged
+TILE = 320  # pixels of a frame's longer side on the sheet
+UNKNOWN_MS = 100.0  # between frames where the cine does not say
 QUALITY = 75
 EDGE, KEY = 3, (255, 255, 255)  # pixels and colour of the line around the key frame
 
@@ -44,20 +44,18 @@ def write_cine(
     frame_time_ms: float | None = None,
     alpha: float = 0.35,
 ) -> Path:
-    """Write an animated WebP of the frames with their masks, at the cine's own pace, again and again.
+    """Write an endless animated WebP of the frames with their masks, at the cine's speed.
 
-    Of more than 100 frames 100 are taken, at even distances, and shown as much longer. All show one box, that
-    of the tissue in any of them, so nothing jumps. The reduced frames are held in memory, 160 MB at
-    the most.
-
-    WebP is what every browser shows at a seventh of the size of a GIF or an animated PNG.
+    Of more than 100 frames 100 are shown, evenly spaced and longer. All are cropped to the tissue of all
+    frames, so nothing jumps. The reduced frames take at most 160 MB of memory. Every browser shows WebP, at a
+    seventh of the size of a GIF or animated PNG.
 
     Args:
-        frames: gives a frame by its index from 0 as (C, H, W), grey or RGB, bytes or values from 0 to 1; all
-            of one size. Only the frames that are shown are asked for.
+        frames: returns a frame by its index from 0 as (C, H, W), grey or RGB, bytes or values from 0 to 1;
+            all of one size. Only shown frames are requested.
         labels: (F, H, W), class values on the frames' grid; it may be a memory map.
         segments: the classes; the one with value 0 is not drawn.
-        frame_time_ms: from one frame to the next; None where it is not known: 100 ms.
+        frame_time_ms: between frames; None (unknown) means 100 ms.
         alpha: opacity of the fill.
 
     Raises:
@@ -89,14 +87,14 @@ def write_cine(
 def write_contact_sheet(
     path: str | Path, frames: Frames, labels: np.ndarray, segments: Sequence[Segment], *, key_frame: int
 ) -> Path:
-    """Write a PNG of up to 12 frames at even distances, the key frame always among them and framed in white.
+    """Write a PNG of up to 12 evenly spaced frames, with the key frame among them and framed in white.
 
     Args:
         frames, labels, segments: as `write_cine`.
-        key_frame: counted from 0, as the titles count.
+        key_frame: counted from 0, as in the titles.
 
     Raises:
-        ConfigError: a key frame that the cine has not.
+        ConfigError: the cine has no such key frame.
         GeometryError, LabelError, OutputError: as `write_cine`.
     """
     chosen, count = _evenly(labels, SHEET), len(labels)
@@ -144,7 +142,7 @@ def _drawn(
 def _reduced(
     image: ArrayLike, mask: np.ndarray, segments: Sequence[Segment], longest: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(C, h, w) bytes and the mask (h, w)."""
+    """(C, h, w) bytes and the mask (h, w), reduced."""
     source = checked_image(image)
     labels = checked_labels(mask, source.shape[1:], segments)
     height, width = labels.shape
@@ -157,7 +155,7 @@ def _reduced(
 
 
 def _evenly(labels: np.ndarray, most: int) -> list[int]:
-    """The indices of at most so many of the frames, at even distances."""
+    """The indices of at most so many frames, evenly spaced."""
     if labels.ndim != 3 or not labels.size:
         remedy = "Give the label maps of all frames."
         raise GeometryError("label maps (F, H, W)", found=f"{labels.shape}", remedy=remedy)

@@ -16,7 +16,7 @@ __all__ = ["draw_grid"]
 PAPER, INK = (24, 24, 24), (235, 235, 235)
 GAP = 8
 TEXT = 15  # font size in pixels
-LINE = 22  # height of a line of text with its space
+LINE = 22  # height of a line of text
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -29,22 +29,21 @@ def draw_grid(
     note: str = "",
     cell: int = 320,
 ) -> np.ndarray:
-    """Lay pictures out row by row, each shrunk to fit its cell, its title above; a legend below them all.
+    """Arrange pictures in rows, each shrunk to fit its cell under its title, with a legend below.
 
     Args:
         tiles: RGB, uint8 (height, width, 3), of any sizes.
         columns: pictures in a row.
-        titles: one short text for each tile, nothing that names a patient: the case's hashed name, a Dice
-            score.
+        titles: a short text for each tile that names no patient, such as the case's hashed name.
         segments: the classes that the legend names; value 0 is left out.
         note: a short text after the legend, such as "dashed: reference".
-        cell: the width of a cell in pixels, and the most that its height may be.
+        cell: the width of a cell in pixels, and its greatest height.
 
     Returns:
         RGB, uint8 (height, width, 3); the same input gives the same pixels.
 
     Raises:
-        ConfigError: no tiles, another number of titles than of tiles, or no columns.
+        ConfigError: no tiles, no columns, or not one title for each tile.
     """
     if not tiles or len(tiles) != len(titles) or columns < 1:
         found = f"{len(tiles)} tiles, {len(titles)} titles, {columns} columns"
@@ -75,7 +74,7 @@ def draw_grid(
 
 
 def _shortened(title: str, font: Font, *, width: float) -> str:
-    """Cut a title that would run into the next cell; letters beyond Latin, not in the font, become "?"."""
+    """Cut a title to its cell; letters beyond Latin, which the font lacks, become "?"."""
     title = " ".join(title.split()).encode("latin-1", "replace").decode("latin-1")
     if font.getlength(title) <= width:
         return title
@@ -85,7 +84,7 @@ def _shortened(title: str, font: Font, *, width: float) -> str:
 
 
 class _Word(NamedTuple):
-    """A word of the legend at ``left`` of its ``row``, behind a square of its colour if it has one."""
+    """A word of the legend at ``left`` of its ``row``, after a square of its colour, if any."""
 
     text: str
     colour: tuple[int, int, int] | None
@@ -94,7 +93,7 @@ class _Word(NamedTuple):
 
 
 def _legend(segments: Iterable[Segment], note: str, font: Font, *, width: float) -> list[_Word]:
-    """Set the words of the legend in rows that the sheet is wide enough for."""
+    """Break the words of the legend into rows that fit the sheet."""
     words = [(segment.name, segment.colour) for segment in segments if segment.value]
     entries: list[_Word] = []
     left, row = float(GAP), 0

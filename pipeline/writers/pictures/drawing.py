@@ -1,4 +1,4 @@
-"""The parts that overlays, cines and montages are drawn from: regions, contours, dashed outlines, boxes."""
+"""The parts of overlays, cines and montages: regions, contours, dashed outlines, boxes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 
 Box = tuple[slice, slice]
 
-CONTOUR, LINE = 400, 600  # one pixel of contour, of dashed line for so many pixels of the longer side
+CONTOUR, LINE = 400, 600  # pixels of the longer side for each pixel of contour or dashed line
 DASH = 7.0  # pixels of a dash and of a gap
-PALE = 0.55  # how far the reference's colour goes to white
+PALE = 0.55  # how far the reference's colour is mixed with white
 MARGIN = 0.02  # around the tissue, as a fraction of its longer side
 
 
 def checked_image(image: ArrayLike) -> np.ndarray:
-    """The image as it is, (C, H, W) of one or three channels; GeometryError for another shape."""
+    """The image, unchanged; GeometryError unless (C, H, W) with one or three channels."""
     source = np.asarray(image)
     if source.ndim != 3 or source.shape[0] not in (1, 3) or not source.size:
         remedy = "Give one frame, grey or RGB, channel first."
@@ -57,7 +57,7 @@ def checked_labels(mask: ArrayLike, shape: tuple[int, ...], segments: Iterable[S
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-    """(C, H, W), bytes or values from 0 to 1, as bytes; what is no number becomes black."""
+    """(C, H, W), bytes or values from 0 to 1, as bytes; NaN becomes black."""
     if image.dtype == np.uint8:
         return image
     return np.rint(255 * np.fmin(np.fmax(image, 0), 1).astype(np.float32, copy=False)).astype(np.uint8)
@@ -66,19 +66,19 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 def to_picture(image: np.ndarray) -> np.ndarray:
     """Bytes (C, H, W) as a new RGB picture (H, W, 3)."""
     picture = np.empty((*image.shape[1:], 3), np.uint8)
-    for channel in range(3):  # many times faster than one assignment with a last axis of three
+    for channel in range(3):  # many times faster than one assignment to a last axis of three
         picture[..., channel] = image[channel % len(image)]
     return picture
 
 
 def bounding_box(mask: np.ndarray) -> Box | None:
-    """The rows and columns of what is not 0 in (H, W); None where all is 0."""
+    """The rows and columns of nonzero values in (H, W); None where all are 0."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
 
 
 def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
-    """The box of what is not black, or in a mask: a false positive on black is to be seen; with a margin."""
+    """The box, with a margin, of what is not black or in a mask; it shows false positives on black."""
     lit = image[0] > 0
     for each in (*image[1:], *labels):
         lit |= each > 0
@@ -86,13 +86,13 @@ def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
 
 
 def box_with_margin(lit: np.ndarray) -> Box:
-    """The box of what is not 0 in (H, W), and a small margin; all where nothing is."""
+    """The box of nonzero values in (H, W) with a small margin; the whole where all are 0."""
     box = bounding_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
     return _widened(box, round(MARGIN * max(side.stop - side.start for side in box)), lit.shape)
 
 
 def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
-    """The box with a margin, as far as the frame goes."""
+    """The box with a margin, within the frame."""
     rows, columns = (
         slice(max(0, side.start - margin), min(size, side.stop + margin))
         for side, size in zip(box, shape, strict=True)
@@ -101,7 +101,7 @@ def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
 
 
 def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, alpha: float) -> None:
-    """Blend each segment's colour into its region, with a contour inside; the frame's edge is none."""
+    """Blend each segment's colour into its region, with a contour inside, except at the frame's edge."""
     width = max(2, round(max(labels.shape) / CONTOUR))
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     for segment in segments:
@@ -119,8 +119,7 @@ def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], 
 
 
 def draw_dashed(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment]) -> np.ndarray:
-    """A reference: the outlines of label values (H, W) over a picture (H, W, 3), in paler tones of the
-    segments' colours, as a new picture."""
+    """Outline label values (H, W) on a copy of a picture (H, W, 3), in paler segment colours."""
     width = max(1, round(max(labels.shape) / LINE))
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
@@ -136,8 +135,7 @@ def draw_dashed(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segm
 
 
 def _eroded(region: np.ndarray, width: int) -> np.ndarray:
-    """What is left when a face neighbour's depth is taken off ``width`` times; beyond the array all is
-    region."""
+    """Erode ``width`` times by face neighbours; beyond the array all is region."""
     for _ in range(width):
         inner = region.copy()
         inner[1:] &= region[:-1]

@@ -1,4 +1,4 @@
-"""Pictures of a volume with its labels, as radiologists look at it: axial slices, and a projection."""
+"""Pictures of a volume with its labels, as radiologists view it: axial slices, and a projection."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ __all__ = ["chosen_slices", "display_spacing", "draw_projection", "draw_volume",
 TILE, PROJECTION = 320, 640  # pixels of a picture's longer side
 GAP = 4  # pixels between the slices
 ALPHA = 0.35
-DARK = 0.03  # what is not brighter than this is cut away around the body
+DARK = 0.03  # darker surroundings of the body are cropped
 SHOWN = ("L", "P", "S")  # x to the patient's left, y to the back, z to the head
 
 
 def to_display(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """A volume (X, Y, Z) with its axes swapped and turned as radiologists look at it; nothing is resampled or
-    copied.
+    """A volume (X, Y, Z) with axes swapped and flipped to radiologists' view; a view, not resampled.
 
-    The new x runs to the patient's left, y to the back and z to the head, as far as the stored axes do. So
-    ``out[:, :, k].T`` is an axial picture with the front above and the patient's left on the right, and k
-    counts from the feet. An oblique volume is shown along the axes that are nearest.
+    The new x runs to the patient's left, y to the back and z to the head, or nearly, in oblique volumes. So
+    ``out[:, :, k].T`` is an axial picture with the front at the top and the patient's left on the right, and
+    k counts from the feet.
 
     Args:
         affine: (4, 4), from index to RAS+ mm.
@@ -72,10 +71,10 @@ def draw_volume(
     slices: int = 9,
     columns: int = 3,
 ) -> np.ndarray:
-    """Draw the axial slices that show most of the labels, row by row from the feet to the head.
+    """Draw the axial slices with the most labels, row by row from the feet to the head.
 
-    All slices are cut to one box, the body and all labels in them, and have one scale with square pixels.
-    Which ones are shown says ``chosen_slices``.
+    ``chosen_slices`` selects them. All are cropped to one box around body and labels, at one scale with
+    square pixels.
 
     Args:
         view: (X, Y, Z) in any stored order, bytes or values from 0 to 1; may be a memory map.
@@ -83,7 +82,7 @@ def draw_volume(
         segments: the classes; the one with value 0 is not drawn.
         affine: (4, 4), from index to RAS+ mm.
         reference: (X, Y, Z), class values; drawn as dashed lines.
-        slices: how many at most. columns: slices in a row.
+        slices: how many at most; columns: slices in a row.
 
     Returns:
         RGB, uint8 (height, width, 3), each slice up to 320 pixels a side.
@@ -120,8 +119,9 @@ def draw_volume(
 def draw_projection(
     view: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], *, affine: np.ndarray
 ) -> np.ndarray:
-    """Draw the maximum of a volume from front to back, with all that any label covers: the head is above, the
-    patient's left on the right. Where several classes lie behind each other, the highest value is drawn.
+    """Draw the coronal maximum of a volume with all labels; head up, the patient's left on the right.
+
+    Where classes lie behind each other, the highest value is drawn.
 
     Args:
         view, labels, segments, affine: as in ``draw_volume``.
@@ -141,9 +141,9 @@ def draw_projection(
 def chosen_slices(maps: Sequence[np.ndarray], count: int) -> NDArray[np.intp]:
     """The indices of at most ``count`` axial slices of label maps (X, Y, Z), ascending.
 
-    They lie where equal shares of the labelled volume do, each map weighing the same: most where most is
-    labelled, some in every larger lesion, and a reference that was missed is shown beside what was found
-    elsewhere. Without any label they are spread over the whole volume.
+    They divide the labelled volume into equal shares, each map with the same weight. So most slices lie where
+    most is labelled, every larger lesion has some, and a missed reference is shown beside false positives.
+    Without labels they are spread over the volume.
     """
     shares = [(each != 0).sum(axis=(0, 1), dtype=np.float64) for each in maps]
     labelled = [share / share.sum() for share in shares if share.any()]
@@ -161,7 +161,7 @@ def chosen_slices(maps: Sequence[np.ndarray], count: int) -> NDArray[np.intp]:
 def _displayed(
     view: np.ndarray, maps: Sequence[np.ndarray | None], segments: Sequence[Segment], affine: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray], tuple[float, float, float]]:
-    """The view, the label maps as bytes, and the spacing, as they are looked at."""
+    """The view, the label maps as bytes, and the spacing, in radiologists' orientation."""
     if view.ndim != 3 or not view.size:
         remedy = "Take one without its channel."
         raise GeometryError("a volume (X, Y, Z)", found=f"{view.shape}", remedy=remedy)
@@ -189,7 +189,7 @@ def _picture(
 
 
 def _scaled_labels(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Labels on another grid; where that is coarser, none is lost."""
+    """Labels on another grid; on a coarser one, none is lost."""
     reach = [-(-have // want) for have, want in zip(labels.shape, (rows, columns), strict=True)]
     dense = np.ascontiguousarray(maximum_filter(labels, reach) if max(reach) > 1 else labels)
     return np.asarray(Image.fromarray(dense).resize((columns, rows), Image.Resampling.NEAREST))

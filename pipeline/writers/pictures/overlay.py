@@ -1,4 +1,4 @@
-"""A frame with its mask drawn over it: fill and contour for each class, a dashed line for the reference."""
+"""A frame with its mask drawn over it: fill and contour of each class, a dashed line for the reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pyraseg.transforms.records import Segment
 
 __all__ = ["draw_overlay", "write_overlay"]
 
-LEGIBLE = 400  # pixels of the longer side below which a frame is enlarged
+LEGIBLE = 400  # frames with a shorter longer side, in pixels, are enlarged
 
 
 def draw_overlay(
@@ -35,11 +35,10 @@ def draw_overlay(
     reference: ArrayLike | None = None,
     alpha: float = 0.35,
 ) -> np.ndarray:
-    """Draw a mask, and a reference if there is one, over its frame.
+    """Draw a mask, and a reference if any, over its frame.
 
-    The picture is the frame's tissue: the box of what is not black, or in a mask, and a small margin. A small
-    one is enlarged by a whole factor. What stands outside the tissue must have been blanked before, as
-    preprocessing does.
+    The picture is cropped to what is not black or in a mask, with a small margin. A small one is enlarged by
+    a whole factor. Preprocessing must have blanked what lies outside the tissue.
 
     Args:
         image: (C, H, W), grey (C = 1) or RGB (C = 3), bytes or values from 0 to 1.
@@ -64,7 +63,7 @@ def draw_overlay(
     rows, columns = tissue_box(source, labels)
     picture, labels = to_picture(to_bytes(source[:, rows, columns])), [each[rows, columns] for each in labels]
     factor = -(-LEGIBLE // max(picture.shape))
-    if factor > 1:  # pixel (r, c) lands on the block of factor x factor pixels that its label covers
+    if factor > 1:  # pixel (r, c) becomes the same factor x factor block as its label
         size = (picture.shape[1] * factor, picture.shape[0] * factor)
         picture = np.array(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
         labels = [each.repeat(factor, axis=0).repeat(factor, axis=1) for each in labels]

@@ -1,4 +1,4 @@
-"""Pictures as files: PNG and small JPEGs that hold pixels and nothing else."""
+"""Pictures as files: PNG and small JPEGs with pixels only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pyraseg.transforms.errors import GeometryError
 
 __all__ = ["draw_thumbnail", "write_png"]
 
-FASTEST = 1  # of zlib: on speckle level 6 makes a file 5 % smaller in seven times the time
+FASTEST = 1  # of zlib: on speckle level 6 saves 5 % in seven times the time
 SIDE = 160  # pixels of a thumbnail's longer side
-LARGEST = 5000  # bytes of a thumbnail: a report of thousands of items holds them all
+LARGEST = 5000  # bytes of a thumbnail: a report holds thousands
 QUALITIES = (75, 60, 45, 30, 15)
 
 

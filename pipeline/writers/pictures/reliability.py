@@ -1,4 +1,4 @@
-"""A reliability plot: for each class how often the network is right, against how sure it is."""
+"""A reliability plot: for each class, accuracy against confidence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BAR, LINE, SHARE = (86, 180, 233), (230, 159, 0), (120, 120, 120)  # the hues ar
 COLUMNS = 4  # panels in a row
 WIDTH, HEIGHT, DPI = 3.4, 4.2, 100  # inches of a panel, pixels in an inch
 LETTERS = 32  # of a line above a panel
-LEAST = 1e-6  # the share of pixels at which the logarithmic scale of the histogram begins
+LEAST = 1e-6  # the lowest share of pixels on the logarithmic scale
 
 
 class Curve(Protocol):
-    """What is drawn: arrays (bins,); ``confidence`` and ``accuracy`` are NaN in empty bins."""
+    """A curve to draw: arrays (bins,); ``confidence`` and ``accuracy`` are NaN in empty bins."""
 
     @property
     def name(self) -> str: ...
@@ -39,8 +39,9 @@ class Curve(Protocol):
 
 
 def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
-    """Draw a panel for each curve: bars of accuracy over confidence, the diagonal of a calibrated network,
-    and below the share of pixels in each bin on a logarithmic scale.
+    """Draw a panel for each curve: bars of accuracy over confidence, and the diagonal of perfect calibration.
+
+    Below, a histogram shows the share of pixels in each bin on a logarithmic scale.
 
     Returns:
         RGB, uint8 (height, width, 3).

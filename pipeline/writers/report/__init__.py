@@ -1,4 +1,4 @@
-"""The page that a batch ends with: one file, which opens in a browser without a network."""
+"""The HTML report of a batch: one file, which opens in a browser without a network."""
 
 from pyraseg.pipeline.writers.report.page import Run, write_report
 

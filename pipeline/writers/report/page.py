@@ -1,4 +1,4 @@
-"""Writing ``report.html``: what failed and what is flagged, distributions, and every item, in one file."""
+"""Write ``report.html``: failures and flags, distributions, and every item, in one file."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from pyraseg.transforms.records import Segment
 __all__ = ["Run", "write_report"]
 
 HERE = "pyraseg.pipeline.writers.report"
-CHUNK = 64  # pictures in one script element, read by the page when one of them comes into view
+CHUNK = 64  # pictures in one script element, which the page reads when one comes into view
 DIGITS = 6  # significant ones of a value; the tables have more
-LISTED = 1000  # files that a group names on the page; the table of failures names them all
+LISTED = 1000  # files of a group on the page; the table of failures lists all
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,12 @@ class Run:
     """What holds for the whole batch.
 
     Attributes:
-        algorithm: what made the results.
+        algorithm: of the results.
         when: when the run ended.
         units: the unit (UCUM) of each quantity by name, in the order of the columns.
         segments: the classes, for the legend; background is left out.
-        options: further lines for the end of the page, such as the options and versions. They are shown as
-            they are: leave out paths.
-        trained_on: what the model was trained on, in words; empty where that is not declared.
+        options: further lines for the end of the page, such as options and versions, without paths.
+        trained_on: the training data in words; empty where not declared.
         volumes: whether the items are volumes and their frames slices.
     """
 
@@ -59,7 +58,7 @@ class Run:
 
 @dataclass
 class Group:
-    """Files with one reason in common."""
+    """Files with the same reason."""
 
     reason: str
     remedy: str
@@ -69,7 +68,7 @@ class Group:
 
 @dataclass
 class Totals:
-    """What the page's head counts."""
+    """The counts in the page's head."""
 
     items: int = 0
     frames: int = 0
@@ -94,13 +93,13 @@ def write_report(
     folder_of: Callable[[ItemRecord], str] = lambda record: f"items/{record.case}",
     identify: bool = False,
 ) -> Path:
-    """Write the page: failures and flags, then distributions, then the items, the flagged ones first.
+    """Write the page: failures and flags, distributions, then the items, flagged ones first.
 
     It needs no network and no other file. The same arguments give the same bytes. Memory holds one picture at
-    a time; ``path``'s folder needs room for the page twice.
+    a time; the folder of ``path`` needs room for the page twice.
 
     Args:
-        records: read one by one, once; may be a generator.
+        records: read once, one by one; may be a generator.
         failures, left_out: shown as reasons with counts.
         thumbnail: an item's picture as JPEG or PNG, about 160 pixels wide; None for no picture.
         folder_of: an item's folder, relative to the page's.
@@ -165,13 +164,13 @@ def _chunks(pictures: Iterator[Markup]) -> Iterator[Iterator[Markup]]:
 
 @dataclass(frozen=True)
 class Spool:
-    """Rows and pictures of items on the disk until the page has its head: two files, a line an item."""
+    """Rows and pictures of items on disk until the page has its head: two files, a line for each item."""
 
     row_file: IO[str]
     picture_file: IO[str]
 
     def add(self, row: Any, picture: str | None) -> None:
-        """Keep an item's row and the data URI of its picture."""
+        """Add an item's row and the data URI of its picture."""
         self.row_file.write(f"{_script_json(row)}\n")
         self.picture_file.write(f"{_script_json(picture)}\n")
 
@@ -186,7 +185,7 @@ class Spool:
 
 @contextmanager
 def _open_spool(folder: Path) -> Iterator[Spool]:
-    """A spool in ``folder``, in files without a name: the system takes them back however the block ends."""
+    """A spool in ``folder``, in unnamed files, which the system removes however the block ends."""
     form: dict[str, Any] = {"mode": "w+", "dir": folder, "encoding": "ascii", "newline": "\n"}
     with TemporaryFile(**form) as rows, TemporaryFile(**form) as pictures:
         yield Spool(rows, pictures)
@@ -198,15 +197,15 @@ def _lines(file: IO[str]) -> Iterator[Markup]:
 
 
 def _script_json(value: Any) -> Markup:
-    """JSON in ASCII that may stand within a script element: no ``<``, ``>``, ``&`` or ``'``."""
+    """JSON in ASCII that is safe in a script element: no ``<``, ``>``, ``&`` or ``'``."""
     return htmlsafe_json_dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
-    """What the page shows of an item; lists of quantities are in the order of ``units``.
+    """The page's data of an item; lists of quantities are in the order of ``units``.
 
-    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are there only
-    where ``identify`` asks for them.
+    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are only there
+    with ``identify``.
     """
     key, spread = record.key, [median_and_maximum(record, name) for name in units]
     spacing: tuple[float, ...] | None = record.spacing_mm  # of rows, columns and, in a volume, slices
@@ -237,7 +236,7 @@ def _item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, iden
 
 
 def _plain(value: Any) -> Any:
-    """Strings without what cannot be seen, numbers that JSON has, and containers of these."""
+    """Remove invisible characters from strings and non-finite numbers, also in containers."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, float):

@@ -40,12 +40,11 @@ def write_results(
     identify: bool = False,
     volumes: bool = False,
 ) -> Path:
-    """Write ``results.csv``: a row for each item, its quantities those of its key frame (counted from 0), or
-    of the whole volume.
+    """Write ``results.csv``: a row for each item, with the quantities of its key frame or of its volume.
 
-    A quantity's column is its name and unit, such as ``kidney_area_mm2``; of a cine the columns that end in
-    ``_median`` and ``_max`` are over its frames. A quantity that is absent is an empty cell, and so is
-    ``searched_mm`` where the whole volume was searched.
+    Frames count from 0. A quantity's column is its name and unit, such as ``kidney_area_mm2``; for a cine,
+    columns that end in ``_median`` and ``_max`` are over its frames. Cells of absent quantities are empty,
+    and so is ``searched_mm`` where the whole volume was searched.
 
     Args:
         records: read one by one; may be a generator.
@@ -74,7 +73,7 @@ def write_results(
 
 
 def write_frames(path: str | Path, records: Iterable[ItemRecord], *, units: Mapping[str, str]) -> Path:
-    """Write ``frames.csv``: a row for each frame of each item, counted from 0; arguments as `write_results`.
+    """Write ``frames.csv``: a row for each frame, counted from 0, of each item; arguments as `write_results`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -122,7 +121,7 @@ def write_manifest(path: str | Path, content: Mapping[str, Any]) -> Path:
 
 
 def column(name: str, unit: str) -> str:
-    """A quantity's column: its name and its UCUM unit in letters that code can use, such as ``harp_ratio``.
+    """A quantity's column: its name and UCUM unit in letters that code can use, such as ``harp_ratio``.
 
     An annotation in braces counts only where it is the whole unit.
     """
@@ -132,7 +131,7 @@ def column(name: str, unit: str) -> str:
 
 
 def median_and_maximum(record: ItemRecord, name: str) -> tuple[float | None, float | None]:
-    """A quantity's median and maximum over the frames of a cine that have it; None without several frames."""
+    """A quantity's median and maximum over the frames of a cine that have it; None for one frame."""
     frames = record.rows_of_frames
     numbers = [value for frame in frames if (value := frame.values.get(name)) is not None]
     return (statistics.median(numbers), max(numbers)) if len(frames) > 1 and numbers else (None, None)
@@ -153,7 +152,7 @@ def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def _cell(value: Any) -> Any:
-    """Numbers stay numbers, a negative one too; empty where there is none."""
+    """Numbers, negative ones too, stay numbers; None becomes empty."""
     if isinstance(value, str):
         return neutralise(value)
     if isinstance(value, float):

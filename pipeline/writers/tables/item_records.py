@@ -1,4 +1,4 @@
-"""The records of a batch: what is to be done, what was done, what failed and what was left out."""
+"""The records of a batch: items, results, failures and files left out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Item:
     """One unit of work: a single frame, a cine, or a series of slices.
 
     Attributes:
-        case: its hashed name, which its outputs go by.
+        case: its hashed name, which names its outputs.
         source: the file and its identity; of a series its first file by name.
-        file: the path of that file relative to its INPUT, POSIX; may hold any character.
-        size, modified_ns: of the file when it was found; another value makes the item due again. Of a series
-            the sums over its files, which change with any of them.
-        notes: what was repaired or is worth knowing, found at discovery.
-        paths: all files of a series; empty for a file by itself.
+        file: the POSIX path of that file relative to its INPUT; may hold any character.
+        size, modified_ns: of the file at discovery; a change makes the item due again. Of a series the sums
+            over its files.
+        notes: repairs and remarks of the discovery.
+        paths: all files of a series; empty for a single file.
         slices: how many images these files hold.
     """
 
@@ -38,19 +38,19 @@ class Item:
 
     @property
     def frames(self) -> int:
-        """Frames of a file, slices of a series."""
+        """Frames of a file, or slices of a series."""
         return self.slices if self.paths else self.source.number_of_frames
 
     @property
     def key(self) -> str:
-        """What tells it from others on every machine: its UID, or its file where it has none."""
+        """Its identity on every machine: its UID, or its file where it has none."""
         source = self.source
         return (source.series_instance_uid if self.paths else source.sop_instance_uid) or self.file
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that this bundle does not take, and why; no failure."""
+    """A file that the bundle does not accept, and why; not a failure."""
 
     file: str
     reason: str
@@ -62,7 +62,7 @@ class Failure:
 
     Attributes:
         file: as ``Item.file``.
-        case: the item's hashed name; empty where the file could not be read far enough to be an item.
+        case: the item's hashed name; empty where the file is too broken to be an item.
         reason: what was found, in words.
         remedy: what to do.
     """
@@ -74,8 +74,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: PyrasegError, *, file: str, case: str = "") -> Failure:
-        """The failure that an error makes of a file; without the case that some errors name at their end, so
-        that files that fail alike have one reason."""
+        """The failure of an error; its reason lacks the case that some messages end with, for grouping."""
         found = error.found.removesuffix(f", in case {case}")
         return cls(file, f"wanted {error.wanted}, found {found}", error.remedy, case)
 
@@ -87,8 +86,8 @@ class FrameRecord:
     Attributes:
         frame: counted from 0, as in ``cine.dcm#frame_index=3``.
         values: the quantities by name, None where absent.
-        reasons: why a quantity is absent, by name; only those that are.
-        confidence: the mean over the foreground of the winning class's probability; None without foreground.
+        reasons: why quantities are absent, by name.
+        confidence: the mean probability of the winning class over the foreground; None without foreground.
         flags: review flags of this frame.
     """
 
@@ -101,26 +100,25 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """What ``item.json`` in an item's output folder holds: tables and the report are made from these alone.
+    """The content of an item's ``item.json``, from which tables and the report are made.
 
     Attributes:
         case, file: as ``Item``.
-        frames: how many, of a volume its slices; ``rows``, ``columns``: pixels of a frame.
-        spacing_mm: (row, column), None without calibration; ``spacing_source``: where it is from, "none"
-            without.
+        frames: how many frames, or slices of a volume; ``rows``, ``columns``: pixels of a frame.
+        spacing_mm: (row, column), None without calibration; ``spacing_source``: its origin or "none".
         key_frame: counted from 0; the frame that stands for the item.
         units: the unit of each quantity by name (UCUM), in the order of the bundle's declaration.
-        rows_of_frames: every frame's quantities; of a volume one row, for all of it.
+        rows_of_frames: the quantities of every frame; one row for a volume.
         flags: review flags of the item, such as "low confidence" or "no kidney found".
         notes: repairs and warnings.
         seconds: processor time and wall time that the item took.
         outputs: the names of the files in the item's folder.
-        identity: patient_name, patient_id, birth_date; None unless they were asked for.
-        fingerprint: of weights, bundle and options; another one makes the item due again.
+        identity: patient_name, patient_id, birth_date; None unless asked for.
+        fingerprint: of weights, bundle and options; a new one makes the item due again.
         size, modified_ns: of the input.
-        slice_mm: of a volume, from slice to slice.
-        searched_mm: of a volume the box that was searched where it was not all of it: x from, to, y from, to,
-            z from, to, in DICOM's patient coordinates.
+        slice_mm: of a volume, between slices.
+        searched_mm: of a volume searched in part, the box: x from, to, y from, to, z from, to, in DICOM's
+            patient coordinates.
     """
 
     case: str
@@ -158,10 +156,10 @@ class ItemRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ItemRecord:
-        """Undo ``to_json`` after a round trip through JSON.
+        """Undo ``to_json`` after JSON.
 
         Raises:
-            KeyError, TypeError: the content is another's.
+            KeyError, TypeError: the content has another form.
         """
         frames = (FrameRecord(**{**row, "flags": tuple(row["flags"])}) for row in content["rows_of_frames"])
         lists = ("flags", "notes", "outputs", "spacing_mm", "searched_mm")

@@ -1,4 +1,4 @@
-"""Text from file names, DICOM headers and units, made fit for tables and pages."""
+"""Make text from file names, DICOM headers and units fit for tables and pages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import re
 
 __all__ = ["clean", "neutralise", "shown_unit"]
 
-FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet starts to compute at, full width too
+FORMULA = tuple("=+-@＝＋－＠")  # characters that start a formula in a spreadsheet, full width too
 POWERS = str.maketrans("23", "²³")
 
 
 def clean(text: str) -> str:
-    """``text`` on one line and without what a reader cannot see.
+    """``text`` on one line, without invisible characters.
 
-    Line breaks and tabs become spaces. Control characters, marks that turn the direction of writing, and the
-    halves of surrogate pairs that stand for undecodable bytes of a file name become U+FFFD, so that one sees
-    where they were.
+    Line breaks and tabs become spaces. Control characters, marks that change the direction of writing, and
+    surrogates of undecodable bytes in file names become U+FFFD, which shows where they were.
     """
     return "".join(
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
@@ -23,7 +22,7 @@ def clean(text: str) -> str:
 
 
 def neutralise(text: str) -> str:
-    """``text`` as a cell that no spreadsheet takes for a formula: an apostrophe before what would start one.
+    """``text`` as a cell that no spreadsheet takes for a formula: an apostrophe goes before such a start.
 
     Source: OWASP, CSV Injection.
     """
@@ -32,7 +31,7 @@ def neutralise(text: str) -> str:
 
 
 def shown_unit(unit: str) -> str:
-    """A UCUM unit as one writes it: mm², HU; nothing for a ratio."""
+    """A UCUM unit for people: mm², HU; nothing for a ratio."""
     plain = re.sub(r"\{.*?\}", "", unit)
     if plain == "[hnsf'U]":
         return "HU"

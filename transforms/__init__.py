@@ -8,7 +8,7 @@
 torch.Size([1, 64, 64])
 """
 
-# ruff: noqa: F401 - the imports that type checkers read are exported by name below
+# ruff: noqa: F401 - imports for type checkers; they are exported by name below
 from __future__ import annotations
 
 from importlib import import_module
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from pyraseg.transforms.privacy import case_name
     from pyraseg.transforms.volume.intensity import VolumeIntensity, VolumeIntensityd
 
-# The names load when they are asked for: `pyraseg --help` and every error pass through this package to its
-# errors, and must not wait for MONAI and PyTorch. Type checkers and editors read the imports above.
+# Names load when they are used: `pyraseg --help` and every error import this package for its errors, and
+# must not wait for MONAI and PyTorch. Type checkers and editors read the imports above.
 _MODULES = {
     "augmentation.affine": (
         "RandFrameAffine",

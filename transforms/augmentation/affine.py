@@ -1,4 +1,4 @@
-"""Movements in the plane, of image and label together: a flip, a small rotation, scaling and translation.
+"""Movements in the plane of image and label together: flip, small rotation, scaling and translation.
 
 On one thread MONAI's RandAffined takes four times as long for the same frame and label
 (tests/bench/augmentation.py).
@@ -32,16 +32,15 @@ __all__ = ["RandFrameAffine", "RandFrameAffined", "RandHorizontalFlip", "RandHor
 class RandFrameAffine(RandFrameTransform):
     """Rotate, scale and shift (C, H, W) about its centre, isotropic in pixels; a MetaTensor's affine follows.
 
-    What comes in from outside is the letterbox's grey in an image, 0 in a label map or soft label. The dtype
-    is kept; soft labels in bytes are rounded to the nearest.
+    Outside the frame an image is the letterbox's grey, a label map or soft label 0. The dtype is kept; soft
+    labels in bytes are rounded to the nearest.
 
     Args:
         prob: the probability of acting.
-        rotation: the largest angle in degrees, either way.
+        rotation: the largest angle in degrees, in either direction.
         scale: lowest and highest magnification, drawn log-uniformly.
-        translation: the largest shift either way, as a fraction of the height and of the width.
-        mode: "bilinear" for images, "nearest" for label maps, "soft" for soft labels: bilinear, too, but 0
-            outside.
+        translation: the largest shift in either direction, as a fraction of height and width.
+        mode: "bilinear" for images, "nearest" for label maps, "soft" (bilinear, 0 outside) for soft labels.
 
     Raises:
         ConfigError: a mode, an angle, a magnification or a shift out of range.
@@ -79,12 +78,12 @@ class RandFrameAffine(RandFrameTransform):
         return self.resample(image, mode=self.mode)
 
     def resample(self, image: torch.Tensor, *, mode: str) -> torch.Tensor:
-        """Apply what was drawn to (C, H, W) in ``mode``."""
+        """Apply the drawn movement to (C, H, W) in ``mode``."""
         pixels = plain(image)
         size = (int(pixels.shape[1]), int(pixels.shape[2]))
         if self._grid is None or self._grid.shape[1:3] != size:
-            self._grid = self._make_grid(size)  # kept for the item's other keys
-        # Outside is 0 for the sampler by default: shifting the image by the bars' grey makes it that grey.
+            self._grid = self._make_grid(size)  # for the item's other keys
+        # The sampler fills with 0: shifting the image by the bars' grey fills with that grey.
         shifted = pixels - GREY if mode == "bilinear" else pixels.float()
         sampling = "nearest" if mode == "nearest" else "bilinear"
         moved = F.grid_sample(shifted[None], self._grid, mode=sampling, align_corners=False)[0]
@@ -150,15 +149,14 @@ def _checked_mode(mode: str) -> str:
 class RandHorizontalFlip(RandFrameTransform):
     """Reverse the columns of (C, H, W); a MetaTensor's affine follows.
 
-    MONAI's RandFlip does this too, but makes a MetaTensor of every plain tensor, which slows all that comes
-    after it.
+    MONAI's RandFlip turns every plain tensor into a MetaTensor, which slows all that follows.
 
     >>> RandHorizontalFlip(1.0)(torch.rand(1, 60, 80)).shape
     torch.Size([1, 60, 80])
     """
 
     def draw(self, data: torch.Tensor) -> None:
-        """Nothing to draw but whether to act."""
+        """Draws nothing but whether to act."""
 
     def apply(self, image: torch.Tensor) -> torch.Tensor:
         last = int(image.shape[2]) - 1

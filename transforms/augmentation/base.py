@@ -1,4 +1,4 @@
-"""What the random transforms of frames share: array and dictionary form, and where the picture lies."""
+"""What random transforms of frames share: array and dictionary forms, and finding the letterbox bars."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 TOLERANCE = 1e-4  # of a grey level in [0, 1]: a fortieth of an 8-bit step
-PROBES = 16  # pixels looked at in each line, in the first channel: in tissue they are never all of this grey
+PROBES = 16  # pixels checked in each line of the first channel: in tissue they are never all of this grey
 
 
 class RandFrameTransform(RandomizableTransform):
-    """Base of the array forms: ``randomize`` draws, calling applies; (C, H, W) float32 in [0, 1] on the CPU.
+    """Base of the array forms: ``randomize`` draws, a call applies; (C, H, W) float32 in [0, 1] on the CPU.
 
     Args:
-        prob: the probability that a call changes anything; otherwise it returns its very argument.
+        prob: the probability that a call changes anything; otherwise it returns its argument itself.
 
     Raises:
         ConfigError: a probability outside [0, 1].
@@ -51,7 +51,7 @@ class RandFrameTransform(RandomizableTransform):
             self.draw(data)
 
     def __call__(self, image: torch.Tensor, randomize: bool = True) -> torch.Tensor:
-        """Apply to (C, H, W); with ``randomize=False`` what was drawn before is applied again."""
+        """Apply to (C, H, W); with ``randomize=False`` apply the last draw again."""
         if randomize:
             self.randomize(image)
         return self.apply(image) if self._do_transform else image
@@ -62,15 +62,15 @@ class RandFrameTransform(RandomizableTransform):
 
     @abstractmethod
     def apply(self, image: torch.Tensor) -> torch.Tensor:
-        """A new tensor; ``image`` itself may lie in a cache and stays as it is."""
+        """A new tensor; ``image`` may lie in a cache and is not changed."""
 
 
 class RandIntensity(RandFrameTransform):
-    """Base of the transforms that change brightness and move nothing; letterbox bars keep their grey."""
+    """Base of the transforms that only change brightness; letterbox bars keep their grey."""
 
     @abstractmethod
     def shade_(self, tissue: torch.Tensor) -> None:
-        """Change (C, h, w), the frame between its bars, in place; it is a copy that is clamped afterwards."""
+        """Change (C, h, w), the frame without bars, in place; it is a copy and is clamped afterwards."""
 
     def apply(self, image: torch.Tensor) -> torch.Tensor:
         pixels = plain(image).clone()
@@ -84,7 +84,7 @@ class RandIntensity(RandFrameTransform):
 class RandFrameTransformd(RandomizableTransform, MapTransform):
     """Dictionary form: one draw of the array form is applied to every key; equal seeds give equal results.
 
-    A subclass names the array form as ``form``; what is given beside ``keys`` are its arguments.
+    A subclass names the array form as ``form``; arguments besides ``keys`` go to it.
     """
 
     form: type[RandFrameTransform]
@@ -119,7 +119,7 @@ class RandFrameTransformd(RandomizableTransform, MapTransform):
 
 
 def plain(image: torch.Tensor) -> torch.Tensor:
-    """The pixels without metadata: every operation on a MetaTensor costs its dispatch."""
+    """The pixels without metadata: dispatch makes operations on a MetaTensor slow."""
     return image.as_tensor() if isinstance(image, MetaTensor) else torch.as_tensor(image)
 
 
@@ -128,7 +128,7 @@ def like(pixels: torch.Tensor, image: torch.Tensor, index_map: np.ndarray | None
 
     Args:
         pixels: the result.
-        image: what it was made from.
+        image: the source of the result.
         index_map: 3 x 3, from a (row, column) of the result to the one in ``image``, where pixels have moved;
             the affine follows.
     """
@@ -148,7 +148,7 @@ def checked_range(
     """``values`` as (lowest, highest).
 
     Raises:
-        ConfigError: not two numbers in ascending order, or one that is not greater than ``above``.
+        ConfigError: not two ascending numbers, or one that is not greater than ``above``.
     """
     low, high = (float(value) for value in values) if len(values) == 2 else (1.0, 0.0)
     if not above < low <= high < float("inf"):
@@ -162,14 +162,14 @@ def checked_range(
 def content_box(pixels: torch.Tensor) -> tuple[slice, slice]:
     """The rows and columns of (C, H, W) without the letterbox bars: lines of grey at the border.
 
-    A frame without bars, or of nothing else, is all content.
+    A frame without bars, or of bars only, is all content.
     """
-    channel = pixels[0].numpy()  # on arrays this small NumPy is several times as fast as torch
+    channel = pixels[0].numpy()  # NumPy is several times as fast as torch on small arrays
     height, width = (max(1, size // PROBES) for size in channel.shape)
     return _content(channel[:, ::width], 1), _content(channel[::height], 0)
 
 
 def _content(channel: np.ndarray, across: int) -> slice:
-    """From the first line that is not grey to the last; the lines run along the axis ``across``."""
+    """From the first line that is not grey to the last; lines run along the axis ``across``."""
     lines = np.flatnonzero((np.abs(channel - GREY) > TOLERANCE).any(axis=across))
     return slice(int(lines[0]), int(lines[-1]) + 1) if len(lines) else slice(None)

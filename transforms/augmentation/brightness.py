@@ -1,6 +1,6 @@
-"""Changes of brightness that one scanner, setting or patient makes against another; nothing moves.
+"""Changes of brightness as between scanners, settings or patients; nothing moves.
 
-Speckle, acoustic shadow, attenuation with depth (a wrong time-gain compensation), gain and gamma.
+Speckle, acoustic shadow, attenuation with depth (wrong time-gain compensation), gain and gamma.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
 CENTRE = (0.1, 0.9)  # fractions of the width
 ONSET = (0.05, 0.5)  # fraction of the depth at which the shadow begins
 HALF_WIDTH = (0.025, 0.1)  # fractions of the width, where it begins
-SPREAD = (0.0, 0.8)  # how much wider, in half widths, one whole depth further down
-TILT = (-0.3, 0.3)  # fractions of the width that the axis drifts over the whole depth: beams diverge
+SPREAD = (0.0, 0.8)  # growth of the width, in half widths, over the whole depth
+TILT = (-0.3, 0.3)  # drift of the axis over the whole depth, in fractions of the width: beams diverge
 RISE = 0.12  # fraction of the depth over which it reaches its full darkness
 EDGE = 1.4  # half widths over which the side of the shadow fades
 
@@ -66,7 +66,7 @@ class RandGain(RandIntensity):
         self._gamma = math.exp(self.R.uniform(*map(math.log, self.gamma)))
 
     def shade_(self, tissue: torch.Tensor) -> None:
-        # By logarithm and exponential: three times as fast as torch.pow, and 0 stays 0 by way of -inf.
+        # Logarithm and exponential are three times as fast as torch.pow; 0 becomes -inf and then 0 again.
         tissue.log_().mul_(self._gamma).add_(self._log_gain).exp_()
 
 
@@ -83,11 +83,11 @@ class RandGaind(RandFrameTransformd):
 class RandDepthAttenuation(RandIntensity):
     """Multiply (C, H, W) by ``exp(-slope * (depth - 1/2))``, depth from 0 in the top row to 1 in the last.
 
-    The beam runs down the rows; the middle row keeps its brightness, so that this does not double as a gain.
+    The beam runs down the rows. The middle row keeps its brightness, so this is no gain as well.
 
     Args:
         prob: the probability of acting.
-        slope: lowest and highest logarithm of the brightness lost from top to bottom; below 0 it is gained.
+        slope: lowest and highest logarithm of the brightness lost from top to bottom; negative is gained.
 
     Raises:
         ConfigError: a range that is not two ascending numbers.
@@ -151,14 +151,14 @@ class RandSpeckle(RandIntensity):
 
     def draw(self, data: torch.Tensor) -> None:
         coarse = [-(-int(size) // grain) for size, grain in zip(data.shape[1:], self.grain, strict=True)]
-        # torch draws the field ten times as fast as the RandomState, which seeds it.
+        # torch draws the field ten times as fast as the RandomState, which only seeds it.
         generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
         self._field = torch.randn(1, 1, *coarse, generator=generator).mul_(self.R.uniform(*self.strength))
 
     def shade_(self, tissue: torch.Tensor) -> None:
         size = [length * grain for length, grain in zip(self._field.shape[2:], self.grain, strict=True)]
         field = F.interpolate(self._field, size, mode="bilinear", align_corners=False)[0]
-        # A piece as large as the tissue: stretching the field to it would change the grain.
+        # A piece as large as the tissue: stretching the field would change the grain.
         tissue.mul_(field[:, : tissue.shape[1], : tissue.shape[2]].add_(1).clamp_(min=0))
 
 
@@ -229,7 +229,7 @@ class RandAcousticShadowd(RandFrameTransformd):
 
 
 def _reach(wedge: _Wedge, width: int) -> slice:
-    """The columns that the shadow can darken at any depth: nothing is computed for the others."""
+    """The columns that the shadow can darken at any depth; only these are computed."""
     deepest = 1 - wedge.onset
     margin = wedge.half_width * (1 + wedge.spread * deepest + EDGE / 2)
     ends = wedge.centre, wedge.centre + wedge.tilt * deepest
@@ -237,6 +237,6 @@ def _reach(wedge: _Wedge, width: int) -> slice:
 
 
 def _smooth(ramp: torch.Tensor) -> torch.Tensor:
-    """The cubic that leaves 0 and reaches 1 without a kink."""
+    """The cubic from 0 to 1 with flat ends."""
     ramp = ramp.clamp(0, 1)
     return ramp.square().mul_(ramp.mul_(-2).add_(3))

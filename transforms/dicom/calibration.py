@@ -1,4 +1,4 @@
-"""Pixel spacing and tissue of an ultrasound image, by its Sequence of Ultrasound Regions (PS3.3 C.8.5.5)."""
+"""Pixel spacing and tissue of ultrasound images by their Sequence of Ultrasound Regions (PS3.3 C.8.5.5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyraseg.transforms.dicom.files.values import BrokenFile, items, number, num
 __all__ = ["CalibratedRegion", "Calibration", "calibrate", "tissue_regions"]
 
 FORMAT_2D, TISSUE, CENTIMETRES = 1, 1, 3
-EDGE_TOLERANCE = 1  # pixels: some machines write the exclusive end of a region where the inclusive one is due
+EDGE_TOLERANCE = 1  # pixels: some machines write the exclusive end of a region instead of the inclusive one
 
 Box = tuple[int, int, int, int]
 
@@ -33,7 +33,7 @@ class CalibratedRegion:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pixel spacing (row, column) in mm or None, where it is from, and the tissue's bounding box or None."""
+    """Pixel spacing (row, column) in mm or None, its origin, and the tissue's bounding box or None."""
 
     spacing_mm: tuple[float, float] | None
     source: str
@@ -43,7 +43,7 @@ class Calibration:
 def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
     """The spacing of an ultrasound image of ``rows`` by ``columns`` pixels.
 
-    It is that of its tissue regions if they agree, else none; without any region, Pixel Spacing.
+    It is that of the tissue regions if they agree, else none; without regions, Pixel Spacing.
 
     Raises:
         BrokenFile: a region or its sequence cannot be read.
@@ -66,10 +66,10 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
 
 
 def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[CalibratedRegion]:
-    """The regions of 2D tissue that are calibrated in cm on both axes.
+    """The regions of 2D tissue with a calibration in cm on both axes.
 
-    One that reaches outside the image (its scale belongs to another size of it) or has a zero delta is left
-    out with a warning.
+    A region that leaves the image (its scale belongs to another image size) or has a zero delta is left out
+    with a warning.
     """
     regions = (_region(item, rows, columns) for item in items(dataset, "SequenceOfUltrasoundRegions"))
     return [region for region in regions if region]

@@ -1,4 +1,4 @@
-"""Finding DICOM files and images in files and folders, by their names, contents and headers."""
+"""Find DICOM files and images in files and folders, by names, contents and headers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PASSED_REMEDIES = {
 def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef], list[PyrasegError]]:
     """All DICOM images among files and folders, at any depth, sorted by path; an error for each left out.
 
-    Files without a suffix count. In a folder, hidden files and folders, DICOMDIR and files of another format
-    (by suffix and content) are passed over; links are not followed, and one that leads out of the folder is
-    reported. Of files with one SOP Instance UID the first by path stays and the others are reported.
+    Files need no suffix. In a folder, hidden files and folders, DICOMDIR and files of another format (by
+    suffix and content) are skipped. Links are not followed; one that leaves the folder is reported. Of files
+    with one SOP Instance UID the first by path stays and the others are reported.
 
     >>> images, errors = discover(cine)
     >>> [image.modality for image in images], errors
@@ -58,9 +58,9 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
 
 
 def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The DICOM files of a folder, at any depth, by content or name, and files that are given; each once.
+    """The DICOM files of folders, at any depth, by content or name, and given files; each once.
 
-    A file that has lost its content is still one by its suffix.
+    A file that has lost its content is still DICOM by its suffix.
     """
     return _files(source, DICOM_SUFFIXES - {""})[0]
 
@@ -68,7 +68,7 @@ def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
 def _files(
     source: str | Path | Iterable[str | Path], suffixes: Collection[str]
 ) -> tuple[list[Path], list[Passed]]:
-    """Every file once, though inputs may overlap: a file has one real path."""
+    """Every file once, by its real path, as inputs may overlap."""
     files: dict[str, Path] = {}
     passed: list[Passed] = []
     for root in [Path(source)] if isinstance(source, str | Path) else map(Path, source):
@@ -81,7 +81,7 @@ def _files(
 
 
 def normalise_character_set(dataset: Dataset) -> None:
-    """Spell (0008,0005) in place as the standard does, "ISO-IR 100" as "ISO_IR 100", so it can be written."""
+    """Correct the spelling of (0008,0005) in place, "ISO-IR 100" to "ISO_IR 100", so it can be written."""
     if values := dataset.get("SpecificCharacterSet"):
         terms = [values] if isinstance(values, str) else list(values)
         dataset.SpecificCharacterSet = [_defined_term(term) for term in terms]

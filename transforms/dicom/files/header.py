@@ -1,4 +1,4 @@
-"""The header of a DICOM file, read without its pixels and without the attributes that identify a patient."""
+"""Read the header of a DICOM file without its pixels and without attributes that identify a patient."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ __all__ = [
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PREFIX = 132  # bytes of preamble and DICM
-META_BYTES = 2**16  # where the file meta group lies
+META_BYTES = 2**16  # the file meta group lies in these
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
-PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: by software that did not know the attribute
+PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
 HEADER = {
     "wanted": "a readable DICOM header",
     "found": "a header that is cut off or broken",
     "remedy": "Export the file again.",
 }
-# Nothing else of the header goes along with pixels: no name, ID or date reaches a transform.
+# Only these attributes go along with pixels: no name, ID or date reaches a transform.
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
     "SequenceOfUltrasoundRegions", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
@@ -63,13 +63,13 @@ TAGS = [
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """Some attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
+    """Attributes of one DICOM file, image or not: those of `TAGS`, or others that were asked for.
 
     Attributes:
-        values: those of the data set and of the file meta group by keyword, as far as they are there.
+        values: of the data set and the file meta group by keyword, as far as present.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
         size, modified_ns: of the file when it was read.
-        raw: the attributes that were asked for as the file stores them, with its character set.
+        raw: requested attributes as stored, with the file's character set.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class ParsedFile:
     raw: Dataset = field(default_factory=Dataset, repr=False)
 
     def text(self, name: str, meta_name: str = "") -> str:
-        """An attribute as text; where it is empty that of the file meta group, if one is named."""
+        """An attribute as text; where it is empty, that of the file meta group, if one is named."""
         return str(self.values.get(name) or self.values.get(meta_name) or "").strip()
 
     @property
@@ -98,12 +98,12 @@ class ParsedFile:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the Image Pixel module (PS3.3 C.7.6.3) and the identity of one file say.
+    """The Image Pixel module (PS3.3 C.7.6.3) and the identity of one file.
 
     Attributes:
         sop_instance_uid, sop_class_uid: from the data set, else from the file meta group, else empty.
         photometric: (0028,0004) as the file states it, true or not.
-        value_offset, value_length: where the value of Pixel Data (7FE0,0010) lies in the file, in bytes.
+        value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
     """
 
@@ -148,7 +148,7 @@ class ImageHeader:
 
 
 def source_ref(path: str | Path) -> SourceRef:
-    """The identity of one image by its header; UIDs that the data set leaves empty are the file meta group's.
+    """The identity of one image by its header; empty UIDs are taken from the file meta group.
 
     Raises:
         InputError: no such file, not DICOM, or not an image.
@@ -169,10 +169,10 @@ def read_header(path: str | Path) -> ImageHeader:
 
 
 def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[str] = ()) -> ParsedFile:
-    """Read what ``tags`` names, of any DICOM object, stopping before the pixels.
+    """Read the attributes in ``tags`` of any DICOM object, stopping before the pixels.
 
-    What ``raw`` names is read in the same pass but stands apart. Its values are not converted, so that none
-    makes the file a broken one, and no patient's name gets among what readers of pixels hand on.
+    Those in ``raw`` are read in the same pass but kept apart and unconverted. So none of them makes the file
+    a broken one, and no patient's name gets to readers of pixels.
 
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.
@@ -180,7 +180,7 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
     path = Path(path)
     _check_file(path)
     with readable(path=path, **HEADER), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the values, which may be a patient's
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may be a patient's
         with foreign():
             file = open_bounded(path)
         with file:
@@ -189,7 +189,7 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             with foreign():
                 dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
                 apart = _apart(dataset, raw, tags)
-                # Converts the values here, where the warnings are kept back, and once
+                # Converts the values once, here, where warnings are suppressed
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
                 syntax = UID(values.get("TransferSyntaxUID") or "")
             pixels = _pixel_element(file, syntax)
@@ -211,7 +211,7 @@ def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Datas
 
 
 def has_dicom_marker(path: Path) -> bool:
-    """Whether the file carries the DICM prefix behind its 128-byte preamble (PS3.10 section 7.1)."""
+    """Whether the file has the DICM prefix after its 128-byte preamble (PS3.10 section 7.1)."""
     try:
         with path.open("rb") as file:
             return file.read(PREFIX)[128:] == b"DICM"
@@ -220,7 +220,7 @@ def has_dicom_marker(path: Path) -> bool:
 
 
 class _BoundedFile(io.BufferedReader):
-    """A file that is never asked for more bytes than it has: a broken length would take gigabytes."""
+    """A file that never reads more bytes than it has: a broken length could take gigabytes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
@@ -233,7 +233,7 @@ class _BoundedFile(io.BufferedReader):
 
 
 def open_bounded(path: Path) -> BinaryIO:
-    """Open a file whose ``read`` takes no more memory than the file has bytes, whatever its header claims."""
+    """Open a file whose ``read`` takes no more memory than the file's size, whatever its header says."""
     return _BoundedFile(path)
 
 
@@ -248,9 +248,9 @@ def _check_file(path: Path) -> None:
 
 
 def _check_not_deflated(file: BinaryIO, path: Path) -> None:
-    """A deflated data set is inflated whole before anything is known of it, so its size cannot be checked."""
+    """Refuse a deflated data set: it is inflated before its size can be checked."""
     deflated = False
-    if DEFLATED in file.read(META_BYTES):  # without the UID's text there is no need to parse
+    if DEFLATED in file.read(META_BYTES):  # without the UID's text there is nothing to parse
         file.seek(PREFIX)
         with foreign():
             meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
@@ -266,7 +266,7 @@ def _check_not_deflated(file: BinaryIO, path: Path) -> None:
 
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
-    """VR, offset and length of the value of Pixel Data, where `dcmread` has stopped; None without one."""
+    """VR, offset and length of the value of Pixel Data, at which `dcmread` stopped; None without one."""
     known = syntax.is_transfer_syntax and not syntax.is_private
     order = "<" if not known or syntax.is_little_endian else ">"
     start = file.read(12)
@@ -281,10 +281,10 @@ def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
 
 
 def image_header(parsed: ParsedFile) -> ImageHeader:
-    """What a parsed file says about its pixels.
+    """The pixel attributes of a parsed file.
 
     Raises:
-        InputError: it has none, or attributes of them are broken or of zero size.
+        InputError: it has no pixels, or broken attributes, or zero size.
     """
     values = parsed.values
     with readable(path=parsed.path, **HEADER):
@@ -329,7 +329,7 @@ def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) ->
         remedy = "Leave this file out, or export it again if it should show something."
     elif min(rows, columns) < 1:
         found, remedy = f"{rows} rows and {columns} columns", "Leave this file out."
-    elif not 1 <= frames <= parsed.size:  # a frame takes a byte at least; a list of them is made elsewhere
+    elif not 1 <= frames <= parsed.size:  # a frame has at least one byte; a list of frames is made elsewhere
         found = f"{frames} frames announced in a file of {parsed.size} bytes"
         remedy = "Export the file again."
     else:
@@ -341,7 +341,7 @@ def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str,
     """The identity of a file that must be of one of the SOP classes: a structure set, a segmentation.
 
     Args:
-        wanted: what such an object is called, with its article.
+        wanted: the name of such an object, with its article.
 
     Raises:
         InputError: not DICOM, cut off in the header, or another kind of object.
@@ -354,9 +354,9 @@ def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str,
 
 
 def read_attributes(path: Path, *, before_pixels: bool = False) -> Dataset:
-    """All attributes of an object, within `readable`: a value shorter than its stated length is broken."""
+    """All attributes of an object, within `readable`; a value shorter than its length makes it broken."""
     with foreign(), open_bounded(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the values
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
         dataset = dcmread(file, stop_before_pixels=before_pixels)
         elements = [dataset.get_item(key) for key in list(dataset.keys())]
     for element in elements:

@@ -1,4 +1,4 @@
-"""What any DICOM file says that it is, image or not; enough to decide what is to be done with it."""
+"""The kind of any DICOM file, image or not, as its header states it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory
-LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})  # the standard's word, and vendors' own
+LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})  # the standard's word and vendors' words
 # Bits of Image Type value 4 of an ultrasound image, four hexadecimal digits (PS3.3 C.8.5.6.1.1)
 MODES = {
     0x0001: "2d",
@@ -54,15 +54,15 @@ class UltrasoundRegion:
 
 @dataclass(frozen=True)
 class ObjectHeader:
-    """The identity and kind of one DICOM file; small, so that it travels between processes.
+    """The identity and kind of one DICOM file; small, to travel between processes.
 
     Attributes:
         image_type: (0008,0008), its values.
         regions: of the Sequence of Ultrasound Regions, in the file's order.
-        own_instance_uid: whether the SOP Instance UID is the data set's own, not the file meta group's.
+        own_instance_uid: whether the SOP Instance UID is from the data set, not the file meta group.
         size, modified_ns: of the file.
-        source: the image; None where the file has none that can be read.
-        problem: why it has none, or why its pixels cannot be decoded, as far as the header shows; else None.
+        source: the image; None where there is no readable one.
+        problem: why there is none, or why the header shows its pixels to be undecodable; else None.
     """
 
     path: str
@@ -126,10 +126,10 @@ def read_object(path: str | Path) -> ObjectHeader:
 
 
 def is_localizer(image_type: Sequence[str]) -> bool:
-    """Whether an image is a localizer, which is no slice of a volume, by the values of its Image Type.
+    """Whether an image is a localizer, which is no slice of a volume, by its Image Type.
 
-    The standard says so in value 3 of Image Type (0008,0008) or Frame Type (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1);
-    some scanners say it behind that, or in a word of their own. Values 1 and 2 mean something else.
+    By the standard value 3 of Image Type (0008,0008) or Frame Type (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1) says so;
+    some scanners use a later value or another word. Values 1 and 2 mean something else.
 
     >>> is_localizer(["ORIGINAL", "PRIMARY", "LOCALIZER"]), is_localizer(["ORIGINAL", "PRIMARY", "AXIAL"])
     (True, False)
@@ -138,11 +138,11 @@ def is_localizer(image_type: Sequence[str]) -> bool:
 
 
 def is_dicomdir(path: Path) -> bool:
-    """Whether a file is a DICOMDIR, by its name or by the SOP class in its file meta group."""
+    """Whether a file is a DICOMDIR, by its name or the SOP class in its file meta group."""
     if is_dicomdir_name(path.name) or not has_dicom_marker(path):
         return is_dicomdir_name(path.name)
     try:
-        with foreign():  # the file meta group alone: whoever takes the file reads its header
+        with foreign():  # the file meta group alone: the header is read later
             return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
     except BrokenFile:
-        return False  # whoever reads it next says what is wrong with it
+        return False  # whoever reads it next reports what is wrong

@@ -1,4 +1,4 @@
-"""Every file below a folder, once and in one order, and a word about each thing that is passed over."""
+"""Find every file below a folder, once and in one order, and say what is skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNLISTED = "a folder that cannot be listed"
 
 @dataclass(frozen=True)
 class Passed:
-    """What a search did not take, and why in words."""
+    """A file or folder that a search skipped, and why."""
 
     path: Path
     reason: str
@@ -31,11 +31,11 @@ def is_dicomdir_name(name: str) -> bool:
 
 
 def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], list[Passed]]:
-    """The regular files below ``root`` at any depth, sorted, and what is passed over.
+    """The regular files below ``root`` at any depth, sorted, and what is skipped.
 
-    Names that begin with a dot, what is no regular file (a pipe would never end) and links are passed over,
-    so a circle of links has no beginning; the root itself may be a link. DICOMDIR is passed over without a
-    word, and so are the folders ``without``, real paths.
+    Names that begin with a dot, links, and whatever is no regular file (a pipe would never end) are skipped;
+    so there are no circles of links. The root itself may be a link. DICOMDIR and the folders ``without``
+    (real paths) are skipped silently.
     """
     files: list[Path] = []
     passed: list[Passed] = []
@@ -58,11 +58,11 @@ def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], li
 
 
 def _reason(path: Path, root: str) -> str:
-    """Why it is passed over; empty where it is not."""
+    """Why it is skipped; empty where it is not."""
     if path.name.startswith("."):
         return HIDDEN
     if path.is_symlink():
-        target = os.path.realpath(path)  # unlike Path.resolve, it takes a circle of links
+        target = os.path.realpath(path)  # unlike Path.resolve, it accepts a circle of links
         if not Path(target).is_relative_to(root):
             return FOREIGN_LINK
         return INNER_LINK if os.path.exists(target) else DEAD_LINK

@@ -1,8 +1,8 @@
-"""What a header states, as plain numbers, texts and items; faults of the file told from faults of ours.
+"""The values of a header as plain numbers, texts and items; faults of the file are told from bugs.
 
-pydicom converts a value when it is asked for, and raises anything on one that is not what it claims to be.
-So libraries are called within `foreign`, and values are taken by the functions here. Both raise `BrokenFile`,
-which `readable` makes an error for the user. Whatever else our code raises is no fault of the file.
+pydicom converts a value when it is accessed, and may raise anything on an invalid one. So libraries are
+called within `foreign`, and values are read by the functions here. Both raise `BrokenFile`, which `readable`
+turns into an error for the user. Any other exception of our code is a bug.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Source = Mapping[str, Any] | Dataset
 
 
 class BrokenFile(Exception):
-    """A file is not what it claims to be. Its text never quotes the file, for that may name a patient."""
+    """A file is not what it claims to be. The message never quotes the file, which may name a patient."""
 
 
 @contextmanager
 def foreign() -> Iterator[None]:
-    """Around calls of a library on a file's bytes, and nothing else."""
+    """Use around library calls on a file's bytes, and nothing else."""
     try:
         yield
     except (MemoryError, PyrasegError, BrokenFile):
@@ -63,7 +63,7 @@ def readable(
 ) -> Iterator[None]:
     """Turn a `BrokenFile` into an `InputError` that says what was wanted of which file.
 
-    The library's own message and traceback are left out: both may quote a path or the patient's attributes.
+    The library's message and traceback are left out: both may quote a path or the patient's attributes.
     """
     try:
         yield
@@ -73,13 +73,13 @@ def readable(
 
 @contextmanager
 def malformed(wanted: str, *, path: str | Path, found: str, remedy: str) -> Iterator[None]:
-    """`readable` and `foreign` in one, around nothing but calls of libraries."""
+    """`readable` and `foreign` in one, around library calls only."""
     with readable(wanted, path=path, found=found, remedy=remedy), foreign():
         yield
 
 
 def stated(source: Source, name: str) -> Any:
-    """The value of an attribute; None where it is not there."""
+    """The value of an attribute; None where it is absent."""
     try:
         return source.get(name)
     except Exception as error:
@@ -87,13 +87,13 @@ def stated(source: Source, name: str) -> Any:
 
 
 def text(source: Source, name: str) -> str:
-    """As text without padding, empty where there is none."""
+    """A value as text without padding; empty where there is none."""
     value = stated(source, name)
     return str(value).strip(PADDING) if value or value == 0 else ""
 
 
 def texts(source: Source, name: str) -> tuple[str, ...]:
-    """Of an attribute of several values."""
+    """The texts of an attribute with several values."""
     value = stated(source, name)
     if value is None or value == "":
         return ()
@@ -102,13 +102,13 @@ def texts(source: Source, name: str) -> tuple[str, ...]:
 
 
 def number(source: Source, name: str) -> float | None:
-    """None where it is not there or empty."""
+    """A number; None where it is absent or empty."""
     value = stated(source, name)
     return None if value is None or value == "" else _converted(float, value)
 
 
 def numbers(source: Source, name: str, count: int) -> tuple[float, ...] | None:
-    """Exactly ``count`` of them; None where the attribute is not there or empty."""
+    """Exactly ``count`` numbers; None where the attribute is absent or empty."""
     value = stated(source, name)
     if value is None or value == "":
         return None
@@ -119,7 +119,7 @@ def numbers(source: Source, name: str, count: int) -> tuple[float, ...] | None:
 
 
 def whole(source: Source, name: str, *, required: bool = False) -> int:
-    """A whole number; 0 where it is not there or empty, unless it is required."""
+    """A whole number; 0 where it is absent or empty, unless it is required."""
     value = stated(source, name)
     if value is None or value == "":
         if required:
@@ -129,7 +129,7 @@ def whole(source: Source, name: str, *, required: bool = False) -> int:
 
 
 def items(source: Source, name: str) -> list[Dataset]:
-    """The items of a sequence, none where it is not there."""
+    """The items of a sequence; none where it is absent."""
     value = stated(source, name)
     if value is None or value == "":
         return []
@@ -140,7 +140,7 @@ def items(source: Source, name: str) -> list[Dataset]:
 
 
 def first_item(source: Source, name: str) -> Dataset:
-    """The first item of a sequence, an empty one where there is none."""
+    """The first item of a sequence; an empty item where there is none."""
     return next(iter(items(source, name)), Dataset())
 
 

@@ -1,4 +1,4 @@
-"""Closed planar contours and masks: which pixels a contour holds, and which contours draw a mask."""
+"""Closed planar contours and masks: fill contours to masks, trace masks to contours."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pyraseg.transforms.errors import GeometryError
 
 __all__ = ["fill_contours", "on_lattice", "trace_mask"]
 
-LATTICE = 1024  # steps to a pixel: coarser than what decimal strings lose, finer than what anyone draws
-FARTHEST = 2**20  # pixels from the origin, so that all products below fit into 64 bits
+LATTICE = 1024  # steps of a pixel: coarser than the loss of decimal strings, finer than any drawing
+FARTHEST = 2**20  # pixels from the origin; all products below fit into 64 bits
 
 
 def on_lattice(points: np.ndarray) -> np.ndarray:
-    """Index coordinates (N, 2) in whole steps of 1/1024 pixel, int64; repeated vertices in a row become one.
+    """Index coordinates (N, 2) in whole steps of 1/1024 pixel, int64; repeated vertices become one.
 
     Raises:
-        GeometryError: a coordinate that is not finite, or a million pixels away.
+        GeometryError: a coordinate is not finite, or a million pixels away.
     """
     points = np.asarray(points, np.float64).reshape(-1, 2)
-    if not (np.abs(points) < FARTHEST).all():  # NaN is not less than anything
+    if not (np.abs(points) < FARTHEST).all():  # NaN is less than nothing
         remedy = "Check that the contours were drawn on this series."
         raise GeometryError("contours near the image", found="points without a place in it", remedy=remedy)
     steps = np.rint(points * LATTICE).astype(np.int64)
@@ -32,11 +32,11 @@ def on_lattice(points: np.ndarray) -> np.ndarray:
 def fill_contours(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """The mask of closed contours that lie in one plane.
 
-    The pixel-centre rule: a pixel belongs to the mask if its centre lies inside an odd number of the contours
-    (the exclusive or that makes holes), or on the path of any of them (PS3.3 C.8.8.6.3: points along the path
-    belong to the ROI). Within one contour the even-odd rule holds, so a keyhole's channel vanishes.
-    Coordinates are rounded to 1/1024 pixel, after which every decision is exact, in whole numbers;
-    `skimage.draw.polygon` decides such points by floating-point noise.
+    A pixel belongs to the mask if its centre lies inside an odd number of the contours (the exclusive or that
+    makes holes), or on the path of any of them (PS3.3 C.8.8.6.3: points along the path belong to the ROI).
+    Within one contour the even-odd rule holds, so a keyhole's channel vanishes. Coordinates are rounded to
+    1/1024 pixel, after which every decision is exact, in whole numbers; `skimage.draw.polygon` decides such
+    points by floating-point noise.
 
     Args:
         contours: of index coordinates (N, 2), x (column) first, pixel centres at whole numbers; the last
@@ -78,7 +78,7 @@ def _fill(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     crossing = x[edge] * rise + (row * LATTICE - low[edge]) * (other_x - x)[edge]
     column, beyond = np.divmod(crossing, rise * LATTICE)
     exact = (beyond == 0) & (column >= 0) & (column < columns)
-    column += beyond > 0  # the first centre at or right of the crossing
+    column += beyond > 0  # the first centre at the crossing or right of it
     # Half-open in y, so that a vertex between two edges counts once
     toggles = (row * LATTICE < high[edge]) & (column < columns)
     at = np.maximum(column, 0)[toggles] * rows + row[toggles]
@@ -88,7 +88,7 @@ def _fill(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
 
 
 def _mark_horizontal(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    """Set the pixels with their centres on horizontal edges, which no row crosses, or on a single point."""
+    """Set the pixels with centres on horizontal edges, which no row crosses, or on a single point."""
     columns, rows = mask.shape
     y = start[:, 1]
     flat = (y == end[:, 1]) & (y % LATTICE == 0) & (y >= 0) & (y < rows * LATTICE)
@@ -99,20 +99,19 @@ def _mark_horizontal(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> No
 
 
 def _runs(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All whole numbers from first to last of each run, one after another: the run's index, the number."""
+    """All whole numbers from first to last of each run, in one array: the run's index, the number."""
     count = (last - first + 1).clip(0)
     run = np.repeat(np.arange(len(first)), count)
     return run, np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count) + first[run]
 
 
 def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
-    """The contours that draw a mask: one polygon a part, whose holes are joined to it by keyholes.
+    """The contours of a mask: one polygon for each part, whose holes are joined to it by keyholes.
 
     Vertices lie midway between a pixel of the mask and a neighbour outside it, so no edge comes nearer than
-    0.35 pixel to a pixel's centre: `fill_contours` gives the mask back, as does any filling by pixel centres,
-    whatever it makes of centres on an edge. Parts hang together by pixel edges; what touches at a corner
-    alone is two parts. A hole hangs on the edge above its topmost pixel (smaller y) by a channel without
-    width, inside the part (PS3.3 C.8.8.6.3).
+    0.35 pixel to a pixel's centre. So `fill_contours` gives the mask back, and so does any filling by pixel
+    centres. Pixels that only touch at a corner are two parts. A channel without width, inside the part, joins
+    a hole to the edge above its topmost pixel (smaller y) (PS3.3 C.8.8.6.3).
 
     Args:
         mask: (columns, rows) bool.
@@ -125,18 +124,18 @@ def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
     >>> bool((fill_contours(trace_mask(mask), mask.shape) == mask).all())
     True
     """
-    from skimage.measure import find_contours  # half a second, which reading has no need of
+    from skimage.measure import find_contours  # takes half a second, which reading can do without
 
     if not mask.any():
         return []
     corner = np.array([np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0)])
     within = np.pad(mask[tuple(slice(low, high + 1) for low, high in corner)], 1)
-    # Twice the index coordinates are whole numbers
+    # Twice the index coordinates, which are whole numbers
     loops = [
         np.rint(2 * loop[:-1]).astype(np.int64)
         for loop in find_contours(within.astype(np.float32), 0.5, fully_connected="low")
     ]
-    # By the shoelace formula; negative where the mask lies within the loop, by `find_contours`' order
+    # By the shoelace formula; negative where the mask is inside the loop, by the order of `find_contours`
     ends = [(loop, np.roll(loop, -1, axis=0)) for loop in loops]
     holes = np.array([(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).sum() > 0 for one, two in ends])
     polygons = _joined(loops, holes, within) if holes.any() else loops
@@ -144,11 +143,11 @@ def trace_mask(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def _joined(loops: list[np.ndarray], holes: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
-    """One polygon for each loop that is no hole."""
+    """One polygon for each loop that is no hole, with its holes."""
     points = np.concatenate(loops)
     starts = np.cumsum([0, *(len(loop) for loop in loops)])
     rings = _Rings(points, starts)
-    vertical = np.flatnonzero(points[:, 0] % 2 == 0)  # between a pixel and the next one below
+    vertical = np.flatnonzero(points[:, 0] % 2 == 0)  # between a pixel and the one below
     at = np.zeros(mask.shape, np.int64)
     at[points[vertical, 0] // 2, points[vertical, 1] // 2] = vertical
     for index in np.flatnonzero(holes):
@@ -160,7 +159,7 @@ def _joined(loops: list[np.ndarray], holes: np.ndarray, mask: np.ndarray) -> lis
 
 
 class _Rings:
-    """Closed polygons as rings of vertices, which are cut and joined without moving the rest."""
+    """Closed polygons as rings of vertices, which are cut and joined without moving the others."""
 
     def __init__(self, points: np.ndarray, starts: np.ndarray) -> None:
         self.points: list[list[int]] = points.tolist()
@@ -188,7 +187,7 @@ class _Rings:
 
 
 def _without_straight(polygon: np.ndarray) -> np.ndarray:
-    """The polygon without vertices in the middle of a straight line."""
+    """The polygon without vertices within a straight line."""
     come, go = polygon - np.roll(polygon, 1, axis=0), np.roll(polygon, -1, axis=0) - polygon
     straight = (come[:, 0] * go[:, 1] == come[:, 1] * go[:, 0]) & ((come * go).sum(axis=1) > 0)
     return polygon[~straight]

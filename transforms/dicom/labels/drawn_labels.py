@@ -1,4 +1,4 @@
-"""Labels that were drawn on a series, DICOM SEG or RTSTRUCT, under the classes of one label map."""
+"""Labels drawn on a series, DICOM SEG or RTSTRUCT, as the classes of one label map."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ LABEL_CLASSES = (RTStructureSetStorage, SegmentationStorage, LABEL_MAP_STORAGE)
 
 @dataclass(frozen=True)
 class DrawnLabels:
-    """A segmentation or a structure set, and what it was drawn on.
+    """A segmentation or a structure set, and the series that it was drawn on.
 
     Attributes:
-        content: as `read_segmentation` or `read_rtstruct` gives it.
+        content: from `read_segmentation` or `read_rtstruct`.
         parts: the name of each segment or region by its number. Names may be a person's: not for logs.
         series: the SOP Instance UIDs of each Series Instance UID that it refers to; the latter may be empty.
         images: the SOP Instance UIDs that its frames or contours name.
@@ -42,15 +42,14 @@ class DrawnLabels:
     frames_of_reference: frozenset[str]
 
     def classes(self, label_map: Mapping[int | str, int] | None) -> dict[int | str, int]:
-        """The class of each part that the label map names, by its number, in the order of the classes.
+        """The class of each part in the label map, by the part's number, in the order of the classes.
 
-        A key that is a whole number is a Segment Number or ROI Number; any other is a Segment Label or ROI
-        Name, which is compared without regard to case and surrounding space. Parts that no key names are left
-        out, and so are parts of class 0. One key at least must name a part. None takes all parts under their
-        own numbers.
+        A key that is a whole number is a Segment Number or ROI Number. Any other is a Segment Label or ROI
+        Name, compared without regard to case and surrounding space. Parts without a key and parts of class 0
+        are left out. At least one key must name a part. None takes all parts, with their numbers as classes.
 
         Raises:
-            LabelError: no key names a part, a name belongs to several, or two keys give one part two classes.
+            LabelError: no key names a part, a name has several parts, or two keys give one part two classes.
         """
         if label_map is None:
             return {number: number for number in self.parts}
@@ -75,7 +74,7 @@ class DrawnLabels:
         """The label map (columns, rows, slices) uint8 on the grid of the series drawn on, and notes.
 
         Where parts of two classes overlap the higher class counts, so the order of the classes declares the
-        priority. A region that is listed and not drawn, beside one that is, counts as absent: programs list
+        priority. A region that is listed but not drawn counts as absent if another is drawn: programs list
         whole templates.
 
         Raises:
@@ -98,7 +97,7 @@ class DrawnLabels:
 
 
 def read_drawn_labels(path: str | Path) -> DrawnLabels:
-    """Read a DICOM SEG or RTSTRUCT; pixels stay on the disk.
+    """Read a DICOM SEG or RTSTRUCT; pixels stay on disk.
 
     Raises:
         InputError: not DICOM, another kind of object, or broken.

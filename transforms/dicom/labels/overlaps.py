@@ -1,4 +1,4 @@
-"""Masks that share voxels, put into one label map by a declared order."""
+"""Put masks that share voxels into one label map, in a declared order."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ OVERLAPS = ("refuse", "last")
 
 
 def check_classes(classes: Mapping[Any, int], overlap: str) -> None:
-    """Refuse classes that are no bytes above 0, and an unknown rule for overlaps.
+    """Refuse classes outside 1 to 255, and an unknown rule for overlaps.
 
     Raises:
-        LabelError, ConfigError: with what there is to choose from.
+        LabelError, ConfigError: with the choices.
     """
     beyond = [value for value in classes.values() if not 1 <= value <= 255]
     if beyond or not classes:
@@ -31,14 +31,14 @@ def check_classes(classes: Mapping[Any, int], overlap: str) -> None:
 
 
 def put(labels: np.ndarray, mask: np.ndarray, value: int) -> int:
-    """Set the labels within the mask, in place; the number of voxels that were of another class."""
+    """Set the class of a mask in the labels, in place; returns how many voxels had another class."""
     before = labels[mask]
     labels[mask] = value
     return int(np.count_nonzero((before != 0) & (before != value)))
 
 
 def overlap_notes(shared: int, overlap: str, *, path: str) -> tuple[str, ...]:
-    """What is to be said of voxels of two classes.
+    """Notes on voxels of two classes.
 
     Raises:
         LabelError: there are some, and no order is declared.

@@ -1,4 +1,4 @@
-"""RT Structure Sets: which regions of interest a file holds, and their contours as they are drawn."""
+"""RT Structure Sets: the regions of interest of a file, and their contours as drawn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Contour:
     Attributes:
         kind: Contour Geometric Type (3006,0042), such as "CLOSED_PLANAR".
         points: (N, 3) LPS mm.
-        images: the SOP Instance UID and frame index, from 0, of the images that it names as drawn on.
+        images: the SOP Instance UID and frame index, from 0, of the images that it was drawn on.
         shifted: whether a Contour Offset Vector (3006,0045) other than 0 applies to it.
     """
 
@@ -55,7 +55,7 @@ class Roi:
 
     Attributes:
         number: ROI Number (3006,0022).
-        name: ROI Name (3006,0026), empty where it has none. People put names of persons there: not for logs.
+        name: ROI Name (3006,0026), empty where it has none. It may name a person: not for logs.
         frame_of_reference_uid: (3006,0024), empty where it has none.
         colour: RGB, 0 to 255, of ROI Display Color (3006,002A); None where it has none.
         contours: in the file's order.
@@ -70,13 +70,13 @@ class Roi:
 
 @dataclass(frozen=True)
 class StructureSet:
-    """What an RT Structure Set holds, in patient coordinates, on no grid yet.
+    """The content of an RT Structure Set, in patient coordinates, on no grid yet.
 
     Attributes:
         path: the file, for errors.
         rois: in the order of Structure Set ROI Sequence (3006,0020).
         series: the images that it refers to (3006,0010): the SOP Instance UIDs of each Series Instance UID,
-            which is empty where the file leaves it out. Those that single contours name are not included.
+            which may be empty. Images that single contours name are not included.
     """
 
     path: str = field(repr=False)
@@ -88,13 +88,12 @@ def read_rtstruct(path: str | Path) -> StructureSet:
     """Read an RT Structure Set.
 
     Raises:
-        InputError: not DICOM, another kind of object, cut off, or contours that are no points of three
-            numbers.
+        InputError: not DICOM, another kind of object, cut off, or contours that are not 3D points.
     """
     wanted = "an RT Structure Set"
     parsed = parse_object(path, {RTStructureSetStorage}, wanted=wanted, modality="RTSTRUCT")
     with readable(wanted, path=parsed.path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the values, which it converts late
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values, which it converts late
         return _structure_set(read_attributes(parsed.path), parsed.path)
 
 
@@ -157,7 +156,7 @@ def _contour(item: Dataset, path: Path) -> Contour:
 
 
 def _points(item: Dataset, path: Path) -> np.ndarray:
-    """Contour Data (3006,0050), straight from the bytes: pydicom's numbers take a hundred times as long."""
+    """Contour Data (3006,0050), straight from the bytes: a hundred times as fast as pydicom's numbers."""
     if "ContourData" not in item:
         return np.empty(0)
     with foreign():

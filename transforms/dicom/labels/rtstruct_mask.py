@@ -25,9 +25,9 @@ class RoiMask:
     """A region of interest on a grid.
 
     Attributes:
-        roi: what was drawn.
+        roi: the region as drawn.
         mask: (columns, rows, slices) bool.
-        notes: what was left out or moved, in words that identify nobody.
+        notes: what was left out or moved; they identify nobody.
     """
 
     roi: Roi
@@ -36,13 +36,13 @@ class RoiMask:
 
 
 def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
-    """The region of that number (ROI Number) or name; without either, the only one that has contours.
+    """The region with that number (ROI Number) or name; without either, the only one with contours.
 
-    Names are compared without regard to case and surrounding space. Errors list candidates by their numbers,
-    for names may be a person's.
+    Names are compared without regard to case and surrounding space. Errors list candidates by number, because
+    names may be a person's.
 
     Raises:
-        LabelError: there is none of that number or name, or more than one.
+        LabelError: none has that number or name, or several have.
     """
     drawn = [each for each in structures.rois if each.contours]
     if roi is None:
@@ -63,10 +63,10 @@ def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
 def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int | None = None) -> RoiMask:
     """The mask of one region on the grid of the series that it was drawn on.
 
-    Every contour fills the slice that it lies on by the pixel-centre rule of `fill_contours`: a voxel belongs
-    to the region if its centre is inside an odd number of that slice's contours, which makes holes, or on the
-    path of one. Nothing is interpolated between slices. A contour that stands in the file twice counts once.
-    Points are left out, as are closed contours of less than three points; a note says so.
+    Every contour fills its slice by the rule of `fill_contours`: a voxel belongs to the region if its centre
+    is inside an odd number of that slice's contours, which makes holes, or on the path of one. Nothing is
+    interpolated between slices. A repeated contour counts once. Points, and closed contours of less than
+    three points, are left out with a note.
 
     Args:
         roi: number or name, as `choose_roi`.
@@ -91,7 +91,7 @@ def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int |
     mask = series.grid_array(bool)
     repeated = 0
     for index, loops in slices.items():
-        # Without repetition: two equal ones would cancel each other
+        # Without repetition: two equal contours would cancel each other
         unique = list({_canonical(loop): loop for loop in reversed(loops)}.values())
         repeated += len(loops) - len(unique)
         mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
@@ -132,7 +132,7 @@ def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
     closed = [contour for contour in roi.contours if contour.kind in FILLED and len(contour.points) > 2]
     small = sum(kinds[kind] for kind in FILLED) - len(closed)
     if others or not closed:
-        # The types are the file's, of which only those that DICOM knows are shown
+        # The file's types; only those that DICOM knows are shown
         names = [kind if kind in CONTOUR_TYPES else "other" for kind in kinds]
         parts = [f"{count} {name}" for name, count in zip(names, kinds.values(), strict=True)]
         parts += [f"{small} of them with less than three points"] if small else []
@@ -178,7 +178,7 @@ def _by_slice(contours: list[Contour], series: SourceSeries, path: str) -> dict[
 
 
 def _plane(depths: np.ndarray, path: str) -> float:
-    """Where a contour lies between slices, as an index."""
+    """The position of a contour between slices, as an index."""
     if np.ptp(depths) > 2 * ON_SLICE:
         found = f"one that runs through {np.ptp(depths):.1f} of their distances"
         remedy = "Give the series that it was drawn on; reformatted planes are another series."
@@ -195,7 +195,7 @@ def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str)
 
 
 def _canonical(loop: np.ndarray) -> bytes:
-    """The same for every start and direction of a contour's points."""
+    """A form that is equal for every start and direction of a contour's points."""
     points = on_lattice(loop)
     smallest = points[np.lexsort(points.T)[0]]
     starts = np.flatnonzero((points == smallest).all(axis=1))  # a keyhole passes some vertices twice

@@ -1,4 +1,4 @@
-"""DICOM segmentations: which segments and frames a file holds, and where the frames lie."""
+"""DICOM segmentations: the segments and frames of a file, and the positions of the frames."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class SegmentInfo:
 
 @dataclass(frozen=True)
 class SegmentFrame:
-    """What the functional groups say of one frame (PS3.3 C.7.6.16).
+    """The functional groups of one frame (PS3.3 C.7.6.16).
 
     Attributes:
         segment: Referenced Segment Number; 0 in a label map, whose frames hold all segments.
-        position: Image Position (Patient), LPS mm of the centre of the first pixel; None where it has none,
-            as the next two.
+        position: Image Position (Patient), LPS mm of the centre of the first pixel; like the next two None
+            where absent.
         orientation: Image Orientation (Patient), along the row and along the column.
         spacing: mm between rows and between columns.
         images: SOP Instance UID and frame index, from 0, of the images that it was derived from.
@@ -70,15 +70,14 @@ class Segmentation:
     Attributes:
         path: the file, for its pixels and for errors.
         kind: "BINARY", "FRACTIONAL" or "LABELMAP".
-        maximum: what stands for 1 in a fractional one.
-        padding: what stands for the background in a label map, beside 0.
+        maximum: the value of 1 in a fractional one.
+        padding: a value of the background in a label map, beside 0.
         rows, columns: of a frame.
         segments: without the background of a label map.
         frames: in the file's order.
         frame_of_reference_uid: empty where it has none.
         series: the SOP Instance UIDs of each Series Instance UID that it refers to (0008,1115).
-        bit_stream: offset and length in bytes of frames that are stored as bits, right behind each other;
-            None where they are not.
+        bit_stream: offset and length in bytes of frames stored as contiguous bits; else None.
     """
 
     path: str = field(repr=False)
@@ -95,9 +94,9 @@ class Segmentation:
 
 
 def read_segmentation(path: str | Path) -> Segmentation:
-    """Read the header of a segmentation; its pixels stay on the disk.
+    """Read the header of a segmentation; its pixels stay on disk.
 
-    pydicom reads it: highdicom checks the whole object first, which takes five times as long for 300 slices.
+    By pydicom: highdicom checks the whole object first, which takes five times as long for 300 slices.
 
     Raises:
         InputError: not DICOM, another kind of object, or cut off.
@@ -105,7 +104,7 @@ def read_segmentation(path: str | Path) -> Segmentation:
     wanted = "a DICOM segmentation"
     parsed = parse_object(path, {SegmentationStorage, LABEL_MAP_STORAGE}, wanted=wanted, modality="SEG")
     with readable(wanted, path=parsed.path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the values, which it converts late
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values, which it converts late
         return _segmentation(read_attributes(parsed.path, before_pixels=True), parsed)
 
 
@@ -155,7 +154,7 @@ def _frame(item: Dataset, shared: Dataset, kind: str) -> SegmentFrame:
 
 
 def _images(item: Dataset) -> list[tuple[str, int]]:
-    """Derivation Image (PS3.3 C.7.6.16.2.6)."""
+    """The images in Derivation Image (PS3.3 C.7.6.16.2.6)."""
     images: list[tuple[str, int]] = []
     for derivation in items(item, "DerivationImageSequence"):
         for source in items(derivation, "SourceImageSequence"):
@@ -167,7 +166,7 @@ def _images(item: Dataset) -> list[tuple[str, int]]:
 
 
 def instances_by_series(series: Iterable[Dataset], name: str) -> dict[str, frozenset[str]]:
-    """What an object refers to: the SOP Instance UIDs, in the sequence ``name``, by Series Instance UID."""
+    """The SOP Instance UIDs, in the sequence ``name``, that an object refers to, by Series Instance UID."""
     by_series: dict[str, frozenset[str]] = {}
     for item in series:
         uid = text(item, "SeriesInstanceUID")

@@ -1,4 +1,4 @@
-"""Segments of a DICOM segmentation as a label map on the grid of the series they were drawn on."""
+"""Segments of a DICOM segmentation as a label map on the grid of their series."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, La
 
 __all__ = ["segmentation_labels"]
 
-SAME_DIRECTION = 1e-3  # of unit vectors, that of Image Orientation (Patient) cut to four digits
+SAME_DIRECTION = 1e-3  # of unit vectors; some files cut Image Orientation (Patient) to four digits
 SAME_SPACING = 1e-3  # relative: half a pixel over a slice of 512
 GRID = "frames on the pixels of the series"
 
@@ -35,22 +35,22 @@ def segmentation_labels(
     """The label map of a segmentation on the grid of its series, and notes that identify nobody.
 
     A frame belongs to the slice whose SOP Instance UID (and frame) it names as its only source, else to the
-    one at its position; where it has both they must agree. A frame may show a part of a slice, on the same
+    slice at its position; if it has both, they must agree. A frame may cover a part of a slice, on the same
     pixels: nothing is resampled. Slices without a frame are background. Frames are read one by one.
 
     Args:
-        classes: from a segment's number or label to its class; segments that are not named are left out. None
-            takes all segments under their own numbers.
-        threshold: fractional values from here on, of 1, belong to the segment.
+        classes: from a segment's number or label to its class; other segments are left out. None takes all
+            segments, with their numbers as classes.
+        threshold: a fractional value, of 1, from which a pixel belongs to the segment.
         overlap: "refuse" segments that overlap, or let the "last" one in the order of ``classes`` count.
 
     Returns:
         (columns, rows, slices) uint8.
 
     Raises:
-        ConfigError: a threshold that is not above 0 and up to 1, or another ``overlap``.
-        LabelError: a segment that is not there or not the only one of its label, segments that overlap, a
-            class beyond 1 to 255, values without a segment.
+        ConfigError: a threshold outside (0, 1], or another ``overlap``.
+        LabelError: a segment is missing or shares its label, segments overlap, a class is outside 1 to 255,
+            or a value has no segment.
         GeometryError: it was drawn on another series, or its frames are not on the pixels of this one.
         InputError: the pixels are cut off or cannot be decoded.
     """
@@ -77,7 +77,7 @@ def segmentation_labels(
 
 
 def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None) -> dict[int, int]:
-    """Classes by Segment Number, in the order in which they are put."""
+    """Classes by Segment Number, in the order in which they are applied."""
     known = [segment.number for segment in segmentation.segments]
     if classes is None:
         return {number: number for number in known}
@@ -99,7 +99,7 @@ def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None
 
 
 def _corners(segmentation: Segmentation, series: SourceSeries) -> list[Corner]:
-    """Where the frames lie."""
+    """The corner of each frame on the grid."""
     corners: list[Corner] = []
     taken: set[tuple[int, int]] = set()
     beyond = 0
@@ -174,7 +174,7 @@ def _put_segments(
     *,
     threshold: float,
 ) -> int:
-    """Put the segments class by class; the number of voxels that were put twice."""
+    """Apply the segments class by class; returns how many voxels were set twice."""
     order = list(classes)
     numbers = [frame.segment for frame in segmentation.frames]
     chosen = [index for index, number in enumerate(numbers) if number in classes]
@@ -201,7 +201,7 @@ def _put_label_maps(
 
 
 def _window(labels: np.ndarray, segmentation: Segmentation, corner: Corner) -> np.ndarray:
-    """The part of a slice that a frame shows, (rows, columns)."""
+    """The part of a slice that a frame covers, (rows, columns)."""
     column, row, at = corner
     return labels[column : column + segmentation.columns, row : row + segmentation.rows, at].T
 
@@ -216,7 +216,7 @@ def _pixels(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.n
 def _bits(
     segmentation: Segmentation, indices: Sequence[int], offset: int, length: int
 ) -> Iterator[np.ndarray]:
-    """Frames of bits, not each on a byte of its own (PS3.5 section 8.1.1); pydicom 3.0 fails on those."""
+    """Frames of bits that need not start on a byte (PS3.5 section 8.1.1); pydicom 3.0 fails on those."""
     size = segmentation.rows * segmentation.columns
     if -(-size * len(segmentation.frames) // 8) > length:
         raise _cut_off(segmentation)

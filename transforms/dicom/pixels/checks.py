@@ -1,4 +1,4 @@
-"""What an image file must satisfy before any memory is taken for its pixels."""
+"""Checks of an image file before memory is allocated for its pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "is_secondary_capture",
 ]
 
-# 268 MB as colour, 9,459 x 9,459 pixels: more is a broken header, and beyond pillow's limit
+# 268 MB in colour, 9,459 x 9,459 pixels: more is a broken header, and beyond pillow's limit
 MAX_FRAME_BYTES = 2**28
 RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
 CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
@@ -40,7 +40,7 @@ SAMPLES = {
     "YBR_RCT": 3,
     "YBR_ICT": 3,
 }
-# Modalities whose stored values are what a display shows. CT, MR and PET hold quantities.
+# Modalities whose stored values are shown as they are. CT, MR and PET hold quantities.
 DISPLAY_MODALITIES = frozenset({"US", "IVUS", "OT", "XC", "ES", "GM", "SC"})
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DISPLAY_CLASSES = (
@@ -51,7 +51,7 @@ DISPLAY_CLASSES = (
 
 
 def code_text(text: str) -> str:
-    """A code or UID of a header, for a message; what cannot be one, and may be a name, is not shown."""
+    """A code or UID of a header for a message; other text, which may be a name, is not shown."""
     return text if CODE.fullmatch(text) else "none" if not text else "an invalid one"
 
 
@@ -65,13 +65,13 @@ def is_secondary_capture(sop_class_uid: str) -> bool:
 
 
 def is_display_valued(header: ImageHeader | SourceRef) -> bool:
-    """Whether the stored values are what a display shows: ultrasound and secondary captures."""
+    """Whether the stored values are shown as they are: ultrasound and secondary captures."""
     by_class = is_secondary_capture(header.sop_class_uid) or header.sop_class_uid.startswith(DISPLAY_CLASSES)
     return by_class or header.modality in DISPLAY_MODALITIES
 
 
 def check_display_valued(header: ImageHeader | SourceRef) -> None:
-    """Refuse what is no ultrasound or secondary capture: its values need HU, SUV or another mapping first."""
+    """Refuse what is no ultrasound or secondary capture: its values first need HU, SUV or another mapping."""
     if not is_display_valued(header):
         raise InputError(
             "an ultrasound or secondary capture image",
@@ -82,10 +82,10 @@ def check_display_valued(header: ImageHeader | SourceRef) -> None:
 
 
 def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
-    """Refuse a transfer syntax, colour space, sample format or size that cannot be read right.
+    """Refuse a transfer syntax, colour space, sample format or size that cannot be read correctly.
 
     Raises:
-        InputError: with what the header says and what to do.
+        InputError: with the header's values and a remedy.
     """
     syntax, photometric = header.transfer_syntax, header.photometric
     if syntax not in syntaxes:
@@ -110,10 +110,10 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
 
 
 def check_native_length(header: ImageHeader) -> None:
-    """Refuse uncompressed pixel data of another length than its header says, or whose subsampling is a lie.
+    """Refuse uncompressed pixel data whose length or subsampling contradicts the header.
 
-    Less than a row in excess is padding. A row or more means that rows, columns, frames or bits are not those
-    of this picture, which would come out askew.
+    An excess of less than a row is padding. With more, the rows, columns, frames or bits are not those of
+    this image, which would come out skewed.
     """
     if header.value_length == UNDEFINED_LENGTH:
         wanted = "uncompressed pixel data of a stated length"
@@ -141,7 +141,7 @@ def check_native_length(header: ImageHeader) -> None:
 
 
 def check_codestream(header: ImageHeader, facts: Codestream) -> None:
-    """Refuse a compressed frame that is not of the size that the header says."""
+    """Refuse a compressed frame whose size is not the header's."""
     if not header.bits_stored <= facts.precision <= 16 and header.transfer_syntax != JPEGBaseline8Bit:
         wanted = f"compressed frames of the stated {header.bits_stored} bits"
         _refuse(header, wanted, f"one of {facts.precision} bits")
@@ -153,7 +153,7 @@ def check_codestream(header: ImageHeader, facts: Codestream) -> None:
 
 
 def check_rle_length(header: ImageHeader, length: int) -> None:
-    """Refuse an RLE frame of ``length`` bytes that cannot hold as many pixels as its header says."""
+    """Refuse an RLE frame of ``length`` bytes that cannot hold the header's number of pixels."""
     needed = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
     if length * RLE_RATIO < needed:
         _refuse(header, f"a compressed frame that can hold {needed} bytes", f"one of {length} bytes")

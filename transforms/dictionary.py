@@ -14,7 +14,7 @@ __all__ = ["DictionaryTransform"]
 class DictionaryTransform(MapTransform):
     """Call an array transform on each entry of ``keys``.
 
-    A subclass names the array transform as ``form``; what is given beside ``keys`` are its arguments.
+    A subclass names the array transform as ``form``; arguments besides ``keys`` go to it.
     """
 
     form: type[Transform]

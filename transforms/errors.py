@@ -1,7 +1,7 @@
-"""The errors of this project. One base class; each error says what was wanted, what was found and what to do.
+"""The errors of this project, with one base class; each says what was wanted, what was found, what to do.
 
-A message never carries a path, a name or an ID: it may end in a log. ``PyrasegError.path`` keeps the path as
-data, for the command line to show to the person who typed it.
+A message never carries a path, a name or an ID, because it may end in a log. ``PyrasegError.path`` keeps the
+path as data, for the command line to show to its user.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ConfigError(PyrasegError):
 
 
 class UsageError(ConfigError):
-    """A command line that cannot be followed, whatever is in the files that it names."""
+    """A command line that cannot be followed, whatever its files contain."""
 
 
 class CheckpointError(PyrasegError):
@@ -80,7 +80,7 @@ class CheckpointError(PyrasegError):
 
 
 class OutputError(PyrasegError):
-    """An output folder or file cannot be written, or would overwrite what is there."""
+    """An output folder or file cannot be written, or existing files would be overwritten."""
 
 
 class TrackingError(PyrasegError):
@@ -88,4 +88,4 @@ class TrackingError(PyrasegError):
 
 
 class RunError(PyrasegError):
-    """A training or an evaluation that was started as a process of its own did not end well."""
+    """A training or evaluation that was started as a process did not end well."""

@@ -1,4 +1,4 @@
-"""Names for cases that say nothing about the patient: a keyed hash instead of a path, a name or an ID."""
+"""Names of cases that reveal nothing about the patient: a keyed hash instead of a path, a name or an ID."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["case_name", "is_hashed", "key_file"]
 
 KEY_VARIABLE = "PYRASEG_HASH_KEY"
 HASHED = re.compile(r"[cg][0-9a-f]{12}")
-NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision to be expected below a million cases
+NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision expected below a million cases
 
 
 def case_name(text: str) -> str:
     """Name a case by a keyed hash (HMAC-SHA256) of ``text``, usually its path relative to the data set.
 
     The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from `key_file`, which is made on
-    first use. So a case has the same name on one machine, and nobody without the key can find its file by
+    first use. So a case keeps its name on one machine, and nobody without the key can find its file by
     hashing guesses.
 
     Raises:
@@ -38,12 +38,12 @@ def case_name(text: str) -> str:
 
 
 def is_hashed(name: str) -> bool:
-    """Whether a case's or a group's name has the form of a keyed hash."""
+    """Whether the name of a case or group has the form of a keyed hash."""
     return HASHED.fullmatch(name) is not None
 
 
 def key_file() -> Path:
-    """The file that keeps this user's key: ``$XDG_CONFIG_HOME/pyraseg/hash.key``."""
+    """The file of this user's key: ``$XDG_CONFIG_HOME/pyraseg/hash.key``."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pyraseg" / "hash.key"
 
 
@@ -59,20 +59,20 @@ def _key() -> bytes:
     except OSError as error:
         found = f"a configuration folder that cannot be read or written ({error.strerror})"
         raise _no_key(found, path) from error
-    if not key_bytes:  # an empty key hashes as well as any, for everybody alike
+    if not key_bytes:  # an empty key works, but is the same for everybody
         raise _no_key("an empty key file", path)
     return key_bytes
 
 
 def _new_key(path: Path) -> bytes:
-    """Store a fresh key so that a second process that comes at the same moment reads the same one."""
+    """Store a new key so that a second process at the same moment reads the same one."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         draft.touch(mode=0o600)
         draft.write_bytes(secrets.token_hex(32).encode())
         with contextlib.suppress(FileExistsError):
-            os.link(draft, path)  # unlike rename, it never replaces a key that was stored a moment ago
+            os.link(draft, path)  # unlike rename, it never replaces a key that was just stored
     finally:
         draft.unlink(missing_ok=True)
     return path.read_bytes()

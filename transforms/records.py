@@ -1,4 +1,4 @@
-"""The records that readers, transforms and writers share: frozen, without input or output."""
+"""The records that readers, transforms and writers share: frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class Segment:
         value: the class's value in a label map; 0 is background.
         name: the class's name in configs, tables and reports.
         colour: RGB, 0 to 255, for overlays.
-        category, type: the codes that DICOM SEG and SR carry; None for background and for classes without
-            codes.
+        category, type: the codes for DICOM SEG and SR; None for background and classes without codes.
     """
 
     value: int
@@ -44,10 +43,9 @@ class Quantity:
         value: None where it is absent; never inf or NaN.
         unit: UCUM, such as "mm2", "mm", "%" or "{ratio}".
         reason: why it is absent, else empty.
-        segments: the names of the classes that it is measured on.
-        code: the concept for a structured report, if one is declared.
-        derivation: how it is taken from the concept's values, such as their mean; None where the code says it
-            all.
+        segments: the names of the measured classes.
+        code: the concept for a structured report, if declared.
+        derivation: from the concept's values, such as their mean; None where ``code`` says it all.
     """
 
     name: str
@@ -61,18 +59,17 @@ class Quantity:
 
 @dataclass(frozen=True)
 class SourceRef:
-    """Where one 2D frame or one series comes from, by its DICOM header.
+    """The source of one 2D frame or one series, by its DICOM header.
 
     Attributes:
         path: the file.
-        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, or from the file meta group
-            where a real file leaves them empty ((0002,0003), (0002,0002)); an empty string where neither has
-            one.
+        sop_instance_uid, sop_class_uid, series_instance_uid: from the data set, else the file meta group
+            ((0002,0003), (0002,0002)), else an empty string.
         modality: (0008,0060), for example "US".
         transfer_syntax_uid: (0002,0010).
-        number_of_frames: 1 for a single frame; more makes a cine, whatever the SOP class says.
+        number_of_frames: 1 for a single frame; more for a cine, whatever the SOP class says.
         rows, columns: the size of a frame in pixels.
-        study_instance_uid: an empty string where the file has none.
+        study_instance_uid: an empty string if absent.
     """
 
     path: str

@@ -28,7 +28,7 @@ class ScaleDisplay(Transform):
 
 
 class ToChannels(Transform):
-    """Repeat a grey frame, or weigh a colour frame to its luminance, so that it has ``channels`` (1 or 3).
+    """Repeat a grey frame, or reduce a colour frame to its luminance, so that it has ``channels`` (1 or 3).
 
     Raises:
         ConfigError: another number of channels is asked for.

@@ -1,4 +1,4 @@
-"""Crop a 2D ultrasound frame to its tissue and blank what is burned in outside of it, as MONAI transforms."""
+"""Crop a 2D ultrasound frame to its tissue and blank burned-in text outside, as MONAI transforms."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ class CropToTissue(Crop):
     """Crop a frame (C, H, W) to its tissue.
 
     The box is the metadata's ``tissue_box`` (row0, column0, row1, column1, half-open, from DICOM's region
-    calibration) as far as it lies in the image; without one, the bounding box of `find_tissue`; the whole
-    frame where neither says anything. The affine's origin moves with the first pixel, and ``tissue_box`` is
-    restated in the crop's pixels.
+    calibration) within the image; without one, the bounding box of `find_tissue`; else the whole frame. The
+    affine's origin moves with the first pixel, and ``tissue_box`` is converted to the crop's pixels.
 
-    The inverse is MONAI's: what was cropped away comes back as 0. Class probabilities (K, h, w) are 0 for
-    every class there, so that their argmax is class 0, the background.
+    The inverse pads with 0. Class probabilities (K, h, w) are 0 for every class there, so their argmax is
+    class 0, the background.
 
     Args:
-        margin: pixels that the box found without ``tissue_box`` is widened by on every side.
+        margin: pixels added on every side of a box that is not from ``tissue_box``.
 
     >>> frame = MetaTensor(torch.rand(1, 60, 80), meta={"tissue_box": [10, 20, 50, 70]})
     >>> CropToTissue()(frame).shape
@@ -48,14 +47,14 @@ class CropToTissue(Crop):
 
     @property
     def requires_current_data(self) -> bool:
-        """The box depends on the pixels, so that pending operations come first."""
+        """True: the box depends on the pixels, so pending operations must come first."""
         return True
 
     def box(self, image: torch.Tensor) -> Box:
-        """The box that ``image`` (C, H, W) is cropped to, never empty.
+        """The box to which ``image`` (C, H, W) is cropped; never empty.
 
         Raises:
-            GeometryError: the image has not three axes.
+            GeometryError: the image does not have three axes.
         """
         given = _given_box(image)
         if given is not None:
@@ -83,13 +82,13 @@ class CropToTissue(Crop):
 
 
 class CropToTissued(MapTransform, InvertibleTransform):
-    """`CropToTissue` on the entries of a dictionary, all to the one box of the image.
+    """`CropToTissue` on the entries of a dictionary, all with the box of the image.
 
     Args:
         keys: entries (C, H, W) on one grid.
-        image_key: the entry that the box is drawn from.
+        image_key: the entry that determines the box.
         margin: see `CropToTissue`.
-        allow_missing_keys: pass over keys that an item lacks.
+        allow_missing_keys: skip keys that an item lacks.
 
     >>> frame = MetaTensor(torch.rand(1, 60, 80), meta={"tissue_box": [10, 20, 50, 70]})
     >>> item = {"image": frame, "label": torch.zeros(1, 60, 80)}
@@ -139,23 +138,22 @@ class CropToTissued(MapTransform, InvertibleTransform):
 class BlankOutsideTissue(Transform):
     """Set what lies outside a frame's tissue (`find_tissue`, within ``tissue_box`` where there is one) to 0.
 
-    Burned-in names, scales, caliper marks and logos beside the sector are gone from what is made of the frame
-    later on. Where the two aims conflict, tissue wins: text that touches or overlaps the sector or lies in
-    its convex hull stays, and where no sector is found all that lies in the ``tissue_box``, or the whole
-    frame, stays; the metadata's ``tissue_clear`` says False then, and no picture of the frame should leave.
-    This is no substitute for a de-identification check by eye.
+    This removes burned-in names, scales, caliper marks and logos beside the sector. Where the two aims
+    conflict, tissue wins: text stays if it touches or overlaps the sector or lies in its convex hull. Where
+    no sector is found, the whole ``tissue_box``, or frame, stays; the metadata's ``tissue_clear`` is False
+    then, and no picture of the frame should be shared. This does not replace a check by eye.
 
-    Apply it to the frame as it was loaded or cropped, before any resampling: ``tissue_box`` is in pixels.
+    Apply it to the loaded or cropped frame, before any resampling: ``tissue_box`` is in pixels.
 
     >>> BlankOutsideTissue()(torch.rand(1, 60, 80)).shape
     torch.Size([1, 60, 80])
     """
 
     def __call__(self, img: torch.Tensor) -> torch.Tensor:
-        """Blank a frame (C, H, W); the input is left as it was.
+        """Blank a frame (C, H, W); the input is not changed.
 
         Raises:
-            GeometryError: the image has not three axes.
+            GeometryError: the image does not have three axes.
         """
         tissue = _tissue(img)
         mask = torch.from_numpy(tissue.mask).to(img.device)
@@ -188,7 +186,7 @@ def _tissue(image: torch.Tensor) -> Tissue:
 
 
 def _given_box(image: torch.Tensor) -> Box | None:
-    """The metadata's box as far as it lies in the image; None without one, or where they do not meet."""
+    """The metadata's box within the image; None without one, or where they do not overlap."""
     _check_frame(image)
     given = image.meta.get(BOX) if isinstance(image, MetaTensor) else None
     if given is None:
@@ -210,7 +208,7 @@ def _array(image: torch.Tensor) -> NDArray[Any]:
 
 
 def _display_max(image: torch.Tensor) -> float:
-    """The value shown as white; the type's, or the image's own maximum, where the metadata does not say."""
+    """The value shown as white; without metadata the maximum of the type, or of the image."""
     given = image.meta.get("display_max") if isinstance(image, MetaTensor) else None
     if given is not None:
         return float(given)

@@ -1,4 +1,4 @@
-"""Where a 2D ultrasound frame shows tissue: the sector, by its speckle, without lettering in its outline."""
+"""Find the tissue of a 2D ultrasound frame: the sector, by its speckle, without text in its outline."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ __all__ = ["Tissue", "find_lettering", "find_tissue", "search_tissue"]
 
 Mask = NDArray[np.bool_]
 
-DETECTION_SIDE = 240  # the shorter side of the small image that tissue is looked for in, in blocks
-MARGIN = 3  # blocks added around, for the corners that the removal of strokes rounds off
-LEAST_BACKGROUND = 0.01  # of the frame: with less of it flat, tissue fills the frame
+DETECTION_SIDE = 240  # the shorter side, in blocks, of the small image in which tissue is detected
+MARGIN = 3  # blocks added around, for corners that the removal of strokes rounds off
+LEAST_BACKGROUND = 0.01  # of the frame: with less flat area, tissue fills the frame
 LEAST_SECTOR = 0.02  # of the frame: less is a logo or a picture of a probe
-FACE_ROWS = 0.1  # of a component's rows: where a probe's face shows
-FACE_WIDTH = 0.93  # of its width: a component so wide in those rows is a linear probe's, with upright sides
-WHOLE = 0.97  # of the frame: what is left beside it are rounded corners
-FILLED = 0.6  # of a frame that is tissue as a whole: so much shows speckle
-LEGIBLE = 200  # rows: in smaller frames, shrunken ones, letters are as dense as speckle
-STROKE = 60  # of 255 levels from the background: lettering is made to be read
-QUIET, QUIET_SHARE = 12, 0.75  # what surrounds lettering is background, up to JPEG's ringing
-EDGE, HALO = 2, 4  # pixels: how far a blurred edge reaches, and what is taken away around a character
+FACE_ROWS = 0.1  # of a component's rows: the face of a probe shows there
+FACE_WIDTH = 0.93  # of its width: a component this wide in those rows is a linear probe's, with upright sides
+WHOLE = 0.97  # of the frame: the rest is rounded corners
+FILLED = 0.6  # of a frame that is all tissue: this much shows speckle
+LEGIBLE = 200  # rows: in smaller, shrunken frames letters are as dense as speckle
+STROKE = 60  # of 255 levels from the background: text is made to be read
+QUIET, QUIET_SHARE = 12, 0.75  # text is surrounded by background, up to JPEG's ringing
+EDGE, HALO = 2, 4  # pixels: the reach of a blurred edge, and what is removed around a character
 SMALLEST = 6  # pixels: less is a grain of speckle
 TALLEST, LARGEST = 0.08, 0.003  # of the frame's height, and of its area: more is no character
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """Where a frame shows tissue.
+    """The tissue of a frame.
 
     Attributes:
-        mask: (H, W); all True where tissue fills the frame and where nothing convincing is found.
+        mask: (H, W); all True where tissue fills the frame or nothing convincing is found.
         clear: a sector was found in a frame large enough to tell it from text, or tissue fills the frame.
-            Where it is False, the mask may hold any text.
+            If False, the mask may hold any text.
     """
 
     mask: Mask
@@ -48,27 +48,26 @@ class Tissue:
 
 
 def find_tissue(image: Any, display_max: float) -> Mask:
-    """The mask alone of `search_tissue`."""
+    """The mask of `search_tissue`."""
     return search_tissue(image, display_max).mask
 
 
 def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tissue:
     """The insonated sector of a frame.
 
-    Speckle changes from pixel to pixel and covers its neighbourhood; backgrounds and banners are flat, and
-    text, ticks, grey bars and caliper marks are thin. Components of dense speckle that are of comparable size
-    (the panels of a dual image) count, each as its convex hull, so that fluid, shadows and caliper marks
-    inside the sector stay. The mask is meant to be too large rather than too small.
+    Speckle changes from pixel to pixel and covers its neighbourhood; backgrounds and banners are flat; text,
+    ticks, grey bars and caliper marks are thin. The mask is the convex hulls of components of dense speckle
+    of comparable size (the panels of a dual image), so fluid, shadows and caliper marks inside the sector
+    stay. It is rather too large than too small.
 
-    Lettering that lies in a hull above or below the tissue, as in the notch above a curved probe's face or
-    where a linear probe has no echoes any more, is left out again where the background surrounds it. Text
-    that touches or overlaps the sector stays. A sector's far end without any echo looks like background and
-    can be outside.
+    Text in a hull above or below the tissue is removed where background surrounds it, as in the notch above a
+    curved probe's face, or at depths without echoes of a linear probe. Text that touches or overlaps the
+    sector stays. A sector's far end without echoes looks like background and may be left out.
 
     Args:
         image: (C, H, W), any real dtype, a tensor or an array.
         display_max: the value shown as white.
-        boxed: the image is the box of a calibrated region: a linear probe's tissue reaches its lower edge.
+        boxed: the image is the box of a calibrated region, so a linear probe's tissue reaches its lower edge.
     """
     grey = _grey(np.asarray(image), display_max)
     whole = np.ones(grey.shape, dtype=bool)
@@ -96,7 +95,7 @@ def search_tissue(image: Any, display_max: float, *, boxed: bool = False) -> Tis
 
 
 def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:
-    """The brightest channel on 256 levels: colour flow counts as tissue."""
+    """The brightest channel in 256 levels; so colour flow counts as tissue."""
     brightest = image[0] if len(image) == 1 else image.max(axis=0)
     if brightest.dtype == np.uint8 and display_max == 255:
         return brightest
@@ -105,7 +104,7 @@ def _grey(image: NDArray[Any], display_max: float) -> NDArray[np.uint8]:
 
 
 def _flat(grey: NDArray[np.uint8]) -> Mask:
-    """Pixels that equal their right and their lower neighbour."""
+    """Pixels that equal their right and lower neighbours."""
     flat = np.zeros(grey.shape, dtype=bool)
     inner = grey[:-1, :-1]
     flat[:-1, :-1] = (inner == grey[:-1, 1:]) & (inner == grey[1:, :-1])
@@ -119,7 +118,7 @@ def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -
     right = component.shape[1] - component[rows, ::-1].argmax(axis=1)
     sides, ends = ((left, -MARGIN), (right, MARGIN)), (-MARGIN, 1 + MARGIN)
     corners = [(x + dx, rows + dy) for x, dx in sides for dy in ends]
-    # A linear probe's face is as wide as its image, whose lower corners may be too dark to see
+    # A linear probe's face is as wide as its image, whose lower corners may be too dark
     first = max(1, round(FACE_ROWS * len(left)))
     if right[:first].max() - left[:first].min() >= FACE_WIDTH * (right.max() - left.min()):
         across = right.max() - left.min() >= FACE_WIDTH * component.shape[1]
@@ -134,9 +133,9 @@ def _hull(component: Mask, block: int, shape: tuple[int, ...], *, boxed: bool) -
 
 
 def _between(echoes: Mask) -> Mask:
-    """Blocks of echoes, next to them, or with echoes above and below: a reflector in fluid is no letter."""
+    """Blocks with echoes, next to them, or with echoes above and below: a reflector in fluid is no letter."""
     near = echoes
-    for _ in range(MARGIN):  # by the four neighbours; faster than scipy's dilation
+    for _ in range(MARGIN):  # by four neighbours; faster than scipy's dilation
         frame = np.pad(near, 1)
         near = near | frame[:-2, 1:-1] | frame[2:, 1:-1] | frame[1:-1, :-2] | frame[1:-1, 2:]
     above, below = np.logical_or.accumulate(near), np.logical_or.accumulate(near[::-1])[::-1]
@@ -146,13 +145,13 @@ def _between(echoes: Mask) -> Mask:
 def find_lettering(grey: NDArray[np.uint8], background: int, *, within: Mask, tissue: Mask) -> Mask:
     """Characters, ticks and marks in ``within`` that do not touch ``tissue``, with a halo, as a mask (H, W).
 
-    A character is small, stands out and has the background around it; an echo has other echoes around it.
+    A character is small, stands out and has background around it; an echo has echoes around it.
 
     Args:
         grey: (H, W).
         background: the background's level.
-        within: where to look, (H, W); nothing beyond it is in the result.
-        tissue: what has to stay, (H, W).
+        within: where to search, (H, W); also limits the result.
+        tissue: what must stay, (H, W).
     """
     lettering = np.zeros(within.shape, dtype=bool)
     contrast = np.maximum(grey, background) - np.minimum(grey, np.uint8(background))
@@ -181,7 +180,7 @@ def _is_character(
     stroke = labels[around] == index
     if window[0].stop - window[0].start > TALLEST * len(labels):
         return False
-    # Neighbouring characters are no surroundings
+    # Neighbouring characters do not count as surroundings
     drawn = ndimage.binary_dilation(bright[around], iterations=EDGE)
     ring = contrast[around][ndimage.binary_dilation(stroke, iterations=HALO) & ~drawn]
     return ring.size > 0 and bool(np.mean(ring <= QUIET) >= QUIET_SHARE)

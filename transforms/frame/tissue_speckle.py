@@ -1,4 +1,4 @@
-"""Where an ultrasound frame shows dense speckle, told from a flat background and from the strokes of text."""
+"""Find dense speckle in an ultrasound frame, as opposed to flat background and strokes of text."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ __all__ = ["find_echoes", "find_speckle", "flat_levels"]
 Mask = NDArray[np.bool_]
 Grey = NDArray[np.uint8]
 
-FAINT, CLEAR = 2, 10  # of 255 levels: how far speckle lies from the background, at least and surely
-# Some scanners draw the sector in a constant level just above their background: how far above at most, of 255
+FAINT, CLEAR = 2, 10  # of 255 levels from the background: the least for speckle, and certain
+# Some scanners fill the sector with a constant level just above the background: how far above at most, of 255
 # levels, and how much of the frame at least
 FILL, LEAST_FILL = 14, 0.03
-FAINT_SHARE, CLEAR_SHARE = 0.45, 0.55  # of a neighbourhood; strokes of text cover less of theirs
-FAINT_STROKE, CLEAR_STROKE = 5, 9  # blocks: what is narrower is a stroke, a tick or a bar
-# Lettering's strokes: levels from the background, blocks across at most, and the share of its own contrast
-# that a stroke does not leave between itself and the next one
+FAINT_SHARE, CLEAR_SHARE = 0.45, 0.55  # of a neighbourhood; strokes of text cover less
+FAINT_STROKE, CLEAR_STROKE = 5, 9  # blocks: narrower structures are strokes, ticks or bars
+# Strokes of text: levels from the background, blocks across at most, and the share of its contrast that a
+# stroke does not leave between itself and the next one
 BRIGHT, WIDEST, GAP = 60, 5, 0.35
-QUIET, QUIET_SIDE, QUIET_SHARE = 12, 7, 0.3  # levels, blocks: so much around a stroke is background
-FILL_SIDE, FILL_SHARE = 5, 0.5  # blocks: a square of which so much is the fill's level holds no echoes
-RIM = 4  # blocks at the rim that are given back
+QUIET, QUIET_SIDE, QUIET_SHARE = 12, 7, 0.3  # levels, blocks: this share around a stroke is background
+FILL_SIDE, FILL_SHARE = 5, 0.5  # blocks: a square with this share at the fill's level has no echoes
+RIM = 4  # blocks at the rim that are restored
 LEAST_TISSUE = 0.02  # of the frame: less is a logo or a picture of a probe
-LEAST_PANEL = 0.25  # of the largest component: a second panel rather than a thumbnail
+LEAST_PANEL = 0.25  # of the largest component: a second panel, no thumbnail
 LEAST_SIDE = 0.1  # of the frame's shorter side: a lower or narrower panel is a bar of buttons or greys
 
 
 def flat_levels(grey: Grey, counts: NDArray[np.intp]) -> tuple[int, int | None]:
-    """The background's level, and the one that the sector is filled with; None where it has none of its own.
+    """The background's level, and the sector's fill level; None for no fill.
 
-    Of common levels close to each other the background is the one at the frame's edge; a fill lies above it.
+    Of close common levels the one at the frame's edge is the background; a fill lies above it.
 
     Args:
         grey: (H, W).
@@ -52,30 +52,30 @@ def flat_levels(grey: Grey, counts: NDArray[np.intp]) -> tuple[int, int | None]:
 
 
 def _difference(grey: Grey, level: int) -> Grey:
-    """How far every pixel lies from a level."""
+    """The distance of every pixel from a level."""
     return np.maximum(grey, np.uint8(level)) - np.minimum(grey, np.uint8(level))
 
 
 def find_speckle(
     grey: Grey, flat: Mask, levels: tuple[int, int | None], *, block: int
 ) -> tuple[list[Mask], list[Mask]]:
-    """Dense speckle on the grid of blocks, a mask for each component of comparable size; none where none is.
+    """Dense speckle on the grid of blocks, a mask for each component of comparable size, or none.
 
-    A dark frame, where nothing is surely speckle, is looked through again for what is faintly so.
+    A dark frame without certain speckle is searched again for faint speckle.
 
     Returns:
-        The components without anything that could be a stroke of text, and with the rim that is lost so given
-        back, which can hold the edge of text close by.
+        The components without possible strokes of text. The rim lost in this is restored, and may hold the
+        edge of text close by.
 
     Args:
         grey, flat: (H, W).
-        levels: as `flat_levels` gives them.
+        levels: from `flat_levels`.
         block: pixels.
     """
     background, fill = levels
     contrast = _difference(grey, background)
     strokes = _strokes(contrast[::block, ::block])
-    contrast *= ~flat  # as np.putmask below, several times faster than an index of booleans
+    contrast *= ~flat  # like np.putmask below, several times faster than a boolean index
     if fill is not None:
         np.putmask(contrast, flat & (grey == fill), FAINT + 1)
     share = _share(contrast > FAINT, block)
@@ -97,12 +97,12 @@ def find_speckle(
 
 
 def find_echoes(components: list[Mask], grey: Grey, *, fill: int | None) -> Mask:
-    """The components' blocks without the mere fill of the sector, and without the lettering in it.
+    """The components' blocks without the mere fill of the sector and without text in it.
 
     Args:
-        components: as `find_speckle` gives them first.
+        components: the first result of `find_speckle`.
         grey: a pixel of every block.
-        fill: as `flat_levels` gives it.
+        fill: from `flat_levels`.
     """
     echoes: Mask = np.logical_or.reduce(components)
     if fill is None:
@@ -112,9 +112,9 @@ def find_echoes(components: list[Mask], grey: Grey, *, fill: int | None) -> Mask
 
 
 def _strokes(contrast: Grey) -> Mask:
-    """Strokes of text on the grid of blocks, and what is next to them: thin, and with background around.
+    """Strokes of text on the grid of blocks, with their neighbours: thin, with background around.
 
-    A pixel of a block stands for it: the mean would fill the gaps between strokes.
+    One pixel stands for its block: a mean would fill the gaps between strokes.
     """
     bright = contrast > BRIGHT
     if not bright.any():
@@ -137,7 +137,7 @@ def _panels(faint: Mask, clear: Mask) -> list[Mask]:
 
 
 def _share(active: Mask, block: int) -> NDArray[np.float32]:
-    """The share of active pixels in every block; edges are repeated to fill the last blocks."""
+    """The share of active pixels in each block; edges are repeated to fill the last blocks."""
     rows, columns = (-side % block for side in active.shape)
     padded = np.pad(active, ((0, rows), (0, columns)), mode="edge")
     high, wide = padded.shape[0] // block, padded.shape[1] // block
@@ -155,12 +155,12 @@ def _density(share: NDArray[np.float32], block: int) -> NDArray[np.float32]:
 
 
 def _without_thin(mask: Mask, width: int) -> Mask:
-    """Opening by a square; beyond the frame's edge tissue goes on."""
+    """Opening by a square; tissue continues beyond the frame's edge."""
     return _slide(np.logical_or, _slide(np.logical_and, mask, width), width)
 
 
 def _slide(combine: np.ufunc, values: NDArray[Any], width: int) -> NDArray[Any]:
-    """Combine the square of ``width`` around every value; many times faster than scipy's filters here."""
+    """Combine the square of ``width`` around each value; many times faster than scipy's filters here."""
     for _ in range(2):
         padded = np.pad(values, ((width // 2, width // 2), (0, 0)), mode="edge")
         values = reduce(combine, (padded[at : at + len(values)] for at in range(width))).T

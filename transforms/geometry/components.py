@@ -1,4 +1,4 @@
-"""Connected components of label maps, searched part by part: whole-body volumes take little memory."""
+"""Connected components of label maps, searched in parts so that whole-body volumes need little memory."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ BLOCK = 16  # voxels a side
 
 @dataclass(frozen=True)
 class LabelRegion:
-    """A part of a label map that is no neighbour of any other foreground.
+    """A part of a label map that does not touch any other foreground.
 
     Attributes:
-        labels: a view of its box with one more pixel around: what is changed in it is changed in the map.
-        own: the part of the box that belongs to it, of the same shape; other foreground may reach into the
-            box.
+        labels: a view of its box with a margin of one pixel: changes are made in the map.
+        own: the region's pixels in the box, of the same shape; other foreground may reach into the box.
     """
 
     labels: np.ndarray
     own: np.ndarray
 
     def components(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The components of one class each (diagonal neighbours count), as numbers in the box, 0 elsewhere.
+        """The components of each class (diagonal neighbours count), as numbers in the box, 0 elsewhere.
 
         Returns:
-            The numbers, the shape of ``labels``; by number the pixels of each component, and its class; 0 for
-            number 0.
+            The numbers, in the shape of ``labels``; by number the pixels and the class of each component; 0
+            for number 0.
         """
         from skimage.measure import label
 
@@ -47,9 +46,9 @@ class LabelRegion:
 def label_regions(labels: np.ndarray) -> Iterator[LabelRegion]:
     """The regions of a label map (H, W) or (X, Y, Z), 0 being background.
 
-    A frame is one region. A volume is divided: specks far from each other span a whole body, and one box of
-    all costs seconds and gigabytes. Blocks that are no neighbours hold no voxels that are neighbours, so
-    every component lies in one region, and so does what a component encloses.
+    A frame is one region. A volume is divided, as one box around specks all over a body costs seconds and
+    gigabytes. Blocks that are not neighbours hold no neighbouring voxels, so every component lies in one
+    region, and so does what it encloses.
     """
     if labels.ndim != 3:
         yield LabelRegion(labels, np.ones(labels.shape, bool))

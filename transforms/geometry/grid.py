@@ -1,4 +1,4 @@
-"""Where the voxels of a volume lie in the patient."""
+"""The grid of a volume's voxels in the patient."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class VolumeGrid:
-    """Where the voxels of a volume lie, in DICOM's patient coordinates (LPS, mm, voxel centres).
+    """The grid of a volume's voxels in DICOM's patient coordinates (LPS, mm, voxel centres).
 
-    PS3.3 C.7.6.2.1.1. Arrays on it have the index order (x, y, z) = (column, row, slice), which is MONAI's
-    and NIfTI's. LPS becomes RAS in `affine` and nowhere else.
+    PS3.3 C.7.6.2.1.1. Arrays on it have the index order (x, y, z) = (column, row, slice) of MONAI and NIfTI.
+    Only `affine` converts LPS to RAS.
 
     Attributes:
         shape: (columns, rows, slices).
         origin: LPS mm of the centre of voxel (0, 0, 0).
-        row_direction: unit vector along increasing column index, the first three of Image Orientation
-            (Patient).
-        column_direction: unit vector along increasing row index, the last three.
-        slice_direction: unit vector from slice to slice: the normal, row x column, along which slices are
-            ordered.
+        row_direction: unit vector along increasing column index, Image Orientation (Patient) 1 to 3.
+        column_direction: unit vector along increasing row index, the same 4 to 6.
+        slice_direction: unit vector from slice to slice: the normal, row x column.
         spacing: mm between columns, between rows, between slices.
     """
 
@@ -54,5 +52,5 @@ class VolumeGrid:
 
     @property
     def voxel_ml(self) -> float:
-        """The volume of a voxel."""
+        """The volume of a voxel in ml."""
         return float(np.prod(self.spacing)) / 1000

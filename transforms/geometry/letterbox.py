@@ -1,4 +1,4 @@
-"""Resize to a fixed size with the aspect ratio kept and bars at the sides, and the exact inverse."""
+"""Resize to a fixed size, keeping the aspect ratio, with bars at the sides; and the exact inverse."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ GREY = 128 / 255  # CN113409326A [0135]: bars of grey value 128, here after scal
 def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """The size (h, w) of the resized picture and its offset (top, left) within ``target``, in pixels.
 
-    The shorter side is truncated, as the patent does: 768 x 1024 into 473 x 473 gives 354 x 473, 59 rows of
-    bar above and 60 below. So the scale differs between the axes by up to one pixel's worth, and the inverse
-    must go axis by axis.
+    The shorter side is truncated, as in the patent: 768 x 1024 into 473 x 473 gives 354 x 473, with 59 rows
+    of bar above and 60 below. So the scales of the axes differ by up to one pixel, and the inverse treats
+    each axis by itself.
     """
     (rows, columns), (height, width) = source, target
     if height * columns <= width * rows:
@@ -36,11 +36,11 @@ def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple
 
 
 class Letterbox(InvertibleTransform):
-    """Resize (C, H, W) into (C, *size), aspect ratio kept, and fill the bars.
+    """Resize (C, H, W) into (C, *size), keeping the aspect ratio, and fill the bars.
 
     A pixel's centre is at its index (``align_corners=False``), so nothing shifts by half a pixel. Shrinking
     in bilinear mode is antialiased. The affine follows. The inverse cuts the bars off and resamples to the
-    source size; on class probabilities it is meant to run before the argmax.
+    source size; use it on class probabilities, before the argmax.
 
     Args:
         size: (height, width) of the result in pixels.
@@ -67,7 +67,7 @@ class Letterbox(InvertibleTransform):
     def __call__(
         self, image: torch.Tensor, *, mode: str | None = None, fill: float | None = None
     ) -> MetaTensor:
-        """Letterbox (C, H, W); ``mode`` and ``fill`` replace those of the constructor for this call."""
+        """Letterbox (C, H, W); ``mode`` and ``fill`` replace the constructor's for this call."""
         mode = self.mode if mode is None else _checked(mode)
         source = convert_to_tensor(image, track_meta=True)
         shape = (int(source.shape[1]), int(source.shape[2]))
@@ -93,7 +93,7 @@ class Letterbox(InvertibleTransform):
         restored = resample(inner, shape) if finer else _resize(inner, shape, info["mode"])
         result = MetaTensor(restored, meta=data.meta, applied_operations=data.applied_operations)
         back = np.linalg.inv(_index_map(shape, scaled, offset))
-        full = np.eye(4)  # a map of the plane as MetaTensor's affine is
+        full = np.eye(4)  # MetaTensor's affine maps the plane
         full[:2, :2], full[:2, 3] = back[:2, :2], back[:2, 2]
         result.affine = result.affine @ torch.as_tensor(full, dtype=result.affine.dtype)
         return result
@@ -140,10 +140,9 @@ def resample(
 ) -> torch.Tensor:
     """Interpolate (K, h, w) linearly between pixel centres to a grid of ``shape``, no coarser on any axis.
 
-    Every value is a mean of four neighbours with the same weights and the same rounding in all channels. So
-    where one channel is the highest in all four it is the highest between them, and a window of the result
-    has the very bits that the whole has there. It is what
-    ``torch.nn.functional.interpolate(mode="bilinear")`` gives, within rounding.
+    Every value is a mean of four neighbours, with the same weights and rounding in all channels. So a channel
+    that is highest in all four is highest between them, and a window of the result equals that part of the
+    whole bit by bit. Within rounding it is ``torch.nn.functional.interpolate(mode="bilinear")``.
 
     Args:
         values: floating point or integers; the result is floating point.
@@ -169,9 +168,9 @@ def resample(
 def _taps(
     source: int, size: int, part: slice, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The two source indices about each of ``size`` pixel centres in ``part``, and the second one's weight.
+    """The two source indices around each of ``size`` pixel centres in ``part``, and the second one's weight.
 
-    The positions are rounded as torch rounds them: a scale in single precision, one rounding at the end.
+    Positions are rounded as by torch: a scale in single precision, one rounding at the end.
     """
     scale = float(np.float32(source) / np.float32(size))
     at = np.maximum((scale * (np.arange(part.start, part.stop) + 0.5) - 0.5).astype(np.float32), 0)
@@ -182,7 +181,7 @@ def _taps(
 
 
 def _mean(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """In place; product and sum, each rounded: a fused operation would round lanes and remainders unlike."""
+    """In place; product and sum are rounded separately: fused operations would round elements differently."""
     return one.mul_(1 - weight).add_(other.mul_(weight))
 
 

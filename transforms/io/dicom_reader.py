@@ -1,4 +1,4 @@
-"""MONAI's image reader for DICOM: frames of ultrasound, volumes of CT, MR and PET."""
+"""MONAI image reader for DICOM: frames of ultrasound, volumes of CT, MR and PET."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ PathText = str | PathLike[str]
 
 @dataclass(frozen=True)
 class FrameHandle:
-    """A frame that is still to be read: the file, the frame's index from 0 or None where none is named, and
-    the file's reader where its header has been read already."""
+    """A frame to read: its file, its index from 0 or None, and the file's reader if its header is known."""
 
     path: Path
     frame_index: int | None
@@ -47,18 +46,17 @@ class FrameHandle:
 
 
 def open_frames(header: ImageHeader) -> list[FrameHandle]:
-    """All frames of a file whose header has been read: `DicomReader` takes each in place of a path, and no
-    header is read again.
+    """All frames of a file with a parsed header, which `DicomReader` accepts in place of paths.
 
     Raises:
-        InputError: its frames cannot be read right.
+        InputError: its frames cannot be read correctly.
     """
     opened = _calibrated(header)
     return [FrameHandle(header.path, index, opened) for index in range(len(opened[0]))]
 
 
 def handles(data: Sequence[PathText] | PathText | FrameHandle) -> list[FrameHandle]:
-    """The frames that path strings name; no file is touched."""
+    """The frames that path strings name, without file access."""
     if isinstance(data, FrameHandle):
         return [data]
     texts = [data] if isinstance(data, str | PathLike) else list(data)
@@ -66,7 +64,7 @@ def handles(data: Sequence[PathText] | PathText | FrameHandle) -> list[FrameHand
 
 
 def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
-    """The one frame of an item.
+    """The only frame of an item.
 
     Raises:
         InputError: there are several; stacking files as channels would mix images.
@@ -84,11 +82,11 @@ class DicomReader(ImageReader):
     ``cine.dcm#frame_index=3``, in its own dtype. A series is a folder, its files, or one enhanced multi-frame
     file; HU, SUVbw or MR intensities, int16 or float32.
 
-    `LoadImage` falls back to other readers, which get the geometry of cines wrong, when `read` fails, but not
-    when `get_data` does: so `read` only takes the path apart, and `get_data` decodes and refuses.
+    When `read` fails, `LoadImage` tries other readers, which get the geometry of cines wrong; not when
+    `get_data` fails. So `read` only parses the path, and `get_data` decodes and refuses.
 
     Args:
-        series: of a folder that holds several series the one to read, from 1 as the refusal lists them.
+        series: which series of a folder to read, from 1, in the order of the error that lists them.
         stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
 
     >>> from monai.transforms import LoadImage
@@ -115,24 +113,24 @@ class DicomReader(ImageReader):
         }
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
-        """Whether every file is DICOM: by its content, because DICOM files have any suffix or none."""
+        """Whether every file is DICOM by its content, because the suffix says nothing."""
         return all(_is_dicom(handle.path) for handle in handles(filename))
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frames; nothing is opened before `get_data`."""
+        """Name the frames; `get_data` opens the files."""
         return handles(data)
 
     def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame or the volume.
 
         Returns:
-            of a frame the array (C, H, W) and its metadata: `frame_metadata`, and ``frame_index``,
+            For a frame the array (C, H, W) and its metadata: `frame_metadata`, and ``frame_index``,
             ``number_of_frames``, ``modality``, ``photometric_interpretation`` (the file's), ``tissue_box``
-            (row0, col0, row1, col1, half-open); of a series (1, X, Y, Z) and `volume_metadata`.
+            (row0, col0, row1, col1, half-open); for a series (1, X, Y, Z) and `volume_metadata`.
 
         Raises:
-            InputError: the file cannot be read right, or has several frames and none is named.
-            GeometryError: the files are no single volume; the message lists what they are.
+            InputError: the file cannot be read correctly, or has several frames and none is named.
+            GeometryError: the files are not one volume; the message lists what they are.
         """
         if len(img) != 1 or img[0].path.is_dir():
             return self._volume(img) if _holds_volume(img) else self._frame(the_only(img))
@@ -176,8 +174,8 @@ def frame_metadata(
 ) -> dict[str, Any]:
     """Metadata of an array of ``shape`` (C, H, W).
 
-    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0, the identity where the
-    image is not calibrated; ``spacing_mm`` is then absent. ``more`` entries that are None are absent as well.
+    The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0. Without calibration it
+    is the identity, and ``spacing_mm`` is absent. Entries of ``more`` that are None are left out.
     """
     row, column = spacing_mm or (1.0, 1.0)
     affine = np.diag([row, column, 1.0, 1.0]).astype(np.float64)
@@ -212,7 +210,7 @@ def volume_metadata(volume: Volume) -> dict[str, Any]:
 
 
 def _holds_volume(img: Sequence[FrameHandle]) -> bool:
-    """Whether these are a folder, slices of CT, MR or PET, or one multi-frame file of these."""
+    """Whether the paths are a folder, slices of CT, MR or PET, or one multi-frame file of these."""
     if not img or any(handle.frame_index is not None for handle in img):
         return False
     if any(handle.path.is_dir() for handle in img):
@@ -225,7 +223,7 @@ def _holds_volume(img: Sequence[FrameHandle]) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Of a folder, whether a file in it is."""
+    """Whether the path is DICOM; for a folder, whether a file in it is."""
     return any(map(has_dicom_marker, search(path)[0])) if path.is_dir() else has_dicom_marker(path)
 
 
@@ -238,7 +236,7 @@ def _frame_index(handle: FrameHandle, frames: int) -> int:
 
 
 def _opened(path: Path) -> tuple[CineReader, Calibration]:
-    """The file's parsed header, kept for the frames that follow; a file that has changed is read anew."""
+    """The file's parsed header, kept for further frames; a changed file is read again."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Loading one 2D frame from DICOM, NIfTI, PNG or JPEG as MONAI transforms, alike in axes and metadata."""
+"""Load one 2D frame from DICOM, NIfTI, PNG or JPEG as MONAI transforms, with equal axes and metadata."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FrameReader", "LoadFrame", "LoadFramed", "read_nifti", "read_picture"]
 
-# PyTorch computes with no unsigned type wider than a byte.
+# PyTorch cannot compute with unsigned types wider than a byte.
 TORCH_TYPES = {"u2": np.int32, "u4": np.int64, "u8": np.int64, "f2": np.float32, "b1": np.uint8}
 GREY_MODES = {"L": "L", "LA": "L", "La": "L", "1": "L"}
 MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
 class FrameReader(ImageReader):
-    """Reads one 2D frame as (C, H, W), row first: NIfTI, PNG, JPEG, BMP by their suffix, else as DICOM.
+    """Reads one 2D frame as (C, H, W), row first: NIfTI, PNG, JPEG, BMP by suffix, else as DICOM.
 
     Args:
         as_labels: the files are masks: a palette PNG keeps its indices instead of its colours.
@@ -53,20 +53,19 @@ class FrameReader(ImageReader):
         self._dicom = DicomReader()
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
-        """Whether every file has a suffix of ours or is DICOM by its content."""
+        """Whether every file has one of these suffixes or is DICOM by content."""
         paths = (handle.path for handle in handles(filename))
         return all(is_nifti(path) or is_picture(path) or self._dicom.verify_suffix(path) for path in paths)
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frame; nothing is opened before `get_data`: `LoadImage` has no reason to fall back."""
+        """Name the frame; `get_data` opens the file, so `LoadImage` does not try other readers."""
         return handles(data)
 
     def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame: its array (C, H, W) in its own dtype, and its metadata.
 
         Raises:
-            InputError: the file is missing, broken, of several frames, empty, or holds NaN or infinite
-                values.
+            InputError: the file is missing, broken, empty, has several frames, or NaN or infinite values.
         """
         handle = the_only(img)
         path = handle.path
@@ -94,10 +93,10 @@ class FrameReader(ImageReader):
 
 
 class LoadFrame(Transform):
-    """Load one frame as a `MetaTensor` (C, H, W) by `FrameReader`; what it refuses no other reader reads.
+    """Load one frame as a `MetaTensor` (C, H, W) by `FrameReader`, and by no other reader.
 
-    The dtype is the file's, or the next wider one that PyTorch computes with. The metadata carries the
-    frame's ``case``, a keyed hash, in place of its path, so that it can be logged.
+    The dtype is the file's, or the next wider one that PyTorch computes with. The metadata has the frame's
+    ``case``, a keyed hash, instead of its path, so it can be logged.
 
     Args:
         as_labels: see `FrameReader`.
@@ -111,10 +110,10 @@ class LoadFrame(Transform):
         self.reader = FrameReader(as_labels)
 
     def __call__(self, path: PathText, case: str | None = None) -> MetaTensor:
-        """Load ``path``, of ``case`` or else of a case named by the path's keyed hash.
+        """Load ``path`` of ``case``; by default the case is the path's keyed hash.
 
         Raises:
-            PyrasegError: as `FrameReader.get_data`, with the case in its sentence.
+            PyrasegError: as `FrameReader.get_data`; the message names the case.
         """
         case = case or case_name(str(path))
         try:
@@ -122,7 +121,7 @@ class LoadFrame(Transform):
         except PyrasegError as error:
             found = f"{error.found}, in case {case}"
             raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
-        # Tensors, not NumPy arrays: a dataset's cache is read back with weights_only, which refuses those
+        # Tensors, not NumPy arrays: a dataset's cache is read with weights_only, which refuses arrays
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
         return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})
 
@@ -132,8 +131,8 @@ class LoadFramed(MapTransform):
 
     Args:
         keys: entries that hold path strings.
-        label_keys: those of them that are masks.
-        allow_missing_keys: pass over keys that an item lacks.
+        label_keys: the keys of masks.
+        allow_missing_keys: skip keys that an item lacks.
 
     >>> LoadFramed("image")({"image": picture})["image"].shape
     torch.Size([1, 60, 80])
@@ -151,7 +150,7 @@ class LoadFramed(MapTransform):
         self.load_image, self.load_label = LoadFrame(), LoadFrame(as_labels=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Load every entry; an item's ``case`` names it, else each path's keyed hash does."""
+        """Load every entry; its case is the item's ``case``, or else the path's keyed hash."""
         item = dict(data)
         for key in self.key_iterator(item):
             load = self.load_label if key in self.label_keys else self.load_image
@@ -179,14 +178,14 @@ def _torch_array(array: np.ndarray) -> np.ndarray:
 
 
 def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, float]:
-    """A PNG, JPEG or BMP as (C, H, W) and the value that shows as white.
+    """A PNG, JPEG or BMP as (C, H, W) and the value that is shown as white.
 
-    Grey stays grey (8 or 16 bit), everything else becomes 8-bit RGB; an alpha channel is dropped, an EXIF
-    orientation applied.
+    Grey stays grey (8 or 16 bit), everything else becomes 8-bit RGB. Alpha is dropped, EXIF orientation
+    applied.
 
     Args:
-        as_labels: keep the indices of a palette PNG, which are the labels of a mask drawn with colours, and 0
-            and 1 of a 1-bit PNG; for an image both become what they show.
+        as_labels: keep the indices of a palette PNG, which are labels, and 0 and 1 of a 1-bit PNG; an image
+            gets their colours instead.
 
     Raises:
         InputError: not such a file, truncated, too large, or an animation.
@@ -206,7 +205,7 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
         _check_size(path, image.width * image.height * 3)
         if frames > 1:
             raise InputError(wanted, found="an animation", remedy="Export its frames one by one.", path=path)
-        deep = image.mode.startswith("I")  # pillow opens 16-bit grey as I;16, older versions as I
+        deep = image.mode.startswith("I")  # 16-bit grey is I;16 in pillow, I in older versions
         kept = deep or (as_labels and image.mode in ("P", "1"))
         with malformed(wanted, path=path, found=found, remedy=remedy):
             upright = ImageOps.exif_transpose(image)
@@ -218,11 +217,11 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | None]:
-    """A NIfTI of one 2D frame: (C, H, W), the value that shows as white, and mm between rows and columns.
+    """A NIfTI of one 2D frame: (C, H, W), the value shown as white, and mm between rows and columns.
 
-    Frames are stored as (W, H) or (W, H, 1), column first, as NIfTI's x axis asks for, and transposed here;
-    the stored order counts, whatever flips the affine names. Colour is RGB24 voxels or a vector of three.
-    Voxels of exactly 1 x 1 are what converters write for want of a calibration; the spacing is None then.
+    Frames are stored as (W, H) or (W, H, 1), column first, like NIfTI's x axis, and transposed here. The
+    stored order counts, whatever flips the affine has. Colour is RGB24 voxels or a vector of three.
+    Converters write voxels of exactly 1 x 1 without a calibration, so the spacing is None then.
 
     Raises:
         InputError: not NIfTI, truncated, too large, or more than one frame.
@@ -246,7 +245,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | Non
 
 
 def _check_one_frame(path: Path, shape: tuple[int, ...]) -> None:
-    """(W, H), (W, H, 1), (W, H, 1, 1) and, for a vector of three channels, (W, H, 1, 1, 3)."""
+    """Accepts (W, H), (W, H, 1), (W, H, 1, 1) and, for a vector of three channels, (W, H, 1, 1, 3)."""
     vector = len(shape) == 5 and shape[4] == 3
     if len(shape) >= 2 and all(size == 1 for size in (shape[2:4] if vector else shape[2:])):
         return
@@ -275,7 +274,7 @@ def _channels_last(data: np.ndarray) -> np.ndarray:
 
 
 def _white(array: np.ndarray) -> float:
-    """What shows as white, of which NIfTI says nothing: 255 for values up to it, 1 for fractions."""
+    """The value shown as white, which NIfTI does not state: 255 for values up to it, 1 for fractions."""
     if array.dtype == np.uint8:
         return 255.0
     highest = float(array.max()) if array.size else 0.0

@@ -1,4 +1,4 @@
-"""NIfTI volumes as arrays with an affine that says where their voxels lie, or refused with the reason."""
+"""NIfTI volumes as arrays with the affine of their voxels; what is ambiguous is refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NiftiVolume", "check_nifti_volume", "read_nifti_labels", "read_nifti_volume"]
 
-MILLIMETRES = {1: 1000.0, 3: 0.001}  # of metres and micrometres; other codes are taken for mm
+MILLIMETRES = {1: 1000.0, 3: 0.001}  # for metres and micrometres; other codes count as mm
 SAME_POSITION = 0.002  # of the diagonal: quaternions of float32 turn a volume by up to 0.0013 of it
 SHEAR = 1e-3  # cosine between two axes
 WHERE = "an affine that says where the voxels lie"
@@ -25,7 +25,7 @@ SET_AFFINE = "Write the volume again from its source with the sform or qform set
 
 @dataclass(frozen=True, eq=False)
 class NiftiVolume:
-    """A volume that was read from NIfTI: (X, Y, Z) float32, and the affine from its indices to RAS+ mm."""
+    """A volume read from NIfTI: (X, Y, Z) float32, and the affine from its indices to RAS+ mm."""
 
     array: np.ndarray
     affine: np.ndarray
@@ -35,14 +35,13 @@ class NiftiVolume:
 def read_nifti_volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """The values of a NIfTI volume, (X, Y, Z) float32, and its affine, (4, 4) from index to RAS+ mm.
 
-    The affine is the sform, else the qform (as nibabel takes it), in mm whatever unit of length the header
-    names. A fourth and further axes of length 1 are dropped.
+    The affine is the sform, else the qform (like in nibabel), converted to mm from the header's unit of
+    length. Further axes of length 1 are dropped.
 
     Raises:
-        InputError: no readable NIfTI file, not three axes, colours or complex numbers, a value that is not
-            finite.
-        GeometryError: neither sform nor qform is set, or the affine is singular, sheared or not finite, or
-            the two place the voxels differently.
+        InputError: no readable NIfTI file, not three axes, colours, complex numbers, a non-finite value.
+        GeometryError: neither sform nor qform is set, they disagree, or the affine is singular, sheared or
+            not finite.
 
     >>> values, affine = read_nifti_volume(nifti)
     >>> values.shape, affine.diagonal().tolist()
@@ -82,12 +81,12 @@ def read_nifti_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarray]:
-    """The shape (X, Y, Z) of a NIfTI volume that `read_nifti_volume` takes, and its affine to RAS+ mm.
+    """The shape (X, Y, Z) of a NIfTI volume that `read_nifti_volume` accepts, and its affine to RAS+ mm.
 
-    The header says it; values are read only where they may be NaN.
+    Only the header is read, and values where they may be NaN.
 
     Raises:
-        InputError, GeometryError: as `read_nifti_volume`, but for a file of whole numbers that is cut off.
+        InputError, GeometryError: as `read_nifti_volume`, except for whole numbers that are cut off.
     """
     image = _open(Path(path))
     shape, affine = _shape(image, Path(path)), _affine(image, Path(path))
@@ -101,7 +100,7 @@ def _open(path: Path) -> Nifti1Image:
 
     try:
         image = nibabel.load(path)
-    except Exception as error:  # nibabel raises anything on a file that is not what it claims to be
+    except Exception as error:  # nibabel may raise anything on a broken file
         raise _damaged(path) from error
     if not isinstance(image, nibabel.Nifti1Image):
         raise _damaged(path)
@@ -137,7 +136,7 @@ def _affine(image: Nifti1Image, path: Path) -> np.ndarray:
 
 
 def _qform(image: Nifti1Image, path: Path) -> np.ndarray | None:
-    """The qform; nibabel takes a voxel size of 0 for 1 mm, so the sizes are read from the file again."""
+    """The qform; nibabel turns a voxel size of 0 into 1 mm, so sizes are read from the file again."""
     from nibabel.openers import ImageOpener
 
     if not int(image.header["qform_code"]):
@@ -157,7 +156,7 @@ def _in_millimetres(affine: np.ndarray, image: Nifti1Image) -> np.ndarray:
 
 
 def _fault(affine: np.ndarray) -> str:
-    """What is wrong with an affine; empty where it is sound."""
+    """What is wrong with an affine; empty where it is valid."""
     if not np.isfinite(affine).all():
         return "one with NaN or infinite numbers"
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -168,7 +167,7 @@ def _fault(affine: np.ndarray) -> str:
 
 
 def _check_agreement(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
-    """Programs differ in which of the two they follow, so they must say the same but for rounding."""
+    """Refuse differing sform and qform, but for rounding, because programs differ in which they use."""
     ends = [(0, length - 1) for length in shape]
     corners = np.array([(x, y, z, 1) for x in ends[0] for y in ends[1] for z in ends[2]], np.float64).T
     apart = float(np.linalg.norm(((sform - qform) @ corners)[:3], axis=0).max())

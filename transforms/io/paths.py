@@ -1,4 +1,4 @@
-"""What a path string names: NIfTI, a picture, or a frame of a DICOM file, as any other file is taken for."""
+"""What a path string names: NIfTI, a picture, or a frame of DICOM, which any other file is assumed to be."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_picture(path: str | Path) -> bool:
 
 
 def frame_path(path: str | Path, frame_index: int) -> str:
-    """The path string of one frame, counted from 0; DICOM's numbers from 1 stand in written objects only.
+    """The path string of one frame, counted from 0; only written objects count from 1 as DICOM does.
 
     >>> frame_path("cine.dcm", 3)
     'cine.dcm#frame_index=3'
@@ -42,7 +42,7 @@ def frame_path(path: str | Path, frame_index: int) -> str:
 
 
 def split_frame_path(text: str | Path) -> tuple[Path, int | None]:
-    """Undo `frame_path`: the file, and the frame's index or None where the text names a whole file.
+    """Undo `frame_path`: the file, and the frame's index or None for a whole file.
 
     >>> split_frame_path("cine.dcm#frame_index=3")
     (PosixPath('cine.dcm'), 3)
@@ -52,7 +52,7 @@ def split_frame_path(text: str | Path) -> tuple[Path, int | None]:
 
 
 def frame_paths(ref: SourceRef) -> list[str]:
-    """The path strings of an image's frames: the file itself where it has one, each by its index in a cine.
+    """The path strings of an image's frames: the file itself for a single frame, each index of a cine.
 
     >>> from pyraseg.transforms.dicom import source_ref
     >>> [path.rpartition("#")[2] for path in frame_paths(source_ref(cine))]

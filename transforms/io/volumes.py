@@ -1,4 +1,4 @@
-"""Loading a volume and its labels, from a DICOM series or NIfTI, alike in axis order and metadata."""
+"""Load a volume and its labels from a DICOM series or NIfTI, with equal axes and metadata."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LoadVolume(Transform):
 
     The metadata: ``affine`` and ``original_affine`` (to RAS+ mm), ``spatial_shape``, ``spacing_mm`` (three
     numbers), ``spacing_source`` ("series" or "nifti"), ``modality`` (empty for NIfTI), ``unit`` (absent for
-    NIfTI, which states none) and ``case``, a keyed hash, in place of a path, so that it can be logged.
+    NIfTI) and ``case``, a keyed hash instead of a path, so it can be logged.
 
     >>> image = LoadVolume()(series)
     >>> image.shape, image.meta["unit"]
@@ -69,17 +69,17 @@ class LoadVolume(Transform):
     """
 
     def __call__(self, source: str | Path | Loaded, case: str | None = None) -> MetaTensor:
-        """Load what `read_volume` takes or has given.
+        """Load a path for `read_volume`, or its result.
 
         Raises:
-            PyrasegError: as `read_volume`, with the case in its sentence.
+            PyrasegError: as `read_volume`; the message names the case.
         """
         return self.with_series(source, case)[0]
 
     def with_series(
         self, source: str | Path | Loaded, case: str | None = None
     ) -> tuple[MetaTensor, SourceSeries | None]:
-        """The volume, and the series that it is; None for NIfTI."""
+        """The volume, and its series; None for NIfTI."""
         given = isinstance(source, Loaded)
         case = case or case_name("a volume in memory" if given else str(source))
         try:
@@ -95,16 +95,16 @@ class LoadVolume(Transform):
 
 
 class LoadVolumed(MapTransform):
-    """`LoadVolume` on the image of an item, and its label map on the image's grid, uint8 (1, X, Y, Z).
+    """`LoadVolume` on the image of an item; its label map on the image's grid, uint8 (1, X, Y, Z).
 
-    A label is NIfTI on the voxels of the image (axes may be swapped or turned), or a DICOM SEG or RTSTRUCT
-    that was drawn on the image's series. Nothing is resampled.
+    A label is NIfTI on the voxels of the image (axes may be swapped or flipped), or a DICOM SEG or RTSTRUCT
+    drawn on the image's series. Nothing is resampled.
 
     Args:
         keys: "image", or "image" and "label".
-        label_map: from what stands in the label files to classes, as a `Datalist` has it: whole numbers are
-            values of NIfTI and numbers of segments (SEG) and regions (RTSTRUCT), texts are names of these.
-            None: every value is its class.
+        label_map: from labels in files to classes, as in a `Datalist`: whole numbers are values of NIfTI or
+            numbers of segments (SEG) and regions (RTSTRUCT); texts are names of segments and regions. None:
+            every value is its class.
         num_classes: needed with a label.
 
     >>> item = LoadVolumed(["image", "label"], num_classes=2)({"image": series, "label": mask})
@@ -125,7 +125,7 @@ class LoadVolumed(MapTransform):
         self.num_classes = num_classes
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Load the item; its ``case`` names it, else its path's keyed hash does.
+        """Load the item; its case is its ``case``, or else the path's keyed hash.
 
         Raises:
             PyrasegError: as `LoadVolume`; the label does not belong to the image, or has undeclared values.
@@ -167,7 +167,7 @@ class LoadVolumed(MapTransform):
 def put_on_grid(
     array: np.ndarray, affine: np.ndarray, *, shape: tuple[int, ...], grid_affine: np.ndarray
 ) -> np.ndarray:
-    """A view of an array (X, Y, Z) in the axis order and directions of a grid whose voxels it has.
+    """A view of an array (X, Y, Z) in the axis order and directions of a grid with the same voxels.
 
     Args:
         affine: (4, 4), from the array's indices to mm; grid_affine: from the grid's, in the same frame.
@@ -183,7 +183,7 @@ def put_on_grid(
         signs = [int(turns[axis, index]) for index, axis in enumerate(order)]
         turned = array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
         if turned.shape == shape:
-            # The corners of both, as their own indices
+            # The corners of both, in their own indices
             corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
             inner = np.empty_like(corners)
             for index, (axis, sign) in enumerate(zip(order, signs, strict=True)):

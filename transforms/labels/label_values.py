@@ -1,4 +1,4 @@
-"""Label maps for training: from the values in the mask file to class indices, on the image's grid."""
+"""Label maps for training: from values in the mask file to class indices, on the image's grid."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ SHOWN = 10  # values that an error lists
 
 
 class RemapLabels(Transform):
-    """Map mask values to class indices and refuse every other value.
+    """Map mask values to class indices, and refuse every other value.
 
     Args:
-        label_map: from a value in the mask to its class, for example {0: 0, 255: 1}; the values may be text,
-            as JSON has them. The classes themselves if None.
+        label_map: from a value in the mask to its class, such as {0: 0, 255: 1}; values may be text, as in
+            JSON. None: the values are the classes.
         num_classes: number of classes, background included; at most 256.
 
     Raises:
-        ConfigError: a label map that is empty or holds something other than whole numbers, or a class that
-            there is not.
+        ConfigError: an empty label map, one with other values than whole numbers, or an unknown class.
 
     >>> RemapLabels({0: 0, 255: 1}, num_classes=2)(torch.tensor([[[0, 255]]])).tolist()
     [[[0, 1]]]
@@ -52,7 +51,7 @@ class RemapLabels(Transform):
         """(1, H, W) of any number type to uint8 class indices of the same shape and metadata.
 
         Raises:
-            LabelError: several channels (a colour mask), or a value that the map does not declare.
+            LabelError: several channels (a colour mask), or an undeclared value.
         """
         plain = label.as_tensor() if isinstance(label, MetaTensor) else label
         case = getattr(label, "meta", {}).get("case", "without a name")
@@ -84,7 +83,7 @@ class RemapLabelsd(DictionaryTransform):
 
 
 class CheckSameGridd(MapTransform):
-    """Refuse an item whose entries differ in their spatial size.
+    """Refuse an item whose entries differ in spatial size.
 
     Raises:
         GeometryError: with both sizes, on calling.
@@ -117,7 +116,7 @@ def _whole_numbers(label_map: Mapping[Any, Any]) -> dict[int, int]:
 
 
 def _whole(value: Any) -> int | None:
-    """The whole number that ``value`` is or spells, else None: 1.0 is one, 1.5 is not cut to one."""
+    """The whole number that ``value`` is or spells, else None: 1.0 is one, 1.5 is not."""
     try:
         number = int(value)
         return number if isinstance(value, str) or number == value else None

@@ -1,4 +1,4 @@
-"""Soft labels: near a boundary that crosses a superpixel, a pixel's label follows its distance to it.
+"""Soft labels: where a boundary crosses a superpixel, labels follow the distance to the boundary.
 
 Source: CN111369576B; Li et al., Superpixel-Guided Label Softening for Medical Image Segmentation, MICCAI
 2020, arXiv 2007.08897, equation 1.
@@ -23,7 +23,7 @@ __all__ = ["SoftLabels", "SoftLabelsd", "soft_labels"]
 
 Box = tuple[slice, ...]
 TYPES = {"float32": torch.float32, "uint8": torch.uint8}
-FLATTEST = 1e6  # scale at which float32 still tells them
+FLATTEST = 1e6  # scale at which float32 still distinguishes them
 WIDEST = 50.0  # scale at which bytes still tell the hard class from others: by three steps at a distance of 1
 
 
@@ -39,21 +39,21 @@ def soft_labels(
     """Soften a label map in the superpixels that its boundaries cross.
 
     ``q_k(i) = 1/2 * (d / (scale + |d|) + 1)`` in superpixels that lie partly in class k, with ``d`` the
-    distance of pixel i to the nearest pixel centre of the other side, positive within the class (equation 1
-    of the paper, where the scale is 1); 1 or 0 elsewhere. Then the classes are divided by their sum. The
-    class of the hard label keeps the highest value: its raw one is above 1/2, all others are below. The
-    result does not depend on the classes' order.
+    distance of pixel i to the nearest pixel centre on the other side, positive within the class (equation 1
+    of the paper, where the scale is 1); 1 or 0 elsewhere. Then the classes are divided by their sum. The hard
+    label's class keeps the highest value: before division it is above 1/2, and all others are below. The
+    order of the classes does not matter.
 
     Args:
         label: whole numbers from 0 to ``num_classes - 1``, (H, W) or (D1, D2, D3).
         superpixels: whole numbers from 0, of the same shape; each number is one superpixel.
         num_classes: K, background included.
-        spacing: of the axes; distances are counted in the finest of them, which for volumes of slices is the
-            in-plane one. In pixels without it.
-        scale: the distance at which a pixel is sure to 3/4; higher softens more; at most a million, beyond
-            which float32 no longer tells the classes apart.
-        valid: where the label means something, of the same shape. Other pixels are 0 in all classes and no
-            boundary runs against them.
+        spacing: of the axes; distances are in units of the finest one (for slices the in-plane one), or in
+            pixels without it.
+        scale: the distance with a label of 3/4; higher softens more; at most a million, beyond which float32
+            no longer tells the classes apart.
+        valid: where the label is known, of the same shape. Other pixels are 0 in all classes and make no
+            boundary.
 
     Returns:
         float32 (K, *shape), the sum over K is 1 where valid and 0 elsewhere.
@@ -85,19 +85,17 @@ def soft_labels(
 class SoftLabels(Transform):
     """`soft_labels` of a picture and its label map, by its `superpixels`; letterbox bars are not valid.
 
-    They are made once from the preprocessed frame, before augmentation, and move with it. Superpixels of an
-    augmented frame would follow speckle that was put there a moment ago, differ from epoch to epoch for one
-    boundary, and cost some ten times what all augmentation costs; made before, they can be cached. What is
-    given up: zooming by a factor z stretches the distances of equation 1 with the picture, so that d = 1
-    counts as d = z.
+    They are made once from the preprocessed frame, before augmentation, so they can be cached. Superpixels of
+    an augmented frame would follow added speckle, differ between epochs, and cost some ten times as much as
+    all augmentation. The price: zooming by a factor z stretches the distances of equation 1, so d = 1 counts
+    as d = z.
 
     Args:
         num_classes: K, background included.
-        size, num_segments, compactness, spacing: of the superpixels, see there; the spacing is that of the
-            distances, too.
+        size, num_segments, compactness, spacing: see `superpixels`; the spacing also applies to distances.
         scale: see `soft_labels`; at most 50.
-        dtype: "float32", or "uint8" with 255 for 1: a quarter of the memory, rounded by at most 0.002, and
-            the hard label's class is still the highest. `pyraseg.pipeline.losses` takes both.
+        dtype: "float32", or "uint8" with 255 for 1: a quarter of the memory, rounded by at most 0.002; the
+            hard label's class stays the highest. `pyraseg.pipeline.losses` accepts both.
 
     Raises:
         ConfigError: an option out of range.
@@ -133,7 +131,7 @@ class SoftLabels(Transform):
         """(C, H, W[, D]) in [0, 1] and classes (1, H, W[, D]) to (K, H, W[, D]).
 
         Args:
-            valid: (1, H, W[, D]), where the label means something; everywhere but in the bars by default.
+            valid: (1, H, W[, D]), where the label is known; by default everywhere but in the bars.
         """
         known = torch.from_numpy(valid_region(image, valid))[None]
         regions = self.superpixels(image, known)
@@ -151,13 +149,13 @@ class SoftLabels(Transform):
 
 
 class SoftLabelsd(MapTransform):
-    """`SoftLabels` in a dictionary, as an entry of its own beside image and label.
+    """`SoftLabels` in a dictionary, as a new entry beside image and label.
 
     Args:
         num_classes: K, background included.
-        image_key, label_key: what they are made from.
-        soft_key: where they go.
-        valid_key: an entry (1, H, W[, D]) that says where the label means something, if there is one.
+        image_key, label_key: their sources.
+        soft_key: the new entry.
+        valid_key: an entry (1, H, W[, D]) that says where the label is known, if any.
         options: those of `SoftLabels`.
 
     >>> item = {"image": torch.rand(1, 60, 80), "label": torch.zeros(1, 60, 80, dtype=torch.uint8)}
@@ -188,16 +186,16 @@ class SoftLabelsd(MapTransform):
 def _crossing(
     classes: NDArray[np.int64], regions: NDArray[np.int64], known: NDArray[np.bool_], num_classes: int
 ) -> NDArray[np.bool_]:
-    """(superpixels, K): whether the superpixel lies partly in the class and partly outside of it."""
+    """(superpixels, K): whether a superpixel lies partly inside and partly outside the class."""
     pairs = regions[known] * num_classes + classes[known]
     counts = np.bincount(pairs, minlength=(int(regions.max()) + 1) * num_classes).reshape(-1, num_classes)
     return (counts > 0) & (counts < counts.sum(axis=1, keepdims=True))
 
 
 def _window(boxes: Sequence[Box], steps: NDArray[np.float64], shape: Sequence[int]) -> Box:
-    """The box about the superpixels in ``boxes`` that holds their pixels' nearest ones of the other side.
+    """The box around the superpixels in ``boxes`` that contains the nearest pixels on the other side.
 
-    A crossing superpixel has pixels of both sides, so none of them is further away than its own diagonal.
+    A crossing superpixel has pixels on both sides, so none is further away than the superpixel's diagonal.
     """
     edges = np.array([[(part.start, part.stop) for part in box] for box in boxes])
     reach = np.sqrt((((edges[:, :, 1] - edges[:, :, 0]) * steps) ** 2).sum(axis=1).max())
@@ -210,7 +208,7 @@ def _window(boxes: Sequence[Box], steps: NDArray[np.float64], shape: Sequence[in
 def _signed_distance(
     inside: NDArray[np.bool_], known: NDArray[np.bool_], steps: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """To the nearest known pixel of the other side, above 0 inside."""
+    """The distance to the nearest known pixel on the other side, positive inside."""
     to_outside = distance_transform_edt(inside | ~known, sampling=steps)
     return np.where(inside, to_outside, -distance_transform_edt(~(inside & known), sampling=steps))
 

@@ -1,9 +1,9 @@
-"""Superpixels of frames and supervoxels of volumes: SLIC with a check that it has not collapsed.
+"""Superpixels of frames and supervoxels of volumes: SLIC, checked against collapse.
 
 Source: Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 2012.
-SimpleITK's filter is used rather than scikit-image's, at the same speed: scikit-image stretches every image
-by its own darkest and brightest pixel, so a compactness means something else in each frame; its seeds stand
-in a grid of voxels whatever the spacing; and its masks take 4 to 15 times as long (docs/soft_labels.md).
+SimpleITK's filter is as fast as scikit-image's, which stretches every image by its darkest and brightest
+pixel, so that compactness differs between frames; seeds on a grid of voxels whatever the spacing; and takes 4
+to 15 times as long with masks (docs/soft_labels.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Superpixels", "relative_spacing", "superpixels", "valid_region"]
 SIZE = 15.0  # pixels: about 1,000 superpixels in 473 x 473
 COMPACTNESS = 0.5
 ITERATIONS = 10  # as in the paper
-REPAIRS = 8  # doublings of the compactness; at 100 times the contrast the superpixels are squares
+REPAIRS = 8  # doublings of the compactness; at 100 times the contrast superpixels are squares
 COLLAPSED = "SLIC collapsed at this compactness: it is doubled until the superpixels hold. Give a higher one."
 
 
@@ -44,29 +44,26 @@ def superpixels(
 ) -> NDArray[np.int32]:
     """Divide a grey image into connected regions of similar brightness.
 
-    The distance of a pixel to a centre is ``sqrt(dI**2 + (compactness * ds / size)**2)``: brightness in the
-    image's own units, which the defaults take for [0, 1]. The result is the same for any number of threads
-    and from run to run.
+    The distance of a pixel to a centre is ``sqrt(dI**2 + (compactness * ds / size)**2)``, with brightness in
+    the image's units; the defaults assume [0, 1]. The result is always the same, with any number of threads.
 
     Args:
         image: (H, W) or (D1, D2, D3).
         size: the side of a superpixel in pixels, of the finest axis; 15 by default.
-        num_segments: about how many superpixels to make, instead of ``size``.
+        num_segments: the approximate number of superpixels, instead of ``size``.
         compactness: higher makes them rounder, lower makes them follow the edges; 0.5 to 1 on [0, 1].
-        spacing: of the axes, in any one unit; supervoxels are as long as wide in it. Without it pixels are
-            square.
-        valid: where there is a picture, of the image's shape; the rest is left out.
-        repair: double the compactness until the superpixels hold, with a warning; else refuse a collapse.
+        spacing: of the axes, in any unit; supervoxels are isotropic in it. Without it pixels are square.
+        valid: pixels to divide, of the image's shape; the rest is left out.
+        repair: on a collapse double the compactness, with a warning; otherwise refuse it.
 
     Returns:
         int32 of the image's shape: 1 to n, and 0 where not valid.
 
     Raises:
         ConfigError: ``size``, ``num_segments``, ``compactness`` or ``spacing`` out of range, or both of the
-            first two.
-        GeometryError: an image that has not two or three axes, or a ``valid`` of another shape.
-        InputError: no valid pixel, pixels that are not finite, or fewer than half the superpixels that were
-            asked for.
+            first two given.
+        GeometryError: an image without two or three axes, or a ``valid`` of another shape.
+        InputError: no valid pixel, non-finite pixels, or less than half the requested superpixels.
     """
     pixels = np.asarray(image, dtype=np.float32)
     known = _known(pixels, valid)
@@ -94,11 +91,11 @@ def superpixels(
 
 
 class Superpixels(Transform):
-    """`superpixels` of the mean over the channels of a picture, letterbox bars left out.
+    """`superpixels` of the mean over a picture's channels, without letterbox bars.
 
     Args:
         size, num_segments, compactness, repair: see `superpixels`.
-        spacing: see there; None takes that of a volume's metadata, and square pixels for frames.
+        spacing: see there; None means a volume's metadata, or square pixels for frames.
     """
 
     def __init__(
@@ -110,7 +107,7 @@ class Superpixels(Transform):
         spacing: Sequence[float] | None = None,
         repair: bool = True,
     ) -> None:
-        # Refuses what is out of range
+        # Refuses values out of range
         _side(np.ones(1, bool), np.ones(1), size=size, num_segments=num_segments)
         self.options: dict[str, Any] = {"size": size, "num_segments": num_segments, "repair": repair}
         self.options["compactness"] = _positive("compactness", compactness)
@@ -123,14 +120,14 @@ class Superpixels(Transform):
         return torch.from_numpy(superpixels(grey, **options))[None]
 
     def spacing_of(self, image: torch.Tensor) -> Sequence[float] | None:
-        """The spacing that counts for ``image``: a frame is measured in pixels, a volume in mm."""
+        """The spacing used for ``image``: a frame is measured in pixels, a volume in mm."""
         if self.spacing is None and isinstance(image, MetaTensor) and image.ndim == 4:
             return [float(step) for step in image.pixdim]
         return self.spacing
 
 
 def valid_region(image: torch.Tensor, valid: torch.Tensor | None = None) -> NDArray[np.bool_]:
-    """Where (C, H, W[, D]) shows something: ``valid`` (1, H, W[, D]) if given, less a frame's bars."""
+    """The valid region of (C, H, W[, D]): ``valid`` (1, H, W[, D]) if given, without a frame's bars."""
     shape = tuple(image.shape[1:])
     known = np.ones(shape, bool) if valid is None else valid.bool().cpu().numpy().reshape(shape)
     if len(shape) == 2:
@@ -190,7 +187,7 @@ def _known(pixels: NDArray[np.float32], valid: ArrayLike | None) -> NDArray[np.b
 def _side(
     known: NDArray[np.bool_], unit: NDArray[np.float64], *, size: float | None, num_segments: int | None
 ) -> tuple[float, float]:
-    """The side of a superpixel in pixels of the finest axis, and how many fit into what is known."""
+    """The side of a superpixel in pixels of the finest axis, and how many fit into the known region."""
     if size is not None and num_segments is not None:
         found, remedy = f"size {size} and num_segments {num_segments}", "Leave one of them out."
         raise ConfigError("the size of the superpixels or their number", found=found, remedy=remedy)

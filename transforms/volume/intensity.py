@@ -1,4 +1,4 @@
-"""From HU, SUV or MR intensities to what a network takes, as a bundle declares it."""
+"""From HU, SUV or MR intensities to the input of a network, as a bundle declares it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pyraseg.transforms.errors import ConfigError, InputError
 
 __all__ = ["AIR", "VolumeIntensity", "VolumeIntensityd"]
 
-AIR = {"HU": -1000.0}  # what lies beyond a volume; 0 in every other unit
+AIR = {"HU": -1000.0}  # beyond a volume; 0 in every other unit
 BODY = 0.1  # of the 99th percentile: brighter voxels are body, not air
-SAMPLES = 1_000_000  # voxels that a percentile is taken from
+SAMPLES = 1_000_000  # voxels used for a percentile
 
 
 class VolumeIntensity(Transform):
     """Scale a volume (1, X, Y, Z) as its bundle declares it; float32.
 
     Args:
-        unit: of the values: "HU", "g/ml{SUVbw}", or "" for MR, which has none. A volume whose metadata state
-            another unit is refused; NIfTI states none and is taken at its word.
-        window: [lowest, highest] value, which become 0 and 1; values beyond are clipped. For HU and SUV.
-        body_z_score: [lowest, highest] standard score, to which the scores are clipped; for MR. Mean and
-            standard deviation are those of the body: the voxels above a tenth of the 99th percentile.
-        display: give [0, 1] for pictures in either case.
+        unit: "HU", "g/ml{SUVbw}", or "" for MR. A volume whose metadata state another unit is refused; NIfTI
+            states none and is accepted.
+        window: for HU and SUV, the [lowest, highest] value, which become 0 and 1; others are clipped.
+        body_z_score: for MR, the [lowest, highest] standard score; others are clipped. Mean and standard
+            deviation are those of the body: the voxels above a tenth of the 99th percentile.
+        display: always scale to [0, 1], for pictures.
 
     Raises:
-        ConfigError: neither of the two or both, or bounds that do not ascend.
-        InputError: on calling, another unit, or a volume without any contrast.
+        ConfigError: neither or both of ``window`` and ``body_z_score``, or bounds that do not ascend.
+        InputError: on calling, another unit, or a volume without contrast.
 
     >>> VolumeIntensity(unit="HU", window=(-100, 300))(torch.full((1, 2, 2, 2), 100)).unique()
     tensor([0.5000])

@@ -116,7 +116,7 @@ def new_object(
         ContentDate=date,
         ContentTime=time,
     )
-    for element in header.identity:  # shares the header's elements; a copy would have to be changed
+    for element in header.identity:  # a changed copy would change the header, whose elements it shares
         if element.keyword not in NOT_OF_SOURCE:
             dataset.add(element)
     return dataset

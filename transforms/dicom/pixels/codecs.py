@@ -1,7 +1,7 @@
-"""The decoders of single frames, and from their samples to display values.
+"""Decoders of single frames, and the step from their samples to display values.
 
-Raw values are read as they are, pillow decodes JPEG, and one pinned plugin of pydicom everything else. Each
-raises `BrokenFile` where the library that it calls cannot make sense of the bytes.
+Raw values are read directly, pillow decodes JPEG, and one pinned plugin of pydicom everything else. All raise
+`BrokenFile` where their library cannot decode the bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "ybr_to_rgb",
 ]
 
-# One decoder per transfer syntax, so that results repeat: the fastest, which pydicom's own choice is not.
+# One decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
 PLUGINS: dict[uid.UID, str] = {
     uid.ImplicitVRLittleEndian: "",
     uid.ExplicitVRLittleEndian: "",
@@ -63,7 +63,7 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
             file.seek(header.value_offset)
         with file:
             return decode_by_plugin(header, file, index)
-    # Straight into the array: pydicom takes the bytes first and copies them
+    # Straight into the array: pydicom would copy the bytes
     samples = _read_samples(header, index, "<")
     if header.samples == 1:
         return samples.reshape(header.rows, header.columns)
@@ -75,7 +75,7 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
 def decode_grey(header: ImageHeader, index: int) -> np.ndarray:
     """Frame ``index`` of uncompressed grey pixel data as stored, (H, W), signed where the header says so."""
     little = header.transfer_syntax.is_little_endian
-    if header.bits_allocated == 8 and not little:  # swapped in pairs where it is OW
+    if header.bits_allocated == 8 and not little:  # OW swaps pairs of bytes
         return as_stored(header, decode_native(header, index))
     words = _read_samples(header, index, "<" if little else ">").reshape(header.rows, header.columns)
     return as_stored(header, words.astype(words.dtype.newbyteorder("="), copy=False))
@@ -94,7 +94,7 @@ def _read_samples(header: ImageHeader, index: int, order: str) -> np.ndarray:
 
 
 def as_stored(header: ImageHeader, words: np.ndarray) -> np.ndarray:
-    """The lowest bits of decoded words: signed in two's complement where the header says so."""
+    """The lowest bits of decoded words; signed in two's complement where the header says so."""
     unsigned = words.view(np.dtype(f"u{words.dtype.itemsize}"))
     bits = 8 * unsigned.dtype.itemsize
     if header.pixel_representation:
@@ -107,7 +107,7 @@ def as_stored(header: ImageHeader, words: np.ndarray) -> np.ndarray:
 
 
 def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:
-    """One RLE frame as stored. The plugin's own function spares the copies that pydicom makes around it."""
+    """One RLE frame as stored, by the plugin's function: pydicom would make more copies."""
     if header.bits_allocated == 16:
         planes = _rle_words(header, data)
     elif header.bits_stored != header.bits_allocated or header.pixel_representation:
@@ -128,10 +128,9 @@ def _rle_bytes(header: ImageHeader, data: bytes) -> np.ndarray:
 
 
 def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
-    """The 16-bit samples of all planes; the segments are their bytes, the high ones first (PS3.5 annex G.2).
+    """The 16-bit samples of all planes; the segments are their bytes, high ones first (PS3.5 annex G.2).
 
-    Each goes through the decoder alone: given two, pylibjpeg-rle panics (a BaseException) on one that is too
-    long.
+    Each segment is decoded alone: given two, pylibjpeg-rle panics (a BaseException) on one that is too long.
     """
     if len(data) < 64:
         raise BrokenFile("a frame that ends in its header")
@@ -153,7 +152,7 @@ def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
 
 
 def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:
-    """Decode one frame with the pinned plugin, its colours as they are; ``source`` is at the first frame."""
+    """Decode one frame with the pinned plugin, colours unchanged; ``source`` is at the first frame."""
     encapsulated = header.transfer_syntax.is_encapsulated
     options: dict[str, Any] = {
         "rows": header.rows,
@@ -161,7 +160,7 @@ def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int =
         "samples_per_pixel": header.samples,
         "number_of_frames": 1 if encapsulated else header.number_of_frames,
         "photometric_interpretation": header.photometric,
-        # Compressed colour comes by pixel whatever the header says; decoders that yield planes say so
+        # Compressed colour is stored by pixel, whatever the header says; decoders that return planes say so
         "planar_configuration": 0 if encapsulated else header.planar_configuration,
         "bits_allocated": header.bits_allocated,
         "bits_stored": header.bits_stored,
@@ -182,15 +181,15 @@ def as_pixel_data(data: bytes) -> bytes:
 
 
 def decode_jpeg(data: bytes, facts: Codestream, ybr: bool) -> np.ndarray:
-    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3); of colours only YCbCr is converted.
+    """Decode 8-bit JPEG with pillow to grey (H, W) or RGB (H, W, 3); only YCbCr is converted.
 
-    libjpeg converts by itself unless an Adobe marker or the component IDs say RGB, so it has to be steered.
+    libjpeg converts by default unless an Adobe marker or the component IDs say RGB, so it needs control.
     """
     converts_itself = facts.adobe_transform != 0 and not facts.says_rgb
     with foreign():
         image = Image.open(BytesIO(data), formats=("JPEG",))
         if facts.components > 1 and converts_itself and not ybr:
-            image.draft("YCbCr", image.size)  # hands the samples out as they are
+            image.draft("YCbCr", image.size)  # returns the samples unconverted
         samples = np.array(image)
     return ybr_to_rgb(samples) if samples.ndim == 3 and ybr and not converts_itself else samples
 
@@ -203,7 +202,7 @@ def ybr_to_rgb(frame: np.ndarray, bits_stored: int = 8) -> np.ndarray:
         bits_stored: the samples' bits; chroma is centred on half their range.
     """
     if frame.dtype == np.uint8 and bits_stored == 8:
-        # pillow's fixed-point conversion stays within one level of the formula, at a tenth of the time
+        # pillow's fixed-point conversion is within one level of the formula, in a tenth of the time
         return np.array(Image.fromarray(frame, mode="YCbCr").convert("RGB"))
     centre = np.array([0, 1, 1])[:, None, None] * 2.0 ** (bits_stored - 1)
     y, cb, cr = np.moveaxis(frame.astype(np.float64), -1, 0) - centre
@@ -213,14 +212,14 @@ def ybr_to_rgb(frame: np.ndarray, bits_stored: int = 8) -> np.ndarray:
 
 
 def invert_grey(frame: np.ndarray, display_max: int) -> np.ndarray:
-    """MONOCHROME1 shows its lowest value as white; turn it into MONOCHROME2."""
+    """Turn MONOCHROME1, which shows its lowest value as white, into MONOCHROME2."""
     return (display_max - frame.astype(np.int64)).clip(0).astype(frame.dtype)
 
 
 def apply_palette(frame: np.ndarray, table: np.ndarray, first: int) -> np.ndarray:
-    """Look indices (H, W) up in ``table`` (N, 3), whose row 0 belongs to index ``first``: (H, W, 3).
+    """Look indices (H, W) up in ``table`` (N, 3), whose row 0 is for index ``first``: (H, W, 3).
 
-    Indices off the table take its ends (PS3.3 C.7.6.3.1.5).
+    Indices beyond the table take its ends (PS3.3 C.7.6.3.1.5).
     """
     return table[np.clip(frame.astype(np.int32) - first, 0, len(table) - 1)]
 
@@ -228,8 +227,8 @@ def apply_palette(frame: np.ndarray, table: np.ndarray, first: int) -> np.ndarra
 def palette_table(dataset: Dataset, little_endian: bool = True) -> tuple[np.ndarray, int]:
     """The palette as an (N, 3) table, uint8 or uint16, and the first index that it maps.
 
-    A table that is declared with 16 bits but holds nothing above 255 counts as 8 bits, and one that is
-    declared with 8 bits but stored in 16 is cut down: real files have both.
+    A table declared with 16 bits but without values above 255 counts as 8 bits, and one declared with 8 bits
+    but stored in 16 is cut down: real files have both.
 
     Raises:
         BrokenFile: there is no usable table.

@@ -1,4 +1,4 @@
-"""Decoding the frames of one DICOM file, each without the others, to display values (C, H, W)."""
+"""Decode single frames of a DICOM file to display values (C, H, W)."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ REMEDY = "Copy or export the file again, its pixel data is damaged."
 
 
 def check_readable(header: ImageHeader) -> None:
-    """Refuse what the header alone shows to be undecodable.
+    """Refuse files that the header alone shows to be undecodable.
 
     Raises:
-        InputError: the transfer syntax, colour space, sample format, size or length of the pixel data.
+        InputError: by transfer syntax, colour space, sample format, size or length of the pixel data.
     """
     check_supported(header, frozenset(PLUGINS))
     if not header.transfer_syntax.is_encapsulated:
@@ -58,8 +58,7 @@ class FrameDecoder:
     No file stays open between frames, so threads may share it and processes copy it.
 
     Raises:
-        InputError: on construction, the header alone shows that the pixels cannot be decoded
-            (`check_readable`).
+        InputError: on construction, the header shows undecodable pixels (`check_readable`).
     """
 
     def __init__(self, header: ImageHeader) -> None:
@@ -73,7 +72,7 @@ class FrameDecoder:
         """Frame ``index``, from 0: stored values (H, W), or samples (H, W, 3).
 
         Raises:
-            InputError: the frame cannot be decoded, or is not of the size that the header says.
+            InputError: the frame cannot be decoded, or has another size than the header says.
         """
         return self._decoded(index)[0]
 
@@ -83,7 +82,7 @@ class FrameDecoder:
             return locate_frames(file, self.header)
 
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
-        """The samples (H, W) or (H, W, 3), of the stated size, and whether they still are YBR."""
+        """The samples (H, W) or (H, W, 3), of the stated size, and whether they are YBR still."""
         found = "a frame that cannot be decoded"
         with readable("decodable pixel data", path=self.header.path, found=found, remedy=REMEDY):
             frame, ybr = self._samples(index)
@@ -103,7 +102,7 @@ class FrameDecoder:
         ybr = facts.says_ybr or (header.photometric.startswith("YBR") and not facts.says_rgb)
         if facts.precision == 8 and syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
             return decode_jpeg(data, facts, ybr), False
-        # The decoder of JPEG 2000 undoes the reversible and irreversible transforms of the codestream
+        # The JPEG 2000 decoder undoes the codestream's reversible and irreversible transforms
         ybr = ybr and header.photometric not in ("YBR_RCT", "YBR_ICT")
         if syntax == uid.JPEGExtended12Bit and header.samples == 1 and is_display_valued(header):
             return self._extended(data, index), ybr
@@ -121,12 +120,12 @@ class FrameDecoder:
     def _extended(self, data: bytes, index: int) -> np.ndarray:
         """12-bit JPEG: SimpleITK decodes the whole file for some streams that pylibjpeg fails on.
 
-        It rescales what it reads, so it is for display values only.
+        It rescales values, so it is for display values only.
         """
         try:
             return decode_by_plugin(self.header, as_pixel_data(data))
         except BrokenFile:
-            import SimpleITK  # a tenth of a second, for the few files that need it
+            import SimpleITK  # takes a tenth of a second; few files need it
 
             with foreign():
                 volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
@@ -141,7 +140,7 @@ class CineReader(FrameDecoder):
     window is.
 
     Raises:
-        InputError: on construction or at a frame, the file cannot be read right; the sentence says why.
+        InputError: on construction or at a frame, the file cannot be read correctly; it says why.
 
     >>> frames = CineReader(cine)
     >>> len(frames), frames.frame(1).shape, frames.display_max
@@ -158,7 +157,7 @@ class CineReader(FrameDecoder):
 
     @property
     def display_max(self) -> int:
-        """The value that shows as white."""
+        """The value that is shown as white."""
         if self.header.photometric == "PALETTE COLOR":
             return int(np.iinfo(self._palette[0].dtype).max)
         if self.header.transfer_syntax == uid.JPEGBaseline8Bit:

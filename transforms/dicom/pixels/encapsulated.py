@@ -1,6 +1,6 @@
-"""Encapsulated pixel data (PS3.5 annex A.4): where each frame lies, and what it says about itself.
+"""Encapsulated pixel data (PS3.5 annex A.4): the positions of frames, and what their codestreams state.
 
-Size and colour space of a compressed frame are stated twice, and the DICOM header may get them wrong.
+A compressed frame's size and colour space are stated twice, and the DICOM header may be wrong.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ RGB_IDS = (b"RGB", b"rgb")
 
 
 def locate_frames(file: BinaryIO, header: ImageHeader) -> tuple[tuple[Span, ...], ...]:
-    """The fragments of every frame: by an offset table, else one a frame, else by end-of-image markers.
+    """The fragments of every frame: by an offset table, else one per frame, else by end-of-image markers.
 
     Raises:
         InputError: the pixel data is cut off, or does not hold as many frames as the header says.
-        BrokenFile: its fragments or its offset table cannot be read.
+        BrokenFile: fragments or offset table cannot be read.
     """
     with foreign():
         file.seek(header.value_offset)
@@ -75,7 +75,7 @@ def _by_extended_table(header: ImageHeader, start: int) -> tuple[tuple[Span, ...
 
 
 def _by_basic_table(spans: list[Span], starts: list[int], frames: int) -> tuple[tuple[Span, ...], ...]:
-    """Empty where the table does not fit the fragments: some encoders write a wrong one."""
+    """Empty where the table does not fit the fragments: some encoders write a wrong table."""
     known = set(starts) <= {offset for offset, _ in spans}
     if len(starts) != frames or not known or starts != sorted(set(starts)):
         return ()
@@ -116,11 +116,11 @@ def _read(file: BinaryIO, offset: int, size: int) -> bytes:
 
 @dataclass(frozen=True)
 class Codestream:
-    """Facts of one compressed frame.
+    """The properties of one compressed frame.
 
     Attributes:
-        says_rgb, says_ybr: the codestream itself declares its colour space; both False where it is silent.
-        adobe_transform: the transform that an Adobe marker names (0 none, 1 YCbCr), None without a marker.
+        says_rgb, says_ybr: the codestream declares its colour space; both False where it does not.
+        adobe_transform: the transform in an Adobe marker (0 none, 1 YCbCr), None without a marker.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""The CT, MR and PET series among files and folders, by their headers alone."""
+"""Find the CT, MR and PET series among files and folders by their headers."""
 
 from __future__ import annotations
 
@@ -41,11 +41,10 @@ class Series:
 
     Attributes:
         modality: "CT", "MR" or "PT".
-        series_instance_uid, study_instance_uid, frame_of_reference_uid: empty strings where the files have
-            none.
-        localizer: whether these are the series' localizers, which are no volume.
+        series_instance_uid, study_instance_uid, frame_of_reference_uid: empty where the files have none.
+        localizer: whether these are the localizers of a series, which are no volume.
         planes: of all its stacks.
-        pet: the facts for SUV; None if it is no PET series.
+        pet: the facts for SUV; None for other series.
         pet_problem: why these facts cannot be read; else None.
     """
 
@@ -66,14 +65,13 @@ class Series:
 
 
 def find_series(source: str | Path | Iterable[str | Path]) -> list[Series]:
-    """The CT, MR and PET series of a folder, at any depth, or of files; localizers as series of their own.
+    """The CT, MR and PET series of a folder, at any depth, or of files; localizers are separate series.
 
-    Other objects (RTSTRUCT, SEG, reports, ultrasound) and files of another format are passed over. A series
-    is told by its Series Instance UID; where that is empty, by folder, study, frame of reference and series
-    number.
+    Other objects (RTSTRUCT, SEG, reports, ultrasound) and formats are skipped. A series is identified by its
+    Series Instance UID; where that is empty, by folder, study, frame of reference and series number.
 
     Raises:
-        InputError: a file of it cannot be read; without its slice the volume would have a gap.
+        InputError: a file cannot be read; without its slice the volume would have a gap.
 
     >>> [str(found) for found in find_series(series)]
     ['CT, 5 slices of 6 x 8']
@@ -91,7 +89,7 @@ def find_series(source: str | Path | Iterable[str | Path]) -> list[Series]:
 
 
 def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Series:
-    """The one series that is meant: the only volume, or that of ``number``, counted from 1.
+    """The selected series: the only volume, or that of ``number``, counted from 1.
 
     Raises:
         InputError: there is none.
@@ -118,9 +116,9 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
 
 
 def is_volume_file(parsed: ParsedFile) -> bool:
-    """Whether it holds planes of CT, MR or PET; one that is cut off before its pixels does, to be refused.
+    """Whether a file has planes of CT, MR or PET; also if cut off before its pixels, to be refused later.
 
-    Dose pages and screen shots within a series do not.
+    Dose pages and screen shots within a series have none.
     """
     kind, modality = parsed.sop_class_uid, parsed.text("Modality")
     if parsed.pixels is None:

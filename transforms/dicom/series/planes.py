@@ -1,4 +1,4 @@
-"""The planes of one CT, MR or PET file by its header: one, or one for each frame of an enhanced file."""
+"""The planes of a CT, MR or PET file by its header: one, or one for each frame of an enhanced file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pyraseg.transforms.geometry.grid import Vector
 
 __all__ = ["PET_TAGS", "VOLUME_TAGS", "PlaneHeader", "ValueMapping", "plane_headers"]
 
-# What tells stacks at the same position apart, in the order in which it is tried, and its name in messages.
+# What tells stacks at the same position apart, in the order of trial, with names for messages.
 TELLING = {
     "TemporalPositionIndex": "time point",
     "TemporalPositionIdentifier": "time point",
@@ -41,7 +41,7 @@ TELLING = {
     "FrameReferenceTime": "frame reference time",
     "StackID": "stack",
 }
-# Where the functional groups of enhanced images keep them (PS3.3 C.7.6.16.2)
+# The functional groups of enhanced images with these attributes (PS3.3 C.7.6.16.2)
 MACROS = (
     "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
     "PixelValueTransformationSequence", "FrameContentSequence", "MREchoSequence", "MRDiffusionSequence",
@@ -80,22 +80,20 @@ class ValueMapping:
 
 @dataclass(frozen=True)
 class PlaneHeader:
-    """One plane of a volume: where it lies and what its stored values mean; nothing identifies a patient.
+    """One plane of a volume: its position and the meaning of its stored values; nothing identifies a patient.
 
     Attributes:
-        image: its file's pixels, shared by the frames of a file.
+        image: the pixels of its file, shared by the frames of a file.
         frame_index: from 0.
         position: LPS mm of the centre of its first pixel; None where it is not stated.
-        orientation: direction cosines along increasing column, then row index; None where they are not
-            stated.
+        orientation: direction cosines along increasing column, then row index; None where not stated.
         pixel_spacing: mm between rows, between columns; None where it is not stated.
         thickness: mm, Slice Thickness.
-        slope, intercept, rescale_type: the Modality LUT as far as it is stated.
-        padding: the lowest and highest stored value that mark pixels outside the reconstruction; None without
-            any.
+        slope, intercept, rescale_type: the Modality LUT as far as stated.
+        padding: the lowest and highest stored value of pixels outside the reconstruction; or None.
         mappings: its real world value mappings.
-        image_type: (0008,0008), or its frame's type.
-        telling: (name, value) of what may tell it from another at the same position.
+        image_type: (0008,0008), or the frame's type.
+        telling: (name, value) of attributes that may tell it from another plane at the same position.
     """
 
     image: ImageHeader
@@ -119,7 +117,7 @@ def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
     Raises:
         InputError: it has no pixels, or its header is broken.
     """
-    kept = Dataset()  # of the header what decoding needs
+    kept = Dataset()  # the attributes that decoding needs
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in parsed.dataset:
             kept[name] = parsed.dataset[name]
@@ -131,7 +129,7 @@ def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
 
 
 def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Mapping[str, Any]]:
-    """The attributes that hold for each frame: the data set's, the shared functional groups', its own."""
+    """The attributes of each frame: from the data set, the shared functional groups, and its own."""
     shared = items(values, "SharedFunctionalGroupsSequence")
     own = items(values, "PerFrameFunctionalGroupsSequence")
     if not shared and not own and image.number_of_frames == 1:
@@ -195,7 +193,7 @@ def _telling(values: Mapping[str, Any], name: str) -> str:
 
 
 def _padding(values: Mapping[str, Any], image: ImageHeader) -> tuple[int, int] | None:
-    """As stored values; the two may be written as unsigned beside signed pixels, and the other way round."""
+    """As stored values; the two may be written as unsigned beside signed pixels, and vice versa."""
     first, last = number(values, "PixelPaddingValue"), number(values, "PixelPaddingRangeLimit")
     if first is None:
         return None

@@ -1,4 +1,4 @@
-"""From stored values to HU, SUVbw or MR intensities: the line of each plane, and its unit."""
+"""From stored values to HU, SUVbw or MR intensities: the line and unit of each plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AIR_HU", "HU", "Line", "ct_lines", "mr_lines", "pet_lines"]
 
 HU = "HU"
 AIR_HU = -1000.0
-MOST_HU = 3071.0  # of 12 bits: a padding value from air to here may be that of tissue or metal as well
+MOST_HU = 3071.0  # of 12 bits: a padding value from air up to here may also be tissue or metal
 ACTIVITY = frozenset({"Bq/ml", "Bq/mL"})
 SUV = frozenset({SUV_UNIT, "{SUVbw}g/ml", "g/mL{SUVbw}", "{SUVbw}g/mL"})
 NO_UNIT = frozenset({"", "1"})
@@ -33,13 +33,13 @@ class Line:
     padding: tuple[int, int] | None = None
 
     def fits(self, dtype: type[np.signedinteger]) -> bool:
-        """Whether whole numbers stay whole, by factors of this type."""
+        """Whether whole numbers stay whole, with factors that fit this type."""
         limits = np.iinfo(dtype)
         factors = (self.slope, self.intercept)
         return all(factor.is_integer() and limits.min <= factor <= limits.max for factor in factors)
 
     def apply(self, stored: np.ndarray, out: np.ndarray) -> None:
-        """Write the values of one plane into ``out``, of the same shape and of a type that holds them."""
+        """Write the values of one plane into ``out``, of the same shape and a type that holds them."""
         if np.issubdtype(out.dtype, np.integer):  # wraps around in between, and back
             np.copyto(out, stored, casting="unsafe")
             out *= out.dtype.type(self.slope)
@@ -54,12 +54,11 @@ class Line:
 def ct_lines(planes: tuple[PlaneHeader, ...], *, assume_hu: bool = False) -> list[Line]:
     """Each CT plane's line to HU.
 
-    The padding value becomes air, -1000 HU, where it is not above air or is beyond 3071 HU; in between tissue
-    has the same value, and both stay as they are.
+    The padding value becomes air, -1000 HU, where it is not above air or is beyond 3071 HU. In between it may
+    be tissue and is kept.
 
     Args:
-        assume_hu: take rescaled values for HU although Rescale Type says otherwise, or stored ones without a
-            rescale.
+        assume_hu: take values for HU although Rescale Type says otherwise or there is no rescale.
 
     Raises:
         InputError: no rescale, a slope of 0, or a Rescale Type (0028,1054) that is not HU.
@@ -137,7 +136,7 @@ def pet_lines(planes: tuple[PlaneHeader, ...], facts: PetFacts) -> list[Line]:
 
 
 def _pet_line(plane: PlaneHeader, facts: PetFacts) -> tuple[Line, str]:
-    """The line to what the units say, and the units as (0054,1001) writes them, "SUV" for SUVbw itself."""
+    """The line to the stated units, and the units as in (0054,1001), "SUV" for SUVbw itself."""
     if facts.enhanced:
         for wanted, unit in ((SUV, "SUV"), (ACTIVITY, "BQML")):
             for mapping in plane.mappings:

@@ -1,4 +1,4 @@
-"""The series that labels and results belong to: its grid, and what other objects refer to it by."""
+"""The series that labels and results belong to: its grid, and its identity for other objects."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ON_SLICE = 0.1
 
 @dataclass(frozen=True)
 class SourceSeries:
-    """One series of images that make a volume.
+    """One series of images that form a volume.
 
     Attributes:
-        grid: where its voxels lie.
+        grid: of its voxels.
         frame_of_reference_uid: (0020,0052), empty where it has none.
-        slices: the file of each slice, in the grid's order; of a multi-frame image again and again the same.
-        frames: the index of each slice within its file, from 0; empty where every slice is a file of its own.
+        slices: the file of each slice, in the grid's order; for a multi-frame image always the same.
+        frames: the index of each slice within its file, from 0; empty where every slice has its own file.
 
     Raises:
-        GeometryError: on construction, not as many slices or frames as the grid has.
+        GeometryError: on construction, the number of slices or frames is not the grid's.
     """
 
     grid: VolumeGrid
@@ -65,7 +65,7 @@ class SourceSeries:
         return frozenset(ref.sop_instance_uid for ref in self.slices if ref.sop_instance_uid)
 
     def grid_array(self, dtype: type) -> np.ndarray:
-        """Zeros (columns, rows, slices), each slice in one piece of memory."""
+        """Zeros (columns, rows, slices); each slice is contiguous in memory."""
         return np.zeros(self.grid.shape[::-1], dtype).T
 
 
@@ -78,12 +78,12 @@ def check_belongs(
     images: Set[str],
     path: str,
 ) -> None:
-    """Refuse labels that were drawn in another frame of reference, or on another series of the same one.
+    """Refuse labels that were drawn in another frame of reference, or on another series in it.
 
-    Where both name a frame of reference it must be the same. Of the references to series and to files one
-    must be this series': real objects have one without the other, as their series got new UIDs. Where an
-    object lists several series, that of the images counts. One that refers to no images at all is taken by
-    its frame of reference.
+    Where both state a frame of reference, it must be the same. One of the references to series and files must
+    match this series: real objects may match in only one, as their series got new UIDs. Where an object lists
+    several series, the series of the images counts. An object without references to images is accepted by its
+    frame of reference.
 
     Args:
         wanted: what the labels should be, for the error.

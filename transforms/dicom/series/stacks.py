@@ -15,19 +15,19 @@ from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 __all__ = ["REPAIRS", "Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
 
 REPAIRS = frozenset({"copies", "longest_run", "single_slice"})
-SAME_POSITION = 0.01  # mm: two planes nearer than this lie at one position
+SAME_POSITION = 0.01  # mm: planes nearer than this have one position
 ROUNDING = 0.06  # mm: positions are often written in tenths
 UNEVEN = 0.05  # of the spacing
 DRIFT = 0.1  # of a pixel, between the planes' first pixels
 ANGLE = 1e-3  # of direction cosines: a quarter of a millimetre at the edge of the largest field of view
 LEFT_OUT = "Leave this file out, or export the series again."
 NAMED = 6  # candidates in a message
-PLANES = ("sagittal", "coronal", "axial")  # by the patient's axis that their normal follows
+PLANES = ("sagittal", "coronal", "axial")  # by the patient axis that their normal follows
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Planes of one size, spacing and orientation, and in words what tells them from others."""
+    """Planes of one size, spacing and orientation, and how they differ from others in words."""
 
     planes: tuple[PlaneHeader, ...]
     label: str = ""
@@ -42,20 +42,20 @@ class Stack:
 
 
 def described(candidates: Sequence[object]) -> str:
-    """Candidates by their numbers from 1, for a message."""
+    """Candidates with their numbers from 1, for a message."""
     named = [f"({number}) {candidate}" for number, candidate in enumerate(candidates[:NAMED], start=1)]
     more = [f"and {len(candidates) - NAMED} more"] if len(candidates) > NAMED else []
     return "; ".join(named + more)
 
 
 def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
-    """The stacks of a series, the largest first.
+    """The stacks of a series, largest first.
 
-    Planes belong together if size, pixel spacing and orientation agree. Where several lie at one position,
-    they are told apart by time point, echo, b-value or whatever else splits them into simple stacks.
+    Planes belong together if size, pixel spacing and orientation agree. Where several share a position, they
+    are separated by time point, echo, b-value or another attribute that gives simple stacks.
 
     Raises:
-        GeometryError: a plane has no position, orientation or pixel spacing, or one that is none.
+        GeometryError: a plane has no valid position, orientation or pixel spacing.
     """
     alike: list[list[PlaneHeader]] = []
     for plane in planes:
@@ -76,15 +76,14 @@ def normal_of(plane: PlaneHeader) -> np.ndarray:
 
 
 def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneHeader, ...], VolumeGrid]:
-    """The planes of a stack by their position along the normal, and the grid of their voxels.
+    """The planes of a stack by position along the normal, and the grid of their voxels.
 
     Args:
         repair: "longest_run" keeps the longest run of evenly spaced slices where some are missing;
             "single_slice" takes the thickness of a single slice for its spacing.
 
     Raises:
-        GeometryError: a single slice, several at one position, missing slices, uneven spacing, or a leaning
-            stack (gantry tilt).
+        GeometryError: a single slice, several at one position, missing slices, uneven spacing, gantry tilt.
     """
     planes = _ordered(stack.planes)
     if "longest_run" in repair:
@@ -98,7 +97,7 @@ def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneH
 
 
 def copies(planes: Iterable[PlaneHeader]) -> list[list[PlaneHeader]]:
-    """Planes by position, in order: those within `SAME_POSITION` of each other together."""
+    """Planes grouped by position, in order: those within `SAME_POSITION` of each other."""
     ordered = _ordered(planes)
     groups = [[ordered[0]]]
     for plane, step in zip(ordered[1:], np.diff(_offsets(ordered)), strict=True):
@@ -157,7 +156,7 @@ def _axes(plane: PlaneHeader) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _offsets(planes: Sequence[PlaneHeader]) -> np.ndarray:
-    """mm along the normal."""
+    """The positions of planes along the normal, mm."""
     return np.array([plane.position for plane in planes]) @ normal_of(planes[0])
 
 
@@ -217,7 +216,7 @@ def _even_step(planes: Sequence[PlaneHeader]) -> float:
 
 
 def _usual(steps: np.ndarray) -> tuple[float, float]:
-    """The usual step, mm, and how far another may be from it."""
+    """The usual step, mm, and the tolerance for others."""
     step = float(np.median(steps))
     return step, max(UNEVEN * step, ROUNDING)
 
@@ -238,7 +237,7 @@ def _longest_run(planes: list[PlaneHeader]) -> list[PlaneHeader]:
 
 
 def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
-    """Refuse planes whose first pixels do not lie above each other."""
+    """Refuse planes whose first pixels are not in line with the normal."""
     from_first = np.array([plane.position for plane in planes]) - np.asarray(planes[0].position)
     normal, allowed = normal_of(planes[0]), DRIFT * _spacing(planes[0]).min()
     drift = from_first - np.outer(from_first @ normal, normal)

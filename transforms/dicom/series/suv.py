@@ -1,4 +1,4 @@
-"""What a PET series states about dose, decay and time, and the factor from its values to SUVbw."""
+"""Dose, decay and time of a PET series, and the factor from its values to SUVbw."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ DAY_S = 86400.0
 LONGEST_WRAP_S = 12 * 3600.0  # from an injection before midnight to the scan after it
 MOST_HALF_LIVES = 10
 TOLERANCE_S = 10.0  # between planes of one scan: 0.1 % of the dose of F-18
-LEAST_BQ = 1e4  # a dose below is MBq
-MOST_MBQ = 1e5  # a dose above is Bq
+LEAST_BQ = 1e4  # a lower dose is in MBq
+MOST_MBQ = 1e5  # a higher dose is in Bq
 REMEDY = "Correct the attribute from the examination's record and export the series again; no SUV is guessed."
 
 
 @dataclass(frozen=True)
 class PetFacts:
-    """What SUV is computed from. Times are seconds after the midnight of the series' date: no date is kept.
+    """The facts for SUV. Times are seconds after the midnight of the series' date: no date is kept.
 
     Attributes:
         enhanced: whether it is an enhanced PET image: dose in MBq, its own decay attributes.
@@ -57,10 +57,10 @@ class PetFacts:
         corrected: (0028,0051); of an enhanced image ATTN and DECY by its own attributes.
         weight_kg, dose, half_life_s: Patient's Weight, Radionuclide Total Dose and Half Life as stated.
         injection: Radiopharmaceutical Start DateTime.
-        injection_time: Radiopharmaceutical Start Time, on no date.
+        injection_time: Radiopharmaceutical Start Time, without a date.
         series_start, earliest_acquisition: Series Date and Time; the earliest Acquisition Date and Time.
         private_scan: GE's scan date and time.
-        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) where all three are stated.
+        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) where all are stated.
         decay_moment: Decay Correction DateTime of an enhanced image.
         path: a file of the series.
     """
@@ -84,7 +84,7 @@ class PetFacts:
 
 
 def pet_facts(headers: Sequence[Header], *, sop_class_uid: str) -> PetFacts:
-    """The facts of a series from the attributes of its files, parsed with `planes.VOLUME_TAGS`.
+    """The facts of a series from its files' attributes, parsed with `planes.VOLUME_TAGS`.
 
     Raises:
         InputError: files of the series disagree, or an attribute is broken.
@@ -131,7 +131,7 @@ def _frames(
 
 
 def private_value(path: Path, creator: str, group: int, element: int) -> str:
-    """A private attribute of a file as text; empty where its creator or it is absent."""
+    """A private attribute of a file as text; empty where it or its creator is absent."""
     numbers = range(0x10, 0x20)
     blocks = {(group << 16) + block: (group << 16) + (block << 8) + element for block in numbers}
     with malformed(
@@ -153,7 +153,7 @@ def _ascii(value: Any) -> str:
 
 
 def _check_alike(headers: Iterable[Header], name: str) -> None:
-    """Refuse an attribute of which the files hold several values."""
+    """Refuse files that differ in an attribute."""
     values: dict[str, Path] = {}
     for path, header in headers:
         values.setdefault(text(header, name), path)
@@ -171,7 +171,7 @@ def _corrected(first: Mapping[str, Any], enhanced: bool) -> frozenset[str]:
 
 
 def _midnight(headers: Sequence[Header]) -> datetime | None:
-    """Of the earliest date in the series."""
+    """The midnight of the earliest date in the series."""
     dates = [text(values, name) for _, values in headers for name in ("SeriesDate", "AcquisitionDate")]
     dates += [text(values, "DecayCorrectionDateTime")[:8] for _, values in headers]
     known = [date.replace(".", "") for date in dates if date]
@@ -186,7 +186,7 @@ def _date(text: str) -> datetime:
 
 
 def _seconds(text: str) -> float | None:
-    """Of a TM value, after midnight."""
+    """The seconds after midnight of a TM value."""
     if not text:
         return None
     match = TIME.fullmatch(text)
@@ -198,20 +198,20 @@ def _seconds(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Moments as seconds after a midnight in the scanner's time zone."""
+    """Times as seconds after a midnight in the scanner's time zone."""
 
     midnight: datetime | None
     zone: str
 
     def of(self, values: Mapping[str, Any], kind: str) -> float | None:
-        """From a date and a time."""
+        """The seconds of a date and a time."""
         date, seconds = text(values, f"{kind}Date").replace(".", ""), _seconds(text(values, f"{kind}Time"))
         if not date or seconds is None or self.midnight is None:
             return None
         return (_date(date) - self.midnight).total_seconds() + seconds
 
     def moment(self, text: str) -> float | None:
-        """From a DT value, brought to the scanner's time zone where both zones are stated."""
+        """The seconds of a DT value, in the scanner's time zone where both zones are stated."""
         match = MOMENT.fullmatch(text)
         if not match or self.midnight is None:
             return None
@@ -231,14 +231,13 @@ def _zone(text: str) -> timezone:
 
 
 def suv_factor(facts: PetFacts) -> float:
-    """What (stored * slope + intercept) is multiplied by to give SUVbw in g/ml.
+    """The factor from (stored * slope + intercept) to SUVbw in g/ml.
 
     By the units (0054,1001): BQML by weight and the dose at the time of the decay correction, GML as it is,
     CNTS by Philips' private factors (QIBA's SUV pseudo-code; PS3.3 C.8.9, C.8.22).
 
     Raises:
-        InputError: what is needed is absent, contradicts itself or cannot be right; the message names the
-            attribute.
+        InputError: an attribute is absent, contradictory or implausible; the message names it.
     """
     if facts.units == "GML":
         if facts.suv_type not in ("", "BW"):
@@ -272,13 +271,13 @@ def _private_number(facts: PetFacts, element: int) -> float:
 
 
 def _of_activity(facts: PetFacts) -> float:
-    """From Bq/ml."""
+    """The factor for Bq/ml."""
     weight = _check_basis(facts)
     return weight * 1000 / _dose_at_correction(facts)
 
 
 def _check_basis(facts: PetFacts) -> float:
-    """The weight, kg, of a corrected image whose dose and half-life are stated."""
+    """The weight, kg, of a corrected image with stated dose and half-life."""
     missing = {"ATTN", "DECY"} - facts.corrected
     if missing:
         attributes = "(0018,9759), (0018,9758)" if facts.enhanced else "Corrected Image (0028,0051)"
@@ -289,7 +288,7 @@ def _check_basis(facts: PetFacts) -> float:
 
 
 def _dose_at_correction(facts: PetFacts) -> float:
-    """Bq at the moment to which the image is corrected for decay."""
+    """Dose in Bq at the time to which the image is corrected for decay."""
     dose = _dose_bq(facts)
     half_life = _above_zero(facts, facts.half_life_s, HALF_LIFE)
     kind = "START" if facts.enhanced else facts.decay_correction
@@ -315,10 +314,10 @@ def _dose_bq(facts: PetFacts) -> float:
 
 
 def scan_start(facts: PetFacts) -> float:
-    """The moment to which START corrects, in seconds after the midnight of the series' date.
+    """The time to which START corrects, in seconds after the midnight of the series' date.
 
     Raises:
-        InputError: it cannot be found.
+        InputError: it is not stated.
     """
     if facts.enhanced:
         if facts.decay_moment is None:
@@ -344,7 +343,7 @@ def scan_start(facts: PetFacts) -> float:
 
 
 def _start_of_frame(facts: PetFacts, acquisition: float, reference_ms: float, duration_ms: float) -> float:
-    """Back from the frame's mean count rate, which Frame Reference Time states (QIBA)."""
+    """The start, from the frame's mean count rate time, which Frame Reference Time states (QIBA)."""
     decay = math.log(2) / _above_zero(facts, facts.half_life_s, HALF_LIFE)
     exponent = decay * _above_zero(facts, duration_ms, "Actual Frame Duration (0018,1242)") / 1000
     mean_s = math.log(exponent / -math.expm1(-exponent)) / decay

@@ -1,4 +1,4 @@
-"""A CT, MR or PET series as a volume: HU, SUVbw or MR intensities, and where they lie in the patient."""
+"""Read a CT, MR or PET series as a volume: HU, SUVbw or MR intensities, and their grid in the patient."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from pyraseg.transforms.geometry.grid import VolumeGrid
 __all__ = ["Volume", "check_planes", "read_series", "read_source_series", "stored_planes"]
 
 INT16 = np.iinfo(np.int16)
-AHEAD = 4  # planes per worker that are decoded before the first is taken
-WORTH_PROCESSES = 2**23  # pixels of compressed data, a second or so; processes take as long to start
+AHEAD = 4  # planes for each worker that are decoded ahead
+WORTH_PROCESSES = 2**23  # pixels of compressed data, about a second; starting processes takes as long
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A volume and where it lies.
+    """A volume and its grid.
 
     Attributes:
         array: (x, y, z) = (column, row, slice); int16 for CT and MR whose values are whole and fit, else
             float32.
         unit: "HU", "g/ml{SUVbw}", empty for MR, or the UCUM unit of MR's real world value mapping.
         modality: "CT", "MR" or "PT".
-        source: the grid of the voxels, and the file and frame of each slice in the order of z.
+        source: the grid, and the file and frame of each slice in the order of z.
 
     >>> from pyraseg.transforms.io.volumes import read_volume
     >>> volume = read_volume(series)
@@ -57,7 +57,7 @@ class Volume:
 
     @property
     def grid(self) -> VolumeGrid:
-        """Where the voxels lie."""
+        """The grid of the voxels."""
         return self.source.grid
 
     @property
@@ -74,22 +74,21 @@ def read_series(
     assume_hu: bool = False,
     workers: int | None = None,
 ) -> Volume:
-    """Read one of the series that `find_series` gives.
+    """Read one of the series from `find_series`.
 
     Slices are ordered by their position along the normal. Nothing is interpolated.
 
     Args:
-        stack: of a series of several stacks (orientations, time points, echoes) the one to read, from 1.
-        repair: what may be mended: "copies" drops slices equal to another at their place, "longest_run" keeps
-            the longest run of evenly spaced slices, "single_slice" takes the thickness of a single slice for
-            its spacing.
+        stack: which stack to read where there are several (orientations, time points, echoes), from 1.
+        repair: permitted repairs: "copies" drops slices equal to another at their position, "longest_run"
+            keeps the longest run of evenly spaced slices, "single_slice" takes the thickness of a single
+            slice for its spacing.
         assume_hu: take a CT's values for HU although its Rescale Type does not say so.
         workers: how many threads or processes decode; all cores by default.
 
     Raises:
-        GeometryError: the series is no single stack of evenly spaced slices; the message lists what it is.
-        InputError: a slice cannot be decoded, or its values cannot be told; for PET the message names the
-            attribute.
+        GeometryError: the series is no single stack of evenly spaced slices; the message describes it.
+        InputError: a slice cannot be decoded, or its values have no known meaning.
         ConfigError: an unknown repair.
 
     >>> from pyraseg.transforms.dicom import find_series, the_series
@@ -105,13 +104,13 @@ def read_series(
 def read_source_series(
     series: Series, *, stack: int | None = None, repair: Collection[str] = (), assume_hu: bool = False
 ) -> SourceSeries:
-    """The grid and the files of a series, by its headers alone: no pixel is decoded.
+    """The grid and the files of a series, from its headers: no pixel is decoded.
 
     Args:
         stack, repair, assume_hu: as `read_series`; with "copies" the pixels of copies are compared.
 
     Raises:
-        GeometryError, InputError, ConfigError: whatever `read_series` refuses but undecodable pixels.
+        GeometryError, InputError, ConfigError: as `read_series`, except for undecodable pixels.
 
     >>> from pyraseg.transforms.dicom import find_series, the_series
     >>> len(read_source_series(the_series(find_series(series))).slices)
@@ -123,7 +122,7 @@ def read_source_series(
 def _arranged(
     series: Series, stack: int | None, repair: Collection[str], *, assume_hu: bool
 ) -> tuple[tuple[PlaneHeader, ...], list[Line], SourceSeries]:
-    """The slices in their order, what their values mean, and where they lie."""
+    """The slices in order, the lines of their values, and their grid."""
     _check_repairs(repair)
     chosen = _chosen(split_stacks(series.planes), stack)
     check_planes(chosen.planes)
@@ -189,7 +188,7 @@ def _lines(series: Series, planes: tuple[PlaneHeader, ...], *, assume_hu: bool) 
 def _values(
     planes: Sequence[PlaneHeader], lines: Sequence[Line], grid: VolumeGrid, *, workers: int | None
 ) -> np.ndarray:
-    """(x, y, z). Pages of the array are taken as slices arrive, so a header that lies takes no memory."""
+    """(x, y, z). Memory of the array is used as slices arrive, so a wrong header takes none."""
     columns, rows, slices = grid.shape
     whole = all(line.fits(np.int16) and line.unit != SUV_UNIT for line in lines)
     shape = slices, rows, columns
@@ -209,10 +208,10 @@ def _values(
 
 
 def check_planes(planes: Iterable[PlaneHeader]) -> None:
-    """Refuse what the headers alone show to be undecodable or no grey volume, before any memory is taken.
+    """Refuse what the headers show to be undecodable or no grey volume, before memory is allocated.
 
     Raises:
-        InputError: colour, an unknown transfer syntax, or pixel data that is shorter than the header says.
+        InputError: colour, an unknown transfer syntax, or pixel data shorter than the header says.
     """
     for image in {plane.image.path: plane.image for plane in planes}.values():
         if not image.path.is_file() or image.path.stat().st_size != image.file_size:
@@ -225,10 +224,10 @@ def check_planes(planes: Iterable[PlaneHeader]) -> None:
 
 
 def stored_planes(planes: Sequence[PlaneHeader], *, workers: int | None = None) -> Iterator[np.ndarray]:
-    """Stored values (rows, columns) of each plane in order, int16 or uint16 or smaller.
+    """Stored values (rows, columns) of each plane in order, at most 16 bits.
 
-    Uncompressed planes are read by threads. The decoders of compressed ones hold the interpreter's lock:
-    large series are decoded by processes, unless this is one of a data loader already.
+    Threads read uncompressed planes. Decoders of compressed ones hold the interpreter's lock, so processes
+    decode large series, except in a data loader's process.
 
     Args:
         workers: how many; all cores by default.
@@ -274,5 +273,5 @@ def _stored(plane: PlaneHeader) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _decoder(image: ImageHeader) -> FrameDecoder:
-    """Kept for the frames that follow: they are located once."""
+    """The decoder, kept for further frames, which are located once."""
     return FrameDecoder(image)

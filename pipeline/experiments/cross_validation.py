@@ -44,8 +44,7 @@ class CrossValidation(Experiment):
 
     Raises:
         UsageError: overrides without a value.
-        ConfigError: no such bundle, fold or overlay, or an override that each step sets itself or no config
-            defines.
+        ConfigError: no such bundle, fold or overlay, or an override that is set by each step or unknown.
         DatalistError: ``load_datalist`` refuses, or the datalist has no folds.
 
     Example:

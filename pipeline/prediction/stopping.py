@@ -31,9 +31,7 @@ class Stopping:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises:
-        KeyboardInterrupt: a signal has come.
-        """
+        """Raise KeyboardInterrupt if a signal has come."""
         if self.requested:
             raise KeyboardInterrupt
 

@@ -33,8 +33,7 @@ def write_label(path: str | Path, mask: ArrayLike, *, spacing_mm: Spacing | None
     Args:
         path: a name ending in .nii.gz or .nii. The same content always gives the same bytes.
         mask: (H, W), integers from 0 to 255.
-        spacing_mm: (row spacing, column spacing) in mm per pixel, the order of DICOM's Pixel Spacing
-            (0028,0030).
+        spacing_mm: (row spacing, column spacing) in mm per pixel, as DICOM's Pixel Spacing (0028,0030).
 
     Raises:
         GeometryError: the mask is not (H, W), or a spacing is not a positive number.

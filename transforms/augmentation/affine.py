@@ -1,7 +1,6 @@
 """Movements in the plane of image and label together: flip, small rotation, scaling and translation.
 
-On one thread MONAI's RandAffined takes four times as long for the same frame and label
-(tests/bench/augmentation.py).
+On one thread MONAI's RandAffined takes four times as long (tests/bench/augmentation.py).
 """
 
 from __future__ import annotations

@@ -180,8 +180,7 @@ def _torch_array(array: np.ndarray) -> np.ndarray:
 def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, float]:
     """A PNG, JPEG or BMP as (C, H, W) and the value that is shown as white.
 
-    Grey stays grey (8 or 16 bit), everything else becomes 8-bit RGB. Alpha is dropped, EXIF orientation
-    applied.
+    Grey stays grey (8 or 16 bit), other modes become 8-bit RGB; alpha is dropped, EXIF orientation applied.
 
     Args:
         as_labels: keep the indices of a palette PNG, which are labels, and 0 and 1 of a 1-bit PNG; an image

@@ -52,8 +52,7 @@ def soft_labels(
             pixels without it.
         scale: the distance with a label of 3/4; higher softens more; at most a million, beyond which float32
             no longer tells the classes apart.
-        valid: where the label is known, of the same shape. Other pixels are 0 in all classes and make no
-            boundary.
+        valid: where the label is known, of the same shape. Other pixels are 0 and make no boundary.
 
     Returns:
         float32 (K, *shape), the sum over K is 1 where valid and 0 elsewhere.

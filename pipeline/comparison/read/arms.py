@@ -1,4 +1,4 @@
-"""Arms: runs that differ in nothing but their seed, found by their configs or named by the user."""
+"""Arms: runs that differ only in their seed, by their configs or as the user names them."""
 
 from __future__ import annotations
 

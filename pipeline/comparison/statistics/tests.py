@@ -64,8 +64,7 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     """Test whether differences, one for each group, are symmetric about 0.
 
     Zeros are dropped before ranking, as by Wilcoxon and R's ``wilcox.test``. The null distribution is exact
-    up to 50 differences without ties and up to 13 with ties, else normal with corrections for ties and
-    continuity.
+    up to 50 differences without ties and 13 with ties, else normal, corrected for ties and continuity.
 
     Source:
         Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1:80, 1945; Kerby, The simple

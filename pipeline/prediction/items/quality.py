@@ -112,7 +112,7 @@ def review_flags(
 
 
 def item_flags(frames: Sequence[FrameRecord], key: int) -> tuple[str, ...]:
-    """The flags of an item: those of its key frame, and those of at least a tenth of its frames."""
+    """The flags of an item: the flags of its key frame, and of at least a tenth of its frames."""
     counts = Counter(flag for frame in frames for flag in frame.flags)
     often = (flag for flag, number in counts.items() if number >= OFTEN * len(frames))
     return tuple(dict.fromkeys([*frames[key].flags, *often]))

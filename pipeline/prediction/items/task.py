@@ -78,8 +78,7 @@ class ItemTask(ABC):
         formats, seg_type, probabilities, identify: what to write.
         drafts: the folder of this run's drafts.
         fingerprint: of weights, bundle and options.
-        computed_by: the backend's name; results of different backends differ in some pixels and so in their
-            UIDs.
+        computed_by: the backend's name; other backends give some other pixels, and so other UIDs.
     """
 
     preprocessing: Compose

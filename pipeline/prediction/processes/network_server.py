@@ -54,9 +54,7 @@ class ForwardServer:
             thread.join()
 
     def check(self) -> None:
-        """Raises:
-        RunError: a thread has ended, by an error that no item is to blame for.
-        """
+        """Raise RunError if a thread has ended by an error that is no item's fault."""
         if not all(thread.is_alive() for thread in self._threads):
             raise RunError(
                 "a network that runs", found="a thread of it that ended", remedy="See the lines above."

@@ -254,8 +254,7 @@ def _add_functional_groups(
 
     Ultrasound has no Frame of Reference, so its frames carry Derivation Image and no planes (A.51.5.1). Every
     frame names its source frame; Frame Acquisition Number states it even where the source's class has no
-    frames. The slices of a volume share orientation and spacing and have a position each, which is their
-    dimension.
+    frames. The slices of a volume share orientation and spacing; their dimension is the position.
     """
     grid = None if prediction.series is None else prediction.series.grid
     frames = sorted({frame for _, frame in planes})

@@ -106,7 +106,7 @@ class ItemRecord:
         case, file: as ``Item``.
         frames: how many frames, or slices of a volume; ``rows``, ``columns``: pixels of a frame.
         spacing_mm: (row, column), None without calibration; ``spacing_source``: its origin or "none".
-        key_frame: counted from 0; the frame that stands for the item.
+        key_frame: counted from 0.
         units: the unit of each quantity by name (UCUM), in the order of the bundle's declaration.
         rows_of_frames: the quantities of every frame; one row for a volume.
         flags: review flags of the item, such as "low confidence" or "no kidney found".

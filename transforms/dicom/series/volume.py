@@ -38,8 +38,7 @@ class Volume:
     """A volume and its grid.
 
     Attributes:
-        array: (x, y, z) = (column, row, slice); int16 for CT and MR whose values are whole and fit, else
-            float32.
+        array: (x, y, z) = (column, row, slice); int16 for CT and MR where its values fit, else float32.
         unit: "HU", "g/ml{SUVbw}", empty for MR, or the UCUM unit of MR's real world value mapping.
         modality: "CT", "MR" or "PT".
         source: the grid, and the file and frame of each slice in the order of z.

@@ -23,8 +23,7 @@ def case_name(text: str) -> str:
     """Name a case by a keyed hash (HMAC-SHA256) of ``text``, usually its path relative to the data set.
 
     The key comes from the environment variable ``PYRASEG_HASH_KEY``, else from `key_file`, which is made on
-    first use. So a case keeps its name on one machine, and nobody without the key can find its file by
-    hashing guesses.
+    first use. So a case keeps its name on one machine, and nobody can hash guesses without the key.
 
     Raises:
         OutputError: there is no key and none can be stored, or the stored one is empty.

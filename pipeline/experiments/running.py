@@ -33,10 +33,9 @@ Start = Callable[[Sequence[str]], int]
 def run_process(command: Sequence[str], *, patience: float = PATIENCE) -> int:
     """Run a command to its end and return its exit status (negative: ended by that signal).
 
-    The terminal's Ctrl-C reaches only this process. It asks the other process once to stop, so that a
-    training stops between two steps and saves its state. Whatever ends the wait early (Ctrl-C, an exception
-    of a signal handler) first ends the process and its children: after ``patience`` seconds, or on a second
-    Ctrl-C, by force.
+    The terminal's Ctrl-C reaches only this process, which asks the other once to stop: a training then stops
+    between two steps and saves its state. Whatever ends the wait early (Ctrl-C, an exception of a signal
+    handler) ends the process and its children, by force after ``patience`` seconds or a second Ctrl-C.
     """
     process = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -136,8 +136,8 @@ def load_bundle(
     """Run a bundle's config, which is code, and load its weights, which are not.
 
     Args:
-        checkpoints: one file; several for the mean of their probabilities; a cross-validation's folder; none
-            for the bundle's ``models/model.pt``.
+        checkpoints: one file; several, whose probabilities are averaged; a cross-validation's folder; or
+            none for ``models/model.pt``.
         device: as ``select_device``.
         overrides: ids of ``configs/inference.yaml`` with their values as typed.
         probabilities: let ``postprocessing`` keep them in an entry of that name.

@@ -112,8 +112,7 @@ def outline(discovered: Discovered, plan: Plan) -> str:
 def describe(discovered: Discovered, plan: Plan) -> Iterator[str]:
     """The plan as lines for a terminal: items, files left out by reason, failures.
 
-    Long lists end in a count, so ten thousand files take as many lines as a hundred. Control characters in
-    names are removed.
+    Long lists end in a count. Control characters in names are removed.
     """
     items = plan.due
     yield f"{count(len(items), 'item')} to do ({_extent(items)})"

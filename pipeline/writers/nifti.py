@@ -72,8 +72,7 @@ def write_labels(
     Args:
         labels: (F, H, W), integers from 0 to 255.
         frame_time_ms: between frames; seconds in the file. None becomes 1 of an unknown unit.
-        affine: (4, 4), from index to RAS+ mm, of a volume, whose slices are the frames; it is written as
-            (W, H, F).
+        affine: (4, 4), from index to RAS+ mm, of a volume with (W, H, F) in the file.
 
     Raises:
         GeometryError: the labels are not (F, H, W), or a spacing or a time is not a positive number.

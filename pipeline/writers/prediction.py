@@ -54,8 +54,7 @@ class Prediction:
         key_frame: the frame that ``quantities`` are measured on, counted from 0.
         key_frame_rule: how it was chosen, in words.
         quantities: of the key frame, or of the volume.
-        probabilities: (F, K, H, W), from 0 to 1; 0 for all classes outside the network's input; None where
-            not asked for.
+        probabilities: (F, K, H, W), from 0 to 1; 0 for all classes outside the input; None if not asked for.
         salt: what else the result depends on, such as options. The UIDs of written objects follow from
             source, weights and salt, so a repeated run writes the same UIDs.
         series: of a volume, in the order of its slices; None for a single file.

@@ -129,8 +129,7 @@ def like(pixels: torch.Tensor, image: torch.Tensor, index_map: np.ndarray | None
     Args:
         pixels: the result.
         image: the source of the result.
-        index_map: 3 x 3, from a (row, column) of the result to the one in ``image``, where pixels have moved;
-            the affine follows.
+        index_map: 3 x 3, from (row, column) of the result to that of ``image``; the affine follows.
     """
     if not isinstance(image, MetaTensor):
         return pixels

@@ -122,8 +122,7 @@ class RandDepthAttenuationd(RandFrameTransformd):
 class RandSpeckle(RandIntensity):
     """Multiply (C, H, W) by ``1 + strength * noise``, one correlated Gaussian field for all channels.
 
-    The field is drawn on a coarse grid and resampled bilinearly, so grains are wider across the beam than
-    along it.
+    The field is drawn on a coarse grid and resampled bilinearly: grains are wider across the beam.
 
     Args:
         prob: the probability of acting.

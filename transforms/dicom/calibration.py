@@ -68,8 +68,7 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
 def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[CalibratedRegion]:
     """The regions of 2D tissue with a calibration in cm on both axes.
 
-    A region that leaves the image (its scale belongs to another image size) or has a zero delta is left out
-    with a warning.
+    One that leaves the image (and is scaled for another size) or has a zero delta is skipped with a warning.
     """
     regions = (_region(item, rows, columns) for item in items(dataset, "SequenceOfUltrasoundRegions"))
     return [region for region in regions if region]

@@ -30,8 +30,7 @@ class CropToTissue(Crop):
     calibration) within the image; without one, the bounding box of `find_tissue`; else the whole frame. The
     affine's origin moves with the first pixel, and ``tissue_box`` is converted to the crop's pixels.
 
-    The inverse pads with 0. Class probabilities (K, h, w) are 0 for every class there, so their argmax is
-    class 0, the background.
+    The inverse pads with 0, also class probabilities (K, h, w), whose argmax is then 0, the background.
 
     Args:
         margin: pixels added on every side of a box that is not from ``tissue_box``.

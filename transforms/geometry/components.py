@@ -29,8 +29,7 @@ class LabelRegion:
         """The components of each class (diagonal neighbours count), as numbers in the box, 0 elsewhere.
 
         Returns:
-            The numbers, in the shape of ``labels``; by number the pixels and the class of each component; 0
-            for number 0.
+            The numbers, in the shape of ``labels``; by number (0: background) the pixels and the class.
         """
         from skimage.measure import label
 

@@ -24,8 +24,7 @@ def letterbox_shape(source: Sequence[int], target: Sequence[int]) -> tuple[tuple
     """The size (h, w) of the resized picture and its offset (top, left) within ``target``, in pixels.
 
     The shorter side is truncated, as in the patent: 768 x 1024 into 473 x 473 gives 354 x 473, with 59 rows
-    of bar above and 60 below. So the scales of the axes differ by up to one pixel, and the inverse treats
-    each axis by itself.
+    of bar above and 60 below. So the scales of the axes differ by up to one pixel.
     """
     (rows, columns), (height, width) = source, target
     if height * columns <= width * rows:

@@ -183,8 +183,7 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
     Grey stays grey (8 or 16 bit), other modes become 8-bit RGB; alpha is dropped, EXIF orientation applied.
 
     Args:
-        as_labels: keep the indices of a palette PNG, which are labels, and 0 and 1 of a 1-bit PNG; an image
-            gets their colours instead.
+        as_labels: keep indices of a palette PNG and 0 and 1 of a 1-bit PNG; by default they become colours.
 
     Raises:
         InputError: not such a file, truncated, too large, or an animation.

@@ -40,8 +40,7 @@ def read_nifti_volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         InputError: no readable NIfTI file, not three axes, colours, complex numbers, a non-finite value.
-        GeometryError: neither sform nor qform is set, they disagree, or the affine is singular, sheared or
-            not finite.
+        GeometryError: sform and qform are unset or disagree, or are singular, sheared or not finite.
 
     >>> values, affine = read_nifti_volume(nifti)
     >>> values.shape, affine.diagonal().tolist()

@@ -48,8 +48,7 @@ def soft_labels(
         label: whole numbers from 0 to ``num_classes - 1``, (H, W) or (D1, D2, D3).
         superpixels: whole numbers from 0, of the same shape; each number is one superpixel.
         num_classes: K, background included.
-        spacing: of the axes; distances are in units of the finest one (for slices the in-plane one), or in
-            pixels without it.
+        spacing: of the axes; distances are in units of the finest one, or in pixels without it.
         scale: the distance with a label of 3/4; higher softens more; at most a million, beyond which float32
             no longer tells the classes apart.
         valid: where the label is known, of the same shape. Other pixels are 0 and make no boundary.
@@ -86,8 +85,7 @@ class SoftLabels(Transform):
 
     They are made once from the preprocessed frame, before augmentation, so they can be cached. Superpixels of
     an augmented frame would follow added speckle, differ between epochs, and cost some ten times as much as
-    all augmentation. The price: zooming by a factor z stretches the distances of equation 1, so d = 1 counts
-    as d = z.
+    all augmentation. But zooming by a factor z makes d = 1 in equation 1 count as d = z.
 
     Args:
         num_classes: K, background included.

@@ -60,8 +60,7 @@ def superpixels(
         int32 of the image's shape: 1 to n, and 0 where not valid.
 
     Raises:
-        ConfigError: ``size``, ``num_segments``, ``compactness`` or ``spacing`` out of range, or both of the
-            first two given.
+        ConfigError: an option out of range, or both ``size`` and ``num_segments``.
         GeometryError: an image without two or three axes, or a ``valid`` of another shape.
         InputError: no valid pixel, non-finite pixels, or less than half the requested superpixels.
     """

@@ -62,8 +62,7 @@ def differing(
     An id of the evaluation that repeats the training's value is left out.
 
     Args:
-        unknown: indices of ``settings`` whose training is unknown. Their values are ``UNKNOWN`` and do not
-            count as different.
+        unknown: indices of ``settings`` without a known training; their values are ``UNKNOWN``.
     """
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = {

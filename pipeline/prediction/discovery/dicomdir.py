@@ -33,8 +33,7 @@ class Listed:
 def listed_files(path: Path) -> Listed:
     """The files that a DICOMDIR refers to, in its folder or below; each once.
 
-    Names match exactly, else without case and without the version and dot that ISO 9660 adds on discs
-    ("im0001.;1" is IM0001).
+    Names match exactly, else without case and ISO 9660's version and dot ("im0001.;1" is IM0001).
 
     Raises:
         InputError: it cannot be read, or lists no file.

@@ -54,8 +54,7 @@ def key_frame(areas: np.ndarray, *, names: Sequence[str], segment: str | None) -
     """The index of the frame with the largest area of ``segment``, after a median over three frames.
 
     So a large area in one frame and none in its neighbours does not count. On a tie the frame with the larger
-    area wins, then the earlier one. Where no frame has the segment, or the classes lack it, the area of all
-    segments counts.
+    area wins, then the earlier one. Where no frame has the segment, all segments count.
 
     Args:
         areas: (F, K) pixels of each class, background first.

@@ -28,8 +28,7 @@ class OutputFolder:
     """The results of a batch; use it only while the folder's lock is held.
 
     ``items/<case>/`` holds all files of one item. A worker fills a draft, and the main process renames it, so
-    that the files appear at once, and none appears after that process has ended. ``.pyraseg/`` holds locks,
-    drafts and failures.
+    that the files appear at once, and never after that process. ``.pyraseg/`` holds locks, drafts, failures.
 
     Args:
         path: the folder.

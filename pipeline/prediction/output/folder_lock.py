@@ -95,8 +95,7 @@ class FolderLock:
         nothing, so all shards can be started alike. The locks end with the process, however it ends.
 
         Raises:
-            OutputError: another run works there, it holds other files or results with another key, or it
-                cannot be written.
+            OutputError: it is in use, holds other files or results with another key, or is not writable.
         """
         with _writable(self.folder):
             lock = self._acquire()

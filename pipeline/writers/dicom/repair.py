@@ -94,8 +94,7 @@ def _decoded(value: bytes, characters: CharacterSet) -> tuple[str, str]:
 def repaired(keyword: str, text: str) -> tuple[str, str]:
     """A value that can be written for the attribute, else empty; and a note or nothing.
 
-    Dates, times, ages and the patient's sex are rewritten where only their format is wrong (1994.11.05,
-    14:04:38, 34Y).
+    Dates, times, ages and sex are rewritten where only the format is wrong (1994.11.05, 14:04:38, 34Y).
     """
     representation, name = dictionary_VR(keyword), dictionary_description(keyword)
     rewrite = REWRITES.get(representation, _plain)

@@ -63,8 +63,7 @@ class SourceHeader:
 
     Attributes:
         identity: attributes of the Patient and General Study modules that objects of the same study repeat,
-            with SOP Class, SOP Instance and Series Instance UID of the source; text as UTF-8. Copy it before
-            a change.
+            with the source's SOP Class, SOP Instance and Series Instance UID; text as UTF-8. Never change it.
         compression: whether and how the source's pixels were compressed with loss (PS3.3 C.7.6.1.1.5).
         series_number, instance_number: the source's, 1 where it has none.
         multi_frame: whether its SOP class has frames; some cines have a class without frames.

@@ -293,8 +293,7 @@ def _segmentation_frame(
     """Referenced Segmentation Frame, and its source image.
 
     The reference is by frame alone: PS3.3 Table 10-3 allows Referenced Segment Number only without a frame
-    number, and highdicom writes both. In a label map, whose frames hold all segments, the tracking UID
-    identifies the segment.
+    number, and highdicom writes both. In a label map the tracking UID tells the segment.
     """
     source = SourceImageForSegmentation(*_source_arguments(header, prediction))
     number = seg.frame_numbers[segment.name][prediction.key_frame]

@@ -73,8 +73,7 @@ def draw_volume(
 ) -> np.ndarray:
     """Draw the axial slices with the most labels, row by row from the feet to the head.
 
-    ``chosen_slices`` selects them. All are cropped to one box around body and labels, at one scale with
-    square pixels.
+    All are cropped to one box around body and labels, at one scale with square pixels.
 
     Args:
         view: (X, Y, Z) in any stored order, bytes or values from 0 to 1; may be a memory map.

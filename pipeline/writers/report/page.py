@@ -204,8 +204,7 @@ def _script_json(value: Any) -> Markup:
 def _item_row(record: ItemRecord, *, units: Mapping[str, str], folder: str, identify: bool) -> dict[str, Any]:
     """The page's data of an item; lists of quantities are in the order of ``units``.
 
-    ``folder`` is the item's, relative to the page. The file's path, its UIDs and the patient are only there
-    with ``identify``.
+    ``folder`` is the item's, relative to the page. Path, UIDs and patient are only there with ``identify``.
     """
     key, spread = record.key, [median_and_maximum(record, name) for name in units]
     spacing: tuple[float, ...] | None = record.spacing_mm  # of rows, columns and, in a volume, slices

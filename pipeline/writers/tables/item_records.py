@@ -20,8 +20,7 @@ class Item:
         case: its hashed name, which names its outputs.
         source: the file and its identity; of a series its first file by name.
         file: the POSIX path of that file relative to its INPUT; may hold any character.
-        size, modified_ns: of the file at discovery; a change makes the item due again. Of a series the sums
-            over its files.
+        size, modified_ns: of the file, of a series summed over its files; a change makes the item due again.
         notes: repairs and remarks of the discovery.
         paths: all files of a series; empty for a single file.
         slices: how many images these files hold.
@@ -117,8 +116,7 @@ class ItemRecord:
         fingerprint: of weights, bundle and options; a new one makes the item due again.
         size, modified_ns: of the input.
         slice_mm: of a volume, between slices.
-        searched_mm: of a volume searched in part, the box: x from, to, y from, to, z from, to, in DICOM's
-            patient coordinates.
+        searched_mm: of a volume searched in part, the box: x from, to, y from, to, z from, to, in LPS.
     """
 
     case: str

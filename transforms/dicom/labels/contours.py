@@ -39,8 +39,7 @@ def fill_contours(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.
     points by floating-point noise.
 
     Args:
-        contours: of index coordinates (N, 2), x (column) first, pixel centres at whole numbers; the last
-            vertex joins the first.
+        contours: closed, of index coordinates (N, 2), x (column) first, pixel centres at whole numbers.
         shape: (columns, rows).
 
     Returns:

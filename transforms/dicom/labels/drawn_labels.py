@@ -74,8 +74,7 @@ class DrawnLabels:
         """The label map (columns, rows, slices) uint8 on the grid of the series drawn on, and notes.
 
         Where parts of two classes overlap the higher class counts, so the order of the classes declares the
-        priority. A region that is listed but not drawn counts as absent if another is drawn: programs list
-        whole templates.
+        priority. A listed region that is not drawn counts as absent if another is drawn.
 
         Raises:
             LabelError: as `classes`.

@@ -49,8 +49,7 @@ class SegmentFrame:
 
     Attributes:
         segment: Referenced Segment Number; 0 in a label map, whose frames hold all segments.
-        position: Image Position (Patient), LPS mm of the centre of the first pixel; like the next two None
-            where absent.
+        position: Image Position (Patient), LPS mm of the first pixel's centre; None if absent, as the next.
         orientation: Image Orientation (Patient), along the row and along the column.
         spacing: mm between rows and between columns.
         images: SOP Instance UID and frame index, from 0, of the images that it was derived from.

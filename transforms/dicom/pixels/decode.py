@@ -136,8 +136,8 @@ class CineReader(FrameDecoder):
     """The frames of one display-valued DICOM file, whose header is parsed once.
 
     ``len(reader)``, ``reader.frame(index)`` and iteration. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3
-    (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; palettes are applied; no
-    window is.
+    (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; no window is
+    applied, palettes are.
 
     Raises:
         InputError: on construction or at a frame, the file cannot be read correctly; it says why.

@@ -135,8 +135,7 @@ class Codestream:
 def parse_jpeg(data: bytes) -> Codestream:
     """Parse the markers of a JPEG or JPEG-LS codestream up to its frame header (ISO/IEC 10918-1 annex B).
 
-    Component IDs "RGB" declare RGB; a JFIF marker, an Adobe marker with transform 1 and subsampled chroma
-    declare YCbCr.
+    Component IDs "RGB" declare RGB; JFIF, an Adobe marker with transform 1 and subsampled chroma YCbCr.
 
     Raises:
         BrokenFile: this is no such codestream, or it ends in its header.

@@ -82,8 +82,7 @@ def check_belongs(
 
     Where both state a frame of reference, it must be the same. One of the references to series and files must
     match this series: real objects may match in only one, as their series got new UIDs. Where an object lists
-    several series, the series of the images counts. An object without references to images is accepted by its
-    frame of reference.
+    several series, the series of the images counts. Without references the frame of reference decides.
 
     Args:
         wanted: what the labels should be, for the error.

@@ -80,8 +80,7 @@ def read_series(
     Args:
         stack: which stack to read where there are several (orientations, time points, echoes), from 1.
         repair: permitted repairs: "copies" drops slices equal to another at their position, "longest_run"
-            keeps the longest run of evenly spaced slices, "single_slice" takes the thickness of a single
-            slice for its spacing.
+            keeps the longest run of evenly spaced slices, "single_slice" takes thickness for spacing.
         assume_hu: take a CT's values for HU although its Rescale Type does not say so.
         workers: how many threads or processes decode; all cores by default.
 

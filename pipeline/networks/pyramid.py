@@ -151,9 +151,8 @@ class SegmentationHead(nn.Sequential):
         return x
 
 
-REDUCED = (
-    48  # channels that a stage contributes, few, so that it adds borders and does not outvote the pyramid
-)
+# channels that a stage contributes, few, so that it adds borders and does not outvote the pyramid
+REDUCED = 48
 
 
 class Refinement(nn.Module):

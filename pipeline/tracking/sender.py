@@ -21,9 +21,8 @@ __all__ = ["BackgroundSender", "Sender"]
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = (
-    5.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
-)
+# one request for many steps: a commit per iteration costs more than a small network's iteration
+SEND_SECONDS = 5.0
 LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
 LINES_AT_ONCE = 2000
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request

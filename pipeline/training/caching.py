@@ -21,9 +21,8 @@ from pyraseg.transforms.io.paths import split_frame_path
 
 __all__ = ["CachedDataset", "hash_files"]
 
-CACHE_VERSION = (
-    1  # part of every cache key; raised when a transform computes something else under the same parameters
-)
+# part of every cache key; raised when a transform computes something else under the same parameters
+CACHE_VERSION = 1
 
 
 class CachedDataset(PersistentDataset):

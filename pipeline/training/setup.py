@@ -46,7 +46,10 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
         )
     else:
         found = "one that holds the results of an earlier run"
-        remedy = "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
+        remedy = (
+            "Continue it with --resume true, replace it with --overwrite true, "
+            "or name a new folder with --output_dir."
+        )
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 

@@ -1,4 +1,4 @@
-"""Sending what trainings have left in their outboxes."""
+"""Send what trainings have left in their outboxes."""
 
 from __future__ import annotations
 

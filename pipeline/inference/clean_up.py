@@ -132,7 +132,7 @@ class CleanUpLabels(Transform):
         kidney, fluid = (labels == self.label_names.index(name) for name in (KIDNEY, FLUID))
         if not fluid.any():
             return
-        # Components of fluid never touch each other: one joined to the filled kidney touches it or lies in it.
+        # Components of fluid do not touch: one joined to the filled kidney touches it or lies in it.
         structure = ndimage.generate_binary_structure(labels.ndim, labels.ndim)
         components, number = ndimage.label(fluid | kidney | _enclosed(~kidney), structure)
         stray = np.ones(number + 1, bool)

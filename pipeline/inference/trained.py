@@ -126,7 +126,7 @@ def load_checkpoints(network: nn.Module, checkpoint: Checkpoints) -> None:
 
 
 def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, path: Path) -> None:
-    """All members must have the same label names and input size."""
+    """All members must have the same label set, input size and number of input channels."""
     for what, wanted, found in (
         ("label set", first["label_names"], other["label_names"]),
         ("input size", first["input_size"], other["input_size"]),

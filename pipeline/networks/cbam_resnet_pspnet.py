@@ -124,7 +124,7 @@ class CBAMResNetPSPNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]), or (B, 2, K, H, W[, D]) in training with ``aux``."""
+        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]), in training with ``aux`` (B, 2, K, H, W[, D])."""
         stages = [self.backbone.layer1(self.attention_start(self.backbone.stem(x)))]
         stages.append(self.backbone.layer2(stages[0]))
         stages.append(self.backbone.layer3(stages[1]))

@@ -121,7 +121,7 @@ class _Loader:
 
 
 def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bool) -> Backend:
-    """The fastest backend for this checkpoint, machine and setting, from an earlier measurement or a new one."""
+    """The fastest backend for this checkpoint, machine and setting, measured now or earlier."""
     runtimes = [runtime for runtime in RUNTIMES.values() if runtime.installed]
     if not runtimes:
         reason = f"the only one that is installed ({' or '.join(RUNTIMES)} may be faster)"
@@ -146,7 +146,7 @@ def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bo
 
 @dataclass(frozen=True)
 class _Timing:
-    """A measurement: milliseconds per image by backend, and the reasons for backends that were not measured."""
+    """A measurement: milliseconds per image by backend, and the reasons for those not measured."""
 
     milliseconds: Mapping[str, float]
     refused: Mapping[str, str]

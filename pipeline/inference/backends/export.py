@@ -34,7 +34,7 @@ CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
     """``$XDG_CACHE_HOME/pyraseg/backends/PARTS/NAME`` (``~/.cache`` without the variable).
 
-    PARTS and NAME are digests or plain names. None for a user without a home folder.
+    NAME is a digest of ``facts`` in any order. None for a user without a home folder.
     """
     try:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,7 +1,6 @@
 """The sections of a bundle's ``configs/metadata.json`` for pyraseg, checked before anything runs.
 
-Each section is a frozen record that refuses unknown keys. The file's other keys are those of MONAI's model
-zoo.
+Each section is a frozen record that refuses unknown keys. The file's other keys are the model zoo's.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def resolve_segments(
             "category": ["91723000", "SCT", "Anatomical Structure"]}``; all but the name may be left out.
 
     Raises:
-        LabelError: no names, a repeated name, or another first one than "background".
+        LabelError: no names, a repeated name, or a first name other than "background".
         ConfigError: a declaration with an unknown key, a malformed colour or code, or a name declared twice.
 
     >>> [segment.colour for segment in resolve_segments(["background", "kidney"])]

@@ -55,8 +55,7 @@ def build_datalist(
         strict: refuse to leave anything out.
 
     Raises:
-        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) anything to leave
-            out.
+        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) anything left out.
         LabelError: no label map, or a contradictory one.
         OutputError: the datalist cannot be written.
     """

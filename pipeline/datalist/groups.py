@@ -30,11 +30,11 @@ class Grouping:
     """The rule for an image's group: a regular expression on its path, or one of ``GROUP_FROM``.
 
     Attributes:
-        pattern: searched in the image's relative path; the group "group", the first group, or the whole match
+        pattern: searched in the image's relative path; its group "group", its first, or the whole match
             counts.
         source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed), "file" (each
             image is a group) or "stem" (the name without ending: ``ct/P1.nii.gz`` and ``mr/P1.nii.gz`` are
-            one group).
+            one).
     """
 
     pattern: str | None = None

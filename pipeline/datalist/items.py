@@ -1,4 +1,4 @@
-"""The records of a datalist: what training reads, and what building one reports."""
+"""The records of a datalist: the items for training, and the entries before the split."""
 
 from __future__ import annotations
 

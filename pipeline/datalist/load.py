@@ -35,8 +35,7 @@ def load_datalist(
             MLflow; ``"keep_names": true`` in the file keeps them.
         split: the split or splits that must hold items and whose files must exist. None: all splits' files.
         dataset_dir: the folder that paths are relative to; None for the datalist's.
-        fold: in a list with folds, the one to validate on; the others are for training. "validation" needs
-            it.
+        fold: in a list with folds, the one to validate on; the others train. "validation" needs it.
 
     Raises:
         DatalistError: a missing or malformed file, an unknown key, a requested split without items, missing

@@ -49,8 +49,7 @@ def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
     """Refuse malformed items, repeated cases, and groups (patients, studies) in two splits or folds.
 
     Raises:
-        DatalistError: with the number and the names of the cases or groups as in the list (hashed unless it
-            keeps names).
+        DatalistError: with the number and the names of cases or groups as in the list (hashed by default).
     """
     for split, items in splits.items():
         for position, item in enumerate(items):

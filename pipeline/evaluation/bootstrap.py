@@ -16,7 +16,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score's mean over groups, where a patient with 400 frames weighs as much as one with 4, and frames.
+    """A score's mean over groups (patients weigh the same with 4 frames and with 400) and over frames.
 
     Attributes:
         group_mean, low, high: the mean of each group's mean, and its 95 % interval.
@@ -58,8 +58,7 @@ def estimate(
         seed: the same seed gives the same interval.
 
     Returns:
-        The estimate. Means without values, and intervals without resamples or of fewer than two groups, are
-        NaN.
+        Means without values, and intervals without resamples or of fewer than two groups, are NaN.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
 

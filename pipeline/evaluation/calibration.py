@@ -65,8 +65,7 @@ def count_confidence(
 
     For a class, confidence is its probability, and a pixel is correct where the reference shows the class
     (one class against the others). For the top label, confidence is the highest probability, and a pixel is
-    correct where that class is the reference's. Both describe the network, before any clean-up of the label
-    map.
+    correct where that class is the reference's. Both describe the network, before any clean-up.
 
     Args:
         probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Pixels with the sum 0, outside

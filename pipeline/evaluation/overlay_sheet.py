@@ -54,8 +54,7 @@ class OverlayGrid:
     Args:
         tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
         segments: names and colours of the classes.
-        preprocessing: transforms of the images; tiles use their crop and blanking, or their window, at full
-            resolution.
+        preprocessing: transforms of the images; tiles use their crop and blanking, or their window.
         folder: an optional folder for ``overlays.png``.
     """
 

@@ -22,7 +22,7 @@ class SurfaceScores:
     """Distances between two surfaces.
 
     Attributes:
-        hd95, assd: 95th percentile of the Hausdorff distance, and average symmetric surface distance, in
+        hd95, assd: 95th percentile of the Hausdorff distance, average symmetric surface distance, in
             ``unit``.
         surface_dice: the share of both surfaces within the tolerance of the other one.
         unit: "mm", or "px" without calibration.
@@ -97,8 +97,7 @@ def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple
     """Distances from each surface pixel of one mask to the nearest of the other, and back.
 
     The bounding box of both masks holds all surfaces. In 3D a false positive far from its tumour makes it as
-    large as the body, so there the surfaces' points are searched, which needs no memory for the space
-    between.
+    large as the body, so there the surfaces' points are searched, without memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]
     edges = [_edge(mask[box]) for mask in (one, other)]

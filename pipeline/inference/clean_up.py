@@ -99,8 +99,7 @@ class CleanUpLabels(Transform):
         """Clean up one label map.
 
         Args:
-            spacing_mm: along each axis, for ``minimum_ml``; by default ``spacing_mm`` in the metadata of a
-                `MetaTensor`.
+            spacing_mm: per axis, for ``minimum_ml``; by default that in a `MetaTensor`'s metadata.
         """
         source = convert_data_type(img, np.ndarray)[0]
         labels = self._checked(source)

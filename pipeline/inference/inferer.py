@@ -21,7 +21,7 @@ from pyraseg.transforms.errors import ConfigError, GeometryError
 __all__ = ["FLIP_AXES", "SegmentationInferer", "mixed_precision"]
 
 FLIP_AXES = ("h", "w", "d")  # the array's spatial axes (C, H, W[, D]): rows, columns, slices
-KERNEL = 3  # voxels of the widest kernel without padding of its own
+KERNEL = 3  # voxels of the widest kernel that is not padded by hand
 LARGEST_STRIDE = 32
 
 

@@ -1,4 +1,4 @@
-"""Dice and cross entropy on hard labels, computed in float32 whatever the autocast."""
+"""Dice and cross entropy on hard labels, always in float32."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ class AuxiliaryLoss(DeepSupervisionLoss):
     Source of the weight: Zhao et al., PSPNet, CVPR 2017, section 4.2.
 
     Args:
-        loss: takes logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); it is moved to their
-            device.
+        loss: of logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); moved to their device.
         weight: of the auxiliary output.
 
     Raises:
@@ -78,10 +77,9 @@ class AuxiliaryLoss(DeepSupervisionLoss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, 2, K, H, W[, D]) or (B, K, H, W[, D]), targets (B, 1 or more, H, W[, D]), to a scalar.
 
-        A network with an auxiliary head gives the first, main logits first, in training, the second in
-        evaluation.
+        A network with an auxiliary head gives the first, main logits first, in training only.
         """
-        self.to(input.device)  # class weights: no config places the loss
+        self.to(input.device)  # class weights: no config moves the loss to a device
         stacked = input.dim() == target.dim() + 1
         return super().forward(list(input.unbind(1)) if stacked else input, target)
 

@@ -140,8 +140,7 @@ def soft_label_loss(
     """``hard + beta * term``, for targets whose first channel is the hard label.
 
     Args:
-        name: superpixel (divergence from the soft label in the targets), label_smoothing, svls, nacl, focal,
-            or none.
+        name: superpixel (divergence from the targets' soft label), label_smoothing, svls, nacl, focal, none.
         hard: the loss on hard labels.
         num_classes, spatial_dims: of the network.
         beta: weight of the term.

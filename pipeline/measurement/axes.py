@@ -27,8 +27,7 @@ def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]
     of that outline on a line perpendicular to the long axis; of equal long axes, the one with the longest
     short axis counts. The outline runs through the middles of the pixels' outer faces, as in
     `pyraseg.pipeline.measurement.lengths.feret_diameter`: ten pixels in a row are ten pixels long and one
-    wide. Both lines may cross a gap in a bent lesion, as a reader's callipers do. The values are exact for
-    this outline.
+    wide. Both lines may cross a gap in a bent lesion, as a reader's callipers do. The values are exact.
 
     Args:
         steps_mm: (3, 3), whose columns are the steps in mm along x, y and z.

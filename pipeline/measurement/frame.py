@@ -25,7 +25,7 @@ __all__ = ["FRAME_MEASURES", "measure_frame"]
 
 @dataclass(frozen=True)
 class Structures:
-    """The input of a measure: its segments' masks (H, W) in the order of its roles, and (row, column) in mm.
+    """The input of a measure: the masks (H, W) of its segments in order, and the spacing (row, column).
 
     Measures of the same segments share one object, and with it the slow intermediate results.
     """
@@ -51,7 +51,7 @@ def measure_frame(
     declared: Iterable[Mapping[str, Any] | DeclaredQuantity],
     spacing_mm: Sequence[float] | None = None,
 ) -> tuple[Quantity, ...]:
-    """Measure what is declared on one frame.
+    """Measure the declared quantities on one frame.
 
     Args:
         label_map: (H, W) or (1, H, W), class indices on the source grid.

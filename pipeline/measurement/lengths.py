@@ -89,8 +89,8 @@ class _Interior:
     def depth(self) -> float:
         """The largest distance, by halving the cells that may still hold it.
 
-        A distance changes by no more than the step, so points of a cell exceed its centre by its radius at
-        most.
+        A distance changes by no more than the step, so a cell's points exceed its centre by at most its
+        radius.
         """
         side, best = COARSE, 0.0
         corners = np.argwhere(np.ones([-(-size // side) for size in self.inside.shape], bool)) * side
@@ -122,7 +122,7 @@ def _rim(inside: np.ndarray) -> np.ndarray:
 
 
 def _on_half_pixels(mask: np.ndarray) -> NDArray[np.float32]:
-    """Interpolate a mask (H, W) with a margin of two to half pixels: (2 H + 7, 2 W + 7), pixels at even ones.
+    """Pad a mask (H, W) by two and interpolate it to half pixels, (2 H + 7, 2 W + 7), pixels at even indices.
 
     Its level of one half, the outline, runs through the middles of the pixels' faces and cuts corners, as
     marching squares do. Distances between pixel centres would be half a pixel short at each end.

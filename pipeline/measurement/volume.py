@@ -63,7 +63,7 @@ def measure_volume(
     affine: np.ndarray,
     image_unit: str = "",
 ) -> tuple[Quantity, ...]:
-    """Measure what is declared on one volume, on its source grid.
+    """Measure the declared quantities on one volume, on its source grid.
 
     A segment is measured as a whole, however many components it has; its axes are those of its longest
     component in one slice (``in_plane_axes``). Volume, metabolic volume and glycolysis of an empty segment

@@ -79,8 +79,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut, stride and dilation in the 3x3 (ResNet v1.5).
 
-    The output has 4 * width channels. The arguments are those of ``BasicBlock``; ``inner_dilation`` is
-    unused.
+    The output has 4 * width channels. The arguments are those of ``BasicBlock``, ``inner_dilation`` unused.
     """
 
     expansion = 4

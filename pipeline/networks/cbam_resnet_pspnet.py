@@ -26,9 +26,9 @@ class CBAMResNetPSPNet(nn.Module):
     and auxiliary head: Zhao et al., PSPNet, CVPR 2017.
 
     With ``aux`` the *training* mode returns the main and the auxiliary logits stacked, (B, 2, K, H, W[, D]),
-    main first, as MONAI's DynUNet does for deep supervision: TorchScript takes a tensor in both modes, but no
-    tuple in one. ``pyraseg.pipeline.losses.AuxiliaryLoss`` splits it. The evaluation mode returns the main
-    logits alone.
+    main first, as MONAI's DynUNet does for deep supervision: TorchScript takes a tensor in both modes, but
+    not a tuple in one. ``pyraseg.pipeline.losses.AuxiliaryLoss`` splits it. The evaluation mode returns the
+    main logits alone.
 
     Args:
         spatial_dims: 2 or 3.

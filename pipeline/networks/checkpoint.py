@@ -51,8 +51,7 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
 
     Args:
         path: the file.
-        key: the entry that holds the state dict. None takes the file itself, or its "state_dict", "model" or
-            "network".
+        key: the state dict's entry. None takes the file itself, or its "state_dict", "model" or "network".
 
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.

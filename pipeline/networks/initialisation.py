@@ -15,9 +15,8 @@ def initialise(network: nn.Module) -> None:
     """Draw every convolution from He's normal distribution; attention and class scores start neutral.
 
     * Convolutions: He et al., ICCV 2015, by fan-out, as torchvision's ResNet; batch norms: weight 1, bias 0.
-    * The last layer of each attention unit is 0, so that every channel and position starts with the weight
-      0.5 (as the spatial gate in CBAM's reference code). He's rule, made for ReLU, would saturate the
-      sigmoid.
+    * The last layer of each attention unit is 0, so that every weight starts at 0.5 (as the spatial gate in
+      CBAM's reference code). He's rule, made for ReLU, would saturate the sigmoid.
     * The classifiers start near 0 with bias 0: every class is equally likely, whatever their number.
     """
     for module in network.modules():

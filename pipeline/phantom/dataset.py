@@ -110,7 +110,7 @@ def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) ->
 def _draft_folder(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
     """Make the folder and, in it, a draft with a folder for each part; remove the draft at the end.
 
-    If there is no datalist at the end, which is written last, the output is removed, too.
+    Without a datalist, which is written last, the output is removed, too.
 
     Raises:
         OutputError: the folder is not empty or cannot be written.

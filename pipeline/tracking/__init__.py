@@ -1,8 +1,8 @@
 """MLflow tracking of one run: its code, its machine, its metrics and its true final status.
 
-MONAI's ``MLFlowHandler`` joins any unfinished run when it has no run name, leaves a crashed run RUNNING, and
+Without a run name, MONAI's ``MLFlowHandler`` joins any unfinished run; it leaves a crashed run RUNNING and
 stops the training when the server fails. Here every training is one run that ends FINISHED, FAILED or KILLED,
-can be resumed, and loses nothing while the server is away. It sends no path and no name; cases go by their
+can be resumed, and loses nothing while the server is away. It sends no path and no name, and cases by their
 hash.
 """
 

@@ -167,8 +167,7 @@ def _open_journal(path: Path) -> IO[bytes]:
 def _hold(path: Path) -> IO[bytes]:
     """Lock a file while it is open and the process lives, if the file system has locks.
 
-    A POSIX record lock: unlike ``flock``'s, data-loading processes that survive a killed training do not keep
-    it.
+    A POSIX record lock: unlike ``flock``'s, processes that survive a killed training do not keep it.
     """
     file = open(path, "ab")  # noqa: SIM115  # it stays open
     with contextlib.suppress(ImportError):

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["SPLITS", "safe_config", "safe_parameters", "split_record"]
 
 HIDDEN = "<path>"
-PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
+PARAMETER_LENGTH = 500  # the limit of MLflow servers of any version
 PATH_NAMES = (
     "checkpoint",
     "datalist",

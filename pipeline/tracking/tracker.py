@@ -46,7 +46,7 @@ class RunTracker(RunLog):
     server; unsent entries stay for a resumed run or for ``pyraseg sync``.
 
     Args:
-        tracking_uri: a MLflow server, or ``sqlite:///...``.
+        tracking_uri: an MLflow server, or ``sqlite:///...``.
         experiment_name, run_name: as MLflow shows them; without a run name the date and time are used.
         parameters: logged once at the start, through ``safe_parameters``.
         enabled: False makes every call do nothing. Of a distributed run only the first process logs.
@@ -209,7 +209,7 @@ class RunTracker(RunLog):
     def _log_system(self, values: Mapping[str, float], step: int) -> None:
         try:
             self.log_metrics(values, step=step)
-        except OutputError:  # the training's own thread will say it
+        except OutputError:  # the training's thread will raise it
             logger.debug("no room for system metrics")
 
     def _say_what_waits(self, outbox: Outbox) -> None:

@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Run a MONAI trainer inside its MLflow run; store the best checkpoint and the best network there.
 
-    An error of this project leaves MONAI's wrapping.
+    An error of this project comes out without MONAI's wrapping.
 
     Args:
         trainer: MONAI's trainer with its handlers.

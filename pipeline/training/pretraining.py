@@ -43,7 +43,7 @@ CONTRAST = 0.02
 def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
     """Run a MONAI trainer inside its MLflow run and store the backbone's file there.
 
-    An error of this project leaves MONAI's wrapping.
+    An error of this project comes out without MONAI's wrapping.
     """
     with unwrap_monai_errors(), tracker:
         trainer.run()

@@ -124,7 +124,6 @@ def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
 def shared_handler(handler: Any) -> Any:
     """Return ``handler``, which the trainer and the evaluator share.
 
-    MONAI's ``check_properties`` wants a ``_target_`` in each handler of the trainer and fails on a plain
-    reference.
+    MONAI's ``check_properties`` wants a ``_target_`` in each handler and fails on a plain reference.
     """
     return handler

@@ -77,9 +77,9 @@ class Interruption:
     """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
 
     An exception inside the optimizer's step would leave weights of no step, and no file holds gradients that
-    are still being accumulated, so it waits for the step that takes them. A second signal stops at once, and
-    ``last.pt`` is then of the last epoch. Put it behind all other handlers of the trainer, and among those of
-    the evaluator.
+    are still being accumulated, so it waits for the step that takes them. A second signal stops at once;
+    ``last.pt`` is then of the last epoch. Put it last among the trainer's handlers, and among the
+    evaluator's.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:

@@ -33,14 +33,12 @@ class FolderSource:
     """Images (files, or folders of series) and masks with the same stem in the same relative folder.
 
     A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case``, unless an image has that stem.
-    A mask ``case.nii.gz`` or ``case.dcm`` belongs to the folder ``case`` of a series if no file has that
-    stem.
+    If no file has its stem, a mask ``case.nii.gz`` or ``case.dcm`` belongs to the series' folder ``case``.
 
     Attributes:
         images, labels: the folders; may be the same with a ``label_suffix``.
-        grouping: what the split keeps together.
-        dataset_dir: the folder that the datalist's paths are relative to; None for the deepest that holds
-            both.
+        grouping: the unit of the split.
+        dataset_dir: the folder of the datalist's relative paths; None for the deepest that holds both.
         image_suffix, label_suffix: the ends of the stems of images ("_image") and masks ("_mask").
     """
 

@@ -85,8 +85,7 @@ class SeriesSource:
         grouping: the unit of the split; the Patient ID, hashed, by default.
         modality: "ct", "mr" or "pet" to take only these series.
         label_kind: "seg" or "rtstruct" to take only these labels.
-        dataset_dir: the folder that the datalist's paths are relative to, ``folder`` or above it; None for
-            ``folder``.
+        dataset_dir: the folder of the datalist's relative paths, ``folder`` or above it; None for ``folder``.
     """
 
     folder: str | Path

@@ -107,7 +107,7 @@ class _Loader:
             self.loaded[name] = load_exported(self.network, RUNTIMES[name], self.setting)
         elif name not in self.loaded:
             self.loaded[name] = place_for_torch(self.network, self.device)
-        # An exported network computes in its own type, so there is nothing to cast.
+        # An exported network has a fixed type, so there is nothing to cast.
         amp = name == "torch" and self.setting.dtype is not None
         inferer = SegmentationInferer(device=self.device, amp=amp, **options)
         label = self.label(name)

@@ -131,7 +131,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
                 output_names=["scores"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
-    except RuntimeError as error:  # the exporter's own errors are among them
+    except RuntimeError as error:  # the exporter's errors are among them
         found = f"one that its exporter refuses ({type(error).__name__})"
         raise ConfigError(
             "a network that torch exports to ONNX", found=found, remedy="Use --backend torch."

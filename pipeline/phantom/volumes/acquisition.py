@@ -17,7 +17,7 @@ AXIAL: tuple[Vector, Vector] = ((1, 0, 0), (0, 1, 0))
 PRONE: tuple[Vector, Vector] = ((-1, 0, 0), (0, -1, 0))
 CORONAL: tuple[Vector, Vector] = ((1, 0, 0), (0, 0, -1))
 SAGITTAL: tuple[Vector, Vector] = ((0, 1, 0), (0, 0, -1))
-MULTIPLE = 4  # of rows and columns
+MULTIPLE = 4  # rows and columns are multiples of it
 
 
 @dataclass(frozen=True)

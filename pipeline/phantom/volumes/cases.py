@@ -172,7 +172,7 @@ def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
 
     ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact, before blur, noise
     and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the label's
-    voxels, in the unit of a reader of the series.
+    voxels, in the unit that a reader of the series gets.
     """
     appearance, (planned, rendered) = case.examination.appearance, case.examination.factors
     rows: list[Mapping[str, object]] = []

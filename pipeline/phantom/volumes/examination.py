@@ -68,7 +68,7 @@ class Examination(ABC):
         views: of the cases in turn.
         scale: range of the patients' size relative to an adult's.
         whole_body: from the head to the thighs, or the part around the lesions.
-        unit: UCUM, of the values in a reader.
+        unit: UCUM, of the values that a reader gets.
         image_type, model: Image Type (0008,0008) and Manufacturer's Model Name.
     """
 
@@ -86,7 +86,7 @@ class Examination(ABC):
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Factors from the appearance, and from the rendered values, to the values in a reader."""
+        """Factors from the appearance, and from the rendered values, to the values that a reader gets."""
         return 1.0, 1.0
 
     @classmethod

@@ -40,7 +40,7 @@ def build_seg(slices: Sequence[Dataset], mask: NDArray[np.bool_], *, root: tuple
     Args:
         slices: the series, in the order of the mask's slices.
         mask: (slices, rows, columns).
-        root: what the UIDs are derived from.
+        root: the seed of the UIDs.
     """
     import highdicom  # takes a second, and ultrasound does not need it
 
@@ -82,7 +82,7 @@ def build_rtstruct(
     Args:
         slices: the series without faults, in the order of the instance numbers.
         mask: (x, y, z).
-        root: what the UIDs are derived from.
+        root: the seed of the UIDs.
     """
     in_order = [slices[acquisition.instances.index(index)] for index in range(mask.shape[2])]
     with TemporaryDirectory() as scratch:

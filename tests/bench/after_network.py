@@ -23,11 +23,12 @@ from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
-from pyraseg.transforms.frame.preprocessing import restoration, source_view, ultrasound_preprocessing
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.frame.tissue_mask import find_tissue
 from pyraseg.transforms.geometry.letterbox import Letterbox
 from pyraseg.transforms.io.frames import LoadFrame
+from pyraseg.transforms.source_view import restoration, source_view
+from tests.chains import frame_preprocessing
 
 __all__ = ["table"]
 
@@ -104,7 +105,7 @@ def _item(path: str, size: tuple[int, int]) -> tuple[Compose, dict[str, Any]]:
     top, left, bottom, right = CropToTissue().box(LoadFrame()(path))
     one_hot = np.stack([labels == value for value in range(3)]).astype(np.float32)[:, top:bottom, left:right]
     shares = np.asarray(Letterbox(size, fill=0.0)(torch.from_numpy(one_hot)))
-    preprocessing = ultrasound_preprocessing(size=size)
+    preprocessing = frame_preprocessing(size=size)
     item = preprocessing({"image": path})
     item["pred"] = torch.from_numpy(6 * np.stack([ndimage.gaussian_filter(share, 2) for share in shares]))
     return preprocessing, item

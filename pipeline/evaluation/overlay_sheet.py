@@ -19,8 +19,8 @@ from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
-from pyraseg.transforms.source_view import source_view
 
 __all__ = ["OverlayGrid"]
 

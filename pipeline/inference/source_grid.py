@@ -15,9 +15,9 @@ from monai.utils import TraceKeys
 from torch import Tensor
 
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.frame.source_view import restoration
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterbox, resample
-from pyraseg.transforms.source_view import restoration
 
 __all__ = ["SourceGridLabelsd", "argmax_channels", "source_labels", "source_probabilities"]
 

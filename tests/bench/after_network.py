@@ -23,11 +23,11 @@ from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
+from pyraseg.transforms.frame.source_view import restoration, source_view
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.frame.tissue_mask import find_tissue
 from pyraseg.transforms.geometry.letterbox import Letterbox
 from pyraseg.transforms.io.frames import LoadFrame
-from pyraseg.transforms.source_view import restoration, source_view
 from tests.chains import frame_preprocessing
 
 __all__ = ["table"]

@@ -25,10 +25,10 @@ from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume
 from pyraseg.transforms.io.volumes import read_volume
 from pyraseg.transforms.records import Quantity
-from pyraseg.transforms.source_view import source_view
 
 __all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
 

@@ -19,7 +19,7 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.datalist import find_images
 from pyraseg.pipeline.inference import SavePredictions, SourceGridLabelsd, infer
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from pyraseg.transforms.source_view import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from tests.chains import volume_preprocessing
 from tests.transforms.dicom.series_cases import AXIAL, oblique, write_series
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pyraseg.pipeline.training.caching import CachedDataset
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
-from pyraseg.transforms.source_view import restoration
+from pyraseg.transforms.frame.source_view import restoration
 from tests.chains import frame_preprocessing
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyraseg.transforms.source_view import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from tests.chains import volume_preprocessing
 from tests.transforms.volumes import OBLIQUE, write_nifti
 

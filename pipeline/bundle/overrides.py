@@ -183,7 +183,7 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
 
 
 def _require_ranges(config: Mapping[str, Any]) -> None:
-    """Refuse what MONAI's transforms take in silence: they clamp a probability, and divide by any spacing."""
+    """Refuse what MONAI takes in silence: it clamps a probability, for example, and divides by any spacing."""
     for key, value in config.items():
         if str(value).startswith(("$", "@")):
             continue  # an expression: nobody's number yet
@@ -195,6 +195,8 @@ def _require_ranges(config: Mapping[str, Any]) -> None:
             valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
         elif key == "patches_per_volume":
             wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
+        elif key == "in_channels" and "spacing_mm" in config:
+            wanted, valid = "one channel of a volume", value == 1
         else:
             continue
         if not valid:

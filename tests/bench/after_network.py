@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 from monai.transforms import Activationsd, AsDiscreted, Compose
 from PIL import Image
 from scipy import ndimage
@@ -35,7 +36,7 @@ __all__ = ["table"]
 SOURCE = (768, 1024)
 SIZES = ((473, 473), (224, 224))
 NAMES = ["background", "kidney", "hydronephrosis"]
-METADATA = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis" / "configs" / "metadata.json"
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis" / "configs"
 REPEATS = 15
 
 
@@ -68,14 +69,14 @@ def _median(call: Callable[[], Any], repeats: int) -> float:
 
 
 def _stages(folder: Path, size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
-    metadata = json.loads(METADATA.read_text(encoding="utf-8"))
+    metadata = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
     segments, path = resolve_segments(NAMES, metadata["segments"]), str(folder / "frame.png")
     preprocessing, item = _item(path, size)
     restore = Compose([restoration(preprocessing, keys="pred"), AsDiscreted(keys="pred", argmax=True)])
     plain = Compose([Activationsd(keys="pred", softmax=True), restore])
     to_labels = SourceGridLabelsd("pred", preprocessing)
     with_probabilities = SourceGridLabelsd("pred", preprocessing, "probabilities")
-    cleanup = CleanUpLabels(NAMES, **metadata["postprocessing"])
+    cleanup = CleanUpLabels(NAMES, **ConfigParser.load_config_file(CONFIGS / "inference.yaml")["cleanup"])
     rough = to_labels(item)["pred"]
     labels = np.asarray(cleanup(rough))[0]
     image = np.rint(255 * np.asarray(source_view(preprocessing)({"image": path})["image"])).astype(np.uint8)

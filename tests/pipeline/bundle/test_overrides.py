@@ -22,13 +22,14 @@ unread: 4
 augmentation_probability: 0.5
 spacing_mm: [3.0, 3.0, 3.0]
 patches_per_volume: 2
+in_channels: 1
 guard: {_target_: pyraseg.pipeline.bundle.OverrideGuard}
 initialize:
 - $@guard.check()
 run:
 - $@guard.parameters()
 more: $[@labels, @folder, @rate]
-transforms: $[@augmentation_probability, @spacing_mm, @patches_per_volume]
+transforms: $[@augmentation_probability, @spacing_mm, @patches_per_volume, @in_channels]
 """
 
 
@@ -149,6 +150,7 @@ def test_an_override_that_nothing_reads_stops_the_run(config_file):
         ("spacing_mm", [3, 3], "three lengths above 0 mm"),
         ("spacing_mm", 3, "three lengths above 0 mm"),
         ("patches_per_volume", 0, "a window or more"),
+        ("in_channels", 3, "one channel of a volume"),
     ],
 )
 def test_a_value_that_monai_would_take_in_silence_stops_the_run(config_file, name, value, wanted):

@@ -110,7 +110,7 @@ def _soft_channels(input: Tensor, target: Tensor) -> Tensor:
     raise ConfigError(
         f"targets with a hard label and {input.shape[1]} soft ones",
         found=f"{target.shape[1]} channels",
-        remedy="Add pyraseg.transforms.labels.soft_labels.SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
+        remedy="Add SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
         "configs/soft_labels.yaml does.",
     )
 

@@ -36,11 +36,11 @@ __all__ = [
     "Progress",
     "WeightAverage",
     "data_facts",
-    "to_device",
     "prepare_output_dir",
     "seed_everything",
     "shared_handler",
     "stored_run_id",
+    "to_device",
     "train",
     "warmup_schedule",
 ]

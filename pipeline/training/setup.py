@@ -17,7 +17,7 @@ from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["data_facts", "to_device", "prepare_output_dir", "seed_everything", "shared_handler"]
+__all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,10 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
         )
     else:
         found = "one that holds the results of an earlier run"
-        remedy = "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
+        remedy = (
+            "Continue it with --resume true, replace it with --overwrite true, "
+            "or name a new folder with --output_dir."
+        )
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 

@@ -131,7 +131,11 @@ def any_rank(flag: bool) -> bool:
 
 
 def parallel(
-    network: nn.Module, device: torch.device, *, sync_batchnorm: bool = False, find_unused: bool = False
+    network: nn.Module,
+    device: torch.device | str,
+    *,
+    sync_batchnorm: bool = False,
+    find_unused: bool = False,
 ) -> nn.Module:
     """The network to train: each step's gradients averaged over the processes, rank 0's buffers sent to all.
 
@@ -140,6 +144,7 @@ def parallel(
         sync_batchnorm: batch statistics over the batches of all GPUs, for small batches; CUDA only.
         find_unused: needed where parameters are frozen for a while.
     """
+    device = torch.device(device)
     device_ids = [device] if device.type == "cuda" else None
     if sync_batchnorm and device_ids:
         _synchronise(network)

@@ -16,8 +16,7 @@ CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train", "soft_labels")
 BASELINES = ("unet", "flexible_unet", "segresnet", "dynunet")
 LONGEST = 330  # lines of a train.yaml
 
-# Whatever stands below these ids is a bundle's own; docs/new-bundle.md explains each. Anything else is the same to
-# the letter.
+# What stands below these ids is a bundle's own, see docs/new-bundle.md; all else is the same to the letter.
 MAY_DIFFER = {
     "train": (
         "experiment_name",
@@ -51,8 +50,8 @@ ZOO_IDS = {
     "validate::dataloader validate::inferer validate::postprocessing validate::handlers validate::key_metric "
     "validate::evaluator initialize run training",
     "evaluate": "bundle_root device dataset_dir network_def validate::evaluator initialize run evaluating",
-    "inference": "bundle_root device dataset_dir output_dir network_def network preprocessing dataset dataset::data "
-    "dataloader inferer postprocessing handlers evaluator initialize run inference",
+    "inference": "bundle_root device dataset_dir output_dir network_def network preprocessing dataset "
+    "dataset::data dataloader inferer postprocessing handlers evaluator initialize run inference",
 }
 
 

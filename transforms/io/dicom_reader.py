@@ -38,8 +38,8 @@ PathText = str | PathLike[str]
 
 @dataclass(frozen=True)
 class FrameHandle:
-    """A frame that is still to be read: the file, the frame's index from 0 or None where none is named, and the
-    file's reader where its header has been read already."""
+    """A frame that is still to be read: the file, the frame's index from 0 or None where none is named, and
+    the file's reader where its header has been read already."""
 
     path: Path
     frame_index: int | None

@@ -111,10 +111,10 @@ def read_source(source: SourceRef) -> SourceHeader:
             without which a result cannot be filed with its source.
     """
     found, remedy = "one that is cut off or broken", "Export the file again."
-    with malformed("a readable DICOM header", path=Path(source.path), found=found, remedy=remedy):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on a character set, which the notes say
-            dataset = dcmread(source.path, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
+    wanted, path = "a readable DICOM header", Path(source.path)
+    with malformed(wanted, path=path, found=found, remedy=remedy), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on a character set, which the notes say
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
     return source_header(dataset, source)
 
 

@@ -49,7 +49,7 @@ def foreign() -> Iterator[None]:
         yield
     except (MemoryError, PyrasegError, BrokenFile):
         raise
-    except Exception as error:  # noqa: BLE001 - pydicom, decoders and nibabel raise anything on data that lies
+    except Exception as error:
         raise BrokenFile(type(error).__name__) from None
 
 
@@ -82,7 +82,7 @@ def stated(source: Source, name: str) -> Any:
     """The value of an attribute; None where it is not there."""
     try:
         return source.get(name)
-    except Exception as error:  # noqa: BLE001 - pydicom converts the value at this moment
+    except Exception as error:
         raise BrokenFile(type(error).__name__) from None
 
 

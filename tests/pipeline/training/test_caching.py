@@ -138,7 +138,8 @@ class TestCachedDataset:
             "from pyraseg.pipeline.training.caching import CachedDataset\n"
             "from tests.chains import frame_preprocessing\n"
             "transform = frame_preprocessing(size=(32, 40), label='source')\n"
-            f"print(len(list(CachedDataset({items!r}, transform, {str(tmp_path / 'cache')!r}, track_meta=True))))"
+            f"data = CachedDataset({items!r}, transform, {str(tmp_path / 'cache')!r}, track_meta=True)\n"
+            "print(len(list(data)))"
         )
         environment = os.environ | {"PYTHONHASHSEED": "17"}
         done = subprocess.run(

@@ -44,8 +44,8 @@ MAY_DIFFER = {
     "soft_labels": ("superpixel_size", "train::modes"),
 }
 ZOO_IDS = {
-    "train": "bundle_root device dataset_dir network_def network loss optimizer lr_scheduler train::preprocessing "
-    "train::dataset train::dataset::data train::dataloader train::inferer train::handlers train::trainer "
+    "train": "bundle_root device dataset_dir network_def network loss optimizer lr_scheduler "
+    "train::preprocessing train::dataset train::dataset::data train::dataloader train::inferer train::handlers train::trainer "
     "train::trainer::max_epochs validate::preprocessing validate::dataset validate::dataset::data "
     "validate::dataloader validate::inferer validate::postprocessing validate::handlers validate::key_metric "
     "validate::evaluator initialize run training",

@@ -183,7 +183,7 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
 
 
 def _require_ranges(config: Mapping[str, Any]) -> None:
-    """Refuse what MONAI takes in silence: it clamps a probability, for example, and divides by any spacing."""
+    """Refuse what MONAI takes in silence: it clamps a probability and divides by any spacing."""
     for key, value in config.items():
         if str(value).startswith(("$", "@")):
             continue  # an expression: nobody's number yet

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,13 +52,14 @@ class OverrideGuard:
         self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
 
     def check(self) -> None:
-        """Read ``true``, ``false`` and ``null``, which MONAI passes as text; refuse typing errors.
+        """Read ``true``, ``false`` and ``null``; refuse typing errors and values that MONAI accepts silently.
 
         A workflow made in Python does not name its files: there an id may be of any of the bundle's.
 
         Raises:
             ConfigError: an override of an id that no config file of the run defines, or that nothing reads;
-                the remedy is the nearest id, or the file that defines it.
+                the remedy is the nearest id, or the file that defines it. Or a probability outside [0, 1], a
+                spacing that is not three lengths, volumes without a window.
         """
         if self._workflow is None:
             return
@@ -68,6 +70,7 @@ class OverrideGuard:
             _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
         if _read_flags(parser.config):
             parser.ref_resolver.reset()
+        _require_ranges(parser.config)
 
     def parameters(self) -> dict[str, Any]:
         """The numbers, words and lists among the top-level ids, overrides included: a run's parameters.
@@ -173,6 +176,27 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
             raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
 
 
+def _require_ranges(config: Mapping[str, Any]) -> None:
+    """Refuse values that MONAI accepts silently: it clamps a probability and divides by any spacing."""
+    for key, value in config.items():
+        if str(value).startswith(("$", "@")):
+            continue  # an expression without a number yet
+        if key.endswith("_probability"):
+            wanted, valid = "a probability from 0 to 1", _is_number(value) and 0 <= value <= 1
+        elif key == "spacing_mm":
+            sides = value if isinstance(value, list | tuple) else ()
+            wanted = "a spacing of three lengths above 0 mm"
+            valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
+        elif key == "patches_per_volume":
+            wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
+        elif key == "in_channels" and "spacing_mm" in config:
+            wanted, valid = "one channel of a volume", value == 1
+        else:
+            continue
+        if not valid:
+            raise ConfigError(wanted, found=f"--{key} {value}", remedy=f"Correct --{key}.")
+
+
 def _read_flags(config: dict[str, Any]) -> bool:
     """Convert the words ``true``, ``false`` and ``null``; return whether there were any."""
     changed = False
@@ -191,6 +215,10 @@ def _calls(value: Any, config: Mapping[str, Any]) -> bool:
     if isinstance(value, str) and value.startswith("@"):
         return _calls(config.get(value[1:]), config)
     return isinstance(value, Mapping) or (isinstance(value, str) and value.startswith("$") and "(" in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_plain(value: Any) -> bool:

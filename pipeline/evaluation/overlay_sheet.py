@@ -19,7 +19,7 @@ from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["OverlayGrid"]

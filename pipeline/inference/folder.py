@@ -20,7 +20,7 @@ from pyraseg.pipeline.writers.nifti import write_label, write_labels
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]

@@ -15,7 +15,7 @@ from monai.utils import TraceKeys
 from torch import Tensor
 
 from pyraseg.transforms.errors import GeometryError
-from pyraseg.transforms.frame.preprocessing import restoration
+from pyraseg.transforms.frame.source_view import restoration
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 

@@ -49,7 +49,7 @@ ZOO_IDS = {
         train::handlers train::trainer train::trainer::max_epochs validate::preprocessing validate::dataset
         validate::dataset::data validate::dataloader validate::inferer validate::postprocessing
         validate::handlers validate::key_metric validate::evaluator initialize run training""",
-    "evaluate": """bundle_root device dataset_dir network_def validate::evaluator initialize run evaluating""",
+    "evaluate": "bundle_root device dataset_dir network_def validate::evaluator initialize run evaluating",
     "inference": """bundle_root device dataset_dir output_dir network_def network preprocessing dataset
         dataset::data dataloader inferer postprocessing handlers evaluator initialize run inference""",
 }

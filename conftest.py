@@ -36,6 +36,7 @@ def _example_files(
     more = {"photometric": "MONOCHROME2", "syntax": ExplicitVRLittleEndian}
     cine = image_dataset(frames, **more, SequenceOfUltrasoundRegions=[region])
     set_native(cine, frames)
+    cine.StudyInstanceUID, cine.SeriesInstanceUID = "2.25.1", "2.25.2"
     cine.save_as(folder / "cine.dcm", enforce_file_format=True)
     Image.fromarray(frames[0]).save(folder / "picture.png")
     series = write_series(folder / "series")
@@ -52,7 +53,9 @@ def _example_files(
         frame_of_reference=source.frame_of_reference_uid,
     )
     doctest_namespace |= {
+        "np": np,
         "torch": torch,
+        "folder": str(folder),
         "cine": str(folder / "cine.dcm"),
         "series": str(series),
         "nifti": str(folder / "volume.nii.gz"),

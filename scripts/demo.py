@@ -32,7 +32,8 @@ def main() -> int:
     step("2. Training. Overrides make the shipped configuration small:\n    " + OVERRIDES)
     config = f"{BUNDLE}/configs/train.yaml"
     run(
-        f"{monai} training --config_file {config} {common} --output_dir demo/models --cache_dir demo/cache {OVERRIDES}"
+        f"{monai} training --config_file {config} {common} --output_dir demo/models "
+        f"--cache_dir demo/cache {OVERRIDES}"
     )
     step("3. Evaluation on the test patients")
     configs = f"['{config}','{BUNDLE}/configs/evaluate.yaml']"

@@ -1,4 +1,4 @@
-"""What a bundle is: its overrides, its metadata, its segments, and a copy of it outside the package."""
+"""The parts of a bundle: its overrides, its metadata, its segments, and copies outside the package."""
 
 from __future__ import annotations
 

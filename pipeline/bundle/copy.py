@@ -22,11 +22,10 @@ def bundle_names() -> list[str]:
 
 
 def _folders() -> dict[str, Path]:
-    """The bundles' folders by name. ``importlib.resources`` stumbles over the placeholder of an editable
-    install."""
+    """The bundles' folders by name; ``importlib.resources`` fails on an editable install's placeholder."""
     spec = find_spec("pyraseg.bundles")
-    places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
-    entries = [entry for place in places if place.is_dir() for entry in place.iterdir()]
+    folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or []]
+    entries = [entry for folder in folders if folder.is_dir() for entry in folder.iterdir()]
     return {entry.name: entry for entry in entries if (entry / "configs").is_dir()}
 
 

@@ -1,6 +1,6 @@
-"""What a bundle's ``configs/metadata.json`` declares for pyraseg, checked before anything runs.
+"""The sections of a bundle's ``configs/metadata.json`` for pyraseg, checked before anything runs.
 
-Each section is a frozen record that refuses unknown keys. The other keys of the file are MONAI's model zoo's.
+Each section is a frozen record that refuses unknown keys. The file's other keys are the model zoo's.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ __all__ = [
 ]
 
 FILE = "configs/metadata.json"
-MOVED = ("network", "preprocessing", "postprocessing")  # where they stood before the configs said it
+MOVED = ("network", "preprocessing", "postprocessing")  # sections of earlier versions, now in the configs
 
 
 def _refuse(wanted: str, *, found: str = "", known: Iterable[str] = ()) -> NoReturn:
-    """End a pydantic check. Without ``found`` it is the value; the remedy names the nearest of ``known``."""
+    """Refuse a value in a pydantic check; the remedy names the nearest of ``known``."""
     context = {"wanted": wanted, "found": found, "known": list(known)}
     raise PydanticCustomError("refused", "{wanted}", context)
 
 
 def _says(wanted: str) -> WrapValidator:
-    """Let a type refuse whatever does not fit with one phrase."""
+    """Make a type refuse any wrong value with one phrase."""
 
     def validate(value: Any, check: Callable[[Any], Any]) -> Any:
         try:
@@ -97,7 +97,7 @@ Kind = Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"]
 
 
 class _Section(BaseModel):
-    """A mapping whose keys are the record's fields and no others; no value is converted into another type."""
+    """A mapping with the record's fields as its only keys; no value is converted to another type."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -116,7 +116,7 @@ class _Section(BaseModel):
 
 
 class DeclaredSegment(_Section):
-    """A class of the label map: its name, and what pictures and DICOM objects show of it."""
+    """A class of the label map: its name, and how pictures and DICOM objects show it."""
 
     name: Text
     value: int | None = None
@@ -135,13 +135,13 @@ class DeclaredQuantity(_Section):
 
 
 class Review(_Section):
-    """When a result is flagged, to be looked at by a person.
+    """When a result is flagged for a person to look at.
 
     Attributes:
         low_confidence: below this mean probability of the winning class over the foreground, from 0 to 1.
         expected: the classes that every frame or volume should show.
         area_mm2: the smallest and the largest plausible area of a class, in mm2.
-        volume_ml: the same of its volume, in ml, where items are volumes.
+        volume_ml: the same for its volume in ml, where items are volumes.
         colour_fraction: above this coloured fraction of the tissue, 0 to 1, it looks like colour Doppler.
     """
 
@@ -156,14 +156,13 @@ class DeclaredPrediction(_Section):
     """Which DICOM objects the bundle takes, and how its results are judged.
 
     Attributes:
-        unit: what an item is: "file", a single frame or a cine; "series", the slices of a volume.
+        unit: of an item: "file", a single frame or a cine; "series", the slices of a volume.
         modalities: (0008,0060), such as "US".
         sop_classes: their UIDs and names, retired ones too.
-        leave_out: kinds of images of these classes that are left out all the same.
-        key_frame: the class whose largest area decides which frame of a cine stands for it; None for all
-            together.
+        leave_out: kinds of images of these classes that are left out.
+        key_frame: the class whose largest area selects the key frame of a cine; None for all together.
         review: the thresholds of the review flags.
-        trained_on: a sentence on what the model was trained on, which reports repeat.
+        trained_on: a sentence on the model's training data, for reports.
     """
 
     unit: Literal["file", "series"]
@@ -176,14 +175,14 @@ class DeclaredPrediction(_Section):
 
 
 class SurfaceTolerance(_Section):
-    """How far two surfaces may lie apart for surface Dice: in mm, and in pixels without calibration."""
+    """The tolerance of surface Dice: in mm, and in pixels without calibration."""
 
     mm: Amount
     px: Amount
 
 
 class DeclaredEvaluation(_Section):
-    """How label maps are compared."""
+    """The comparison of label maps."""
 
     surface_tolerance: SurfaceTolerance
 
@@ -209,11 +208,11 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
     @classmethod
     def from_mapping(cls, declared: Mapping[str, Any], *, path: str | Path | None = None) -> BundleMetadata:
-        """Check what a metadata.json, or some of its sections, declares.
+        """Check a metadata.json, or some of its sections.
 
         Args:
             declared: as parsed from JSON.
-            path: of the file, for an error to carry.
+            path: of the file, for errors.
 
         Raises:
             ConfigError: an unknown key in a section, a misspelt section, a value of another type or range, a
@@ -232,7 +231,7 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        """Names differ, and segments are declared, if any are: a misspelt one would never raise its flag."""
+        """Names must differ, and sections may name declared segments only: others would raise no flag."""
         segments = [segment.name for segment in self.segments]
         for section, names in (("segments", segments), ("quantities", [q.name for q in self.quantities])):
             if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -255,10 +254,10 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
 
 def read_metadata(folder: str | Path) -> BundleMetadata:
-    """What a bundle's ``configs/metadata.json`` declares; nothing of the bundle runs.
+    """Read a bundle's ``configs/metadata.json``; nothing of the bundle runs.
 
     Raises:
-        ConfigError: no such file, one that is no JSON, or as ``BundleMetadata.from_mapping``.
+        ConfigError: no such file, no JSON in it, or as ``BundleMetadata.from_mapping``.
     """
     path = Path(folder) / FILE
     try:
@@ -278,7 +277,7 @@ def read_metadata(folder: str | Path) -> BundleMetadata:
 
 
 def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigError:
-    """One of pydantic's errors in our words: where, what was wanted, what was found, the nearest name."""
+    """One of pydantic's errors as a ``ConfigError``: wanted, found, and the nearest name."""
     context, value = error.get("ctx", {}), error["input"]
     wanted, found, known = error["msg"], context.get("found") or repr(value), context.get("known", ())
     if error["type"] == "missing":

@@ -1,14 +1,15 @@
-"""Overrides of a bundle's config: a typing error stops the run, and the record of the run has their values.
+"""Overrides of a bundle's config: a typing error stops the run, and the run's parameters include them.
 
 MONAI adds an unknown override as a new id that nothing reads, so ``--max_epohcs 5`` trains with the default.
-A bundle's config therefore defines ``guard`` and lets it check before anything else; users go on running
-plain ``python -m monai.bundle run``.
+A bundle's config therefore defines ``guard``, which checks before anything else; users go on running plain
+``python -m monai.bundle run``.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,10 +34,9 @@ START = {
 class OverrideGuard:
     """The ``guard`` of a bundle's config: checks the overrides and knows the config that runs.
 
-    MONAI hands its parser to no component. The guard finds the running ``ConfigWorkflow`` in the call stack
-    when it is built; this is the only place that looks there, and what else wants the config gets it from
-    ``@guard``. Outside of a workflow, as in a bare ``ConfigParser``, it has nothing to check and nothing to
-    tell.
+    MONAI gives its parser to no component, so the guard finds the running ``ConfigWorkflow`` in the call
+    stack when it is built. All other code gets the config from ``@guard``. Outside a workflow, as in a bare
+    ``ConfigParser``, the guard is empty.
 
     Example:
         >>> OverrideGuard().parameters()
@@ -52,15 +52,14 @@ class OverrideGuard:
         self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
 
     def check(self) -> None:
-        """Read ``true``, ``false`` and ``null``, which MONAI's command line hands on as words; refuse typing
-        errors.
+        """Read ``true``, ``false`` and ``null``; refuse typing errors and values that MONAI accepts silently.
 
-        A workflow made in Python does not say which files it was made of: there an id may be of any of the
-        bundle's.
+        A workflow made in Python does not name its files: there an id may be of any of the bundle's.
 
         Raises:
-            ConfigError: an override of an id that no config file of the run defines, or that nothing in the
-                run reads; with the nearest id, or the file that defines it, as its remedy.
+            ConfigError: an override of an id that no config file of the run defines, or that nothing reads;
+                the remedy is the nearest id, or the file that defines it. Or a probability outside [0, 1], a
+                spacing that is not three lengths, volumes without a window.
         """
         if self._workflow is None:
             return
@@ -71,12 +70,12 @@ class OverrideGuard:
             _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
         if _read_flags(parser.config):
             parser.ref_resolver.reset()
+        _require_ranges(parser.config)
 
     def parameters(self) -> dict[str, Any]:
         """The numbers, words and lists among the top-level ids, overrides included: a run's parameters.
 
-        Components are left out, expressions that call something, and what says how this start differs from an
-        earlier one of the same run.
+        Components, expressions with calls, and options of this start alone (such as ``resume``) are left out.
         """
         if self._workflow is None:
             return {}
@@ -99,12 +98,12 @@ def require_known(
     """Refuse overrides of ids that no config file defines.
 
     Args:
-        overrides: by id, nested or spelt ``train::inferer``.
-        files: the config files that are run.
-        beside: others, to be named in the message where one of them defines the id.
+        overrides: by id, nested or written ``train::inferer``.
+        files: the config files of the run.
+        beside: other files; the message names the one that defines the id.
 
     Raises:
-        ConfigError: with the nearest known id, or the config file that defines it, as its remedy.
+        ConfigError: the remedy is the nearest known id, or the config file that defines it.
     """
     for unknown, known in unknown_ids(_nested(overrides), map(_load, files)):
         *parents, name = unknown.split("::")
@@ -123,7 +122,7 @@ def require_known(
 
 
 def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    """Those overrides whose ids one of the config files defines."""
+    """The overrides whose ids one of the config files defines."""
     layers = [_load(file) for file in files]
     return {
         name: value
@@ -135,10 +134,9 @@ def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict
 def unknown_ids(
     config: Mapping[str, Any], files: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each id of ``config`` that none of ``files`` defines, with the ids that are known beside it.
+    """Yield each id of ``config`` that none of ``files`` defines, with its known siblings.
 
-    Arguments of a component (a mapping with ``_target_``) are not looked at: MONAI checks them against the
-    signature.
+    Arguments of a component (a mapping with ``_target_``) are not checked: MONAI does so by the signature.
     """
     layers = [_nested(file) for file in files if isinstance(file, Mapping)]
     known = {key for layer in layers for key in layer} | {"_meta_"}
@@ -169,8 +167,7 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
-    """Refuse the override of a top-level id that nothing refers to, such as the depth where a baseline has
-    none."""
+    """Refuse the override of a top-level id that nothing refers to, such as a baseline's depth."""
     text = json.dumps(written, default=str)
     for key, value in config.items():
         plain = key in written and not isinstance(value, Mapping) and not isinstance(written[key], Mapping)
@@ -179,8 +176,29 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
             raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
 
 
+def _require_ranges(config: Mapping[str, Any]) -> None:
+    """Refuse values that MONAI accepts silently: it clamps a probability and divides by any spacing."""
+    for key, value in config.items():
+        if str(value).startswith(("$", "@")):
+            continue  # an expression without a number yet
+        if key.endswith("_probability"):
+            wanted, valid = "a probability from 0 to 1", _is_number(value) and 0 <= value <= 1
+        elif key == "spacing_mm":
+            sides = value if isinstance(value, list | tuple) else ()
+            wanted = "a spacing of three lengths above 0 mm"
+            valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
+        elif key == "patches_per_volume":
+            wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
+        elif key == "in_channels" and "spacing_mm" in config:
+            wanted, valid = "one channel of a volume", value == 1
+        else:
+            continue
+        if not valid:
+            raise ConfigError(wanted, found=f"--{key} {value}", remedy=f"Correct --{key}.")
+
+
 def _read_flags(config: dict[str, Any]) -> bool:
-    """Let the words ``true``, ``false`` and ``null`` be what they say; whether there were any."""
+    """Convert the words ``true``, ``false`` and ``null``; return whether there were any."""
     changed = False
     for key, value in config.items():
         if isinstance(value, dict) and key != "_meta_":
@@ -191,12 +209,16 @@ def _read_flags(config: dict[str, Any]) -> bool:
 
 
 def _calls(value: Any, config: Mapping[str, Any]) -> bool:
-    """An expression with a call, a component, a list of them such as ``run``, or a reference to one."""
+    """Whether it is an expression with a call, a component, a list like ``run``, or a reference to one."""
     if isinstance(value, list):
         return any(_calls(entry, config) or str(entry).startswith("$") for entry in value)
     if isinstance(value, str) and value.startswith("@"):
         return _calls(config.get(value[1:]), config)
     return isinstance(value, Mapping) or (isinstance(value, str) and value.startswith("$") and "(" in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_plain(value: Any) -> bool:
@@ -206,7 +228,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell out the ids of an overlay: ``{"+train::handlers": x}`` becomes ``{"train": {"handlers": x}}``."""
+    """Nest the ids of an overlay: ``{"+train::handlers": x}`` becomes ``{"train": {"handlers": x}}``."""
     spelt: dict[str, Any] = {}
     for key, value in layer.items():
         head, *rest = key.lstrip("+").replace("#", "::").split("::")

@@ -34,9 +34,9 @@ def resolve_segments(
 ) -> tuple[Segment, ...]:
     """The segments of a label set, in the order of their values.
 
-    A segment's value is its index in ``label_names``; the declaration is found by its name alone, so another
-    label set (fewer classes, another order) takes its colours and codes from the same metadata. A name that
-    is not declared gets a colour of its own from a palette safe for colour-blind readers, and no codes.
+    A segment's value is its index in ``label_names``. The declaration is looked up by name alone, so another
+    label set (fewer classes, another order) takes its colours and codes from the same metadata. An undeclared
+    name gets a colour from a palette safe for colour-blind readers, and no codes.
 
     Args:
         label_names: "background" first, then the classes.
@@ -45,7 +45,7 @@ def resolve_segments(
             "category": ["91723000", "SCT", "Anatomical Structure"]}``; all but the name may be left out.
 
     Raises:
-        LabelError: no names, a repeated one, or a first one other than "background".
+        LabelError: no names, a repeated name, or a first name other than "background".
         ConfigError: a declaration with an unknown key, a malformed colour or code, or a name declared twice.
 
     >>> [segment.colour for segment in resolve_segments(["background", "kidney"])]
@@ -75,7 +75,7 @@ def resolve_segments(
 
 
 def _distinct(taken: list[Colour]) -> Iterator[Colour]:
-    """Colours far from those taken: the palette's, then hues a golden angle apart, ever closer if need be."""
+    """Colours far from ``taken``: the palette's, then hues a golden angle apart, closer if need be."""
     for candidate in PALETTE:
         if all(_distance(candidate, other) >= NEAR for other in taken):
             taken.append(candidate)

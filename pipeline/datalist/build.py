@@ -1,4 +1,4 @@
-"""From a source to a datalist on disk: collect, check, split on the group, write, report."""
+"""From a source to a datalist on disk: collect, check, split by group, write, report."""
 
 from __future__ import annotations
 
@@ -41,25 +41,22 @@ def build_datalist(
     find_duplicates: bool = True,
     strict: bool = False,
 ) -> DatalistReport:
-    """Make a datalist whose splits share no group and are alike in frames, classes and groups.
+    """Make a datalist whose splits share no group and are balanced in frames, classes and groups.
 
     Args:
         source: a ``TableSource``, ``FolderSource`` or ``SeriesSource``.
         output: the JSON file to write.
         label_map: "255=hydronephrosis", one text or several (``parse_label_map``).
         fractions: training, validation and test; 0 leaves a split empty.
-        folds: share what the test fraction leaves into so many folds (the key ``fold`` of training items)
-            instead.
-        seed: same seed, same data: same datalist.
-        keep_groups: write the groups as the data set names them, not as keyed hashes. They may identify
-            patients.
-        find_duplicates: refuse images that are byte for byte alike in two groups.
+        folds: number of folds of all but the test split (the key ``fold`` of training items).
+        seed: the same seed and data give the same datalist.
+        keep_groups: write the groups' original names, not keyed hashes. They may identify patients.
+        find_duplicates: refuse identical images in two groups.
         strict: refuse to leave anything out.
 
     Raises:
-        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) something to leave
-            out.
-        LabelError: no label map, or one that contradicts itself.
+        DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) anything left out.
+        LabelError: no label map, or a contradictory one.
         OutputError: the datalist cannot be written.
     """
     parts = make_parts(check_fractions(fractions), folds)
@@ -113,7 +110,7 @@ def _undeclared(entries: Sequence[Entry]) -> LabelError:
 
 
 def _with_both_of_one_bit(mapping: Mapping[int | str, int], entries: Sequence[Entry]) -> dict[int | str, int]:
-    """Masks of one bit hold 0 and 1 and open as 0 and 255: a map with one of 1 and 255 stands for both."""
+    """One-bit masks hold 0 and 1 and open as 0 and 255: a map with one of 1 and 255 gets both."""
     if not any(entry.one_bit for entry in entries) or (1 in mapping) == (255 in mapping):
         return dict(mapping)
     return {**mapping, 1: mapping.get(1, mapping.get(255, 0)), 255: mapping.get(255, mapping.get(1, 0))}

@@ -1,5 +1,4 @@
-"""Checking what a source has found: every image against its label, every label against the declared values,
-and that no image stands in two groups."""
+"""Check a collection: images against labels, labels against declared values, no image in two groups."""
 
 from __future__ import annotations
 
@@ -33,14 +32,13 @@ THREADS = 8
 
 
 def check_collection(collected: Collection, declared: LabelMap | None) -> Collection:
-    """Read headers and labels, expand cines into frames, and leave out what does not fit, with the reason.
+    """Read headers and labels, expand cines into frames, and leave out bad entries with the reason.
 
-    The pixels of a series are not decoded. Those of NIfTI are read where they may be NaN, and those of every
-    label.
+    Pixels are decoded for every label, and for NIfTI images that may hold NaN, but not for series.
 
     Args:
         collected: the entries with relative paths. An image is a file or the folder of one series.
-        declared: from mask value (or name of a part) to class; None accepts every value and takes every part.
+        declared: from mask value (or name of a part) to class; None accepts all values and parts.
 
     Returns:
         The entries that passed, each with the values in its label, and all that was left out so far.
@@ -65,7 +63,7 @@ def _check(entry: Entry, root: Path, declared: LabelMap | None) -> Checked:
         if reason := _misfit(entry, image, label):
             return [], [(entry.image, reason)]
         frames = [entry]
-        if image.cine and entry.frame is None:  # its DICOM mask has as many frames: an item for each
+        if image.cine and entry.frame is None:  # its DICOM mask has as many frames: one item per frame
             frames = [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
         return _check_values([_with_values(one, root, declared) for one in frames], declared)
     except InputError as error:
@@ -76,7 +74,7 @@ def _check(entry: Entry, root: Path, declared: LabelMap | None) -> Checked:
 
 
 def _misfit(entry: Entry, image: Grid, label: Grid) -> str:
-    """Why the two do not belong together; empty where they do."""
+    """Why image and label do not belong together; empty if they do."""
     if (image.rows, image.columns) != (label.rows, label.columns):
         return f"image of {image} pixels, mask of {label} (rows x columns)"
     if entry.frame is not None:
@@ -120,7 +118,7 @@ class _Volume:
 
 
 def _check_volume(entry: Entry, root: Path, declared: LabelMap | None) -> tuple[Entry | None, str]:
-    """The entry of a volume with the values in its label, or None and why image and label are no pair."""
+    """The entry of a volume with the values in its label, or None and the reason."""
     part, path = "image", root / entry.image
     try:
         if is_nifti(path):
@@ -135,7 +133,7 @@ def _check_volume(entry: Entry, root: Path, declared: LabelMap | None) -> tuple[
 
 
 def _volume_values(path: Path, image: _Volume, declared: LabelMap | None) -> frozenset[int | str]:
-    """The values of a NIfTI mask; of a SEG or RTSTRUCT the keys (without a map the numbers) that occur."""
+    """The values of a NIfTI mask, or the keys of a SEG or RTSTRUCT (without a map, the numbers)."""
     if is_nifti(path):
         from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
 
@@ -152,14 +150,14 @@ def _volume_values(path: Path, image: _Volume, declared: LabelMap | None) -> fro
 
 
 def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> None:
-    """Refuse images that are byte for byte alike and belong to two groups: a leak that no split can mend.
+    """Refuse identical images in two groups: a leak that no split can repair.
 
-    Only files of equal size are read; a series is the same where all its files are. Images that differ in a
+    Only files of equal size are read; series are identical if all their files are. Images that differ in a
     header or in their compression are not recognised.
 
     Args:
         collected: the entries, with groups.
-        shown: how a group may be named in a message (its hash).
+        shown: the name of a group in messages (its hash).
 
     Raises:
         DatalistError: with the groups; ``path`` has a file of two of them.
@@ -185,7 +183,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _alike(images: Iterable[str], key: Callable[[str], Iterable[object]]) -> list[list[str]]:
-    """The images of one key, where there are several."""
+    """The images of one key, if there are several."""
     by_key: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for image in images:
         by_key[tuple(key(image))].append(image)

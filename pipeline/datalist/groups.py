@@ -1,4 +1,4 @@
-"""What the split keeps together: a patient, a study, a folder."""
+"""The unit that a split keeps together: a patient, a study, a folder."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ GROUP_FROM = ("parent", "patient_id", "file", "stem")
 
 
 def group_name(text: str) -> str:
-    """A keyed hash of a folder name, table value or PatientID, since groups may identify."""
+    """A keyed hash of a folder name, table value or PatientID, because groups may identify."""
     return "g" + case_name(f"group:{text}")[1:]
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How a group follows from an image: by a regular expression on its path, or by one of ``GROUP_FROM``.
+    """The rule for an image's group: a regular expression on its path, or one of ``GROUP_FROM``.
 
     Attributes:
         pattern: searched in the image's relative path; its group "group", its first, or the whole match
             counts.
         source: "parent" (the image's folder), "patient_id" (DICOM (0010,0020), always hashed), "file" (each
-            image by itself) or "stem" (the image's name without ending, so that ``ct/P1.nii.gz`` and
-            ``mr/P1.nii.gz`` are one).
+            image is a group) or "stem" (the name without ending: ``ct/P1.nii.gz`` and ``mr/P1.nii.gz`` are
+            one).
     """
 
     pattern: str | None = None
     source: str | None = None
 
     def apply(self, collected: Collection) -> Collection:
-        """Give each entry its group; what has none is left out with the reason.
+        """Give each entry its group; leave out entries without one, with the reason.
 
         Raises:
             DatalistError: neither or both are given, or the pattern is no regular expression.
@@ -86,7 +86,7 @@ def _matched(match: re.Match[str] | None) -> str:
 
 
 def _patient(path: Path) -> str:
-    """PatientID, hashed before anything can print it; of a folder that of its first file with one."""
+    """PatientID, hashed before anything can print it; for a folder that of its first file with one."""
     files = search(path)[0] if path.is_dir() else [path]
     return next(filter(None, map(_patient_of_file, files)), "")
 

@@ -1,4 +1,4 @@
-"""The records of a datalist: what training reads, and what building one reports."""
+"""The records of a datalist: the items for training, and the entries before the split."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class Datalist:
-    """A datalist whose every refusal is behind it.
+    """A datalist that has passed all checks.
 
     Attributes:
         training, validation, test: items with absolute ``image`` and ``label`` paths, ``case``, ``group``
-            and, where the list has them, ``class`` and ``fold``. One frame of a cine is
-            ``path#frame_index=3``, counted from 0. The image of a volume is a NIfTI file, a multi-frame file
-            or the folder of one series; its label is NIfTI, or a SEG or RTSTRUCT that was drawn on that
-            series.
+            and, if the list has them, ``class`` and ``fold``. One frame of a cine is ``path#frame_index=3``,
+            counted from 0. The image of a volume is a NIfTI file, a multi-frame file or the folder of one
+            series; its label is NIfTI, or a SEG or RTSTRUCT that was drawn on that series.
         label_names: the classes in the order of their values; the first is "background". Where parts of a SEG
-            or RTSTRUCT overlap the later class counts.
-        label_map: from what stands in the label files to its class. Whole numbers are mask values, and in a
-            SEG or RTSTRUCT the numbers of segments and regions; text is the name of a segment or region. All
-            values of a mask must be declared; of a SEG or RTSTRUCT the parts that are named are taken, one at
-            least (`pyraseg.transforms.dicom.labels.drawn_labels`).
-        digest: SHA-256 of items, names and map, without what depends on the machine's hash key.
-        seed: the seed of the split, where one is recorded.
+            or RTSTRUCT overlap, the later class counts.
+        label_map: from the keys in label files to classes. Whole numbers are mask values, and in a SEG or
+            RTSTRUCT the numbers of segments and regions; text is the name of a segment or region. All values
+            of a mask must be declared; of a SEG or RTSTRUCT the named parts are used, at least one
+            (`pyraseg.transforms.dicom.labels.drawn_labels`).
+        digest: SHA-256 of items, names and map, independent of the machine's hash key.
+        seed: the seed of the split, if recorded.
     """
 
     training: tuple[Item, ...]
@@ -44,7 +43,7 @@ class Datalist:
 
     @property
     def num_classes(self) -> int:
-        """Classes with the background."""
+        """The number of classes, background included."""
         return len(self.label_names)
 
     def items(self, split: str) -> list[Item]:
@@ -58,13 +57,11 @@ class Entry:
 
     Attributes:
         image, label: the files.
-        frame, label_frame: which frame of a multi-frame file, from 0; None for the whole file.
-        group: what the split keeps together, as the data set names it: it may identify, so its hash is
-            written.
+        frame, label_frame: the frame of a multi-frame file, from 0; None for the whole file.
+        group: its original name. It may identify, so its hash is written.
         category: a class of the whole image ("normal"), from the table; None without one.
-        values: the values in the mask, or the keys of the label map that name a part of it, known once it was
-            read.
-        one_bit: the mask has one bit a pixel: its 1 may have been declared as 255, as which it opens.
+        values: the values in the mask, or the keys of the label map that name a part of it, once it was read.
+        one_bit: the mask has one bit per pixel: its 1 opens as 255, and may be declared so.
     """
 
     image: str
@@ -79,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a source found: the data set's folder, the entries, and (relative path, reason) for the rest."""
+    """The output of a source: the data set's folder, the entries, and (relative path, reason) for others."""
 
     root: Path
     entries: tuple[Entry, ...]

@@ -1,4 +1,4 @@
-"""The label set of a datalist: class names, and what stands for each class in the label files."""
+"""The label set of a datalist: class names, and the keys of each class in the label files."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ __all__ = ["check_label_names", "check_labels", "label_key", "parse_label_map", 
 
 
 def label_key(text: str) -> int | str:
-    """What stands in a label file: a mask value, the number of a segment or region, or its name."""
+    """A key in label files: a mask value, the number of a segment or region, or its name."""
     text = text.strip()
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
 
 
 def sort_keys(keys: Iterable[int | str]) -> list[int | str]:
-    """Values in their order, then names in the order in which they are declared."""
+    """Sort values, then names in their declared order."""
     return sorted(keys, key=lambda key: (1, 0) if isinstance(key, str) else (0, key))
 
 
 def parse_label_map(pairs: Iterable[str]) -> tuple[list[str], dict[int | str, int]]:
-    """Class names in the order given behind the background, and the map from what stands in label files to
-    classes.
+    """Class names behind the background, in the given order, and the map from keys in label files to classes.
 
     Args:
         pairs: "value=name", each text one pair or several with commas. Several values may share a name. The
-            value 0 is the background unless it is given another name. A value may also be the name of a
-            segment or region, "GTV_Mass=tumour"; one with a comma is given by its number.
+            value 0 is the background unless it has another name. A value may also be the name of a segment or
+            region, "GTV_Mass=tumour"; for a name with a comma, give the number.
 
     Raises:
-        LabelError: a malformed pair, a value given twice, or no pair at all.
+        LabelError: a malformed pair, a repeated value, or no pair at all.
 
     >>> parse_label_map(["128=kidney,255=hydronephrosis"])
     (['background', 'kidney', 'hydronephrosis'], {0: 0, 128: 1, 255: 2})
@@ -64,12 +63,12 @@ def suggestion(values: Iterable[int | str]) -> str:
 
 
 def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int]) -> None:
-    """Refuse names that are not distinct or do not begin with the background, and a map beyond them.
+    """Refuse repeated names, names without the background first, and a map to other classes.
 
     Names of parts are compared without regard to case, as the reader of labels does.
 
     Raises:
-        LabelError: the label set contradicts itself.
+        LabelError: the label set is contradictory.
     """
     distinct = len(set(label_names)) == len(label_names)
     if len(label_names) < 2 or label_names[0] != BACKGROUND or not distinct or not all(label_names):
@@ -94,7 +93,7 @@ def check_labels(label_names: Sequence[str], label_map: Mapping[int | str, int])
 
 
 def check_label_names(datalist: Datalist, expected_names: Sequence[str]) -> None:
-    """Refuse a datalist whose classes are not the ones that the bundle is configured for.
+    """Refuse a datalist with other classes than the bundle's.
 
     Raises:
         LabelError: the remedy is the override that fits this datalist.

@@ -1,4 +1,4 @@
-"""Reading a datalist for training and evaluation: every refusal comes here, before the first epoch."""
+"""Read a datalist for training and evaluation, with all checks before the first epoch."""
 
 from __future__ import annotations
 
@@ -30,19 +30,17 @@ def load_datalist(
     """Read and check a datalist.
 
     Args:
-        path: the JSON file that ``write_datalist`` made, or one of MONAI's decathlon style with
-            ``label_names`` added. Names of cases and groups that are no keyed hashes are hashed, because they
-            go into logs, tables and MLflow; ``"keep_names": true`` in the file keeps them.
-        split: the split or splits that must hold items; their files must exist. None: the files of all
-            splits.
-        dataset_dir: what the paths are relative to; the datalist's own folder where None.
-        fold: in a list with folds, the fold to validate on; the others are for training. "validation" needs
-            it.
+        path: the JSON file of ``write_datalist``, or one in MONAI's decathlon style with ``label_names``
+            added. Names of cases and groups are hashed if they are not, because they go into logs, tables and
+            MLflow; ``"keep_names": true`` in the file keeps them.
+        split: the split or splits that must hold items and whose files must exist. None: all splits' files.
+        dataset_dir: the folder that paths are relative to; None for the datalist's.
+        fold: in a list with folds, the one to validate on; the others train. "validation" needs it.
 
     Raises:
-        DatalistError: a missing or malformed file, an unknown key, an empty split that was asked for, absent
-            image or label files, a group in two splits, a case that occurs twice.
-        LabelError: the label set contradicts itself.
+        DatalistError: a missing or malformed file, an unknown key, a requested split without items, missing
+            image or label files, a group in two splits, a repeated case.
+        LabelError: the label set is contradictory.
 
     >>> from tempfile import mkdtemp
     >>> folder = Path(mkdtemp())
@@ -95,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:
-    """Further keys may describe the list, but not look like a split or nearly like a known key."""
+    """Other keys may describe the list, but must not look like a split or nearly like a known key."""
     for key, value in content.items():
         close = nearest(key, KNOWN_KEYS)
         looks_like_a_split = isinstance(value, list) and bool(value) and isinstance(value[0], dict)

@@ -1,4 +1,4 @@
-"""What building a datalist did: counts by split, the largest groups, and what was left out and why."""
+"""The report on a new datalist: counts by split, the largest groups, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class SplitReport:
     Attributes:
         name: "training", "fold 0", "validation", "test".
         items, groups: their numbers.
-        frames_by_class: frames that hold the class, by its name, without the background.
-        categories: frames by the class of the whole image, where the table has one.
+        frames_by_class: number of frames with each class, by name, without the background.
+        categories: number of frames by the class of the whole image, if the table has one.
     """
 
     name: str
@@ -32,15 +32,14 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class DatalistReport:
-    """What was written and what was not.
+    """The content of a datalist, and what was left out.
 
     Attributes:
         path: the datalist.
         splits: a report for each split or fold.
-        largest_groups: (group, frames, split), largest first, as the data set names them: for a terminal, not
-            a log.
+        largest_groups: (group, frames, split), largest first, with original names: for a terminal, not a log.
         left_out: (path relative to the data set, reason).
-        dataset_dir: what the datalist's paths are relative to.
+        dataset_dir: the folder that the datalist's paths are relative to.
         label_names, seed, digest: as written.
     """
 
@@ -84,7 +83,7 @@ class DatalistReport:
         return _aligned([head, *rows])
 
     def _absent(self) -> Iterator[str]:
-        """A class that a split lacks cannot be learnt or judged there."""
+        """Classes that a split lacks, so that they cannot be learnt or judged there."""
         for name in self.label_names[1:]:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:
@@ -118,7 +117,7 @@ def _of(number: int, total: int) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int] | None = None) -> list[str]:
-    """Columns of equal width: the first to the left, numbers to the right."""
+    """Columns of equal width: the first aligned to the left, numbers to the right."""
     columns = []
     for number, cells in enumerate(zip(*rows, strict=True)):
         width = max(map(len, cells))

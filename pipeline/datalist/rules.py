@@ -1,4 +1,4 @@
-"""What every datalist must hold to, when it is written and when it is read."""
+"""The rules of every datalist, checked when it is written and when it is read."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = ["check_items", "complete_item", "content_digest", "nameless", "neares
 
 REQUIRED = ("image", "label")
 ITEM_KEYS = (*REQUIRED, "case", "group", "class", "fold")
-HASHED_KEYS = ("case", "group")  # they depend on the machine's hash key, so the digest leaves them out
+HASHED_KEYS = ("case", "group")  # not in the digest: they depend on the machine's hash key
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known key closest to a misspelt one; empty where none is close."""
+    """A sentence with the known key closest to a misspelt one; empty if none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
     return f'Did you mean "{close[0]}"?' if close else ""
 
 
 def complete_item(item: Any) -> Any:
-    """Add what MONAI's own lists lack: a case name from the image's path, and the case as its group."""
+    """Add the keys that MONAI's lists lack: a case name from the image's path, and the case as its group."""
     if not isinstance(item, dict) or not isinstance(item.get("image"), str):
-        return item  # left for the check to name
+        return item  # the check reports it
     case = item.get("case") or case_name(item["image"])
     return {**item, "case": case, "group": item.get("group", case)}
 
 
 def nameless(item: Any) -> Any:
-    """The item with keyed hashes in the place of names that somebody typed: they may be a patient's."""
+    """The item with keyed hashes in place of typed names, which may be a patient's."""
     if not isinstance(item, dict):
         return item
     hashes = {"case": case_name, "group": group_name}
@@ -46,11 +46,10 @@ def nameless(item: Any) -> Any:
 
 
 def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Refuse malformed items, cases that occur twice, and groups (patients, studies) in two splits or folds.
+    """Refuse malformed items, repeated cases, and groups (patients, studies) in two splits or folds.
 
     Raises:
-        DatalistError: with the number and the names of the cases or groups as the list has them (hashed
-            unless it was built to keep them).
+        DatalistError: with the number and the names of cases or groups as in the list (hashed by default).
     """
     for split, items in splits.items():
         for position, item in enumerate(items):
@@ -101,7 +100,7 @@ def _check_item(item: Any, where: str) -> None:
 def content_digest(
     splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int | str, int]
 ) -> str:
-    """SHA-256 of the items, names and map: the same list has the same digest on every machine."""
+    """SHA-256 of the items, names and map; the same on every machine."""
 
     def unhashed(item: Item) -> Item:
         return {key: value for key, value in item.items() if key not in HASHED_KEYS}

@@ -1,4 +1,4 @@
-"""Sharing groups out among splits or folds so that each gets its part of the frames, classes and groups."""
+"""Assign groups to splits or folds, so that each gets its share of the frames, classes and groups."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Part", "assign", "assign_groups", "check_fractions", "classes_of", "
 
 TRIES = 64
 JITTER = 0.5  # of log size: a group may overtake one 1.6 times as large
-WORK = 50_000  # groups placed in all tries together; one try is always made
+WORK = 50_000  # assignments of groups in all tries together; one try is always made
 
 
 @dataclass(frozen=True)
 class Part:
-    """One share of the data: a split, or one fold of the training split."""
+    """A split, or one fold of the training split."""
 
     split: str
     share: float
@@ -32,7 +32,7 @@ class Part:
 
 
 def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list[Part]:
-    """The splits that get something, or the folds and the test split.
+    """The splits with a positive fraction, or the folds and the test split.
 
     Raises:
         DatalistError: fewer than two folds.
@@ -48,7 +48,7 @@ def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
-    """Refuse what is not three parts of one whole with something to train on.
+    """Refuse fractions that are not three parts of one, with something to train on.
 
     Raises:
         DatalistError: not three numbers from 0 to 1 that add up to 1, or no part for training.
@@ -64,25 +64,24 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
 
 
 def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, seed: int) -> list[int]:
-    """Give each group to one part, so that every column of ``counts`` is shared out as ``parts`` say.
+    """Assign each group to one part, so that every column of ``counts`` is shared as ``parts`` say.
 
-    Largest group first, each goes where the squared shortfall, relative to the part, shrinks most; the best
-    of several orders that the seed varies is kept. Measured on 382 groups of 1 to 488 frames, ten of them
-    with 74 % of the frames, shared out 0.7, 0.1, 0.2 with ten seeds: every part within 0.44 % of its share of
-    all frames and 0.15 % of its share of those with the class. Scikit-learn's StratifiedGroupKFold was off by
-    2.0 % and 1.4 %, and made the validation split of 2 groups, where this makes it of 38.
+    Greedy, largest group first: each goes to the part where the squared relative shortfall shrinks most; the
+    best of several orders from the seed is kept. Measured on 382 groups of 1 to 488 frames, ten of them with
+    74 % of the frames, shared 0.7, 0.1, 0.2 with ten seeds: every part is within 0.44 % of its share of all
+    frames and 0.15 % of its share of those with the class. Scikit-learn's StratifiedGroupKFold was off by 2.0
+    % and 1.4 %; its validation split had 2 groups, this one has 38.
 
     Args:
-        counts: (groups, features); the first column is the number of frames, further ones count those of a
-            class.
+        counts: (groups, features); the first column counts frames, the others those of a class.
         parts: the share of each part, positive.
-        seed: same seed, same assignment.
+        seed: the same seed gives the same assignment.
 
     Returns:
-        The index of the part, for each group.
+        The index of the part for each group.
 
     Raises:
-        DatalistError: there are too few groups for every part to get one.
+        DatalistError: too few groups for every part to get one.
     """
     table = np.asarray(counts, dtype=np.float64)
     if len(table) < len(parts):
@@ -106,13 +105,13 @@ def assign_groups(counts: Sequence[Sequence[float]], parts: Sequence[float], *, 
 
 
 def _place(weights: np.ndarray, shares: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, float]:
-    """One greedy pass: the part of each group, and the squared error relative to the shares that is left."""
+    """One greedy pass: the part of each group, and the squared relative error that is left."""
     error = np.repeat(-shares, weights.shape[1], axis=1)
     chosen = np.zeros(len(weights), dtype=np.int64)
     empty = np.ones(len(shares), dtype=bool)
     for left, group in zip(range(len(order), 0, -1), order, strict=True):
         gain = (weights[group] * (weights[group] + 2 * error) / shares).sum(axis=1)
-        if empty.sum() >= left:  # the last groups go where there is none yet
+        if empty.sum() >= left:  # the last groups go to parts without any
             gain[~empty] = np.inf
         chosen[group] = part = int(np.argmin(gain))
         error[part] += weights[group]
@@ -123,7 +122,7 @@ def _place(weights: np.ndarray, shares: np.ndarray, order: np.ndarray) -> tuple[
 def assign(
     entries: Sequence[Entry], parts: Sequence[Part], mapping: Mapping[int | str, int], *, seed: int
 ) -> dict[str, int]:
-    """The part of each group, balanced by frames, by frames with each class, and by the images' own class."""
+    """The part of each group, balanced by frames, by frames with each class, and by the images' class."""
     classes = sorted(set(mapping.values()) - {0})
     categories = sorted({entry.category for entry in entries if entry.category})
     members: dict[str, list[Entry]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Writing a datalist: JSON in MONAI's decathlon style, one item on a line, whole or not at all."""
+"""Write a datalist: JSON in MONAI's decathlon style, one item per line, whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def write_datalist(
     label_map: Mapping[int | str, int] | None = None,
     **extra: Any,
 ) -> Path:
-    """Write ``training``, ``validation`` and ``test`` with the label set, a digest and what ``extra`` adds.
+    """Write ``training``, ``validation`` and ``test`` with the label set, a digest and ``extra``.
 
     Args:
         path: the JSON file; its folder is made.
         splits: items by split, with ``image`` and ``label`` relative to the data set's folder. A missing
             ``case`` becomes the keyed hash of the image's path, a missing ``group`` the case itself.
         label_names: the classes in the order of their values, "background" first.
-        label_map: from what stands in the label files to its class (see `Datalist`); the identity where None.
+        label_map: from keys in label files to classes (see `Datalist`); None for the identity.
 
     Raises:
         DatalistError: an unknown split, a malformed item, a repeated case, a group in two splits.
-        LabelError: the label set contradicts itself.
+        LabelError: the label set is contradictory.
         OutputError: the file cannot be written.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
@@ -52,7 +52,7 @@ def write_datalist(
         "label_map": {str(value): mapping[value] for value in sort_keys(mapping)},
         "digest": content_digest(complete, label_names, mapping),
     }
-    # one line an item, so that a change of the split reads well in a diff
+    # one line per item, for readable diffs of splits
     lines = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in sorted(head.items())]
     for split, items in complete.items():
         block = ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in items)

@@ -16,14 +16,14 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score's mean over groups (a patient with 400 frames weighs as much as one with 4), and over frames.
+    """A score's mean over groups (patients weigh the same with 4 frames and with 400) and over frames.
 
     Attributes:
         group_mean, low, high: the mean of each group's mean, and its 95 % interval.
-        frame_mean, frame_low, frame_high: the mean over frames; its interval resamples groups as well,
-            because frames of one patient are no independent observations.
+        frame_mean, frame_low, frame_high: the mean over frames; its interval resamples groups, too, because
+            frames of one patient are not independent.
         median: over frames.
-        cases, groups: how many the score is defined in.
+        cases, groups: the numbers in which the score is defined.
     """
 
     group_mean: float
@@ -42,7 +42,7 @@ class Estimate:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON has it: what is not finite is null."""
+    """A value for JSON, null if it is not finite."""
     return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
 
 
@@ -52,16 +52,15 @@ def estimate(
     """Estimate the mean of a score.
 
     Args:
-        values: one a case; what is not finite is left out.
+        values: one per case; values that are not finite are left out.
         groups: the group of each value.
-        resamples: bootstrap draws of the groups that have a value; 0 for none.
+        resamples: bootstrap draws of the groups with a value; 0 for none.
         seed: the same seed gives the same interval.
 
     Returns:
-        Means without any value, and intervals without resamples or of fewer than two groups, are NaN.
+        Means without values, and intervals without resamples or of fewer than two groups, are NaN.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
 
     >>> dice = estimate([0.9, 0.9, 0.9, 0.5], ["a", "a", "a", "b"], resamples=100)
     >>> round(dice.group_mean, 3), round(dice.frame_mean, 3), dice.low <= dice.group_mean <= dice.high

@@ -1,4 +1,4 @@
-"""How far a network's confidence can be believed: counts by confidence, expected calibration error."""
+"""Calibration of a network: counts by confidence, and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from monai.data import MetaTensor
 __all__ = ["BINS", "TOP", "CaseConfidence", "Reliability", "count_confidence", "pool"]
 
 BINS = 15
-PIECE = 1 << 22  # pixels that are counted at once: more than a frame has, far fewer than a volume
+PIECE = 1 << 22  # pixels counted at once: more than a frame has, far fewer than a volume
 TOP = "top_label"
 
 
 @dataclass(frozen=True, eq=False)
 class CaseConfidence:
-    """Counts of one case by curve (every class, then the top label) and bin, arrays (K + 1, bins).
+    """Counts of one case by curve (each class, then the top label) and bin, arrays (K + 1, bins).
 
     Attributes:
-        names: the curves' names, the classes' and ``TOP``.
-        pixels: how many pixels have their confidence in the bin.
-        confidence: the sum of it.
-        correct: how many of them are right.
+        names: of the curves: the classes and ``TOP``.
+        pixels: number of pixels whose confidence is in the bin.
+        confidence: its sum over them.
+        correct: number of correct ones.
     """
 
     case: str
@@ -47,7 +47,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of accuracy and confidence, by each bin's pixels."""
+        """Expected calibration error: the mean distance of accuracy and confidence, weighted by pixels."""
         filled = self.share > 0
         return float((self.share * np.abs(self.accuracy - self.confidence))[filled].sum())
 
@@ -63,13 +63,13 @@ def count_confidence(
 ) -> CaseConfidence:
     """Count one case's pixels by confidence, in bins of equal width, the last one with 1.
 
-    For a class, confidence is its probability and right is where the reference shows it (one class against
-    the others); for the top label it is the highest probability and right is where that class is the
-    reference's. Both are of the network itself, before any clean-up of the label map.
+    For a class, confidence is its probability, and a pixel is correct where the reference shows the class
+    (one class against the others). For the top label, confidence is the highest probability, and a pixel is
+    correct where that class is the reference's. Both describe the network, before any clean-up.
 
     Args:
-        probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Where they sum to 0, outside
-            the region that the network has seen, nothing is counted.
+        probabilities: (K, H, W) or (K, H, W, D), on the grid of ``reference``. Pixels with the sum 0, outside
+            the network's image, are not counted.
         reference: (1, H, W) or (1, H, W, D), class indices.
 
     Source:
@@ -107,7 +107,7 @@ def _counts(flat: torch.Tensor, truth: torch.Tensor, bins: int) -> np.ndarray:
         values = confidence.numpy()
         index = (values * bins).astype(np.intp)
         np.minimum(index, bins - 1, out=index)
-        index += np.multiply(right.numpy(), bins, dtype=np.intp)  # right ones have bins of their own
+        index += np.multiply(right.numpy(), bins, dtype=np.intp)  # correct ones have separate bins
         pixels = np.bincount(index, minlength=2 * bins).reshape(2, bins)
         total = np.bincount(index, values, minlength=2 * bins).reshape(2, bins)
         counts.append((pixels.sum(axis=0), total.sum(axis=0), pixels[1]))
@@ -119,8 +119,7 @@ def pool(cases: Sequence[CaseConfidence], *, by_group: bool = True) -> tuple[Rel
 
     Args:
         by_group: a case's counts become shares of its pixels, and their means over each group are averaged
-            over the groups, as in the means of the other scores; otherwise all pixels of all cases weigh the
-            same.
+            over the groups, as for the other scores; otherwise all pixels weigh the same.
     """
     cases = [case for case in cases if case.pixels[-1].any()]
     if not cases:

@@ -1,4 +1,4 @@
-"""Lesions one by one: which of the reference's are detected, and what is predicted where there is none."""
+"""Lesion by lesion: which of the reference's are detected, and which predicted ones are false."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pyraseg.pipeline.evaluation.scores import as_labels
 
 __all__ = ["OVERLAP", "CaseLesions", "Lesion", "LesionSummary", "compare_lesions", "summarise_lesions"]
 
-OVERLAP = 0.1  # of a lesion's voxels, that must be predicted
+OVERLAP = 0.1  # part of a lesion's voxels that must be predicted
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A connected component: its voxels, and how many of them the other label map has in the same class."""
+    """A connected component: its voxels, and how many have the same class in the other label map."""
 
     voxels: int
     common: int
@@ -46,10 +46,10 @@ class CaseLesions:
 
     @property
     def detected(self) -> tuple[bool, ...]:
-        """Of each lesion of the reference, whether at least a tenth of its voxels is predicted.
+        """For each lesion of the reference, whether at least a tenth of its voxels is predicted.
 
         The criterion is the intersection over the reference (Maier-Hein et al., Metrics reloaded, Nat Methods
-        21:195, 2024); the low limit asks for a hit and leaves the outline to the Dice.
+        21:195, 2024). The low limit asks for a hit; the Dice judges the outline.
         """
         return tuple(lesion.common / lesion.voxels >= OVERLAP for lesion in self.reference)
 
@@ -110,10 +110,10 @@ class LesionSummary:
     """The detection of one class over many cases.
 
     Attributes:
-        lesions, detected: of the reference, in all cases.
-        sensitivity: the share that was detected; over groups the mean of each group's share, over "frames"
-            the share of all lesions.
-        false_positives, false_positive_ml: number and volume in a case, over all cases.
+        lesions, detected: numbers in the reference, in all cases.
+        sensitivity: the detected share; over groups the mean of each group's share, over "frames" the share
+            of all lesions.
+        false_positives, false_positive_ml: number and volume per case.
     """
 
     label: str
@@ -124,7 +124,7 @@ class LesionSummary:
     false_positive_ml: Estimate
 
     def metrics(self) -> dict[str, float]:
-        """One number a name, for trackers: means over groups."""
+        """Values by name for trackers: means over groups."""
         named = {"lesion_sensitivity": self.sensitivity, "false_positive_lesions": self.false_positives}
         named |= {"false_positive_lesion_volume_ml": self.false_positive_ml}
         return {f"{name}_{self.label}": value.group_mean for name, value in named.items() if value.cases}

@@ -25,29 +25,27 @@ from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
-SOURCE = "source"  # the item's entry with the path that its image was read from
-PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd leaves them in
+SOURCE = "source"  # the item's entry with the path of its image
+PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd fills
 
 
 class SegmentationScores(Metric):
     """Collects the records of every case and reports their summary.
 
-    Its own value is ``mean_dice``; the rest of the summary joins ``engine.state.metrics`` as
-    ``<prefix>_<name>``, and ``engine.state.results`` has the `Results`. It reads the decollated output and
-    batch: per item ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing from
-    the metadata, and ``probabilities`` (K, H, W[, D]) on the same grid if they are there.
+    Its value is ``mean_dice``. The rest of the summary joins ``engine.state.metrics`` as ``<prefix>_<name>``,
+    and ``engine.state.results`` has the `Results`. It reads from the decollated output and batch, per item:
+    ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing in the metadata, and
+    optional ``probabilities`` (K, H, W[, D]) on the same grid.
 
     Args:
         label_names: the classes, background first.
         prefix: of the metrics' names, such as "val" or "test".
-        surfaces: whether to measure distances between surfaces: for evaluation, too slow for every epoch.
+        surfaces: whether to measure distances between surfaces, too slow for every epoch.
         tolerance: of surface Dice, by unit; see `surface_scores`.
-        quantities: declarations of clinical quantities to compare; see `measure` and, for volumes,
-            `measure_volume`. What is measured on a volume's values is read once more, from the path that the
-            data set has for the case. A volume that states no unit, as NIfTI, is in the one unit that the
-            quantities need, as preprocessing has it.
-        lesions: whether to compare connected components one by one; see `CaseLesions`. None: of volumes, with
-            surfaces.
+        quantities: declarations of clinical quantities to compare; see `measure_frame` and `measure_volume`.
+            A volume's values are read again from the path of the case in the data set. A volume without a
+            unit, as NIfTI, is taken to be in the unit that the quantities need.
+        lesions: whether to compare connected components, see `CaseLesions`. None: for volumes, with surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
 
     >>> import torch
@@ -125,8 +123,7 @@ class SegmentationScores(Metric):
         self.update(items)
 
     def gather(self) -> None:
-        """Take the records of every process of a distributed run; every process calls it. No effect in one
-        process.
+        """Collect the records of all processes of a distributed run; every process calls it.
 
         A case that a sampler gave to two processes counts once.
         """
@@ -142,7 +139,7 @@ class SegmentationScores(Metric):
         self.lesions = list({(record.case, record.label): record for record in lesions}.values())
 
     def results(self) -> Results:
-        """Everything so far, of all processes."""
+        """The results of all processes so far."""
         if self._results is None:
             self.gather()
             self._results = Results(

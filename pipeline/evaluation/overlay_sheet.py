@@ -1,4 +1,4 @@
-"""Pictures of predictions in training and evaluation: one contact sheet of chosen cases."""
+"""Pictures of predictions in training and evaluation: a contact sheet of selected cases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyraseg.pipeline.writers.pictures.contact_sheet import draw_grid
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["OverlayGrid"]
@@ -30,7 +30,7 @@ NOTE = "filled: prediction, dashed: reference"
 
 @dataclass(frozen=True)
 class _ScoredCase:
-    """A case: its Dice, the mean over the classes that it shows (NaN without any), and packed label maps."""
+    """A case: its mean Dice over the classes that it shows (NaN without any), and packed label maps."""
 
     name: str
     dice: float
@@ -45,18 +45,17 @@ class _ScoredCase:
 class OverlayGrid:
     """Ignite handler for an evaluator: log a sheet of ``count`` cases when the key metric is the best so far.
 
-    First come the best, the median and the worst case by mean Dice over the classes that they show, named so;
-    then cases spread over the groups as evenly as their sizes allow, so that neighbouring frames of one
-    patient do not fill the sheet, by falling Dice. Each tile shows the frame within its tissue region only,
-    or the four axial slices of a volume that show most of the labels, the prediction filled, the reference as
-    a line. Images are read and drawn only for a sheet that is made.
+    First come the best, the median and the worst case by mean Dice over the classes that they show, marked as
+    such. Then come cases spread over the groups as evenly as their sizes allow, by falling Dice, so that
+    neighbouring frames of one patient do not fill the sheet. Each tile shows the frame within its tissue
+    region, or the four axial slices of a volume with most labels; the prediction is filled, the reference is
+    a line. Images are read and drawn only when a sheet is made.
 
     Args:
         tracker: the MLflow run; the sheet becomes ``overlays/<name>.png``.
         segments: names and colours of the classes.
-        preprocessing: what made the images; its crop and blanking, or its window, show them at their own
-            resolution.
-        folder: where to write ``overlays.png`` as well, if anywhere.
+        preprocessing: transforms of the images; tiles use their crop and blanking, or their window.
+        folder: an optional folder for ``overlays.png``.
     """
 
     def __init__(
@@ -125,7 +124,7 @@ class OverlayGrid:
 
 
 def _ranked(cases: Iterable[_ScoredCase], *, most: int) -> dict[str, _ScoredCase]:
-    """The best, the median and the worst of the cases that show a structure; fewer where there are fewer."""
+    """The best, the median and the worst case that shows a structure; fewer if there are fewer."""
     shown = [case for case in cases if not np.isnan(case.dice)]
     order = sorted(shown, key=lambda case: (-case.dice, case.name))
     chosen: dict[str, _ScoredCase] = {}
@@ -136,7 +135,7 @@ def _ranked(cases: Iterable[_ScoredCase], *, most: int) -> dict[str, _ScoredCase
 
 
 def _spread(items: Sequence[dict[str, Any]], count: int) -> set[str]:
-    """Names of ``count`` cases: as many of each group as of any other, and at even distances within it."""
+    """Names of ``count`` cases: the same number of each group where possible, evenly spaced within it."""
     groups: dict[str, list[str]] = {}
     for item in items:
         groups.setdefault(item["group"], []).append(item["case"])

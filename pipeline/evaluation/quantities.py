@@ -1,4 +1,4 @@
-"""How far clinical quantities of a prediction are from those of its reference."""
+"""Errors of clinical quantities: prediction against reference."""
 
 from __future__ import annotations
 
@@ -72,12 +72,13 @@ def compare_quantities(
     image: np.ndarray | None = None,
     image_unit: str = "",
 ) -> list[QuantityError]:
-    """Measure two label maps alike, as far as the quantities' segments are in the label set.
+    """Measure two label maps with the same declarations, as far as their segments are in the label set.
 
     Args:
-        prediction, reference: (1, H, W), see `measure_frame`; (1, X, Y, Z) with ``affine``, see `measure_volume`.
+        prediction, reference: (1, H, W), see `measure_frame`, or (1, X, Y, Z), see `measure_volume`.
         declared: the bundle's quantities.
-        spacing_mm: of a frame. affine, image, image_unit: of a volume.
+        spacing_mm: of a frame.
+        affine, image, image_unit: of a volume.
     """
     declared = [entry for entry in declared if set(entry.get("segments", ())) <= set(label_names)]
     known: dict[str, Any] = {"label_names": label_names, "declared": declared}
@@ -93,7 +94,7 @@ def compare_quantities(
 
 
 def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The UCUM units of the image that quantities of volumes are measured on; label maps alone need none.
+    """The UCUM units of the image that quantities of volumes need; label maps alone need none.
 
     Raises:
         ConfigError: a declaration with an unknown measure.
@@ -102,10 +103,10 @@ def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def source_values(source: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:
-    """Read a volume's values on its source grid: preprocessing has resampled and scaled the item's own.
+    """Read a volume's values on its source grid, because preprocessing has resampled and scaled the item's.
 
     Args:
-        source: a NIfTI file, a series' folder, a multi-frame file, or a `Volume` that was read.
+        source: a NIfTI file, a series' folder, a multi-frame file, or a `Volume`.
         case: its name in errors.
         unit: of an image that states none, as NIfTI.
 
@@ -124,8 +125,9 @@ class QuantitySummary:
     """The errors of one quantity over many cases.
 
     Attributes:
-        error: the bias. absolute_error: the mean distance. Both in ``unit``.
-        relative_error: the mean distance as a share of the reference's value, where that is not 0: lesions of
+        error: the bias, in ``unit``.
+        absolute_error: the mean distance, in ``unit``.
+        relative_error: the mean distance relative to the reference's value, where that is not 0; lesions of
             all sizes weigh the same.
     """
 

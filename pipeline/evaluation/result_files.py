@@ -48,10 +48,10 @@ logger = logging.getLogger(__name__)
 def evaluate(
     evaluator: Any, tracker: Any, *, checkpoint: str | Path | Sequence[str | Path], folder: str | Path
 ) -> None:
-    """Load a checkpoint, run a MONAI evaluator in its own MLflow run, write, log and report the results.
+    """Load a checkpoint, run a MONAI evaluator in a new MLflow run, write, log and report the results.
 
-    The run's tag ``evaluated.sha256`` says which checkpoint was measured, as a training's
-    ``checkpoint.sha256`` says which it made; of an ensemble, one digest a member.
+    The run's tag ``evaluated.sha256`` names the checkpoint, as a training's ``checkpoint.sha256`` does; for
+    an ensemble it has one digest per member.
 
     Args:
         evaluator: with `SegmentationScores` as its key metric.
@@ -72,15 +72,15 @@ def evaluate(
 
 
 class CaseResults:
-    """Ignite handler for an evaluator with `SegmentationScores`: write what each case gave and log the files.
+    """Ignite handler for an evaluator with `SegmentationScores`: write and log the results of the cases.
 
-    It does so whenever the key metric is the best so far; an older best's files are replaced. The files are
-    those of `write_results`, ``reliability.png`` where there are probabilities, and ``predictions.npz``, the
-    predicted label maps on the source grids by case.
+    It acts whenever the key metric is the best so far, and replaces earlier files. The files are those of
+    `write_results`, ``reliability.png`` if there are probabilities, and ``predictions.npz``, the predicted
+    label maps on the source grids by case.
 
     Args:
         tracker: the MLflow run.
-        folder: where the files go.
+        folder: for the files.
         artifacts: their folder among the run's artifacts.
     """
 
@@ -129,7 +129,7 @@ def unpack(packed: bytes) -> np.ndarray:
 
 
 def write_masks(path: str | Path, masks: dict[str, bytes]) -> Path:
-    """Write packed label maps as a compressed ``.npz``, an array a case.
+    """Write packed label maps as a compressed ``.npz``, one array per case.
 
     Raises:
         OutputError: the file cannot be written.
@@ -144,8 +144,8 @@ def write_masks(path: str | Path, masks: dict[str, bytes]) -> Path:
 def write_results(folder: str | Path, results: Results) -> list[Path]:
     """Write the tables and the summary of an evaluation.
 
-    These are ``cases.csv`` (a row for each case and class), ``summary.json`` and, where there are such
-    records, ``quantities.csv``, ``lesions.csv`` and ``confidence.csv``.
+    These are ``cases.csv`` (a row per case and class), ``summary.json`` and, if there are such records,
+    ``quantities.csv``, ``lesions.csv`` and ``confidence.csv``.
 
     Returns:
         Their paths.
@@ -185,7 +185,7 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def _cell(value: Any) -> Any:
-    """Numbers with six decimals; empty where there is none."""
+    """Numbers with six decimals; empty for NaN and None."""
     if isinstance(value, float):
         return f"{value:.6f}" if np.isfinite(value) else ""
     return "" if value is None else int(value) if isinstance(value, bool) else value
@@ -226,7 +226,7 @@ def _confidence_rows(record: CaseConfidence) -> Iterable[list[Any]]:
 
 
 def report(results: Results) -> str:
-    """A short table for the log: a line for each score and quantity, means over groups first."""
+    """A short table for the log: a line per score and quantity, means over groups first."""
     cases, groups = ({getattr(score, name) for score in results.scores} for name in ("case", "group"))
     lines = [f"{len(cases)} cases of {len(groups)} groups"]
     lines.append(_line("", "groups", "95 % interval", "frames", "cases"))

@@ -1,8 +1,8 @@
 """Scores of one class in one case, from pixel counts and surfaces on the source grid.
 
-Conventions: reference present and prediction empty is Dice 0 and counted as missed; both empty is left out of
-Dice and counted as a true negative; reference empty and prediction not is a false positive with its area.
-What is not defined is NaN, never 0 or 1.
+Conventions: a present reference with an empty prediction has Dice 0 and counts as missed. If both are empty,
+Dice leaves the case out, and it counts as a true negative. A prediction with an empty reference is a false
+positive with its area. Undefined values are NaN, never 0 or 1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PIECE = 1 << 22  # pixels that are counted at once
 
 @dataclass(frozen=True)
 class CaseScore:
-    """The pixel counts of one class in one case, its surfaces, and what follows from them.
+    """The pixel counts of one class in one case, its surfaces, and the scores from them.
 
     Attributes:
-        case, group: the keyed hash of the case, and what must not be split (the patient).
+        case, group: the keyed hashes of the case and of the group that must not be split (the patient).
         label: the class's name.
         reference_pixels, predicted_pixels, common_pixels: pixels, or voxels, on the source grid.
-        spacing_mm: of the source grid, one number an axis; None without calibration.
-        surfaces: None where they were not computed or the reference is empty.
+        spacing_mm: of the source grid, one number per axis; None without calibration.
+        surfaces: None if they were not computed or the reference is empty.
     """
 
     case: str
@@ -46,7 +46,7 @@ class CaseScore:
 
     @property
     def dice(self) -> float:
-        """Dice coefficient; NaN, as ``iou`` and ``sensitivity``, where the reference has no structure."""
+        """Dice coefficient; NaN, as ``iou`` and ``sensitivity``, if the reference is empty."""
         return self._share(2 * self.common_pixels, self.reference_pixels + self.predicted_pixels)
 
     @property
@@ -57,22 +57,22 @@ class CaseScore:
 
     @property
     def sensitivity(self) -> float:
-        """The share of the reference that was predicted."""
+        """The predicted share of the reference."""
         return self._share(self.common_pixels, self.reference_pixels)
 
     @property
     def precision(self) -> float:
-        """The share of the prediction that is right; NaN also where nothing was predicted."""
+        """The correct share of the prediction; NaN also without a prediction."""
         return self._share(self.common_pixels, self.predicted_pixels) if self.predicted_pixels else NAN
 
     @property
     def missed(self) -> bool:
-        """The structure is there and nothing was predicted."""
+        """The structure is present and nothing was predicted."""
         return self.reference_pixels > 0 and self.predicted_pixels == 0
 
     @property
     def false_positive(self) -> bool:
-        """The structure is not there and something was predicted."""
+        """The structure is absent and something was predicted."""
         return self.reference_pixels == 0 and self.predicted_pixels > 0
 
     @property
@@ -89,10 +89,10 @@ class CaseScore:
         return pixels * math.prod(self.spacing_mm) / (1000 if len(self.spacing_mm) == 3 else 1)
 
     def values(self) -> dict[str, float]:
-        """Every score that a summary takes the mean of, by name.
+        """Every score that a summary averages, by name.
 
-        What depends on a unit has it in its name, so that millimetres and pixels never meet in one mean.
-        Sizes of errors are predicted minus reference.
+        Names include the unit where there is one, so a mean never mixes millimetres and pixels. Size errors
+        are predicted minus reference.
         """
         if self.false_positive:
             return self._sized("false_positive_area", self.predicted_pixels)
@@ -129,7 +129,7 @@ def score_case(
 
     Args:
         spacing_mm: of the grid, None without calibration.
-        surfaces: whether to compute the distances as well, which takes far longer than the counts.
+        surfaces: whether to compute the distances, far slower than the counts.
         tolerance: of surface Dice, see `surface_scores`.
 
     >>> reference, prediction = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
@@ -159,9 +159,9 @@ def as_labels(label_map: torch.Tensor) -> np.ndarray:
 
 
 def _confusion(prediction: np.ndarray, reference: np.ndarray, *, classes: int) -> np.ndarray:
-    """How many pixels the reference has in the one class (rows) and the prediction in the other (columns).
+    """Counts of pixels by class in the reference (rows) and in the prediction (columns).
 
-    Counted piece by piece: the counting takes 16 bytes a pixel, which is gigabytes of a whole volume.
+    It counts piece by piece: 16 bytes per pixel would be gigabytes for a whole volume.
     """
     counts = np.zeros(classes * classes, np.int64)
     flat = prediction.ravel(), reference.ravel()
@@ -172,9 +172,9 @@ def _confusion(prediction: np.ndarray, reference: np.ndarray, *, classes: int) -
 
 
 def source_spacing(item: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """The source grid's spacing in mm by the metadata of an item's image, else of its label; None without.
+    """The source grid's spacing in mm by the metadata of an item's image, else of its label, else None.
 
-    Frames carry it as ``spacing_mm`` where they are calibrated; a volume's stands in its label's affine.
+    Calibrated frames have it as ``spacing_mm``; a volume has it in its label's affine.
     """
     metas = [getattr(item.get(key), "meta", {}) for key in ("image", "label")]
     label = item["label"]

@@ -21,12 +21,13 @@ __all__ = ["ClassSummary", "Results", "flatten", "mean_dice", "plain", "summaris
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """What is said of one class over all cases.
+    """The summary of one class over all cases.
 
     Attributes:
-        present, absent: cases that show the structure, and that do not.
-        missed: cases that show it and have none predicted. false_positives: the other way round.
-        metrics: an estimate for each score that some case has, by its name with its unit.
+        present, absent: cases with and without the structure.
+        missed: cases with the structure and without a prediction.
+        false_positives: cases without the structure and with a prediction.
+        metrics: an estimate for each score of any case, by its name with its unit.
     """
 
     label: str
@@ -38,12 +39,12 @@ class ClassSummary:
 
     @property
     def missed_rate(self) -> float:
-        """Over the cases that show the structure; NaN without any."""
+        """Over the cases with the structure; NaN without any."""
         return self.missed / self.present if self.present else float("nan")
 
     @property
     def false_positive_rate(self) -> float:
-        """Over the cases that do not show the structure; NaN without any."""
+        """Over the cases without the structure; NaN without any."""
         return self.false_positives / self.absent if self.absent else float("nan")
 
     def document(self) -> dict[str, Any]:
@@ -91,19 +92,19 @@ def _summarise_class(name: str, rows: Sequence[CaseScore], *, resamples: int, se
 
 
 def mean_dice(classes: dict[str, ClassSummary]) -> float:
-    """The mean over the classes of their group means; NaN where no case shows any."""
+    """The mean over the classes of their group means; NaN if no case shows any."""
     values = [summary.metrics["dice"].group_mean for summary in classes.values()]
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else float("nan")
 
 
 def flatten(classes: dict[str, ClassSummary]) -> dict[str, float]:
-    """One number a name, for trackers.
+    """Values by name, for trackers.
 
     Returns:
         ``mean_dice`` and for each class: every score's group mean as ``<score>_<class>``;
         ``frame_mean_dice_<class>``, ``frame_median_dice_<class>``; ``missed_rate_<class>`` over the cases
-        that have the structure and ``false_positive_rate_<class>`` over those that have not; with intervals
+        with the structure and ``false_positive_rate_<class>`` over those without; with intervals
         ``dice_low_<class>`` and ``dice_high_<class>``.
     """
     flat = {"mean_dice": mean_dice(classes)}
@@ -120,14 +121,14 @@ def flatten(classes: dict[str, ClassSummary]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Results:
-    """Records of one evaluation, and the summary of them all.
+    """Records of one evaluation, and their summary.
 
     Attributes:
-        scores: a row for each case and class.
-        confidences: a record for each case, where the probabilities were there.
-        quantities: a row for each case and quantity, where they were asked for.
-        lesions: a record for each case and class, where lesions were compared.
-        tolerance: of surface Dice, by unit; empty where surfaces were not compared.
+        scores: one per case and class.
+        confidences: one per case with probabilities.
+        quantities: one per case and quantity, if requested.
+        lesions: one per case and class, if lesions were compared.
+        tolerance: of surface Dice, by unit; empty if surfaces were not compared.
         resamples, seed: of the bootstrap; see `estimate`.
 
     >>> scores = (CaseScore("c1", "g1", "kidney", 10, 10, 5), CaseScore("c2", "g2", "kidney", 10, 0, 0))
@@ -151,12 +152,12 @@ class Results:
 
     @cached_property
     def reliability(self) -> tuple[Reliability, ...]:
-        """The calibration curves, every group weighing the same."""
+        """The calibration curves; all groups weigh the same."""
         return pool(self.confidences)
 
     @cached_property
     def measured(self) -> dict[str, QuantitySummary]:
-        """The errors of the clinical quantities, summarised one by one."""
+        """The errors of each clinical quantity, summarised."""
         return summarise_quantities(self.quantities, resamples=self.resamples, seed=self.seed)
 
     @cached_property
@@ -170,14 +171,14 @@ class Results:
         return mean_dice(self.classes)
 
     def metrics(self) -> dict[str, float]:
-        """One number a name, for trackers: those of `flatten`, ``ece_<class>`` and those of lesions."""
+        """Values by name, for trackers: those of `flatten`, ``ece_<class>`` and those of lesions."""
         flat = flatten(self.classes) | {f"ece_{curve.name}": curve.error for curve in self.reliability}
         for lesions in self.detection.values():
             flat |= lesions.metrics()
         return flat
 
     def document(self) -> dict[str, Any]:
-        """The content of ``summary.json``; what is not defined is null."""
+        """The content of ``summary.json``; undefined values are null."""
         by_pixel = {curve.name: curve.error for curve in pool(self.confidences, by_group=False)}
         curves = {c.name: {"ece": c.error, "ece_over_pixels": by_pixel[c.name]} for c in self.reliability}
         interval = {"level": LEVEL, "resamples": self.resamples, "seed": self.seed, "resampled": "groups"}

@@ -22,10 +22,10 @@ class SurfaceScores:
     """Distances between two surfaces.
 
     Attributes:
-        hd95, assd: 95th percentile of the Hausdorff distance and average symmetric surface distance, in
+        hd95, assd: 95th percentile of the Hausdorff distance, average symmetric surface distance, in
             ``unit``.
-        surface_dice: the share of both surfaces that lies within the tolerance of the other one.
-        unit: "mm", or "px" where the image is not calibrated.
+        surface_dice: the share of both surfaces within the tolerance of the other one.
+        unit: "mm", or "px" without calibration.
     """
 
     hd95: float
@@ -43,19 +43,19 @@ def surface_scores(
 ) -> SurfaceScores | None:
     """Compare the surfaces of two masks (H, W) or (H, W, D), as MONAI 1.6 defines them.
 
-    A surface is the mask's pixels with a face neighbour outside it; beyond the image's edge is outside. HD95
-    is the greater of the two directions' 95th percentiles (interpolated linearly), not the percentile of both
-    pooled. ASSD is the mean of both directions' distances pooled. Surface Dice counts surface pixels, none
-    weighted by its area (``use_subvoxels=False``).
+    A surface is the mask's pixels with a face neighbour outside it, or outside the image. HD95 is the greater
+    of the two directions' 95th percentiles (interpolated linearly), not the percentile of both pooled. ASSD
+    is the mean of both directions' distances pooled. Surface Dice counts surface pixels, without weights by
+    area (``use_subvoxels=False``).
 
     Args:
         prediction, reference: masks of one shape.
-        spacing_mm: one number an axis; None measures in pixels.
+        spacing_mm: one number per axis; None for pixels.
         tolerance: of surface Dice, by unit, such as ``{"mm": 2.0, "px": 3.0}``.
 
     Returns:
-        None where the reference is empty. Where only the prediction is, both distances are the image's
-        diagonal and surface Dice is 0: a structure that was missed must not improve a mean.
+        None if the reference is empty. If only the prediction is, both distances are the image's diagonal and
+        surface Dice is 0, so that a missed structure does not improve a mean.
 
     Raises:
         ConfigError: no tolerance of 0 or more in the unit.
@@ -94,11 +94,10 @@ def surface_scores(
 
 
 def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From each surface pixel of one mask to the nearest of the other, and back.
+    """Distances from each surface pixel of one mask to the nearest of the other, and back.
 
-    Nothing outside the bounding box of both is a surface, so the box alone is looked at, and the values stay
-    the same. The box of a volume with a false positive far from its tumour is the whole body: there the
-    surfaces' points are searched, which takes no memory for the space between.
+    The bounding box of both masks holds all surfaces. In 3D a false positive far from its tumour makes it as
+    large as the body, so there the surfaces' points are searched, without memory for the space between.
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]
     edges = [_edge(mask[box]) for mask in (one, other)]

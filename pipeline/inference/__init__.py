@@ -1,4 +1,4 @@
-"""From images to label maps on their own grid: checkpoints, the inferer, labels on the source grid, files."""
+"""From images to label maps on the source grid: checkpoints, the inferer, clean-up, files."""
 
 from __future__ import annotations
 

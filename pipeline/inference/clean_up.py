@@ -25,30 +25,29 @@ LabelMap = np.ndarray[Any, np.dtype[np.integer[Any]]]
 class CleanUpLabels(Transform):
     """Clean up a label map (1, H, W) or (1, X, Y, Z) in steps, each with its switch, in this order.
 
-    1. ``minimum_area``, ``minimum_ml``: a component of one class (diagonal neighbours count) that covers less
-       than this fraction of the frame, or has less than this volume, is removed. A fraction of a volume means
-       another size with every field of view, so volumes are better given a ``minimum_ml``.
-    2. ``largest_component``: of each class the largest component is kept, the first of equals.
-    3. ``fill_holes``: background that face neighbours do not join to the frame's edge is filled.
-    4. ``fluid_in_kidney``: a component of hydronephrosis is kept where it touches or lies in the kidney with
-       its holes filled, and removed elsewhere; without any kidney no fluid is left.
+    1. ``minimum_area``, ``minimum_ml``: remove components of one class (diagonal neighbours count) below this
+       fraction of the frame, or below this volume. Prefer ``minimum_ml`` for volumes: the size of a fraction
+       depends on the field of view.
+    2. ``largest_component``: keep the largest component of each class, the first of equals.
+    3. ``fill_holes``: fill background that face neighbours do not join to the frame's edge.
+    4. ``fluid_in_kidney``: remove components of hydronephrosis that neither touch nor lie in the kidney with
+       its holes filled; without a kidney, all of them.
 
-    What is removed or filled takes the class that most of its face neighbours have. So a speck of fluid amid
-    the kidney becomes kidney, since background there would falsify the kidney's area, and one on background
-    becomes background. Applied again, nothing changes. No class appears that was not there.
+    Removed and filled pixels take the most frequent class of their face neighbours. So a speck of fluid
+    inside the kidney becomes kidney, and one on background becomes background. A second application changes
+    nothing. No new class appears.
 
     Args:
         label_names: the classes in the order of their values, "background" first.
         minimum_area: a fraction from 0 (off) to below 1. The default is 45 pixels of 473 x 473.
         minimum_ml: millilitres, 0 for off; for volumes only.
-        largest_component, fill_holes, fluid_in_kidney: the switches. The last step needs the classes "kidney"
-            and "hydronephrosis": a label set without one of them has no such step, as ``steps`` says.
+        largest_component, fill_holes, fluid_in_kidney: the switches. ``fluid_in_kidney`` needs the classes
+            "kidney" and "hydronephrosis", else the step is left out (see ``steps``).
 
     Raises:
         ConfigError: ``minimum_area`` or ``minimum_ml`` is out of its range.
-        GeometryError: a label map of another shape, or ``minimum_ml`` and no volume with a spacing, when
-            called.
-        LabelError: a value in it that is no class, when called.
+        GeometryError: when called with another shape, or with ``minimum_ml`` and no volume with a spacing.
+        LabelError: when called with a value that is no class.
 
     >>> labels = np.zeros((1, 20, 20), np.uint8)
     >>> labels[0, 5:15, 5:15] = 1
@@ -93,15 +92,14 @@ class CleanUpLabels(Transform):
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps that run, in order: those switched on that the label set has the classes for."""
+        """The steps that run, in order: those switched on for which the label set has the classes."""
         return tuple(self._steps)
 
     def __call__(self, img: NdarrayOrTensor, *, spacing_mm: Sequence[float] | None = None) -> NdarrayOrTensor:
         """Clean up one label map.
 
         Args:
-            spacing_mm: along each axis, for ``minimum_ml``; by default what the metadata of a `MetaTensor`
-                have as ``spacing_mm``.
+            spacing_mm: per axis, for ``minimum_ml``; by default that in a `MetaTensor`'s metadata.
         """
         source = convert_data_type(img, np.ndarray)[0]
         labels = self._checked(source)
@@ -109,14 +107,14 @@ class CleanUpLabels(Transform):
         if self.minimum_ml:
             limits["minimum_ml"] = self.minimum_ml / _voxel_ml(labels, img, spacing_mm)
         for box in ndimage.find_objects((labels > 0).view(np.uint8)):
-            # one more pixel, so that background stays joined around the foreground
+            # one more pixel, which joins the background around the foreground
             around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
             for name, step in self._steps.items():
                 step(labels[around], limits.get(name, 0.0))
         return convert_to_dst_type(labels[None].astype(source.dtype, copy=False), img)[0]
 
     def _checked(self, source: np.ndarray) -> LabelMap:
-        """The map without its channel, as a copy in the smallest integers: the steps count them often."""
+        """The map without its channel, as a copy in the smallest integers, which speed up the steps."""
         if source.ndim not in (3, 4) or source.shape[0] != 1 or not source.size:
             remedy = "Take the argmax over the classes before the clean-up."
             wanted = "a label map (1, H, W) or (1, H, W, D)"
@@ -133,8 +131,7 @@ class CleanUpLabels(Transform):
         kidney, fluid = (labels == self.label_names.index(name) for name in (KIDNEY, FLUID))
         if not fluid.any():
             return
-        # Components of fluid never touch each other: one that is joined to the filled kidney touches it or
-        # lies in it.
+        # Components of fluid do not touch: one joined to the filled kidney touches it or lies in it.
         structure = ndimage.generate_binary_structure(labels.ndim, labels.ndim)
         components, number = ndimage.label(fluid | kidney | _enclosed(~kidney), structure)
         stray = np.ones(number + 1, bool)
@@ -143,7 +140,7 @@ class CleanUpLabels(Transform):
 
 
 class CleanUpLabelsd(MapTransform):
-    """`CleanUpLabels` in a dictionary; ``options`` are its switches, None leaves the labels as they are.
+    """`CleanUpLabels` in a dictionary; ``options`` are its switches, or None for no clean-up.
 
     >>> clean_up = CleanUpLabelsd("pred", ["background", "tumour"], {"minimum_area": 0, "minimum_ml": 0.5})
     >>> clean_up.clean_up.steps
@@ -208,7 +205,7 @@ def _keep_largest(labels: LabelMap, _: float) -> None:
 
 
 def _fill_holes(labels: LabelMap, _: float) -> None:
-    # What encloses a hole is joined by diagonal neighbours, so it lies in one region.
+    # Diagonal neighbours join the pixels around a hole, so they lie in one region.
     for region in label_regions(labels):
         _blend(region.labels, _enclosed(region.labels == 0))
 

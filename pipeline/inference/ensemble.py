@@ -1,7 +1,7 @@
 """Several networks as one: the mean of their probabilities, one forward pass at a time.
 
-What follows a network begins with a softmax, so an ensemble gives logarithms: the softmax of the logarithm of
-probabilities is these probabilities again, because they add up to one.
+A softmax follows a network, so an ensemble gives logarithms: the softmax of the logarithm of probabilities
+gives them back, because they add up to one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ __all__ = ["Ensemble", "log_mean_probability"]
 def log_mean_probability(scores: Iterable[Tensor]) -> Tensor:
     """The logarithm of the mean of ``softmax(score)`` over the classes, (B, K, H, W[, D]) each, as float32.
 
-    ``scores`` may be a generator: a score is let go before the next is asked for. The sum is kept in
-    logarithms, so a class that all of them rule out has a finite, very negative score and never minus
-    infinity.
+    ``scores`` may be a generator: each score is freed before the next is computed. The sum is kept in
+    logarithms, so a class that all members rule out has a finite, very negative score, not minus infinity.
     """
     total, number = torch.tensor(-torch.inf), 0
     for score in scores:
@@ -34,8 +33,8 @@ def log_mean_probability(scores: Iterable[Tensor]) -> Tensor:
 class Ensemble(nn.Module):
     """Networks of one label set: (B, C, H, W[, D]) -> the logarithm of their mean probability, (B, K, ...).
 
-    Their architectures may differ. `SegmentationInferer` runs the members one after another in its own
-    precision; the module's own forward is the same mean.
+    Their architectures may differ. `SegmentationInferer` runs the members one after another in its precision;
+    the module's ``forward`` gives the same mean.
 
     >>> pair = Ensemble([nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 3, padding=1)])
     >>> pair(torch.zeros(1, 1, 4, 4)).exp().sum(dim=1).allclose(torch.ones(1, 4, 4))

@@ -20,7 +20,7 @@ from pyraseg.pipeline.writers.nifti import write_label, write_labels
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
@@ -43,8 +43,7 @@ def infer(
         evaluator: with `SavePredictions` among its handlers.
         checkpoint: the weights; several for an ``Ensemble``.
         folder: the output folder, for ``left_out.csv``.
-        left_out: relative path and reason of every file that is no image to predict; written down, never
-            dropped.
+        left_out: relative path and reason of every file that is no image to predict.
 
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
@@ -64,16 +63,15 @@ def infer(
 class SavePredictions:
     """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and ``cases.csv``.
 
-    Files are named by the case's keyed hash; ``cases.csv`` leads back to the input, by its path relative to
-    ``dataset_dir``, and holds each class's pixels and, where the frame is calibrated, its area in mm2. A
-    volume's label map has its source's affine, its overlay is a montage of slices, and the table holds voxels
-    and ml.
+    Files are named by the case's keyed hash. ``cases.csv`` has the input's path relative to ``dataset_dir``,
+    each class's pixels and, if the frame is calibrated, its area in mm2. A volume's label map has the
+    source's affine, its overlay is a montage of slices, and the table has voxels and ml.
 
     Args:
         folder: the output folder.
         dataset_dir: the folder, file or glob that was predicted.
         segments: values, names and colours of the classes, background first.
-        preprocessing: what made the images; its crop and blanking, or its window, show them in overlays.
+        preprocessing: transforms of the images; overlays use their crop and blanking, or their window.
 
     Raises:
         OutputError: when run, ``folder`` cannot be written.
@@ -153,5 +151,5 @@ class SavePredictions:
 
 
 def _utf8(name: str) -> str:
-    """A name that is not UTF-8 must not cost the table at the end of a run."""
+    """Escape a name that is not UTF-8, which would spoil the table at the end of a run."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""How images go through a network: whole or by windows, flipped or not, in full or mixed precision."""
+"""Run images through a network: whole or by windows, with or without flips, in full or mixed precision."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pyraseg.transforms.errors import ConfigError, GeometryError
 __all__ = ["FLIP_AXES", "SegmentationInferer", "mixed_precision"]
 
 FLIP_AXES = ("h", "w", "d")  # the array's spatial axes (C, H, W[, D]): rows, columns, slices
-KERNEL = 3  # voxels of the widest kernel without padding of its own
+KERNEL = 3  # voxels of the widest kernel that is not padded by hand
 LARGEST_STRIDE = 32
 
 
 def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dtype | None:
-    """The type that convolutions compute in: bfloat16 where the device has it in hardware, None for float32.
+    """The type of convolutions: bfloat16 where the device has it in hardware, None for float32.
 
     bfloat16 has float32's range, so no gradient scaler is needed. ``amp``: ``auto``, True (also where it is
     emulated) or False.
@@ -42,7 +42,7 @@ def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dty
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    # oneDNN also claims bfloat16 on processors that emulate it, which is slower than float32
+    # oneDNN also reports bfloat16 on processors that emulate it, slower than float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and native else None
 
@@ -50,26 +50,26 @@ def mixed_precision(device: torch.device, amp: bool | str = "auto") -> torch.dty
 class SegmentationInferer(Inferer):
     """Run a network on images or volumes: the same in training, validation, evaluation and prediction.
 
-    The network runs under autocast on any device (MONAI's engines autocast on CUDA only). By windows, the
-    weighted mean of their scores is that of MONAI's ``SlidingWindowInferer`` with Gaussian weights, but for
+    The network runs under autocast on any device (MONAI's engines autocast on CUDA only). The weighted mean
+    of the windows' scores is that of MONAI's ``SlidingWindowInferer`` with Gaussian weights, but for
     rounding. Flips and the members of an `Ensemble` are averaged within each window, so they cost time and no
-    memory; what comes out then is the logarithm of the mean probability.
+    memory; the scores then are the logarithm of the mean probability.
 
     Args:
-        mode: ``whole``: the network sees the whole image; ``sliding``: windows, without gradients.
-        roi_size: of a window in pixels, (h, w) or (x, y, z); -1 is the image's own size. A smaller image is
+        mode: ``whole`` for whole images; ``sliding`` for windows, without gradients.
+        roi_size: of a window in pixels, (h, w) or (x, y, z); -1 is the image's size. A smaller image is
             padded with zeros.
         overlap: the fraction of a window that its neighbour covers.
-        device: a `torch.device`, its name, or ``auto``; inputs are moved there, the network must be there.
+        device: a `torch.device`, its name, or ``auto``; inputs are moved to it, the network must be on it.
         amp: as `mixed_precision`.
-        tta_flips: axes among "h" (the order of rows turned round, upside down), "w" (columns, left and right)
-            and "d" (slices of a volume); every combination of them is averaged. None or empty: as it is.
+        tta_flips: axes among "h" (rows, upside down), "w" (columns, left and right) and "d" (slices of a
+            volume); every combination of them is averaged. None or empty for no flips.
         batch_size: windows in one forward pass.
 
     Raises:
-        ConfigError: another mode, device or ``amp``, a batch size below 1, an unknown axis or one twice; when
-            called, an axis that the image does not have, an overlap or a window that cannot be.
-        GeometryError: when called, scores that are not on the windows' grid.
+        ConfigError: an unknown mode, device or ``amp``, a batch size below 1, an unknown or repeated axis;
+            when called, an axis that the image does not have, or an impossible overlap or window.
+        GeometryError: when called, if scores are not on the windows' grid.
 
     >>> inferer = SegmentationInferer("sliding", roi_size=(8, 8, 8), device="cpu", tta_flips=["w"])
     >>> network, volume = torch.nn.Conv3d(1, 3, 3, padding=1), torch.rand(1, 1, 12, 10, 9)
@@ -126,12 +126,12 @@ class SegmentationInferer(Inferer):
     def slabs(
         self, volume: Tensor | np.ndarray, network: Callable[..., Tensor], *, axis: int | None = None
     ) -> Iterator[Slab]:
-        """Label a volume in bounded memory: yield what is final, in order along an axis.
+        """Label a volume in bounded memory: yield finished slabs, in order along an axis.
 
         Args:
             volume: (1, C, X, Y, Z) or (C, X, Y, Z), a tensor or an array, memory-mapped or not.
             network: (B, C, x, y, z) -> scores (B, K, x, y, z).
-            axis: 0, 1 or 2; None takes the one that keeps least in memory.
+            axis: 0, 1 or 2; None takes the one that needs least memory.
 
         Raises:
             GeometryError: another shape, several volumes or an empty one.
@@ -167,7 +167,7 @@ class SegmentationInferer(Inferer):
         return blended_slabs(image, score, plan, axis=axis, batch_size=self.batch_size, device=self.device)
 
     def _score(self, batch: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Scores (B, K, ...) of a batch that the network sees whole, the mean of its flips."""
+        """Scores (B, K, ...) of a whole batch, the mean of its flips."""
         if not self.tta_flips:
             return self._members(batch, network, *args, **kwargs)
         axes = sorted(2 + FLIP_AXES.index(name) for name in self.tta_flips)  # behind batch and channel
@@ -205,12 +205,12 @@ def _flip_names(flips: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _too_narrow(inputs: Tensor, network: Any, device: torch.device) -> bool:
-    """Whether a training step on volumes would have bfloat16 gradients that are wrong.
+    """Whether a training step on volumes would have wrong bfloat16 gradients.
 
-    On CPUs oneDNN's bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote where the
+    On CPUs oneDNN's bfloat16 gradient of a 3D convolution's weights reads uninitialised memory where the
     kernel is wider than the volume (torch 2.13): NaN now and then, and finite numbers at other times. Kernels
-    are 3 wide, but for the attention's, which pads its maps itself. A network that does not say its stride is
-    taken to have the largest.
+    are 3 wide, except the attention's, which pads its maps itself. A network without a stated stride counts
+    as one of the largest stride.
     """
     if inputs.ndim != 5 or device.type != "cpu" or not torch.is_grad_enabled():
         return False

@@ -25,7 +25,7 @@ SIGMA = 0.125  # of the Gaussian weights, in window sides: MONAI's default
 
 @dataclass(frozen=True)
 class Slab:
-    """What is final of a volume: all of it between two indices of one axis.
+    """A finished part of a volume: all of it between two indices of one axis.
 
     Attributes:
         slices: its indices in the volume (X, Y, Z).
@@ -44,8 +44,8 @@ class WindowPlan:
 
     Attributes:
         size: of the image, (H, W) or (X, Y, Z).
-        roi_size: of a window; along an axis where the image is smaller, the window reaches beyond both ends.
-        starts: for each axis the windows' first indices, ascending; below 0 where the window is the larger.
+        roi_size: of a window; where the image is smaller, the window reaches beyond both ends.
+        starts: for each axis the windows' first indices, ascending; below 0 where the image is smaller.
     """
 
     size: tuple[int, ...]
@@ -53,17 +53,17 @@ class WindowPlan:
     starts: tuple[tuple[int, ...], ...]
 
     def spans(self, corner: Corner) -> tuple[slice, ...]:
-        """What the window at ``corner`` covers of the image."""
+        """The part of the image that the window at ``corner`` covers."""
         sides = zip(corner, self.roi_size, self.size, strict=True)
         return tuple(slice(max(start, 0), min(start + side, size)) for start, side, size in sides)
 
     def within(self, corner: Corner) -> tuple[slice, ...]:
-        """The same part in the window's own indices."""
+        """The same part in the window's indices."""
         spans = zip(self.spans(corner), corner, strict=True)
         return tuple(slice(span.start - start, span.stop - start) for span, start in spans)
 
     def thinnest(self) -> int:
-        """The axis along which a row of windows holds the least of the image; the last of several."""
+        """The axis along which a row of windows covers the least of the image; the last of equals."""
         return min(reversed(range(len(self.size))), key=lambda axis: self.roi_size[axis] / self.size[axis])
 
     def row(self, axis: int, start: int) -> Iterator[Corner]:
@@ -76,11 +76,11 @@ def plan_windows(size: Sequence[int], roi_size: Sequence[int], *, overlap: float
 
     Args:
         size: (H, W) or (X, Y, Z).
-        roi_size: of a window; an axis of -1 takes the image's own size, as in MONAI.
+        roi_size: of a window; -1 takes the image's size along an axis, as in MONAI.
         overlap: the fraction of a window that its neighbour covers, from 0 to below 1.
 
     Raises:
-        ConfigError: another overlap, or a ``roi_size`` with another number of axes.
+        ConfigError: an overlap out of range, or a ``roi_size`` with another number of axes.
     """
     if not 0 <= overlap < 1:
         raise ConfigError("an overlap from 0 to below 1", found=f"{overlap}", remedy="Correct --overlap.")
@@ -109,21 +109,21 @@ def blended_slabs(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[tuple[tuple[slice, ...], Tensor, Tensor]]:
-    """Score an image by windows and yield what no further window reaches, in order along an axis.
+    """Score an image by windows and yield parts that no further window reaches, in order along an axis.
 
-    MONAI keeps the scores of all classes and the sum of weights of the whole volume, with its
-    ``buffer_steps`` too (MONAI issues 6427 and 9071). Here the windows go along one axis row by row, and only
-    the scores that a window to come can still change are kept: of one window's depth.
+    MONAI keeps the scores of all classes and the sum of weights of the whole volume, even with
+    ``buffer_steps`` (MONAI issues 6427 and 9071). Here the windows go row by row along one axis, and only
+    scores that a later window can still change are kept: as deep as one window.
 
     Args:
         image: (C, *size), a tensor or an array, memory-mapped or not; no gradient flows to it.
         score: windows (B, C, *roi_size) on ``device`` to scores (B, K, *roi_size).
         batch_size: windows in one call of ``score``.
-        device: where windows are scored and sums are kept.
+        device: of the windows and the sums.
 
     Yields:
-        A slab's indices, the weighted sums of its scores (K, ...) and the sums of the weights (...): views of
-        what is kept, to be used before the next slab is asked for.
+        A slab's indices, the weighted sums of its scores (K, ...) and the sums of the weights (...): views,
+        valid until the next slab.
 
     Raises:
         GeometryError: scores that are not on the windows' grid.
@@ -155,7 +155,7 @@ def blended_slabs(
 
 
 def _crop(image: Tensor | np.ndarray, corner: Corner, plan: WindowPlan) -> Tensor:
-    """Copy one window (C, *roi_size) float32, 0 beyond the image; of a memory map only the window is read."""
+    """Copy one window (C, *roi_size) float32, 0 beyond the image; a memory map is read in the window only."""
     part = image[(slice(None), *plan.spans(corner))]
     values = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part, np.float32))
     window = torch.zeros(len(values), *plan.roi_size, device=values.device)
@@ -173,9 +173,9 @@ def _checked(scores: object, plan: WindowPlan) -> Tensor:
 
 
 def _advance(kept: Tensor, step: int, *, axis: int) -> None:
-    """Move ``kept`` by ``step`` towards its front and fill up with zeros, in place: no copy of it is made."""
+    """Move ``kept`` by ``step`` towards its front and fill up with zeros, in place, without a copy."""
     depth = kept.shape[axis]
-    for begin in range(0, depth - step, step):  # pieces of one step, so that none overlaps where it goes
+    for begin in range(0, depth - step, step):  # pieces of one step, so that none overlaps its target
         length = min(step, depth - step - begin)
         kept.narrow(axis, begin, length).copy_(kept.narrow(axis, begin + step, length))
     kept.narrow(axis, max(0, depth - step), min(step, depth)).zero_()

@@ -15,7 +15,7 @@ from monai.utils import TraceKeys
 from torch import Tensor
 
 from pyraseg.transforms.errors import GeometryError
-from pyraseg.transforms.frame.preprocessing import restoration
+from pyraseg.transforms.frame.source_view import restoration
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 
@@ -24,13 +24,13 @@ __all__ = ["SourceGridLabelsd", "argmax_channels", "source_labels", "source_prob
 VOLUME_META = ("original_affine", "spatial_shape", "spacing_mm", "spacing_source", "space", "case")
 SLAB = 16  # slices
 STRAIGHT = 1e-4  # how far an axis may lean, in voxels of the network's grid over the whole source
-REACH = 1.0  # voxels beyond the last centre of the network's grid whose values are still the last one's
+REACH = 1.0  # voxels beyond the last centre of the network's grid that still take its value
 
 
 def argmax_channels(values: Tensor) -> Tensor:
     """The first highest channel of (K, ...) as (...) uint8, int32 with more than 256 channels.
 
-    Far faster than torch's argmax over the first axis, which strides through memory.
+    It is far faster than torch's argmax over the first axis, which strides through memory.
     """
     best = values[0].clone()
     dtype = torch.uint8 if len(values) <= 256 else torch.int32
@@ -42,18 +42,18 @@ def argmax_channels(values: Tensor) -> Tensor:
 
 
 class SourceGridLabelsd(MapTransform):
-    """Scores on the network's grid to a label map on the source grid: softmax, the way back, argmax there.
+    """Scores on the network's grid to a label map on the source grid: softmax, inverse transforms, argmax.
 
-    Probabilities are resampled, not labels. Scores (K, h, w) of a frame become a uint8 label map (1, H, W);
-    (K, x, y, z) of a volume become (1, X, Y, Z). Where the network has seen nothing there is background.
-    Without ``probabilities`` only the part of a frame that can hold foreground is brought back; the label map
-    has the same bits either way.
+    Probabilities are resampled, not labels. Scores (K, h, w) of a frame become a uint8 label map (1, H, W),
+    scores (K, x, y, z) of a volume one (1, X, Y, Z). Regions outside the network's image are background.
+    Without ``probabilities`` only the part of a frame that can hold foreground is inverted; the label map has
+    the same bits either way.
 
     Args:
-        keys: the entries with scores; they take the trace of the item's ``image``.
-        preprocessing: the transforms that made ``image``; what they did to it is undone.
-        probabilities: an entry of the item to leave the class probabilities in, (K, H, W) or (K, X, Y, Z) on
-            the source grid, 0 for all classes where the network has seen nothing; None keeps none.
+        keys: the entries with scores; they get the trace of the item's ``image``.
+        preprocessing: the transforms of ``image``, to be inverted.
+        probabilities: an entry for the class probabilities, (K, H, W) or (K, X, Y, Z) on the source grid, 0
+            for all classes outside the network's image; None keeps none.
 
     >>> from pyraseg.transforms.geometry.letterbox import Letterboxd
     >>> preprocessing = Compose([Letterboxd("image", (64, 64))])
@@ -81,7 +81,7 @@ class SourceGridLabelsd(MapTransform):
         return item
 
     def _frame(self, image: Any, soft: Tensor) -> tuple[MetaTensor, MetaTensor | None]:
-        """Labels (1, H, W), and probabilities (K, H, W) if they are asked for, of probabilities (K, h, w)."""
+        """Labels (1, H, W), and probabilities (K, H, W) on request, from probabilities (K, h, w)."""
         letterbox = None if self.probabilities else _placed_letterbox(image)
         # without a channel the shape and the header come back alone
         whole: MetaTensor = self.restore(
@@ -95,7 +95,7 @@ class SourceGridLabelsd(MapTransform):
         return traced, whole if self.probabilities else None
 
     def _volume(self, image: Any, soft: Tensor) -> tuple[MetaTensor, Tensor | None]:
-        """The same of probabilities (K, x, y, z) of a volume, which lies where its affine says."""
+        """The same for probabilities (K, x, y, z) of a volume, positioned by its affine."""
         meta, values, affine = image.meta, soft.cpu().numpy(), np.asarray(image.affine)
         grid = {
             "source_affine": np.asarray(meta["original_affine"]),
@@ -111,10 +111,10 @@ class SourceGridLabelsd(MapTransform):
 
 
 def _placed_letterbox(image: Any) -> tuple[tuple[int, int], Mapping[str, Any]] | None:
-    """Where the letterbox's picture begins on the source grid, and the letterbox's record.
+    """The first row and column of the letterbox's picture on the source grid, and the letterbox's record.
 
-    None for another chain than a crop, or none, and a letterbox that has not enlarged: its way back filters,
-    and a filtered pixel has more than four neighbours.
+    None for a chain other than an optional crop before the letterbox, and for a letterbox that has not
+    enlarged: its inverse filters, so a pixel has more than four neighbours.
     """
     *crops, boxed = getattr(image, "applied_operations", None) or [{}]
     if boxed.get(TraceKeys.CLASS_NAME) != Letterbox.__name__ or len(crops) > 1:
@@ -155,7 +155,7 @@ def _windowed_argmax(
 
 
 def _spans(mask: Tensor) -> list[tuple[int, int]] | None:
-    """The first and last row, and column, of a mask (h, w) that hold a pixel of it; None without any."""
+    """The first and last row, and column, of a mask (h, w) with a pixel in it; None if it is empty."""
     if not mask.any():
         return None
     indices = [torch.nonzero(mask.any(dim=1 - axis))[:, 0] for axis in (0, 1)]
@@ -164,7 +164,7 @@ def _spans(mask: Tensor) -> list[tuple[int, int]] | None:
 
 @dataclass(frozen=True)
 class _Axis:
-    """An axis of the source grid on the network's: index ``i`` lies at ``scale * i + shift`` of ``along``."""
+    """An axis of the source grid on the network's: index ``i`` is at ``scale * i + shift`` of ``along``."""
 
     along: int
     scale: float
@@ -182,14 +182,15 @@ def source_labels(
     source_shape: Sequence[int],
     slab: int = SLAB,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield the source grid's labels, so many slices at once, in memory that does not grow with the volume.
+    """Yield the source grid's labels, a few slices at a time, in memory independent of the volume.
 
-    Probabilities are interpolated (trilinear) and the highest counts, the first of equals. Where the
-    network's grid does not reach, there is background.
+    Probabilities are interpolated (trilinear); the highest wins, the first of equals. Beyond the network's
+    grid there is background.
 
     Args:
         probabilities: (K, x, y, z) on the network's grid, an array or a memory map.
-        affine: (4, 4), from its indices to RAS+ mm; source_affine: from the source grid's.
+        affine: (4, 4), from its indices to RAS+ mm.
+        source_affine: the same for the source grid.
         source_shape: (X, Y, Z).
         slab: slices along Z at once.
 
@@ -218,7 +219,7 @@ def source_probabilities(
     source_shape: Sequence[int],
     slab: int = SLAB,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `source_labels`, the probabilities (K, X, Y, n) float32; 0 beyond the network's grid."""
+    """As `source_labels`, but probabilities (K, X, Y, n) float32; 0 beyond the network's grid."""
     grid = _Grids(probabilities, affine, source_affine, source_shape)
     whole = slice(0, grid.shape[0]), slice(0, grid.shape[1])
     for slices in grid.slabs(slab):
@@ -232,7 +233,7 @@ def source_probabilities(
 
 
 class _Grids:
-    """Values (K, x, y, z) on the network's grid, and the source grid (X, Y, Z) that they are brought to."""
+    """Values (K, x, y, z) on the network's grid, and the source grid (X, Y, Z) as the target."""
 
     def __init__(
         self, values: np.ndarray, affine: np.ndarray, source_affine: np.ndarray, shape: Sequence[int]
@@ -254,9 +255,9 @@ class _Grids:
             yield slice(begin, min(begin + thickness, self.shape[2]))
 
     def read(self, slices: slice) -> tuple[Tensor | None, int]:
-        """The network's values that slices of the source are interpolated from, and the first one's index.
+        """The network's values for interpolating slices of the source, and the first one's index.
 
-        None where the network's grid does not reach.
+        None beyond the network's grid.
         """
         size = self.values.shape[3]
         positions = self.axes[2].positions(slices)
@@ -268,7 +269,7 @@ class _Grids:
         return torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)), first
 
     def foreground(self, part: Tensor) -> tuple[slice, slice] | None:
-        """The source's X and Y that can be foreground: between voxels of background there is no other."""
+        """The source's X and Y that can be foreground: between background voxels there is only background."""
         if len(part) < 2:
             return None
         spans = _spans((part[1:] > part[:1]).any(dim=0).any(dim=2))
@@ -281,10 +282,10 @@ class _Grids:
         return None if any(side.stop <= side.start for side in window) else (window[0], window[1])
 
     def interpolated(self, part: Tensor, spans: Sequence[slice], *, first: int) -> tuple[Tensor, np.ndarray]:
-        """Values (K, a, b, c) on ``spans`` of the source, and where the network's grid reaches, (a, b, c).
+        """Values (K, a, b, c) on ``spans`` of the source, and a mask (a, b, c) of the network's grid.
 
         Args:
-            part: (K, x, y, z) of the network's grid, what begins at ``first`` of its third axis.
+            part: (K, x, y, z) of the network's grid, from ``first`` on its third axis.
         """
         inside = []
         for axis in (2, 1, 0):  # the fewest values first

@@ -1,4 +1,4 @@
-"""What checkpoints say of themselves, the network that they describe, and their weights."""
+"""Facts in checkpoints, the networks that they describe, and their weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDS = "fold_*"
 
 
 def checkpoint_paths(checkpoint: Checkpoints) -> list[Path]:
-    """The files that ``--checkpoint`` names: one, several, or a folder's ``model.pt`` or ``fold_*/model.pt``.
+    """The files of ``--checkpoint``: one, several, or a folder's ``model.pt`` or ``fold_*/model.pt``.
 
     Raises:
         CheckpointError: an empty list, or a folder without checkpoints.
@@ -54,13 +54,13 @@ def trained_facts(
     input_size: Sequence[int],
     network: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What one or several checkpoints say of themselves.
+    """The facts that one or several checkpoints hold.
 
     Args:
-        checkpoint: as `checkpoint_paths`. A single file may be absent, so that MONAI's tools can read a
-            bundle that has not been trained yet; `load_checkpoints` refuses it.
-        label_names, input_size, network: what holds where a file says nothing, as bare weights do, or is
-            absent. ``network`` has the arguments of `build_network`, ``out_channels`` left out.
+        checkpoint: as `checkpoint_paths`. A single file may be missing, so that MONAI's tools can read a
+            bundle before its training; `load_checkpoints` refuses it.
+        label_names, input_size, network: defaults for a missing file or bare weights. ``network`` has the
+            arguments of `build_network`, without ``out_channels``.
 
     Returns:
         ``label_names``, ``input_size``, ``network`` (of the first), and ``networks``, the arguments of
@@ -108,8 +108,7 @@ def load_checkpoints(network: nn.Module, checkpoint: Checkpoints) -> None:
     """Load one checkpoint into a network, or one into each member of an `Ensemble`.
 
     Raises:
-        CheckpointError: a file is missing or does not fit its network, or there are more or fewer than
-            members.
+        CheckpointError: a file is missing or does not fit its network, or the number of members differs.
 
     >>> import torch
     >>> network, path = nn.Conv2d(1, 2, 1), getfixture("tmp_path") / "model.pt"
@@ -127,7 +126,7 @@ def load_checkpoints(network: nn.Module, checkpoint: Checkpoints) -> None:
 
 
 def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, path: Path) -> None:
-    """The members see one image and score the same classes."""
+    """All members must have the same label set, input size and number of input channels."""
     for what, wanted, found in (
         ("label set", first["label_names"], other["label_names"]),
         ("input size", first["input_size"], other["input_size"]),

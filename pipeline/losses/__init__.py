@@ -1,4 +1,4 @@
-"""Losses on logits: Dice and cross entropy on hard labels, and what soft labels or their kin add to it."""
+"""Losses on logits: Dice and cross entropy on hard labels, and the terms of soft labels."""
 
 from pyraseg.pipeline.losses.dice_ce import AuxiliaryLoss, Float32DiceCELoss
 from pyraseg.pipeline.losses.smoothing import (

@@ -1,4 +1,4 @@
-"""Dice and cross entropy on hard labels, computed in float32 whatever the autocast."""
+"""Dice and cross entropy on hard labels, always in float32."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ __all__ = ["AuxiliaryLoss", "Float32DiceCELoss", "checked_weights"]
 
 
 class Float32DiceCELoss(DiceCELoss):
-    """MONAI's ``DiceCELoss``, in float32 whatever the autocast: in bfloat16 a sum over an image of p^2 loses
-    its small terms.
+    """MONAI's ``DiceCELoss``, always in float32: in bfloat16 a sum of p^2 over an image loses small terms.
 
-    With ``softmax``, ``to_onehot_y``, ``squared_pred`` and ``include_background`` it is
-    ``lambda_ce * CE + lambda_dice
-    * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax. Source: CN113409326A [0127]-[0132].
+    With ``softmax``, ``to_onehot_y``, ``squared_pred`` and ``include_background`` it is ``lambda_ce * CE +
+    lambda_dice * mean_k(1 - 2 sum(y p) / (sum(y^2) + sum(p^2)))``, p the softmax. Source: CN113409326A
+    [0127]-[0132].
 
     Args:
         lambda_dice, lambda_ce: weights of the two terms, not both 0.
         weight: one weight per class, background first, for both terms: CE is the weighted mean over the
             pixels, the Dice terms are multiplied by their class's weight and not renormalised.
         options: the other arguments of ``DiceCELoss``. With ``batch`` Dice is taken over the whole batch: an
-            image that lacks a class has a Dice term of nearly 1 for it, however good the rest is; over the
-            batch that is rare.
+            image without a class has a Dice term of nearly 1 for it, a batch rarely does.
 
     Raises:
         ConfigError: a weight that is negative or not finite, or both terms switched off.
@@ -53,8 +51,7 @@ class Float32DiceCELoss(DiceCELoss):
         super().__init__(lambda_dice=lambda_dice, lambda_ce=lambda_ce, weight=weights, **options)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]) of any number type, to a float32
-        scalar."""
+        """Logits (B, K, H, W[, D]) and labels 0 to K - 1, (B, 1, H, W[, D]), to a float32 scalar."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.float().contiguous(), target)
 
@@ -65,8 +62,7 @@ class AuxiliaryLoss(DeepSupervisionLoss):
     Source of the weight: Zhao et al., PSPNet, CVPR 2017, section 4.2.
 
     Args:
-        loss: takes logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); it is moved to their
-            device.
+        loss: of logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]); moved to their device.
         weight: of the auxiliary output.
 
     Raises:
@@ -79,21 +75,20 @@ class AuxiliaryLoss(DeepSupervisionLoss):
         )
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, 2, K, H, W[, D]), main first, or (B, K, H, W[, D]), and targets (B, 1 or more, H, W[,
-        D]), to a scalar.
+        """Logits (B, 2, K, H, W[, D]) or (B, K, H, W[, D]), targets (B, 1 or more, H, W[, D]), to a scalar.
 
-        A network with an auxiliary head gives the first in training and the second in evaluation.
+        A network with an auxiliary head gives the first, main logits first, in training only.
         """
-        self.to(input.device)  # class weights: no config places the loss
+        self.to(input.device)  # class weights: no config moves the loss to a device
         stacked = input.dim() == target.dim() + 1
         return super().forward(list(input.unbind(1)) if stacked else input, target)
 
 
 def checked_weights(name: str, values: Sequence[float]) -> list[float]:
-    """The values, checked.
+    """Return the values if they are valid weights.
 
     Raises:
-        ConfigError: one that is negative or not finite, or all of them 0.
+        ConfigError: a value is negative or not finite, or all are 0.
     """
     numbers = [float(value) for value in values]
     if all(math.isfinite(number) and number >= 0 for number in numbers) and any(numbers):

@@ -1,5 +1,4 @@
-"""Losses that soften labels or predictions without superpixels, to compare with; each on logits and hard
-labels."""
+"""Losses that soften labels or predictions without superpixels, for comparison; on logits and labels."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ __all__ = ["FocalTerm", "LabelSmoothing", "NeighbourAwareTerm", "SpatiallyVaryin
 
 
 class LabelSmoothing(nn.Module):
-    """Cross entropy with ``1 - smoothing`` of the label on its class and ``smoothing`` spread over all
-    (torch's).
+    """torch's cross entropy with a share ``smoothing`` of each label spread over all classes.
 
     Source: Szegedy et al., Rethinking the Inception architecture, CVPR 2016, section 7.
 
@@ -38,18 +36,15 @@ class LabelSmoothing(nn.Module):
         self.smoothing = float(smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
-        scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), hard label first, to a scalar."""
         return F.cross_entropy(input, target[:, 0].long(), label_smoothing=self.smoothing)
 
 
 class SpatiallyVaryingLabelSmoothing(nn.Module):
-    """Cross entropy with a label that is half the pixel's own and half its 3 x 3 (x 3) neighbours', by a
-    Gaussian.
+    """Cross entropy with labels that are half their pixel's, half a Gaussian mean of its neighbours'.
 
-    Source: Islam and Glocker, Spatially varying label smoothing, IPMI 2021, arXiv 2104.05788. Labels are
-        repeated
-    beyond the border. Neither torch nor MONAI has it.
+    The neighbourhood is 3 x 3 (x 3); labels are repeated beyond the border. Neither torch nor MONAI has this
+    loss. Source: Islam and Glocker, Spatially varying label smoothing, IPMI 2021, arXiv 2104.05788.
 
     Args:
         sigma: of the Gaussian, in pixels, above 0.
@@ -65,8 +60,7 @@ class SpatiallyVaryingLabelSmoothing(nn.Module):
         self.sigma = float(sigma)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
-        scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), hard label first, to a scalar."""
         return F.cross_entropy(input, self.soften(target[:, 0], num_classes=input.shape[1]))
 
     def soften(self, label: Tensor, *, num_classes: int) -> Tensor:
@@ -78,7 +72,7 @@ class SpatiallyVaryingLabelSmoothing(nn.Module):
         return convolve(padded, self._weights(axes).to(label.device)).reshape(exact.shape)
 
     def _weights(self, axes: int) -> Tensor:
-        """(1, 1, 3, 3[, 3]): 1/2 in the centre, a Gaussian of the distance about it that sums to 1/2."""
+        """(1, 1, 3, 3[, 3]): 1/2 in the centre, a Gaussian of the distance around it that sums to 1/2."""
         steps = torch.meshgrid(*[torch.tensor([-1.0, 0.0, 1.0])] * axes, indexing="ij")
         weights = torch.exp(-torch.stack(steps).square().sum(0) / (2 * self.sigma**2))
         centre = (1,) * axes
@@ -89,8 +83,7 @@ class SpatiallyVaryingLabelSmoothing(nn.Module):
 
 
 class NeighbourAwareTerm(nn.Module):
-    """MONAI's ``NACLLoss``: cross entropy and a penalty on logits that differ from the classes' share of the
-    neighbourhood.
+    """MONAI's ``NACLLoss``: cross entropy, and a penalty on logits far from the neighbourhood's labels.
 
     Source: Murugesan et al., Trust your neighbours, MICCAI 2023, arXiv 2303.06268.
 
@@ -109,14 +102,12 @@ class NeighbourAwareTerm(nn.Module):
         self.loss = NACLLoss(classes=num_classes, dim=spatial_dims, alpha=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
-        scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), hard label first, to a scalar."""
         return self.loss(input, target[:, 0].long())
 
 
 class FocalTerm(nn.Module):
-    """MONAI's ``FocalLoss`` on the softmax: cross entropy times ``(1 - p)**gamma``, p that of the pixel's
-    class.
+    """MONAI's ``FocalLoss`` on the softmax: cross entropy times ``(1 - p)**gamma``, p of the true class.
 
     Source: Lin et al., Focal loss for dense object detection, ICCV 2017.
 
@@ -134,7 +125,6 @@ class FocalTerm(nn.Module):
         self.loss = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=gamma)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), the hard label first, to a
-        scalar."""
+        """Logits (B, K, H, W[, D]) and targets (B, 1 or more, H, W[, D]), hard label first, to a scalar."""
         # MONAI's mean runs over the classes, too; one-hot targets have one term per pixel.
         return self.loss(input, target[:, :1]) * input.shape[1]

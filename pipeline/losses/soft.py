@@ -1,4 +1,4 @@
-"""What superpixel soft labels add to a loss on hard labels, and the batch that carries both."""
+"""The soft label terms of a loss, and the batch that carries hard and soft labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["SOFT_LOSSES", "SoftLabelDivergence", "SoftLabelLoss", "SoftTargets", "soft_label_loss"]
 
-KNOWN = 0.5  # of a whole label: what an interpolated soft label must sum to for its pixel to count
+KNOWN = 0.5  # a pixel counts if its interpolated soft label sums to at least this
 
 
 class SoftLabelLoss(nn.Module):
@@ -45,45 +45,38 @@ class SoftLabelLoss(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (B, K, H, W[, D]) and targets (B, 1 or 1 + K, H, W[, D]) to a float32 scalar."""
         with torch.autocast(input.device.type, enabled=False):
-            logits = (
-                input.float().contiguous()
-            )  # one copy of an output that is a part of a stack, not one per term
+            logits = input.float().contiguous()  # one copy of a part of a stacked output, not one per term
             loss = self.hard(logits, target[:, :1])
             return loss if self.soft is None else loss + self.beta * self.soft(logits, target)
 
 
 class SoftLabelDivergence(nn.Module):
-    """``mean_i sum_k q_k log(q_k / p_k)``, the Kullback-Leibler divergence of the prediction from the soft
-    label.
+    """``mean_i sum_k q_k log(q_k / p_k)``, the Kullback-Leibler divergence from the soft label.
 
-    p is the softmax of the logits. The mean runs over the pixels i of the batch where the soft label sums to
-    at least half of 1; there it is divided by its sum, so interpolated and rounded labels count as
+    p is the softmax of the logits, q the soft label. The mean runs over the pixels i of the batch where q
+    sums to at least 0.5; there q is divided by its sum, so interpolated and rounded labels count as
     distributions. With N such pixels, the gradient at each one's logits is ``(p - q) / N``.
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, K, H, W[, D]), float32, and targets (B, 1 + K, H, W[, D]), the hard label first, to a
-        scalar.
+        """Logits (B, K, H, W[, D]), float32, and targets (B, 1 + K, H, W[, D]), to a scalar.
 
-        Bytes hold 255 for 1.
+        The hard label comes first in the targets. Bytes hold 255 for 1.
 
         Raises:
             ConfigError: targets without one soft channel per class.
         """
         soft, known = _distribution(_soft_channels(input, target))
-        # Cross entropy less the label's own entropy; a pixel that is not known is 0 in all classes and adds
-        # nothing.
+        # Cross entropy less the label's entropy. A pixel that does not count is 0 in all classes.
         cross_entropy = F.cross_entropy(input, soft, reduction="sum")
         return (cross_entropy - _entropy(soft)) / known.sum().clamp(min=1)
 
 
 class SoftTargets:
-    """MONAI's ``prepare_batch`` for training with soft labels: the targets are the hard label, then the soft
-    one.
+    """MONAI's ``prepare_batch`` with soft labels: the targets are the hard label, then the soft one.
 
     Args:
-        key: of the soft labels (B, K, H, W[, D]) in the batch; a batch without it keeps its hard labels
-            alone.
+        key: of the soft labels (B, K, H, W[, D]) in the batch; without it the targets are the hard labels.
     """
 
     def __init__(self, key: str = "soft_label") -> None:
@@ -110,7 +103,7 @@ def _soft_channels(input: Tensor, target: Tensor) -> Tensor:
     raise ConfigError(
         f"targets with a hard label and {input.shape[1]} soft ones",
         found=f"{target.shape[1]} channels",
-        remedy="Add pyraseg.transforms.labels.soft_labels.SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
+        remedy="Add SoftLabelsd to the preprocessing and SoftTargets to the trainer, as "
         "configs/soft_labels.yaml does.",
     )
 
@@ -121,8 +114,7 @@ def _entropy(soft: Tensor) -> Tensor:
 
 
 def _distribution(soft: Tensor) -> tuple[Tensor, Tensor]:
-    """The soft label divided by its sum over the classes, 0 where that is too little; and where it is
-    enough."""
+    """The soft label divided by its sum over the classes, 0 where the sum is too small; and the mask."""
     whole = 1.0 if soft.is_floating_point() else 255.0
     values = soft.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     total = values.sum(dim=1, keepdim=True)
@@ -148,16 +140,14 @@ def soft_label_loss(
     """``hard + beta * term``, for targets whose first channel is the hard label.
 
     Args:
-        name: superpixel (divergence from the soft label in the targets), label_smoothing, svls, nacl, focal,
-            or none.
+        name: superpixel (divergence from the targets' soft label), label_smoothing, svls, nacl, focal, none.
         hard: the loss on hard labels.
         num_classes, spatial_dims: of the network.
         beta: weight of the term.
-        smoothing, sigma, alpha, gamma: of label smoothing, SVLS, NACL and focal loss; the others leave them
-            alone.
+        smoothing, sigma, alpha, gamma: of label smoothing, SVLS, NACL and focal loss.
 
     Raises:
-        ConfigError: another name, or a number out of range.
+        ConfigError: an unknown name, or a number out of range.
     """
     terms: dict[str, Callable[[], nn.Module | None]] = {
         "superpixel": SoftLabelDivergence,

@@ -1,4 +1,4 @@
-"""The longest diameter of a lesion within a slice of a volume, and the longest perpendicular to it."""
+"""The longest diameter of a lesion in a slice of a volume, and the longest one perpendicular to it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from skimage.measure import find_contours
 
 __all__ = ["in_plane_axes"]
 
-TIE = 1e-9  # relative: lengths nearer than this are one
-DECIMALS = 9  # of positions in mm along the long axis that are one
+TIE = 1e-9  # relative difference below which lengths are equal
+DECIMALS = 9  # to which positions in mm along the long axis are compared
 Points = NDArray[np.float64]
 
 
@@ -24,19 +24,18 @@ def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]
 
     The long axis is the largest distance between two points on the outline of one component (diagonal
     neighbours count) in one slice, a cut at one z. The short axis is the largest distance between two points
-    of the same outline on a line perpendicular to the long axis; of several longest axes, the one with the
-    longest short axis counts. The outline runs through the middles of the pixels' outer faces, as
-    `pyraseg.pipeline.measurement.lengths.feret_diameter` has it: ten pixels in a row are ten pixels long and
-    one wide. Both lines may cross a gap in a lesion that is bent, as a reader's callipers do. The values are
-    exact for this outline.
+    of that outline on a line perpendicular to the long axis; of equal long axes, the one with the longest
+    short axis counts. The outline runs through the middles of the pixels' outer faces, as in
+    `pyraseg.pipeline.measurement.lengths.feret_diameter`: ten pixels in a row are ten pixels long and one
+    wide. Both lines may cross a gap in a bent lesion, as a reader's callipers do. The values are exact.
 
     Args:
-        steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
+        steps_mm: (3, 3), whose columns are the steps in mm along x, y and z.
 
     Returns:
         The long axis and the short axis, which is not longer.
     """
-    # from the index in the plane to mm in the plane
+    # from indices to mm in the plane
     plane: Points = np.asarray(np.linalg.qr(steps_mm[:, :2], mode="r"))
     best, longest = 0.0, dict[tuple[bytes, tuple[int, ...]], _Diameters]()
     for bound, component in _components(mask, plane):
@@ -46,7 +45,7 @@ def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]
         if diameters.length > best * (1 + TIE):
             longest = {}
         if diameters.length >= best * (1 - TIE):
-            longest[component.tobytes(), component.shape] = diameters  # equal slices once
+            longest[component.tobytes(), component.shape] = diameters  # equal slices are measured once
         best = max(best, diameters.length)
     return best, max(width for each in longest.values() for width in each.widths(plane))
 
@@ -67,7 +66,7 @@ class _Diameters:
 
 
 def _components(mask: np.ndarray, plane: Points) -> Iterator[tuple[float, np.ndarray]]:
-    """The components (h, w) of all slices with a bound of their diameter in mm, by falling bound."""
+    """The components (h, w) of all slices with an upper bound of their diameter in mm, falling."""
     structure = np.zeros((3, 3, 3), int)
     structure[:, :, 1] = 1
     labels, _ = ndimage.label(mask, structure)
@@ -90,7 +89,7 @@ def _diameters(component: np.ndarray, plane: Points) -> _Diameters:
 
 
 def _outermost(component: np.ndarray) -> Points:
-    """The middles of the faces of each line's first and last pixel: their hull is the outline's."""
+    """The middles of the outer faces of each line's first and last pixel: they span the outline's hull."""
     lines = np.flatnonzero(component.any(axis=1))
     first = component[lines].argmax(axis=1)
     last = component.shape[1] - 1 - component[lines, ::-1].argmax(axis=1)
@@ -101,9 +100,9 @@ def _outermost(component: np.ndarray) -> Points:
 
 
 def _width(outlines: list[Points], direction: Points) -> float:
-    """The largest distance within closed polygons (N, 2) along a line perpendicular to a direction.
+    """The largest extent of closed polygons (N, 2) along lines perpendicular to a direction.
 
-    Between two corners the polygons' edges are straight, so it is largest at the position of a corner.
+    Edges are straight between two corners, so the maximum is at the position of a corner.
     """
     turn = np.array([direction, [-direction[1], direction[0]]]).T
     turned = [outline @ turn for outline in outlines]

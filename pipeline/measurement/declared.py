@@ -1,4 +1,4 @@
-"""The quantities that a bundle declares: how each is measured, its value, or the reason why there is none."""
+"""The quantities that a bundle declares: how each is measured, and its value or the reason for none."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Measure", "declared_measures", "measure_declared"]
 
 @dataclass(frozen=True)
 class Measure:
-    """How a quantity is measured: ``function`` gives a value or the reason why there is none.
+    """How a quantity is measured: ``function`` gives a value, or the reason why there is none.
 
     Attributes:
         unit: UCUM.
-        roles: what the segments are, in order.
-        calibrated: of frames: whether it needs millimetres.
-        image_unit: of volumes: the image's unit that it needs; empty: it is taken on the label map alone.
-        empty: of volumes: the value where the segment has no voxel; None: there is none.
-        derivation: for a structured report, where the quantity's code names what is measured and not how.
+        roles: of the segments, in order.
+        calibrated: for frames: whether it needs millimetres.
+        image_unit: for volumes: the unit of the image that it needs; empty if it needs the label map alone.
+        empty: for volumes: the value of a segment without voxels; None for no value.
+        derivation: for a structured report, if the quantity's code does not say how it is measured.
     """
 
     function: Callable[[Any], float | str]
@@ -38,11 +38,10 @@ class Measure:
 def declared_measures(
     declared: Iterable[Mapping[str, Any] | DeclaredQuantity], measures: Mapping[str, Measure]
 ) -> list[tuple[DeclaredQuantity, Measure]]:
-    """The entries under "quantities" of a bundle's metadata.json, with how each is measured.
+    """The entries under "quantities" of a bundle's metadata.json, each with its measure.
 
     Raises:
-        ConfigError: a malformed entry, a measure that is none of ``measures``, or another number of segments
-            than it takes.
+        ConfigError: a malformed entry, a measure that is not in ``measures``, or a wrong number of segments.
     """
     pairs = []
     for entry in BundleMetadata.from_mapping({"quantities": list(declared)}).quantities:
@@ -65,7 +64,7 @@ def measure_declared(
     label_names: Sequence[str],
     take: Callable[[Measure, tuple[str, ...]], float | str],
 ) -> tuple[Quantity, ...]:
-    """Measure what is declared; ``take`` is called with a measure and its segments, all in the label set."""
+    """Measure the declared quantities; ``take`` is called with a measure and its segments."""
     quantities = []
     for entry, how in declared_measures(declared, measures):
         unknown = [segment for segment in entry.segments if segment not in label_names]

@@ -1,6 +1,6 @@
-"""Clinical quantities of a label map, as a bundle declares them: a value with its unit, or why there is none.
+"""Clinical quantities of a label map, as a bundle declares them: a value with its unit, or a reason.
 
-They inform and are no diagnosis: one B-mode frame cannot give a grade of hydronephrosis.
+They inform and are no diagnosis: one B-mode frame cannot grade hydronephrosis.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ __all__ = ["FRAME_MEASURES", "measure_frame"]
 
 @dataclass(frozen=True)
 class Structures:
-    """What a measure is taken on: the segments' masks (H, W) in the order of its roles, and the spacing (row,
-    column).
+    """The input of a measure: the masks (H, W) of its segments in order, and the spacing (row, column).
 
-    Several measures of the same segments share one, and with it what takes long to compute.
+    Measures of the same segments share one object, and with it the slow intermediate results.
     """
 
     masks: tuple[np.ndarray, ...]
@@ -52,18 +51,18 @@ def measure_frame(
     declared: Iterable[Mapping[str, Any] | DeclaredQuantity],
     spacing_mm: Sequence[float] | None = None,
 ) -> tuple[Quantity, ...]:
-    """Measure what is declared on one frame.
+    """Measure the declared quantities on one frame.
 
     Args:
         label_map: (H, W) or (1, H, W), class indices on the source grid.
         label_names: the classes by index.
         declared: the entries under "quantities" of a bundle's metadata.json, ``{"name": "kidney_area",
-            "measure": "area", "segments": ["kidney"], "code": ["42798000", "SCT", "Area"]}``; the code may be
-            left out. ``FRAME_MEASURES`` has the measures.
-        spacing_mm: (row, column), None without calibration: what needs millimetres is then absent.
+            "measure": "area", "segments": ["kidney"], "code": ["42798000", "SCT", "Area"]}``; the code is
+            optional. ``FRAME_MEASURES`` has the measures.
+        spacing_mm: (row, column); None without calibration, for no quantities in millimetres.
 
     Raises:
-        ConfigError: a declaration with an unknown measure, or with other segments than it takes.
+        ConfigError: a declaration with an unknown measure, or with the wrong segments.
         GeometryError: a label map of another shape.
 
     >>> entry = {"name": "kidney_area", "measure": "area", "segments": ["kidney"]}
@@ -77,7 +76,7 @@ def measure_frame(
     if labels.ndim != 2:
         remedy = "Measure frames one by one."
         raise GeometryError("a label map (H, W) or (1, H, W)", found=f"{labels.shape}", remedy=remedy)
-    # the box of what is not background; all where there is nothing else
+    # the box of the foreground; all of the frame without any
     boxes = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
     cropped = labels if boxes[0] is None else labels[boxes[0]]
     spacing = (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)

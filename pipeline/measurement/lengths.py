@@ -12,19 +12,18 @@ from scipy.spatial.distance import pdist
 
 __all__ = ["feret_diameter", "inscribed_diameter", "wall_thickness"]
 
-COARSE = 16  # half pixels, a power of two: the first cells in which the largest circle's centre is sought
+COARSE = 16  # half pixels, a power of two: first cells of the search for the largest circle's centre
 
 
 def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """The largest distance in mm between two points on the outline of a mask (H, W) or (H, W, D) that is not
-    empty.
+    """The largest distance in mm between two points on the outline of a non-empty mask (H, W[, D]).
 
     The outline runs through the middle of the pixels' outer faces, so a row of ten pixels is ten pixels long.
 
     >>> feret_diameter(np.ones((1, 10), bool), (0.5, 0.5))
     5.0
     """
-    lines = np.argwhere(mask.any(axis=-1))  # the first and the last pixel of each line have the whole hull
+    lines = np.argwhere(mask.any(axis=-1))  # the first and last pixel of each line span the hull
     inside = mask[tuple(lines.T)]
     ends = inside.argmax(axis=1), mask.shape[-1] - 1 - inside[:, ::-1].argmax(axis=1)
     rim = np.concatenate([np.column_stack([lines, end]) for end in ends])
@@ -34,9 +33,9 @@ def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 
 def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """The diameter in mm of the largest circle, or sphere, in a mask (H, W) or (H, W, D) that is not empty.
+    """The diameter in mm of the largest circle, or sphere, in a non-empty mask (H, W) or (H, W, D).
 
-    Beyond the array's edge is outside. The centre is sought at every half pixel.
+    Beyond the array's edge is outside. Centres lie on half pixels.
 
     >>> inscribed_diameter(np.ones((20, 6), bool), (0.5, 0.5))
     3.0
@@ -45,10 +44,10 @@ def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 
 def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-    """From every point of a cavity's contour the distance in mm to the outer contour of the wall around it.
+    """Distances in mm from all points of a cavity's contour to the outer contour of the wall around it.
 
-    The outer contour is that of both together with their holes filled, so the cavity's own far side is never
-    taken for it. Where the cavity has no wall the thickness is 0.
+    The outer contour is that of both masks together with their holes filled, so it excludes the cavity's far
+    side. Where the cavity has no wall the thickness is 0.
 
     Returns:
         (N,), N points half a pixel apart on the cavity's contour; empty without a cavity.
@@ -64,18 +63,17 @@ def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[fl
 
 
 class _Interior:
-    """The points half a pixel apart within a mask's outline, and their distance in mm to the nearest point
-    outside.
+    """Points half a pixel apart within a mask's outline, and their distance in mm to the nearest outside.
 
-    The nearest point outside always has a neighbour inside. So only such points are searched, and only from
-    where a distance is wanted: many times faster than the distances of all points, with the same values.
+    The nearest point outside always has a neighbour inside, so only such points are searched, and only for
+    the requested points: many times faster than a distance transform, with the same values.
     """
 
     def __init__(self, mask: np.ndarray, spacing_mm: Sequence[float]) -> None:
         self.inside = _on_half_pixels(mask) > 0.5
         self.step_mm = np.asarray(spacing_mm, np.float64) / 2
         self.rim = _points(_rim(self.inside))
-        # nodes not shrunk to their points: a quarter of the time for far points, with many about as near
+        # loose nodes: a quarter of the time for far points with many near equals
         self.tree = KDTree(self.rim * self.step_mm, leafsize=32, compact_nodes=False)
 
     def distances(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -89,10 +87,10 @@ class _Interior:
         return result
 
     def depth(self) -> float:
-        """The largest distance of all, by halving the cells that may still hold it.
+        """The largest distance, by halving the cells that may still hold it.
 
-        A distance changes by no more than the step taken, so a cell's points exceed its centre by its radius
-        at most.
+        A distance changes by no more than the step, so a cell's points exceed its centre by at most its
+        radius.
         """
         side, best = COARSE, 0.0
         corners = np.argwhere(np.ones([-(-size // side) for size in self.inside.shape], bool)) * side
@@ -124,11 +122,10 @@ def _rim(inside: np.ndarray) -> np.ndarray:
 
 
 def _on_half_pixels(mask: np.ndarray) -> NDArray[np.float32]:
-    """A mask (H, W) with two pixels of outside around it, interpolated linearly to points half a pixel apart:
-    (2 H + 7, 2 W + 7), the pixels at the even indices.
+    """Pad a mask (H, W) by two and interpolate it to half pixels, (2 H + 7, 2 W + 7), pixels at even indices.
 
-    Its level of one half, the outline, runs through the middles of the pixels' faces and cuts corners off, as
-    marching squares do. Distances between the pixels' centres would be half a pixel short at each end.
+    Its level of one half, the outline, runs through the middles of the pixels' faces and cuts corners, as
+    marching squares do. Distances between pixel centres would be half a pixel short at each end.
     """
     values = np.pad(mask, 2).astype(np.float32)
     for axis in range(mask.ndim):

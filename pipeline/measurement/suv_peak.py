@@ -14,23 +14,22 @@ from scipy.signal import fftconvolve
 __all__ = ["RADIUS_MM", "sphere_peak", "sphere_weights"]
 
 RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)  # 6.2 mm, of 1 cm3
-SAMPLE_MM = 0.2  # between the points at which a voxel is asked whether it lies in the sphere
+SAMPLE_MM = 0.2  # between the points of a voxel that are tested against the sphere
 Box = tuple[slice, ...]
 
 
 def sphere_peak(mask: np.ndarray, box: Box, image: np.ndarray, steps_mm: np.ndarray) -> float | str:
-    """The highest mean in a sphere of 1 cm3 centred on a voxel of a mask, voxels weighted by their part in
-    the sphere.
+    """The highest mean in a sphere of 1 cm3 centred on a voxel of a mask, voxels weighted by their overlap.
 
-    The sphere may leave the mask (Wahl et al., J Nucl Med 50:122S, 2009: PERCIST), but not the image, for
-    what is left of it would be no 1 cm3: a voxel nearer to the image's edge is no centre. Where a voxel is
-    longer than the sphere or larger, the image holds no mean over 1 cm3.
+    The sphere may leave the mask (Wahl et al., J Nucl Med 50:122S, 2009: PERCIST), but not the image, where
+    less than 1 cm3 would be left: voxels near the image's edge are no centres. An image with voxels longer or
+    larger than the sphere has no mean over 1 cm3.
 
     Args:
         mask: (x, y, z), not empty.
-        box: where the mask lies in the image.
+        box: the mask's slices in the image.
         image: (X, Y, Z).
-        steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
+        steps_mm: (3, 3), whose columns are the steps in mm along x, y and z.
 
     Returns:
         The mean in the image's unit, or the reason why there is none.
@@ -49,7 +48,7 @@ def sphere_peak(mask: np.ndarray, box: Box, image: np.ndarray, steps_mm: np.ndar
 
 
 def sphere_weights(steps_mm: np.ndarray) -> NDArray[np.float64]:
-    """The part of each voxel that lies in a sphere of 1 cm3 around the middle voxel's centre; the sum is 1.
+    """The overlap of each voxel with a sphere of 1 cm3 around the middle voxel's centre; the sum is 1.
 
     Returns:
         (x, y, z), of odd lengths.
@@ -70,10 +69,9 @@ def sphere_weights(steps_mm: np.ndarray) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Part:
-    """The voxels (x, y, z) of one component that are centres, and the image's values, wider by the sphere's
-    reach.
+    """The centres (x, y, z) among one component's voxels, and the image's values with the sphere's margin.
 
-    ``bound``: the highest of the values, which no mean exceeds.
+    ``bound``: the highest value, which no mean exceeds.
     """
 
     centres: np.ndarray
@@ -81,7 +79,7 @@ class _Part:
     bound: float
 
     def peak(self, weights: np.ndarray) -> float:
-        """The highest mean: found by Fourier transform, then summed exactly over its voxels."""
+        """The highest mean: located by Fourier transform, then summed exactly over its voxels."""
         means = fftconvolve(self.values, weights[::-1, ::-1, ::-1], mode="valid")
         at = np.unravel_index(np.where(self.centres, means, -np.inf).argmax(), means.shape)
         sphere = tuple(slice(start, start + side) for start, side in zip(at, weights.shape, strict=True))
@@ -89,7 +87,7 @@ class _Part:
 
 
 def _parts(mask: np.ndarray, box: Box, image: np.ndarray, weights: np.ndarray) -> Iterator[_Part]:
-    """One for each component with a centre for a sphere, since lesions far apart have much between them."""
+    """One part per component with a centre; lesions far apart have much space between them."""
     labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     for number, component in enumerate(ndimage.find_objects(labels), start=1):
         spans, inner = [], []

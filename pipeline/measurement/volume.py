@@ -29,10 +29,10 @@ class Lesion:
     """All voxels of one segment, and the image around them.
 
     Attributes:
-        mask: (x, y, z), the segment within ``box``; (0, 0, 0) where it has no voxel.
-        box: where it lies in the volume.
-        image: (X, Y, Z), of the whole volume.
-        steps_mm: (3, 3), whose columns are the mm from one voxel to the next along x, y and z.
+        mask: (x, y, z), the segment within ``box``; (0, 0, 0) without voxels.
+        box: its slices in the volume.
+        image: (X, Y, Z), the whole volume.
+        steps_mm: (3, 3), whose columns are the steps in mm along x, y and z.
     """
 
     mask: np.ndarray
@@ -63,23 +63,22 @@ def measure_volume(
     affine: np.ndarray,
     image_unit: str = "",
 ) -> tuple[Quantity, ...]:
-    """Measure what is declared on one volume, on its source grid.
+    """Measure the declared quantities on one volume, on its source grid.
 
     A segment is measured as a whole, however many components it has; its axes are those of its longest
-    component in one slice (``in_plane_axes``). Volume, metabolic volume and glycolysis are sums, so 0 of no
-    voxels; all else is absent then. The standard deviation is that of the voxels there are, divided by their
-    number (IBSI's).
+    component in one slice (``in_plane_axes``). Volume, metabolic volume and glycolysis of an empty segment
+    are 0; all else is absent. The standard deviation divides by the number of voxels (IBSI's).
 
     Args:
         label_map: (X, Y, Z) or (1, X, Y, Z) = (column, row, slice), class indices. Slices are cuts at one z.
         image: its values, of the same shape, in ``image_unit``; may be memory-mapped.
         label_names: the classes by index.
         declared: as ``measure_frame`` takes them, of ``VOLUME_MEASURES``, with one segment each.
-        affine: (4, 4), from index to mm, as ``VolumeGrid.affine``; rotated, anisotropic or sheared.
+        affine: (4, 4), from index to mm, as ``VolumeGrid.affine``; may be rotated, anisotropic or sheared.
         image_unit: ``HU``, ``SUVBW`` or empty; quantities of another unit are absent.
 
     Raises:
-        ConfigError: a declaration with an unknown measure, or with other segments than it takes.
+        ConfigError: a declaration with an unknown measure, or with the wrong segments.
         GeometryError: arrays of other shapes, or an affine without an inverse.
 
     >>> size = {"name": "size", "measure": "volume", "segments": ["tumour"]}
@@ -121,7 +120,7 @@ def measure_volume(
 
 
 def as_ucum(unit: str) -> str:
-    """A volume's unit, as its metadata or its bundle name it, in UCUM: "HU" is the only one that is not."""
+    """The UCUM form of a unit in a volume's metadata or bundle; only "HU" differs."""
     return HU if unit == "HU" else unit
 
 

@@ -1,5 +1,4 @@
-"""Segmentation networks as pure modules, 2D and 3D from the same classes, by name, and the loading of their
-weights."""
+"""Segmentation networks by name, 2D and 3D from the same classes, and the loading of their weights."""
 
 from __future__ import annotations
 

@@ -21,16 +21,14 @@ class ChannelAttention(nn.Module):
     """Weigh the channels: ``F' = sigmoid(MLP(avgpool(F)) + MLP(maxpool(F))) * F``.
 
     One MLP serves both pools: C -> C/r -> C as 1x1 convolutions with a ReLU, without bias. Without the
-    maximum this is the squeeze-and-excitation unit.
-    Source: Woo et al., CBAM, ECCV 2018, equation 2; Hu et al., Squeeze-and-Excitation, CVPR 2018;
-        CN113409326A
-    [0099]-[0104].
+    maximum this is the squeeze-and-excitation unit. Source: Woo et al., CBAM, ECCV 2018, equation 2; Hu et
+    al., Squeeze-and-Excitation, CVPR 2018; CN113409326A [0099]-[0104].
 
     Args:
         spatial_dims: 2 or 3.
         channels: C, of input and output.
         reduction: r, at most C.
-        max_pool: take the maximum beside the average ("cam"); False is "se".
+        max_pool: use the maximum beside the average ("cam"); False is "se".
 
     Raises:
         ConfigError: ``reduction`` is below 1 or above ``channels``.
@@ -70,7 +68,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weigh the places: ``F'' = sigmoid(conv7x7([mean_c(F); max_c(F)])) * F``, the convolution without bias.
+    """Weigh positions: ``F'' = sigmoid(conv7x7([mean_c(F); max_c(F)])) * F``, the convolution without bias.
 
     Source: Woo et al., CBAM, ECCV 2018, equation 3; CN113409326A [0099]-[0104].
 
@@ -84,13 +82,12 @@ class SpatialAttention(nn.Module):
         self.out_channels = channels
         conv = Conv["conv", spatial_dims]
         # Padded by hand: where the kernel is wider than the image, as at a pyramid of 3 x 3 x 3, oneDNN's
-        # bfloat16 gradient of a 3D convolution's weights reads memory that nobody wrote (torch 2.13): NaN now
-        # and then.
+        # bfloat16 gradient of 3D weights reads uninitialised memory (torch 2.13): NaN now and then.
         self.margins = [SPATIAL_KERNEL // 2] * 2 * spatial_dims
         self.conv = conv(2, 1, kernel_size=SPATIAL_KERNEL, bias=False)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """The places' weights, (B, C, H, W[, D]) -> (B, 1, H, W[, D]), each in (0, 1)."""
+        """The weights of positions, (B, C, H, W[, D]) -> (B, 1, H, W[, D]), each in (0, 1)."""
         pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
         return torch.sigmoid(self.conv(pad(pooled, self.margins)))
 

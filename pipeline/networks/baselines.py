@@ -1,5 +1,4 @@
-"""One way to build any network of a configuration: the CBAM-ResNet-PSPNet, or one of MONAI's to compare it
-with."""
+"""Build any network of a configuration: the CBAM-ResNet-PSPNet, or one of MONAI's as a baseline."""
 
 from __future__ import annotations
 
@@ -31,16 +30,15 @@ DEFAULT_NETWORK = "cbam_resnet_pspnet"
 
 
 class PaddedNetwork(nn.Module):
-    """A network that takes multiples of its stride only, for any size: (B, C, H, W[, D]) -> (B, K, H, W[,
-    D]).
+    """A network for multiples of its stride, made to take any size: (B, C, H, W[, D]) -> (B, K, H, W[, D]).
 
     The image's last row, column and slice are repeated up to the next multiple of ``stride``, and to two
-    strides at least (a norm over one pixel has no variance); what the network makes of them is cut off again.
+    strides at least (a norm over one pixel has no variance). The scores there are cropped.
 
     Args:
-        network: the network; (B, K, H, W[, D]) out at the size of its input.
-        stride: what its input sizes are to be multiples of.
-        options: the arguments of ``build_network`` that build it again, kept as an attribute.
+        network: its output (B, K, H, W[, D]) has the size of its input.
+        stride: its input sizes must be multiples of it.
+        options: the arguments of ``build_network`` that build it again; an attribute.
 
     Raises:
         ConfigError: an option out of its range.
@@ -66,9 +64,9 @@ class PaddedNetwork(nn.Module):
 
 
 class ZeroShortcut(nn.Module):
-    """The parameter-free shortcut of a small ResNet, (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]): He et
-    al.'s option A. MONAI's is a function that makes its zeros anew, which neither TorchScript nor
-    torch.export takes.
+    """He et al.'s parameter-free shortcut (option A), (B, C, H, W[, D]) -> (B, planes, H/s, W/s[, D/s]).
+
+    MONAI's is a function that makes its zeros anew, which neither TorchScript nor torch.export takes.
     """
 
     def __init__(self, planes: int, stride: int, *, spatial_dims: int) -> None:
@@ -84,8 +82,7 @@ class ZeroShortcut(nn.Module):
 
 
 class UNet(PaddedNetwork):
-    """MONAI's UNet with residual units as in its tutorials, twice their channels: 6.5 million parameters in
-    2D.
+    """MONAI's UNet with residual units, twice its tutorials' channels: 6.5 million parameters in 2D.
 
     Args:
         spatial_dims, in_channels, out_channels, dropout: as ``CBAMResNetPSPNet``; so in the other baselines.
@@ -188,11 +185,10 @@ def build_network(
     dropout: float = 0.1,
     **options: Any,
 ) -> nn.Module:
-    """Build a network again from what a checkpoint says of it: (B, in_channels, H, W[, D]) -> logits (B, K,
-    H, W[, D]).
+    """Build a network from a checkpoint's options: (B, in_channels, H, W[, D]) -> logits (B, K, H, W[, D]).
 
     Args:
-        name: one of ``NETWORKS``; a name and no class, because no code in a checkpoint may run.
+        name: one of ``NETWORKS``; not a class, because no code in a checkpoint may run.
         spatial_dims, in_channels, out_channels, dropout: as ``CBAMResNetPSPNet``.
         options: its further arguments (depth, attention, aux, ...). None, and False for ``aux``, stand for
             "not set". A baseline has none of them.

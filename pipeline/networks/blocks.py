@@ -18,7 +18,7 @@ def conv_norm(
     stride: int = 1,
     dilation: int = 1,
 ) -> tuple[nn.Module, _BatchNorm]:
-    """A convolution without bias that keeps the size (at stride 1), and the batch norm that follows it."""
+    """A convolution without bias that keeps the size (at stride 1), and its batch norm."""
     conv = Conv["conv", spatial_dims](
         in_channels,
         out_channels,
@@ -32,8 +32,9 @@ def conv_norm(
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016, figure 5 left): (B, C, H, W[, D]) -> (B,
-    width, ...).
+    """Two 3x3 convolutions and a shortcut: (B, C, H, W[, D]) -> (B, width, ...).
+
+    Source: He et al., CVPR 2016, figure 5 left.
 
     Args:
         spatial_dims: 2 or 3.
@@ -41,7 +42,7 @@ class BasicBlock(nn.Module):
         width: channels of both convolutions, and of the output.
         stride: of the first convolution.
         dilation: of the first convolution, the one that a stage strides by.
-        inner_dilation: of the second, which sees the grid behind that stride.
+        inner_dilation: of the second convolution.
         downsample: the shortcut's 1x1 convolution and norm, None for the identity.
     """
 
@@ -76,10 +77,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions and a shortcut, stride and dilation in the 3x3 (ResNet v1.5): to 4 * width
-    channels.
+    """1x1, 3x3 and 1x1 convolutions and a shortcut, stride and dilation in the 3x3 (ResNet v1.5).
 
-    The arguments are those of ``BasicBlock``; ``inner_dilation`` has no convolution to act on.
+    The output has 4 * width channels. The arguments are those of ``BasicBlock``, ``inner_dilation`` unused.
     """
 
     expansion = 4

@@ -20,24 +20,22 @@ HEAD_DIVISOR = 4  # both heads work on a quarter of their stage's channels: 512 
 
 
 class CBAMResNetPSPNet(nn.Module):
-    """``head(pyramid(CBAM_end(stages(CBAM_start(stem(x))))))``: (B, in_channels, H, W[, D]) -> (B, K, H, W[,
-    D]).
+    """``head(pyramid(CBAM_end(stages(CBAM_start(stem(x))))))``: logits of K exclusive classes.
 
-    The output are logits of K exclusive classes, at the input's size; any size goes, a multiple of the output
-    stride or not. Source: CN113409326A [0085]-[0142]; pyramid and auxiliary head: Zhao et al., PSPNet, CVPR
-    2017.
+    (B, in_channels, H, W[, D]) -> (B, K, H, W[, D]), of any size. Source: CN113409326A [0085]-[0142]; pyramid
+    and auxiliary head: Zhao et al., PSPNet, CVPR 2017.
 
-    With ``aux`` the forward of the *training* mode returns the main and the auxiliary logits stacked, (B, 2,
-    K, H, W[, D]), main first, as MONAI's DynUNet does for deep supervision: a tensor in both modes passes
-    TorchScript, where a tuple would not. ``pyraseg.pipeline.losses.AuxiliaryLoss`` takes it apart. The
-    evaluation mode returns the main logits alone.
+    With ``aux`` the *training* mode returns the main and the auxiliary logits stacked, (B, 2, K, H, W[, D]),
+    main first, as MONAI's DynUNet does for deep supervision: TorchScript takes a tensor in both modes, but
+    not a tuple in one. ``pyraseg.pipeline.losses.AuxiliaryLoss`` splits it. The evaluation mode returns the
+    main logits alone.
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of the input.
         out_channels: number of classes K, background included.
         depth: 18, 34, 50, 101 or 152.
-        attention: "cbam", "se", "cam", "sam" or "none", the same block at both places.
+        attention: "cbam", "se", "cam", "sam" or "none", for both blocks.
         order: "channel_first" or "spatial_first", for "cbam".
         reduction: channel reduction of the attention's MLP.
         output_stride: input size over feature size at the pyramid, 8, 16 or 32.
@@ -51,11 +49,10 @@ class CBAMResNetPSPNet(nn.Module):
 
     Attributes:
         out_channels, output_stride: as given.
-        options: all arguments by name, plain values; a checkpoint keeps them, so that the network can be
-            built again.
+        options: all arguments by name, plain values; a checkpoint keeps them to build the network again.
 
     Raises:
-        ConfigError: an argument outside what is listed here; the message names the nearest one.
+        ConfigError: an argument that is not listed here; the message names the nearest one.
     """
 
     def __init__(
@@ -127,8 +124,7 @@ class CBAMResNetPSPNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]); with ``aux``, in training, (B, 2, K, H, W[,
-        D])."""
+        """(B, in_channels, H, W[, D]) -> (B, K, H, W[, D]), in training with ``aux`` (B, 2, K, H, W[, D])."""
         stages = [self.backbone.layer1(self.attention_start(self.backbone.stem(x)))]
         stages.append(self.backbone.layer2(stages[0]))
         stages.append(self.backbone.layer3(stages[1]))

@@ -1,4 +1,4 @@
-"""Checks of the values that a configuration gives to a network; the error names the nearest right one."""
+"""Checks of a network's arguments; the error names the nearest allowed value."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def choice(name: str, value: object, allowed: Iterable[str | int]) -> None:
 
 
 def positive_integer(name: str, value: object) -> None:
-    """Refuse anything but a whole number above zero.
+    """Refuse all but a whole number above zero.
 
     Raises:
-        ConfigError: ``value`` is no int (a bool or a string of digits is none either) or below 1.
+        ConfigError: ``value`` is no int (as a bool or a string of digits) or is below 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(
@@ -39,10 +39,10 @@ def positive_integer(name: str, value: object) -> None:
 
 
 def fraction(name: str, value: object) -> None:
-    """Refuse anything but a number in [0, 1).
+    """Refuse all but a number in [0, 1).
 
     Raises:
-        ConfigError: ``value`` is no number or lies outside.
+        ConfigError: ``value`` is no number or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(

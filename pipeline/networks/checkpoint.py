@@ -1,4 +1,4 @@
-"""Weights from files, read without running their code: any state dict, and this project's own checkpoints."""
+"""Weights from files, read without running their code: any state dict, and pyraseg's checkpoints."""
 
 from __future__ import annotations
 
@@ -51,8 +51,7 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
 
     Args:
         path: the file.
-        key: its entry that holds the state dict. A file that *is* a state dict needs none; None also finds it
-            under "state_dict", "model" or "network".
+        key: the state dict's entry. None takes the file itself, or its "state_dict", "model" or "network".
 
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
@@ -61,7 +60,7 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]
 
 
 def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """The state dict in what ``read_checkpoint`` gave, as ``read_state`` finds it.
+    """The state dict in the output of ``read_checkpoint``, as ``read_state`` finds it.
 
     Raises:
         CheckpointError: there is none.
@@ -73,8 +72,7 @@ def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dic
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """Whatever ``torch.save`` wrote into a file, tensors on the CPU; read with ``weights_only``, so no code
-    in it runs.
+    """Read a file of ``torch.save``, tensors on the CPU; with ``weights_only``, so that no code in it runs.
 
     Raises:
         CheckpointError: no such file, or no file of ``torch.save``.
@@ -96,9 +94,9 @@ def read_checkpoint(path: str | Path) -> Any:
 def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
     """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
 
-    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is left
-    out where the network has none: it serves the training alone. Options that leave no trace in the weights
-    (the output stride, the bins' values, the dropout) are the configuration's own to keep.
+    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is
+    ignored where the network has none, since it serves the training alone. The configuration must keep
+    options without a trace in the weights (output stride, values of the bins, dropout).
 
     Args:
         network: changed in place, unless an error is raised.
@@ -119,7 +117,7 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model")
 
 
 def strip_prefixes(name: str, prefixes: tuple[str, ...]) -> str:
-    """The name without any of the prefixes at its start, however many there are."""
+    """The name without the prefixes at its start, however many there are."""
     for prefix in prefixes:
         if name.startswith(prefix):
             return strip_prefixes(name.removeprefix(prefix), prefixes)
@@ -164,10 +162,9 @@ STEM_CONVOLUTIONS = {1: "plain7", 2: "deep2", 3: "deep3"}
 
 
 def describe(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Phrases for an error message, by option ("out_channels": "3 classes"); empty for the weights of another
-    network.
+    """Phrases for errors, by option ("out_channels": "3 classes"); empty for weights of another network.
 
-    Options without a trace in names and shapes are absent, and "se" cannot be told from "cam".
+    Options without a trace in names and shapes are absent; "se" and "cam" look the same.
     """
     stem = [name for name in state if name.startswith("backbone.conv1.") and state[name].dim() > 1]
     if not stem or "head.4.bias" not in state:

@@ -1,4 +1,4 @@
-"""How a network starts when no weights are given."""
+"""Initial weights of a network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ def initialise(network: nn.Module) -> None:
     """Draw every convolution from He's normal distribution; attention and class scores start neutral.
 
     * Convolutions: He et al., ICCV 2015, by fan-out, as torchvision's ResNet; batch norms: weight 1, bias 0.
-    * The last layer of each attention unit is 0, so that every channel and place starts with the weight 0.5
-    (the
-      reference code of CBAM starts its spatial gate so). He's rule, made for ReLU, would start the sigmoid
-      saturated.
-    * The classifiers start near 0 with bias 0: every class equally likely, whatever the number of classes.
+    * The last layer of each attention unit is 0, so that every weight starts at 0.5 (as the spatial gate in
+      CBAM's reference code). He's rule, made for ReLU, would saturate the sigmoid.
+    * The classifiers start near 0 with bias 0: every class is equally likely, whatever their number.
     """
     for module in network.modules():
         if isinstance(module, _ConvNd):

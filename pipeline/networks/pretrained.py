@@ -1,4 +1,4 @@
-"""A pretrained ResNet's weights into the backbone, and a backbone that stays as it is."""
+"""Load a pretrained ResNet into the backbone, and freeze the backbone."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PREFIXES = (*WRAPPERS, "model.", "network.", "backbone.", "encoder.")
 INPUT_RULES = ("sum", "mean", "skip")
 FIRST_CONVOLUTIONS = ("conv1.weight", "conv1.0.weight")
 RGB = 3
-COUNTER = "num_batches_tracked"  # absent from older files, and without influence at a fixed momentum
+COUNTER = "num_batches_tracked"  # absent from older files; without effect at a fixed momentum
 
 
 @dataclass(frozen=True)
 class PretrainedReport:
-    """What ``load_pretrained`` did, by the names of the backbone's parameters and buffers, sorted.
+    """The outcome of ``load_pretrained``: sorted names of the backbone's parameters and buffers.
 
     Attributes:
         loaded: copied from the file.
-        adapted: those of the loaded whose input channels were changed from RGB.
+        adapted: loaded with input channels that were changed from RGB.
         skipped: in the file and in the backbone, but not copied, with the reason.
         missing: in the backbone only, left as they were.
         unexpected: in the file only (``fc.weight`` of a classifier, say).
@@ -45,24 +45,22 @@ class PretrainedReport:
 def load_pretrained(
     network: nn.Module, path: str | Path, *, input_rule: str = "sum", key: str | None = None
 ) -> PretrainedReport:
-    """Copy the weights in a ResNet state dict file into ``network.backbone``, or into ``network`` if it has
-    none.
+    """Copy the weights of a ResNet's file into ``network.backbone``, or into ``network`` without one.
 
     The names are torchvision's, after "module.", "backbone.", "encoder." and the like. Nothing is downloaded,
-    and no code in the file is run.
+    and no code in the file runs.
 
     Args:
         network: changed in place, unless an error is raised.
         path: a file written by ``torch.save``.
-        input_rule: what becomes of an RGB first convolution where the network takes another number of
-            channels. "sum" keeps the sum over the channels, so that a grey image acts as the same image in
-            RGB did; "mean" gives each channel the mean of the three; "skip" leaves the network's own.
+        input_rule: how to fit an RGB first convolution to another number of input channels. "sum" keeps the
+            sum over the channels, so a grey image acts as it did in RGB; "mean" gives each channel the mean
+            of the three; "skip" leaves the network's weights.
         key: the entry of the file that holds the state dict; None looks for the usual ones.
 
     Raises:
-        CheckpointError: no such file, no state dict in it, or nothing in it fits; or the file says of itself,
-            as those of ``pyraseg.pipeline.training.pretraining`` do, that its backbone has other options than
-            the network's.
+        CheckpointError: no such file, no state dict in it, or nothing in it fits; or a file of
+            ``pyraseg.pipeline.training.pretraining`` has other options than the network's backbone.
         ConfigError: no such ``input_rule``.
     """
     choice("input_rule", input_rule, INPUT_RULES)
@@ -96,8 +94,7 @@ def load_pretrained(
 
 
 def freeze_backbone(network: nn.Module) -> None:
-    """Keep the backbone as it is: no gradients, and batch norms that use and keep their running statistics in
-    training.
+    """Freeze the backbone: no gradients, and batch norms that use and keep their running statistics.
 
     The attention blocks, the pyramid and the heads go on learning.
 
@@ -128,8 +125,7 @@ def _resnet(network: nn.Module) -> ResNet:
 
 
 def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Path) -> None:
-    """Compare the options that a file of ours keeps with the network's; RGB weights fit any number of
-    channels."""
+    """Refuse a file of ours with other backbone options; RGB weights fit any number of channels."""
     given = content.get("backbone") if isinstance(content, Mapping) else None
     own = getattr(network, "options", None)
     if not isinstance(given, Mapping) or not isinstance(own, Mapping):
@@ -148,8 +144,7 @@ def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Pa
 
 
 def _adapt(name: str, value: Tensor, own: Tensor, *, rule: str) -> Tensor:
-    """The first convolution's RGB weights (O, 3, ...) for the network's input channels; all else
-    unchanged."""
+    """Fit RGB weights (O, 3, ...) of the first convolution to the input channels; leave all others."""
     if name not in FIRST_CONVOLUTIONS or rule == "skip" or value.dim() != own.dim():
         return value
     channels = own.shape[1]

@@ -24,8 +24,7 @@ __all__ = [
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
-    """Resample (B, C, H, W[, D]) linearly to the reference's size, pixel areas aligned
-    (``align_corners=False``)."""
+    """Resample (B, C, H, W[, D]) linearly to the reference's size, with ``align_corners=False``."""
     mode = "bilinear" if x.dim() == 4 else "trilinear"
     return functional.interpolate(x, size=reference.shape[2:], mode=mode, align_corners=False)
 
@@ -33,8 +32,8 @@ def resize_like(x: Tensor, reference: Tensor) -> Tensor:
 class AdaptiveAveragePool(nn.Module):
     """Average over ``bins`` boxes per axis, (B, C, H, W[, D]) -> (B, C, bins, bins[, bins]).
 
-    In 3D it is torch's ``AdaptiveAvgPool3d``, which no ONNX exporter takes, as two poolings in 2D: the mean
-    over a box is the mean along one axis of the means over the other two.
+    In 3D it replaces torch's ``AdaptiveAvgPool3d``, which no ONNX exporter takes, by two poolings in 2D: the
+    mean over a box is the mean along one axis of the means over the other two.
     """
 
     def __init__(self, bins: int) -> None:
@@ -54,11 +53,10 @@ class AdaptiveAveragePool(nn.Module):
 
 
 class PyramidLevel(nn.Module):
-    """Adaptive average pool to ``bins`` per axis, 1x1 convolution, batch norm, ReLU, resampled to the input's
-    size.
+    """Adaptive average pool to ``bins`` per axis, 1x1 convolution, batch norm, ReLU, resized to the input.
 
-    A batch of one leaves one value per channel at level 1, of which no variance can be taken: the norm then
-    uses its running statistics, in training too.
+    A batch of one has one value per channel at level 1, without a variance: the norm then uses its running
+    statistics, in training too.
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, *, out_channels: int, bins: int) -> None:
@@ -151,17 +149,15 @@ class SegmentationHead(nn.Sequential):
         return x
 
 
-REDUCED = (
-    48  # channels that a stage contributes, few, so that it adds borders and does not outvote the pyramid
-)
+# channels from a stage: few, so that it adds borders and does not outvote the pyramid
+REDUCED = 48
 
 
 class Refinement(nn.Module):
-    """``ReLU(BN(conv3x3([resize(x); ReLU(BN(conv1x1(finer)))])))``: (B, C, h, w[, d]) -> (B, width, H, W[,
-    D]).
+    """``ReLU(BN(conv3x3([resize(x); ReLU(BN(conv1x1(finer)))])))``, of the finer map's size.
 
-    Not in the patent. Source: Chen et al., DeepLabv3+, ECCV 2018, arXiv:1802.02611, section 3.1, with one 3x3
-    convolution.
+    (B, C, h, w[, d]) -> (B, width, H, W[, D]). Not in the patent. Source: Chen et al., DeepLabv3+, ECCV 2018,
+    arXiv:1802.02611, section 3.1, with one 3x3 convolution.
 
     Args:
         spatial_dims: 2 or 3.
@@ -183,8 +179,7 @@ class Refinement(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, stages: list[Tensor]) -> Tensor:
-        """(B, C, h, w[, d]) and the maps of stage 1, 2, ... -> (B, width, H, W[, D]), the size of its own
-        stage."""
+        """(B, C, h, w[, d]) and the maps of stage 1, 2, ... -> (B, width, H, W[, D]), its stage's size."""
         finer = stages[self.stage - 1]
         borders = self.relu(self.reduce_norm(self.reduce(finer)))
         return self.relu(self.fuse_norm(self.fuse(torch.cat([resize_like(x, finer), borders], dim=1))))

@@ -1,5 +1,4 @@
-"""ResNet as a feature extractor: 18 to 152 layers, three stems, output stride 8, 16 or 32 by dilation, 2D and
-3D."""
+"""ResNet as a feature extractor: 18 to 152 layers, three stems, output stride 8, 16 or 32, 2D and 3D."""
 
 from __future__ import annotations
 
@@ -26,17 +25,15 @@ STEM_STRIDE = 4  # convolution and pool
 
 
 class ResNet(nn.Module):
-    """The convolutional part of ResNet (v1.5), named as torchvision names it so that its weights load
-    unchanged.
+    """The convolutional part of ResNet (v1.5) under torchvision's names, so that its weights load.
 
-    Stems: "plain7" is torchvision's 7x7 convolution (``conv1``, ``bn1``); "deep3" has 3x3 convolutions to 64,
-        64 and
-    128 channels (``conv1.0`` to ``conv1.6``, ``bn1``: the v1s layout of PyTorch-Encoding and timm), "deep2"
-    to 64, 128.
+    Stems: "plain7" is torchvision's 7x7 convolution (``conv1``, ``bn1``). "deep3" has 3x3 convolutions to 64,
+    64 and 128 channels (``conv1.0`` to ``conv1.6``, ``bn1``: the v1s layout of PyTorch-Encoding and timm),
+    "deep2" to 64 and 128.
 
     Where the output stride is below 32, late stages keep their size: their strided convolution gets stride 1
-    and the dilation it had before, all later ones of the stage twice that (layer4 at output stride 16: 1, 2,
-    2). With the same weights the dilated network computes the strided one's values on a denser grid.
+    and the dilation that it had before, all later ones of the stage twice that (layer4 at output stride 16:
+    1, 2, 2). With the same weights the dilated network computes the strided one's values on a denser grid.
 
     Attributes:
         out_channels: of layer4; ``stage_channels``: of layer1 to layer4; ``stem_channels``: behind the pool.
@@ -84,19 +81,18 @@ class ResNet(nn.Module):
         )
 
     def freeze(self) -> None:
-        """Keep every parameter and statistic from here on, in training too."""
+        """Freeze every parameter and statistic, in training too."""
         self.frozen = True
         self.requires_grad_(False)
         self.eval()
 
     def unfreeze(self) -> None:
-        """Let everything learn again, from the network's next ``train()`` on."""
+        """Undo ``freeze``, from the network's next ``train()`` on."""
         self.frozen = False
         self.requires_grad_(True)
 
     def train(self, mode: bool = True) -> ResNet:
-        """Set the mode as any module does; a frozen one stays in evaluation, or its batch norms would move
-        on."""
+        """Set the mode, but keep a frozen network in evaluation, or its batch norms would still change."""
         return super().train(mode and not self.frozen)
 
     def stem(self, x: Tensor) -> Tensor:
@@ -104,8 +100,7 @@ class ResNet(nn.Module):
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W[, D]) -> (B, out_channels, H/s, W/s[, D/s]), s the output stride, sizes
-        rounded up."""
+        """(B, in_channels, H, W[, D]) -> (B, out_channels, H/s, W/s[, D/s]), s the output stride."""
         return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
 
 

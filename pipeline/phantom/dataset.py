@@ -36,20 +36,19 @@ def generate(
 ) -> PhantomReport:
     """Write a phantom data set to ``output``.
 
-    The same arguments give the same bytes, and a case does not depend on how many there are.
+    The same arguments give the same bytes. A case does not depend on the number of cases.
 
     Args:
-        output: a folder that does not exist yet or is empty.
+        output: a new or empty folder.
         modality: "us" (ultrasound of a kidney: 0 background, 1 kidney, 2 hydronephrosis), "ct", "mr" or "pet"
             (a series with soft tissue tumours: 0 background, 1 tumour).
         cases: patients, one DICOM object or series each, at least 5.
-        seed: of everything random, 0 or more.
-        patient_name: one name for all headers (and ultrasound pixels) instead of invented ones; ASCII.
-        faults: "KIND" or "KIND:CASE", faults to put into series; not for "us".
+        seed: of all random draws, 0 or more.
+        patient_name: one ASCII name for all headers (and ultrasound pixels) instead of invented ones.
+        faults: faults of series, each "KIND" or "KIND:CASE"; not for "us".
 
     Raises:
-        ConfigError: an unknown modality or fault, too few cases, a negative seed or a name that cannot be
-            drawn.
+        ConfigError: an unknown modality or fault, too few cases, a negative seed or an unusable name.
         OutputError: the folder is not empty or cannot be written.
     """
     if modality not in ("us", *VOLUMES):
@@ -111,7 +110,7 @@ def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) ->
 def _draft_folder(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
     """Make the folder and, in it, a draft with a folder for each part; remove the draft at the end.
 
-    Without a datalist, which comes last, all that was written is removed too.
+    Without a datalist, which is written last, the output is removed, too.
 
     Raises:
         OutputError: the folder is not empty or cannot be written.
@@ -142,7 +141,7 @@ def _draft_folder(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
 
 
 def _write_truth(path: Path, written: Sequence[Written]) -> None:
-    """A row for each lesion; no file where the modality has no such table."""
+    """Write one row per lesion; no file if the modality has no such table."""
     rows = [row for case in written for row in case.truth]
     if rows:
         with atomic_write(path, "w") as file:
@@ -152,7 +151,7 @@ def _write_truth(path: Path, written: Sequence[Written]) -> None:
 
 
 def split_cases(plans: list[P], seed: int) -> dict[str, list[P]]:
-    """About 60/20/20 by patient, each stratum apart, so that each split shows both where it can."""
+    """Split about 60/20/20 by patient, stratum by stratum, so that each split has both if possible."""
     rng = np.random.default_rng([seed, 60, 20, 20])
     split: dict[str, list[P]] = {"training": [], "validation": [], "test": []}
     for stratum in (True, False):

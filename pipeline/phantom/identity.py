@@ -1,4 +1,4 @@
-"""The invented patient and study of a case, and what every object says of them."""
+"""The invented patient and study of a case, and the header elements of all its objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMENT = "Synthetic image of no person"
 
 @dataclass(frozen=True)
 class Identity:
-    """The text that a case carries in its header; dates as YYYYMMDD, times as HHMMSS."""
+    """The text in a case's header; dates as YYYYMMDD, times as HHMMSS."""
 
     patient_name: str
     patient_id: str
@@ -28,7 +28,7 @@ class Identity:
 
 
 def draw_identity(rng: np.random.Generator, index: int, *, seed: int, patient_name: str | None) -> Identity:
-    """Invent the patient of the case at this position, or give it the name."""
+    """Invent the patient of the case with this index, or use the given name."""
     return Identity(
         patient_name=patient_name or f"PHANTOM^CASE {index + 1:04d}",
         patient_id=f"PHANTOM-{seed}-{index + 1:04d}",
@@ -68,7 +68,7 @@ def add_patient_and_study(
 
 
 def file_meta(dataset: Dataset, transfer_syntax: UID = ExplicitVRLittleEndian) -> FileMetaDataset:
-    """The file meta information of an object that has its SOP class and instance."""
+    """The file meta information of an object with its SOP class and instance."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = transfer_syntax
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID

@@ -1,4 +1,4 @@
-"""What a modality brings to a phantom data set, and what is reported of one."""
+"""The interface of a phantom modality, and the report on a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Plan(Protocol):
     Attributes:
         name: "case_0001" onwards; the patient in the datalist.
         encoding_name: how the case stores its pixels, in words.
-        stratum: cases of either value go to every split in the same shares.
+        stratum: each split gets the same share of either value.
     """
 
     @property
@@ -32,7 +32,7 @@ P = TypeVar("P", bound=Plan)
 
 @dataclass(frozen=True)
 class Written:
-    """What came of one case: its datalist items, and rows of the table of truths."""
+    """The output of one case: its datalist items, and rows of the table of truths."""
 
     items: tuple[Mapping[str, str], ...]
     truth: tuple[Mapping[str, object], ...] = ()
@@ -45,7 +45,7 @@ class Phantoms(Protocol[P]):
         modality: its name on the command line.
         label_names: the classes by value.
         folders: those that ``write`` fills.
-        minimum: cases; fewer cannot be split.
+        minimum: number of cases; fewer cannot be split.
     """
 
     modality: str
@@ -54,7 +54,7 @@ class Phantoms(Protocol[P]):
     minimum: int
 
     def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[P]:
-        """Plan the cases; the plan of one does not depend on how many there are."""
+        """Plan the cases; each plan is independent of their number."""
 
     def write(self, plan: P, folder: Path) -> Written:
         """Render a case and write it below the folder."""
@@ -65,7 +65,7 @@ class Phantoms(Protocol[P]):
 
 @dataclass(frozen=True)
 class PhantomReport:
-    """What ``generate`` has written.
+    """The output of ``generate``.
 
     Attributes:
         output, datalist: the folder and its datalist.
@@ -73,7 +73,7 @@ class PhantomReport:
         cases, images: counts; an image is a frame of ultrasound, or a series.
         splits: images by split.
         encodings: cases by photometric interpretation and transfer syntax.
-        facts: what else is to be said, a line each.
+        facts: further lines.
     """
 
     output: Path

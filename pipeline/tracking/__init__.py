@@ -1,9 +1,9 @@
-"""MLflow tracking of one run: what was run, on what, what came of it, and a true final status.
+"""MLflow tracking of one run: its code, its machine, its metrics and its true final status.
 
-MONAI's ``MLFlowHandler`` joins any unfinished run when it has no run name, leaves a crashed run RUNNING and
-stops the training with the server; here every run is its own, ends FINISHED, FAILED or KILLED, can be
-resumed, and loses nothing to an absent server. Nothing identifying is sent: no path, no name; cases go by
-their hash.
+Without a run name, MONAI's ``MLFlowHandler`` joins any unfinished run; it leaves a crashed run RUNNING and
+stops the training when the server fails. Here every training is one run that ends FINISHED, FAILED or KILLED,
+can be resumed, and loses nothing while the server is away. It sends no path and no name, and cases by their
+hash.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""On what a run was made: the code and its state, the libraries, the machine."""
+"""What a run was made with: the code and its state, the libraries, the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIT_SECONDS = 10.0
 
 
 def describe_environment() -> dict[str, Any]:
-    """All of it as nested values: ``code``, ``version`` (of packages), ``hardware``."""
+    """Code, package versions and hardware as nested values: ``code``, ``version``, ``hardware``."""
     return {
         "code": code_state(),
         "version": {"python": platform.python_version(), **package_versions()},
@@ -29,11 +29,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def code_state() -> dict[str, Any]:
-    """``commit`` and ``dirty`` of the checkout that this code runs from; nothing where it runs from an
-    installation.
+    """``commit`` and ``dirty`` of the checkout that this code runs from; empty for an installation.
 
-    An installation may itself lie in somebody's repository (a virtual environment in a project): what counts
-    is that git tracks this very file.
+    An installation may lie inside another repository, so this asks whether git tracks this very file.
     """
     if _git("ls-files", "--error-unmatch", HERE.name) is None:
         return {}
@@ -42,7 +40,7 @@ def code_state() -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """The installed versions of what a result depends on; a package that is not installed is left out."""
+    """The versions of the packages that a result depends on; missing packages are left out."""
     versions: dict[str, str] = {}
     for name in PACKAGES:
         try:
@@ -77,7 +75,7 @@ def _cpu() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of this file's folder; None without git, without a repository or after too long."""
+    """Git's answer in this file's folder; None without git, without a repository or after a timeout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(HERE.parent), *arguments],

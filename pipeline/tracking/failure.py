@@ -1,5 +1,4 @@
-"""How a run ended, told without anything that could identify: no path, no value, no message that is not
-ours."""
+"""How a run ended, without anything that could identify: no path, no value, no foreign message."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from pyraseg.pipeline.utils.errors import own_error
 __all__ = ["describe_error", "error_name", "final_status"]
 
 ROOT = Path(__file__).resolve().parents[2]
-STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT}  # exit statuses of a process that was asked to end
+STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT}  # exit statuses after SIGTERM and Ctrl-C
 
 
 def final_status(error: BaseException | None) -> str:
@@ -25,13 +24,12 @@ def final_status(error: BaseException | None) -> str:
 
 
 def error_name(error: BaseException) -> str:
-    """The kind of the error; of ours, where one stands behind MONAI's wrappings."""
+    """The type of the error; of this project's, if one stands behind MONAI's wrapping."""
     return type(own_error(error) or error).__name__
 
 
 def describe_error(error: BaseException) -> str:
-    """A traceback with file names, lines, functions and kinds; messages only of our own errors, which hold no
-    names."""
+    """A traceback of file names, lines, functions and types; messages of this project's errors only."""
     ours = own_error(error)
     parts = ["\n".join(_frames(one)) for one in _chain(error)]
     text = "\n\nwhich led to\n\n".join(reversed(parts)) + "\n"
@@ -39,7 +37,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, latest first."""
+    """The error and its causes, latest first."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

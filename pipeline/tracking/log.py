@@ -1,4 +1,4 @@
-"""What a run is told: metrics, parameters, tags, files; all of it goes to the outbox, and nothing waits."""
+"""What a run logs: metrics, parameters, tags, files. All of it goes to the outbox, without waiting."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's
 class EngineLog:
     """Ignite handler: loss and learning rate of a trainer per iteration, metrics of an evaluator per epoch.
 
-    The trainer and the evaluator share one, so that validation metrics stand at the trainer's epoch.
+    The trainer and the evaluator share it, so that validation metrics stand at the trainer's epoch.
     """
 
     _trainer: Any = None
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
-        """Take the scalars of ``metrics``."""
+        """Log the scalars of ``metrics``."""
         raise NotImplementedError
 
     def attach(self, engine: Engine) -> None:
@@ -60,11 +60,10 @@ class EngineLog:
 
 
 class RunLog(EngineLog):
-    """The log methods of a tracker. Without an outbox (tracking switched off, the run closed) they do
-    nothing.
+    """The log methods of a tracker. They do nothing without an outbox (tracking off, run closed).
 
     Raises:
-        OutputError: from any method, where a file cannot be read or there is no room for what waits.
+        OutputError: from any method: a file cannot be read, or the disk is full.
     """
 
     def __init__(self) -> None:
@@ -72,8 +71,7 @@ class RunLog(EngineLog):
         self._last_steps: dict[str, int] = {}  # of a resumed run, by metric
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
-        """Log every scalar of ``metrics``. Left out are NaN (a class without a case) and steps a resumed run
-        has."""
+        """Log every scalar but NaN (a class without a case) and steps that a resumed run has."""
         if self._outbox is None:
             return
         scalars = {NOT_A_KEY.sub("_", k): float(v) for k, v in metrics.items() if np.ndim(v) == 0}
@@ -94,13 +92,12 @@ class RunLog(EngineLog):
             self._append("tags", tags)
 
     def log_file(self, path: str | Path, folder: str = "") -> None:
-        """Store a file as an artifact, as it is now."""
+        """Store the present content of a file as an artifact."""
         if self._outbox is not None:
             self._outbox.add_file(path, folder)
 
     def log_checkpoint(self, path: str | Path) -> None:
-        """Store a checkpoint as ``checkpoints/<its name>``, with its SHA-256 as the tag
-        ``checkpoint.sha256``.
+        """Store a checkpoint as ``checkpoints/<name>``, its SHA-256 as the tag ``checkpoint.sha256``.
 
         The file may be replaced afterwards, and must not be changed in place.
         """
@@ -114,8 +111,7 @@ class RunLog(EngineLog):
     def log_model(self, network: Any, example: Any) -> None:
         """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
 
-        A network that torch cannot export is noted as the tag ``model.export``; its checkpoint is there all
-        the same.
+        For a network that torch cannot export, the tag ``model.export`` says so.
         """
         if self._outbox is None:
             return

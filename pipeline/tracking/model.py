@@ -1,5 +1,4 @@
-"""A network as an MLflow model that loads without pickle: torch's exported graph (``.pt2``) with its
-signature."""
+"""A network as an MLflow model that loads without pickle: an exported graph (``.pt2``), a signature."""
 
 from __future__ import annotations
 
@@ -24,17 +23,14 @@ BATCH = 2  # a dimension of 1 would be exported as the constant 1
 
 
 def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Path:
-    """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into ``folder``, which must not
-    exist.
+    """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into the new ``folder``.
 
-    The batch is free in the signature, and so are height and width (and depth) where the network's graph lets
-    them. Load it with ``mlflow.pytorch.load_model``, also under
-    ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
+    The batch is free in the signature; so are height, width and depth where the graph allows it. Load it with
+    ``mlflow.pytorch.load_model``, also under ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
 
     Args:
-        network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); left as it is.
-        example: an input of the right shape. Only its shape and type are used: no image leaves with the
-            model.
+        network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); not changed.
+        example: an input of the right shape. Only its shape and type are stored, no image.
 
     Raises:
         RuntimeError, ValueError, TypeError: torch cannot export this network.
@@ -45,7 +41,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     free = _free_dimensions(program)
     with torch.no_grad():
         signature = ModelSignature(_schema(x, free, name="image"), _schema(network(x), free))
-    # MLflow would export the network once more: it is given a stand-in, whose archive is then replaced
+    # MLflow would export the network again: it gets a stand-in, whose archive is then replaced
     mlflow.pytorch.save_model(
         nn.Identity(),
         str(folder),
@@ -61,7 +57,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
 
 
 def _export(network: nn.Module, example: Tensor) -> tuple[ExportedProgram, Tensor]:
-    """The program, and zeros it can be called with: small ones where it is free in their size."""
+    """The exported program and zeros as its example: small ones where the size is free."""
     batch, (channels, *size) = max(len(example), BATCH), example.shape[1:]
     everything = (0, *range(2, example.dim()))
     small = torch.zeros((batch, channels, *(min(pixels, EXAMPLE_SIZE) for pixels in size)))
@@ -78,14 +74,14 @@ def _export(network: nn.Module, example: Tensor) -> tuple[ExportedProgram, Tenso
 
 
 def _free_dimensions(program: ExportedProgram) -> tuple[int, ...]:
-    """Export leaves a dimension of its input free or, without a word, makes it the example's constant."""
+    """The free dimensions: export silently turns others into the example's constants."""
     inputs = program.graph_signature.user_inputs
     (shape,) = (node.meta["val"].shape for node in program.graph.nodes if node.name in inputs)
     return tuple(dim for dim, size in enumerate(shape) if not isinstance(size, int))
 
 
 def _forget_places(program: ExportedProgram) -> None:
-    """Each node of the graph carries the traceback of its making, with full paths."""
+    """Remove the traceback with full paths that each node of the graph carries."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, GraphModule) else ():
             node.meta.pop("stack_trace", None)

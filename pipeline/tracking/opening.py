@@ -1,4 +1,4 @@
-"""Making a run in the store, or finding the one to continue and how far it has come."""
+"""Make a run in the store, or find the one to continue and its last steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ __all__ = ["OpenRun", "open_run"]
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run in the store: its client, and what it holds already.
+    """A run in the store: its client and its present content.
 
     Attributes:
-        status: RUNNING, FINISHED, FAILED or KILLED, as the store has it; RUNNING of a run that is resumed is
-            stale.
-        last_steps: of each metric, the last step that the store has.
+        status: RUNNING, FINISHED, FAILED or KILLED in the store; RUNNING is stale in a resumed run.
+        last_steps: of each metric, the last step in the store.
     """
 
     client: Any

@@ -1,6 +1,6 @@
-"""What waits to be sent, on disk: a journal in order, copies of files, and how far it has been sent.
+"""Entries that wait to be sent, on disk: a journal, copies of files, and how far it has been sent.
 
-Everything a run logs is written here first, so a killed process or an absent server loses nothing. One
+Everything that a run logs is written here first, so a killed process or an absent server loses nothing. One
 process at a time holds an outbox.
 """
 
@@ -26,15 +26,15 @@ Entry = dict[str, Any]
 
 
 class Outbox:
-    """The entries of one run that wait, in a folder of their own.
+    """The waiting entries of one run, in one folder.
 
     Args:
-        folder: made where it is missing; what an earlier process left in it waits on.
-        facts: whose entries they are, for ``pyraseg sync``; None leaves what is recorded.
+        folder: made if missing; entries of an earlier process stay in it.
+        facts: whose entries they are, for ``pyraseg sync``; None leaves the file as it is.
 
     Raises:
         TrackingError: another process holds this outbox.
-        OutputError: the folder cannot be written, or there is no room for an entry (from any method).
+        OutputError: the folder cannot be written, or the disk is full (from any method).
     """
 
     def __init__(self, folder: str | Path, facts: Mapping[str, str] | None = None) -> None:
@@ -56,17 +56,15 @@ class Outbox:
         return json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
 
     def append(self, entry: Entry) -> None:
-        """Put one entry at the end; it outlives the process from here on, and a power cut from ``sync``
-        on."""
+        """Append one entry. It survives the end of the process; after ``sync`` also a power cut."""
         with self._lock, _writing(self.folder):
             self._journal.write(json.dumps(entry).encode() + b"\n")
 
     def add_file(self, path: str | Path, folder: str, *, name: str = "", link: bool = False) -> None:
-        """Copy a file and put it at the end. A copy that still waits for the same path is dropped for it.
+        """Append a file as a copy. It replaces a copy that still waits for the same path.
 
         Args:
-            link: the file will be replaced and never changed in place, so that a hard link is as good as a
-                copy.
+            link: the file will be replaced and never changed in place, so a hard link serves as a copy.
         """
         name = name or Path(path).name
         with _writing(self.folder):
@@ -76,7 +74,7 @@ class Outbox:
         self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
 
     def add_text(self, text: str, folder: str, *, name: str) -> None:
-        """Put a text file at the end."""
+        """Append a text file."""
         with _writing(self.folder):
             copy = self._artifact_path(name)
             copy.write_text(text, encoding="utf-8")
@@ -84,13 +82,12 @@ class Outbox:
         self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
 
     def sync(self) -> None:
-        """Bring the journal to the disk itself."""
+        """Flush the journal to the disk."""
         with self._lock, _writing(self.folder):
             os.fsync(self._journal.fileno())
 
     def waiting(self, limit: int | None = None) -> list[tuple[int, Entry]]:
-        """The entries that wait, oldest first, each with the position to ``advance`` to once it has been
-        sent."""
+        """The waiting entries, oldest first, each with the position to ``advance`` to after sending it."""
         entries: list[tuple[int, Entry]] = []
         with open(self._journal.name, "rb") as file:
             file.seek(self._sent)
@@ -109,7 +106,7 @@ class Outbox:
             (self.folder / "sent").write_text(str(position))
 
     def set_aside(self, entry: Entry, reason: str) -> None:
-        """Keep an entry that the store refuses, out of the way of those behind it."""
+        """Move an entry that the store refuses out of the queue."""
         with _writing(self.folder), open(self.folder / "refused.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"reason": reason, **entry}) + "\n")
 
@@ -120,7 +117,7 @@ class Outbox:
         return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
     def close(self) -> None:
-        """Let go; an outbox in which nothing waits and nothing was refused is removed."""
+        """Unlock; remove an outbox without waiting or refused entries."""
         if self._journal.closed:
             return
         empty = not self.waiting(1) and not self.refused
@@ -132,7 +129,7 @@ class Outbox:
         self._holder.close()
 
     def _read_sent(self) -> int:
-        """The position; a torn note (a power cut) means sending again, which the store takes for the same."""
+        """The position. A torn note (a power cut) means sending again, which the store accepts."""
         path = self.folder / "sent"
         text = path.read_text() if path.exists() else ""
         return int(text) if text.isdigit() and int(text) <= os.path.getsize(self._journal.name) else 0
@@ -145,8 +142,7 @@ class Outbox:
         return folder / name
 
     def _supersede(self, destination: str, copy: Path) -> None:
-        """Checkpoints and pictures are replaced at each better epoch: only the last need wait for a
-        server."""
+        """Drop a waiting file when a newer one for the same path comes: checkpoints, pictures."""
         older, self._waiting[destination] = self._waiting.get(destination), copy
         if older is not None:
             shutil.rmtree(older.parent, ignore_errors=True)
@@ -161,7 +157,7 @@ def _duplicate(path: Path, copy: Path, *, link: bool) -> None:
 
 
 def _open_journal(path: Path) -> IO[bytes]:
-    """Open for appending, without buffer; a line that a killed process left torn is cut off."""
+    """Open for appending, without buffer; cut off a line that a killed process left torn."""
     if path.exists():
         content = path.read_bytes()
         os.truncate(path, content.rfind(b"\n") + 1)
@@ -169,11 +165,9 @@ def _open_journal(path: Path) -> IO[bytes]:
 
 
 def _hold(path: Path) -> IO[bytes]:
-    """Lock a file for as long as it is open and the process lives; nothing is locked where there are no
-    locks.
+    """Lock a file while it is open and the process lives, if the file system has locks.
 
-    A POSIX record lock: unlike ``flock``'s, data-loading processes that outlive a killed training do not hold
-    it on.
+    A POSIX record lock: unlike ``flock``'s, processes that survive a killed training do not keep it.
     """
     file = open(path, "ab")  # noqa: SIM115  # it stays open
     with contextlib.suppress(ImportError):

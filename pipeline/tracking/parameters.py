@@ -1,4 +1,4 @@
-"""What a run's parameters and config may say: everything but places, for a path may hold a name."""
+"""What a run's parameters and config may contain: everything but paths, which may hold names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["SPLITS", "safe_config", "safe_parameters", "split_record"]
 
 HIDDEN = "<path>"
-PARAMETER_LENGTH = 500  # what a MLflow server of any version stores
+PARAMETER_LENGTH = 500  # the limit of MLflow servers of any version
 PATH_NAMES = (
     "checkpoint",
     "datalist",
@@ -26,7 +26,7 @@ PATH_NAMES = (
 
 
 def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Flatten to MLflow parameters, every path replaced by ``<path>``: a path may hold a name."""
+    """Flatten to MLflow parameters, with every path replaced by ``<path>``."""
     safe: dict[str, str] = {}
     for key, value in parameters.items():
         if isinstance(value, Mapping):
@@ -37,11 +37,9 @@ def safe_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def safe_config(config: Any, *, key: str = "") -> Any:
-    """A config as plain values (mappings, lists, numbers, words), its paths replaced as ``safe_parameters``
-    does.
+    """A config as plain values (mappings, lists, numbers, strings), its paths replaced by ``<path>``.
 
-    Values of other types appear as text. References (``@id``) and expressions (``$...``) without a path stay
-    as they are.
+    Values of other types become text. References (``@id``) and expressions (``$...``) without a path stay.
     """
     if isinstance(config, Mapping):
         return {str(name): safe_config(value, key=str(name)) for name, value in config.items()}
@@ -57,13 +55,12 @@ def safe_config(config: Any, *, key: str = "") -> Any:
 
 
 def _is_reference(value: Any) -> bool:
-    """``'@output_dir'``: the id of a value and not the value."""
+    """``'@output_dir'``: the id of a value, not the value."""
     return isinstance(value, str) and value.startswith("@") and value[1:].replace("::", "").isidentifier()
 
 
 def _names_path(key: str) -> bool:
-    """Whether a parameter's name says that it holds a path or an address: ``DOE_JANE`` alone does not look
-    like one."""
+    """Whether a parameter's name stands for a path or an address: ``DOE_JANE`` alone looks like neither."""
     return key.replace("::", ".").split(".")[-1].split("_")[-1].lower() in PATH_NAMES
 
 
@@ -77,10 +74,9 @@ SPLITS = ("training", "validation", "test")
 
 
 def split_record(data: Any) -> dict[str, Any]:
-    """The split of a ``Datalist``: its digest, the seed of the split, and per split each group with its
-    cases.
+    """The split of a ``Datalist``: its digest, the seed, and each split's groups with their cases.
 
-    The names are those of the tables: keyed hashes, unless the datalist says to keep what was written.
+    Names are the tables' keyed hashes, unless the datalist asks to keep the original ones.
     """
     return {"digest": data.digest, "seed": data.seed} | {name: _by_group(data.items(name)) for name in SPLITS}
 

@@ -1,4 +1,4 @@
-"""The process that tracks: whether it is the one that may, and how it ends when it is asked to."""
+"""The process that tracks: whether it is the first one, and how SIGTERM ends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["is_first_process", "sigterm_unwinds"]
 
 
 def is_first_process() -> bool:
-    """Whether this is rank 0, or no part of a distributed run."""
+    """Whether this is rank 0, or not a distributed run."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
@@ -24,7 +24,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, where nobody else has a handler for it."""
+    """Let SIGTERM unwind the stack as Ctrl-C does, unless it has another handler."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL

@@ -1,5 +1,4 @@
-"""Sending an outbox to the store: in order, in few requests, in the background, again and again until it
-arrives."""
+"""Send an outbox to the store: in order, in few requests, in the background, until it arrives."""
 
 from __future__ import annotations
 
@@ -21,9 +20,8 @@ __all__ = ["BackgroundSender", "Sender"]
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = (
-    5.0  # one request for many steps: a commit per iteration costs more than a small network's iteration
-)
+# one request for many steps: a commit per iteration costs more than a small network's iteration
+SEND_SECONDS = 5.0
 LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
 LINES_AT_ONCE = 2000
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request
@@ -38,7 +36,7 @@ FINAL_STATUS = {400, 413, 422}  # of an artifact; the others may pass: a login t
 
 
 class Sender:
-    """Hands the entries of an outbox to a MLflow client."""
+    """Sends the entries of an outbox to an MLflow client."""
 
     def __init__(self, client: Any, outbox: Outbox, *, run_id: str) -> None:
         self.client = client
@@ -47,9 +45,9 @@ class Sender:
         self.stopped = threading.Event()
 
     def send_waiting(self) -> bool:
-        """Send what waits; True once nothing does, False where the store is away or fails.
+        """Send the waiting entries. True once none is left, False if the store is away or fails.
 
-        Entries that it refuses for good are set aside.
+        Entries that the store refuses for good are set aside.
         """
         if not self.outbox.waiting(1):
             return True
@@ -76,7 +74,7 @@ class Sender:
         self.outbox.advance(group[-1][0])
 
     def _offer(self, kind: str, entries: Sequence[Entry]) -> None:
-        """Send entries of one kind; of a refused request, find the entries that are to blame."""
+        """Send entries of one kind; find the bad entries of a refused request."""
         attempt = _Attempt()
         with attempt:
             self._send(kind, entries)
@@ -133,7 +131,7 @@ class Sender:
 
 
 class BackgroundSender:
-    """A thread that empties an outbox while the training goes on."""
+    """A thread that empties an outbox during the training."""
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
@@ -153,7 +151,7 @@ class BackgroundSender:
 
         Args:
             patience: seconds to go on while the store is away.
-            longest: seconds to wait for a store that takes what it is given, a large checkpoint for example.
+            longest: seconds to wait for a store that is receiving, a large checkpoint for example.
         """
         self._closing.set()
         self._wake.set()
@@ -181,7 +179,7 @@ class BackgroundSender:
 
 
 def _pauses() -> Iterator[float]:
-    """Seconds before the next attempt: the usual ones, then ever longer."""
+    """Seconds before the next attempt: the usual ones, then longer and longer."""
     seconds = SEND_SECONDS
     while True:
         yield seconds
@@ -189,15 +187,13 @@ def _pauses() -> Iterator[float]:
 
 
 def _singles(entry: Entry) -> Iterator[Entry]:
-    """One entry of the journal holds all metrics of a step, or all parameters; a request is made of single
-    ones."""
+    """Split journal entries, which hold all metrics of a step or all parameters, into single values."""
     shared = {name: value for name, value in entry.items() if name != "values"}
     return ({**shared, "key": key, "value": value} for key, value in entry["values"].items())
 
 
 class _Attempt:
-    """Keep any error of a block as ``error``: artifact stores raise their own kinds, from libraries we do not
-    know."""
+    """Keep any error of a block as ``error``: artifact stores raise types of foreign libraries."""
 
     error: Exception | None = None
 
@@ -211,7 +207,7 @@ class _Attempt:
 
 
 def _final(error: Exception) -> bool:
-    """Whether sending again is in vain: the store itself says no, to what was sent and not to who sent it."""
+    """Whether another attempt is useless: the store refuses the content, not the sender."""
     code = getattr(error, "error_code", None)
     if isinstance(code, str):
         return code in FINAL

@@ -1,4 +1,4 @@
-"""The tracking store: its address, whether it answers, its experiments, and how long a request may take."""
+"""The tracking store: its address, its answer, its experiments, and the time limits of requests."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ __all__ = [
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 PROBE_SECONDS = 5.0
-# MLflow's own are 7 retries with back-off and 120 s each: minutes on a server that is not there. The outbox
-# retries.
+# MLflow's 7 retries of 120 s with back-off take minutes when the server is away. The outbox retries.
 REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
@@ -41,7 +40,7 @@ def default_tracking_uri(folder: str | Path) -> str:
 
 
 def without_login(tracking_uri: str) -> str:
-    """The address without ``user:password@``: what may be written to a file."""
+    """The address without ``user:password@``, fit to be written to a file."""
     parts = urlsplit(tracking_uri)
     if "@" not in parts.netloc or not _is_server(tracking_uri):
         return tracking_uri
@@ -68,7 +67,7 @@ def require_reachable(tracking_uri: str) -> None:
 
 
 def answers(tracking_uri: str) -> bool:
-    """Whether the store can be asked: a stopped server costs seconds here and minutes in MLflow's client."""
+    """Whether the store answers: a stopped server costs seconds here and minutes in MLflow's client."""
     try:
         require_reachable(tracking_uri)
     except (TrackingError, OutputError):
@@ -77,7 +76,7 @@ def answers(tracking_uri: str) -> bool:
 
 
 def experiment_id(client: Any, name: str) -> str:
-    """The experiment of this name; it is made where there is none, by whichever process comes first."""
+    """The id of the experiment with this name, which the first process makes."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -91,8 +90,7 @@ def experiment_id(client: Any, name: str) -> str:
 
 @contextmanager
 def one_at_a_time(tracking_uri: str) -> Iterator[None]:
-    """Let one process at a time open a sqlite store: two that both make its tables spoil it for each
-    other."""
+    """Let one process at a time open a sqlite store: two that both make its tables corrupt it."""
     if not tracking_uri.startswith(SQLITE):
         yield
         return
@@ -101,8 +99,7 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 
 
 class _Limits:
-    """The environment's request limits, shared by all trackers of the process: the last one out restores
-    them."""
+    """The environment's request limits, shared by all trackers of the process; the last one restores them."""
 
     users = 0
     before: dict[str, str | None] = {}  # noqa: RUF012
@@ -111,7 +108,7 @@ class _Limits:
 
 @contextmanager
 def bounded_requests() -> Iterator[None]:
-    """Let MLflow's client give up soon while the block lasts; a limit that the user has set stands.
+    """Shorten the timeouts of MLflow's client inside the block; limits that the user has set stay.
 
     MLflow reads its limits from the environment alone, at each request.
     """
@@ -137,7 +134,7 @@ def _is_server(tracking_uri: str) -> bool:
 
 
 def _artifact_location(tracking_uri: str) -> str | None:
-    """A sqlite store keeps its artifacts beside the database; a server decides for itself."""
+    """Artifacts of a sqlite store lie beside the database; a server decides for itself."""
     if not tracking_uri.startswith(SQLITE):
         return None
     return (Path(tracking_uri.removeprefix(SQLITE)).resolve().parent / "mlruns").as_uri()

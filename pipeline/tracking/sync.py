@@ -1,4 +1,4 @@
-"""Sending what trainings have left in their outboxes."""
+"""Send what trainings have left in their outboxes."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def _sync_one(folder: Path, tracking_uri: str | None) -> Iterator[str]:
         raise TrackingError(
             "a tracking store that takes every entry",
             found=f"a refusal of {refused}",
-            remedy="The outbox's refused.jsonl has them with the reasons; the run may be deleted in the store.",
+            remedy="The outbox's refused.jsonl has them with the reasons; the run may be deleted there.",
             path=folder / "refused.jsonl",
         )

@@ -1,7 +1,7 @@
 """Load of the machine as metrics ``system/...``, under the names of MLflow's own monitor.
 
-MLflow's ``SystemMetricsMonitor`` sends by itself and ends for good when the server does not answer once; here
-its probes are read and the values go through the run's outbox.
+MLflow's ``SystemMetricsMonitor`` stops for good when the server once fails to answer. Here its probes are
+read, and the values go through the run's outbox.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SystemSampler:
 
     Args:
         log: takes the values and their step.
-        first_step: where to go on counting; not 0 in a resumed run.
+        first_step: the first step's number; not 0 in a resumed run.
         interval: seconds between two samples.
     """
 

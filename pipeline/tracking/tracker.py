@@ -1,5 +1,4 @@
-"""One MLflow run from its opening to its true final status, resumable, and indifferent to a server that goes
-away."""
+"""One MLflow run from its opening to its true final status: resumable, and independent of the server."""
 
 from __future__ import annotations
 
@@ -43,28 +42,26 @@ class RunTracker(RunLog):
         with tracker:
             trainer.run()
 
-    All that is logged goes to an outbox on disk and from there, in the background, to the store: logging
-    never waits for a server, and what a server did not take waits there for a resumed run or for
-    ``pyraseg sync``.
+    Entries go to an outbox on disk and from there, in the background, to the store. Logging never waits for a
+    server; unsent entries stay for a resumed run or for ``pyraseg sync``.
 
     Args:
-        tracking_uri: a MLflow server, or ``sqlite:///...``.
+        tracking_uri: an MLflow server, or ``sqlite:///...``.
         experiment_name, run_name: as MLflow shows them; without a run name the date and time are used.
         parameters: logged once at the start, through ``safe_parameters``.
-        enabled: False makes every call do nothing. Processes of a distributed run other than the first are
-            silent by themselves.
+        enabled: False makes every call do nothing. Of a distributed run only the first process logs.
         run_id: continue this run; None and "new" make one. No step of a metric is logged twice, and a
             parameter that has changed becomes the tag ``resumed.<name>``.
-        parent_run_id: show the run below this one, as a fold below its cross-validation.
+        parent_run_id: show the run below this one, as a fold of a cross-validation.
         tags: set on the run.
-        outbox_dir: where the run keeps what waits; a temporary folder where None.
+        outbox_dir: folder of the entries that wait; None for a temporary one.
         config: the resolved config, kept as ``config.yaml`` without paths.
         split: the cases of each split by their hashes, kept as ``split.json``; see ``split_record``.
         patience: seconds to wait, at the end, for a server that is away.
 
     Raises:
-        TrackingError: on entering, when the server cannot be reached, the experiment is deleted, or the run
-            to continue does not exist or is being written by a live process.
+        TrackingError: on entering: the server cannot be reached, the experiment is deleted, or the run to
+            continue does not exist or is in use by another process.
         OutputError: the outbox cannot be written.
     """
 
@@ -113,8 +110,7 @@ class RunTracker(RunLog):
         return self
 
     def _start(self, opened: OpenRun, stack: ExitStack) -> None:
-        """Open the outbox, send what an earlier process left in it, describe the run, and start the
-        threads."""
+        """Open the outbox, send what an earlier process left in it, describe the run, start the threads."""
         facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
         outbox = Outbox(self._folder(opened.run_id), facts)
         stack.callback(outbox.close)
@@ -151,7 +147,7 @@ class RunTracker(RunLog):
             self._say_what_waits(outbox)
 
     def flush(self) -> None:
-        """Return once everything logged so far is on disk; it is sent soon after."""
+        """Return once everything logged so far is on disk; sending follows."""
         if self._outbox is not None:
             self._outbox.sync()
             self._sender.wake()
@@ -170,8 +166,7 @@ class RunTracker(RunLog):
         return Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / run_id
 
     def _catch_up(self, sender: Sender) -> OpenRun:
-        """Send what the earlier process left, then see how far the run has come; what cannot be sent counts
-        too."""
+        """Send what the earlier process left, then read the run's last steps, unsent ones included."""
         sender.send_waiting()
         opened = self._open()
         self._last_steps = dict(opened.last_steps)
@@ -214,7 +209,7 @@ class RunTracker(RunLog):
     def _log_system(self, values: Mapping[str, float], step: int) -> None:
         try:
             self.log_metrics(values, step=step)
-        except OutputError:  # the training's own thread will say it
+        except OutputError:  # the training's thread will raise it
             logger.debug("no room for system metrics")
 
     def _say_what_waits(self, outbox: Outbox) -> None:
@@ -227,7 +222,7 @@ class RunTracker(RunLog):
 
 
 def _datasets(split: Mapping[str, Any]) -> Iterator[Entry]:
-    """MLflow's dataset inputs: one per split that has cases, known by the datalist's digest."""
+    """MLflow's dataset inputs: one per split with cases, named by the datalist's digest."""
     digest = str(split.get("digest", ""))[:36]  # MLflow's limit
     for context in ("training", "validation", "test"):
         groups = split.get(context)

@@ -21,14 +21,12 @@ from pyraseg.transforms.io.paths import split_frame_path
 
 __all__ = ["CachedDataset", "hash_files"]
 
-CACHE_VERSION = (
-    1  # part of every cache key; raised when a transform computes something else under the same parameters
-)
+# part of every cache key; raised when a transform computes something else under the same parameters
+CACHE_VERSION = 1
 
 
 class CachedDataset(PersistentDataset):
-    """MONAI's ``PersistentDataset`` with a cache that notices changed files and transforms and can be read
-    back.
+    """MONAI's ``PersistentDataset``, with a cache that notices changed files and transforms.
 
     Args:
         data, transform, cache_dir: as MONAI's.
@@ -63,8 +61,8 @@ class CachedDataset(PersistentDataset):
     def _cachecheck(self, item_transformed: Any) -> Any:
         """As MONAI's, with two repairs.
 
-        A MetaTensor's trace is keyed by ``TraceKeys``, which MONAI forgets to allow when it reads back; and a
-        fresh item keeps its metadata where a stored one has none, so that a batch of both does not collate.
+        MONAI does not allow ``TraceKeys``, the keys of a MetaTensor's trace, when it reads an item back. And
+        a fresh item keeps its metadata where a stored one has none, so a batch of both does not collate.
         """
         with torch.serialization.safe_globals([TraceKeys]):
             item = super()._cachecheck(item_transformed)
@@ -72,11 +70,9 @@ class CachedDataset(PersistentDataset):
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:
-    """Cache key of a datalist item: its content, and size and time of every file it names, also within a
-    folder.
+    """Cache key of a datalist item: its content, and size and time of every file that it names.
 
-    MONAI's own key sees paths only, so a mask that was corrected in place would go on training from the
-    cache.
+    MONAI's key depends on paths only: training would go on with the cached copy of a corrected mask.
 
     Raises:
         InputError: a file or folder is gone.

@@ -1,5 +1,4 @@
-"""Checkpoints: the best network as ``model.pt``, the state of the last epoch as ``last.pt``, each whole or
-absent."""
+"""Checkpoints: the best network as ``model.pt``, the last epoch's state as ``last.pt``."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Write tensors and plain values, so that ``torch.load(weights_only=True)`` can read them.
 
     Raises:
-        OutputError: the file cannot be written; what was there before stays.
+        OutputError: the file cannot be written; an earlier one stays.
     """
     with atomic_write(path) as file:
         _write(content, file)
@@ -43,7 +42,7 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
 
 
 def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
-    """``torch.save``, which hides a full disk behind the RuntimeError of its closing archive."""
+    """Call ``torch.save``, which hides a full disk behind the RuntimeError of its closing archive."""
     try:
         torch.save(dict(content), file)
     except RuntimeError as error:
@@ -53,21 +52,19 @@ def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
 
 
 class Checkpoints:
-    """Ignite handler. On the trainer: ``last.pt`` after every epoch; on the evaluator: ``model.pt`` when the
-    key metric rose.
+    """Ignite handler that writes ``last.pt`` after every epoch and ``model.pt`` when the key metric rose.
 
-    A training that begins anew takes an earlier one's ``model.pt`` away: until its own first validation there
-    is none. ``last.pt`` holds all that decides about the next step: weights, optimizer, schedule, averages,
-    the counts of early stopping, the best metric so far, every random state, and the MLflow run. It is to be
-    the trainer's last handler of an epoch's end. As a context manager around a training it takes ``last.pt``
-    away again where an error ended the training before there was anything to go on from.
+    Attach it to the trainer, as the last handler of an epoch's end, and to the evaluator. ``last.pt`` holds
+    all that decides about the next step: weights, optimizer, schedule, averages, the counts of early
+    stopping, the best metric, every random state and the MLflow run. A new training removes an earlier
+    ``model.pt``. As a context manager around a training, the handler removes ``last.pt`` where an error came
+    before the first step.
 
     Args:
-        folder: where both files go.
-        network: what is validated; saved under ``model`` in ``model.pt``.
-        learning: the network that the optimizer changes, under ``model`` in ``last.pt``; None where it is the
-            same.
-        state: what else ``last.pt`` keeps, by name; objects with ``state_dict()`` and ``load_state_dict()``.
+        folder: folder of both files.
+        network: the validated network, ``model`` in ``model.pt``.
+        learning: the network that the optimizer changes, ``model`` in ``last.pt``; None if it is the same.
+        state: what else ``last.pt`` keeps, by name: objects with ``state_dict()`` and ``load_state_dict()``.
         facts: plain values that go into both, such as the label names.
         settings: plain values by the names of their options, which a resumed training must repeat.
     """
@@ -111,8 +108,7 @@ class Checkpoints:
             (self.folder / LAST).unlink(missing_ok=True)
 
     def save_last(self, engine: Engine) -> None:
-        """Write ``last.pt`` as the trainer ``engine`` stands; to be called between two steps, by all
-        processes."""
+        """Write ``last.pt`` from the trainer ``engine``. All processes call it, between two steps."""
         states = distributed.gather(random_state())
         if self.tracker is not None:
             self.tracker.flush()  # what is logged is never behind what is saved
@@ -134,10 +130,10 @@ class Checkpoints:
         self._at_start = engine.state.iteration == 0
 
     def restore(self, engine: Any) -> bool:
-        """Bring a trainer to where ``last.pt`` left it; False where there is no such file.
+        """Bring a trainer to the state in ``last.pt``; False if there is no such file.
 
         Raises:
-            CheckpointError: it is of other data, another network or other labels, or no such file at all.
+            CheckpointError: it is of other data, another network or other labels, or it is no checkpoint.
         """
         path = self.folder / LAST
         if not path.is_file():
@@ -160,7 +156,7 @@ class Checkpoints:
         return True
 
     def finished(self, engine: Any) -> bool:
-        """Whether the last epoch is done, or no progress had ended the training."""
+        """Whether the last epoch is done, or a lack of progress has ended the training."""
         stopped = any(getattr(part, "stopped", False) for part in self.state.values())
         return stopped or engine.state.iteration >= engine.state.max_epochs * engine.state.epoch_length
 
@@ -203,23 +199,23 @@ class Checkpoints:
 
 
 def stored_run_id(folder: str | Path) -> str | None:
-    """The MLflow run of the training whose ``last.pt`` lies in ``folder``; None without one.
+    """The MLflow run in the ``last.pt`` of ``folder``; None without such a file.
 
     Raises:
-        CheckpointError: a file that cannot be read.
+        CheckpointError: the file cannot be read.
     """
     path = Path(folder) / LAST
     return read_checkpoint(path).get("run_id") if path.is_file() else None
 
 
 def _seek(loader: Any, *, epochs: int, steps: int) -> None:
-    """Let the loader's sampler go on where it stood; one without that skill starts its next epoch."""
+    """Let the loader's sampler go on in the middle of an epoch; other samplers start their next epoch."""
     if isinstance(loader.sampler, GroupSampler):
         loader.sampler.seek(epochs, draws=steps * loader.batch_size)
 
 
 def random_state() -> dict[str, Any]:
-    """The states of Python's, NumPy's and torch's global generators, those of all GPUs included."""
+    """The states of the global generators of Python, NumPy, torch and all GPUs."""
     version, keys, gauss = random.getstate()
     name, words, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the global one is what is kept here
     return {
@@ -231,8 +227,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put every generator back to where ``random_state`` found it; GPUs only where their number is the
-    same."""
+    """Restore every generator from ``random_state``; GPUs only if their number is the same."""
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
     name, words, *rest = state["numpy"]

@@ -1,4 +1,4 @@
-"""One training from its first step, or from where it stopped, to its last, inside one MLflow run."""
+"""One training inside one MLflow run, from its first step or from ``last.pt`` to its last step."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def train(
 ) -> None:
     """Run a MONAI trainer inside its MLflow run; store the best checkpoint and the best network there.
 
-    An error of ours behind MONAI's wrappings comes out as itself.
+    An error of this project comes out without MONAI's wrapping.
 
     Args:
-        trainer, tracker: MONAI's trainer with its handlers; the run.
-        checkpoints: one of those handlers.
-        interruption: another; takes Ctrl-C and SIGTERM.
+        trainer: MONAI's trainer with its handlers.
+        tracker: the MLflow run.
+        checkpoints: one of the handlers.
+        interruption: another handler, for Ctrl-C and SIGTERM.
         resume: go on from ``last.pt`` where there is one.
         example: an input (1, C, H, W) to store the network in MLflow with; None stores the checkpoint alone.
 
@@ -59,8 +60,7 @@ def _run(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
-    """The best checkpoint and the network it holds, for MLflow; nothing where no validation has taken
-    place."""
+    """Log the best checkpoint and its network to MLflow, if there was a validation."""
     best = checkpoints.folder / BEST
     if not best.is_file():
         logger.warning(

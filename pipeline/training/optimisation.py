@@ -1,5 +1,4 @@
-"""How the weights move: the learning rate's course, clipped gradients, averaged weights, a backbone that
-waits."""
+"""Learning rate schedule, gradient clipping, weight averaging and a frozen backbone."""
 
 from __future__ import annotations
 
@@ -36,8 +35,7 @@ def warmup_schedule(
     decay: str = "poly",
     power: float = 0.9,
 ) -> LambdaLR:
-    """Linear warm-up from nearly 0, then ``poly`` ((1 - t)^power), ``cosine`` or no decay (``none``) until
-    ``total_steps``.
+    """Warm up linearly from nearly 0, then decay to ``total_steps`` by "poly", "cosine" or "none".
 
     Raises:
         ConfigError: an unknown decay.
@@ -63,8 +61,7 @@ def warmup_schedule(
 class GradientClipping:
     """Ignite handler: scale a step's gradients down to a total norm of ``max_norm`` (0 switches it off).
 
-    Where gradients are accumulated over several batches, their sum is clipped, once, before the optimizer's
-    step.
+    Where gradients are accumulated over several batches, it clips their sum before the optimizer's step.
     """
 
     def __init__(self, network: nn.Module, *, max_norm: float) -> None:
@@ -83,9 +80,9 @@ class GradientClipping:
 class WeightAverage:
     """Ignite handler: an exponential moving average of the weights and of the batch norms' statistics.
 
-    The average is what is validated and what becomes ``model.pt``; the raw weights go on learning. In its
-    first steps the decay is ``(1 + n) / (10 + n)``, or the average would hang on the random start. Source:
-    Polyak and Juditsky, SIAM J. Control Optim. 1992; the ramp is TensorFlow's.
+    Validation and ``model.pt`` use the average; the raw weights go on learning. In the first steps the decay
+    is ``(1 + n) / (10 + n)``, or the random start would dominate the average. Source: Polyak and Juditsky,
+    SIAM J. Control Optim. 1992; the ramp is TensorFlow's.
 
     Args:
         network: the network that learns.
@@ -107,7 +104,7 @@ class WeightAverage:
 
     @property
     def network(self) -> nn.Module:
-        """The network to validate and to keep: the average, or the raw one where averaging is off."""
+        """The network to validate and to save: the average, or the raw one where averaging is off."""
         return self._raw if self._average is None else self._average.module
 
     def attach(self, engine: Engine) -> None:
@@ -127,10 +124,9 @@ class WeightAverage:
 
 
 class FrozenBackbone:
-    """Ignite handler: the ResNet stays as it is, batch norm statistics included, for the first ``epochs``
-    epochs.
+    """Ignite handler: freeze the ResNet, batch norm statistics included, for the first ``epochs`` epochs.
 
-    For a start from pretrained weights, which the random heads' first gradients would spoil.
+    It protects pretrained weights from the first gradients of random heads.
     """
 
     def __init__(self, network: nn.Module, *, epochs: int) -> None:
@@ -168,10 +164,9 @@ def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tenso
 
 
 class FiniteLoss:
-    """Ignite handler for a MONAI trainer: refuse a loss of NaN or infinity before its gradients are taken.
+    """Ignite handler for a MONAI trainer: refuse a loss of NaN or infinity before the backward pass.
 
-    The weights of the last step are still good, and ``last.pt`` of the last epoch is as well; going on would
-    write NaN into both.
+    The network and ``last.pt`` still hold finite weights; another step would write NaN into both.
 
     Raises:
         RunError: when the loss is computed.

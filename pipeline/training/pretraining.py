@@ -1,9 +1,8 @@
-"""Self-supervised pretraining: a network restores damaged frames without labels, and its backbone is kept.
+"""Self-supervised pretraining: a network restores damaged frames without labels; its backbone is kept.
 
-The damage is ``pyraseg.transforms.augmentation.corruption``'s. The network is the segmentation network
-itself, with the restored quantities in place of the classes, so that the backbone learns under the attention
-blocks that it will have later on. What it restores is as coarse as its features: one value per cell of
-pixels, where speckle has averaged out.
+``pyraseg.transforms.augmentation.corruption`` does the damage. The segmentation network itself is trained,
+with the restored quantities in place of the classes, so the backbone learns under the attention blocks that
+it will have later. It restores one value per cell of pixels, where speckle has averaged out.
 """
 
 from __future__ import annotations
@@ -37,13 +36,14 @@ BACKBONE = "backbone.pt"
 ORIENTATIONS = 9  # bins of the half circle (Dalal and Triggs, CVPR 2005)
 TARGETS = 1 + ORIENTATIONS  # output channels of a network that restores: brightness, then orientations
 FACTS = ("spatial_dims", "in_channels", "depth", "stem")  # what decides whether a backbone's weights fit
-CONTRAST = 0.02  # a cell whose gradients are far below this many grey levels (of [0, 1]) a pixel shows no orientation
+# grey levels (of [0, 1]) a pixel: a cell whose gradients are far below shows no orientation
+CONTRAST = 0.02
 
 
 def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
     """Run a MONAI trainer inside its MLflow run and store the backbone's file there.
 
-    An error of ours behind MONAI's wrappings comes out as itself.
+    An error of this project comes out without MONAI's wrapping.
     """
     with unwrap_monai_errors(), tracker:
         trainer.run()
@@ -51,7 +51,7 @@ def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
 
 
 def frame_facts(frames: Sequence[Mapping[str, Any]], network: nn.Module) -> dict[str, int]:
-    """What a run's parameters say of its data and its network: counts, no path and no name."""
+    """Counts of the data and of the network for a run's parameters: no path and no name."""
     return {
         "training_frames": len(frames),
         "training_groups": len({item["group"] for item in frames}),
@@ -62,11 +62,10 @@ def frame_facts(frames: Sequence[Mapping[str, Any]], network: nn.Module) -> dict
 class RestorationLoss(nn.Module):
     """Mean squared errors of the restored brightness and orientations over the tissue's cells.
 
-    Brightness is standardised over each frame's tissue (mean 0, variance 1; He et al., Masked Autoencoders,
-    CVPR 2022, do so by patch): gain is a matter of taste, and the damage changes it. Orientations are a
-    histogram of oriented gradients by cell, of norm 1 where there is contrast (MaskFeat: Wei et al., CVPR
-    2022, who found it to teach more than pixels). Either error is below 1 for a network that restores better
-    than the constant 0.
+    Brightness is standardised over each frame's tissue (mean 0, variance 1), because the damage changes the
+    gain; He et al., Masked Autoencoders, CVPR 2022, do so by patch. Orientations are a histogram of oriented
+    gradients by cell, of norm 1 where there is contrast; Wei et al., MaskFeat, CVPR 2022, found that it
+    teaches more than pixels. Either error is below 1 for a network that is better than the constant 0.
 
     Args:
         cell_size: s, pixels per side of a cell.
@@ -87,7 +86,7 @@ class RestorationLoss(nn.Module):
         self.orientation_weight = orientation_weight
 
     def forward(self, restored: Tensor, label: Tensor) -> Tensor:
-        """(B, TARGETS, H, W) and (B, 2, H, W), frame and tissue, to a scalar."""
+        """Restored (B, TARGETS, H, W) and label (B, 2, H, W), frame and tissue, to a scalar."""
         tissue = self._cells(label[:, 1:])
         frame = label[:, :1]
         target = torch.cat([_standardised(self._cells(frame), tissue), self._orientations(frame)], dim=1)
@@ -117,12 +116,10 @@ class RestorationLoss(nn.Module):
 
 
 class BackboneFile:
-    """Ignite handler: the network's backbone as a file for ``load_pretrained``, after every epoch, whole or
-    absent.
+    """Ignite handler: save the network's backbone for ``load_pretrained`` after every epoch.
 
-    The file holds the state dict under ``state_dict``, with torchvision's names, and beside it under
-    ``backbone`` the options that its shapes depend on, so that ``load_pretrained`` can refuse another
-    network.
+    The file holds the state dict under ``state_dict``, with torchvision's names. Under ``backbone`` it holds
+    the options that decide about shapes, so that ``load_pretrained`` can refuse another network.
 
     Args:
         path: the file.

@@ -1,5 +1,4 @@
-"""How far a training is: a bar on a terminal, now and then a line in a log, and a line for each epoch in
-both."""
+"""Progress of a training: a bar on a terminal, a line now and then in a log, a line per epoch in both."""
 
 from __future__ import annotations
 
@@ -26,8 +25,7 @@ BAR = "{desc} {percentage:3.0f}%{postfix} |{bar}|"
 class Progress:
     """Ignite handler for the trainer and the evaluator: loss, images per second and time left.
 
-    The time left counts the validations that have been seen so far in: it is the time since the start,
-    scaled.
+    The time left is the time since the start, scaled, so it includes validations.
     """
 
     def __init__(self) -> None:
@@ -53,7 +51,7 @@ class Progress:
         engine.add_event_handler(Events.COMPLETED, self.close)
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.close()
 
@@ -142,8 +140,7 @@ class Progress:
 
 
 def time_left(elapsed_s: float, *, done: int, remaining: int) -> str:
-    """Hours, minutes and seconds for ``remaining`` steps at the mean speed of the ``done``; ``?`` before the
-    first.
+    """Hours, minutes and seconds for ``remaining`` steps at the mean speed so far; ``?`` before the first.
 
     Example:
         >>> time_left(30.0, done=10, remaining=100)

@@ -1,4 +1,4 @@
-"""Which frames an epoch takes, in which order, and with which random numbers each is augmented."""
+"""Which frames an epoch takes, in which order, and the random seed of each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ __all__ = ["Draw", "GroupSampler"]
 
 
 class Draw(int):
-    """One item of an epoch: its index in the dataset, an integer to any dataset, with a ``seed`` for random
-    transforms.
+    """One item of an epoch: its index in the dataset, an integer, with a ``seed`` for random transforms.
 
-    ``pyraseg.pipeline.training.caching.CachedDataset`` uses the seed; other datasets augment with random
-    states of their own.
+    ``pyraseg.pipeline.training.caching.CachedDataset`` uses the seed; other datasets ignore it.
     """
 
     seed: int
@@ -29,21 +27,20 @@ class Draw(int):
 
 
 class GroupSampler(Sampler[Draw]):
-    """Draw at most ``frames_per_group`` frames of each group in an epoch, others in the next, in random
-    order.
+    """Draw at most ``frames_per_group`` frames of each group per epoch, in random order.
 
-    In real sets a few patients hold most frames, and neighbouring frames of a cine say nearly the same. None
-    draws all. A frame comes again only once all of its group have been drawn.
+    In real data a few patients hold most frames, and neighbouring frames of a cine are nearly the same. The
+    next epoch draws other frames; a frame comes again once all of its group have been drawn.
 
-    What is drawn, and how it is augmented, follows from the seed, the epoch and the item alone: not from the
-    number of processes that load the data, and not from whether the training was interrupted in between.
+    Draws and seeds follow from the seed, the epoch and the item alone, not from the number of loader
+    processes or from an interruption.
 
     Args:
-        groups: of each item of the dataset.
+        groups: the group of each item of the dataset.
         frames_per_group: None for all.
-        seed: of everything drawn.
-        share: number of this process and how many there are; each gets as many draws as the others, so that
-            none waits for a batch that another does not have.
+        seed: of all draws.
+        share: number of this process and number of processes; each gets the same number of draws, so that
+            none waits for another's batch.
 
     Raises:
         ConfigError: a number of frames below 1.
@@ -80,7 +77,7 @@ class GroupSampler(Sampler[Draw]):
         return (Draw(int(index), self._item_seed(epoch, int(index))) for index in draws)
 
     def seek(self, epochs: int, *, draws: int = 0) -> None:
-        """Go to where the sampler stands after so many whole epochs and so many draws of the next."""
+        """Go to the state after ``epochs`` whole epochs and ``draws`` draws of the next."""
         self._rewind()
         for _ in range(epochs):
             self._next_epoch()

@@ -1,5 +1,4 @@
-"""What stands before the first step: the output folder, the random numbers, the network's place, the run's
-facts."""
+"""Before the first step: the output folder, the random seeds, the network's device, the run's facts."""
 
 from __future__ import annotations
 
@@ -27,9 +26,9 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
 
     Args:
         folder: new, or with hidden files at most.
-        overwrite: files of an earlier run may be there; they are replaced one by one.
-        resume: ``last.pt`` of the run to continue may be there. A new folder is none to complain of: a job
-            that is restarted by its scheduler has one command for the first start and for the others.
+        overwrite: accept files of an earlier run; they are replaced one by one.
+        resume: accept ``last.pt`` of the run to continue. A new folder is no error, so a scheduler can
+            restart a job with one command.
 
     Raises:
         OutputError: it cannot be written, or holds files that this run must not touch.
@@ -46,7 +45,10 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
         )
     else:
         found = "one that holds the results of an earlier run"
-        remedy = "Continue it with --resume true, name a new folder with --output_dir, or replace it with --overwrite true."
+        remedy = (
+            "Continue it with --resume true, replace it with --overwrite true, "
+            "or name a new folder with --output_dir."
+        )
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 
@@ -69,12 +71,11 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
     """Seed Python, NumPy, torch and MONAI.
 
     Args:
-        deterministic: also forbid torch every algorithm that may give another result in a second run, and
-            cuDNN to choose its own: slower on a GPU. On a CPU with a fixed number of threads both ways give
-            the same bits.
+        deterministic: also forbid torch algorithms that are not reproducible, and cuDNN's benchmark: slower
+            on a GPU. A CPU with a fixed number of threads gives the same bits either way.
 
     Raises:
-        RuntimeError: later, from torch, where an operation has no deterministic form on the device.
+        RuntimeError: later, from torch, for an operation without a deterministic form on the device.
     """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by torch's documentation
@@ -90,8 +91,7 @@ def to_device(
     channels_last: bool = True,
     pretrained: str | None = None,
 ) -> torch.nn.Module:
-    """Load pretrained ResNet weights if a file is named, and move the network to its device and memory
-    format.
+    """Load pretrained ResNet weights if a file is named; move the network to its device and memory format.
 
     Raises:
         ConfigError: a device that is not there.
@@ -107,8 +107,7 @@ def to_device(
 
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
-    """What a run's parameters say of its datalist and its network: counts and a digest, no path and no
-    name."""
+    """Parameters of a run from its datalist and its network: counts and a digest, no path and no name."""
     counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
     groups = {
         f"{split}_groups": len({i["group"] for i in data.items(split)})
@@ -123,9 +122,8 @@ def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
 
 
 def shared_handler(handler: Any) -> Any:
-    """Give back ``handler``, which the trainer and the evaluator share.
+    """Return ``handler``, which the trainer and the evaluator share.
 
-    MONAI's ``check_properties`` looks for a ``_target_`` in each of the trainer's handlers and fails on a
-    plain reference.
+    MONAI's ``check_properties`` wants a ``_target_`` in each handler and fails on a plain reference.
     """
     return handler

@@ -1,4 +1,4 @@
-"""When a training ends before its last epoch: no more progress, or somebody who stops it."""
+"""Reasons to end a training before its last epoch: no more progress, or a signal."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStopping:
-    """Ignite handler for the trainer: stop when the evaluator's key metric has not risen for ``patience``
-    validations.
+    """Ignite handler for the trainer: stop when the key metric has not risen for ``patience`` validations.
 
-    MONAI's ``EarlyStopHandler`` wants the trainer at construction, which a config cannot give without a
-    circular reference.
+    MONAI's ``EarlyStopHandler`` wants the trainer as an argument, a circular reference in a config.
 
     Args:
-        evaluator: MONAI's, with a key metric.
-        patience: so many validations without a rise end the training.
+        evaluator: MONAI's evaluator, with a key metric.
+        patience: number of validations without a rise that ends the training.
         interval: epochs between two validations.
-        checkpoints: where the count is kept, for a training that is resumed.
+        checkpoints: they save the count, for a training that is resumed.
 
     Raises:
         ConfigError: a patience below 1.
@@ -78,10 +76,10 @@ class EarlyStopping:
 class Interruption:
     """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
 
-    An exception in the middle of the optimizer's step would leave weights that belong to no step at all, and
-    gradients that are still being accumulated are in no file: it waits for the step that takes them. A second
-    signal stops at once; ``last.pt`` is then that of the last epoch. Put it behind all other handlers of the
-    trainer, and among those of the evaluator.
+    An exception inside the optimizer's step would leave weights of no step, and no file holds gradients that
+    are still being accumulated, so it waits for the step that takes them. A second signal stops at once;
+    ``last.pt`` is then of the last epoch. Put it last among the trainer's handlers, and among the
+    evaluator's.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -101,7 +99,7 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take the signals for the time of the block."""
+        """Handle the signals inside the block."""
         self.requested, self._owner = False, os.getpid()
         former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -127,9 +125,7 @@ class Interruption:
         self._common = min(distributed.gather(engine.state.epoch_length))
 
     def _validated(self, engine: Any) -> None:
-        if (
-            engine.state.iteration <= self._common
-        ):  # a process with fewer cases asks no more: none may wait for it
+        if engine.state.iteration <= self._common:  # none may wait for a process with fewer cases
             self._stop_if_requested()
 
     def _stop_if_requested(self) -> None:
@@ -146,10 +142,9 @@ class Interruption:
 
 
 def _leave_to_owner(number: int) -> None:
-    """A process that loads data inherits the handler, and gets a terminal's Ctrl-C too: its owner decides
-    when it ends.
+    """Ignore the signal in a process that loads data: its owner decides when it ends.
 
-    SIGTERM is how the owner ends it.
+    It inherits the handler and gets a terminal's Ctrl-C, too. The owner ends it by SIGTERM.
     """
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
@@ -157,10 +152,9 @@ def _leave_to_owner(number: int) -> None:
 
 
 class FinalValidation:
-    """Ignite handler for the trainer: validate after the last epoch, where MONAI's ``ValidationHandler`` does
-    not.
+    """Ignite handler for the trainer: validate after the last epoch, unlike MONAI's ``ValidationHandler``.
 
-    With ``interval`` 10 and 25 epochs, the last five could else never become ``model.pt``.
+    With ``interval`` 10 and 25 epochs, the last five could not become ``model.pt`` otherwise.
     """
 
     def __init__(self, validator: Any, *, interval: int) -> None:

@@ -1,1 +1,1 @@
-"""Files written whole or not at all, devices, several processes, and errors as the user reads them."""
+"""Atomic files, devices, several processes, and error reports."""

@@ -1,4 +1,4 @@
-"""Which processor to compute on."""
+"""The device to compute on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["select_device"]
 
 
 def select_device(name: str | torch.device) -> torch.device:
-    """``auto`` (a GPU where there is one), any name that torch knows, or a device that is checked.
+    """Check a device: ``auto`` (a GPU where there is one), a name, or a `torch.device`.
 
     Raises:
-        ConfigError: a name that torch does not know, or a GPU that is not there.
+        ConfigError: an unknown name, or a GPU that is not there.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Several processes of ``torchrun`` that train one network; each function also serves a single process."""
+"""Several processes of ``torchrun`` that train one network; each function also works in a single process."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def start(device: torch.device | str) -> None:
 
 
 def refuse_several() -> None:
-    """For what one process does alone.
+    """Refuse to run in several processes.
 
     Raises:
-        ConfigError: torchrun started several, which would all do the same and write the same files.
+        ConfigError: torchrun started several, which would all write the same files.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1:
@@ -97,10 +97,10 @@ def is_main() -> bool:
 
 
 def share(items: Sequence[_T]) -> list[_T]:
-    """This process's part of ``items``; the parts are disjoint and hold all: no case is validated twice.
+    """This process's part of ``items``. The parts are disjoint and cover all: no case is validated twice.
 
     Raises:
-        ConfigError: fewer items than processes; one without any would leave the others waiting.
+        ConfigError: fewer items than processes; a process without any would block the others.
     """
     if len(items) < world_size():
         raise ConfigError(
@@ -121,7 +121,7 @@ def gather(value: _T) -> list[_T]:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether ``flag`` is set on any process: all of them must leave the loop at the same step."""
+    """Whether ``flag`` is set on any process, so that all leave a loop at the same step."""
     if not _running():
         return flag
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else None
@@ -137,26 +137,26 @@ def parallel(
     sync_batchnorm: bool = False,
     find_unused: bool = False,
 ) -> nn.Module:
-    """The network to train: each step's gradients averaged over the processes, rank 0's buffers sent to all.
+    """The network to train: gradients averaged over the processes, rank 0's buffers sent to all.
 
     Args:
-        network: what checkpoints and validation go on using; it shares its parameters with the result.
+        network: for checkpoints and validation; it shares its parameters with the result.
         sync_batchnorm: batch statistics over the batches of all GPUs, for small batches; CUDA only.
-        find_unused: needed where parameters are frozen for a while.
+        find_unused: for parameters that are frozen for a while.
     """
     device = torch.device(device)
     device_ids = [device] if device.type == "cuda" else None
     if sync_batchnorm and device_ids:
         _synchronise(network)
     wrapped = DistributedDataParallel(network, device_ids=device_ids, find_unused_parameters=find_unused)
-    torch.manual_seed(torch.initial_seed() + rank())  # each process drops channels of its own
+    torch.manual_seed(torch.initial_seed() + rank())  # each process drops other channels
     return wrapped
 
 
 class BroadcastBuffers:
-    """Ignite handler for the trainer: before validation all take over rank 0's batch norm statistics.
+    """Ignite handler for the trainer: before validation all take rank 0's batch norm statistics.
 
-    Each process has seen other images since the last step, and all must validate one and the same network.
+    Each process has seen other images since the last step, and all must validate the same network.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -177,7 +177,7 @@ def _running() -> bool:
 
 
 def _synchronise(network: nn.Module) -> None:
-    """Swap the batch norms in place; the modules around them stay the objects that others hold."""
+    """Replace the batch norms in place, so that references to the modules around them stay valid."""
     for name, child in list(network.named_children()):
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))

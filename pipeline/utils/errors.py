@@ -1,4 +1,4 @@
-"""Errors of this project behind MONAI's wrappings, and the one sentence that a user reads of them."""
+"""Errors of this project behind MONAI's wrapping, and the one sentence that a user reads of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def own_error(error: BaseException | None) -> PyrasegError | None:
 
 @contextmanager
 def unwrap_monai_errors() -> Iterator[None]:
-    """Let an error of this project that MONAI has wrapped in a RuntimeError leave the block as itself."""
+    """Let an error of this project leave the block without MONAI's RuntimeError around it."""
     try:
         yield
     except RuntimeError as error:
@@ -56,14 +56,14 @@ def unwrap_monai_errors() -> Iterator[None]:
 
 
 def install_error_report() -> None:
-    """End the process with the sentence of our error instead of MONAI's chain of tracebacks, exit status 1.
+    """End the process with one sentence and exit status 1, without MONAI's chain of tracebacks.
 
     Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all.
     """
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            return  # what stopped has said what it saved; the exit status tells of the signal
+            return  # the training has said what it saved; the exit status shows the signal
         ours = own_error(error)
         if ours is None or not report_error(ours):
             sys.__excepthook__(kind, error, traceback)
@@ -72,10 +72,10 @@ def install_error_report() -> None:
 
 
 def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
-    """Say in one sentence on standard error what went wrong; False where a traceback was asked for.
+    """Write one sentence about the error to standard error; False where a traceback was asked for.
 
-    The path is shown to the person who typed the command (``show_path``). The output of a training may be a
-    log, so there it is shown only on request (``PYRASEG_SHOW_PATHS=1``).
+    ``show_path`` is for commands, whose user typed the path. The output of a training may be a log, so there
+    the path needs ``PYRASEG_SHOW_PATHS=1``.
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         return False
@@ -89,5 +89,5 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters: the name of a file or of a class may hold terminal escapes."""
+    """``text`` without control characters: names of files or classes may hold terminal escapes."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

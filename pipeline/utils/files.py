@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name in ``path``'s folder to write to, and rename it at the end of the block.
 
-    The folder is made. The temporary name ends as ``path`` does, so a library that goes by the extension
-    finds it. Where the block fails, or is interrupted, ``path`` is as it was before and nothing else is left.
+    The folder is made. The temporary name has ``path``'s ending, for libraries that read the extension. If
+    the block fails or is interrupted, ``path`` is as before and nothing else is left.
 
     Raises:
         OutputError: the folder or the file cannot be written, or the disk is full. An OSError of the block
@@ -53,9 +53,9 @@ def atomic_write(path: str | Path, mode: Literal["wb"] = "wb") -> AbstractContex
 def atomic_write(path: str | Path, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file as ``open(path, mode)`` does, but show it under its name only when the block has ended.
+    """Open a file as ``open(path, mode)`` does; it gets its name at the end of the block.
 
-    Text is UTF-8 with ``\\n`` on every system, so that the same content gives the same bytes.
+    Text is UTF-8 with ``\\n`` on every system, so the same content gives the same bytes.
 
     Raises:
         OutputError: as ``atomic_path``.
@@ -72,7 +72,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
-    """The error where ``path`` cannot be written: a full disk has another remedy than a forbidden one."""
+    """The error for an unwritable ``path``: a full disk has another remedy than a forbidden one."""
     reason = error.strerror or type(error).__name__
     if error.errno in FULL:
         found, remedy = f"no room for it ({reason})", "Free some space, or choose another output folder."

@@ -10,7 +10,7 @@ __all__ = ["package_version"]
 
 @cache
 def package_version() -> str:
-    """The version of the installed package, "unknown" where it runs from the sources, not installed."""
+    """The version of the installed package, or "unknown" in a source tree."""
     try:
         return metadata.version("pyraseg")
     except metadata.PackageNotFoundError:

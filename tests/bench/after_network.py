@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 from monai.transforms import Activationsd, AsDiscreted, Compose
 from PIL import Image
 from scipy import ndimage
@@ -23,18 +24,19 @@ from pyraseg.pipeline.phantom.ultrasound.cases import draw_case, render_frame
 from pyraseg.pipeline.writers.nifti import write_labels
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import draw_thumbnail, write_png
-from pyraseg.transforms.frame.preprocessing import restoration, source_view, ultrasound_preprocessing
+from pyraseg.transforms.frame.source_view import restoration, source_view
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.frame.tissue_mask import find_tissue
 from pyraseg.transforms.geometry.letterbox import Letterbox
 from pyraseg.transforms.io.frames import LoadFrame
+from tests.chains import frame_preprocessing
 
 __all__ = ["table"]
 
 SOURCE = (768, 1024)
 SIZES = ((473, 473), (224, 224))
 NAMES = ["background", "kidney", "hydronephrosis"]
-METADATA = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis" / "configs" / "metadata.json"
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "us_hydronephrosis" / "configs"
 REPEATS = 15
 
 
@@ -67,14 +69,14 @@ def _median(call: Callable[[], Any], repeats: int) -> float:
 
 
 def _stages(folder: Path, size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
-    metadata = json.loads(METADATA.read_text(encoding="utf-8"))
+    metadata = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
     segments, path = resolve_segments(NAMES, metadata["segments"]), str(folder / "frame.png")
     preprocessing, item = _item(path, size)
     restore = Compose([restoration(preprocessing, keys="pred"), AsDiscreted(keys="pred", argmax=True)])
     plain = Compose([Activationsd(keys="pred", softmax=True), restore])
     to_labels = SourceGridLabelsd("pred", preprocessing)
     with_probabilities = SourceGridLabelsd("pred", preprocessing, "probabilities")
-    cleanup = CleanUpLabels(NAMES, **metadata["postprocessing"])
+    cleanup = CleanUpLabels(NAMES, **ConfigParser.load_config_file(CONFIGS / "inference.yaml")["cleanup"])
     rough = to_labels(item)["pred"]
     labels = np.asarray(cleanup(rough))[0]
     image = np.rint(255 * np.asarray(source_view(preprocessing)({"image": path})["image"])).astype(np.uint8)
@@ -104,7 +106,7 @@ def _item(path: str, size: tuple[int, int]) -> tuple[Compose, dict[str, Any]]:
     top, left, bottom, right = CropToTissue().box(LoadFrame()(path))
     one_hot = np.stack([labels == value for value in range(3)]).astype(np.float32)[:, top:bottom, left:right]
     shares = np.asarray(Letterbox(size, fill=0.0)(torch.from_numpy(one_hot)))
-    preprocessing = ultrasound_preprocessing(size=size)
+    preprocessing = frame_preprocessing(size=size)
     item = preprocessing({"image": path})
     item["pred"] = torch.from_numpy(6 * np.stack([ndimage.gaussian_filter(share, 2) for share in shares]))
     return preprocessing, item

@@ -12,7 +12,7 @@ import torch
 from monai.transforms import RandAffined, RandFlipd, RandGaussianNoised
 
 from pyraseg import transforms as augmentation
-from pyraseg.transforms.augmentation import ultrasound_augmentation
+from tests.chains import frame_augmentation
 
 __all__ = ["table"]
 
@@ -57,8 +57,8 @@ def _ways(size: int) -> dict[str, Callable[[Item], Mapping[Any, Any]]]:
         "MONAI RandFlipd": RandFlipd(KEYS, prob=1.0, spatial_axis=1),
         "affine": augmentation.RandFrameAffined(KEYS, 1.0),
         "MONAI RandAffined": RandAffined(KEYS, prob=1.0, **small, **modes),
-        "all of ours, probability 1": ultrasound_augmentation(KEYS, probability=1.0),
-        "all of ours, probability 0.5": ultrasound_augmentation(KEYS),
+        "all of ours, probability 1": frame_augmentation(KEYS, probability=1.0),
+        "all of ours, probability 0.5": frame_augmentation(KEYS),
     }
 
 

@@ -77,7 +77,8 @@ class TestABareConfigParser:
         for transform in parser.get_parsed_content("preprocessing", instantiate=True).transforms:
             data = transform(data)
         with torch.no_grad():
-            data["pred"] = parser.get_parsed_content("inferer", instantiate=True)(data["image"][None], network.eval())[0]
+            inferer = parser.get_parsed_content("inferer", instantiate=True)
+            data["pred"] = inferer(data["image"][None], network.eval())[0]
         for transform in parser.get_parsed_content("postprocessing", instantiate=True).transforms:
             data = transform(data)
         assert data["pred"].shape[1:] == tuple(data["image"].meta["spatial_shape"])
@@ -98,7 +99,9 @@ class TestExport:
         )
         with zipfile.ZipFile(exported) as archive:
             texts = {Path(name).name: name for name in archive.namelist() if name.endswith(".json")}
-            metadata, config = (json.loads(archive.read(texts[f"{n}.json"])) for n in ("metadata", "inference"))
+            metadata, config = (
+                json.loads(archive.read(texts[f"{name}.json"])) for name in ("metadata", "inference")
+            )
         assert config == ConfigParser.load_config_file(str(delivered / "configs" / "inference.yaml"))
         parser = ConfigParser()
         parser.read_meta(f=metadata)
@@ -128,9 +131,8 @@ class TestExport:
         parser.read_config(str(delivered / "configs" / "inference.yaml"))
         parser.config.update({"bundle_root": str(delivered)})
         network = parser.get_parsed_content("network_def")
-        loaded = load(
-            name=delivered.name, bundle_dir=str(delivered.parent), model=network, key_in_ckpt="model", device="cpu"
-        )
+        where = {"name": delivered.name, "bundle_dir": str(delivered.parent)}
+        loaded = load(**where, model=network, key_in_ckpt="model", device="cpu")
         weights = torch.load(delivered / "models" / "model.pt", weights_only=True)["model"]
         assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
 
@@ -155,7 +157,7 @@ def test_one_round_of_a_federated_client(ultrasound):
         config_train_filename="configs/train.yaml",
         train_kwargs=dict(options),
         config_evaluate_filename=["configs/train.yaml", "configs/evaluate.yaml"],
-        eval_kwargs=evaluate | {"surfaces": False, "resamples": 0, "checkpoint": str(ultrasound.output / "none.pt")},
+        eval_kwargs=evaluate | {"surfaces": False, "resamples": 0, "checkpoint": "none.pt"},
     )
     algorithm.initialize(extra={ExtraItems.CLIENT_NAME: "site"})
     sent = get_state_dict(algorithm.trainer.network)
@@ -192,7 +194,8 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     (folder / "transforms.py").write_text("raise RuntimeError('the user has transforms')")
     (folder / "pipeline").mkdir()
     (folder / "pipeline" / "__init__.py").write_text("raise RuntimeError('the user has a pipeline')")
-    options = ultrasound.training() | {"bundle_root": ".", "output_dir": "models", "max_epochs": 1, "track": "false"}
+    here = {"bundle_root": ".", "output_dir": "models", "max_epochs": 1, "track": "false"}
+    options = ultrasound.training() | here
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.yaml", *words]
     nested = ["--train#trainer#max_epochs", "1", "--validate::dataloader::num_workers", "0"]

@@ -16,8 +16,7 @@ CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train", "soft_labels")
 BASELINES = ("unet", "flexible_unet", "segresnet", "dynunet")
 LONGEST = 330  # lines of a train.yaml
 
-# Whatever stands below these ids is a bundle's own; docs/new-bundle.md explains each. Anything else is the same to
-# the letter.
+# What stands below these ids is a bundle's own, see docs/new-bundle.md; all else is the same to the letter.
 MAY_DIFFER = {
     "train": (
         "experiment_name",
@@ -45,14 +44,14 @@ MAY_DIFFER = {
     "soft_labels": ("superpixel_size", "train::modes"),
 }
 ZOO_IDS = {
-    "train": "bundle_root device dataset_dir network_def network loss optimizer lr_scheduler train::preprocessing "
-    "train::dataset train::dataset::data train::dataloader train::inferer train::handlers train::trainer "
-    "train::trainer::max_epochs validate::preprocessing validate::dataset validate::dataset::data "
-    "validate::dataloader validate::inferer validate::postprocessing validate::handlers validate::key_metric "
-    "validate::evaluator initialize run training",
+    "train": """bundle_root device dataset_dir network_def network loss optimizer lr_scheduler
+        train::preprocessing train::dataset train::dataset::data train::dataloader train::inferer
+        train::handlers train::trainer train::trainer::max_epochs validate::preprocessing validate::dataset
+        validate::dataset::data validate::dataloader validate::inferer validate::postprocessing
+        validate::handlers validate::key_metric validate::evaluator initialize run training""",
     "evaluate": "bundle_root device dataset_dir network_def validate::evaluator initialize run evaluating",
-    "inference": "bundle_root device dataset_dir output_dir network_def network preprocessing dataset dataset::data "
-    "dataloader inferer postprocessing handlers evaluator initialize run inference",
+    "inference": """bundle_root device dataset_dir output_dir network_def network preprocessing dataset
+        dataset::data dataloader inferer postprocessing handlers evaluator initialize run inference""",
 }
 
 

@@ -9,8 +9,8 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose
 
 from pyraseg import transforms as aug
-from pyraseg.transforms.augmentation import ultrasound_augmentation
 from pyraseg.transforms.errors import ConfigError
+from tests.chains import frame_augmentation
 
 GREY = 128 / 255
 ARRAY = {
@@ -64,7 +64,7 @@ def test_at_probability_0_nothing_changes_not_even_the_object(name: str) -> None
 
 def test_the_whole_augmentation_at_probability_0_is_the_identity_bit_for_bit() -> None:
     before = item(bar=8)
-    after = ultrasound_augmentation(probability=0.0).set_random_state(0)(before)
+    after = frame_augmentation(probability=0.0).set_random_state(0)(before)
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -117,7 +117,7 @@ def test_the_image_stays_within_0_and_1_and_finite(bar: int, white: bool) -> Non
     """Extremes too: an image of nothing but black and white pixels."""
     before = item(bar=bar)
     before["image"] = before["image"].round() if white else before["image"]
-    augment = ultrasound_augmentation(probability=0.8).set_random_state(0)
+    augment = frame_augmentation(probability=0.8).set_random_state(0)
     for _ in range(30):
         image = augment(before)["image"]
         assert image.dtype == torch.float32
@@ -130,7 +130,7 @@ def test_the_image_stays_within_0_and_1_and_finite(bar: int, white: bool) -> Non
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.int64])
 def test_the_label_keeps_its_values_and_its_dtype(dtype: torch.dtype) -> None:
     before = {"image": frame(), "label": label().to(dtype)}
-    augment = ultrasound_augmentation(probability=1.0).set_random_state(0)
+    augment = frame_augmentation(probability=1.0).set_random_state(0)
     for _ in range(20):
         after = augment(before)["label"]
         assert after.dtype == dtype
@@ -280,7 +280,7 @@ def test_a_compose_around_it_is_deterministic_under_one_seed() -> None:
     before = item(bar=8)
     runs = []
     for seed in (7, 7, 8):
-        pipeline = Compose([ultrasound_augmentation()])
+        pipeline = Compose([frame_augmentation()])
         pipeline.set_random_state(seed)
         runs.append(torch.stack([pipeline(before)["image"] for _ in range(5)]))
     assert torch.equal(runs[0], runs[1])
@@ -290,7 +290,7 @@ def test_a_compose_around_it_is_deterministic_under_one_seed() -> None:
 def test_worker_processes_draw_differently_and_repeat_under_one_seed() -> None:
     def images() -> torch.Tensor:
         torch.manual_seed(11)
-        data = Dataset([item()] * 4, ultrasound_augmentation(probability=1.0).set_random_state(0))
+        data = Dataset([item()] * 4, frame_augmentation(probability=1.0).set_random_state(0))
         return torch.cat([batch["image"] for batch in DataLoader(data, batch_size=1, num_workers=2)])
 
     first, again = images(), images()
@@ -300,9 +300,9 @@ def test_worker_processes_draw_differently_and_repeat_under_one_seed() -> None:
 
 def test_missing_label_entries_and_further_labels_are_taken_as_the_keys_say() -> None:
     three = {**item(), "soft": label()}
-    after = ultrasound_augmentation(("image", "label", "soft"), probability=1.0).set_random_state(0)(three)
+    after = frame_augmentation(("image", "label", "soft"), probability=1.0).set_random_state(0)(three)
     assert torch.equal(after["label"], after["soft"])
-    assert "label" not in ultrasound_augmentation(("image",), probability=1.0)({"image": frame()})
+    assert "label" not in frame_augmentation(("image",), probability=1.0)({"image": frame()})
     lenient = aug.RandFrameAffined(("image", "label"), 1.0, allow_missing_keys=True)
     assert set(lenient({"image": frame()})) == {"image"}
     with pytest.raises(KeyError):
@@ -312,8 +312,7 @@ def test_missing_label_entries_and_further_labels_are_taken_as_the_keys_say() ->
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ultrasound_augmentation(probability=1.5),
-        lambda: ultrasound_augmentation("image"),
+        lambda: frame_augmentation(probability=1.5),
         lambda: aug.RandGain(gain=(1.2, 0.8)),
         lambda: aug.RandGain(gamma=(0.0, 1.0)),
         lambda: aug.RandAcousticShadow(strength=(0.5, 1.5)),

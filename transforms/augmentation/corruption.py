@@ -1,42 +1,26 @@
-"""Frames that are damaged at random, beside what they were: the task of self-supervised pretraining.
+"""Frames beside what they were before random damage: the task of self-supervised pretraining.
 
-In-painting, out-painting, local pixel shuffling and non-linear intensity are those of Models Genesis (Zhou et
-al., Medical Image Analysis 2021, arXiv 2004.07882); in-painting goes back to context encoders (Pathak et al.,
-CVPR 2016). Speckle and acoustic shadow are ultrasound's own, and blurring besides masking is the finding of
-Kang et al., Deblurring Masked Autoencoder is Better Recipe for Ultrasound Image Recognition, MICCAI 2023
-(arXiv 2306.08249).
+The ultrasound bundle's pretrain.yaml lists the damage. In-painting, out-painting, local pixel shuffling and
+non-linear intensity are those of Models Genesis (Zhou et al., Medical Image Analysis 2021, arXiv
+2004.07882); in-painting goes back to context encoders (Pathak et al., CVPR 2016). Speckle and acoustic
+shadow are ultrasound's own, and blurring besides masking is the finding of Kang et al., Deblurring Masked
+Autoencoder is Better Recipe for Ultrasound Image Recognition, MICCAI 2023 (arXiv 2306.08249).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import (
-    Compose,
-    MapTransform,
-    OneOf,
-    RandCoarseDropoutd,
-    RandCoarseShuffled,
-    RandGaussianSmoothd,
-    RandHistogramShiftd,
-    Transform,
-)
+from monai.transforms import MapTransform, Transform
 
-from pyraseg.transforms.augmentation.affine import RandFrameAffined, RandHorizontalFlipd
 from pyraseg.transforms.augmentation.base import content_box, plain
-from pyraseg.transforms.augmentation.brightness import RandAcousticShadowd, RandSpeckled
-from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["RestorationPaird", "TissueRegion", "TissueRegiond", "ultrasound_corruption"]
+__all__ = ["RepeatPlaind", "RestorationPaird", "TissueRegion", "TissueRegiond"]
 
 VISIBLE = 0.02  # of [0, 1]: five steps of an 8-bit frame, above what compression leaves in black
-# Windows, with a side of a 28th to a 14th of the frame, below what the network can look past
-SHUFFLED = (24, 72)
-COVERED = (8, 16)  # windows with a side of an 8th to a quarter of the frame: a quarter to a third of its area
-KEPT = (4, 7)  # windows with a side of a quarter to a half, of which out-painting leaves the picture
 
 
 class TissueRegion(Transform):
@@ -116,69 +100,6 @@ class RepeatPlaind(MapTransform):
         for key in self.key_iterator(item):
             item[key] = plain(item[key]).clamp(0, 1).repeat(self.channels, 1, 1)
         return item
-
-
-def ultrasound_corruption(size: Sequence[int], *, in_channels: int = 3, probability: float = 0.5) -> Compose:
-    """From ``image`` and ``tissue`` (1, H, W) to a damaged ``image`` (in_channels, H, W) in [0, 1] and its
-    ``label``.
-
-    Flip and affine move both; then the ``label`` (2, H, W) is taken: the frame as it is, and the tissue. The
-    rest damages the image alone.
-
-    Args:
-        size: (H, W) of the frames in pixels; the windows are fractions of it.
-        in_channels: copies of the grey frame that the network takes.
-        probability: of each step but the painting, which always comes: in-painting four times in five, else
-            out-painting. 0 switches every damage off.
-
-    Raises:
-        ConfigError: a probability outside [0, 1].
-    """
-    if not 0 <= probability <= 1:
-        remedy = "Correct --corruption_probability."
-        raise ConfigError("a probability from 0 to 1", found=f"{probability}", remedy=remedy)
-    return Compose(
-        [
-            RandHorizontalFlipd(["image", "tissue"], probability),
-            RandFrameAffined(["image", "tissue"], probability),
-            RestorationPaird(),
-            RandAcousticShadowd("image", probability),
-            RandSpeckled("image", probability),
-            RandGaussianSmoothd("image", (0.5, 2.0), (0.5, 2.0), prob=probability),
-            RandHistogramShiftd("image", num_control_points=(4, 8), prob=probability),
-            _windows(RandCoarseShuffled, SHUFFLED, size, fractions=(28, 14), prob=probability),
-            _painting(size, prob=float(probability > 0)),
-            RepeatPlaind("image", in_channels),
-        ]
-    )
-
-
-def _painting(size: Sequence[int], *, prob: float) -> OneOf:
-    """Noise in windows, or everywhere else."""
-    inside = _windows(RandCoarseDropoutd, COVERED, size, fractions=(8, 4), prob=prob)
-    outside = _windows(RandCoarseDropoutd, KEPT, size, fractions=(4, 2), prob=prob, dropout_holes=False)
-    return OneOf([inside, outside], weights=[0.8, 0.2])
-
-
-def _windows(
-    kind: type[MapTransform],
-    counts: tuple[int, int],
-    size: Sequence[int],
-    *,
-    fractions: tuple[int, int],
-    prob: float,
-    **options: Any,
-) -> MapTransform:
-    smallest, largest = (tuple(max(1, length // part) for length in size) for part in fractions)
-    return kind(
-        "image",
-        holes=counts[0],
-        max_holes=counts[1],
-        spatial_size=smallest,
-        max_spatial_size=largest,
-        prob=prob,
-        **options,
-    )
 
 
 def _reached(seen: torch.Tensor, axis: int) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""Frames of ultrasound: tissue, burned-in text, display values, preprocessing."""
+"""Frames of ultrasound: tissue, burned-in text, display values, pictures on the source grid."""

@@ -1,1 +1,1 @@
-"""Volumes of CT, MR and PET: intensities and preprocessing."""
+"""Volumes of CT, MR and PET: intensities."""

@@ -9,9 +9,8 @@ from monai.transforms import Transform
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
 
-__all__ = ["AIR", "VolumeIntensity", "VolumeIntensityd"]
+__all__ = ["VolumeIntensity", "VolumeIntensityd"]
 
-AIR = {"HU": -1000.0}  # beyond a volume; 0 in every other unit
 BODY = 0.1  # of the 99th percentile: brighter voxels are body, not air
 SAMPLES = 1_000_000  # voxels used for a percentile
 

@@ -20,7 +20,7 @@ from pyraseg.pipeline.comparison.read.store import Store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.transforms.errors import ConfigError
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
 __all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]

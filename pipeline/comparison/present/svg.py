@@ -24,8 +24,9 @@ __all__ = ["ACCENT", "BAR", "INK", "SOFT", "add_panel", "add_text", "arm_line", 
 # The colours to draw with. On the page each is a variable of the style sheet, which differs in dark mode.
 INK, SOFT, GRID, ACCENT, BAR = "#1b2430", "#566373", "#dbe0e6", "#1f5f8b", "#c9d3de"
 ARMS = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#8a6d00", "#3a4a5c")
-VARIABLES = {INK: "ink", SOFT: "soft", GRID: "line", ACCENT: "accent", BAR: "bar"}
-VARIABLES |= {colour: f"a{index}" for index, colour in enumerate(ARMS)}
+VARIABLES = {INK: "ink", SOFT: "soft", GRID: "line", ACCENT: "accent", BAR: "bar"} | {
+    colour: f"a{index}" for index, colour in enumerate(ARMS)
+}
 DASHES = ((), (3.0, 1.5), (0.8, 1.5))  # in line widths
 POINT = 1 / 72  # inches: one unit of the picture
 FONTS = ("font", "font-family", "font-size", "font-style", "font-weight", "font-stretch", "font-variant")

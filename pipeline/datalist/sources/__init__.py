@@ -1,1 +1,1 @@
-"""Where the items of a datalist come from: tables, folders, DICOM series, and what is to be predicted."""
+"""Sources of a datalist's items: tables, folders, DICOM series, and images for prediction."""

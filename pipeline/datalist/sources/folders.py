@@ -1,4 +1,4 @@
-"""Images and masks of two folders, matched by stem, and frames of cines with masks named ``stem_f002``."""
+"""Images and masks of two folders, matched by stem; masks ``stem_f002`` match frames of cines."""
 
 from __future__ import annotations
 
@@ -32,17 +32,14 @@ def walk(folder: Path) -> list[Path]:
 class FolderSource:
     """Images (files, or folders of series) and masks with the same stem in the same relative folder.
 
-    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case`` unless an image has that very
-    stem. A mask ``case.nii.gz`` or ``case.dcm`` belongs to the folder ``case`` of a series where no file has
-    that stem.
+    A mask ``case_f002.png`` belongs to frame 2 (from 0) of the image ``case``, unless an image has that stem.
+    If no file has its stem, a mask ``case.nii.gz`` or ``case.dcm`` belongs to the series' folder ``case``.
 
     Attributes:
-        images, labels: the folders; one and the same with a ``label_suffix``.
-        grouping: what the split keeps together.
-        dataset_dir: the folder that the datalist's paths are relative to; the deepest that holds both where
-            None.
-        image_suffix, label_suffix: what stands in the stems of images ("_image") and of masks ("_mask")
-            behind what they share.
+        images, labels: the folders; may be the same with a ``label_suffix``.
+        grouping: the unit of the split.
+        dataset_dir: the folder of the datalist's relative paths; None for the deepest that holds both.
+        image_suffix, label_suffix: the ends of the stems of images ("_image") and masks ("_mask").
     """
 
     images: str | Path
@@ -101,7 +98,7 @@ def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) ->
 
 
 def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
-    """Files by (relative folder, stem), which loses its suffix."""
+    """Files by (relative folder, stem without the suffix)."""
     files: dict[Key, list[Path]] = defaultdict(list)
     for path in walk(folder):
         name = stem(path)
@@ -120,7 +117,7 @@ def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> 
 
 
 def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, int | None]:
-    """The file or the folder of a series that a mask belongs to, and the frame."""
+    """The file or the series' folder that a mask belongs to, and the frame."""
     if key in images:
         return images[key], None
     folder, name = key

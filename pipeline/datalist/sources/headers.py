@@ -1,4 +1,4 @@
-"""Sizes of images and values of masks, by the header alone where that is enough."""
+"""Sizes of images and values of masks, by the header alone if possible."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Grid:
 
 
 def stem(path: str | Path) -> str:
-    """The file's name without its ending; ".nii.gz" is one, and the dots of a UID are none."""
+    """The file's name without its ending; ".nii.gz" is one ending, and the dots of a UID are none."""
     name = Path(path).name
     for ending in (".nii.gz", ".nii", ".dcm", ".dicom", *PICTURE_SUFFIXES):
         if name.lower().endswith(ending):
@@ -49,7 +49,7 @@ def stem(path: str | Path) -> str:
 
 
 def read_grid(path: Path) -> Grid:
-    """The size of an image from its header, row first for every kind of file (NIfTI counts (x, y, z)).
+    """The size of an image from its header, row first for all kinds of files (NIfTI counts (x, y, z)).
 
     Raises:
         InputError: not an image, or one without pixels.
@@ -89,7 +89,7 @@ def _dicom_grid(path: Path) -> Grid:
 
 @dataclass(frozen=True)
 class MaskValues:
-    """The values that occur in a mask; of one bit they are 0 and 1, though it opens as 0 and 255."""
+    """The values that occur in a mask; those of one bit are 0 and 1, though they open as 0 and 255."""
 
     values: frozenset[int]
     one_bit: bool = False
@@ -106,7 +106,7 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
         return _raster_values(path)
     data = _nifti_data(path) if is_nifti(path) else _dicom_data(path)
     values = np.unique(data if frame is None else data[frame])
-    if not np.all(values == np.round(values)):  # NaN is unequal to itself, so it is caught here
+    if not np.all(values == np.round(values)):  # NaN is unequal to itself, so it is refused here
         remedy = "Save labels, not probabilities."
         raise LabelError("a mask of whole numbers", found="fractions", remedy=remedy, path=path)
     return MaskValues(frozenset(int(value) for value in values))

@@ -1,4 +1,4 @@
-"""The images to predict or to pretrain on, in a file, a folder tree or a glob.
+"""The images for prediction or pretraining, from a file, a folder tree or a glob.
 
 An item is a frame, also each of a cine, or a volume: a series of CT, MR or PET, or a NIfTI file.
 """
@@ -35,23 +35,23 @@ WANTED = {"frame": "DICOM, NIfTI, PNG or JPEG images", "volume": "CT, MR or PET 
 
 @dataclass(frozen=True)
 class FoundImages:
-    """Items with ``image`` (absolute) and ``case``, and (relative path, reason) of what is no image."""
+    """Items with ``image`` (absolute) and ``case``, and (relative path, reason) of all other files."""
 
     items: tuple[Item, ...]
     left_out: tuple[tuple[str, str], ...]
 
 
 def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
-    """Find what a bundle takes, sorted by path.
+    """Find a bundle's input images, sorted by path.
 
     Args:
         source: a file, a folder, or a glob ("cases/**/*.dcm").
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
-            CT, MR and PET, each alone in a folder or in one file, and NIfTI.
+            CT, MR and PET, each in one folder or one file, and NIfTI.
 
     Raises:
-        ConfigError: another kind.
-        DatalistError: nothing is there, or nothing of it is an image; ``path`` is the source.
+        ConfigError: an unknown kind.
+        DatalistError: no files, or no image among them; ``path`` is the source.
 
     >>> from tempfile import mkdtemp
     >>> from PIL import Image
@@ -79,17 +79,17 @@ def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
 def unlabelled_frames(
     dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
 ) -> list[Item]:
-    """The frames to pretrain on, as items with ``image``, ``case`` and ``group``, without labels.
+    """The frames for pretraining, as items with ``image``, ``case`` and ``group``, without labels.
 
     Args:
-        dataset_dir: a folder, a file or a glob of images; with a datalist, what its paths are relative to.
-        datalist: take its training split alone: a backbone that has seen the frames of validation or test
-            patients makes their scores too good. None takes ``dataset_dir``'s own datalist.json where there
-            is one, else every image that is found; a file (a cine) is a group then.
-        fold: in a datalist with folds, the fold that is left out.
+        dataset_dir: a folder, a file or a glob of images; with a datalist, the folder of its relative paths.
+        datalist: take its training split alone: a backbone that has seen frames of validation or test
+            patients makes their scores too good. None takes the datalist.json in ``dataset_dir`` if there is
+            one, else all images, with each file (a cine) as a group.
+        fold: in a datalist with folds, the one to leave out.
 
     Raises:
-        DatalistError: no images, no usable datalist, or one with folds of which none is chosen.
+        DatalistError: no images, no usable datalist, or one with folds and no ``fold``.
 
     >>> from tempfile import mkdtemp
     >>> from PIL import Image
@@ -121,7 +121,7 @@ def _files(source: str | Path) -> tuple[Path, list[Path]]:
         return path, []
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
     files = sorted({file for match in matches for file in (walk(match) if match.is_dir() else [match])})
-    # before the first wildcard: the same file keeps its case name, whichever files match beside it
+    # up to the first wildcard, so that a file's case name does not depend on other matches
     first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first]), files
 
@@ -131,7 +131,7 @@ def _leads_out(file: Path, root: Path) -> bool:
 
 
 def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    """The paths of each file's frames, without copies of one DICOM object, CT, MR and PET."""
+    """The paths of each file's frames, without copies of a DICOM object, and without CT, MR and PET."""
     frames: dict[Path, list[str]] = {}
     others = [file for file in files if not is_nifti(file) and not is_picture(file)]
     refs, errors = discover(others)
@@ -152,8 +152,7 @@ def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str
 
 
 def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
-    """What `LoadVolume` takes, by its first file and checked by its headers: NIfTI files, folders of one
-    series, and files that are a series by themselves."""
+    """Inputs of `LoadVolume`, by first file: NIfTI files, series' folders, and files of a whole series."""
     volumes: dict[Path, list[str]] = {}
     slices: list[SeriesFile] = []
     for file in files:

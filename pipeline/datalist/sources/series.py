@@ -1,4 +1,4 @@
-"""CT, MR and PET series among files, and what was drawn on them, matched by their references."""
+"""CT, MR and PET series among files, and the labels that refer to them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pyraseg.transforms.errors import DatalistError, PyrasegError
 
 __all__ = ["LABEL_KINDS", "MODALITIES", "PATIENT", "SeriesFile", "SeriesSource", "by_series", "series_file"]
 
-MODALITIES = {"ct": "CT", "mr": "MR", "pet": "PT"}  # as DICOM has them in Modality (0008,0060)
+MODALITIES = {"ct": "CT", "mr": "MR", "pet": "PT"}  # Modality (0008,0060)
 LABEL_KINDS = ("seg", "rtstruct")
 PATIENT = Grouping(source="patient_id")
 
 
 @dataclass(frozen=True)
 class SeriesFile:
-    """One file of a series, told by its Series Instance UID, else by its folder."""
+    """One file of a series, identified by its Series Instance UID, else by its folder."""
 
     path: Path
     series: str
@@ -39,7 +39,7 @@ class SeriesFile:
 
 
 def series_file(parsed: ParsedFile) -> SeriesFile | None:
-    """The file of a CT, MR or PET series; None for another object and for a localizer."""
+    """The file of a CT, MR or PET series; None for other objects and localizers."""
     if not is_slice(parsed):
         return None
     return SeriesFile(
@@ -78,15 +78,14 @@ class _Image:
 
 @dataclass(frozen=True)
 class SeriesSource:
-    """CT, MR and PET series, a folder each, with the SEG or RTSTRUCT that refers to each.
+    """CT, MR and PET series, one per folder, each with the SEG or RTSTRUCT that refers to it.
 
     Attributes:
         folder: searched at any depth.
-        grouping: what the split keeps together; the Patient ID, hashed, by default.
+        grouping: the unit of the split; the Patient ID, hashed, by default.
         modality: "ct", "mr" or "pet" to take only these series.
         label_kind: "seg" or "rtstruct" to take only these labels.
-        dataset_dir: the folder that the datalist's paths are relative to, itself or above; ``folder`` where
-            None.
+        dataset_dir: the folder of the datalist's relative paths, ``folder`` or above it; None for ``folder``.
     """
 
     folder: str | Path
@@ -124,7 +123,7 @@ class SeriesSource:
     def _read(
         self, folder: Path, left_out: list[tuple[Path, str]]
     ) -> tuple[list[SeriesFile], list[tuple[Path, DrawnLabels]]]:
-        """The files of series and the labels that are asked for; other objects are passed over."""
+        """The files of series and the requested labels; other objects are ignored."""
         files: list[SeriesFile] = []
         labels: list[tuple[Path, DrawnLabels]] = []
         for path in dicom_files(folder):
@@ -160,7 +159,7 @@ def _pairs(
     left_out: list[tuple[Path, str]],
     images: Sequence[_Image],
 ) -> list[tuple[Path, Path]]:
-    """Each image asked for with its label; what is ambiguous among all images is left out."""
+    """Each requested image with its label; ambiguous pairs are left out."""
     drawn_on: dict[Path, list[Path]] = {image.path: [] for image in asked}
     for path, label in labels:
         homes = [image for image in images if _refers(label, image)]

@@ -17,11 +17,10 @@ __all__ = ["TableSource"]
 
 @dataclass(frozen=True)
 class TableSource:
-    """A CSV (or, by its ending, TSV) file with a row for each image; paths are relative to the table's
-    folder.
+    """A CSV or TSV file (by its ending) with one row per image; paths are relative to its folder.
 
     Attributes:
-        image, label, group: names of the columns with the paths and with what the split keeps together.
+        image, label, group: the columns of the paths and of the split's unit.
         category: the column with a class of the whole image; None without one.
     """
 
@@ -32,7 +31,7 @@ class TableSource:
     category: str | None = None
 
     def collect(self) -> Collection:
-        """Read the table; raises DatalistError where it is missing, no table, or lacks a column."""
+        """Read the table; raises DatalistError if it is missing, malformed, or lacks a column."""
         root = Path(os.path.abspath(self.table)).parent
         entries: list[Entry] = []
         left_out: list[tuple[str, str]] = []

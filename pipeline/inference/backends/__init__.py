@@ -1,4 +1,4 @@
-"""What computes the forward pass: torch, OpenVINO or ONNX Runtime, the same for whatever uses it."""
+"""Backends of the forward pass: torch, OpenVINO or ONNX Runtime, with one interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exported network, loaded into a library once it is known to give torch's classes there."""
+"""Load an exported network into a library, once it gives torch's classes there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BAR = 0.999  # share of the pixels
 
 @dataclass(frozen=True)
 class Agreement:
-    """Shares of pixels that have the class which torch gives them in float32.
+    """Shares of pixels with the class that torch gives them in float32.
 
     Attributes:
-        exported: the export in float32; it shows a fault of the export.
-        working: the export in the type it is to compute in.
-        torch: torch itself in that type: what this type costs wherever it is computed.
+        exported: of the export in float32; it shows faults of the export.
+        working: of the export in the type that it computes in.
+        torch: of torch in that type: the cost of the type itself.
     """
 
     exported: float
@@ -76,7 +76,7 @@ def load_exported(network: nn.Module, runtime: Runtime, setting: Setting) -> nn.
 
 
 def _load(network: nn.Module, runtime: Runtime, setting: Setting, *, member: int) -> ExportedNetwork:
-    """Load one network; its agreement with torch is measured once and kept beside the export."""
+    """Load one network; measure its agreement with torch once and keep it beside the export."""
     folder = entry(network, setting, member=member)
     name = f"{runtime.name}-{runtime.version}-{precision(setting.dtype)}.json"
     note = None if folder is None else folder / name

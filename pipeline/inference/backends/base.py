@@ -1,4 +1,4 @@
-"""What a backend is: torch, or a library that runs an exported network in its place."""
+"""A backend: torch, or a library that runs an exported network instead."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Backend:
     B may differ from call to call, and several threads may call at once.
 
     Attributes:
-        name: what computes, and in which type: "openvino bf16".
-        reason: a sentence for the log, why it is this one.
-        network: what ``inferer`` runs: the torch network, or modules that stand for it or for its members.
+        name: the library and the type, such as "openvino bf16".
+        reason: a sentence for the log on why this backend was chosen.
+        network: for ``inferer``: the torch network, or modules in place of it or of its members.
         inferer: windows, flips, members and precision.
     """
 
@@ -42,20 +42,20 @@ class Backend:
     def __call__(self, batch: Tensor) -> Tensor:
         with torch.inference_mode():
             scores = self.inferer(batch.to(self.inferer.device, non_blocking=True), self.network)
-        return scores.to("cpu", copy=True)  # outside: a tensor that may be changed in place
+        return scores.to("cpu", copy=True)  # after inference_mode: the caller may change it in place
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a network is exported and run for.
+    """The setting that a network is exported and run for.
 
     Attributes:
         shape: of one image, (C, H, W[, D]).
-        weights_hash: of the checkpoint or checkpoints; names the entry of the cache.
+        weights_hash: of the checkpoint or checkpoints; names the cache entry.
         dtype: torch.bfloat16, or None for float32.
-        threads: to compute with, over all network threads.
-        network_threads: callers at a time; each has its share of the threads.
-        batch_size: images in a call, for the choice of the fastest.
+        threads: for computing, over all network threads.
+        network_threads: concurrent callers; each has its share of the threads.
+        batch_size: images in a call, for the choice of the fastest backend.
     """
 
     shape: tuple[int, ...]
@@ -72,8 +72,8 @@ class Runtime:
 
     Attributes:
         name: of the backend, and of the library's package.
-        requirement: what pip installs.
-        has_bfloat16: it computes in bfloat16 where it is told to.
+        requirement: for pip.
+        has_bfloat16: it can compute in bfloat16.
         load: (file, setting) -> (B, C, H, W) -> (B, K, H, W), arrays of float32; safe to call from several
             threads. It raises ConfigError for a file that the library does not take.
     """
@@ -99,10 +99,10 @@ class Runtime:
 
 
 class ExportedNetwork(nn.Module):
-    """A module in the place of the exported network: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the CPU.
+    """A module that replaces an exported network: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the CPU.
 
     Raises:
-        ConfigError: when called, images of another size than it was exported for.
+        ConfigError: when called with images of another size than it was exported for.
     """
 
     def __init__(self, run: Callable[[np.ndarray], np.ndarray], shape: Sequence[int]) -> None:
@@ -119,15 +119,15 @@ class ExportedNetwork(nn.Module):
 
 
 def precision(dtype: torch.dtype | None) -> str:
-    """The short name of what the convolutions compute in."""
+    """The short name of the type that convolutions compute in."""
     return "fp32" if dtype is None else "bf16"
 
 
 def place_for_torch(network: nn.Module, device: torch.device) -> nn.Module:
-    """Bring the network itself to its device, in evaluation mode and channels last.
+    """Move the torch network to its device, in evaluation mode and channels last.
 
-    Batch norms are not folded into the convolutions: ``torch.fx``, which does it, does not trace every
-    network. The other backends fold them.
+    Batch norms are not folded into the convolutions: ``torch.fx``, which does it, cannot trace every network.
+    The other backends fold them.
     """
     volumes = any(parameter.ndim == 5 for parameter in network.parameters())
     layout = torch.channels_last_3d if volumes else torch.channels_last

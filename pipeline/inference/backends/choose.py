@@ -1,4 +1,4 @@
-"""Building a backend; ``auto`` measures which of those that are installed is the fastest here."""
+"""Build a backend; ``auto`` measures which of the installed ones is the fastest here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["RUNTIMES", "build_backend"]
 logger = logging.getLogger(__name__)
 
 ROUNDS = 3  # of a measurement
-MANY = 200  # images from which exports and measurements, some ten seconds each, pay
+MANY = 200  # images from which exports and measurements, some ten seconds each, pay off
 RUNTIMES = {runtime.name: runtime for runtime in (OPENVINO, ONNXRUNTIME)}
 
 
@@ -51,22 +51,21 @@ def build_backend(
     """Load a network or an `Ensemble` once, to score batches of any size.
 
     Args:
-        name: "torch", "openvino", "onnxruntime", or "auto": torch on a GPU, on a CPU the fastest that is
-            installed.
-        network: with its weights. It is set to its evaluation mode and, for torch, moved to ``device``.
+        name: "torch", "openvino", "onnxruntime", or "auto": torch on a GPU, the fastest one on a CPU.
+        network: with its weights; it is set to evaluation mode and, for torch, moved to ``device``.
         device: "openvino" and "onnxruntime" compute on the CPU only.
-        amp: as `mixed_precision`; "onnxruntime" computes in float32 whatever it says.
-        input_size: (H, W[, D]) of the images that the network sees; of the windows, if ``mode`` is "sliding".
-        weights_hash: the SHA-256 of the checkpoint (of all, for an ensemble); exports are kept under it.
-        threads: of the CPU; None for as many as torch uses. torch's own number is set to it.
-        network_threads: threads that will call the backend at a time.
-        batch_size: images in a call, which "auto" measures with.
+        amp: as `mixed_precision`; "onnxruntime" always computes in float32.
+        input_size: (H, W[, D]) of the network's images, or of the windows if ``mode`` is "sliding".
+        weights_hash: the SHA-256 of the checkpoint (of all, for an ensemble), the key of kept exports.
+        threads: of the CPU; None for as many as torch uses. torch's number is set to it.
+        network_threads: number of concurrent callers.
+        batch_size: images in a call, for the measurement of "auto".
         mode, overlap, tta_flips: as `SegmentationInferer`.
-        images: how many there are to score, if it is known: for few, "auto" does not measure.
+        images: number of images to score, if known: for few, "auto" does not measure.
 
     Raises:
-        ConfigError: an unknown name, a library that is not installed, one that gives other classes than
-            torch, or one that cannot compute on ``device``.
+        ConfigError: an unknown name, or a library that is not installed, gives other classes than torch or
+            cannot compute on ``device``.
     """
     if name not in BACKENDS:
         wanted = f"a backend of {', '.join(BACKENDS)}"
@@ -95,7 +94,7 @@ def build_backend(
 
 @dataclass
 class _Loader:
-    """One network, loaded at most once into each of the libraries."""
+    """One network, loaded at most once into each library."""
 
     network: nn.Module
     device: torch.device
@@ -108,21 +107,21 @@ class _Loader:
             self.loaded[name] = load_exported(self.network, RUNTIMES[name], self.setting)
         elif name not in self.loaded:
             self.loaded[name] = place_for_torch(self.network, self.device)
-        # An exported network computes in its own type, so there is nothing to cast.
+        # An exported network has a fixed type, so there is nothing to cast.
         amp = name == "torch" and self.setting.dtype is not None
         inferer = SegmentationInferer(device=self.device, amp=amp, **options)
         label = self.label(name)
         return Backend(label, f"{label}, {reason}", self.loaded[name], inferer)
 
     def label(self, name: str) -> str:
-        """The backend's name with the type that it computes in."""
+        """The backend's name with its type."""
         if name in RUNTIMES:
             return RUNTIMES[name].label(self.setting)
         return f"torch {precision(self.setting.dtype)} channels_last"
 
 
 def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bool) -> Backend:
-    """What was the fastest when it was measured for this checkpoint, machine and setting, or is now."""
+    """The fastest backend for this checkpoint, machine and setting, measured now or earlier."""
     runtimes = [runtime for runtime in RUNTIMES.values() if runtime.installed]
     if not runtimes:
         reason = f"the only one that is installed ({' or '.join(RUNTIMES)} may be faster)"
@@ -140,14 +139,14 @@ def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bo
         write_facts(note, asdict(timing))
     try:
         return loader.backend(timing.fastest, options, reason=timing.sentence(loader))
-    except ConfigError as error:  # it was measured once, and something has changed since
+    except ConfigError as error:  # something has changed since the measurement
         logger.warning("%s is left out: %s", timing.fastest, error)
         return loader.backend("torch", options, reason=f"because {timing.fastest} fails: {error.found}")
 
 
 @dataclass(frozen=True)
 class _Timing:
-    """What was measured: milliseconds an image by backend, and why others were not measured."""
+    """A measurement: milliseconds per image by backend, and the reasons for those not measured."""
 
     milliseconds: Mapping[str, float]
     refused: Mapping[str, str]
@@ -164,7 +163,7 @@ class _Timing:
 
 
 def _checked_timing(facts: Mapping[str, Any], versions: Mapping[str, str]) -> _Timing | None:
-    """An earlier measurement; None where it is missing, damaged, or of libraries that are not there."""
+    """An earlier measurement; None if it is missing, damaged, or of libraries that are not installed."""
     times, refused = facts.get("milliseconds"), facts.get("refused")
     if not isinstance(times, dict) or not isinstance(refused, dict):
         return None
@@ -186,9 +185,9 @@ def _measure(loader: _Loader) -> _Timing:
 
 
 def measure_ms(forwards: Mapping[str, Callable[[Tensor], Tensor]], setting: Setting) -> dict[str, float]:
-    """Median milliseconds an image, after a round of warming up, with the setting's number of callers.
+    """Median milliseconds per image, after a warm-up, with the setting's number of callers.
 
-    The backends take turns, so that a busy neighbour slows them all.
+    The backends take turns, so a busy neighbour slows down all of them.
     """
     images, size = smooth_images(setting.shape), setting.batch_size
     batch = images.repeat(-(-size // len(images)), *[1] * len(setting.shape))[:size]
@@ -204,7 +203,7 @@ def measure_ms(forwards: Mapping[str, Callable[[Tensor], Tensor]], setting: Sett
 
 
 def _processor() -> str:
-    """The processor's name, for what was measured on it."""
+    """The processor's name, for measurements."""
     try:
         rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A network as an ONNX file with a dynamic batch, exported on first use and kept in a cache."""
+"""Export a network to ONNX with a dynamic batch, on first use, and keep the file in a cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
     """``$XDG_CACHE_HOME/pyraseg/backends/PARTS/NAME`` (``~/.cache`` without the variable).
 
-    The name is a digest of plain values, whatever their order. None for a user without a home.
+    NAME is a digest of ``facts`` in any order. None for a user without a home folder.
     """
     try:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -45,14 +45,14 @@ def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
 
 
 def describe(network: nn.Module) -> Any:
-    """What tells a network from another beside its weights: its options, or its modules."""
+    """The parts of a network beside its weights: its options, or its modules."""
     if (members := getattr(network, "members", None)) is not None:
         return [describe(member) for member in members]
     return getattr(network, "options", None) or repr(network)
 
 
 def read_facts(path: Path | None) -> dict[str, Any]:
-    """What `write_facts` wrote; empty where it is missing or damaged."""
+    """Read the output of `write_facts`; empty if it is missing or damaged."""
     try:
         content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def read_facts(path: Path | None) -> dict[str, Any]:
 
 
 def write_facts(path: Path | None, facts: Mapping[str, Any]) -> None:
-    """Keep plain values. Where they cannot be kept they will be measured again, so that is no error."""
+    """Keep plain values. Failing is no error: they will be measured again."""
     if path is None:
         return
     try:
@@ -72,9 +72,9 @@ def write_facts(path: Path | None, facts: Mapping[str, Any]) -> None:
 
 
 def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | None:
-    """The cache's folder for a network of an ensemble (or the only one); None without a cache.
+    """The cache's folder of one network; None without a cache.
 
-    Its name covers the weights' hash, the network's options, the image's shape and the libraries that export.
+    Its name covers the weights' hash, the network's options, the image's shape and the exporting libraries.
     """
     facts = {
         "format": FORMAT,
@@ -89,14 +89,14 @@ def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | No
 
 @contextmanager
 def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) -> Iterator[Path]:
-    """The network's ONNX file, for the time of the block; in ``folder`` it stays for the next time.
+    """The network's ONNX file inside the block; it stays in ``folder`` for the next time.
 
-    Two processes that want the same file export it once. A damaged file is written anew. Where the folder
-    cannot be written, the file lies in a temporary folder.
+    Two processes that want the same file export it once. A damaged file is replaced. If the folder cannot be
+    written, the file lies in a temporary folder.
 
     Raises:
         ConfigError: the network cannot be exported.
-        OutputError: the file can be written nowhere.
+        OutputError: the file cannot be written anywhere.
     """
     kept = None if folder is None else _kept(network, shape, folder)
     if kept is not None:
@@ -109,7 +109,7 @@ def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) 
 
 
 def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> None:
-    """Write the evaluation mode of a network, in float32, to an ONNX file; the network itself stays as it is.
+    """Write a network in evaluation mode, in float32, to an ONNX file; the network does not change.
 
     Args:
         shape: of one image, (C, H, W[, D]); the batch is free.
@@ -119,7 +119,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
         OutputError: the file cannot be written.
     """
     evaluated = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    example = torch.zeros(2, *shape)  # of two: an axis of one would be taken for fixed
+    example = torch.zeros(2, *shape)  # two images: an axis of one would count as fixed
     try:
         with _quiet():
             program: Any = torch.onnx.export(
@@ -131,7 +131,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
                 output_names=["scores"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
-    except RuntimeError as error:  # the exporter's own errors are among them
+    except RuntimeError as error:  # the exporter's errors are among them
         found = f"one that its exporter refuses ({type(error).__name__})"
         raise ConfigError(
             "a network that torch exports to ONNX", found=found, remedy="Use --backend torch."
@@ -141,7 +141,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
 
 
 def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None:
-    """The intact file in ``folder``, made if need be; None where that is impossible."""
+    """The intact file in ``folder``, exported if need be; None where that is impossible."""
     path = folder / "network.onnx"
     if _intact(path):
         return path
@@ -169,7 +169,7 @@ def _intact(path: Path) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on its own passes; its errors come as exceptions."""
+    """Silence the exporter's notes on its passes; its errors come as exceptions."""
     levels = {name: logging.getLogger(name).level for name in CHATTY}
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -22,9 +22,9 @@ ERRORS_ONLY = 3  # ONNX Runtime's log level
 def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
     """Compile an ONNX file.
 
-    One stream a caller: with a single one that is the LATENCY hint, whose threads share each image. The
-    THROUGHPUT hint and requests beside one another were no faster on two cores. Threads are not pinned to
-    cores: two runs on one machine would pin theirs to the same, and processes that decode need cores, too.
+    One stream per caller: for one caller that is the LATENCY hint, whose threads share each image. The
+    THROUGHPUT hint and concurrent requests were no faster on two cores. Threads are not pinned to cores: two
+    runs on one machine would use the same ones, and decoding processes need cores, too.
 
     Raises:
         ConfigError: OpenVINO does not take the file.
@@ -53,24 +53,24 @@ def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.nd
 
 
 def _import_openvino() -> Any:
-    """OpenVINO reports each import and writes an ID into the home folder, unless its telemetry is not there.
+    """Import OpenVINO without its telemetry, which reports each import and writes an ID into the home folder.
 
-    Its Python code falls back on a stub where the package ``openvino_telemetry`` cannot be imported.
+    Its Python code falls back on a stub if the package ``openvino_telemetry`` cannot be imported.
     """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Python's way to say "not there"
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Python's mark for "not importable"
     import openvino  # an optional library
 
     return openvino
 
 
 def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
-    """Open an ONNX file; always in float32, for ONNX Runtime has no bfloat16 convolution on the CPU.
+    """Open an ONNX file; always in float32, because ONNX Runtime has no bfloat16 convolution on the CPU.
 
     Raises:
         ConfigError: ONNX Runtime does not take the file.
     """
-    # Its telemetry, on by default since 1.29, sends the graph's names and hashes. Set for this process and
-    # those that it starts, because the API's own switch comes too late for the first event.
+    # Its telemetry, on by default since 1.29, sends the graph's names and hashes. The variable also holds for
+    # child processes; the API's switch comes too late for the first event.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # an optional library
 
@@ -86,7 +86,7 @@ def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
-    """Its exceptions share no base class of their own."""
+    """Convert its exceptions, which share no base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # an optional library
 
     return tuple(

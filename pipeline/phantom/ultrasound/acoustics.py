@@ -14,7 +14,7 @@ from pyraseg.pipeline.phantom.ultrasound.tissue import Tissue
 __all__ = ["Acoustics", "draw_acoustics", "draw_scatterers", "echo_image"]
 
 Array = NDArray[np.float32]
-MARGIN = 48  # samples and beams around the grid that a moving probe brings into view
+MARGIN = 48  # samples and beams around the grid for a moving probe
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Acoustics:
         gain_db, range_db: of the log compression.
         tgc_db: depth gain at equally spaced depths.
         edge_db: loss at the sector's edges.
-        loss_db_mm: attenuation that the depth gain leaves uncompensated.
-        haze_db: reverberation and side lobes against the echoes that cause them; near_db the haze below the
-            face.
+        loss_db_mm: attenuation that the depth gain does not compensate.
+        haze_db: reverberation and side lobes relative to their echoes.
+        near_db: haze below the face.
         noise_db: electronic noise, growing with depth.
     """
 
@@ -83,7 +83,7 @@ def echo_image(
     offset: tuple[int, int],
     rng: np.random.Generator,
 ) -> Array:
-    """Grey levels 0 to 255 on the polar grid, (samples, beams), by which ``offset`` moves the scatterers."""
+    """Grey levels 0 to 255 on the polar grid, (samples, beams); ``offset`` moves the scatterers."""
     gain_db = _beam_gain(tissue, settings, sector)
     amplitude = _amplitude(tissue.echo_db + gain_db)
     mirror = gaussian_filter(_amplitude(tissue.mirror_db + gain_db), (0.8, 1.0))
@@ -91,12 +91,12 @@ def echo_image(
     window = scatterers[:, top : top + sector.samples, left : left + sector.beams]
     power = np.zeros_like(amplitude)
     for look in window:
-        # the interface scatters less randomly than tissue: a constant part keeps its line from breaking up
+        # interfaces scatter less randomly than tissue: a constant part keeps their lines whole
         field = amplitude * look + mirror * (np.complex64(0.8) + np.complex64(0.5) * look)
         power += np.abs(_focused(field, settings, sector)) ** 2 / len(window)
     power += _haze(power, settings, sector) + _noise(settings, sector, rng)
     level_db = 10 * np.log10(np.maximum(power, 1e-9)) + settings.gain_db
-    # log compression with a soft shoulder: liver (0 dB) comes out at about 40 % grey
+    # log compression with a soft shoulder: liver (0 dB) is at about 40 % grey
     share = np.clip((level_db + 0.62 * settings.range_db) / settings.range_db, 0, 1.15)
     return (255 * np.clip(share**1.5 * 0.95, 0, 1)).astype(np.float32)
 
@@ -106,7 +106,7 @@ def _amplitude(level_db: Array) -> Array:
 
 
 def _beam_gain(tissue: Tissue, settings: Acoustics, sector: Sector) -> Array:
-    """What attenuation, shadows, enhancement, the depth gain and the edges do to the amplitude, in dB."""
+    """The change of amplitude by attenuation, shadows, enhancement, depth gain and edges, in dB."""
     depth = np.linspace(0, 1, sector.samples)
     tgc = np.interp(depth, np.linspace(0, 1, len(settings.tgc_db)), settings.tgc_db)
     tgc = gaussian_filter1d(tgc, 30) - settings.loss_db_mm * sector.depth_mm * depth
@@ -131,7 +131,7 @@ def _focused(field: NDArray[np.complex64], settings: Acoustics, sector: Sector) 
 
 
 def _haze(power: Array, settings: Acoustics, sector: Sector) -> Array:
-    """Side lobes and reverberation that fill dark places, and the haze below the probe's face."""
+    """Side lobes and reverberation in dark regions, and the haze below the probe's face."""
     scale = np.float32(10 ** (settings.haze_db / 10))
     lobes = gaussian_filter(power, (3.0, 14.0), truncate=2.5)
     delay = round(5.0 / sector.sample_mm)

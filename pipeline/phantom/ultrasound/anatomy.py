@@ -1,7 +1,7 @@
-"""Random anatomy as frozen records: the kidney, its fluid, its surroundings. Nothing is put on a grid here.
+"""Random anatomy as frozen records, without a grid: the kidney, its fluid, its surroundings.
 
-Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's own (u along
-its long axis, v across).
+Lengths are mm in tissue coordinates (x right, y down from the probe's face) or in the kidney's (u along its
+long axis, v across).
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class Kidney:
         centre: (x, y) in mm.
         semi_axes: along and across, mm.
         angle: of the long axis against x, radians.
-        outline: (order, amplitude, phase) of the harmonics that make the outline irregular, relative to the
-            ellipse.
+        outline: (order, amplitude, phase) of the outline's harmonics, relative to the ellipse.
         hilum: the outline's dent: its direction (radians), relative depth, and width (radians).
         sinus: relative size of the echogenic sinus, and its shift towards the hilum.
         pyramids: directions of the medullary pyramids, radians.
@@ -55,7 +54,7 @@ class Kidney:
 
 @dataclass(frozen=True)
 class Blob:
-    """A dark ellipse outside the kidney, a vessel's section or a cyst: never labelled as fluid."""
+    """A dark ellipse outside the kidney, a vessel or a cyst, never labelled as fluid."""
 
     centre: Point
     semi_axes: Point
@@ -79,7 +78,7 @@ class Surroundings:
     Attributes:
         layers: depths in mm at which skin, fat and muscle end.
         wave: (amplitude mm, wavelength mm, phase) of the layers' undulation.
-        liver: (slope, offset mm) of the line above which it lies, or None where fat surrounds the kidney.
+        liver: (slope, offset mm) of its lower border, or None if fat surrounds the kidney.
         fat_rim_mm: thickness of the bright perirenal fat.
         psoas_mm: depth at which the deep muscle begins.
         blobs, shadows: the distractors.
@@ -96,7 +95,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What one case shows; every frame of a cine shows the same one, displaced."""
+    """The anatomy of one case; every frame of a cine shows it displaced."""
 
     kidney: Kidney
     surroundings: Surroundings
@@ -106,8 +105,8 @@ def draw_anatomy(rng: np.random.Generator, depth_mm: float, *, grade: int) -> An
     """Draw one case.
 
     Args:
-        rng: the source of chance.
-        depth_mm: the sector's depth; the kidney is sized and placed by it.
+        rng: random numbers.
+        depth_mm: the sector's depth, which decides about the kidney's size and position.
         grade: of the fluid collection, 0 (none) to 4 (severe, thin parenchyma).
     """
     kidney = _draw_kidney(rng, depth_mm, grade)
@@ -145,7 +144,7 @@ def _draw_kidney(rng: np.random.Generator, depth_mm: float, grade: int) -> Kidne
 def _draw_fluid(
     rng: np.random.Generator, along: float, across: float, hilum: float, grade: int
 ) -> tuple[Branch, ...]:
-    """The pelvis, then the calyces that leave it: more, longer and wider with the grade."""
+    """The pelvis, then its calyces: more, longer and wider with the grade."""
     if grade == 0:
         return ()
     radius = across * (0.17 + 0.06 * grade) * rng.uniform(0.85, 1.15)
@@ -164,7 +163,7 @@ def _draw_fluid(
 
 
 def _draw_calyx(rng: np.random.Generator, pelvis: Branch, axes: Point, angle: float, grade: int) -> Branch:
-    share = np.clip(0.5 + 0.6 * np.cos(angle), 0, 1)  # a calyx leaves the pelvis at the end that it points to
+    share = np.clip(0.5 + 0.6 * np.cos(angle), 0, 1)  # a calyx leaves the pelvis at the near end
     start = tuple(float((1 - share) * p + share * q) for p, q in zip(pelvis.start, pelvis.end, strict=True))
     length = rng.uniform(0.42, 0.52) + 0.035 * grade
     end = (axes[0] * length * np.cos(angle), axes[1] * length * np.sin(angle))

@@ -1,4 +1,4 @@
-"""What a scanner burns into the frame beside the tissue: names, scales, calipers, a logo."""
+"""Burned-in annotations of a scanner beside the tissue: names, scales, calipers, a logo."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ WHITE, YELLOW, CYAN, BAR = 1, 2, 3, (4, 5, 6, 7)
 
 @dataclass(frozen=True)
 class Header(Identity):
-    """The text that a case carries in its header and in its pixels."""
+    """The text in a case's header and pixels."""
 
     probe: str
     side: str
 
 
 def annotation_layer(sector: Sector, header: Header, *, calipers: bool) -> NDArray[np.uint8]:
-    """Indices into ``COLOURS``, (H, W): 0 where nothing is drawn, and 0 everywhere inside the sector."""
+    """Indices into ``COLOURS``, (H, W): 0 without annotation, and everywhere inside the sector."""
     image = Image.new("L", (sector.columns, sector.rows), 0)
     draw = ImageDraw.Draw(image)
     draw.fontmode = "1"

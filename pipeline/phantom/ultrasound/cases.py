@@ -1,5 +1,4 @@
-"""One ultrasound case: planned from its own seed, drawn (everything random first), rendered frame by frame,
-and written as one DICOM object and its masks."""
+"""One ultrasound case: planned from its seed, drawn, rendered, and written as DICOM with its masks."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ __all__ = [
     "write_case",
 ]
 
-# Position in the data set alone decides these, so that small sets show every kind too.
+# The index in the data set alone decides these, so that small sets show every kind, too.
 DRY_EVERY = 5  # the last of five cases has no fluid
 UNCALIBRATED_EVERY, UNCALIBRATED = 12, 3
 CINE_EVERY = 3
@@ -51,11 +50,12 @@ class CasePlan:
     """One case before it is rendered.
 
     Attributes:
-        name: "case_0001" onwards; it is the patient in the datalist.
-        entropy: of the case's own generator, its position in the data set last.
+        name: "case_0001" onwards; the patient in the datalist.
+        entropy: for the case's generator, with its index in the data set at the end.
         grade: of the fluid collection, 0 (none) to 4.
         frames: 1, or more for a cine.
-        encoding, calibrated: how the object stores pixels, and whether it has a region with physical deltas.
+        encoding: how the object stores pixels.
+        calibrated: whether it has a region with physical deltas.
         aspect: a pixel's height over its width.
         calipers: whether caliper marks are burned in.
         tint: RGB factors of the tissue's colour map.
@@ -79,7 +79,7 @@ class CasePlan:
 
     @property
     def stratum(self) -> bool:
-        """Cases with and without fluid are split apart."""
+        """Cases with and without fluid are split separately."""
         return self.grade > 0
 
 
@@ -89,7 +89,7 @@ class UltrasoundPhantoms:
     modality = "us"
     label_names: tuple[str, ...] = ("background", "kidney", "hydronephrosis")
     folders: tuple[str, ...] = ("images", "labels")
-    minimum = 5  # fewer cannot put a case with fluid into each of three splits
+    minimum = 5  # for a case with fluid in each of three splits
 
     def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
         return plan_cases(cases, seed=seed, patient_name=patient_name)
@@ -99,7 +99,7 @@ class UltrasoundPhantoms:
         return Written(tuple(write_case(plan, folder)))
 
     def facts(self, plans: Sequence[CasePlan], _: Sequence[Written]) -> tuple[str, ...]:
-        """Cases, cines, frames; how many have fluid, and how many no calibration."""
+        """Numbers of cases, cines and frames, of cases with fluid and of those without calibration."""
         cines, frames = sum(plan.frames > 1 for plan in plans), sum(plan.frames for plan in plans)
         wet, bare = sum(plan.stratum for plan in plans), sum(not plan.calibrated for plan in plans)
         return (
@@ -109,7 +109,7 @@ class UltrasoundPhantoms:
 
 
 def plan_cases(cases: int, *, seed: int, patient_name: str | None) -> list[CasePlan]:
-    """Plan ``cases`` cases; the plan of one does not depend on how many there are."""
+    """Plan ``cases`` cases; each plan is independent of their number."""
     children = np.random.SeedSequence(seed).spawn(cases)
     return [
         _plan(index, seed, np.random.default_rng(child), patient_name) for index, child in enumerate(children)
@@ -138,7 +138,7 @@ def _plan(index: int, seed: int, rng: np.random.Generator, patient_name: str | N
 
 @dataclass(frozen=True)
 class UltrasoundCase:
-    """All that one case is made of.
+    """All parts of one case.
 
     Attributes:
         shifts_mm: of the organs in each frame, (right, down) in mm.
@@ -155,7 +155,7 @@ class UltrasoundCase:
 
 
 def draw_case(rng: np.random.Generator, *, grade: int, frames: int, aspect: float = 1.0) -> UltrasoundCase:
-    """Draw one case: the fluid's grade is 0 to 4, the aspect a pixel's height over its width."""
+    """Draw one case; the fluid's grade is 0 to 4, the aspect a pixel's height over its width."""
     sector = draw_sector(rng, aspect=aspect)
     anatomy = draw_anatomy(rng, sector.depth_mm, grade=grade)
     palette, acoustics = draw_palette(rng), draw_acoustics(rng)
@@ -183,13 +183,13 @@ def render_frame(case: UltrasoundCase, index: int) -> tuple[NDArray[np.uint8], N
 
 
 def draw_planned_case(plan: CasePlan) -> UltrasoundCase:
-    """Draw the case's anatomy and settings, from a key of their own beside the plan's."""
+    """Draw the case's anatomy and settings, with a seed different from the plan's."""
     rng = np.random.default_rng(np.random.SeedSequence(plan.entropy[0], spawn_key=(plan.entropy[1], 1)))
     return draw_case(rng, grade=plan.grade, frames=plan.frames, aspect=plan.aspect)
 
 
 def write_case(plan: CasePlan, folder: Path) -> list[dict[str, str]]:
-    """Render the case and write ``images/NAME.dcm`` and one mask per frame; returns its datalist items."""
+    """Render the case, write ``images/NAME.dcm`` and one mask per frame, and return its datalist items."""
     case = draw_planned_case(plan)
     layer = annotation_layer(case.sector, plan.header, calipers=plan.calipers)
     grey, labels = zip(*(render_frame(case, index) for index in range(plan.frames)), strict=True)

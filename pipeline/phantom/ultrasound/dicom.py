@@ -26,7 +26,7 @@ from pyraseg.pipeline.phantom.ultrasound.sector import Sector
 __all__ = ["ENCODINGS", "Encoding", "Frames", "build_dataset"]
 
 JPEG_QUALITY = 92
-ANNOTATION_START = 256 - len(COLOURS)  # palette entries from here on are the annotations'
+ANNOTATION_START = 256 - len(COLOURS)  # first palette entry of the annotations
 FRAME_TIME_MS = 40
 REGION_FLAGS = 2  # (0018,6016): bit 1 set, scan line order does not change the pixels' meaning; no overlap
 
@@ -50,7 +50,7 @@ ENCODINGS: tuple[Encoding, ...] = (
     Encoding("RGB", 1, ExplicitVRLittleEndian),
     Encoding("MONOCHROME2", None, ExplicitVRLittleEndian),
     Encoding("PALETTE COLOR", None, RLELossless),
-    Encoding("RGB", 1, RLELossless),  # RLE stores the colours apart (PS3.5 G.2), whatever the attribute says
+    Encoding("RGB", 1, RLELossless),  # RLE always stores the colours apart (PS3.5 G.2)
 )
 
 
@@ -61,9 +61,9 @@ class Frames:
     Attributes:
         grey: tissue, (frames, H, W) uint8.
         layer: annotations as indices into ``COLOURS``, (H, W).
-        tint: RGB factors, 0 to 1, of the tissue's colour map where the encoding has colour.
+        tint: RGB factors, 0 to 1, of the tissue's colour map, for encodings with colour.
         sector: the field of view, for the region's position and calibration.
-        calibrated: whether the object says how large a pixel is.
+        calibrated: whether the object has the size of a pixel.
     """
 
     grey: Bytes
@@ -82,7 +82,7 @@ def build_dataset(
         frames: the picture.
         header: the text of the Patient, Study and Equipment modules.
         encoding: photometric interpretation, planar configuration and transfer syntax.
-        identity: what the object's UIDs are derived from.
+        identity: the seed of the object's UIDs.
     """
     dataset, cine = Dataset(), len(frames.grey) > 1
     study, series = make_uid(*identity, "study"), make_uid(*identity, "series")
@@ -106,7 +106,7 @@ def build_dataset(
 
 
 def _add_image(dataset: Dataset) -> None:
-    """General Image and US Image (C.7.6.1, C.8.5.6), as far as they do not describe pixels."""
+    """General Image and US Image (C.7.6.1, C.8.5.6), without the description of pixels."""
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "ABDOMINAL", "0001"]
     dataset.InstanceNumber = 1
     dataset.PatientOrientation = ""
@@ -141,7 +141,7 @@ def _region(sector: Sector) -> Dataset:
 
 
 def _add_pixels(dataset: Dataset, frames: Frames, encoding: Encoding) -> None:
-    """Image Pixel (C.7.6.3): the samples of the photometric interpretation, stored in the transfer syntax."""
+    """Image Pixel (C.7.6.3): the samples, in the photometric interpretation and the transfer syntax."""
     pixels = _samples(frames, encoding)
     dataset.Rows, dataset.Columns = frames.grey.shape[1:]
     dataset.SamplesPerPixel = 3 if pixels.ndim == 4 else 1

@@ -1,4 +1,4 @@
-"""The convex sector: where the beams lie in the frame, and the conversion from polar samples to pixels."""
+"""The convex sector: the beams' geometry in the frame, and the conversion from polar samples to pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 class Sector:
     """A convex probe's field of view. Lengths in mm, angles in radians, pixels as (row, column).
 
-    Tissue coordinates are mm with x to the right and y downwards (depth) from the middle of the probe's face.
+    Tissue coordinates are mm, x to the right and y downwards (depth), from the middle of the probe's face.
 
     Attributes:
         rows, columns: the size of the frame in pixels.
@@ -60,7 +60,7 @@ class Sector:
         return reach * np.sin(angle), reach * np.cos(angle) - np.float32(self.radius_mm)
 
     def mask(self) -> NDArray[np.bool_]:
-        """The pixels that the beams reach, (H, W)."""
+        """The pixels inside the sector, (H, W)."""
         return self._inside(*self._to_polar())
 
     def scan_convert(self, image: Array) -> Array:
@@ -88,15 +88,14 @@ class Sector:
 
 
 def draw_sector(rng: np.random.Generator, *, aspect: float = 1.0) -> Sector:
-    """Draw a sector that fits a frame of about 480 x 640 pixels with room for text; ``aspect`` is a pixel's
-    height over its width."""
+    """Draw a sector for a frame of about 480 x 640 pixels; ``aspect`` is a pixel's height over its width."""
     rows, columns = 2 * int(rng.integers(232, 253)), 2 * int(rng.integers(308, 337))
     depth, radius, half_angle = rng.uniform(95, 165), rng.uniform(38, 60), np.deg2rad(rng.uniform(28, 38))
     sagitta = radius * (1 - np.cos(half_angle))
     top, bottom = rng.uniform(0.08, 0.11) * rows, rng.uniform(0.95, 0.98) * rows
     down = (depth + sagitta) / (bottom - top)
     widest = 2 * (radius + depth) * np.sin(half_angle)
-    down = max(down, widest / (0.80 * columns) * aspect)  # the edges leave room for the scale and the text
+    down = max(down, widest / (0.80 * columns) * aspect)  # leave room for the scale and the text
     face = (top + sagitta / down, columns / 2 + rng.uniform(-0.03, 0.03) * columns)
     spacing = (round(float(down), 4), round(float(down / aspect), 4))
     return Sector(rows, columns, spacing, face, float(radius), float(depth), float(half_angle))

@@ -1,4 +1,4 @@
-"""Implicit functions of the anatomy on any grid of tissue coordinates (mm), and the labels from them."""
+"""Implicit functions of the anatomy at any tissue coordinates (mm), and the labels from them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = [
 ]
 
 Array = NDArray[np.float32]
-REACH = 1.3  # no outline leaves the ellipse by more than this factor
-PARENCHYMA_LEVEL = 0.90  # fluid never comes nearer to the outline than this: some parenchyma is always left
+REACH = 1.3  # every outline lies within the ellipse times this factor
+PARENCHYMA_LEVEL = 0.90  # fluid stays below this level: some parenchyma is always left
 
 
 def kidney_coordinates(kidney: Kidney, x: Array, y: Array) -> tuple[Array, Array]:
-    """Tissue coordinates (mm) in the kidney's own: u along its long axis, v across, both in mm."""
+    """Tissue coordinates (mm) to the kidney's: u along its long axis, v across, both in mm."""
     cosine, sine = np.float32(np.cos(kidney.angle)), np.float32(np.sin(kidney.angle))
     dx, dy = x - np.float32(kidney.centre[0]), y - np.float32(kidney.centre[1])
     return cosine * dx + sine * dy, cosine * dy - sine * dx
@@ -59,10 +59,10 @@ def sinus_level(kidney: Kidney, u: Array, v: Array) -> Array:
 
 
 def fluid_distance(kidney: Kidney, u: Array, v: Array) -> Array:
-    """Signed distance (mm, about) to the wall of the fluid, negative inside; large where there is none."""
+    """Signed distance (about mm) to the wall of the fluid, negative inside; large if there is none."""
     if not kidney.fluid:
         return np.full_like(u, 1e3)
-    scale = np.float32(0.05 * kidney.semi_axes[1])  # the branches melt into each other over this length
+    scale = np.float32(0.05 * kidney.semi_axes[1])  # branches blend over this length
     wu = u + scale * np.sin(v / (3 * scale) + np.float32(kidney.angle))
     wv = v + scale * np.sin(u / (4 * scale) - np.float32(kidney.angle))
     total = np.zeros_like(u)
@@ -77,7 +77,7 @@ def _branch_distance(branch: Branch, u: Array, v: Array) -> Array:
     pu, pv = u - np.float32(branch.start[0]), v - np.float32(branch.start[1])
     length2 = np.float32(du * du + dv * dv + 1e-6)
     share: Array = np.clip((pu * np.float32(du) + pv * np.float32(dv)) / length2, 0, 1)
-    # the radius grows towards the end only: a narrow neck, a ballooned calyx
+    # the radius grows towards the end only: a narrow neck and a wide calyx
     growth = np.float32(branch.end_radius - branch.start_radius)
     radius: Array = np.float32(branch.start_radius) + growth * share**2
     distance: Array = np.hypot(pu - share * np.float32(du), pv - share * np.float32(dv)) - radius

@@ -1,4 +1,4 @@
-"""The tissue on the polar grid: what each point scatters and reflects (dB), and what the beam loses there."""
+"""The tissue on the polar grid: scattering, reflection and loss at each point, in dB."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["Palette", "Tissue", "draw_palette", "paint_tissue"]
 
 Array = NDArray[np.float32]
 ANECHOIC_DB = -55.0
-FLUID_DB_MM = -0.16  # the depth gain expects tissue: what lies behind fluid comes out brighter
+FLUID_DB_MM = -0.16  # the depth gain expects tissue: regions behind fluid look brighter
 
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random field, standard deviation about 1, of plane waves: it moves with the tissue."""
+    """A smooth random field of plane waves, standard deviation about 1, which moves with the tissue."""
 
     vectors: tuple[tuple[float, float, float], ...]
 
     @classmethod
     def draw(cls, rng: np.random.Generator, wavelength_mm: tuple[float, float], *, count: int = 7) -> Waves:
-        """Wavelengths along x and y in mm, varied by a half."""
+        """Draw wavelengths along x and y around those given in mm, varied by a half."""
         lengths = np.asarray(wavelength_mm) * rng.uniform(0.6, 1.6, (count, 2))
         vectors = 2 * np.pi / lengths * rng.choice([-1, 1], (count, 2))
         phases = rng.uniform(0, 2 * np.pi, count)
@@ -87,8 +87,8 @@ class Tissue:
 
     Attributes:
         echo_db: scattering against liver.
-        mirror_db: specular reflection at interfaces, as the smooth surface of an organ gives.
-        loss_db_mm: attenuation beyond what the depth gain compensates.
+        mirror_db: specular reflection at interfaces, such as the smooth surface of an organ.
+        loss_db_mm: attenuation that the depth gain does not compensate.
     """
 
     echo_db: Array
@@ -219,7 +219,7 @@ def _paint_shadows(
 
 
 def _reflect(tissue: Tissue, distance: Array, gain_db: float | Array, width_mm: float) -> None:
-    """A thin interface where ``distance`` (mm) is 0: bright where the beam meets it squarely, else faint."""
+    """A thin interface where ``distance`` (mm) is 0: bright for perpendicular beams, else faint."""
     along, across = np.gradient(distance)
     square = along**2 / (along**2 + (across * 2) ** 2 + 1e-9)
     level = gain_db - 18 * (1 - square) - 4 * (distance / np.float32(0.6 * width_mm)) ** 2

@@ -1,4 +1,4 @@
-"""How a series is acquired: the grid of its voxels, the patient's position, the order of its slices."""
+"""The acquisition of a series: the voxel grid, the patient's position, the order of the slices."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ AXIAL: tuple[Vector, Vector] = ((1, 0, 0), (0, 1, 0))
 PRONE: tuple[Vector, Vector] = ((-1, 0, 0), (0, -1, 0))
 CORONAL: tuple[Vector, Vector] = ((1, 0, 0), (0, 0, -1))
 SAGITTAL: tuple[Vector, Vector] = ((0, 1, 0), (0, 0, -1))
-MULTIPLE = 4  # rows and columns come in multiples of this
+MULTIPLE = 4  # rows and columns are multiples of it
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to lay slices through a patient.
+    """The orientation and sampling of slices through a patient.
 
     Attributes:
         axes: directions of a row and of a column before they are turned, LPS.
-        angles: the slices are turned by these degrees about x, y and z: an oblique acquisition.
+        angles: turn of the slices in degrees about x, y and z, for an oblique acquisition.
         position: Patient Position (0018,5100).
         pixel_mm: range of the distance between columns.
         aspect: distance between rows over that between columns.
-        slice_mm: distance between slices; thickness: that of a slice against it.
+        slice_mm: distance between slices.
+        thickness: of a slice, relative to the distance.
         descending: instance numbers count against the normal of the slices.
-        shuffled: the names of the files say nothing of the order of the slices.
+        shuffled: file names do not show the order of the slices.
     """
 
     axes: tuple[Vector, Vector]
@@ -94,7 +95,7 @@ class Acquisition:
 
 
 def draw_acquisition(rng: np.random.Generator, view: View, body: Body, *, whole_body: bool) -> Acquisition:
-    """Lay a grid over the part of the body with its lesions, or over all from the head to the thighs."""
+    """Choose a grid over the part of the body with its lesions, or from the head to the thighs."""
     centre, extent = _whole(body) if whole_body else _part(view, body)
     pixel = round(float(rng.uniform(*view.pixel_mm)), 4)
     spacing = (pixel, round(pixel * view.aspect, 4), view.slice_mm)
@@ -112,7 +113,7 @@ def _whole(body: Body) -> tuple[np.ndarray, tuple[float, float, float]]:
 
 
 def _reach(body: Body) -> tuple[float, float]:
-    """The lowest and the highest level that the lesions reach, with a margin, in mm of the adult body."""
+    """The lowest and the highest level of the lesions, with a margin, in mm of the adult body."""
     ends = [(lesion.body.centre[2], max(lesion.body.semi_axes)) for lesion in body.lesions]
     return min(z - half for z, half in ends) - 15, max(z + half for z, half in ends) + 15
 

@@ -1,5 +1,4 @@
-"""One case of a volume phantom: planned by its position in the data set, drawn from its own key, then written
-as a series with its labels and the truth of its lesions."""
+"""One case of a volume phantom: planned, drawn, and written as a series with labels and the truth."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ MODALITIES: Mapping[str, type[Examination]] = {
     "pet": PetExamination,
 }
 IMAGES, LABELS, SEGMENTATIONS, STRUCTURES = "images", "labels", "segmentations", "structures"
-# Position in the data set alone decides this, so that small sets show both kinds.
+# The index in the data set alone decides this, so that small sets show both kinds.
 BOTH_SIDES_EVERY, BOTH_SIDES = 3, 1
 DIGITS = 6  # significant, of the truth
 
@@ -44,9 +43,9 @@ class VolumePlan:
     """One case before it is rendered.
 
     Attributes:
-        name: "case_0001" onwards; it is the patient in the datalist.
+        name: "case_0001" onwards; the patient in the datalist.
         modality: "ct", "mr" or "pet".
-        entropy: of the case's own generator, its position in the data set last.
+        entropy: for the case's generator, with its index in the data set at the end.
         fault: of the series, or empty.
     """
 
@@ -61,7 +60,7 @@ class VolumePlan:
 
     @property
     def root(self) -> tuple[object, ...]:
-        """What the case's UIDs are derived from."""
+        """The seed of the case's UIDs."""
         return ("pyraseg", self.modality, *self.entropy)
 
     @property
@@ -85,7 +84,7 @@ class VolumePhantoms:
         """Plan the cases.
 
         Raises:
-            ConfigError: a fault that there is not, or for a case that there is not.
+            ConfigError: an unknown fault, or a fault for an unknown case.
         """
         faults = assign_faults(self.faults, self.modality, cases)
         children = np.random.SeedSequence(seed).spawn(cases)
@@ -110,8 +109,7 @@ class VolumePhantoms:
         )
 
     def write(self, plan: VolumePlan, folder: Path) -> Written:
-        """Write ``images/NAME/``, and the labels three times: ``labels/NAME.nii.gz``,
-        ``segmentations/NAME.dcm`` and ``structures/NAME.dcm``."""
+        """Write ``images/NAME/``, and the labels as NIfTI, DICOM SEG and RTSTRUCT."""
         case = draw_volume(plan)
         acquisition, mask = case.acquisition, case.painted.lesions > 0
         slices = build_series(
@@ -127,7 +125,7 @@ class VolumePhantoms:
         images = folder / IMAGES / plan.name
         images.mkdir()
         for number, dataset in enumerate(slices, start=1):
-            shuffled = f"{dataset.SOPInstanceUID[-12:]}_{number}"  # says nothing of the order
+            shuffled = f"{dataset.SOPInstanceUID[-12:]}_{number}"  # does not show the order
             name = shuffled if acquisition.view.shuffled else f"{number:04d}"
             dataset.save_as(images / f"{name}.dcm", enforce_file_format=True)
         label = f"{LABELS}/{plan.name}.nii.gz"
@@ -145,7 +143,7 @@ class VolumePhantoms:
 
 @dataclass(frozen=True)
 class Volume:
-    """A case as it is rendered: ``values`` in HU, stored values of MR, or SUV, (x, y, z)."""
+    """A rendered case: ``values`` in HU, stored values of MR, or SUV, (x, y, z)."""
 
     body: Body
     acquisition: Acquisition
@@ -170,11 +168,11 @@ def draw_volume(plan: VolumePlan) -> Volume:
 
 
 def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
-    """A row for each lesion.
+    """One row per lesion.
 
-    ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact and come before
-    blur, noise and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the
-    label's voxels, in the unit that a reader of the series finds.
+    ``volume_ml``, ``value``, ``core_value`` and ``core_share`` (of the volume) are exact, before blur, noise
+    and, in MR, the bias field. ``label_ml``, ``mean``, ``sd`` and ``maximum`` are those of the label's
+    voxels, in the unit that a reader of the series gets.
     """
     appearance, (planned, rendered) = case.examination.appearance, case.examination.factors
     rows: list[Mapping[str, object]] = []
@@ -198,7 +196,7 @@ def _truth(plan: VolumePlan, case: Volume) -> tuple[Mapping[str, object], ...]:
 
 
 def _write_nifti(path: Path, mask: NDArray[np.bool_], grid: VolumeGrid) -> None:
-    """The label as NIfTI (x, y, z) with the grid's RAS affine; gzip without a time, so that bytes repeat."""
+    """Write the label as NIfTI (x, y, z) with the RAS affine; gzip without a time gives the same bytes."""
     image = nibabel.Nifti1Image(mask.astype(np.uint8), grid.affine)
     image.header.set_xyzt_units("mm")
     path.write_bytes(gzip.compress(image.to_bytes(), mtime=0))

@@ -21,7 +21,7 @@ from pyraseg.transforms.geometry.grid import VolumeGrid
 __all__ = ["CT_STORAGES", "CtExamination", "CtStorage"]
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
-SHARP_MM, SOFT_MM = 1.8, 6.0  # the noise lies between these two scales: reconstruction leaves no slow noise
+SHARP_MM, SOFT_MM = 1.8, 6.0  # scales of the noise: reconstruction leaves no slow noise
 COUCH_MM = 7.0
 
 
@@ -30,7 +30,7 @@ class CtStorage:
     """How a scanner stores HU.
 
     Attributes:
-        bits: stored; allocated are 16.
+        bits: stored, of 16 allocated.
         intercept: Rescale Intercept; the slope is 1.
         padding: value of the pixels outside the circle of reconstruction; None without such pixels.
     """
@@ -54,10 +54,10 @@ class CtExamination(Examination):
     """One CT.
 
     Attributes:
-        contrast: whether iodine was given.
+        contrast: with iodine.
         noise_hu: standard deviation in soft tissue.
         tube_kv: peak voltage.
-        oblique: whether the slices are reformatted ones.
+        oblique: with reformatted slices.
     """
 
     contrast: bool
@@ -126,7 +126,7 @@ class CtExamination(Examination):
 
 
 def _outside(grid: VolumeGrid) -> NDArray[np.bool_]:
-    """The pixels of a slice that the circle of reconstruction, as wide as a row, leaves out, (x, y)."""
+    """The pixels of a slice outside the circle of reconstruction, which is as wide as a row, (x, y)."""
     columns, rows = grid.shape[:2]
     x = (np.arange(columns) - (columns - 1) / 2) * grid.spacing[0]
     y = (np.arange(rows) - (rows - 1) / 2) * grid.spacing[1]

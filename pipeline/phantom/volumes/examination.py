@@ -1,5 +1,4 @@
-"""What all modalities have in common: an examination of the body and its classic DICOM series, one object a
-slice (PS3.3 C.7)."""
+"""Common parts of all modalities: an examination and its classic series, one object per slice (PS3.3 C.7)."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 
 __all__ = ["TRANSFER_SYNTAXES", "Examination", "Stored", "blur", "build_series", "smooth_noise"]
 
-# Lossless, each with the library that encodes it: pydicom's own choice depends on what is installed.
+# Lossless, each with its encoder: pydicom's default depends on what is installed.
 ENCODERS = {JPEG2000Lossless: "pylibjpeg", JPEGLSLossless: "pyjpegls", RLELossless: "pylibjpeg"}
 TRANSFER_SYNTAXES = (  # seven, so that each meets every view and storage
     ExplicitVRLittleEndian,
@@ -45,10 +44,10 @@ FWHM = 2.3548  # full width at half maximum of a Gaussian over its standard devi
 
 @dataclass(frozen=True)
 class Stored:
-    """Pixels as integers: ``pixels`` (slices, rows, columns), of which ``bits`` are used, and their meaning.
+    """Integer ``pixels`` (slices, rows, columns), with ``bits`` in use, and their meaning.
 
     Attributes:
-        slopes: Rescale Slope of every slice; None where the modality has none.
+        slopes: Rescale Slope of every slice; None if the modality has none.
         intercept: Rescale Intercept.
         padding: Pixel Padding Value, if there is one.
     """
@@ -67,9 +66,9 @@ class Examination(ABC):
     Attributes:
         appearance: the values before blur, noise and bias.
         views: of the cases in turn.
-        scale: range of the patients' size against an adult's.
+        scale: range of the patients' size relative to an adult's.
         whole_body: from the head to the thighs, or the part around the lesions.
-        unit: UCUM, of what a reader finds.
+        unit: UCUM, of the values that a reader gets.
         image_type, model: Image Type (0008,0008) and Manufacturer's Model Name.
     """
 
@@ -87,7 +86,7 @@ class Examination(ABC):
 
     @property
     def factors(self) -> tuple[float, float]:
-        """From the appearance, and from the rendered values, to what a reader finds."""
+        """Factors from the appearance, and from the rendered values, to the values that a reader gets."""
         return 1.0, 1.0
 
     @classmethod
@@ -105,7 +104,7 @@ class Examination(ABC):
 
     @abstractmethod
     def add_series(self, dataset: Dataset, acquisition: Acquisition) -> None:
-        """Add the modality's modules to what all slices share."""
+        """Add the modality's modules to the elements that all slices share."""
 
     def add_general_series(self, dataset: Dataset, acquisition: Acquisition, description: str) -> None:
         """General Series and General Image (C.7.3.1, C.7.6.1) of a series that is acquired at once."""
@@ -114,7 +113,7 @@ class Examination(ABC):
         dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = self.identity.study_time
 
     def add_slice(self, dataset: Dataset, index: int, acquisition: Acquisition) -> None:  # noqa: B027
-        """Add what a slice, by its index along the normal, has of its own beside its pixels and position."""
+        """Add elements of one slice, by its index along the normal, beside pixels and position."""
 
 
 def blur(values: Array, fwhm_mm: Vector, spacing: Vector) -> Array:
@@ -127,7 +126,7 @@ def blur(values: Array, fwhm_mm: Vector, spacing: Vector) -> Array:
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int, int], fwhm_mm: Vector, spacing: Vector
 ) -> Array:
-    """Gaussian noise of mean 0 and standard deviation 1 whose grain has these widths."""
+    """Gaussian noise of mean 0 and standard deviation 1 with these grain widths."""
     noise = blur(rng.standard_normal(shape, dtype=np.float32), fwhm_mm, spacing)
     return (noise - noise.mean()) / noise.std()
 
@@ -144,7 +143,7 @@ def build_series(
 
     Args:
         values: HU, brightness or SUV, (x, y, z).
-        root: what the UIDs are derived from.
+        root: the seed of the UIDs.
     """
     stored, shared = examination.store(values, acquisition.grid), _shared(examination, acquisition, root)
     slices = []

@@ -1,4 +1,4 @@
-"""Faults of real series, put into a phantom's on purpose: for tests of what reads them."""
+"""Faults of real series in phantoms, for tests of readers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int,
         The kind by the case's index, from 0.
 
     Raises:
-        ConfigError: an unknown kind, a case that is not there, or two faults for one case.
+        ConfigError: an unknown kind or case, or two faults for one case.
     """
     excluded = (set() if modality == "pet" else PET_ONLY) | (RESCALED_ONLY if modality == "mr" else set())
     allowed = [kind for kind in FAULTS if kind not in excluded]
@@ -48,7 +48,7 @@ def assign_faults(faults: Sequence[str], modality: str, cases: int) -> dict[int,
 
 
 def _change(dataset: Dataset, keyword: str, value: Any) -> None:
-    """Give this object a value of its own: the slices share their elements."""
+    """Change this object alone, although the slices share their elements."""
     if keyword in dataset:
         del dataset[keyword]
     setattr(dataset, keyword, value)
@@ -76,7 +76,7 @@ def _uneven(slices: Slices) -> Slices:
 
 
 def _tilt(slices: Slices) -> Slices:
-    """The gantry leans: each slice is shifted along its columns by its distance from the first."""
+    """A tilted gantry: shift each slice along its columns by its distance from the first."""
     first = np.array(slices[0].ImagePositionPatient, float)
     for dataset in slices:
         row, column = np.reshape(np.array(dataset.ImageOrientationPatient, float), (2, 3))
@@ -127,7 +127,7 @@ def _halve(dataset: Dataset) -> None:
 
 
 def _setting(keyword: str, value: Any) -> Callable[[Slices], Slices]:
-    """All slices have another value."""
+    """Change a value in all slices."""
 
     def change(slices: Slices) -> Slices:
         for dataset in slices:
@@ -138,7 +138,7 @@ def _setting(keyword: str, value: Any) -> Callable[[Slices], Slices]:
 
 
 def _at_the_middle(change: Callable[[Dataset], None]) -> Callable[[Slices], Slices]:
-    """The slice in the middle is changed."""
+    """Change the slice in the middle."""
 
     def change_one(slices: Slices) -> Slices:
         change(slices[len(slices) // 2])
@@ -148,7 +148,7 @@ def _at_the_middle(change: Callable[[Dataset], None]) -> Callable[[Slices], Slic
 
 
 def _injection(keyword: str, value: Callable[[Any], Any]) -> Callable[[Slices], Slices]:
-    """The injection's item, which all slices share, has another value."""
+    """Change a value in the injection's item, which all slices share."""
 
     def change(slices: Slices) -> Slices:
         item = slices[0].RadiopharmaceuticalInformationSequence[0]
@@ -159,7 +159,7 @@ def _injection(keyword: str, value: Callable[[Any], Any]) -> Callable[[Slices], 
 
 
 def _early_scan(slices: Slices) -> Slices:
-    """The injection is dated an hour after the scan."""
+    """Date the injection an hour after the scan."""
     first = slices[0]
     moment = datetime.strptime(first.SeriesDate + first.SeriesTime, "%Y%m%d%H%M%S") + timedelta(hours=1)
     item = first.RadiopharmaceuticalInformationSequence[0]
@@ -168,7 +168,7 @@ def _early_scan(slices: Slices) -> Slices:
     return slices
 
 
-# Each takes the slices in the order of their instance numbers, may change them, and returns the faulty ones.
+# Each takes the slices in the order of instance numbers, may change them, and returns the faulty ones.
 FAULTS: Mapping[str, Callable[[Slices], Slices]] = {
     "missing_slice": lambda slices: slices[: len(slices) // 2] + slices[len(slices) // 2 + 1 :],
     "duplicate_slice": lambda slices: [*slices, _renew(slices[len(slices) // 2], "again")],

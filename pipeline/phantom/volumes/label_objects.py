@@ -35,14 +35,14 @@ DESCRIPTION = "Synthetic structures of no person"
 
 
 def build_seg(slices: Sequence[Dataset], mask: NDArray[np.bool_], *, root: tuple[object, ...]) -> Dataset:
-    """Build a binary segmentation of the lesions with one segment; only slices with a lesion become frames.
+    """Build a binary segmentation of the lesions with one segment; slices without a lesion have no frame.
 
     Args:
         slices: the series, in the order of the mask's slices.
         mask: (slices, rows, columns).
-        root: what the UIDs are derived from.
+        root: the seed of the UIDs.
     """
-    import highdicom  # takes a second, which ultrasound does without
+    import highdicom  # takes a second, and ultrasound does not need it
 
     category, tumour = (PydicomCode(code.value, code.scheme, code.meaning) for code in (CATEGORY, TUMOUR))
     algorithm: Any = highdicom.seg.SegmentAlgorithmTypeValues.MANUAL
@@ -60,7 +60,7 @@ def build_seg(slices: Sequence[Dataset], mask: NDArray[np.bool_], *, root: tuple
         software_versions="1",
         device_serial_number="1",
     )
-    # the clock and the random UIDs are replaced, so that the same seed gives the same bytes
+    # replace clock and random UIDs, so that the same seed gives the same bytes
     organization = make_uid(*root, "dimensions")
     for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
@@ -77,23 +77,22 @@ def build_seg(slices: Sequence[Dataset], mask: NDArray[np.bool_], *, root: tuple
 def build_rtstruct(
     slices: Sequence[Dataset], mask: NDArray[np.bool_], acquisition: Acquisition, *, root: tuple[object, ...]
 ) -> Dataset:
-    """Build a structure set of the lesions with one region of interest, "tumour", through the writer of
-    results.
+    """Build a structure set with one region of interest, "tumour", by the writer of results.
 
     Args:
         slices: the series without faults, in the order of the instance numbers.
         mask: (x, y, z).
-        root: what the UIDs are derived from.
+        root: the seed of the UIDs.
     """
     in_order = [slices[acquisition.instances.index(index)] for index in range(mask.shape[2])]
     with TemporaryDirectory() as scratch:
         first, path = Path(scratch, "first.dcm"), Path(scratch, "structures.dcm")
-        in_order[0].save_as(first, enforce_file_format=True)  # the writer takes patient and study from it
+        in_order[0].save_as(first, enforce_file_format=True)  # source of the writer's patient and study
         references = tuple(_reference(each, first) for each in in_order)
         series = SourceSeries(acquisition.grid, in_order[0].FrameOfReferenceUID, references)
         write_rtstruct(path, mask.astype(np.uint8), series, segments=SEGMENTS, algorithm=MAKER)
         dataset = dcmread(path)
-    # drawn by nobody's algorithm; the clock and the UIDs replaced, so that the same seed gives the same bytes
+    # no algorithm drew it; replace clock and UIDs, so that the same seed gives the same bytes
     source = in_order[0]
     dataset.SOPInstanceUID = make_uid(*root, "structures")
     dataset.SeriesInstanceUID = make_uid(*root, "structures series")

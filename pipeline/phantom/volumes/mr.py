@@ -1,5 +1,4 @@
-"""T1-weighted MR: brightness under a bias field with the noise of a magnitude image, as MR Image objects
-(PS3.3 A.4, C.8.3.1), some with a Real World Value Mapping."""
+"""T1-weighted MR with bias field and magnitude noise, as MR Image objects (PS3.3 A.4, C.8.3.1)."""
 
 from __future__ import annotations
 
@@ -27,14 +26,14 @@ TEXTURE_MM = 7.0
 
 @dataclass(frozen=True)
 class MrExamination(Examination):
-    """One MR; of its appearance fat is about 1.
+    """One MR; fat has an appearance of about 1.
 
     Attributes:
         slope, bend: of the bias field's logarithm, per metre and per square metre along x, y and z.
-        noise: standard deviation of either part of the complex signal, fat about 1.
+        noise: standard deviation of either part of the complex signal, relative to fat.
         gain: stored value of brightness 1.
-        bits, signed: how pixels are stored.
-        mapped: whether a Real World Value Mapping (C.7.6.16.2.11) leads back to the brightness, fat about 1.
+        bits, signed: of stored pixels.
+        mapped: with a Real World Value Mapping (C.7.6.16.2.11) back to the brightness.
     """
 
     slope: Vector
@@ -81,7 +80,7 @@ class MrExamination(Examination):
         return np.exp(total)
 
     def render(self, painted: Painted, _: Body, grid: VolumeGrid, rng: np.random.Generator) -> Array:
-        """Values as a scanner stores them, without unit, (x, y, z)."""
+        """Stored values of the scanner, without unit, (x, y, z)."""
         values = painted.values(self.appearance)
         values *= 1 + 0.05 * smooth_noise(rng, grid.shape, (TEXTURE_MM,) * 3, grid.spacing)
         in_plane = 1.1 * grid.spacing[0]
@@ -97,7 +96,7 @@ class MrExamination(Examination):
         return int(2 ** (self.bits - int(self.signed)) - 1)
 
     def store(self, values: Array, _: VolumeGrid) -> Stored:
-        """Values of the scanner, (x, y, z), as they are; MR has no Rescale Slope."""
+        """Round the scanner's values, (x, y, z); MR has no Rescale Slope."""
         pixels = np.clip(np.rint(values), 0, self.highest).astype(np.int16 if self.signed else np.uint16)
         return Stored(pixels.T, self.bits)
 

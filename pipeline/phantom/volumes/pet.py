@@ -1,5 +1,4 @@
-"""FDG-PET: uptake as SUV with blur and noise, as PET Image objects (PS3.3 A.21, C.8.9) with a rescale slope
-for each slice, and all that SUV needs in the ways in which scanners state it."""
+"""FDG-PET: SUV with blur and noise, as PET Image objects (PS3.3 A.21, C.8.9), in scanners' variants."""
 
 from __future__ import annotations
 
@@ -30,20 +29,20 @@ CORRECTIONS = ("NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN")
 DIGITS = 9  # of a slope: what fits a decimal string
 HALF_LIFE_S = 6586.2  # fluorine-18
 MBQ = 1e6
-MIDNIGHT = "002000"  # a scan that starts then had its injection on the day before
+MIDNIGHT = "002000"  # start of a scan whose injection was on the day before
 
 
 @dataclass(frozen=True)
 class PetProtocol:
-    """How a scanner states what SUV needs.
+    """The elements by which a scanner states SUV.
 
     Attributes:
         units: (0054,1001): BQML, GML or CNTS.
         decay: (0054,1102): START or ADMIN.
         dated: the injection has a date (0018,1078) beside the time of day (0018,1072).
-        delay_min: how long after the first acquisition the series says that it began, as a series that is
-            reconstructed anew does; the true start then follows from Frame Reference Time.
-        private: whose private element holds the start, or the SUV factor: "GE", "Philips" or "".
+        delay_min: minutes between the first acquisition and the stated start, as in a series that was
+            reconstructed again; the true start then follows from Frame Reference Time.
+        private: vendor of the private element with the start, or the SUV factor: "GE", "Philips" or "".
         midnight: the day changes between injection and scan.
     """
 
@@ -73,7 +72,7 @@ class Tracer:
 
     Attributes:
         dose_bq: at the time of injection.
-        start: of the first acquisition, to which START corrects.
+        start: of the first acquisition, the reference of START.
         factor: SUV of a count per second and millilitre, for CNTS.
     """
 
@@ -206,7 +205,7 @@ class PetExamination(Examination):
 
 
 def _mean_time(duration_s: float) -> float:
-    """When within a frame the activity equals its mean over the frame."""
+    """The time within a frame at which the activity equals its mean."""
     decay = math.log(2) / HALF_LIFE_S
     return math.log(decay * duration_s / (1 - math.exp(-decay * duration_s))) / decay
 

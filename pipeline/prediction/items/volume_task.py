@@ -25,7 +25,7 @@ from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
-from pyraseg.transforms.frame.preprocessing import source_view
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume
 from pyraseg.transforms.io.volumes import read_volume
 from pyraseg.transforms.records import Quantity

@@ -19,12 +19,17 @@ folder: /some/where
 train:
   loader: {_target_: dict, batch_size: 2}
 unread: 4
+augmentation_probability: 0.5
+spacing_mm: [3.0, 3.0, 3.0]
+patches_per_volume: 2
+in_channels: 1
 guard: {_target_: pyraseg.pipeline.bundle.OverrideGuard}
 initialize:
 - $@guard.check()
 run:
 - $@guard.parameters()
 more: $[@labels, @folder, @rate]
+transforms: $[@augmentation_probability, @spacing_mm, @patches_per_volume, @in_channels]
 """
 
 
@@ -132,3 +137,38 @@ def test_an_override_that_nothing_reads_stops_the_run(config_file):
     with pytest.raises(RuntimeError) as wrapped:
         create_workflow(config_file=config_file, logging_file=False, unread=5)
     assert "found --unread. Leave --unread out" in str(own_error(wrapped.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("augmentation_probability", 1.5, "a probability from 0 to 1"),
+        ("augmentation_probability", -0.1, "a probability from 0 to 1"),
+        ("augmentation_probability", None, "a probability from 0 to 1"),
+        ("spacing_mm", [0, 3, 3], "three lengths above 0 mm"),
+        ("spacing_mm", [3, -3, 3], "three lengths above 0 mm"),
+        ("spacing_mm", [3, 3], "three lengths above 0 mm"),
+        ("spacing_mm", 3, "three lengths above 0 mm"),
+        ("patches_per_volume", 0, "a window or more"),
+        ("in_channels", 3, "one channel of a volume"),
+    ],
+)
+def test_a_value_that_monai_would_take_in_silence_stops_the_run(config_file, name, value, wanted):
+    sentence = refusal(config_file, **{name: value})
+    assert wanted in sentence
+    assert f"found --{name} {value}. Correct --{name}." in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("augmentation_probability", 0),
+        ("augmentation_probability", 1),
+        ("augmentation_probability", "$1 / 4"),
+        ("spacing_mm", (1, 2.5, 4)),
+        ("spacing_mm", "$[1, 2, 3]"),
+        ("patches_per_volume", 1),
+    ],
+)
+def test_values_at_the_ends_and_expressions_pass(config_file, name, value):
+    workflow(config_file, **{name: value}).initialize()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import json
@@ -16,7 +15,6 @@ import pytest
 from PIL import ExifTags, Image
 
 from pyraseg.pipeline.cli import main
-from pyraseg.pipeline.commands.datalist import add_arguments
 from pyraseg.pipeline.datalist import (
     DatalistReport,
     FolderSource,
@@ -25,8 +23,7 @@ from pyraseg.pipeline.datalist import (
     build_datalist,
     load_datalist,
 )
-from pyraseg.pipeline.datalist.groups import GROUP_FROM, group_name
-from pyraseg.pipeline.datalist.sources.series import LABEL_KINDS, MODALITIES
+from pyraseg.pipeline.datalist.groups import group_name
 from pyraseg.transforms.errors import DatalistError, LabelError
 from pyraseg.transforms.io.frames import LoadFrame, LoadFramed
 from pyraseg.transforms.privacy import case_name
@@ -385,10 +382,3 @@ def test_the_command_refuses_in_one_sentence(table: Path, capsys) -> None:
     words = f"datalist --images {table.parent}/images --label-map 255=fluid --output {table.parent}/d.json"
     assert main(words.split()) == 1
     assert "wanted a table, or a folder of images and one of masks" in capsys.readouterr().err
-
-
-def test_the_command_line_offers_what_the_sources_take() -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    choices = {action.dest: action.choices for action in parser._actions if action.choices}
-    assert choices == {"modality": tuple(MODALITIES), "label_kind": LABEL_KINDS, "group_from": GROUP_FROM}

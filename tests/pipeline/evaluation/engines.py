@@ -20,20 +20,13 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.evaluation import SegmentationScores
 from pyraseg.pipeline.inference import SourceGridLabelsd
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
-from pyraseg.transforms.volume.preprocessing import volume_preprocessing
+from tests.chains import frame_preprocessing, volume_preprocessing
 
 NAMES = ["background", "kidney"]
 SEGMENTS = resolve_segments(NAMES)
-PREPROCESSING = ultrasound_preprocessing(size=(48, 64), in_channels=1, label="source", num_classes=2)
+PREPROCESSING = frame_preprocessing(size=(48, 64), in_channels=1, label="source")
 TUMOUR = ["background", "tumour"]
-VOLUMES = volume_preprocessing(
-    size=(16, 16, 16),
-    spacing_mm=(3, 3, 4),
-    intensity={"unit": "g/ml{SUVbw}", "window": [0, 15]},
-    label="source",
-    num_classes=2,
-)
+VOLUMES = volume_preprocessing("pet_sarcoma", input_size=(16, 16, 16), spacing_mm=(3, 3, 4), label="source")
 
 
 class Artifacts(RunTracker):

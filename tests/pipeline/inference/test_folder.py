@@ -20,11 +20,11 @@ from pyraseg.pipeline.datalist import find_images
 from pyraseg.pipeline.inference import SavePredictions, SourceGridLabelsd, infer
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.transforms.errors import CheckpointError, InputError
-from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+from tests.chains import frame_preprocessing
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SPACING = (0.5, 0.25)  # rows, columns, in mm
-PREPROCESSING = ultrasound_preprocessing(size=(48, 64), in_channels=1)
+PREPROCESSING = frame_preprocessing(size=(48, 64), in_channels=1)
 COLUMNS = ["case", "image", "spacing_source"]
 COLUMNS += ["kidney_pixels", "hydronephrosis_pixels", "kidney_mm2", "hydronephrosis_mm2"]
 

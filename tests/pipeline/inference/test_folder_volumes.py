@@ -19,14 +19,12 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.datalist import find_images
 from pyraseg.pipeline.inference import SavePredictions, SourceGridLabelsd, infer
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from pyraseg.transforms.frame.preprocessing import source_view
-from pyraseg.transforms.volume.preprocessing import volume_preprocessing
+from pyraseg.transforms.frame.source_view import source_view
+from tests.chains import volume_preprocessing
 from tests.transforms.dicom.series_cases import AXIAL, oblique, write_series
 
 SEGMENTS = resolve_segments(["background", "tumour"])
-PREPROCESSING = volume_preprocessing(
-    size=(16, 16, 16), spacing_mm=(1.5, 1.5, 2.5), intensity={"unit": "HU", "window": [-160, 240]}
-)
+PREPROCESSING = volume_preprocessing("ct_sarcoma", input_size=(16, 16, 16), spacing_mm=(1.5, 1.5, 2.5))
 TUMOUR = (slice(3, 9), slice(4, 12), slice(6, 18))  # slices, rows, columns
 VOXEL_ML = 1.5 * 0.75 * 2.5 / 1000
 COUNT = 6 * 8 * 12

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,10 +12,10 @@ from PIL import Image
 from scipy import ndimage
 
 from pyraseg.pipeline.inference import CleanUpLabelsd, SourceGridLabelsd
-from pyraseg.transforms.frame.preprocessing import declared_preprocessing, ultrasound_preprocessing
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterboxd
 from pyraseg.transforms.io.frames import LoadFrame, LoadFramed
+from tests.chains import frame_preprocessing, volume_preprocessing
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SHAPE = (70, 110)
@@ -36,7 +33,7 @@ def frame(tmp_path) -> str:
 
 
 def load(frame: str, size: tuple[int, int], **options):
-    preprocessing = ultrasound_preprocessing(size=size, in_channels=1, **options)
+    preprocessing = frame_preprocessing(size=size, in_channels=1, **options)
     return preprocessing, preprocessing({"image": frame})
 
 
@@ -213,13 +210,11 @@ def test_another_chain_than_crop_and_letterbox_is_undone_in_full(frame):
 def test_a_perfect_prediction_of_a_real_volume_loses_no_more_than_resampling_costs(
     shared_data, modality, dice
 ):
-    bundle = Path(__file__).parents[3] / "bundles" / f"{modality}_sarcoma"
-    declared = json.loads((bundle / "configs" / "metadata.json").read_text())["preprocessing"]
     folder = shared_data / "sarcoma" / modality
     names = {"image": "STS_002_image.nii.gz", "label": "STS_002_mask.nii.gz"}
     item = {key: str(folder / name) for key, name in names.items()}
     made, source = (
-        declared_preprocessing(declared, size=declared["size"], label=where, num_classes=2)(dict(item))
+        volume_preprocessing(f"{modality}_sarcoma", label=where)(dict(item))
         for where in ("network", "source")
     )
     scores = F.one_hot(made["label"][0].as_tensor().long(), 2).movedim(-1, 0) * 20.0

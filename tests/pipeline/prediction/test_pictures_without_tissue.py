@@ -17,8 +17,8 @@ from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.prediction.items.outputs import NO_PICTURE, THUMBNAIL, Pictures, Written, write_outputs
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
-from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.io.paths import frame_paths
+from tests.chains import frame_preprocessing
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
@@ -41,7 +41,7 @@ def written(folder: Path, *frames: np.ndarray) -> Written:
     dataset.save_as(source / "image.dcm", enforce_file_format=False)
     metadata = read_bundle(BUNDLE).metadata
     item = find_items([source], read_rules(metadata)).items[0]
-    reading = FrameReading(ultrasound_preprocessing(size=(96, 96)), frame_paths(item.source), item.case)
+    reading = FrameReading(frame_preprocessing(size=(96, 96)), frame_paths(item.source), item.case)
     views = [reading.view(index) for index in range(len(frames))]
     segments = resolve_segments(["background", "kidney", "hydronephrosis"], metadata["segments"])
     labels = np.zeros((len(frames), 240, 320), np.uint8)
@@ -77,7 +77,7 @@ def test_the_view_of_a_frame_without_tissue_to_tell_is_black(tmp_path):
     set_native(dataset, list(source))
     dataset.save_as(tmp_path / "image.dcm", enforce_file_format=False)
     item = find_items([tmp_path], read_rules(read_bundle(BUNDLE).metadata)).items[0]
-    preprocessing = ultrasound_preprocessing(size=(96, 96))
+    preprocessing = frame_preprocessing(size=(96, 96))
     frame = FrameReading(preprocessing, [item.source.path], item.case).read(0, view=True)
     assert not frame.view.any()
     assert (

@@ -15,7 +15,7 @@ from PIL import Image
 from pyraseg.pipeline.training.caching import CachedDataset, hash_files
 from pyraseg.pipeline.training.sampling import Draw
 from pyraseg.transforms.errors import InputError
-from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
+from tests.chains import frame_preprocessing
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -95,7 +95,7 @@ class TestCachedDataset:
     """The first pass fills the cache, the second reads it; whatever changes the result is noticed."""
 
     def dataset(self, items, folder, **options):
-        transform = ultrasound_preprocessing(size=(32, 40), label="source", num_classes=2, **options)
+        transform = frame_preprocessing(size=(32, 40), label="source", **options)
         return CachedDataset(items, transform, folder / "cache", track_meta=True)
 
     @pytest.fixture
@@ -136,9 +136,10 @@ class TestCachedDataset:
         before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
         code = (
             "from pyraseg.pipeline.training.caching import CachedDataset\n"
-            "from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing\n"
-            "transform = ultrasound_preprocessing(size=(32, 40), label='source', num_classes=2)\n"
-            f"print(len(list(CachedDataset({items!r}, transform, {str(tmp_path / 'cache')!r}, track_meta=True))))"
+            "from tests.chains import frame_preprocessing\n"
+            "transform = frame_preprocessing(size=(32, 40), label='source')\n"
+            f"data = CachedDataset({items!r}, transform, {str(tmp_path / 'cache')!r}, track_meta=True)\n"
+            "print(len(list(data)))"
         )
         environment = os.environ | {"PYTHONHASHSEED": "17"}
         done = subprocess.run(
@@ -150,7 +151,7 @@ class TestCachedDataset:
     def test_what_comes_before_the_random_transforms_is_stored_however_deep_it_is_nested(
         self, items, tmp_path
     ):
-        fixed = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        fixed = frame_preprocessing(size=(32, 40), label="network")
         both = Compose([fixed, Compose([RandFlipd("image", prob=0.5)])])
         assert len(list(CachedDataset(items, both, tmp_path / "cache"))) == 2
         for stored in (tmp_path / "cache").iterdir():
@@ -169,7 +170,7 @@ class TestCachedDataset:
         files = self.cached(tmp_path)
         again = list(self.dataset(items, tmp_path, **options))
         assert len(self.cached(tmp_path) - files) == 2
-        wanted = ultrasound_preprocessing(size=(32, 40), label="source", num_classes=2, **options)
+        wanted = frame_preprocessing(size=(32, 40), label="source", **options)
         assert torch.equal(again[0]["image"], wanted(dict(items[0]))["image"])
 
     def test_a_damaged_cache_file_is_computed_anew(self, items, filled, tmp_path):
@@ -180,7 +181,7 @@ class TestCachedDataset:
         assert torch.equal(again[0]["image"], filled[0]["image"])
 
     def test_fresh_and_stored_items_go_into_one_batch(self, items, tmp_path):
-        transform = ultrasound_preprocessing(size=(32, 40), label="network", num_classes=2)
+        transform = frame_preprocessing(size=(32, 40), label="network")
         half = CachedDataset(items, transform, tmp_path / "cache")
         assert half[0]["image"].shape == (3, 32, 40)
         (batch,) = DataLoader(
@@ -191,7 +192,7 @@ class TestCachedDataset:
 
 def test_a_draw_s_seed_decides_the_augmentation_in_whichever_process_and_order(item, tmp_path):
     transform = Compose(
-        [ultrasound_preprocessing(size=(32, 32)), RandRotated(keys="image", range_x=1.0, prob=1.0)]
+        [frame_preprocessing(size=(32, 32)), RandRotated(keys="image", range_x=1.0, prob=1.0)]
     )
     dataset = CachedDataset([item, item], transform, tmp_path / "cache")
     draws = [Draw(0, 5), Draw(1, 6), Draw(0, 7)]

@@ -19,8 +19,9 @@ from pyraseg.pipeline.training.pretraining import (
     frame_facts,
     pretrain,
 )
-from pyraseg.transforms.augmentation.corruption import TissueRegion, ultrasound_corruption
+from pyraseg.transforms.augmentation.corruption import TissueRegion
 from pyraseg.transforms.errors import CheckpointError, ConfigError
+from tests.chains import frame_corruption
 
 CPU = torch.device("cpu")
 SIZE = (48, 48)
@@ -126,7 +127,7 @@ def pretrained(tmp_path_factory):
     file = tmp_path_factory.mktemp("pretrained") / BACKBONE
     frames = [stripes(angle, size=SIZE[0])[0] for angle in (0.2, 0.9, 1.7, 2.5)]
     data = [{"image": frame, "tissue": TissueRegion()(frame)} for frame in frames] * 8
-    corruption = ultrasound_corruption(SIZE, probability=0.1).set_random_state(0)
+    corruption = frame_corruption(SIZE, probability=0.1).set_random_state(0)
     learner, losses, recorder = network(output_stride=8), [], Recorder()
     trainer = SupervisedTrainer(
         device=CPU,

@@ -7,14 +7,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pyraseg.transforms.augmentation.corruption import (
-    RestorationPaird,
-    TissueRegion,
-    TissueRegiond,
-    ultrasound_corruption,
-)
+from pyraseg.transforms.augmentation.corruption import RestorationPaird, TissueRegion, TissueRegiond
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.geometry.letterbox import GREY
+from tests.chains import frame_corruption
 
 SIZE = (64, 80)
 
@@ -31,7 +27,7 @@ def frame() -> torch.Tensor:
 
 
 def damaged(frame: torch.Tensor, *, seed: int = 0, **options) -> dict[str, torch.Tensor]:
-    corruption = ultrasound_corruption(SIZE, **options).set_random_state(seed)
+    corruption = frame_corruption(SIZE, **options).set_random_state(seed)
     return corruption({"image": frame, "tissue": TissueRegion()(frame)})
 
 
@@ -72,7 +68,7 @@ def test_the_damage_keeps_shape_and_range(frame, seed, channels):
 def test_the_damage_reaches_neither_the_frame_that_came_in_nor_the_label(frame, seed):
     before = frame.clone()
     tissue = TissueRegion()(frame)
-    steps = list(ultrasound_corruption(SIZE, probability=1.0).set_random_state(seed).transforms)
+    steps = list(frame_corruption(SIZE, probability=1.0).set_random_state(seed).transforms)
     taken = next(number for number, step in enumerate(steps) if isinstance(step, RestorationPaird))
     item = steps[taken]({"image": frame, "tissue": tissue})
     label = item["label"].clone()
@@ -99,4 +95,4 @@ def test_equal_seeds_damage_alike_and_others_do_not(frame):
 @pytest.mark.parametrize("probability", [-0.1, 1.1])
 def test_a_probability_that_is_none_is_refused(probability):
     with pytest.raises(ConfigError, match="from 0 to 1"):
-        ultrasound_corruption(SIZE, probability=probability)
+        frame_corruption(SIZE, probability=probability)

@@ -12,8 +12,8 @@ from monai.transforms import LoadImage, LoadImaged
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
-from pyraseg.transforms.dicom.pixels import decode
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io import dicom_reader
 from pyraseg.transforms.io.dicom_reader import DicomReader
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
 
@@ -107,8 +107,8 @@ def test_items_with_and_without_calibration_make_one_batch(write_dicom, grey):
 def test_the_header_of_a_cine_is_parsed_once_and_again_after_a_change(write_dicom, grey, monkeypatch):
     path = write_dicom([grey, grey, grey])
     parsed = []
-    read_header = decode.read_header
-    monkeypatch.setattr(decode, "read_header", lambda file: parsed.append(file) or read_header(file))
+    read_header = dicom_reader.read_header
+    monkeypatch.setattr(dicom_reader, "read_header", lambda file: parsed.append(file) or read_header(file))
     reader = DicomReader()
     for index in range(3):
         reader.get_data(reader.read(frame_path(path, index)))

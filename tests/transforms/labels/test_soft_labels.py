@@ -8,10 +8,10 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from pyraseg.transforms import RandFrameAffined, RandHorizontalFlipd
-from pyraseg.transforms.augmentation import ultrasound_augmentation
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.labels.soft_labels import SoftLabels, SoftLabelsd, soft_labels
 from pyraseg.transforms.labels.superpixels import superpixels
+from tests.chains import frame_augmentation
 
 GREY = 128 / 255
 WORKED = {1: 0.75, 2: 0.8333, 3: 0.875, 5: 0.9167, 10: 0.9545}  # |d| to q inside; the complement outside
@@ -266,7 +266,7 @@ class TestAugmentation:
     def test_they_land_where_the_hard_label_lands(self, item, dtype):
         if dtype == torch.float32:
             item = {**item, "soft_label": item["soft_label"] / 255}
-        transform = ultrasound_augmentation(probability=1.0, soft_keys=["soft_label"]).set_random_state(0)
+        transform = frame_augmentation(probability=1.0, soft_keys=["soft_label"]).set_random_state(0)
         whole = 255 if dtype == torch.uint8 else 1.0
         for _ in range(8):
             after = transform(item)
@@ -306,7 +306,7 @@ class TestAugmentation:
     def test_image_and_label_are_what_they_are_without_them(self, item):
         plain = {key: item[key] for key in ("image", "label")}
         runs = [
-            ultrasound_augmentation(probability=1.0, soft_keys=keys).set_random_state(5)(value)
+            frame_augmentation(probability=1.0, soft_keys=keys).set_random_state(5)(value)
             for keys, value in (((), plain), (["soft_label"], item))
         ]
         assert torch.equal(runs[0]["image"], runs[1]["image"])

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pyraseg.transforms.errors import ConfigError
-from pyraseg.transforms.frame.preprocessing import declared_preprocessing, source_view
-from pyraseg.transforms.volume.preprocessing import volume_preprocessing
+from pyraseg.transforms.frame.source_view import source_view
+from tests.chains import volume_preprocessing
 from tests.transforms.volumes import OBLIQUE, write_nifti
 
-HU = {"unit": "HU", "window": [-100, 300]}
-GRID = {"size": (12, 12, 12), "spacing_mm": (2.0, 2.0, 2.0), "intensity": HU}
+GRID = {"input_size": (12, 12, 12), "spacing_mm": (2.0, 2.0, 2.0), "window": [-100, 300]}
 
 
 @pytest.fixture
@@ -34,17 +32,14 @@ def centroid(image: torch.Tensor, mask: np.ndarray) -> np.ndarray:
 
 
 def test_the_image_is_the_same_in_training_evaluation_and_inference(item):
-    images = [
-        volume_preprocessing(**GRID, label=label, num_classes=2)(dict(item[0]))
-        for label in ("network", "source")
-    ]
+    images = [volume_preprocessing(**GRID, label=label)(dict(item[0])) for label in ("network", "source")]
     images.append(volume_preprocessing(**GRID)(dict(item[0])))
     assert all(torch.equal(images[0]["image"], other["image"]) for other in images[1:])
 
 
 def test_a_structure_stays_where_it_is_in_the_patient(item):
     data, centre = item
-    made = volume_preprocessing(**GRID, label="network", num_classes=2)(dict(data))
+    made = volume_preprocessing(**GRID, label="network")(dict(data))
     for mask in (np.asarray(made["image"])[0] > 0.6, np.asarray(made["label"])[0] == 1):
         assert np.linalg.norm(centroid(made["image"], mask) - centre) < 0.5
     assert torch.equal(made["image"].affine, made["label"].affine)
@@ -59,15 +54,15 @@ def test_the_grid_has_the_spacing_and_the_axes_of_the_patient(item):
 
 def test_labels_keep_their_values_and_on_the_source_grid_every_voxel(item):
     data, _ = item
-    made = volume_preprocessing(**GRID, label="network", num_classes=2)(dict(data))
-    source = volume_preprocessing(**GRID, label="source", num_classes=2)(dict(data))
+    made = volume_preprocessing(**GRID, label="network")(dict(data))
+    source = volume_preprocessing(**GRID, label="source")(dict(data))
     assert made["label"].unique().tolist() == [0, 1]
     assert source["label"].shape == (1, 30, 26, 14)
     assert source["label"].dtype == torch.uint8
 
 
 def test_a_volume_smaller_than_the_window_is_padded_with_air(item):
-    made = volume_preprocessing(**{**GRID, "size": (40, 40, 40)})(dict(item[0]))["image"]
+    made = volume_preprocessing(**{**GRID, "input_size": (40, 40, 40)})(dict(item[0]))["image"]
     assert made.shape == (1, 40, 40, 40)
     assert made[0, 0, 0, 0] == 0
 
@@ -76,21 +71,3 @@ def test_pictures_show_the_source_grid_in_the_network_s_window(item):
     view = source_view(volume_preprocessing(**GRID))({"image": item[0]["image"], "case": "c1"})["image"]
     assert view.shape == (1, 30, 26, 14)
     assert view.unique().tolist() == [0.25, 1.0]
-
-
-def test_a_bundle_declares_the_kind():
-    declared = {"kind": "volume", "spacing_mm": [2, 2, 2], "intensity": HU}
-    assert len(declared_preprocessing(declared, size=(8, 8, 8)).transforms) == 5
-    for wrong in ({**declared, "kind": "volum"}, {"kind": "volume", "intensity": HU}, {}):
-        with pytest.raises(ConfigError, match='"preprocessing" of a kind'):
-            declared_preprocessing(wrong, size=(8, 8, 8))
-    with pytest.raises(ConfigError, match="3 channels"):
-        declared_preprocessing(declared, size=(8, 8, 8), in_channels=3)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"label": "both"}, {"label": "source"}, {"spacing_mm": (1, 1)}, {"spacing_mm": (1, 0, 1)}]
-)
-def test_what_cannot_be_is_refused(wrong):
-    with pytest.raises(ConfigError):
-        volume_preprocessing(**{**GRID, **wrong})

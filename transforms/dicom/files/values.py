@@ -49,7 +49,7 @@ def foreign() -> Iterator[None]:
         yield
     except (MemoryError, PyrasegError, BrokenFile):
         raise
-    except Exception as error:
+    except Exception as error:  # a parser of foreign bytes may raise anything
         raise BrokenFile(type(error).__name__) from None
 
 
@@ -82,7 +82,7 @@ def stated(source: Source, name: str) -> Any:
     """The value of an attribute; None where it is absent."""
     try:
         return source.get(name)
-    except Exception as error:
+    except Exception as error:  # a parser of foreign bytes may raise anything
         raise BrokenFile(type(error).__name__) from None
 
 

@@ -1,4 +1,4 @@
-"""One body: drawn once as frozen records, then painted on any grid as a map of tissues and lesions."""
+"""One body: drawn as frozen records, then painted on any grid as a map of tissues and lesions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ADULT_KG = 64.0
 
 @dataclass(frozen=True)
 class Body:
-    """What one patient is made of, in mm of the adult body.
+    """One patient, in mm of the adult body.
 
     Attributes:
-        scale: millimetres of the patient for one of the adult body.
+        scale: the patient's mm per mm of the adult body.
         fat_mm: thickness of the subcutaneous fat.
         weight_kg: of the patient.
     """
@@ -39,7 +39,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Appearance:
-    """The value of each tissue, (18,), of each lesion, and of the necrotic cores: HU, brightness or SUV."""
+    """The values of all tissues, (18,), lesions and necrotic cores: HU, brightness or SUV."""
 
     tissues: NDArray[np.float32]
     lesions: tuple[float, ...]
@@ -51,7 +51,7 @@ class Painted:
     """A body on a grid.
 
     Attributes:
-        tissue: values of ``Tissue``, (x, y, z) uint8; lesions are not in it.
+        tissue: values of ``Tissue``, (x, y, z) uint8, without lesions.
         lesions: 0, or the lesion's number from 1, (x, y, z) uint8.
         cores: the necrotic cores, (x, y, z) bool.
     """
@@ -73,8 +73,8 @@ def draw_body(rng: np.random.Generator, site: int, *, scale: tuple[float, float]
     """Draw one patient.
 
     Args:
-        site: of the lesion; any number, it counts through the sites.
-        scale: range of the size against an adult's.
+        site: of the lesion; any number, modulo the sites.
+        scale: range of the size relative to an adult's.
         both_sides: a second lesion on the other side.
     """
     size, fat = rng.uniform(*scale), rng.uniform(8, 20)
@@ -88,7 +88,7 @@ def draw_body(rng: np.random.Generator, site: int, *, scale: tuple[float, float]
 
 
 def _vary(rng: np.random.Generator, organ: Organ) -> Organ:
-    """The organ a little moved and, but for bones, of another size."""
+    """Move the organ a little and, unless it is bone, change its size."""
     shift, factor = rng.uniform(-1.5, 1.5, 3), rng.uniform(0.94, 1.06)
     if organ.tissue == Tissue.CORTEX or organ.core == Tissue.WHITE_MATTER:
         return organ

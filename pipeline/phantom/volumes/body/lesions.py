@@ -12,13 +12,13 @@ from pyraseg.transforms.geometry.grid import Vector
 
 __all__ = ["Lesion", "draw_lesions"]
 
-CORE_LEVEL = 0.55  # radius of a necrotic core against the lesion's
+CORE_LEVEL = 0.55  # radius of a necrotic core relative to the lesion's
 CORE_EVERY = 0.6  # share of lesions that have one
 
 
 @dataclass(frozen=True)
 class Site:
-    """A site on the left side, in mm of the adult body: how far a lesion may lie off it, and its size."""
+    """A site on the left side, in mm of the adult body: the range of a lesion's position and size."""
 
     name: str
     centre: Vector
@@ -37,14 +37,14 @@ SITES: tuple[Site, ...] = (
 
 @dataclass(frozen=True)
 class Lesion:
-    """An ellipsoid whose slices are shifted against each other along waves, which leaves its volume as it is.
+    """An ellipsoid whose slices are shifted along waves, which keeps its volume.
 
     Attributes:
         site: "left thigh" and so on.
         body: the ellipsoid, in mm of the adult body; the third semi-axis is the longest.
         waves: (amplitude mm, wavelength mm, phase) of the shifts along x by y and z, and along y by z.
-        core_level: radius of the necrotic core against the lesion's; 0 without one.
-        scale: millimetres of the patient for one of the adult body.
+        core_level: radius of the necrotic core relative to the lesion's; 0 without one.
+        scale: the patient's mm per mm of the adult body.
     """
 
     site: str
@@ -89,8 +89,8 @@ def draw_lesions(
     """Draw a lesion at one of the sites, left or right, and with ``both_sides`` a smaller one opposite.
 
     Args:
-        site: any number; it counts through ``SITES``.
-        scale: millimetres of the patient for one of the adult body.
+        site: any number, modulo ``SITES``.
+        scale: the patient's mm per mm of the adult body.
     """
     chosen, side = SITES[site % len(SITES)], float(rng.choice([-1, 1]))
     lesions = [_draw(rng, chosen, side, scale, 1.0)]

@@ -17,10 +17,9 @@ class Organ:
     """A solid of one tissue.
 
     Attributes:
-        core: what lies inside of ``core_level``, as marrow in bone; None for a solid of one tissue.
+        core: the tissue inside ``core_level``, such as marrow in bone; None without one.
         core_level: level of the surface between the two.
-        above: the organ ends at this height (mm), as the lungs do at the diaphragm; None where nothing cuts
-            it.
+        above: height (mm) at which the organ is cut off, as lungs are by the diaphragm; None for no cut.
     """
 
     solid: Solid

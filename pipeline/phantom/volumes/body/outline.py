@@ -13,8 +13,7 @@ __all__ = ["BOTTOM_MM", "HALF_WIDTH_MM", "TOP_MM", "paint_body"]
 
 TOP_MM, BOTTOM_MM = 805.0, -420.0
 HALF_WIDTH_MM = 182.0
-# The trunk and the neck at some heights: half width and half depth in mm; a superellipse between square and
-# ellipse.
+# Trunk and neck at some heights: half width and half depth in mm, of a superellipse.
 HEIGHTS = (-60, 0, 80, 160, 250, 350, 440, 500, 530, 560, 585, 640)
 HALF_WIDTHS = (172, 176, 166, 148, 152, 158, 168, 182, 160, 80, 62, 60)
 HALF_DEPTHS = (98, 108, 104, 98, 104, 110, 110, 98, 80, 66, 62, 60)
@@ -26,7 +25,7 @@ RIB_MM, RIB_PERIOD_MM = 7.0, 30.0
 
 
 def paint_body(tissue: NDArray[np.uint8], points: Points, *, fat_mm: float) -> NDArray[np.bool_]:
-    """Paint fat, muscle, ribs and the fat between organs into a tissue map that is air.
+    """Paint fat, muscle, ribs and the fat between organs into a tissue map of air.
 
     Args:
         tissue: (x, y, z), changed in place.
@@ -34,7 +33,7 @@ def paint_body(tissue: NDArray[np.uint8], points: Points, *, fat_mm: float) -> N
         fat_mm: thickness of the subcutaneous fat.
 
     Returns:
-        What lies beneath the subcutaneous fat, (x, y, z): where organs can be.
+        The mask of the inside of the subcutaneous fat, (x, y, z), for the organs.
     """
     trunk, thigh = _trunk_depth(points), _thigh_depth(points)
     head = (1 - HEAD.level(points)) * np.float32(76)
@@ -69,13 +68,13 @@ def _thigh_depth(points: Points) -> Array:
 
 
 def _paint_cavity(tissue: NDArray[np.uint8], trunk: Array, z: Array, fat_mm: float) -> None:
-    """Fat fills the cavities of abdomen and chest; in the pelvis they are narrower than the trunk."""
+    """Fill the cavities of abdomen and chest with fat; in the pelvis they are narrower than the trunk."""
     wall = fat_mm + WALL_MM + np.clip((70 - z) * 0.6, 0, 45)
     fill(tissue, Tissue.FAT, (trunk > wall) & (z > -30) & (z < 510))
 
 
 def _paint_ribs(tissue: NDArray[np.uint8], trunk: Array, points: Points, fat_mm: float) -> None:
-    """Bands of bone in the wall of the chest that fall from back to front."""
+    """Paint bands of bone in the wall of the chest that fall from back to front."""
     _, y, z = points
     phase = np.mod(z + 0.45 * y, np.float32(RIB_PERIOD_MM))
     middle = np.abs(trunk - np.float32(fat_mm + 0.6 * WALL_MM))
@@ -85,7 +84,7 @@ def _paint_ribs(tissue: NDArray[np.uint8], trunk: Array, points: Points, fat_mm:
 
 
 def _paint_septa(tissue: NDArray[np.uint8], thigh: Array, points: Points, fat_mm: float) -> None:
-    """Sheets of fat between the muscles of the thigh, which run from the femur outwards."""
+    """Paint sheets of fat between the muscles of the thigh, from the femur outwards."""
     x, y, z = points
     angle = np.arctan2(y - 3, np.abs(x) - 90) + 0.0025 * z
     distance = np.hypot(np.abs(x) - 90, y - 3)
@@ -95,7 +94,7 @@ def _paint_septa(tissue: NDArray[np.uint8], thigh: Array, points: Points, fat_mm
 
 
 def _paint_hip(tissue: NDArray[np.uint8], trunk: Array, points: Points, fat_mm: float) -> None:
-    """Sheets of fat between the muscles around the hip joint and the buttock."""
+    """Paint sheets of fat between the muscles around the hip joint and the buttock."""
     x, y, z = points
     distance = np.hypot(np.abs(x) - 78, y + 4 + 6 * np.sin(x / 25)) + 0.15 * z
     between = (trunk > fat_mm) & (z > -42) & (z < 110) & (np.abs(x) > 55) & (distance > 38)

@@ -35,13 +35,13 @@ class Ellipsoid:
         return level
 
     def moved(self, shift: Sequence[float], factor: float) -> Ellipsoid:
-        """Shifted by millimetres and scaled by a factor."""
+        """Shift by millimetres and scale by a factor."""
         a, b, c = self.semi_axes
         axes = (a * factor, b * factor, c * factor)
         return Ellipsoid(_shifted(self.centre, shift), axes, self.angles)
 
     def mirrored(self) -> Ellipsoid:
-        """On the other side."""
+        """Mirror to the other side."""
         (x, y, z), (rx, ry, rz) = self.centre, self.angles
         return Ellipsoid((-x, y, z), self.semi_axes, (rx, -ry, -rz))
 
@@ -64,11 +64,11 @@ class Capsule:
         return level / np.float32(self.radius)
 
     def moved(self, shift: Sequence[float], factor: float) -> Capsule:
-        """Shifted by millimetres, its radius scaled by a factor."""
+        """Shift by millimetres and scale the radius by a factor."""
         return Capsule(_shifted(self.start, shift), _shifted(self.end, shift), self.radius * factor)
 
     def mirrored(self) -> Capsule:
-        """On the other side."""
+        """Mirror to the other side."""
         start, end = ((-x, y, z) for x, y, z in (self.start, self.end))
         return Capsule(start, end, self.radius)
 
@@ -81,7 +81,7 @@ Solid = Ellipsoid | Capsule
 
 
 def turn_points(points: Points, angles: Vector) -> Points:
-    """The points in a frame that is turned by ``angles`` (degrees about x, y and z)."""
+    """The points in a frame turned by ``angles`` (degrees about x, y and z)."""
     matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix().astype(np.float32)
     x, y, z = points
     turned = [x * matrix[0, axis] + y * matrix[1, axis] + z * matrix[2, axis] for axis in range(3)]
@@ -89,7 +89,7 @@ def turn_points(points: Points, angles: Vector) -> Points:
 
 
 def grid_points(grid: VolumeGrid) -> Points:
-    """The voxel centres. A coordinate that does not change along an axis of the grid has length 1 there."""
+    """The voxel centres. A coordinate that is constant along an axis of the grid has length 1 there."""
     x, y, z = (_coordinate(grid, row) for row in grid.affine_lps[:3])
     return x, y, z
 

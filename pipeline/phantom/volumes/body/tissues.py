@@ -58,7 +58,7 @@ LOOKS: Mapping[Tissue, tuple[tuple[float, float], ...]] = {  # HU, T1 brightness
 HU: Look = {tissue: look[0] for tissue, look in LOOKS.items()}
 T1: Look = {tissue: look[1] for tissue, look in LOOKS.items()}
 SUV: Look = {tissue: look[2] for tissue, look in LOOKS.items()}
-CONTRAST_HU: Look = {  # portal venous phase: what differs from the above
+CONTRAST_HU: Look = {  # differences in the portal venous phase
     Tissue.MUSCLE: (64, 5), Tissue.LIVER: (112, 8), Tissue.SPLEEN: (122, 8), Tissue.KIDNEY: (185, 20),
     Tissue.BLOOD: (155, 15), Tissue.MYOCARDIUM: (110, 10), Tissue.BOWEL: (55, 15),
 }  # fmt: skip
@@ -71,5 +71,5 @@ def draw_values(rng: np.random.Generator, table: Look) -> NDArray[np.float32]:
 
 
 def fill(tissues: NDArray[np.uint8], tissue: Tissue, where: NDArray[np.bool_]) -> None:
-    """Make the chosen voxels of a map, (x, y, z), this tissue; ``where`` is broadcast."""
+    """Set the chosen voxels of a map, (x, y, z), to this tissue; ``where`` is broadcast."""
     np.copyto(tissues, np.uint8(tissue), where=where)

@@ -16,9 +16,9 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import find_items
 from pyraseg.pipeline.prediction.items.frame_results import FrameReading
 from pyraseg.pipeline.writers.tables.item_records import Item
-from pyraseg.transforms.frame.preprocessing import ultrasound_preprocessing
 from pyraseg.transforms.io.frames import LoadFrame
 from pyraseg.transforms.io.paths import frame_paths
+from tests.chains import frame_preprocessing
 from tests.pipeline.prediction.runs import BUNDLE
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
@@ -48,7 +48,7 @@ def write(folder: Path, *frames: np.ndarray, stored: int = 8) -> Item:
 
 
 def reading_of(item: Item, **options: Any) -> FrameReading:
-    preprocessing = ultrasound_preprocessing(size=SIZE, **options)
+    preprocessing = frame_preprocessing(size=SIZE, **options)
     return FrameReading(preprocessing, frame_paths(item.source), item.case)
 
 

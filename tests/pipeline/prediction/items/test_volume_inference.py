@@ -11,7 +11,7 @@ import pytest
 
 from pyraseg.pipeline.prediction.items.volume_inference import infer
 from pyraseg.pipeline.prediction.processes.network_client import Shapes
-from pyraseg.transforms.frame.preprocessing import declared_preprocessing
+from tests.chains import volume_preprocessing
 from tests.pipeline.writers.volume_cases import read
 from tests.transforms.dicom.series_cases import oblique, write_enhanced, write_series
 
@@ -42,9 +42,9 @@ def preprocessed(volume):
     """By a preprocessing whose grid has the series' own spacing, so that nothing is interpolated."""
     spacing = np.linalg.norm(volume.grid.affine[:3, :3], axis=0)
     order = np.abs(volume.grid.affine[:3, :3] / spacing).argmax(axis=1)  # the source's axis along each of RAS
-    intensity = {"unit": "HU", "window": [-1024, 976]}
-    declared = {"kind": "volume", "spacing_mm": spacing[order].tolist(), "intensity": intensity}
-    return declared_preprocessing(declared, size=WINDOW)({"image": volume, "case": "c"})["image"]
+    values = {"spacing_mm": spacing[order].tolist(), "window": [-1024, 976]}
+    preprocessing = volume_preprocessing("ct_sarcoma", input_size=WINDOW, **values)
+    return preprocessing({"image": volume, "case": "c"})["image"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Back to the grid of the source: of predictions, and of the images that pictures show."""
+"""Transforms back to the source grid: of predictions, and of the images in pictures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["restoration", "source_view"]
 
 
 def source_view(preprocessing: Compose) -> Compose:
-    """What shows a frame at its own resolution, cropped and blanked as ``preprocessing`` does it, for
-    pictures.
+    """The transform from a path to the picture of a frame or volume on its source grid.
+
+    Frames are cropped and blanked as by ``preprocessing``.
 
     Returns:
-        A dictionary transform: ``image`` a path in, float32 (C, H, W) in [0, 1] on the source grid out, black
-        outside the tissue. Of a volume, a path or `Volume` in, (1, X, Y, Z) by the window that the network
-        sees out.
+        A dictionary transform. ``image``: from a path to float32 (C, H, W) in [0, 1], black outside the
+        tissue; for volumes from a path or `Volume` to (1, X, Y, Z), scaled by the network's window.
     """
     if any(isinstance(step, LoadVolumed) for step in preprocessing.transforms):
         return _volume_view(preprocessing)
@@ -34,10 +34,10 @@ def source_view(preprocessing: Compose) -> Compose:
 
 
 def restoration(preprocessing: Compose, *, keys: str) -> Invertd:
-    """What brings an entry on the network's grid back to the source grid of its item's ``image``.
+    """The transform of an entry from the network's grid back to the source grid of its item's ``image``.
 
-    Class probabilities (K, h, w) are resampled to (K, H, W); outside a crop all of them are 0, where argmax
-    gives background.
+    Class probabilities (K, h, w) are resampled to (K, H, W); outside a crop all are 0, so argmax gives
+    background.
     """
     return Invertd(
         keys=keys, transform=preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True

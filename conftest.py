@@ -1,4 +1,4 @@
-"""What the examples in docstrings read: a cine, a series, a volume, its mask, a picture, and structures."""
+"""What examples in docstrings read: a cine, a series, a volume and its mask, a picture, a comparison."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def _example_files(
     from PIL import Image
     from pydicom.uid import ExplicitVRLittleEndian
 
+    from pyraseg.pipeline.comparison import Run, compare
     from pyraseg.transforms.dicom import find_series, read_series, the_series
     from tests.transforms.dicom.conftest import image_dataset, set_native, ultrasound_region
     from tests.transforms.dicom.label_cases import contour, write_structures
@@ -52,7 +53,27 @@ def _example_files(
         series=source.series_instance_uid,
         frame_of_reference=source.frame_of_reference_uid,
     )
+    measured = {
+        "class": "kidney",
+        "distance_unit": "px",
+        "reference_pixels": "900",
+        "predicted_pixels": "880",
+    }
+    measured |= {"area_error_pixels": "-20", "missed": "0", "false_positive": "0"}
+    runs = [
+        Run(
+            name,
+            name,
+            scores=[
+                measured | {"case": f"c{i}", "group": f"p{i}", "dice": f"{dice - i / 100}"} for i in range(6)
+            ],
+            trained_by=name,
+            settings={"attention": name},
+        )
+        for name, dice in (("none", 0.85), ("cbam", 0.95))
+    ]
     doctest_namespace |= {
+        "comparison": compare(runs, resamples=50),
         "np": np,
         "torch": torch,
         "folder": str(folder),

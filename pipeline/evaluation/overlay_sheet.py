@@ -56,6 +56,12 @@ class OverlayGrid:
         segments: names and colours of the classes.
         preprocessing: transforms of the images; tiles use their crop and blanking, or their window.
         folder: an optional folder for ``overlays.png``.
+
+    Example:
+        >>> from pyraseg.transforms import LoadFramed
+        >>> tracker = RunTracker("sqlite:///mlruns.db", experiment_name="kidney", enabled=False)
+        >>> OverlayGrid(tracker, segments=(), preprocessing=Compose([LoadFramed("image")])).count
+        12
     """
 
     def __init__(

@@ -62,6 +62,9 @@ def evaluate(
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
         OutputError: ``folder`` cannot be written.
+
+    Example:
+        >>> evaluate(evaluator, tracker, checkpoint="models/model.pt", folder="eval")  # doctest: +SKIP
     """
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
@@ -82,6 +85,11 @@ class CaseResults:
         tracker: the MLflow run.
         folder: for the files.
         artifacts: their folder among the run's artifacts.
+
+    Example:
+        >>> tracker = RunTracker("sqlite:///mlruns.db", experiment_name="kidney", enabled=False)
+        >>> CaseResults(tracker, folder=f"{folder}/validation").folder.name
+        'validation'
     """
 
     def __init__(self, tracker: RunTracker, *, folder: str | Path, artifacts: str = "") -> None:

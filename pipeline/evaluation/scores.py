@@ -33,6 +33,12 @@ class CaseScore:
         reference_pixels, predicted_pixels, common_pixels: pixels, or voxels, on the source grid.
         spacing_mm: of the source grid, one number per axis; None without calibration.
         surfaces: None if they were not computed or the reference is empty.
+
+    Example:
+        >>> label = torch.ones(1, 4, 4, dtype=torch.uint8)
+        >>> names = ["background", "kidney"]
+        >>> score_case(label, label, label_names=names, case="c1", group="p1")[0].dice
+        1.0
     """
 
     case: str

@@ -31,6 +31,11 @@ class Slab:
         slices: its indices in the volume (X, Y, Z).
         labels: (x, y, z) uint8, or uint16 with more than 256 classes: the class of the highest score.
         probabilities: (K, x, y, z) float32.
+
+    Example:
+        >>> slab = Slab((slice(0, 8), slice(0, 8), slice(0, 4)), np.zeros((8, 8, 4), np.uint8), None)
+        >>> slab.labels.shape
+        (8, 8, 4)
     """
 
     slices: tuple[slice, ...]

@@ -67,6 +67,12 @@ class AuxiliaryLoss(DeepSupervisionLoss):
 
     Raises:
         ConfigError: ``weight`` is negative or not finite.
+
+    Example:
+        >>> hard = Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)
+        >>> both, label = torch.zeros(1, 2, 2, 4, 4), torch.zeros(1, 1, 4, 4)
+        >>> round(AuxiliaryLoss(hard, weight=0.4)(both, label).item(), 3)  # 1.4 times 1.293
+        1.81
     """
 
     def __init__(self, loss: nn.Module, *, weight: float = 0.4) -> None:

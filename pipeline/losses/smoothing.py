@@ -26,6 +26,10 @@ class LabelSmoothing(nn.Module):
 
     Raises:
         ConfigError: ``smoothing`` out of range.
+
+    Example:
+        >>> round(LabelSmoothing(0.1)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)).item(), 3)  # ln 2
+        0.693
     """
 
     def __init__(self, smoothing: float = 0.1) -> None:
@@ -51,6 +55,11 @@ class SpatiallyVaryingLabelSmoothing(nn.Module):
 
     Raises:
         ConfigError: ``sigma`` out of range.
+
+    Example:
+        >>> label = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
+        >>> SpatiallyVaryingLabelSmoothing().soften(label, num_classes=2)[0, 1, 0, 0].item()
+        0.0
     """
 
     def __init__(self, sigma: float = 1.0) -> None:
@@ -94,6 +103,10 @@ class NeighbourAwareTerm(nn.Module):
 
     Raises:
         ConfigError: ``alpha`` out of range.
+
+    Example:
+        >>> bool(NeighbourAwareTerm(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)) > 0)
+        True
     """
 
     def __init__(self, num_classes: int, *, spatial_dims: int = 2, alpha: float = 0.1) -> None:
@@ -116,6 +129,10 @@ class FocalTerm(nn.Module):
 
     Raises:
         ConfigError: ``gamma`` out of range.
+
+    Example:
+        >>> round(FocalTerm(2.0)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)).item(), 3)  # ln 2 / 4
+        0.173
     """
 
     def __init__(self, gamma: float = 2.0) -> None:

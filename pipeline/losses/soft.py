@@ -34,6 +34,13 @@ class SoftLabelLoss(nn.Module):
 
     Raises:
         ConfigError: ``beta`` out of range.
+
+    Example:
+        >>> from monai.losses import DiceCELoss
+        >>> loss = SoftLabelLoss(DiceCELoss(softmax=True, to_onehot_y=True), SoftLabelDivergence())
+        >>> targets = torch.cat([torch.zeros(1, 1, 4, 4), torch.full((1, 2, 4, 4), 0.5)], dim=1)
+        >>> loss(torch.zeros(1, 2, 4, 4), targets) == loss.hard(torch.zeros(1, 2, 4, 4), targets[:, :1])
+        tensor(True)
     """
 
     def __init__(self, hard: nn.Module, soft: nn.Module | None, *, beta: float = 1.0) -> None:
@@ -56,6 +63,11 @@ class SoftLabelDivergence(nn.Module):
     p is the softmax of the logits, q the soft label. The mean runs over the pixels i of the batch where q
     sums to at least 0.5; there q is divided by its sum, so interpolated and rounded labels count as
     distributions. With N such pixels, the gradient at each one's logits is ``(p - q) / N``.
+
+    Example:
+        >>> targets = torch.cat([torch.zeros(1, 1, 4, 4), torch.full((1, 2, 4, 4), 0.5)], dim=1)
+        >>> abs(SoftLabelDivergence()(torch.zeros(1, 2, 4, 4), targets).item()) < 1e-6  # they agree
+        True
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -77,6 +89,12 @@ class SoftTargets:
 
     Args:
         key: of the soft labels (B, K, H, W[, D]) in the batch; without it the targets are the hard labels.
+
+    Example:
+        >>> batch = {"image": torch.zeros(1, 1, 4, 4), "label": torch.zeros(1, 1, 4, 4)}
+        >>> batch["soft_label"] = torch.full((1, 2, 4, 4), 0.5)
+        >>> [tuple(part.shape) for part in SoftTargets()(batch)]
+        [(1, 1, 4, 4), (1, 3, 4, 4)]
     """
 
     def __init__(self, key: str = "soft_label") -> None:
@@ -148,6 +166,11 @@ def soft_label_loss(
 
     Raises:
         ConfigError: an unknown name, or a number out of range.
+
+    Example:
+        >>> loss = soft_label_loss("focal", hard=torch.nn.Identity(), num_classes=2)
+        >>> type(loss.soft).__name__
+        'FocalTerm'
     """
     terms: dict[str, Callable[[], nn.Module | None]] = {
         "superpixel": SoftLabelDivergence,

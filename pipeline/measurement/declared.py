@@ -24,6 +24,11 @@ class Measure:
         image_unit: for volumes: the unit of the image that it needs; empty if it needs the label map alone.
         empty: for volumes: the value of a segment without voxels; None for no value.
         derivation: for a structured report, if the quantity's code does not say how it is measured.
+
+    Example:
+        >>> from pyraseg.pipeline.measurement import FRAME_MEASURES
+        >>> FRAME_MEASURES["area"].unit
+        'mm2'
     """
 
     function: Callable[[Any], float | str]

@@ -107,7 +107,12 @@ class UNet(PaddedNetwork):
 
 
 class FlexibleUNet(PaddedNetwork):
-    """MONAI's FlexibleUNet with a ResNet-34 as its encoder; no weights are downloaded."""
+    """MONAI's FlexibleUNet with a ResNet-34 as its encoder; no weights are downloaded.
+
+    Example:
+        >>> FlexibleUNet(2, 1, 3).options["name"]
+        'flexible_unet'
+    """
 
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
@@ -131,7 +136,12 @@ class FlexibleUNet(PaddedNetwork):
 
 
 class SegResNet(PaddedNetwork):
-    """MONAI's SegResNet with 32 filters."""
+    """MONAI's SegResNet with 32 filters.
+
+    Example:
+        >>> SegResNet(2, 1, 3)(torch.zeros(1, 1, 40, 50)).shape
+        torch.Size([1, 3, 40, 50])
+    """
 
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
@@ -142,7 +152,12 @@ class SegResNet(PaddedNetwork):
 
 
 class DynUNet(PaddedNetwork):
-    """nnU-Net's plain architecture with six resolutions, without deep supervision."""
+    """nnU-Net's plain architecture with six resolutions, without deep supervision.
+
+    Example:
+        >>> DynUNet(2, 1, 3).stride
+        32
+    """
 
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
@@ -198,6 +213,10 @@ def build_network(
 
     Raises:
         ConfigError: an unknown name, a value out of its range, or an option that the network does not have.
+
+    Example:
+        >>> build_network("segresnet", 2, in_channels=1, out_channels=3, dropout=0.0).options["name"]
+        'segresnet'
     """
     choice("network name", name, NETWORKS)
     given = {key: value for key, value in options.items() if value is not None}

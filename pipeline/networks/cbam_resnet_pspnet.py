@@ -53,6 +53,11 @@ class CBAMResNetPSPNet(nn.Module):
 
     Raises:
         ConfigError: an argument that is not listed here; the message names the nearest one.
+
+    Example:
+        >>> network = CBAMResNetPSPNet(2, 1, out_channels=3, depth=18, skips=(2, 1)).eval()
+        >>> network(torch.zeros(1, 1, 64, 80)).shape
+        torch.Size([1, 3, 64, 80])
     """
 
     def __init__(

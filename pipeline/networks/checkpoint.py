@@ -76,6 +76,11 @@ def read_checkpoint(path: str | Path) -> Any:
 
     Raises:
         CheckpointError: no such file, or no file of ``torch.save``.
+
+    Example:
+        >>> torch.save({"model": {"weight": torch.ones(2)}, "epoch": 3}, f"{folder}/last.pt")
+        >>> read_checkpoint(f"{folder}/last.pt")["epoch"]
+        3
     """
     if not Path(path).is_file():
         remedy = "Train one first, or correct its path (--checkpoint)."
@@ -104,6 +109,13 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model")
     Raises:
         CheckpointError: no such file, no checkpoint, or one of another architecture or class count, with the
             differences.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> torch.save({"model": {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}}, f"{folder}/model.pt")
+        >>> load_checkpoint(network, f"{folder}/model.pt")
+        >>> network.weight.tolist()
+        [[1.0, 1.0]]
     """
     state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path, key=key).items()}
     own = network.state_dict()

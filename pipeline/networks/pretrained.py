@@ -33,6 +33,10 @@ class PretrainedReport:
         skipped: in the file and in the backbone, but not copied, with the reason.
         missing: in the backbone only, left as they were.
         unexpected: in the file only (``fc.weight`` of a classifier, say).
+
+    Example:
+        >>> PretrainedReport(("conv1.weight",), (), {}, (), ("fc.weight",)).unexpected
+        ('fc.weight',)
     """
 
     loaded: tuple[str, ...]
@@ -62,6 +66,12 @@ def load_pretrained(
         CheckpointError: no such file, no state dict in it, or nothing in it fits; or a file of
             ``pyraseg.pipeline.training.pretraining`` has other options than the network's backbone.
         ConfigError: no such ``input_rule``.
+
+    Example:
+        >>> torch.save(ResNet(2, 3, depth=18).state_dict(), f"{folder}/resnet.pt")
+        >>> report = load_pretrained(ResNet(2, 1, depth=18), f"{folder}/resnet.pt")
+        >>> report.adapted, report.missing
+        (('conv1.0.weight',), ())
     """
     choice("input_rule", input_rule, INPUT_RULES)
     backbone = getattr(network, "backbone", network)
@@ -100,6 +110,13 @@ def freeze_backbone(network: nn.Module) -> None:
 
     Raises:
         ConfigError: the network has no ``ResNet`` as its ``backbone``.
+
+    Example:
+        >>> from pyraseg.pipeline.networks import build_network
+        >>> network = build_network(depth=18)
+        >>> freeze_backbone(network)
+        >>> any(weight.requires_grad for weight in network.backbone.parameters())
+        False
     """
     _resnet(network).freeze()
 
@@ -109,6 +126,14 @@ def unfreeze_backbone(network: nn.Module) -> None:
 
     Raises:
         ConfigError: the network has no ``ResNet`` as its ``backbone``.
+
+    Example:
+        >>> from pyraseg.pipeline.networks import build_network
+        >>> network = build_network(depth=18)
+        >>> freeze_backbone(network)
+        >>> unfreeze_backbone(network)
+        >>> all(weight.requires_grad for weight in network.parameters())
+        True
     """
     _resnet(network).unfreeze()
 

@@ -46,6 +46,10 @@ def write_csv(path: str | Path, comparison: Comparison) -> Path:
 
     Raises:
         OutputError: the file cannot be written.
+
+    Example:
+        >>> write_csv(f"{folder}/comparison.csv", comparison).name
+        'comparison.csv'
     """
     with atomic_write(path, "w") as file:
         table = csv.writer(file)
@@ -170,6 +174,10 @@ def write_markdown(path: str | Path, comparison: Comparison) -> Path:
 
     Raises:
         OutputError: the file cannot be written.
+
+    Example:
+        >>> write_markdown(f"{folder}/comparison.md", comparison).name
+        'comparison.md'
     """
     with atomic_write(path, "w") as file:
         file.writelines(f"{line}\n" for line in _lines(comparison))

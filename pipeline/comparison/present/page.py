@@ -43,6 +43,10 @@ def write_page(
 
     Raises:
         OutputError: the file cannot be written.
+
+    Example:
+        >>> write_page(f"{folder}/comparison.html", comparison).name
+        'comparison.html'
     """
     style = Markup(read_part(HERE, "comparison.css"))
     text = page_template(HERE, "comparison.html").render(

@@ -36,7 +36,12 @@ LEVEL = f"{SHARE:.0%}".replace("%", " %")
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """What each test says ("better", "none", "unclear" or "untested") with a sentence; see `compare`."""
+    """What each test says ("better", "none", "unclear" or "untested") with a sentence; see `compare`.
+
+    Example:
+        >>> [sentence.split(".")[0] for _, sentence in verdicts(comparison)]
+        ['kidney, Dice: “cbam” is better than “none”']
+    """
     for d in comparison.differences:
         what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
         p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"

@@ -53,6 +53,10 @@ class Run:
         folder: of the tables among the run's artifacts.
         masks: whether predicted label maps are there.
         curve: of its training's validations; None for the reason ``no_curve``.
+
+    Example:
+        >>> [arm.runs[0].name for arm in comparison.arms]
+        ['none', 'cbam']
     """
 
     run_id: str

@@ -158,6 +158,10 @@ class Comparison:
         left_out: runs, with the reason.
         notes: what a reader must know.
         efficiency: how fast the arms learned.
+
+    Example:
+        >>> comparison.cases, comparison.groups
+        (6, 6)
     """
 
     experiment: str

@@ -9,16 +9,10 @@ from pathlib import Path
 
 from pyraseg.transforms.errors import ConfigError, OutputError
 
-__all__ = ["bundle_names", "copy_bundle"]
+__all__ = ["copy_bundle"]
 
-OUTPUTS = shutil.ignore_patterns(
-    "__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*"
-)  # of runs in a source tree
-
-
-def bundle_names() -> list[str]:
-    """The names of the bundles, sorted."""
-    return sorted(_folders())
+# Outputs of runs in a source tree
+OUTPUTS = shutil.ignore_patterns("__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*", "pretrained")
 
 
 def _folders() -> dict[str, Path]:

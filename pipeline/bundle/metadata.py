@@ -5,7 +5,6 @@ Each section is a frozen record that refuses unknown keys. The file's other keys
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -36,7 +35,6 @@ __all__ = [
     "DeclaredSegment",
     "Review",
     "SurfaceTolerance",
-    "read_metadata",
 ]
 
 FILE = "configs/metadata.json"
@@ -251,29 +249,6 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
             review = self.prediction.review
             for key in ("expected", "area_mm2", "volume_ml"):
                 yield from ((f"prediction.review.{key}", name) for name in getattr(review, key))
-
-
-def read_metadata(folder: str | Path) -> BundleMetadata:
-    """Read a bundle's ``configs/metadata.json``; nothing of the bundle runs.
-
-    Raises:
-        ConfigError: no such file, no JSON in it, or as ``BundleMetadata.from_mapping``.
-    """
-    path = Path(folder) / FILE
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        remedy = "Name a bundle's folder, for example bundles/us_hydronephrosis."
-        raise ConfigError(
-            f"a MONAI bundle with {FILE}", found="a folder without", remedy=remedy, path=path
-        ) from error
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
-        found = f"a file that is none ({type(error).__name__})"
-        raise ConfigError(f"JSON in {FILE}", found=found, remedy="Correct it.", path=path) from error
-    if not isinstance(declared, Mapping):
-        found, remedy = f"a {type(declared).__name__}", "Copy the file of another bundle and change it."
-        raise ConfigError(f"a mapping in {FILE}", found=found, remedy=remedy, path=path)
-    return BundleMetadata.from_mapping(declared, path=path)
 
 
 def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigError:

@@ -23,7 +23,6 @@ from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = [
-    "BACKBONE",
     "ORIENTATIONS",
     "TARGETS",
     "BackboneFile",
@@ -32,7 +31,6 @@ __all__ = [
     "pretrain",
 ]
 
-BACKBONE = "backbone.pt"
 ORIENTATIONS = 9  # bins of the half circle (Dalal and Triggs, CVPR 2005)
 TARGETS = 1 + ORIENTATIONS  # output channels of a network that restores: brightness, then orientations
 FACTS = ("spatial_dims", "in_channels", "depth", "stem")  # what decides whether a backbone's weights fit

@@ -11,7 +11,6 @@ from monai.engines import SupervisedTrainer
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_pretrained
 from pyraseg.pipeline.training.pretraining import (
-    BACKBONE,
     ORIENTATIONS,
     TARGETS,
     BackboneFile,
@@ -124,7 +123,7 @@ def pretrained(tmp_path_factory):
     """The network, its file and the losses of a short pretraining on four small frames, eight times each an
     epoch."""
     torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("pretrained") / BACKBONE
+    file = tmp_path_factory.mktemp("pretrained") / "backbone.pt"
     frames = [stripes(angle, size=SIZE[0])[0] for angle in (0.2, 0.9, 1.7, 2.5)]
     data = [{"image": frame, "tissue": TissueRegion()(frame)} for frame in frames] * 8
     corruption = frame_corruption(SIZE, probability=0.1).set_random_state(0)
@@ -166,7 +165,7 @@ def test_the_file_reads_without_running_code_and_says_what_it_is(pretrained):
     content = torch.load(pretrained[1], weights_only=True)
     assert content["backbone"] == {"spatial_dims": 2, "in_channels": 3, "depth": 18, "stem": "deep2"}
     assert content["epoch"] == 3
-    assert [entry.name for entry in pretrained[1].parent.iterdir()] == [BACKBONE]
+    assert [entry.name for entry in pretrained[1].parent.iterdir()] == ["backbone.pt"]
 
 
 @pytest.mark.parametrize(("option", "value"), [("depth", 34), ("stem", "plain7")])
@@ -187,6 +186,6 @@ def test_a_network_of_grey_frames_takes_a_backbone_of_three_channels_but_not_the
     assert load_pretrained(network(in_channels=1), pretrained[1]).adapted == ("conv1.0.weight",)
     content = torch.load(pretrained[1], weights_only=True)
     content["backbone"]["in_channels"] = 1
-    torch.save(content, tmp_path / BACKBONE)
+    torch.save(content, tmp_path / "backbone.pt")
     with pytest.raises(CheckpointError, match="--in_channels 1"):
-        load_pretrained(network(), tmp_path / BACKBONE)
+        load_pretrained(network(), tmp_path / "backbone.pt")

@@ -149,8 +149,12 @@ class TestInitialize:
 
 
 def test_one_round_of_a_federated_client(ultrasound):
-    options = ultrasound.training("federated") | {"track": False}
-    evaluate = {name: value for name, value in options.items() if name != "input_size" and name != "depth"}
+    options = ultrasound.training("federated") | {"track": False, "frames_per_group": 2}
+    evaluate = {
+        name: value
+        for name, value in options.items()
+        if name not in ("input_size", "depth", "frames_per_group")
+    }
     algorithm = MonaiAlgo(
         bundle_root=str(ultrasound.bundle),
         local_epochs=1,
@@ -194,7 +198,7 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     (folder / "transforms.py").write_text("raise RuntimeError('the user has transforms')")
     (folder / "pipeline").mkdir()
     (folder / "pipeline" / "__init__.py").write_text("raise RuntimeError('the user has a pipeline')")
-    here = {"bundle_root": ".", "output_dir": "models", "max_epochs": 1, "track": "false"}
+    here = {"bundle_root": ".", "output_dir": "models", "frames_per_group": 2, "track": "false"}
     options = ultrasound.training() | here
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.yaml", *words]

@@ -175,6 +175,11 @@ class TestBadInput:
         overrides = ultrasound.training("typo") | {"max_epohcs": 1}
         assert "--max_epochs" in refusal(ConfigError, "training", ultrasound.config("train"), **overrides)
 
+    def test_an_option_that_a_baseline_has_not(self, ultrasound):
+        configs = [ultrasound.config("train"), ultrasound.config("unet")]
+        overrides = ultrasound.training("baseline") | {"depth": 34}
+        assert "found --depth" in refusal(ConfigError, "training", configs, **overrides)
+
     def test_an_output_folder_that_is_in_use(self, ultrasound, trained):
         sentence = refusal(OutputError, "training", ultrasound.config("train"), **ultrasound.training())
         assert "--overwrite true" in sentence

@@ -108,17 +108,17 @@ def require_known(
     for unknown, known in unknown_ids(_nested(overrides), map(_load, files)):
         *parents, name = unknown.split("::")
         others = [f.name for f in beside if f not in files and known_overrides({unknown: None}, [f])]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = (
-            f"Did you mean --{'::'.join([*parents, *near])}?" if near else f"Known ids: {', '.join(known)}."
-        )
-        raise ConfigError(
-            "overrides of ids that the config files of this run define",
-            found=f"--{unknown}",
-            remedy=f"It is an id of {', '.join(others)}: name that in --config_file as well."
-            if others
-            else remedy,
-        )
+        overlays = [file.name for file in beside if file.stem == overrides.get(unknown)]
+        if others:
+            remedy = f"It is an id of {', '.join(others)}: name that in --config_file as well."
+        elif overlays:
+            remedy = f"Name {overlays[0]} in --config_file as well."
+        elif near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+            remedy = f"Did you mean --{'::'.join([*parents, *near])}?"
+        else:
+            remedy = f"Known ids: {', '.join(known)}."
+        wanted = "overrides of ids that the config files of this run define"
+        raise ConfigError(wanted, found=f"--{unknown}", remedy=remedy)
 
 
 def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:

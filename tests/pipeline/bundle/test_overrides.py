@@ -87,6 +87,13 @@ def test_an_option_of_an_overlay_that_is_not_run_stops_with_the_overlay_s_name(c
         create_workflow(config_file=[config_file, str(overlay)], logging_file=False, **{name: "svls"})
 
 
+def test_the_name_of_an_overlay_as_a_value_is_answered_with_the_overlay(config_file):
+    Path(config_file).with_name("unet.yaml").write_text("max_epochs: 7\n")
+    with pytest.raises(RuntimeError) as wrapped:
+        create_workflow(config_file=config_file, logging_file=False, network_name="unet")
+    assert "Name unet.yaml in --config_file as well" in str(own_error(wrapped.value))
+
+
 def test_overrides_are_told_apart_by_the_files_that_know_them(config_file):
     overrides = {
         "max_epochs": "3",

@@ -18,7 +18,11 @@ STEP = 5  # in the second epoch
 def command(ultrasound, name: str, *more_configs: str, **overrides) -> list[str]:
     """The words of a shell command, as a user types them."""
     configs = [ultrasound.config("train"), *more_configs]
-    options = ultrasound.training(name) | {"max_epochs": 2, "run_name": name, "num_workers": 1} | overrides
+    options = (
+        ultrasound.training(name)
+        | {"max_epochs": 2, "seed": 1, "run_name": name, "num_workers": 1}
+        | overrides
+    )
     words = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     return ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), *words]
 

@@ -66,10 +66,10 @@ class OverrideGuard:
         parser = self._workflow.parser
         beside = sorted(Path(self._workflow.config_root_path).glob("*.yaml"))
         require_known(parser.config, self._files or beside, beside=beside)
-        if self._files:
-            _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
         if _read_flags(parser.config):
             parser.ref_resolver.reset()
+        if self._files:
+            _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
         _require_ranges(parser.config)
 
     def parameters(self) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | bool) or (
-        isinstance(value, list) and all(map(_is_plain, value))
+        isinstance(value, list) and all(entry is None or _is_plain(entry) for entry in value)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,18 +31,6 @@ NESTS = (
     "model",
     "network",
 )  # where a training program keeps the state dict beside other things
-# What torch.load raises on bytes that are no checkpoint depends on where its unpickler stumbles.
-UNREADABLE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
 
 
 def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]:
@@ -87,7 +74,9 @@ def read_checkpoint(path: str | Path) -> Any:
         raise CheckpointError("a checkpoint file", found="no such file", remedy=remedy, path=path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the unpickler stumbles over in bytes that are no checkpoint
         raise CheckpointError(
             "a file of tensors written by torch.save",
             found=f"a file that torch.load refuses ({type(error).__name__})",

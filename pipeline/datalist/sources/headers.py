@@ -139,7 +139,9 @@ def _nifti_data(path: Path) -> np.ndarray:
 def _dicom_data(path: Path) -> np.ndarray:
     try:
         return pydicom.dcmread(path).pixel_array
-    except (OSError, EOFError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom and its decoders may raise anything on a broken file
         raise _unreadable("a readable mask", "a DICOM file whose pixels cannot be decoded", path) from error
 
 

@@ -87,6 +87,18 @@ def test_an_option_of_an_overlay_that_is_not_run_stops_with_the_overlay_s_name(c
         create_workflow(config_file=[config_file, str(overlay)], logging_file=False, **{name: "svls"})
 
 
+def test_a_word_that_says_what_the_config_says_is_no_override(config_file):
+    Path(config_file).write_text(CONFIG + "aux: false\n")
+    create_workflow(config_file=config_file, logging_file=False, aux="false")
+
+
+def test_a_list_with_nothing_in_it_is_a_parameter(config_file):
+    Path(config_file).write_text(CONFIG + "several: $[@max_epochs, None]\n")
+    flow = workflow(config_file)
+    flow.initialize()
+    assert flow.run()[0]["several"] == [5, None]
+
+
 def test_the_name_of_an_overlay_as_a_value_is_answered_with_the_overlay(config_file):
     Path(config_file).with_name("unet.yaml").write_text("max_epochs: 7\n")
     with pytest.raises(RuntimeError) as wrapped:

@@ -1,25 +1,28 @@
 """Decoders of single frames, and the step from their samples to display values.
 
-Raw values are read directly, pillow decodes JPEG, and one pinned plugin of pydicom everything else. All raise
-`BrokenFile` where their library cannot decode the bytes.
+Raw values are read directly, pillow decodes JPEG, and one pinned plugin of pydicom everything else; where it
+fails, the other plugins and SimpleITK. All raise `BrokenFile` where no library can decode the bytes.
 """
 
 from __future__ import annotations
 
 import struct
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 from pydicom import Dataset, uid
+from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from rle.utils import decode_pixel_data
 
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, numbers
-from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
+from pyraseg.transforms.dicom.pixels.encapsulated import Codestream, is_complete
 
 __all__ = [
     "PLUGINS",
@@ -27,6 +30,7 @@ __all__ = [
     "as_pixel_data",
     "as_stored",
     "decode_by_plugin",
+    "decode_compressed",
     "decode_grey",
     "decode_jpeg",
     "decode_native",
@@ -36,7 +40,7 @@ __all__ = [
     "ybr_to_rgb",
 ]
 
-# One decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
+# The first decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
 PLUGINS: dict[uid.UID, str] = {
     uid.ImplicitVRLittleEndian: "",
     uid.ExplicitVRLittleEndian: "",
@@ -50,7 +54,18 @@ PLUGINS: dict[uid.UID, str] = {
     uid.JPEGLSNearLossless: "pyjpegls",
     uid.JPEG2000Lossless: "pylibjpeg",
     uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    # Retired processes: extended, spectral selection and progressive, lossless
+    **{uid.UID(f"1.2.840.10008.1.2.4.{process}"): "pylibjpeg" for process in (52, 53, 54, 55, 56, 58)},
 }
+ANY_JPEG = uid.JPEGExtended12Bit  # its decoders take any process of JPEG
+NO_DECODER = (
+    "Install another decoder, for example python-gdcm, or decompress the file, for example with gdcmconv"
+    " --raw; where no program shows it, it is damaged."
+)
+SIMPLEITK = "SimpleITK"
 COLOURS = ("Red", "Green", "Blue")
 
 
@@ -110,8 +125,8 @@ def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:
     """One RLE frame as stored, by the plugin's function: pydicom would make more copies."""
     if header.bits_allocated == 16:
         planes = _rle_words(header, data)
-    elif header.bits_stored != header.bits_allocated or header.pixel_representation:
-        return decode_by_plugin(header, as_pixel_data(data))
+    elif header.bits_allocated != 8 or header.bits_stored != 8 or header.pixel_representation:
+        return decode_by_plugin(header, as_pixel_data(data), plugin=PLUGINS[header.transfer_syntax])
     else:
         planes = _rle_bytes(header, data)
     shape = (header.samples, header.rows, header.columns)
@@ -151,8 +166,72 @@ def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
     return words & np.uint16(2**header.bits_stored - 1)
 
 
-def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:
-    """Decode one frame with the pinned plugin, colours unchanged; ``source`` is at the first frame."""
+def decode_compressed(header: ImageHeader, data: bytes, facts: Codestream) -> np.ndarray:
+    """Decode one frame with the pinned plugin; where it fails, with the others, SimpleITK last.
+
+    Decoders lack parts of the standards, each another. One that is asked because others failed must give
+    values of the stated bits. A codestream without its end is given to no second one, which may fill it up.
+    """
+    pinned = PLUGINS[header.transfer_syntax]
+    others = sorted({*get_decoder(_decoded_as(header)).available_plugins} - {pinned})
+    last = () if facts.process == 0 else (SIMPLEITK,)  # for JPEG 2000, all have the same library
+    names = (pinned, *others, *last)
+    for name in names:
+        try:
+            if name == SIMPLEITK:
+                frame = _decode_by_simpleitk(header, data)
+            else:
+                frame = decode_by_plugin(header, as_pixel_data(data), plugin=name)
+            if name == pinned or _within(frame, max(header.bits_stored, facts.precision)):
+                return frame
+        except BrokenFile:
+            if not is_complete(data):
+                raise
+    found = f"{header.transfer_syntax.name}, by none of {', '.join(names)}"
+    raise BrokenFile(found, remedy=NO_DECODER)
+
+
+def _decoded_as(header: ImageHeader) -> uid.UID:
+    """The transfer syntax whose decoders read it."""
+    return header.transfer_syntax if header.transfer_syntax in uid.AllTransferSyntaxes else ANY_JPEG
+
+
+def _within(frame: np.ndarray, bits: int) -> bool:
+    signed = frame.dtype.kind == "i"
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
+    return bool(low <= frame.min() and frame.max() < high)
+
+
+def _decode_by_simpleitk(header: ImageHeader, data: bytes) -> np.ndarray:
+    """By a file of this frame alone: SimpleITK reads only files, and rescales the values of a whole one."""
+    import SimpleITK  # takes a tenth of a second; few files need it
+
+    alone = Dataset()
+    alone.file_meta = FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = header.transfer_syntax
+    alone.SOPClassUID, alone.SOPInstanceUID = uid.SecondaryCaptureImageStorage, uid.generate_uid()
+    alone.Rows, alone.Columns, alone.SamplesPerPixel = header.rows, header.columns, header.samples
+    # RGB leaves the colours as they are
+    alone.PhotometricInterpretation = "MONOCHROME2" if header.samples == 1 else "RGB"
+    alone.BitsAllocated, alone.BitsStored = header.bits_allocated, header.bits_stored
+    alone.HighBit = header.bits_stored - 1
+    alone.PixelRepresentation, alone.PlanarConfiguration = header.pixel_representation, 0
+    alone.PixelData = as_pixel_data(data + b"\0" * (len(data) % 2))
+    alone["PixelData"].VR, alone["PixelData"].is_undefined_length = "OB", True
+    with TemporaryDirectory() as folder, foreign():
+        path = str(Path(folder, "frame.dcm"))
+        alone.save_as(path, enforce_file_format=True)
+        array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path))
+    size = (header.rows, header.columns)
+    if array.dtype.kind not in "iu" or array.size != np.prod(size) * header.samples:
+        raise BrokenFile("other values than the header's")
+    return array.reshape(size if header.samples == 1 else (*size, header.samples))
+
+
+def decode_by_plugin(
+    header: ImageHeader, source: bytes | BinaryIO, index: int = 0, *, plugin: str = ""
+) -> np.ndarray:
+    """Decode one frame with a plugin, colours unchanged; ``source`` is at the first frame."""
     encapsulated = header.transfer_syntax.is_encapsulated
     options: dict[str, Any] = {
         "rows": header.rows,
@@ -168,9 +247,8 @@ def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int =
         "pixel_keyword": "PixelData",
         "pixel_vr": header.pixel_vr,
     }
-    plugin = PLUGINS[header.transfer_syntax]
     with foreign():
-        decoder = get_decoder(header.transfer_syntax)
+        decoder = get_decoder(_decoded_as(header))
         array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
         return array
 

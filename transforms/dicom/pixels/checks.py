@@ -101,9 +101,10 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
     if SAMPLES.get(photometric) != header.samples:
         found = f"{code_text(photometric)} with {header.samples} samples per pixel"
         _refuse(header, f"one of {', '.join(SAMPLES)}", found)
-    if header.bits_allocated not in (8, 16, 32) or not 1 <= header.bits_stored <= header.bits_allocated:
+    sizes = (8, 16) if is_display_valued(header) else (8, 16, 32)
+    if header.bits_allocated not in sizes or not 1 <= header.bits_stored <= header.bits_allocated:
         found = f"{header.bits_stored} bits stored in {header.bits_allocated}"
-        _refuse(header, "8, 16 or 32 bits allocated", found)
+        _refuse(header, "8 or 16 bits allocated", found)
     # Values of all bits allocated have one place only, whatever is stated, and a codestream has its own
     placed = header.bits_stored == header.bits_allocated or (syntax.is_encapsulated and syntax != RLELossless)
     if header.high_bit != header.bits_stored - 1 and not placed:

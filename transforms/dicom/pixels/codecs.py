@@ -1,28 +1,26 @@
 """Decoders of single frames, and the step from their samples to display values.
 
-Raw values are read directly, pillow decodes JPEG, and one pinned plugin of pydicom everything else; where it
-fails, the other plugins and SimpleITK. All raise `BrokenFile` where no library can decode the bytes.
+Raw values are read directly, pillow decodes JPEG, and a plugin of pydicom everything else. All raise
+`BrokenFile` where their library cannot decode the bytes.
 """
 
 from __future__ import annotations
 
 import struct
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 from pydicom import Dataset, uid
-from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import Decoder
 from pydicom.pixels.processing import apply_color_lut
 from rle.utils import decode_pixel_data
 
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, numbers
-from pyraseg.transforms.dicom.pixels.encapsulated import Codestream, is_complete
+from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
 
 __all__ = [
     "PLUGINS",
@@ -30,11 +28,11 @@ __all__ = [
     "as_pixel_data",
     "as_stored",
     "decode_by_plugin",
-    "decode_compressed",
     "decode_grey",
     "decode_jpeg",
     "decode_native",
     "decode_rle",
+    "decoder_of",
     "invert_grey",
     "palette_table",
     "ybr_to_rgb",
@@ -61,11 +59,6 @@ PLUGINS: dict[uid.UID, str] = {
     **{uid.UID(f"1.2.840.10008.1.2.4.{process}"): "pylibjpeg" for process in (52, 53, 54, 55, 56, 58)},
 }
 ANY_JPEG = uid.JPEGExtended12Bit  # its decoders take any process of JPEG
-NO_DECODER = (
-    "Install another decoder, for example python-gdcm, or decompress the file, for example with gdcmconv"
-    " --raw; where no program shows it, it is damaged."
-)
-SIMPLEITK = "SimpleITK"
 COLOURS = ("Red", "Green", "Blue")
 
 
@@ -166,66 +159,10 @@ def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
     return words & np.uint16(2**header.bits_stored - 1)
 
 
-def decode_compressed(header: ImageHeader, data: bytes, facts: Codestream) -> np.ndarray:
-    """Decode one frame with the pinned plugin; where it fails, with the others, SimpleITK last.
-
-    Decoders lack parts of the standards, each another. One that is asked because others failed must give
-    values of the stated bits. A codestream without its end is given to no second one, which may fill it up.
-    """
-    pinned = PLUGINS[header.transfer_syntax]
-    others = sorted({*get_decoder(_decoded_as(header)).available_plugins} - {pinned})
-    last = () if facts.process == 0 else (SIMPLEITK,)  # for JPEG 2000, all have the same library
-    names = (pinned, *others, *last)
-    for name in names:
-        try:
-            if name == SIMPLEITK:
-                frame = _decode_by_simpleitk(header, data)
-            else:
-                frame = decode_by_plugin(header, as_pixel_data(data), plugin=name)
-            if name == pinned or _within(frame, max(header.bits_stored, facts.precision)):
-                return frame
-        except BrokenFile:
-            if not is_complete(data):
-                raise
-    found = f"{header.transfer_syntax.name}, by none of {', '.join(names)}"
-    raise BrokenFile(found, remedy=NO_DECODER)
-
-
-def _decoded_as(header: ImageHeader) -> uid.UID:
-    """The transfer syntax whose decoders read it."""
-    return header.transfer_syntax if header.transfer_syntax in uid.AllTransferSyntaxes else ANY_JPEG
-
-
-def _within(frame: np.ndarray, bits: int) -> bool:
-    signed = frame.dtype.kind == "i"
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
-    return bool(low <= frame.min() and frame.max() < high)
-
-
-def _decode_by_simpleitk(header: ImageHeader, data: bytes) -> np.ndarray:
-    """By a file of this frame alone: SimpleITK reads only files, and rescales the values of a whole one."""
-    import SimpleITK  # takes a tenth of a second; few files need it
-
-    alone = Dataset()
-    alone.file_meta = FileMetaDataset()
-    alone.file_meta.TransferSyntaxUID = header.transfer_syntax
-    alone.SOPClassUID, alone.SOPInstanceUID = uid.SecondaryCaptureImageStorage, uid.generate_uid()
-    alone.Rows, alone.Columns, alone.SamplesPerPixel = header.rows, header.columns, header.samples
-    # RGB leaves the colours as they are
-    alone.PhotometricInterpretation = "MONOCHROME2" if header.samples == 1 else "RGB"
-    alone.BitsAllocated, alone.BitsStored = header.bits_allocated, header.bits_stored
-    alone.HighBit = header.bits_stored - 1
-    alone.PixelRepresentation, alone.PlanarConfiguration = header.pixel_representation, 0
-    alone.PixelData = as_pixel_data(data + b"\0" * (len(data) % 2))
-    alone["PixelData"].VR, alone["PixelData"].is_undefined_length = "OB", True
-    with TemporaryDirectory() as folder, foreign():
-        path = str(Path(folder, "frame.dcm"))
-        alone.save_as(path, enforce_file_format=True)
-        array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path))
-    size = (header.rows, header.columns)
-    if array.dtype.kind not in "iu" or array.size != np.prod(size) * header.samples:
-        raise BrokenFile("other values than the header's")
-    return array.reshape(size if header.samples == 1 else (*size, header.samples))
+def decoder_of(header: ImageHeader) -> Decoder:
+    """pydicom's decoder; it has none for the retired processes of JPEG."""
+    known = header.transfer_syntax in uid.AllTransferSyntaxes
+    return get_decoder(header.transfer_syntax if known else ANY_JPEG)
 
 
 def decode_by_plugin(
@@ -248,7 +185,7 @@ def decode_by_plugin(
         "pixel_vr": header.pixel_vr,
     }
     with foreign():
-        decoder = get_decoder(_decoded_as(header))
+        decoder = decoder_of(header)
         array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
         return array
 

@@ -26,7 +26,6 @@ from pyraseg.transforms.dicom.pixels.checks import (
 from pyraseg.transforms.dicom.pixels.codecs import (
     PLUGINS,
     apply_palette,
-    decode_compressed,
     decode_jpeg,
     decode_native,
     decode_rle,
@@ -34,6 +33,7 @@ from pyraseg.transforms.dicom.pixels.codecs import (
     palette_table,
     ybr_to_rgb,
 )
+from pyraseg.transforms.dicom.pixels.compressed import decode_compressed
 from pyraseg.transforms.dicom.pixels.encapsulated import (
     Codestream,
     Span,

@@ -16,12 +16,21 @@ from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, stated
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["Codestream", "Span", "is_complete", "locate_frames", "parse_jpeg", "parse_jpeg2000"]
+__all__ = [
+    "Codestream",
+    "Span",
+    "is_complete",
+    "locate_frames",
+    "parse_jpeg",
+    "parse_jpeg2000",
+    "tightened",
+]
 
 Span = tuple[int, int]  # offset and length in bytes of one fragment's value
 ITEM_HEADER = 8  # tag and length
 START_OF_IMAGE = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # JPEG and JPEG-LS; JPEG 2000
 END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000 alike
+PADDING = b"\0\xff "  # behind a codestream
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # 0xF7 is JPEG-LS; the three are tables
 APP0, APP14, START_OF_SCAN = 0xE0, 0xEE, 0xDA
 RGB_IDS = (b"RGB", b"rgb")
@@ -170,7 +179,12 @@ def parse_jpeg(data: bytes) -> Codestream:
 
 def is_complete(data: bytes) -> bool:
     """Whether a codestream of JPEG, JPEG-LS or JPEG 2000 has its end; padding may follow."""
-    return data.rstrip(b"\0\xff ").endswith(END_OF_IMAGE)
+    return data.rstrip(PADDING).endswith(END_OF_IMAGE)
+
+
+def tightened(data: bytes) -> bytes:
+    """A complete codestream without zeros before its end, and without padding behind it."""
+    return data.rstrip(PADDING).removesuffix(END_OF_IMAGE).rstrip(b"\0") + END_OF_IMAGE
 
 
 def parse_jpeg2000(data: bytes) -> Codestream:

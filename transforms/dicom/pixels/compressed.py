@@ -37,6 +37,8 @@ def decode_compressed(header: ImageHeader, data: bytes, facts: Codestream) -> np
         BrokenFile: no installed decoder can; it names them.
     """
     pinned = PLUGINS[header.transfer_syntax]
+    if header.transfer_syntax in uid.JPEGLSTransferSyntaxes and not is_complete(data):
+        raise BrokenFile("a codestream without its end")  # over which pyjpegls broods for many seconds
     try:
         return decode_by_plugin(header, as_pixel_data(data), plugin=pinned)
     except BrokenFile:

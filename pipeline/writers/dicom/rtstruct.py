@@ -59,7 +59,7 @@ def write_rtstruct(
 
     Reading it back (`pyraseg.transforms.dicom.labels.rtstruct_mask`) gives the label map bit for bit, on
     oblique grids too. Contours are those of `pyraseg.transforms.dicom.labels.contours.trace_mask`: they run
-    midway between pixels, so readers need not agree on pixels that an edge crosses. A part with holes is one
+    between pixels, so readers need not agree on pixels that an edge crosses. A part with holes is one
     CLOSED_PLANAR contour with keyholes. All editions of the standard have that type, and it is right for
     readers that fill each contour and for those that combine contours by exclusive or. The former would fill
     a separate contour of a hole, and readers from before 2020 do not know CLOSEDPLANAR_XOR. A class that is

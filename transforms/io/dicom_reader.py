@@ -89,6 +89,7 @@ class DicomReader(ImageReader):
     Args:
         series: which series of a folder to read, from 1, in the order of the error that lists them.
         stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
+        as_labels: frames of one sample are masks: they keep their stored values, whatever shows them.
 
     >>> from monai.transforms import LoadImage
     >>> load = LoadImage(reader=DicomReader)
@@ -104,8 +105,9 @@ class DicomReader(ImageReader):
         repair: Collection[str] = (),
         assume_hu: bool = False,
         workers: int | None = None,
+        as_labels: bool = False,
     ) -> None:
-        self._series = series
+        self._series, self._as_labels = series, as_labels
         self._options: dict[str, Any] = {
             "stack": stack,
             "repair": repair,
@@ -145,7 +147,7 @@ class DicomReader(ImageReader):
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
         cine, calibration = handle.opened or _opened(handle.path)
         index = _frame_index(handle, len(cine))
-        array = cine.frame(index)
+        array = cine.frame(index, as_labels=self._as_labels)
         metadata = frame_metadata(
             array.shape,
             spacing_mm=calibration.spacing_mm,

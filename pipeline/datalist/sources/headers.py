@@ -138,7 +138,7 @@ def _nifti_data(path: Path) -> np.ndarray:
 
 def _dicom_data(path: Path) -> np.ndarray:
     try:
-        return pydicom.dcmread(path).pixel_array
+        return pydicom.dcmread(path, force=True).pixel_array
     except MemoryError:
         raise
     except Exception as error:  # pydicom and its decoders may raise anything on a broken file

@@ -149,8 +149,7 @@ def _volume_values(
         from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
 
         labels, affine = read_nifti_labels(path)
-        grid = {"shape": image.shape, "grid_affine": image.affine}
-        placed = put_on_grid(labels, affine, **grid, crop=reading.crop)
+        placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine, crop=reading.crop)
         return frozenset(int(value) for value in np.unique(placed))
     if image.series is None:
         wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"

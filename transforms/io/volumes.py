@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import GeometryError, PyrasegError
+from pyraseg.transforms.geometry.grid import find_turns, turned, turned_affine
 from pyraseg.transforms.io.dicom_reader import volume_metadata
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
 from pyraseg.transforms.io.paths import is_nifti
@@ -176,22 +178,12 @@ def put_on_grid(
     Raises:
         GeometryError: the voxels are not the same to within 0.001 mm; nothing is resampled.
     """
-    moves = np.linalg.solve(affine, grid_affine)  # from the grid's indices to the array's
-    turns = np.rint(moves[:3, :3])
-    order = [int(axis) for axis in np.abs(turns).argmax(axis=0)]  # the array's axis along each of the grid's
-    if sorted(order) == [0, 1, 2] and np.abs(turns).sum() == 3:
-        signs = [int(turns[axis, index]) for index, axis in enumerate(order)]
-        turned = array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
-        if turned.shape == shape:
-            # The corners of both, in their own indices
-            corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
-            inner = np.empty_like(corners)
-            for index, (axis, sign) in enumerate(zip(order, signs, strict=True)):
-                inner[axis] = corners[index] if sign > 0 else array.shape[axis] - 1 - corners[index]
-            pairs = (affine, inner), (grid_affine, corners)
-            there, here = ((to_mm[:3, :3] @ at).T + to_mm[:3, 3] for to_mm, at in pairs)
-            if np.abs(there - here).max() <= SAME_POSITION:
-                return turned
+    turns = find_turns(np.linalg.solve(affine, grid_affine)[:3, :3])
+    if turns is not None and (placed := turned(array, turns)).shape == shape:
+        corners = [(*corner, 1) for corner in product(*((0, side - 1) for side in shape))]
+        apart = (turned_affine(affine, turns, array.shape) - grid_affine) @ np.transpose(corners)
+        if np.abs(apart).max() <= SAME_POSITION:
+            return placed
     raise GeometryError(
         f"labels on the voxels of the image, {' x '.join(map(str, shape))}",
         found=f"{' x '.join(map(str, array.shape))} at another place, spacing or angle",

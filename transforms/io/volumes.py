@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
+from pyraseg.transforms.dicom.labels.overlaps import CROP
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import GeometryError, Option, PyrasegError
+from pyraseg.transforms.geometry.grid import find_turns, turned, turned_affine
 from pyraseg.transforms.io.dicom_reader import volume_metadata
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
 from pyraseg.transforms.io.paths import is_nifti
@@ -204,7 +207,7 @@ def put_on_grid(
         f"labels on the voxels of the image, {' x '.join(map(str, shape))}",
         found=f"{' x '.join(map(str, array.shape))} {off}",
         remedy="Check that they belong together; nothing is resampled to fit.",
-        option=None if placed is None else Option("leave out what lies beyond the image", "crop", True),
+        option=None if placed is None else Option(CROP, "crop", True),
     )
 
 
@@ -212,28 +215,19 @@ def _placed(
     array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], grid_affine: np.ndarray
 ) -> np.ndarray | None:
     """The part of an array on the voxels of a grid; None where it does not cover them."""
-    moves = np.linalg.solve(affine, grid_affine)  # from the grid's indices to the array's
-    turns = np.rint(moves[:3, :3])
-    order = [int(axis) for axis in np.abs(turns).argmax(axis=0)]  # the array's axis along each of the grid's
-    if sorted(order) != [0, 1, 2] or np.abs(turns).sum() != 3:
+    turns = find_turns(np.linalg.solve(affine, grid_affine)[:3, :3])
+    if turns is None:
         return None
-    signs = [int(turns[axis, index]) for index, axis in enumerate(order)]
-    first = [round(moves[axis, 3]) for axis in order]  # the grid's first voxel in the array
-    last = [at + sign * (side - 1) for at, sign, side in zip(first, signs, shape, strict=True)]
-    lengths = [array.shape[axis] for axis in order]
-    if any(not 0 <= at < length for ends in (first, last) for at, length in zip(ends, lengths, strict=True)):
+    view, moved = turned(array, turns), turned_affine(affine, turns, array.shape)
+    first = np.rint(np.linalg.solve(moved, grid_affine)[:3, 3]).astype(int)  # the grid's first voxel
+    last = first + shape
+    moved[:3, 3] += moved[:3, :3] @ first
+    corners = [(*corner, 1) for corner in product(*((0, side - 1) for side in shape))]
+    apart = np.abs((moved - grid_affine) @ np.transpose(corners)).max()
+    if apart > SAME_POSITION or first.min() < 0 or (last > view.shape).any():
         return None
-    # The corners of both, in their own indices
-    corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
-    inner = np.empty_like(corners)
-    for index, axis in enumerate(order):
-        inner[axis] = first[index] + signs[index] * corners[index]
-    there, here = ((m[:3, :3] @ at).T + m[:3, 3] for m, at in ((affine, inner), (grid_affine, corners)))
-    if np.abs(there - here).max() > SAME_POSITION:
-        return None
-    ends = zip(first, last, signs, strict=True)
-    part = tuple(slice(at, to + sign if to + sign >= 0 else None, sign) for at, to, sign in ends)
-    return array.transpose(order)[part]
+    part: np.ndarray = view[tuple(slice(*ends) for ends in zip(first, last, strict=True))]
+    return part
 
 
 def _nifti_metadata(volume: NiftiVolume) -> dict[str, Any]:

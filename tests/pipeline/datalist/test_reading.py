@@ -14,8 +14,10 @@ from monai.data import load_decathlon_datalist
 from pyraseg.pipeline.cli import main
 from pyraseg.pipeline.datalist import load_datalist
 from pyraseg.pipeline.training import CachedDataset
-from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.dicom import find_series, read_source_series, the_series
+from pyraseg.transforms.errors import DatalistError, GeometryError
 from pyraseg.transforms.io.volumes import LoadVolumed
+from tests.transforms.dicom.label_cases import contour, write_structures
 from tests.transforms.dicom.series_cases import ORIGIN, SPACING, STEP, stored_values, write_series
 from tests.transforms.volumes import write_nifti
 
@@ -127,3 +129,22 @@ def test_a_series_of_a_folder_and_a_stack_of_a_series_are_chosen_by_number(tmp_p
     datalist = load_datalist(tmp_path / "d.json")
     load = LoadVolumed(["image", "label"], num_classes=2, reading=datalist.reading)
     assert load(datalist.items("training")[0])["image"].shape == (1, 8, 6, 5)
+
+
+def test_contours_between_slices_are_drawn_on_the_nearest_where_that_is_asked_for(tmp_path, capsys):
+    folder = write_series(tmp_path / "images/p1")
+    series = read_source_series(the_series(find_series(folder)))
+    (tmp_path / "labels").mkdir()
+    square = contour(series.grid, [(1, 1), (1, 3), (4, 3), (4, 1)], at=1.4)
+    named = {"series": series.series_instance_uid, "frame_of_reference": series.frame_of_reference_uid}
+    write_structures(tmp_path / "labels/p1.dcm", {1: ("tumour", [square])}, **named)
+    assert build(tmp_path) == 1
+    assert "to draw each on the nearest slice: --nearest" in capsys.readouterr().err
+    assert build(tmp_path, "--nearest") == 0
+    datalist = load_datalist(tmp_path / "d.json")
+    (item,) = datalist.items("training")
+    options = {"label_map": {1: 1}, "num_classes": 2}
+    loaded = LoadVolumed(["image", "label"], **options, reading=datalist.reading)(item)
+    assert loaded["label"].sum(dim=(0, 1, 2)).tolist() == [0, 12, 0, 0, 0]
+    with pytest.raises(GeometryError, match=r"reading=\{'nearest': True\}"):
+        LoadVolumed(["image", "label"], **options)(item)

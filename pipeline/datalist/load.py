@@ -73,8 +73,10 @@ def load_datalist(
     root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
     absolute = {name: tuple(_absolute(item, root) for item in items) for name, items in splits.items()}
     _check_files(item for name in wanted for item in absolute[name])
-    lists = [absolute[name] for name in SPLITS]
-    return Datalist(*lists, names, mapping, digest, seed=content.get("seed"), reading=options)
+    seed = content.get("seed")
+    return Datalist(
+        **absolute, label_names=names, label_map=mapping, digest=digest, seed=seed, reading=options
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

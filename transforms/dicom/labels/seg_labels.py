@@ -147,11 +147,8 @@ def _beyond(
     """Notes on frames that lie or reach beyond the series, or a refusal."""
     option = Option(CROP, "crop", True)
     if beyond and not crop:
-        wanted, found = (
-            "slices where the frames are",
-            f"{beyond} beyond the first or last slice, row or column",
-        )
-        raise _refused(wanted, found, segmentation.path, option=option)
+        found = f"{beyond} beyond the first or last slice, row or column"
+        raise _refused("slices where the frames are", found, segmentation.path, option=option)
     if cut and not crop:
         size = f"{segmentation.columns} x {segmentation.rows}"
         found = f"frames of {size} pixels that reach beyond {shape[0]} x {shape[1]}"

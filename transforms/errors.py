@@ -15,6 +15,7 @@ __all__ = [
     "GeometryError",
     "InputError",
     "LabelError",
+    "NothingFoundError",
     "OutputError",
     "PyrasegError",
     "RunError",
@@ -57,6 +58,10 @@ class InputError(PyrasegError):
 
 class GeometryError(PyrasegError):
     """Image and mask, or the frames of a series, share no grid; or spacing or orientation is ambiguous."""
+
+
+class NothingFoundError(PyrasegError):
+    """The inputs were searched, and hold nothing to work on."""
 
 
 class LabelError(PyrasegError):

@@ -8,13 +8,14 @@ import struct
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+CHARACTER_SET = Tag("SpecificCharacterSet")
 PREFIX = 132  # bytes of preamble and DICM
 META_BYTES = 2**16  # the file meta group lies in these
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
@@ -187,8 +189,10 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             status = os.fstat(file.fileno())
             _check_not_deflated(file, path)
             with foreign():
-                dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
-                apart = _apart(dataset, raw, tags)
+                dataset = dcmread(
+                    file, stop_before_pixels=True, specific_tags=[*_tags(tuple(tags)), *_tags(tuple(raw))]
+                )
+                apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
                 syntax = UID(values.get("TransferSyntaxUID") or "")
@@ -196,17 +200,23 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
     return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
 
 
-def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
+@lru_cache(maxsize=64)
+def _tags(names: tuple[str, ...]) -> list[BaseTag]:
+    """The tags of attributes; pydicom would look them up for every file."""
+    return [Tag(name) for name in names]
+
+
+def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dataset:
     """A data set of the named attributes, unconverted; only those in ``kept`` stay in ``dataset`` as well."""
     apart = Dataset()
     implicit, little_endian = dataset.original_encoding
     apart.set_original_encoding(implicit, little_endian, dataset.original_character_set)
-    for name in ("SpecificCharacterSet", *names):
-        tag = tag_for_keyword(name)
-        if tag is not None and tag in dataset:
-            apart[tag] = dataset.get_item(tag)
-            if name in names and name not in kept:
-                del dataset[tag]
+    moved = dict(zip(_tags(names), names, strict=True))
+    stored = list(dataset.keys())  # iterating over a data set converts its values
+    for tag in [tag for tag in stored if tag in moved or tag == CHARACTER_SET]:
+        apart[tag] = dataset.get_item(tag)
+        if tag in moved and moved[tag] not in kept:
+            del dataset[tag]
     return apart
 
 

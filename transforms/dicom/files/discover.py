@@ -65,7 +65,10 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
         if len(distinct) == 1:
             refs.append(group[0])
         else:
-            found, remedy = "different images under one UID", "Keep the right one, or give each a UID of its own."
+            found, remedy = (
+                "different images under one UID",
+                "Keep the right one, or give each a UID of its own.",
+            )
             errors += [_double(found, remedy, path) for path in distinct]
     return sorted(refs, key=lambda ref: ref.path), sorted(errors, key=lambda error: error.path or "")
 

@@ -107,6 +107,7 @@ class ImageHeader:
         photometric: (0028,0004) as the file states it, true or not.
         value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
+        of_volume: whether it is part of a CT, MR or PET series, so that its values are not for display.
     """
 
     path: Path
@@ -131,6 +132,7 @@ class ImageHeader:
     value_length: int
     file_size: int
     dataset: Dataset = field(repr=False, compare=False)
+    of_volume: bool = False
 
     @property
     def source_ref(self) -> SourceRef:

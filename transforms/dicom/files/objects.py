@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ __all__ = [
     "VOLUME_MODALITIES",
     "ObjectHeader",
     "UltrasoundRegion",
+    "instance_uid",
     "is_dicomdir",
     "is_localizer",
     "other_class",
@@ -134,7 +135,7 @@ def read_object(path: str | Path) -> ObjectHeader:
         parsed = parse_file(path, tags=(*TAGS, *PLACE, *GROUPS))  # where frames have their place
     source, problem = None, None
     try:
-        header = image_header(parsed)
+        header = replace(image_header(parsed), of_volume=not passed_over(parsed))
         source = header.source_ref
         check_readable(header)
     except PyrasegError as error:
@@ -227,10 +228,19 @@ def is_localizer(image_type: Sequence[str]) -> bool:
 
 def is_dicomdir(path: Path) -> bool:
     """Whether a file is a DICOMDIR, by its name or the SOP class in its file meta group."""
-    if is_dicomdir_name(path.name) or not has_dicom_marker(path):
-        return is_dicomdir_name(path.name)
+    return is_dicomdir_name(path.name) or _of_meta(path, "MediaStorageSOPClassUID") == DIRECTORY_CLASS
+
+
+def instance_uid(path: Path) -> str:
+    """The SOP Instance UID by the file meta group alone; empty where there is none."""
+    return _of_meta(path, "MediaStorageSOPInstanceUID")
+
+
+def _of_meta(path: Path, name: str) -> str:
+    if not has_dicom_marker(path):
+        return ""
     try:
-        with foreign():  # the file meta group alone: the header is read later
-            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+        with foreign():
+            return str(read_file_meta_info(path).get(name) or "")
     except BrokenFile:
-        return False  # whoever reads it next reports what is wrong
+        return ""  # whoever reads the file next reports what is wrong

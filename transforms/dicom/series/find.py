@@ -14,7 +14,7 @@ from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
 from pyraseg.transforms.dicom.files.objects import is_localizer, passed_over, volume_modality
 from pyraseg.transforms.dicom.files.values import texts
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
-from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS, split_by_identity
+from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS, check_one_dose, split_by_identity
 from pyraseg.transforms.dicom.series.planes import TELLING_TAGS, VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
 from pyraseg.transforms.dicom.series.suv import PetFacts, pet_facts
@@ -182,6 +182,7 @@ def _series(
     if modality == "PT" and not localizer:
         headers = [(parsed.path, parsed.values) for parsed in members]
         try:
+            check_one_dose(members)
             facts = pet_facts(headers, sop_class_uid=planes[0].image.sop_class_uid)
         except InputError as error:
             problem = error

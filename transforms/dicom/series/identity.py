@@ -13,9 +13,17 @@ from pydicom.datadict import tag_for_keyword
 
 from pyraseg.transforms.dicom.files.header import ParsedFile
 from pyraseg.transforms.dicom.files.objects import volume_modality
-from pyraseg.transforms.dicom.files.values import BrokenFile, text
+from pyraseg.transforms.dicom.files.values import BrokenFile, first_item, readable, text
+from pyraseg.transforms.errors import InputError
 
-__all__ = ["IDENTITY_TAGS", "split_by_identity"]
+__all__ = ["IDENTITY_TAGS", "check_one_dose", "split_by_identity"]
+
+DOSE = (
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
+)
 
 # Read as stored and compared in place: no value of these is kept, shown or logged.
 IDENTITY_TAGS: Mapping[str, str] = MappingProxyType(
@@ -78,3 +86,27 @@ def _spelling(dataset: Dataset, name: str) -> str:
         return "broken"
     plain = unicodedata.normalize("NFKC", value.partition("=")[0]).casefold()
     return " ".join(plain.replace("^", " ").replace(".", "").split())
+
+
+def check_one_dose(files: Sequence[ParsedFile]) -> None:
+    """Refuse a PET series whose files state different doses, half-lives or injections: they share one SUV.
+
+    Raises:
+        InputError: by the name of the attribute; or the sequence is broken.
+    """
+    found, remedy = "one that is broken", "Export the series again."
+    with readable("a readable tracer", path=files[0].path, found=found, remedy=remedy):
+        drugs = [first_item(file.values, "RadiopharmaceuticalInformationSequence") for file in files]
+        for name in DOSE:
+            values = {_as_number(text(drug, name)) for drug in drugs}
+            if len(values) > 1:
+                found, remedy = f"{len(values)} different ones", "Export the scans of the series apart."
+                wanted = f"a PET series of one {name}"
+                raise InputError(wanted, found=found, remedy=remedy, path=files[0].path)
+
+
+def _as_number(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value

@@ -43,8 +43,8 @@ __all__ = [
 TELLING = {
     "TemporalPositionIndex": "time point",
     "TemporalPositionIdentifier": "time point",
-    "NominalPercentageOfCardiacPhase": "per cent of the cardiac cycle",
-    "NominalPercentageOfRespiratoryPhase": "per cent of the respiratory cycle",
+    "NominalPercentageOfCardiacPhase": "cardiac phase (%)",
+    "NominalPercentageOfRespiratoryPhase": "respiratory phase (%)",
     "EffectiveEchoTime": "echo time",
     "EchoTime": "echo time",
     "EchoNumbers": "echo",
@@ -170,7 +170,7 @@ def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in parsed.dataset:
             kept[name] = parsed.dataset[name]
-    image = replace(image_header(parsed), dataset=kept)
+    image = replace(image_header(parsed), dataset=kept, of_volume=True)
     found, remedy = "ones that are broken", "Export the file again."
     with readable("readable attributes of a plane", path=parsed.path, found=found, remedy=remedy):
         values = _frame_values({**_readable(parsed.raw), **parsed.values}, image)

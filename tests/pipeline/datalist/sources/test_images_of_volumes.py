@@ -82,7 +82,9 @@ def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_coun
     assert {reason for name, reason in left_out.items() if "mixed" in name} == {
         "a folder of 2 series, wanted a folder of one series"
     }
-    assert {reason for name, reason in left_out.items() if "scout" in name} == {"no slice of CT, MR or PET"}
+    assert {reason for name, reason in left_out.items() if "scout" in name} == {
+        "no slice of CT, MR or PET: a localizer"
+    }
 
 
 def test_what_makes_no_volume_is_left_out_once_with_its_reason(
@@ -103,7 +105,8 @@ def test_what_makes_no_volume_is_left_out_once_with_its_reason(
     assert names == ["good"]
     reasons = {name.partition("/")[0]: reason for name, reason in left_out.items()}
     assert set(reasons) == {"gap", "torn", "nan.nii", "nowhere.nii", "us.dcm", "picture.png", "notes.txt"}
-    assert reasons["us.dcm"] == reasons["picture.png"] == "no slice of CT, MR or PET"
+    assert reasons["us.dcm"] == "no slice of CT, MR or PET: modality US"
+    assert reasons["picture.png"] == "no slice of CT, MR or PET"
     assert "NaN" in reasons["nan.nii"]
     assert sum(name.startswith("gap") for name in left_out) == 1
 

@@ -15,12 +15,12 @@ from pydicom.pixels import iter_pixels
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS
-from pyraseg.transforms.dicom.series.planes import TELLING_TAGS, VOLUME_TAGS
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["part_copies", "same_image"]
 
-TAGS = (*IDENTITY_TAGS, *VOLUME_TAGS, *TELLING_TAGS)
+TAGS = (*IDENTITY_TAGS, *VOLUME_TAGS)
 ENCODING = frozenset(
     {"PlanarConfiguration", "BitsAllocated", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"}
 )

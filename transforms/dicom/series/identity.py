@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom.tag import Tag
 
 from pyraseg.transforms.dicom.files.header import ParsedFile
 from pyraseg.transforms.dicom.files.objects import volume_modality
@@ -67,7 +67,7 @@ def split_by_identity(
 
 def _stated(files: Sequence[ParsedFile], name: str) -> list[str]:
     """The values of an attribute, with one spelling of each; most often all are the same bytes."""
-    tag = tag_for_keyword(name)
+    tag = Tag(name)
     stored = [file.raw.get_item(tag) if tag in file.raw else None for file in files]
     values = [None if element is None else element.value for element in stored]
     spelt: dict[object, str] = {}

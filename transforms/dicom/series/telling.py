@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 
 from pyraseg.transforms.dicom.pixels.checks import code_text
 from pyraseg.transforms.dicom.series.planes import PASSING, TELLING, UNSHOWN, PlaneHeader
@@ -113,17 +114,14 @@ def _rank(value: str) -> tuple[int, float, str]:
 
 def _shown(name: str, values: Sequence[str]) -> dict[str, str]:
     """Words for each value: the parts in which they differ, or where they are no codes their order."""
-    parts = [value.split("\\") for value in values]
-    differing = range(max(map(len, parts)))
-    if len({*map(len, parts)}) == 1:
-        differing = range(len(parts[0]))
-        kept = [at for at in differing if len({each[at] for each in parts}) > 1]
-    else:
-        kept = list(differing)
+    columns = list(zip_longest(*(value.split("\\") for value in values), fillvalue=""))
+    told = list(zip(*(column for column in columns if len({*column}) > 1), strict=True))
     words = {}
-    for number, (value, each) in enumerate(zip(values, parts, strict=True), start=1):
-        codes = [_code(part) for part in (each[at] for at in kept if at < len(each))]
-        plain = "\\".join(codes) if all(codes) and name not in UNSHOWN else f"{number} of {len(values)}"
+    for number, (value, parts) in enumerate(zip(values, told, strict=True), start=1):
+        codes = [_code(part) for part in parts if part]
+        plain = (
+            "\\".join(codes) if codes and all(codes) and name not in UNSHOWN else f"{number} of {len(values)}"
+        )
         words[value] = f"{TELLING[name]} {plain if value else 'not stated'}"
     return words
 

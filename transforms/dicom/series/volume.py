@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -193,15 +193,23 @@ def _each_once(planes: Sequence[PlaneHeader]) -> list[PlaneHeader]:
 
 
 def _equal(group: Sequence[PlaneHeader], *, placed: bool) -> bool:
-    """Whether planes have the same pixels with the same meaning, and if asked the same place and labels."""
+    """Whether planes have the same pixels with the same meaning and, if asked, the same place."""
     check_planes(group)
-    first = group[0]
-    kept = {} if placed else {"position": first.position, "telling": first.telling}
-    kept |= {"image": first.image, "frame_index": first.frame_index}
-    if any(replace(plane, **kept) != first for plane in group):
+    first, *others = group
+    if any(_meaning(plane) != _meaning(first) for plane in others):
+        return False
+    if placed and any(_place(plane) != _place(first) for plane in others):
         return False
     frames = list(stored_planes(group, workers=1))
     return all(np.array_equal(frames[0], frame) for frame in frames[1:])
+
+
+def _meaning(plane: PlaneHeader) -> tuple[object, ...]:
+    return plane.slope, plane.intercept, plane.rescale_type, plane.padding, plane.mappings
+
+
+def _place(plane: PlaneHeader) -> tuple[object, ...]:
+    return plane.position, plane.orientation, plane.pixel_spacing
 
 
 def _without_copies(planes: Sequence[PlaneHeader], *, drop: bool) -> list[PlaneHeader]:

@@ -18,6 +18,7 @@ __all__ = [
     "GeometryError",
     "InputError",
     "LabelError",
+    "NothingFoundError",
     "Option",
     "OutputError",
     "PyrasegError",
@@ -119,6 +120,10 @@ class InputError(PyrasegError):
 
 class GeometryError(PyrasegError):
     """Image and mask, or the frames of a series, share no grid; or spacing or orientation is ambiguous."""
+
+
+class NothingFoundError(PyrasegError):
+    """The inputs were searched, and hold nothing to work on."""
 
 
 class LabelError(PyrasegError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.labels import sort_keys
 from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
 from pyraseg.pipeline.utils.reading_options import as_typed, reason_and_option
+from pyraseg.transforms.dicom.copies import same_image
+from pyraseg.transforms.dicom.files.objects import instance_uid
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
@@ -164,8 +167,9 @@ def _volume_values(
 def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> None:
     """Refuse identical images in two groups: a leak that no split can repair.
 
-    Only files of equal size are read; series are identical if all their files are. Images that differ in a
-    header or in their compression are not recognised.
+    Files are identical byte by byte, of which only those of equal size are read, or by their SOP Instance UID
+    and pixels (`same_image`); series if all their files are the same bytes, or one is the same image. Copies
+    with new UIDs are not recognised.
 
     Args:
         collected: the entries, with groups.
@@ -178,16 +182,30 @@ def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> N
     files = {image: _files(collected.root / image) for image in groups}
     by_size = _alike(groups, lambda image: sorted(file.stat().st_size for file in files[image]))
     by_content = (_alike(same, lambda image: sorted(map(_digest, files[image]))) for same in by_size)
-    for images in (copies for same in by_content for copies in same):
+    for images in chain((copies for same in by_content for copies in same), _of_one_uid(groups, files)):
         concerned = {groups[image]: image for image in images}
         if len(concerned) > 1:
             names = " and ".join(shown(group) for group in list(concerned)[:2])
             raise DatalistError(
                 "each image in one group",
-                found=f"the same file in {len(concerned)} groups, {names}",
+                found=f"the same image in {len(concerned)} groups, {names}",
                 remedy="Join the groups, or remove the copies.",
                 path=", ".join(str(collected.root / image) for image in list(concerned.values())[:2]),
             )
+
+
+def _of_one_uid(groups: Mapping[str, str], files: Mapping[str, list[Path]]) -> Iterator[list[str]]:
+    """Images of two groups that hold one DICOM object, in whatever encoding."""
+    owners: dict[str, dict[str, Path]] = defaultdict(dict)
+    for image, paths in files.items():
+        for path in paths:
+            owners[instance_uid(path)][groups[image]] = path
+    homes = {path: image for image, paths in files.items() for path in paths}
+    for uid, by_group in owners.items():
+        if uid and len(by_group) > 1:
+            first, second, *_ = by_group.values()
+            if same_image(first, second):
+                yield [homes[first], homes[second]]
 
 
 def _files(path: Path) -> list[Path]:

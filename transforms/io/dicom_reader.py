@@ -15,11 +15,13 @@ from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
 from pyraseg.transforms.dicom.files.content import is_dicom
-from pyraseg.transforms.dicom.files.header import ImageHeader, read_header
+from pyraseg.transforms.dicom.files.header import ImageHeader, parse_file, read_header
+from pyraseg.transforms.dicom.files.objects import passed_over
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
-from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series, the_series
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
@@ -213,11 +215,15 @@ def _holds_volume(img: Sequence[FrameHandle]) -> bool:
         return False
     if any(handle.path.is_dir() for handle in img):
         return True
+    return any(_is_of_volume(handle.path, alone=len(img) == 1) for handle in img)
+
+
+def _is_of_volume(path: Path, *, alone: bool) -> bool:
     try:
-        header = read_header(img[0].path)
+        parsed = parse_file(path, tags=VOLUME_TAGS)
     except InputError:
         return False
-    return header.modality in VOLUME_MODALITIES and (len(img) > 1 or header.number_of_frames > 1)
+    return not passed_over(parsed) and (not alone or parsed.text("NumberOfFrames") not in ("", "1"))
 
 
 def _holds_dicom(path: Path) -> bool:

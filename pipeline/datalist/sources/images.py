@@ -21,7 +21,8 @@ from pyraseg.pipeline.datalist.sources.series import SeriesFile, by_series, seri
 from pyraseg.pipeline.utils.reading_options import reason_and_option
 from pyraseg.transforms.dicom.files.discover import discover
 from pyraseg.transforms.dicom.files.header import parse_file
-from pyraseg.transforms.dicom.files.search import is_dicomdir_name
+from pyraseg.transforms.dicom.files.objects import passed_over
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name, search
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import source_series_of
@@ -71,7 +72,7 @@ def find_images(
     if kind not in WANTED:
         raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
     root, files = _files(source)
-    left_out = {file: "a link that leads out of the folder" for file in files if _leads_out(file, root)}
+    left_out = {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
     candidates = [file for file in files if file not in left_out]
     if kind == "volume":
         images = _volumes(candidates, left_out, ReadingOptions.of(reading))
@@ -126,16 +127,22 @@ def _files(source: str | Path) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files."""
     path = Path(os.path.abspath(source))
     if path.is_dir():
-        return path, walk(path)
+        return path, _walk(path)
     if path.is_file():
         return path.parent, [path]
     if not glob.has_magic(str(source)):
         return path, []
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-    files = sorted({file for match in matches for file in (walk(match) if match.is_dir() else [match])})
+    files = sorted({file for match in matches for file in (_walk(match) if match.is_dir() else [match])})
     # up to the first wildcard, so that a file's case name does not depend on other matches
     first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first]), files
+
+
+def _walk(folder: Path) -> list[Path]:
+    """The files below a folder, and the linked folders that are not followed out of it."""
+    links = (each.path for each in search(folder)[1] if each.reason == FOREIGN_LINK)
+    return walk(folder) + [link for link in links if link.is_dir()]
 
 
 def _leads_out(file: Path, root: Path) -> bool:
@@ -176,10 +183,12 @@ def _volumes(
             if is_nifti(file):
                 check_nifti_volume(file)
                 volumes[file] = [str(file)]
-            elif not is_picture(file) and (slice_ := series_file(parse_file(file, tags=VOLUME_TAGS))):
+            elif is_picture(file):
+                left_out[file] = "no slice of CT, MR or PET"
+            elif slice_ := series_file(parsed := parse_file(file, tags=VOLUME_TAGS)):
                 slices.append(slice_)
             else:
-                left_out[file] = "no slice of CT, MR or PET"
+                left_out[file] = f"no slice of CT, MR or PET: {passed_over(parsed) or 'a localizer'}"
         except PyrasegError as error:
             left_out[file] = f"{error.found}, wanted {error.wanted}"
     for members, folder, number in by_series(slices):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyraseg.transforms.dicom.series.planes import TELLING, PlaneHeader
+from pyraseg.transforms.dicom.series.planes import PlaneHeader
+from pyraseg.transforms.dicom.series.telling import told_apart
 from pyraseg.transforms.errors import GeometryError, Option
 from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 
@@ -51,7 +51,7 @@ def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
     """The stacks of a series, largest first.
 
     Planes belong together if size, pixel spacing and orientation agree. Where several share a position, they
-    are separated by time point, echo, b-value or another attribute that gives simple stacks.
+    are separated by time point, echo, b-value or what else their headers say (`told_apart`).
 
     Raises:
         GeometryError: a plane has no valid position, orientation or pixel spacing.
@@ -64,7 +64,7 @@ def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
             alike.append([plane])
         else:
             group.append(plane)
-    stacks = [stack for group in alike for stack in _told_apart(group)]
+    stacks = [Stack(tuple(part), label) for group in alike for part, label in told_apart(group, copies)]
     return sorted(stacks, key=lambda stack: -len(stack.planes))
 
 
@@ -162,31 +162,6 @@ def _offsets(planes: Sequence[PlaneHeader]) -> np.ndarray:
 def _ordered(planes: Iterable[PlaneHeader]) -> list[PlaneHeader]:
     listed = list(planes)
     return [listed[index] for index in np.argsort(_offsets(listed), kind="stable")]
-
-
-def _simple(planes: Sequence[PlaneHeader]) -> bool:
-    return len(copies(planes)) == len(planes)
-
-
-def _told_apart(planes: list[PlaneHeader]) -> list[Stack]:
-    if _simple(planes):
-        return [Stack(tuple(planes))]
-    for name, word in TELLING.items():
-        groups = _grouped(planes, [dict(plane.telling).get(name, "") for plane in planes])
-        if len(groups) > 1 and all(_simple(group) for group in groups.values()):
-            return [Stack(tuple(group), f"{word} {value or 'not stated'}") for value, group in groups.items()]
-    groups = _grouped(planes, [plane.telling for plane in planes])
-    if len(groups) > 1 and all(_simple(group) for group in groups.values()):
-        numbered = enumerate(groups.values(), start=1)
-        return [Stack(tuple(group), f"stack {number}") for number, group in numbered]
-    return [Stack(tuple(planes))]
-
-
-def _grouped(planes: list[PlaneHeader], keys: Sequence[Hashable]) -> dict[Hashable, list[PlaneHeader]]:
-    groups: dict[Hashable, list[PlaneHeader]] = defaultdict(list)
-    for plane, key in zip(planes, keys, strict=True):
-        groups[key].append(plane)
-    return groups
 
 
 def _even_step(planes: Sequence[PlaneHeader]) -> float:

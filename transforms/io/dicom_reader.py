@@ -92,6 +92,7 @@ class DicomReader(ImageReader):
     Args:
         series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
         workers: see `pyraseg.transforms.dicom.read_series`.
+        as_labels: frames of one sample are masks: they keep their stored values, whatever shows them.
 
     >>> from monai.transforms import LoadImage
     >>> load = LoadImage(reader=DicomReader)
@@ -107,9 +108,10 @@ class DicomReader(ImageReader):
         repair: Collection[str] = (),
         assume_hu: bool = False,
         workers: int | None = None,
+        as_labels: bool = False,
     ) -> None:
         self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
-        self._workers = workers
+        self._workers, self._as_labels = workers, as_labels
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
@@ -143,7 +145,7 @@ class DicomReader(ImageReader):
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
         cine, calibration = handle.opened or _opened(handle.path)
         index = _frame_index(handle, len(cine))
-        array = cine.frame(index)
+        array = cine.frame(index, as_labels=self._as_labels)
         metadata = frame_metadata(
             array.shape,
             spacing_mm=calibration.spacing_mm,

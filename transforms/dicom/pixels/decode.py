@@ -177,8 +177,8 @@ class CineReader(FrameDecoder):
             return int(np.iinfo(self._palette[0].dtype).max)
         return 2**self.bits - 1 if self._window is None else WHITE
 
-    def frame(self, index: int) -> np.ndarray:
-        """Frame ``index``, from 0, as (C, H, W)."""
+    def frame(self, index: int, *, as_labels: bool = False) -> np.ndarray:
+        """Frame ``index``, from 0, as (C, H, W); as labels one sample keeps its stored values."""
         if not 0 <= index < len(self):
             raise InputError(
                 f"a frame index from 0 to {len(self) - 1}",
@@ -186,7 +186,8 @@ class CineReader(FrameDecoder):
                 remedy="Correct the frame index behind the file's name.",
                 path=self.header.path,
             )
-        return self._display(*self._decoded(index))
+        frame, ybr = self._decoded(index)
+        return frame[None] if as_labels and frame.ndim == 2 else self._display(frame, ybr)
 
     @cached_property
     def _palette(self) -> tuple[np.ndarray, int]:

@@ -96,6 +96,14 @@ def test_a_window_reaches_the_network(write_dicom, deep):
     assert float(image.max()) == pytest.approx(float(linear(deep, 512, 1024).max()), abs=1e-4)
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_mask_keeps_its_values_whatever_shows_them(write_dicom, grey, recwarn, photometric):
+    mask = (grey // 100).astype(np.uint16)
+    path = write_dicom(mask, photometric=photometric, WindowCenter=1, WindowWidth=2)
+    np.testing.assert_array_equal(LoadFrame(as_labels=True)(str(path))[0].numpy(), mask)
+    assert list(recwarn) == []
+
+
 def test_8_bits_colour_and_palettes_keep_their_values(write_dicom, grey, colour):
     window = {"WindowCenter": 10, "WindowWidth": 5}
     np.testing.assert_array_equal(CineReader(write_dicom(grey, **window)).frame(0)[0], grey)

@@ -13,9 +13,11 @@ from monai.data import load_decathlon_datalist
 
 from pyraseg.pipeline.cli import main
 from pyraseg.pipeline.datalist import load_datalist
+from pyraseg.pipeline.evaluation.quantities import source_values
 from pyraseg.pipeline.training import CachedDataset
 from pyraseg.transforms.dicom import find_series, read_source_series, the_series
 from pyraseg.transforms.errors import DatalistError, GeometryError
+from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.io.volumes import LoadVolumed
 from tests.transforms.dicom.label_cases import contour, write_structures
 from tests.transforms.dicom.series_cases import ORIGIN, SPACING, STEP, stored_values, write_series
@@ -73,10 +75,14 @@ def test_training_and_evaluation_read_as_the_datalist_was_built(by_itk, tmp_path
         parser["_meta_"] = ConfigParser.load_config_file(str(BUNDLE / "metadata.json"))
         parser.update({"datalist": str(by_itk / "d.json"), "dataset_dir": str(by_itk), "split": "training"})
         parser.update({"data::split": "training", "label_names": ["background", "tumour"]})
-        load = parser.get_parsed_content(section).transforms[0]
-        item = load(parser.get_parsed_content("data").items("training")[0])
-        assert item["image"].meta["unit"] == "HU"
-        assert item["label"].sum() == 4
+        chain = parser.get_parsed_content(section)
+        (item,) = parser.get_parsed_content("data").items("training")
+        loaded = chain.transforms[0](item)
+        assert loaded["image"].meta["unit"] == "HU"
+        assert loaded["label"].sum() == 4
+        assert source_view(chain)(item)["image"].shape == (1, 8, 6, 5)  # pictures read the file again
+    scores = parser.get_parsed_content("scores")  # and so do quantities
+    assert source_values(item["image"], case="c", reading=scores.reading)[1] == "[hnsf'U]"
 
 
 def test_the_bundle_s_reading_is_read_with_besides_and_must_not_contradict(by_itk):

@@ -15,9 +15,9 @@ from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
 from pyraseg.transforms.dicom.files.objects import is_localizer
 from pyraseg.transforms.dicom.files.values import texts
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
-from pyraseg.transforms.dicom.series.suv import PetFacts, pet_facts
 from pyraseg.transforms.errors import GeometryError, InputError, PyrasegError
 
 __all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_slice", "is_volume_file", "the_series"]

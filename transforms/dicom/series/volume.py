@@ -22,7 +22,7 @@ from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.rescale import Line, ct_lines, mr_lines, pet_lines
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.stacks import REPAIRS, Stack, arrange, copies, described, split_stacks
-from pyraseg.transforms.dicom.series.suv import SUV_UNIT
+from pyraseg.transforms.dicom.series.suv import SUV_UNIT, warn_of_mean
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
 from pyraseg.transforms.geometry.grid import VolumeGrid
 
@@ -96,6 +96,8 @@ def read_series(
     """
     planes, lines, source = _arranged(series, stack, repair, assume_hu=assume_hu)
     array = _values(planes, lines, source.grid, workers=workers)
+    if lines[0].unit == SUV_UNIT:
+        warn_of_mean(array)
     return Volume(array, lines[0].unit, series.modality, source)
 
 

@@ -112,7 +112,7 @@ def _check_possible(facts: PetFacts, dose: float, weight: float) -> None:
     ]
     found = " or ".join(slips) or "ones that do not fit"
     wanted = f"{WEIGHT} in kg and {DOSE} in {unit}"
-    raise _refusal(facts, wanted, f"{found}: {per_kg:.2g} MBq per kg")
+    raise _refusal(facts, wanted, f"{found}, which means {per_kg:.2g} MBq per kg")
 
 
 def _usual(activity: float, weight: float) -> bool:
@@ -201,7 +201,7 @@ def _since_injection(facts: PetFacts, start: float, half_life: float) -> float:
     if delay is not None and not 0 <= delay <= MOST_HALF_LIVES * half_life and _of_another_day(facts, delay):
         by_clock = _by_clock(facts, start, half_life)
         warnings.warn(
-            f"the date in {MOMENT} cannot be, as where it was replaced; by the times of day the injection is "
+            f"the date in {MOMENT} is impossible, as if replaced; by the times of day the injection is "
             f"{by_clock / 60:.0f} minutes before the scan",
             stacklevel=2,
         )

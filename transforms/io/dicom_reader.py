@@ -22,6 +22,7 @@ from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series,
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = [
     "DicomReader",
@@ -86,8 +87,8 @@ class DicomReader(ImageReader):
     `get_data` fails. So `read` only parses the path, and `get_data` decodes and refuses.
 
     Args:
-        series: which series of a folder to read, from 1, in the order of the error that lists them.
-        stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
+        series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
+        workers: see `pyraseg.transforms.dicom.read_series`.
 
     >>> from monai.transforms import LoadImage
     >>> load = LoadImage(reader=DicomReader)
@@ -104,13 +105,8 @@ class DicomReader(ImageReader):
         assume_hu: bool = False,
         workers: int | None = None,
     ) -> None:
-        self._series = series
-        self._options: dict[str, Any] = {
-            "stack": stack,
-            "repair": repair,
-            "assume_hu": assume_hu,
-            "workers": workers,
-        }
+        self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
+        self._workers = workers
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
@@ -159,8 +155,9 @@ class DicomReader(ImageReader):
         return array, metadata
 
     def _volume(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
-        series = the_series(find_series([handle.path for handle in img]), number=self._series)
-        volume = read_series(series, **self._options)
+        options = self._options.of_images
+        series = the_series(find_series([handle.path for handle in img]), number=options.pop("series"))
+        volume = read_series(series, **options, workers=self._workers)
         return volume.array[None], volume_metadata(volume)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from pyraseg.transforms.dicom.labels.contours import fill_contours
 from pyraseg.transforms.dicom.labels.nesting import draw_contours
-from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
+from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.rtstruct import Contour, Roi, StructureSet
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import GeometryError, InputError, LabelError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError, Option
 
 __all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
 
@@ -207,12 +207,13 @@ def _by_plane(
             planes.setdefault((at, -1), []).append(index[:, :2])
     if off and not nearest:
         found = f"{len(off)} between slices, up to {max(off):.2f} mm off"
-        remedy = "Give the series that they were drawn on, or draw each on the nearest slice by nearest=True."
-        raise GeometryError("contours on slices of the series", found=found, remedy=remedy, path=path)
+        option = Option("draw each on the nearest slice", "nearest", True)
+        wanted, remedy = "contours on slices of the series", "Give the series that they were drawn on."
+        raise GeometryError(wanted, found=found, remedy=remedy, path=path, option=option)
     if not (planes or beside or crop):
         found = f"{beyond} contours, all beyond the first or last slice"
-        remedy = "Add the missing slices, or go without the region by crop=True."
-        raise GeometryError("slices where the contours are", found=found, remedy=remedy, path=path)
+        wanted, remedy = "slices where the contours are", "Add the missing slices."
+        raise GeometryError(wanted, found=found, remedy=remedy, path=path, option=Option(CROP, "crop", True))
     notes = [f"left out: {beyond} contours beyond the volume"] if beyond else []
     notes += [f"drawn on the nearest slice: {len(off)} contours, up to {max(off):.2f} mm off"] if off else []
     return [(at, loops) for (at, _), loops in planes.items()], notes

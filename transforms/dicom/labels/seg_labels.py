@@ -10,10 +10,10 @@ import numpy as np
 from pydicom.pixels import iter_pixels
 
 from pyraseg.transforms.dicom.files.values import foreign, readable
-from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
+from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentFrame
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError
+from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, Option
 from pyraseg.transforms.geometry.grid import Turn, VolumeGrid, find_turns, turned
 
 __all__ = ["segmentation_labels"]
@@ -21,7 +21,6 @@ __all__ = ["segmentation_labels"]
 SAME_DIRECTION = 1e-3  # of unit vectors; some files cut Image Orientation (Patient) to four digits
 SAME_SPACING = 1e-3  # relative: half a pixel over a slice of 512
 GRID = "frames on the pixels of the series"
-CROP = "Give the whole series that it was drawn on, or leave out what lies beyond by crop=True."
 
 Corner = tuple[int, int, int]  # column and row of a frame's first pixel, and the slice
 
@@ -146,13 +145,14 @@ def _beyond(
     beyond: int, cut: int, segmentation: Segmentation, shape: tuple[int, int, int], *, crop: bool
 ) -> Iterator[str]:
     """Notes on frames that lie or reach beyond the series, or a refusal."""
+    option = Option(CROP, "crop", True)
     if beyond and not crop:
         found = f"{beyond} beyond the first or last slice, row or column"
-        raise _refused("slices where the frames are", found, segmentation.path, CROP)
+        raise _refused("slices where the frames are", found, segmentation.path, option=option)
     if cut and not crop:
         size = f"{segmentation.columns} x {segmentation.rows}"
         found = f"frames of {size} pixels that reach beyond {shape[0]} x {shape[1]}"
-        raise _refused(GRID, found, segmentation.path, CROP)
+        raise _refused(GRID, found, segmentation.path, option=option)
     if beyond:
         yield f"left out: {beyond} frames beyond the series"
     if cut:
@@ -198,9 +198,14 @@ def _check_plane(frame: SegmentFrame, grid: VolumeGrid, path: str) -> None:
 
 
 def _refused(
-    wanted: str, found: str, path: str, remedy: str = "Give the series that it was drawn on."
+    wanted: str,
+    found: str,
+    path: str,
+    remedy: str = "Give the series that it was drawn on.",
+    *,
+    option: Option | None = None,
 ) -> GeometryError:
-    return GeometryError(wanted, found=found, remedy=remedy, path=path)
+    return GeometryError(wanted, found=found, remedy=remedy, path=path, option=option)
 
 
 def _put_segments(

@@ -18,7 +18,7 @@ from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
-from pyraseg.transforms.errors import GeometryError, InputError, PyrasegError
+from pyraseg.transforms.errors import GeometryError, InputError, Option, PyrasegError
 
 __all__ = ["VOLUME_MODALITIES", "Series", "find_series", "is_slice", "is_volume_file", "the_series"]
 
@@ -111,7 +111,8 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     raise GeometryError(
         "one CT, MR or PET series",
         found=f"{len(candidates)}: {described(candidates)}",
-        remedy="Choose one by its number, series=1, or read a folder that holds one.",
+        remedy="Read a folder that holds one.",
+        option=Option("choose one by its number", "series", 1),
     )
 
 

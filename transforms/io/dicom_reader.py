@@ -14,7 +14,8 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
-from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, read_header
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.header import ImageHeader, read_header
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
@@ -110,7 +111,7 @@ class DicomReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
-        return all(_is_dicom(handle.path) for handle in handles(filename))
+        return all(_holds_dicom(handle.path) for handle in handles(filename))
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
         """Name the frames; `get_data` opens the files."""
@@ -219,9 +220,9 @@ def _holds_volume(img: Sequence[FrameHandle]) -> bool:
     return header.modality in VOLUME_MODALITIES and (len(img) > 1 or header.number_of_frames > 1)
 
 
-def _is_dicom(path: Path) -> bool:
+def _holds_dicom(path: Path) -> bool:
     """Whether the path is DICOM; for a folder, whether a file in it is."""
-    return any(map(has_dicom_marker, search(path)[0])) if path.is_dir() else has_dicom_marker(path)
+    return any(map(is_dicom, search(path)[0])) if path.is_dir() else is_dicom(path)
 
 
 def _frame_index(handle: FrameHandle, frames: int) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
 
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, image_header, parse_file
+from pyraseg.transforms.dicom.files.content import has_dicom_marker
+from pyraseg.transforms.dicom.files.header import image_header, parse_file
 from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
 from pyraseg.transforms.dicom.pixels.decode import check_readable

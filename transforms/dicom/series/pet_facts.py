@@ -130,7 +130,7 @@ def private_value(path: Path, creator: str, group: int, element: int) -> str:
     ):
         with open_bounded(path) as file:
             tags = [*blocks, *blocks.values()]
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=tags)
+            dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)
         values = {tag: dataset[tag].value for tag in tags if tag in dataset}
     for block, tag in blocks.items():
         if tag in values and _ascii(values.get(block)) == creator:

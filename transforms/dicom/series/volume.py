@@ -16,7 +16,7 @@ import numpy as np
 
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import readable
-from pyraseg.transforms.dicom.pixels.codecs import as_stored, decode_grey
+from pyraseg.transforms.dicom.pixels.codecs import decode_grey
 from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.find import Series, find_series, the_series
 from pyraseg.transforms.dicom.series.planes import PlaneHeader
@@ -267,7 +267,7 @@ def _in_order(pool: Any, planes: Sequence[PlaneHeader], *, ahead: int) -> Iterat
 def _stored(plane: PlaneHeader) -> np.ndarray:
     image = plane.image
     if image.transfer_syntax.is_encapsulated:
-        return as_stored(image, _decoder(image).stored(plane.frame_index))
+        return _decoder(image).stored(plane.frame_index)
     with readable("decodable pixel data", path=image.path, found="none", remedy="Export the file again."):
         return decode_grey(image, plane.frame_index)
 

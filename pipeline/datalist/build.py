@@ -88,6 +88,7 @@ def build_datalist(
         splits=tuple(_split_report(n, part, entries, chosen, names, mapping) for n, part in enumerate(parts)),
         largest_groups=_largest(entries, parts, chosen),
         left_out=checked.left_out,
+        noted=tuple((entry.image, note) for entry in entries for note in entry.notes),
         dataset_dir=checked.root,
         label_names=tuple(names),
         seed=seed,

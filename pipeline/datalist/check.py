@@ -139,29 +139,31 @@ def _check_volume(
             series = source_series_of(path, reading)
             image = _Volume(series.grid.shape, series.grid.affine, series)
         part, path = "mask", root / entry.label
-        return replace(entry, values=_volume_values(path, image, declared, reading)), ""
+        values, notes = _volume_values(path, image, declared, reading)
+        return replace(entry, values=values, notes=notes), ""
     except PyrasegError as error:
         return None, f"{part}: {reason_and_option(error, as_typed())}"
 
 
 def _volume_values(
     path: Path, image: _Volume, declared: LabelMap | None, reading: ReadingOptions
-) -> frozenset[int | str]:
-    """The values of a NIfTI mask, or the keys of a SEG or RTSTRUCT (without a map, the numbers)."""
+) -> tuple[frozenset[int | str], tuple[str, ...]]:
+    """The values of a NIfTI mask, or the keys of a SEG or RTSTRUCT (no map: the numbers), and notes."""
     if is_nifti(path):
         from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
 
         labels, affine = read_nifti_labels(path)
         placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine, crop=reading.crop)
-        return frozenset(int(value) for value in np.unique(placed))
+        return frozenset(int(value) for value in np.unique(placed)), ()
     if image.series is None:
         wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"
         remedy = "Name the folder of the series as the image, or give the label as NIfTI."
         raise GeometryError(wanted, found=found, remedy=remedy)
     drawn, options = read_drawn_labels(path), reading.of_labels
-    present = set(np.unique(drawn.label_map(image.series, declared, **options)[0]).tolist())
+    labels, notes = drawn.label_map(image.series, declared, **options)
+    present = set(np.unique(labels).tolist())
     keys = declared if declared is not None else {value: value for value in present}
-    return frozenset(key for key, value in keys.items() if value in present)
+    return frozenset(key for key, value in keys.items() if value in present), notes
 
 
 def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> None:

@@ -66,6 +66,7 @@ class Entry:
         category: a class of the whole image ("normal"), from the table; None without one.
         values: the values in the mask, or the keys of the label map that name a part of it, once it was read.
         one_bit: the mask has one bit per pixel: its 1 opens as 255, and may be declared so.
+        notes: what was left out of its label, or taken for something else.
     """
 
     image: str
@@ -76,6 +77,7 @@ class Entry:
     label_frame: int | None = None
     values: frozenset[int | str] = frozenset()
     one_bit: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import product
 from pathlib import Path
@@ -161,7 +162,9 @@ class LoadVolumed(MapTransform):
                 remedy = "Name the folder of the series as the image, or give the label as NIfTI."
                 raise GeometryError(wanted, found="a NIfTI image", remedy=remedy)
             drawn, options = read_drawn_labels(path), self.load.reading.of_labels
-            labels = drawn.label_map(series, self.label_map, **options)[0]
+            labels, notes = drawn.label_map(series, self.label_map, **options)
+            for note in notes:
+                warnings.warn(f"{note}, in case {case}", stacklevel=2)
             return MetaTensor(torch.from_numpy(np.ascontiguousarray(labels))[None], meta=meta)
         except PyrasegError as error:
             found = error.found if case in error.found else f"{error.found}, in case {case}"

@@ -147,10 +147,13 @@ def test_contours_between_slices_are_drawn_on_the_nearest_where_that_is_asked_fo
     assert build(tmp_path) == 1
     assert "to draw each on the nearest slice: --nearest" in capsys.readouterr().err
     assert build(tmp_path, "--nearest") == 0
+    note = "region 1: drawn on the nearest slice: 1 contours, up to 1.00 mm off"
+    assert f"  1 x {note} (first: images/p1)" in capsys.readouterr().out
     datalist = load_datalist(tmp_path / "d.json")
     (item,) = datalist.items("training")
     options = {"label_map": {1: 1}, "num_classes": 2}
-    loaded = LoadVolumed(["image", "label"], **options, reading=datalist.reading)(item)
+    with pytest.warns(UserWarning, match=f"{note}, in case {item['case']}"):
+        loaded = LoadVolumed(["image", "label"], **options, reading=datalist.reading)(item)
     assert loaded["label"].sum(dim=(0, 1, 2)).tolist() == [0, 12, 0, 0, 0]
     with pytest.raises(GeometryError, match=r"reading=\{'nearest': True\}"):
         LoadVolumed(["image", "label"], **options)(item)

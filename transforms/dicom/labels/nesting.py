@@ -11,16 +11,17 @@ from pyraseg.transforms.dicom.labels.contours import fill_contours
 __all__ = ["draw_contours"]
 
 FINER = 8  # steps of a pixel in which it is decided whether a contour lies in another
-LARGEST = 4096  # steps along a side
+LARGEST = 1024  # steps along a side
 
 
 def draw_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, int, bool]:
     """The mask of the CLOSED_PLANAR contours that a region has in one plane.
 
-    A contour that lies entirely inside another, to a quarter of a pixel, is a hole in it; one that lies in a
-    hole is an island; and so on. Contours that overlap in part are united, and one that comes twice counts
-    once. Which pixels a contour holds, and that those on its path belong to the region: as
-    `fill_contours`, which combines contours by exclusive or (CLOSEDPLANAR_XOR) instead.
+    A contour that lies entirely inside another is a hole in it, one that lies in a hole is an island, and so
+    on; what reaches out of it by less than a quarter of a pixel (a whole one if it is large) is rounding.
+    Contours that overlap in part are united, and one that comes twice counts once. Which pixels a contour
+    holds, and that those on its path belong to the region: as `fill_contours`, which combines contours by
+    exclusive or (CLOSEDPLANAR_XOR) instead.
 
     Args:
         contours: as `fill_contours`.
@@ -58,13 +59,15 @@ def _settled(
     filled = np.array([fill_contours([loop], shape)[shared] for loop in loops])
     path = np.array([fill_contours([loop, loop], shape)[shared] for loop in loops])  # the insides cancel
     inside = filled & ~path
+    area = [_area(loop) for loop in loops]
     meet, cross = (np.matmul(each, each.T, dtype=np.float32) > 0 for each in (filled, inside))
     around: dict[int, set[int]] = {}  # the contours that a contour lies in
     depth: dict[int, int] = {}
     overlap = False
     for index, loop in enumerate(loops):
         outer = {other for other in around if meet[index, other] and _within(loop, loops[other], shape)}
-        if any(_within(loops[other], loop, shape) for other in outer):
+        alike = (other for other in outer if area[index] > area[other] / 2)
+        if any(_within(loops[other], loop, shape) for other in alike):
             continue
         overlap |= any(cross[index, other] for other in around.keys() - outer)
         around[index], depth[index] = outer, 1 + max((depth[other] for other in outer), default=-1)

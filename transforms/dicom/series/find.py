@@ -15,9 +15,9 @@ from pyraseg.transforms.dicom.files.objects import is_localizer, passed_over, vo
 from pyraseg.transforms.dicom.files.values import texts
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS, check_one_dose, split_by_identity
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
 from pyraseg.transforms.dicom.series.planes import TELLING_TAGS, VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
-from pyraseg.transforms.dicom.series.suv import PetFacts, pet_facts
 from pyraseg.transforms.errors import GeometryError, InputError, Option, PyrasegError
 
 __all__ = ["AMONG_SLICES", "FoundSeries", "Series", "find_series", "is_slice", "the_series"]

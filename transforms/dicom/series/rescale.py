@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyraseg.transforms.dicom.pixels.checks import code_text
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts
 from pyraseg.transforms.dicom.series.planes import PlaneHeader, ValueMapping
-from pyraseg.transforms.dicom.series.suv import SUV_UNIT, PetFacts, suv_factor
+from pyraseg.transforms.dicom.series.suv import SUV_UNIT, suv_factor
 from pyraseg.transforms.errors import InputError, Option
 
 __all__ = ["AIR_HU", "HU", "Line", "ct_lines", "mr_lines", "pet_lines"]

@@ -20,11 +20,12 @@ from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.codecs import decode_grey
 from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.find import Series, find_series, the_series
+from pyraseg.transforms.dicom.series.pet_facts import private_value
 from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.rescale import Line, ct_lines, mr_lines, pet_lines
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.stacks import Stack, arrange, copies, described, split_stacks
-from pyraseg.transforms.dicom.series.suv import SUV_UNIT, private_value
+from pyraseg.transforms.dicom.series.suv import SUV_UNIT, warn_of_mean
 from pyraseg.transforms.errors import GeometryError, InputError, Option
 from pyraseg.transforms.geometry.grid import VolumeGrid
 from pyraseg.transforms.io.reading_options import ReadingOptions
@@ -98,6 +99,8 @@ def read_series(
     options = ReadingOptions(stack=stack, repair=repair, assume_hu=assume_hu)
     planes, lines, source = _arranged(series, options)
     array = _values(planes, lines, source.grid, workers=workers)
+    if lines[0].unit == SUV_UNIT:
+        warn_of_mean(array)
     return Volume(array, lines[0].unit, series.modality, source)
 
 

@@ -120,8 +120,7 @@ class LoadFrame(Transform):
         try:
             array, metadata = self.reader.get_data(self.reader.read(path))
         except PyrasegError as error:
-            found = f"{error.found}, in case {case}"
-            raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
+            raise error.restated(found=f"{error.found}, in case {case}") from None
         # Tensors, not NumPy arrays: a dataset's cache is read with weights_only, which refuses arrays
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
         return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})

@@ -8,14 +8,15 @@ import struct
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+CHARACTER_SET = Tag("SpecificCharacterSet")
 META_BYTES = 2**16  # the file meta group lies in these
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
@@ -124,6 +126,7 @@ class ImageHeader:
         value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
         notes: what is not as the standard says, and harmless.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
+        of_volume: whether it is part of a CT, MR or PET series, so that its values are not for display.
     """
 
     path: Path
@@ -149,6 +152,7 @@ class ImageHeader:
     file_size: int
     notes: tuple[str, ...]
     dataset: Dataset = field(repr=False, compare=False)
+    of_volume: bool = False
 
     @property
     def source_ref(self) -> SourceRef:
@@ -207,9 +211,10 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             status = os.fstat(file.fileno())
             _check_not_deflated(file, path)
             with foreign():
-                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[*tags, *raw])
+                wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
+                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
                 notes = _notes(dataset)
-                apart = _apart(dataset, raw, tags)
+                apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
@@ -228,17 +233,23 @@ def _notes(dataset: FileDataset) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
+@lru_cache(maxsize=64)
+def _tags(names: tuple[str, ...]) -> list[BaseTag]:
+    """The tags of attributes; pydicom would look them up for every file."""
+    return [Tag(name) for name in names]
+
+
+def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dataset:
     """A data set of the named attributes, unconverted; only those in ``kept`` stay in ``dataset`` as well."""
     apart = Dataset()
     implicit, little_endian = dataset.original_encoding
     apart.set_original_encoding(implicit, little_endian, dataset.original_character_set)
-    for name in ("SpecificCharacterSet", *names):
-        tag = tag_for_keyword(name)
-        if tag is not None and tag in dataset:
-            apart[tag] = dataset.get_item(tag)
-            if name in names and name not in kept:
-                del dataset[tag]
+    moved = dict(zip(_tags(names), names, strict=True))
+    stored = list(dataset.keys())  # iterating over a data set converts its values
+    for tag in [tag for tag in stored if tag in moved or tag == CHARACTER_SET]:
+        apart[tag] = dataset.get_item(tag)
+        if tag in moved and moved[tag] not in kept:
+            del dataset[tag]
     return apart
 
 

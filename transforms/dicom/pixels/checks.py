@@ -72,6 +72,8 @@ def is_secondary_capture(sop_class_uid: str) -> bool:
 
 def is_display_valued(header: ImageHeader | SourceRef) -> bool:
     """Whether the stored values are shown as they are: ultrasound and secondary captures."""
+    if isinstance(header, ImageHeader) and header.of_volume:
+        return False
     by_class = is_secondary_capture(header.sop_class_uid) or header.sop_class_uid.startswith(DISPLAY_CLASSES)
     return by_class or header.modality in DISPLAY_MODALITIES
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
+from pyraseg.pipeline.bundle.metadata import BundleMetadata
 from pyraseg.pipeline.prediction.batch import Batch
 from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules, read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
-from pyraseg.pipeline.prediction.job import Job, check_unit, fingerprint
+from pyraseg.pipeline.prediction.job import Job, fingerprint, for_bundle
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, check_earlier
 from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
@@ -45,7 +46,7 @@ def predict(job: Job) -> Iterator[str]:
     with before_work():
         config = read_bundle(job.bundle)
         rules = read_rules(config.metadata)
-        check_unit(job, rules)
+        job = for_bundle(job, rules, BundleMetadata.from_mapping(config.metadata).reading)
     if job.dry_run and not job.resume:
         discovered = _discover(job, rules)
         yield from describe(discovered, make_plan(job, discovered.items, None))
@@ -100,7 +101,7 @@ def before_work() -> Iterator[None]:
     try:
         yield
     except PyrasegError as error:
-        raise UsageError(error.wanted, found=error.found, remedy=error.remedy, path=error.path) from error
+        raise error.restated(UsageError) from error
 
 
 def _discover(job: Job, rules: AcceptanceRules) -> Discovered:

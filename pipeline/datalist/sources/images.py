@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.sources.folders import walk
 from pyraseg.pipeline.datalist.sources.headers import read_grid
 from pyraseg.pipeline.datalist.sources.series import SeriesFile, by_series, series_file
+from pyraseg.pipeline.utils.reading_options import reason_and_option
 from pyraseg.transforms.dicom.files.discover import discover
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.objects import passed_over
 from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name, search
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
-from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-from pyraseg.transforms.dicom.series.volume import read_source_series
+from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, PyrasegError
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
 from pyraseg.transforms.io.paths import frame_paths, is_nifti, is_picture, split_frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FoundImages", "find_images", "unlabelled_frames"]
@@ -42,13 +45,16 @@ class FoundImages:
     left_out: tuple[tuple[str, str], ...]
 
 
-def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
+def find_images(
+    source: str | Path, *, kind: str = "frame", reading: ReadingOptions | Mapping[str, Any] | None = None
+) -> FoundImages:
     """Find a bundle's input images, sorted by path.
 
     Args:
         source: a file, a folder, or a glob ("cases/**/*.dcm").
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
+        reading: how to read series, `ReadingOptions` or a mapping of them.
 
     Raises:
         ConfigError: an unknown kind.
@@ -68,10 +74,16 @@ def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
     root, files = _files(source)
     left_out = {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
     candidates = [file for file in files if file not in left_out]
-    images = (_volumes if kind == "volume" else _frames)(candidates, left_out)
+    if kind == "volume":
+        images = _volumes(candidates, left_out, ReadingOptions.of(reading))
+    else:
+        images = _frames(candidates, left_out)
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
         found = f"{len(files)} files and no image among them" if files else "nothing"
+        if left_out:
+            reason, number = Counter(left_out.values()).most_common(1)[0]
+            found = f"{found}, most often: {reason} ({number})"
         raise DatalistError(WANTED[kind], found=found, remedy="Check the path.", path=source)
     named = ((file.relative_to(root).as_posix(), reason) for file, reason in left_out.items())
     return FoundImages(tuple(items), tuple(sorted(named)))
@@ -158,7 +170,9 @@ def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str
     return frames
 
 
-def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+def _volumes(
+    files: Iterable[Path], left_out: dict[Path, str], reading: ReadingOptions
+) -> dict[Path, list[str]]:
     """Inputs of `LoadVolume`, by first file: NIfTI files, series' folders, and files of a whole series."""
     volumes: dict[Path, list[str]] = {}
     slices: list[SeriesFile] = []
@@ -184,10 +198,10 @@ def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, lis
             if path is folder and number > 1:
                 found, remedy = f"a folder of {number} series", "Give each series a folder of its own."
                 raise InputError("a folder of one series", found=found, remedy=remedy, path=folder)
-            read_source_series(the_series(find_series(path)))
+            source_series_of(path, reading)
             volumes[first] = [str(path)]
         except PyrasegError as error:
-            left_out[first] = f"{error.found}, wanted {error.wanted}"
+            left_out[first] = reason_and_option(error, as_reading)
     return volumes
 
 

@@ -15,8 +15,8 @@ from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, serie
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.copies import part_copies
+from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-from pyraseg.transforms.dicom.files.header import has_dicom_marker
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.paths import is_nifti
@@ -163,7 +163,7 @@ class _Sorting:
     def _add_unread(self, file: InputFile, error: PyrasegError) -> None:
         if self.rules.volumes and file.asked and is_nifti(file.path):
             self.nifti.append(nifti_item(file))
-        elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(file.path):
+        elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or is_dicom(file.path):
             self._fail(file, Failure.of(error, file=file.name))
         else:  # neither suffix, content nor the user says that it is DICOM
             self.left_out.append(LeftOut(file.name, f"no DICOM ({file.path.suffix.lower()})"))

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydicom import Dataset
 
 from pyraseg.transforms.dicom.copies import part_copies
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, source_ref
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.header import source_ref
 from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, Passed, search
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.records import SourceRef
@@ -100,7 +101,7 @@ def _files(
         paths, others = search(root) if root.is_dir() else ([root], [])
         passed += others
         for path in paths:
-            if path is root or path.suffix.lower() in suffixes or has_dicom_marker(path):
+            if path is root or path.suffix.lower() in suffixes or is_dicom(path):
                 files.setdefault(os.path.realpath(path), path)
     return sorted(files.values()), passed
 

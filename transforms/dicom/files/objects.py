@@ -11,13 +11,8 @@ from types import MappingProxyType
 from pydicom import uid
 from pydicom.filereader import read_file_meta_info
 
-from pyraseg.transforms.dicom.files.header import (
-    TAGS,
-    ParsedFile,
-    has_dicom_marker,
-    image_header,
-    parse_file,
-)
+from pyraseg.transforms.dicom.files.content import has_dicom_marker
+from pyraseg.transforms.dicom.files.header import TAGS, ParsedFile, image_header, parse_file
 from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
 from pyraseg.transforms.dicom.pixels.checks import code_text, is_secondary_capture

@@ -15,10 +15,10 @@ from pyraseg.transforms.dicom.files.objects import is_localizer, passed_over, vo
 from pyraseg.transforms.dicom.files.values import texts
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS, check_one_dose, split_by_identity
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts, pet_facts
 from pyraseg.transforms.dicom.series.planes import TELLING_TAGS, VOLUME_TAGS, PlaneHeader, plane_headers
 from pyraseg.transforms.dicom.series.stacks import described
-from pyraseg.transforms.dicom.series.suv import PetFacts, pet_facts
-from pyraseg.transforms.errors import GeometryError, InputError, PyrasegError
+from pyraseg.transforms.errors import GeometryError, InputError, Option, PyrasegError
 
 __all__ = ["AMONG_SLICES", "FoundSeries", "Series", "find_series", "is_slice", "the_series"]
 
@@ -143,7 +143,8 @@ def the_series(candidates: Sequence[Series], *, number: int | None = None) -> Se
     raise GeometryError(
         "one CT, MR or PET series",
         found=f"{len(candidates)}: {described(candidates)}{mixed}",
-        remedy="Choose one by its number, series=1, or read a folder that holds one.",
+        remedy="Read a folder that holds one.",
+        option=Option("choose one by its number", "series", 1),
     )
 
 

@@ -98,8 +98,8 @@ MAPPING = "RealWorldValueMappingSequence"
 PET_TAGS = (
     "Units", "SUVType", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime",
     "AttenuationCorrected", "CorrectedImage", "PatientWeight", "RadiopharmaceuticalInformationSequence",
-    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC",
-    "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime",
+    "TimezoneOffsetFromUTC", "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
 )  # fmt: skip
 VOLUME_TAGS = (
     *TAGS, *PET_TAGS, MAPPING,

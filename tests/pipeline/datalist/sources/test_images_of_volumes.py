@@ -81,7 +81,7 @@ def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_coun
     names, left_out = found(tmp_path)
     assert names == ["ct"]
     assert {reason for name, reason in left_out.items() if "mixed" in name} == {
-        "a folder of 2 series, wanted a folder of one series"
+        "wanted a folder of one series, found a folder of 2 series"
     }
     assert {reason for name, reason in left_out.items() if "scout" in name} == {
         "no slice of CT, MR or PET: a localizer"
@@ -151,4 +151,7 @@ def test_of_the_real_series_those_are_found_whose_values_are_known(shared_data: 
         (item,) = find_images(shared_data / "dicom" / name, kind="volume").items
         assert Path(item["image"]).is_dir()
     ((_, reason),) = find_images(shared_data / "dicom" / "ct", kind="volume").left_out
-    assert reason.startswith("US, wanted")  # its Rescale Type says "unspecified"
+    assert "found US; " in reason  # its Rescale Type says "unspecified"
+    assert """--reading "{'assume_hu': True}\"""" in reason
+    taken = find_images(shared_data / "dicom" / "ct", kind="volume", reading={"assume_hu": True})
+    assert len(taken.items) == 2

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from pyraseg.pipeline.prediction import plan
+from pyraseg.pipeline.prediction.discovery.find_items import Discovered
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder_lock import Shard
-from pyraseg.pipeline.prediction.plan import make_plan
-from pyraseg.pipeline.writers.tables.item_records import Item
+from pyraseg.pipeline.prediction.plan import check_found, make_plan
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item
+from pyraseg.transforms.errors import NothingFoundError
 from pyraseg.transforms.records import SourceRef
 
 SOURCE = SourceRef("a.dcm", "1.2", "1.2", "2", "US", "1.2.840.10008.1.2.1", 3, rows=4, columns=4)
@@ -64,3 +66,9 @@ def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, ask
         input_shape=(3, 8, 8), volumes=False, algorithm=SimpleNamespace(weights="f"),
     )  # fmt: skip
     assert plan.make_backend(replace(JOB, backend=asked), bundle, 5, former=former) == taken
+
+
+def test_inputs_without_a_file_hold_nothing_to_predict_and_failures_are_something():
+    with pytest.raises(NothingFoundError, match=r"found nothing\."):
+        check_found(Discovered((), (), ()))
+    check_found(Discovered((), (), (Failure("a.dcm", "broken", "Export it again."),)))

@@ -145,8 +145,7 @@ def scan_start(facts: PetFacts) -> float:
         return facts.decay_moment
     first = facts.earliest_acquisition
     if first is not None and facts.series_start is not None and facts.series_start <= first:
-        _warn_of_private_scan(facts, facts.series_start)
-        return facts.series_start
+        return _of_series_or_private(facts, facts.series_start, first)
     if facts.private_scan is not None:
         return facts.private_scan
     if first is None:
@@ -172,20 +171,27 @@ def _start_of_frame(facts: PetFacts, acquisition: float, reference_ms: float, du
     return acquisition - reference_ms / 1000 + mean_s
 
 
-def _warn_of_private_scan(facts: PetFacts, start: float) -> None:
-    """Say that GE's time of the scan contradicts the one that counts, whichever dates were replaced."""
+def _of_series_or_private(facts: PetFacts, start: float, first: float) -> float:
+    """The start by Series Time; or by GE's scan time, which contradicts it, whatever dates were replaced.
+
+    Series Time may be when the series was created, minutes before; GE's own time is what GE corrects to
+    (IBSI's guideline on SUV takes it first). After the first acquisition it cannot be the start.
+    """
     if facts.private_scan is None:
-        return
+        return start
     later = (facts.private_scan - start + DAY_S / 2) % DAY_S - DAY_S / 2
     if abs(later) <= CONTRADICTION_S:
-        return
+        return start
+    counts = start + later <= first + CONTRADICTION_S
     change = 2 ** (later / _above_zero(facts, facts.half_life_s, HALF_LIFE)) - 1
+    times = [f"{_clock(start)} by Series Time (0008,0031)"]
+    times.insert(0 if counts else 1, f"{_clock(start + later)} by GE's scan time (0009,100D)")
     warnings.warn(
-        f"the PET scan starts at {_clock(start)} by Series Time (0008,0031), which counts, and at "
-        f"{_clock(facts.private_scan)} by GE's scan time (0009,100D), {abs(later) / 60:.0f} minutes apart; "
-        f"by the latter SUV would be {change:+.0%}",
+        f"the PET scan starts at {times[0]}, which counts, and at {times[1]}, {abs(later) / 60:.0f} minutes "
+        f"apart: by GE's time SUV is {change:+.0%}",
         stacklevel=2,
     )
+    return start + later if counts else start
 
 
 def _clock(seconds: float) -> str:

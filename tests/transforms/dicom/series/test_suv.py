@@ -243,11 +243,20 @@ def private_scan(time):
 
 
 def test_a_private_scan_time_of_ge_that_contradicts_series_time_is_noted_with_both(tmp_path):
-    with pytest.warns(UserWarning, match=r"11:15:00 by.*11:30:00 by.*15 minutes apart.*\+10%"):
+    with pytest.warns(UserWarning, match=r"11:15:00 by Series.*11:30:00 by GE.*15 minutes apart.*\+10%"):
         assert factor(tmp_path / "a", private_scan("113000.00")) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         factor(tmp_path / "b", private_scan("111530.00"))
+
+
+def test_ges_scan_time_counts_where_the_series_was_created_before_the_scan(tmp_path):
+    def created_earlier(index, dataset):
+        dataset.SeriesTime = "110000"
+        private_scan("111500.00")(index, dataset)
+
+    with pytest.warns(UserWarning, match=r"11:15:00 by GE.*which counts.*11:00:00 by Series.*15 minutes"):
+        assert factor(tmp_path, created_earlier) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
 
 
 def test_ge_states_the_scan_privately_where_the_series_time_is_later(tmp_path):

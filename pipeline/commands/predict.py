@@ -34,6 +34,10 @@ class Predict(Verb):
         seg_types = ("binary", "labelmap", "fractional")
         add("--seg-type", choices=seg_types, default="binary", help="of the DICOM SEG")
         add("--probabilities", action="store_true", help="probabilities as NIfTI, too")
+        earlier = "output of an earlier run whose results these replace (with --resume: the same folder's)"
+        add("--earlier", metavar="DIR", help=earlier)
+        replace = "take the UIDs of the results replaced, for an archive to overwrite them"
+        add("--replace", action="store_true", help=replace)
         add("--identify", action="store_true", help="name, ID and birth date in tables and report")
 
         add = parser.add_argument_group("series of CT, MR and PET").add_argument

@@ -156,6 +156,8 @@ class Batch:
             identify=job.identify,
             drafts=self.folder.drafts,
             fingerprint=self.folder.fingerprint,
+            earlier=None if job.earlier is None else job.earlier / "items",
+            replace=job.replace,
             computed_by="" if self.backend is None else self.backend.name,
         )
 

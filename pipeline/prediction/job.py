@@ -49,6 +49,8 @@ class Job:
     shard: Shard = field(default_factory=Shard)
     resume: bool = False
     overwrite: bool = False
+    earlier: Path | None = None
+    replace: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     roi: SearchBox | None = None
     repair: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "inputs": inputs,
             "bundle": Path(arguments.bundle),
             "output": None if arguments.output is None else Path(arguments.output),
+            "earlier": _earlier(arguments),
             "checkpoints": tuple(Path(text) for text in arguments.checkpoint),
             "formats": tuple(name for name in FORMATS if name in formats),
             "shard": parse_shard(arguments.shard),
@@ -87,6 +90,17 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "repair": tuple(sorted(repairs)),
         }
     )
+
+
+def _earlier(arguments: argparse.Namespace) -> Path | None:
+    """The folder of the results to replace; `--overwrite` leaves none in the output folder."""
+    if arguments.earlier is not None:
+        _check_exists(Path(arguments.earlier))
+        return Path(arguments.earlier)
+    if arguments.replace and not arguments.resume:
+        remedy = "Name the earlier run's output with --earlier, or go on in it with --resume."
+        raise UsageError("earlier results, for --replace", found="none", remedy=remedy)
+    return Path(arguments.output) if arguments.resume else None
 
 
 def _check_exists(path: Path) -> None:
@@ -130,7 +144,7 @@ def _overrides(words: list[str]) -> dict[str, str]:
 
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:
     """A hash of everything but the item that results depend on; a new one makes every item due again."""
-    names = ("formats", "seg_type", "probabilities", "identify", "backend")
+    names = ("formats", "seg_type", "probabilities", "identify", "backend", "replace")
     parts = {
         "weights": bundle.algorithm.weights,
         "bundle": bundle.digest,

@@ -13,7 +13,7 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRul
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
 from pyraseg.pipeline.prediction.job import Job, check_unit, fingerprint
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
-from pyraseg.pipeline.prediction.output.folder_lock import FolderLock
+from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, check_earlier
 from pyraseg.pipeline.prediction.plan import describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
 from pyraseg.transforms.errors import PyrasegError, UsageError
@@ -62,6 +62,8 @@ def predict(job: Job) -> Iterator[str]:
         mark = fingerprint(job, bundle)
         lock = FolderLock(job.output.absolute(), job.shard, mark, job.resume, job.overwrite)
         lock.check()
+        if job.earlier not in (None, job.output):
+            check_earlier(job.earlier)
     algorithm = bundle.algorithm
     yield f"bundle {bundle.folder}, version {algorithm.version}, weights sha256 {algorithm.weights}"
     discovered = _discover(job, rules)

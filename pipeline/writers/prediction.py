@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pyraseg.transforms.dicom.files.discover import source_ref
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
-__all__ = ["Algorithm", "Prediction"]
+__all__ = ["Algorithm", "Prediction", "Replaced"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,24 @@ class Algorithm:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """An earlier result of the same source, which a new one replaces.
+
+    Attributes:
+        keep_uids: whether the new one takes its UIDs, so that an archive overwrites it; else the new one has
+            its own and names this one.
+
+    >>> Replaced("1.2.3", sop_instance_uid="1.2.3.4", series_instance_uid="1.2.3.5").keep_uids
+    False
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    keep_uids: bool = False
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The label maps of one item: a single frame, the frames of a cine, or the slices of a volume.
 
@@ -59,6 +77,7 @@ class Prediction:
             source, weights and salt, so a repeated run writes the same UIDs.
         series: of a volume, in the order of its slices; None for a single file.
         remarks: further sentences for a reader of the report, such as what the model was trained on.
+        replaced: the earlier results of the same source by SOP Class UID.
 
     >>> import numpy as np
     >>> from pydicom.data import get_testdata_file
@@ -83,6 +102,7 @@ class Prediction:
     salt: str = ""
     series: SourceSeries | None = None
     remarks: tuple[str, ...] = ()
+    replaced: Mapping[str, Replaced] = field(default_factory=dict)
 
     @classmethod
     def of_file(

@@ -229,6 +229,7 @@ def _dicom(
                 algorithm=prediction.algorithm,
                 salt=prediction.salt,
                 header=header,
+                replaced=prediction.replaced,
             ).notes
         outputs.append("rtstruct.dcm")
     return outputs, notes

@@ -25,6 +25,7 @@ from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.processes.worker import OURS
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.dicom.object import replaced_objects
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
 from pyraseg.transforms.errors import ConfigError
@@ -79,6 +80,7 @@ class ItemTask(ABC):
         drafts: the folder of this run's drafts.
         fingerprint: of weights, bundle and options.
         computed_by: the backend's name; other backends give some other pixels, and so other UIDs.
+        earlier: the folder of the earlier results' items; replace: whether to take their UIDs.
     """
 
     preprocessing: Compose
@@ -94,6 +96,8 @@ class ItemTask(ABC):
     drafts: Path
     fingerprint: str
     computed_by: str = ""
+    earlier: Path | None = None
+    replace: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,6 +155,7 @@ class ItemTask(ABC):
                 frame_time_ms=header.frame_time_ms,
                 affine=results.affine,
             )
+        replaced = ["replaces an earlier result"] if prediction.replaced else []
         record = ItemRecord(
             case=item.case,
             file=item.file,
@@ -166,7 +171,7 @@ class ItemTask(ABC):
             units={quantity.name: quantity.unit for quantity in prediction.quantities},
             rows_of_frames=results.rows,
             flags=item_flags(results.rows, prediction.key_frame),
-            notes=tuple(dict.fromkeys([*item.notes, *results.notes, *written.notes, *warned])),
+            notes=tuple(dict.fromkeys([*item.notes, *results.notes, *replaced, *written.notes, *warned])),
             seconds=round(time.perf_counter() - begin, 3),
             outputs=written.outputs,
             fingerprint=self.fingerprint,
@@ -183,6 +188,8 @@ class ItemTask(ABC):
     def predicted(self, item: Item, source: SourceRef, labels: np.ndarray, **more: Any) -> Prediction:
         """The prediction of an item, with what is the same for all items."""
         salt = f"{self.fingerprint} {self.computed_by}"
+        if self.earlier is not None:
+            more["replaced"] = replaced_objects(self.earlier / item.case, keep_uids=self.replace)
         return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)
 
 

@@ -17,7 +17,7 @@ from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import OutputError, UsageError
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["STATE", "TABLES", "FolderLock", "Shard", "parse_shard"]
+__all__ = ["STATE", "TABLES", "FolderLock", "Shard", "check_earlier", "parse_shard"]
 
 STATE = ".pyraseg"
 TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
@@ -176,6 +176,22 @@ def _at_work(state: Path) -> list[str]:
         except Timeout:
             held.append(path.name.removeprefix("run-").removesuffix(".lock"))
     return held
+
+
+def check_earlier(folder: Path) -> None:
+    """Refuse a folder whose cases cannot be matched with this run's by name.
+
+    Raises:
+        OutputError: it holds no results of ours, or results with another key.
+    """
+    key, wanted = _job(folder / STATE)[0].get("key"), "the output of an earlier run, for --earlier"
+    if key is None:
+        remedy = "Name the folder that the earlier run had as --output."
+        raise OutputError(wanted, found="a folder without results", remedy=remedy, path=folder)
+    if key != case_name("which key"):
+        found = "one whose cases are named with another key"
+        remedy = "Set PYRASEG_HASH_KEY to the key of that run, or leave --earlier out."
+        raise OutputError(wanted, found=found, remedy=remedy, path=folder)
 
 
 def _job(state: Path) -> tuple[dict[str, object], list[str]]:

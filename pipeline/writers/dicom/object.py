@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import struct
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.utils.version import package_version
 from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid
-from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
+from pyraseg.pipeline.writers.prediction import Algorithm, Replaced
+from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
+from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import Code, SourceRef
 
 __all__ = [
@@ -34,12 +37,22 @@ __all__ = [
     "make_item",
     "new_object",
     "object_identity",
+    "replaced_objects",
     "save",
     "uid_item",
 ]
 
 MANUFACTURER = "pyraseg"
 LONG_STRING = 64  # characters of VR LO
+WEIGHTS = 6  # characters of their hash in a description
+# The source's series number is added
+FIRST_SERIES_NUMBERS = {
+    "SEG binary": 1000,
+    "SR": 2000,
+    "RTSTRUCT": 3000,
+    "SEG labelmap": 4000,
+    "SEG fractional": 5000,
+}
 SHORT_STRING = 16  # of VR SH
 NOT_OF_SOURCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")  # an object has UIDs of its own
 PIXEL_DATA = (0x7FE0, 0x0010)
@@ -66,33 +79,65 @@ class WrittenObject:
 
 @dataclass(frozen=True)
 class Identity:
-    """The UIDs and numbers of an object to write; the same for equal source, weights and salt."""
+    """The UIDs and numbers of an object to write; the same for equal source, weights and salt.
 
+    Attributes:
+        replaced: the earlier object of other UIDs, if any.
+    """
+
+    sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     series_number: int
     instance_number: int
     description: str
+    replaced: Replaced | None = None
 
 
 def object_identity(
-    header: SourceHeader, prediction: Prediction, *, kind: str, first_number: int
+    header: SourceHeader,
+    algorithm: Algorithm,
+    *,
+    kind: str,
+    sop_class_uid: str,
+    salt: str,
+    replaced: Mapping[str, Replaced],
 ) -> Identity:
-    """Objects of one kind from one source series form one series, and copy the source's Instance Number."""
-    result = (prediction.algorithm.weights, prediction.salt, kind)
-    what = f" {kind.split()[0]}, not for diagnosis"
+    """Objects of one kind from one source series form one series, and copy the source's Instance Number.
+
+    Viewers list series by number and description: both tell the kind, the description the model, too.
+    """
+    result, earlier = (algorithm.weights, salt, kind), replaced.get(sop_class_uid)
+    instance = derive_uid(header.identity.SOPInstanceUID, *result, "instance")
+    series = derive_uid(header.identity.SeriesInstanceUID, *result, "series")
+    if earlier and earlier.keep_uids:
+        instance, series = UID(earlier.sop_instance_uid), UID(earlier.series_instance_uid)
+    model, what = f"{algorithm.bundle} {algorithm.version}", f" {kind}, not for diagnosis"
+    if algorithm.weights != "unknown":
+        model += f" {algorithm.weights[:WEIGHTS]}"
     return Identity(
-        sop_instance_uid=derive_uid(prediction.source.sop_instance_uid, *result, "instance"),
-        series_instance_uid=derive_uid(header.identity.SeriesInstanceUID, *result, "series"),
-        series_number=first_number + header.series_number,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=instance,
+        series_instance_uid=series,
+        series_number=FIRST_SERIES_NUMBERS[kind] + header.series_number,
         instance_number=header.instance_number,
-        description=prediction.algorithm.bundle[: LONG_STRING - len(what)] + what,
+        description=cut(model)[: LONG_STRING - len(what)] + what,
+        replaced=earlier if earlier and earlier.sop_instance_uid != instance else None,
     )
 
 
-def new_object(
-    header: SourceHeader, identity: Identity, algorithm: Algorithm, *, sop_class_uid: str
-) -> Dataset:
+def replaced_objects(folder: Path, *, keep_uids: bool) -> dict[str, Replaced]:
+    """The earlier objects in an item's folder by SOP Class UID; a broken file counts for none."""
+    found = {}
+    for path in sorted(folder.glob("*.dcm")):
+        with suppress(InputError):
+            parsed = parse_file(path)
+            uids = (parsed.sop_class_uid, parsed.sop_instance_uid, parsed.text("SeriesInstanceUID"))
+            found[parsed.sop_class_uid] = Replaced(*uids, keep_uids=keep_uids)
+    return found
+
+
+def new_object(header: SourceHeader, identity: Identity, algorithm: Algorithm) -> Dataset:
     """A data set with the modules that all objects share, and the time of writing.
 
     Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1,
@@ -101,7 +146,7 @@ def new_object(
     now = datetime.datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
     dataset = make_item(
-        SOPClassUID=sop_class_uid,
+        SOPClassUID=identity.sop_class_uid,
         SOPInstanceUID=identity.sop_instance_uid,
         SeriesInstanceUID=identity.series_instance_uid,
         SeriesNumber=identity.series_number,
@@ -119,6 +164,10 @@ def new_object(
     for element in header.identity:  # a changed copy would change the header, whose elements it shares
         if element.keyword not in NOT_OF_SOURCE:
             dataset.add(element)
+    if earlier := identity.replaced:
+        related = make_item(SeriesInstanceUID=earlier.series_instance_uid, PurposeOfReferenceCodeSequence=[])
+        add_uid(related, "StudyInstanceUID", header.identity.StudyInstanceUID)
+        dataset.RelatedSeriesSequence = [related]
     return dataset
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,8 @@ from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from pyraseg.pipeline.writers.dicom.object import (
-    LONG_STRING,
     NO_FRAME,
     SHORT_STRING,
-    Identity,
     WrittenObject,
     code_item,
     cut,
@@ -25,11 +23,12 @@ from pyraseg.pipeline.writers.dicom.object import (
     image_items,
     make_item,
     new_object,
+    object_identity,
     save,
     uid_item,
 )
-from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, derive_uid, read_source
-from pyraseg.pipeline.writers.prediction import Algorithm
+from pyraseg.pipeline.writers.dicom.source import SourceHeader, add_uid, read_source
+from pyraseg.pipeline.writers.prediction import Algorithm, Replaced
 from pyraseg.transforms.dicom.labels.contours import trace_mask
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.errors import GeometryError, LabelError
@@ -37,7 +36,6 @@ from pyraseg.transforms.records import Segment
 
 __all__ = ["write_rtstruct"]
 
-FIRST_SERIES_NUMBER = 3000
 STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but kept by RT Referenced Study
 ANATOMY = ("91723000", "SCT")
 CONTOUR_DATA = Tag(0x3006, 0x0050)
@@ -54,12 +52,13 @@ def write_rtstruct(
     algorithm: Algorithm,
     salt: str = "",
     header: SourceHeader | None = None,
+    replaced: Mapping[str, Replaced] | None = None,
 ) -> WrittenObject:
     """Write a volume's label map as one RT Structure Set: a region for each class, a contour for each part.
 
     Reading it back (`pyraseg.transforms.dicom.labels.rtstruct_mask`) gives the label map bit for bit, on
     oblique grids too. Contours are those of `pyraseg.transforms.dicom.labels.contours.trace_mask`: they run
-    midway between pixels, so readers need not agree on pixels that an edge crosses. A part with holes is one
+    between pixels, so readers need not agree on pixels that an edge crosses. A part with holes is one
     CLOSED_PLANAR contour with keyholes. All editions of the standard have that type, and it is right for
     readers that fill each contour and for those that combine contours by exclusive or. The former would fill
     a separate contour of a hole, and readers from before 2020 do not know CLOSEDPLANAR_XOR. A class that is
@@ -72,7 +71,7 @@ def write_rtstruct(
     Args:
         labels: (columns, rows, slices), class values, on the grid of the series.
         segments: the classes in the order of their values, background first.
-        salt: as `pyraseg.pipeline.writers.prediction.Prediction` has it.
+        salt, replaced: as `pyraseg.pipeline.writers.prediction.Prediction` has them.
         header: of the first slice, where it has been read.
 
     Raises:
@@ -101,9 +100,22 @@ def write_rtstruct(
     """
     _check(labels, series, segments)
     header = header or read_source(series.slices[0])
-    identity = _identity(header, series, algorithm, salt)
-    dataset = new_object(header, identity, algorithm, sop_class_uid=RTStructureSetStorage)
+    identity = object_identity(
+        header,
+        algorithm,
+        kind="RTSTRUCT",
+        sop_class_uid=RTStructureSetStorage,
+        salt=salt,
+        replaced=replaced or {},
+    )
+    dataset = new_object(header, identity, algorithm)
     _add_structure_set(dataset, header, algorithm)
+    if earlier := identity.replaced:
+        dataset.PredecessorStructureSetSequence = [
+            make_item(
+                ReferencedSOPClassUID=earlier.sop_class_uid, ReferencedSOPInstanceUID=earlier.sop_instance_uid
+            )
+        ]
     _add_references(dataset, header, series, frame_of_reference(header, series))
     _add_regions(dataset, labels, series, segments=segments, algorithm=algorithm)
     notes = header.notes if series.frame_of_reference_uid else (*header.notes, NO_FRAME)
@@ -119,19 +131,6 @@ def _check(labels: np.ndarray, series: SourceSeries, segments: Sequence[Segment]
     if strange := sorted({int(value) for plane in labels.T for value in np.unique(plane)} - known):
         remedy = "Give every class of the network a segment."
         raise LabelError("labels with a segment", found=f"{strange[0]}", remedy=remedy)
-
-
-def _identity(header: SourceHeader, series: SourceSeries, algorithm: Algorithm, salt: str) -> Identity:
-    """One structure set for each source series, in its own series."""
-    result = (header.identity.SeriesInstanceUID, series.slices[0].sop_instance_uid, algorithm.weights, salt)
-    what = " structures, not for diagnosis"
-    return Identity(
-        sop_instance_uid=derive_uid(*result, "structures", "instance"),
-        series_instance_uid=derive_uid(*result, "structures", "series"),
-        series_number=FIRST_SERIES_NUMBER + header.series_number,
-        instance_number=1,
-        description=algorithm.bundle[: LONG_STRING - len(what)] + what,
-    )
 
 
 def _add_structure_set(dataset: Dataset, header: SourceHeader, algorithm: Algorithm) -> None:

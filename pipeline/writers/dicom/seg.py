@@ -40,7 +40,6 @@ __all__ = ["KINDS", "write_seg"]
 
 KINDS = ("binary", "labelmap", "fractional")
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # of 2024; pydicom 3.0 has no name for it
-FIRST_SERIES_NUMBER = 1000
 LONGEST = 2**32 - 2  # bytes of Pixel Data
 SEGMENTATION = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
@@ -104,10 +103,15 @@ def write_seg(
     if length > LONGEST:
         found, remedy = f"{length / 2**30:.1f} GiB", 'Choose "binary", or cut the cine into parts.'
         raise OutputError("pixel data of less than 4 GiB, DICOM's limit", found=found, remedy=remedy)
-    name = f"segmentation {kind}"
-    identity = object_identity(header, prediction, kind=name, first_number=FIRST_SERIES_NUMBER)
-    sop_class = LABEL_MAP_STORAGE if kind == "labelmap" else SegmentationStorage
-    dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=sop_class)
+    identity = object_identity(
+        header,
+        prediction.algorithm,
+        kind=f"SEG {kind}",
+        sop_class_uid=LABEL_MAP_STORAGE if kind == "labelmap" else SegmentationStorage,
+        salt=prediction.salt,
+        replaced=prediction.replaced,
+    )
+    dataset = new_object(header, identity, prediction.algorithm)
     _add_segmentation(dataset, header, prediction, kind, planes)
     placed = prediction.series is None or prediction.series.frame_of_reference_uid
     return save(

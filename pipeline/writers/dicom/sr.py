@@ -56,13 +56,12 @@ from pyraseg.pipeline.writers.dicom.source import (
     read_source,
     unquoted,
 )
-from pyraseg.pipeline.writers.prediction import Prediction
+from pyraseg.pipeline.writers.prediction import Prediction, Replaced
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.records import Code, Quantity, Segment
 
 __all__ = ["write_sr"]
 
-FIRST_SERIES_NUMBER = 2000
 PROCEDURES = {
     "US": ("16310003", "SCT", "Diagnostic ultrasonography"),
     "CT": ("77477000", "SCT", "Computed tomography"),
@@ -130,9 +129,18 @@ def write_sr(
         raise GeometryError(f"a key frame from 0 to {len(prediction.labels) - 1}", found=found, remedy=remedy)
     header = header or read_source(prediction.source)
     check_images(prediction.images)
-    identity = object_identity(header, prediction, kind="report", first_number=FIRST_SERIES_NUMBER)
-    dataset = new_object(header, identity, prediction.algorithm, sop_class_uid=Comprehensive3DSRStorage)
+    identity = object_identity(
+        header,
+        prediction.algorithm,
+        kind="SR",
+        sop_class_uid=Comprehensive3DSRStorage,
+        salt=prediction.salt,
+        replaced=prediction.replaced,
+    )
+    dataset = new_object(header, identity, prediction.algorithm)
     _add_document(dataset, header, prediction, seg)
+    if earlier := identity.replaced:
+        dataset.PredecessorDocumentsSequence = [_evidence(header, [_series_item(earlier)])]
     with unquoted(prediction.source.sop_instance_uid):
         dataset.update(_content(header, prediction, seg))
     if schemes := _private_schemes(dataset):
@@ -155,16 +163,22 @@ def _add_document(
     dataset.PerformedProcedureCodeSequence = []
     series = uid_item(SeriesInstanceUID=header.identity.SeriesInstanceUID)
     series.ReferencedSOPSequence = image_items(prediction.images)
+    used = [series] if seg is None else [series, _series_item(seg)]
+    dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(header, used)]
+
+
+def _evidence(header: SourceHeader, series: list[Dataset]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 C.17.2.1) within the source's study."""
     evidence = uid_item(StudyInstanceUID=header.identity.StudyInstanceUID)
-    evidence.ReferencedSeriesSequence = [series]
-    if seg is not None:
-        segmentation = make_item(
-            ReferencedSOPClassUID=seg.sop_class_uid, ReferencedSOPInstanceUID=seg.sop_instance_uid
-        )
-        evidence.ReferencedSeriesSequence.append(
-            make_item(SeriesInstanceUID=seg.series_instance_uid, ReferencedSOPSequence=[segmentation])
-        )
-    dataset.CurrentRequestedProcedureEvidenceSequence = [evidence]
+    evidence.ReferencedSeriesSequence = series
+    return evidence
+
+
+def _series_item(written: WrittenObject | Replaced) -> Dataset:
+    instance = make_item(
+        ReferencedSOPClassUID=written.sop_class_uid, ReferencedSOPInstanceUID=written.sop_instance_uid
+    )
+    return make_item(SeriesInstanceUID=written.series_instance_uid, ReferencedSOPSequence=[instance])
 
 
 def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | None) -> Dataset:

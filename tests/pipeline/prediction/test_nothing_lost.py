@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydicom import Dataset, dcmread
 
 from pyraseg.pipeline import cli
 from pyraseg.pipeline.prediction.job import Job
@@ -173,6 +174,35 @@ def test_only_what_has_changed_is_due(few, tmp_path):
     assert cli.main(other.arguments(output, "--resume", "--seg-type", "labelmap")) == 0
     assert done_again(before, output) == set(before)
     assert len(result_of(output).results) == 3
+
+
+def segmentations(output: Path) -> dict[str, Dataset]:
+    return {path.parent.name: dcmread(path) for path in output.glob("items/*/seg.dcm")}
+
+
+def test_another_models_results_name_the_earlier_ones_or_take_their_uids(few, tmp_path, capsys):
+    assert cli.main(few.arguments(tmp_path / "old")) == 0
+    old = segmentations(tmp_path / "old")
+    other = Batch(few.inputs, write_checkpoint(tmp_path / "other.pt", seed=2))
+    earlier = ("--earlier", str(tmp_path / "old"))
+    assert cli.main(other.arguments(tmp_path / "new", *earlier)) == 0
+    for case, seg in segmentations(tmp_path / "new").items():
+        assert seg.SOPInstanceUID != old[case].SOPInstanceUID
+        assert seg.RelatedSeriesSequence[0].SeriesInstanceUID == old[case].SeriesInstanceUID
+    assert all("replaces an earlier" in row["notes"] for row in result_of(tmp_path / "new").results)
+
+    assert cli.main(other.arguments(tmp_path / "same", *earlier, "--replace")) == 0
+    assert cli.main(other.arguments(tmp_path / "old", "--resume", "--replace")) == 0
+    for output in (tmp_path / "same", tmp_path / "old"):
+        for case, seg in segmentations(output).items():
+            assert seg.SOPInstanceUID == old[case].SOPInstanceUID
+            assert seg.DeviceSerialNumber != old[case].DeviceSerialNumber
+
+    assert cli.main(other.arguments(tmp_path / "none", "--replace")) == 2
+    assert "--earlier" in capsys.readouterr().err
+    assert cli.main(other.arguments(tmp_path / "none", "--earlier", str(few.inputs[0]))) == 2
+    assert "a folder without results" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_result_whose_file_has_broken_since_gives_way_to_the_failure(few, tmp_path):

@@ -10,11 +10,12 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage({ viewport: { width: 1200, height: 700 } });
 const errors = [];
+const written = []; // on the frames
 page.on("pageerror", (error) => errors.push(error.message));
 page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
 await page.addInitScript(() => {
   localStorage.setItem("shownTours", '["basicViewerTour"]');
-  localStorage.setItem("investigationalUseDialog", '{"expiryDate":"2099-01-01"}');
+  sessionStorage.setItem("investigationalUseDialog", "hidden");
   window.viewport = () =>
     services.cornerstoneViewportService.getCornerstoneViewport(services.viewportGridService.getActiveViewportId());
 });
@@ -23,7 +24,9 @@ const steps = async (name) => {
   for (let frame = 0; frame < Number(frames); frame++) {
     await page.evaluate((index) => viewport().setImageIdIndex(index), frame);
     await page.waitForFunction((index) => viewport().getCurrentImageIdIndex() === index, frame);
+    await page.mouse.move(2, 2);
     await page.waitForTimeout(1000);
+    written.push(...(await page.locator(".svg-layer").allTextContents()));
     await pane.screenshot({ path: `${folder}/${name}${frame}.png` });
   }
 };
@@ -42,6 +45,8 @@ try {
     const end = toCanvas(image.dimensions[0] - 0.5, image.dimensions[1] - 0.5);
     return [toCanvas(-0.5, -0.5), end].map(([x, y]) => [x + at.x - pane.x, y + at.y - pane.y]);
   });
+  // icons on top of the image change their colour
+  await page.addStyleTag({ content: '[data-cy="viewport-pane"] svg:not(.svg-layer) { visibility: hidden; }' });
   await steps("plain");
   await page.locator('[data-cy="study-browser-thumbnail-no-image"]').first().dblclick();
   await page.waitForTimeout(4000);
@@ -50,7 +55,7 @@ try {
   errors.push(error.message);
 } finally {
   await page.screenshot({ path: `${folder}/page.png` });
-  const said = await page.locator("body").innerText();
+  const said = [await page.locator("body").innerText(), ...written].join(" ");
   console.log(JSON.stringify({ corners, errors, said }));
   await browser.close();
 }

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pyraseg.pipeline.writers.dicom.rtstruct import write_rtstruct
 from tests.clients.conftest import CASES, client, run
 from tests.pipeline.writers.volume_cases import ALGORITHM, SEGMENTS, read
-from tests.transforms.dicom.series_cases import write_series
+from tests.transforms.dicom.series_cases import stored_values, write_series
 
 PYDICOM_SEG = """
 import sys, numpy, pydicom, pydicom_seg
@@ -68,11 +68,10 @@ def test_the_adapters_of_cornerstone_find_the_mask_of_every_frame(case, name):
 
 def test_rt_utils_finds_the_mask_of_every_slice(tmp_path):
     python = client("rt-utils", "bin", "python")
-    folder = tmp_path / "series"
-    write_series(folder, slices=6, rows=40, columns=30)
+    folder = write_series(tmp_path / "series", stored_values(6, 40, 40))
     volume = read(folder)
     labels = np.zeros(volume.grid.shape, np.uint8)
-    labels[5:20, 8:30, 1:5] = 1
+    labels[5:20, 8:30, 1:5] = 1  # square slices: rt-utils 1.2.7 takes rows for columns
     labels[12:16, 30:36, 2:4] = 2
     written = write_rtstruct(
         tmp_path / "rt.dcm", labels, volume.source, segments=SEGMENTS, algorithm=ALGORITHM

@@ -9,6 +9,8 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
 });
 const page = await browser.newPage({ viewport: { width: 1200, height: 700 } });
+const BARE = `[data-cy="viewport-pane"] * { visibility: hidden; }
+  [data-cy="viewport-pane"] :is(canvas, .svg-layer, .svg-layer *) { visibility: visible; }`;
 const errors = [];
 const written = []; // on the frames
 page.on("pageerror", (error) => errors.push(error.message));
@@ -30,7 +32,7 @@ const steps = async (name) => {
     await pane.screenshot({ path: `${folder}/${name}${frame}.png` });
   }
 };
-let corners = null;
+let corners, bare;
 try {
   await page.goto(url, { waitUntil: "domcontentloaded" });
   await pane.locator("canvas").first().waitFor({ timeout: 90000 });
@@ -45,8 +47,7 @@ try {
     const end = toCanvas(image.dimensions[0] - 0.5, image.dimensions[1] - 0.5);
     return [toCanvas(-0.5, -0.5), end].map(([x, y]) => [x + at.x - pane.x, y + at.y - pane.y]);
   });
-  // icons on top of the image change their colour
-  await page.addStyleTag({ content: '[data-cy="viewport-pane"] svg:not(.svg-layer) { visibility: hidden; }' });
+  bare = await page.addStyleTag({ content: BARE }); // texts and icons on top of the image change
   await steps("plain");
   await page.locator('[data-cy="study-browser-thumbnail-no-image"]').first().dblclick();
   await page.waitForTimeout(4000);
@@ -54,6 +55,7 @@ try {
 } catch (error) {
   errors.push(error.message);
 } finally {
+  await bare?.evaluate((style) => style.remove());
   await page.screenshot({ path: `${folder}/page.png` });
   const said = [await page.locator("body").innerText(), ...written].join(" ");
   console.log(JSON.stringify({ corners, errors, said }));

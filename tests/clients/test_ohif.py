@@ -137,7 +137,8 @@ def picture(path: Path) -> np.ndarray:
 
 def check_frame(folder: Path, frame: int, labels: np.ndarray, corners: list[list[float]]) -> None:
     """Red where the kidney is and green where the fluid is, but for the outlines' width; no change beyond."""
-    change = picture(folder / f"shown{frame}.png") - picture(folder / f"plain{frame}.png")
+    plain = picture(folder / f"plain{frame}.png")
+    change = picture(folder / f"shown{frame}.png") - plain
     (left, top), (right, bottom) = corners
     rows, columns = (
         np.floor((np.arange(size) + 0.5 - first) / (last - first) * number).astype(int)
@@ -147,10 +148,10 @@ def check_frame(folder: Path, frame: int, labels: np.ndarray, corners: list[list
     )
     inside = np.outer((rows >= 0) & (rows < labels.shape[0]), (columns >= 0) & (columns < labels.shape[1]))
     where = labels[np.ix_(rows.clip(0, labels.shape[0] - 1), columns.clip(0, labels.shape[1] - 1))] * inside
-    redder = change[..., 0] - change[..., 1]
-    for value, coloured in ((1, redder > STRONG), (2, redder < -STRONG)):
+    redder, red = change[..., 0] - change[..., 1], plain[..., 0] - plain[..., 1]
+    for value, coloured, already in ((1, redder > STRONG, red), (2, redder < -STRONG, -red)):
         mask = where == value
-        core = ndimage.binary_erosion(mask, iterations=EDGE)
+        core = ndimage.binary_erosion(mask, iterations=EDGE) & (already < 255 - 4 * STRONG)
         assert core.any()
         bare = np.count_nonzero(core & ~coloured)
         assert not bare, f"frame {frame}: {bare} pixels of {value} without colour"

@@ -68,8 +68,10 @@ def test_the_adapters_of_cornerstone_find_the_mask_of_every_frame(case, name):
 
 def test_rt_utils_finds_the_mask_of_every_slice(tmp_path):
     python = client("rt-utils", "bin", "python")
-    # rt-utils 1.2.7 takes rows for columns, so square slices of square pixels
-    square = lambda _, dataset: setattr(dataset, "PixelSpacing", [0.75, 0.75])  # noqa: E731
+
+    def square(_, dataset):  # rt-utils 1.2.7 takes rows for columns
+        dataset.PixelSpacing = [0.75, 0.75]
+
     folder = write_series(tmp_path / "series", stored_values(6, 40, 40), edit=square)
     volume = read(folder)
     labels = np.zeros(volume.grid.shape, np.uint8)

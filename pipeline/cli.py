@@ -1,6 +1,6 @@
 """The command line ``pyraseg VERB``: the only place that prints and exits.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 nothing to do among the inputs, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pyraseg.pipeline.commands.predict import Predict
 from pyraseg.pipeline.commands.sync import Sync
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.errors import printable, report_error
-from pyraseg.transforms.errors import PyrasegError, UsageError
+from pyraseg.transforms.errors import NothingFoundError, PyrasegError, UsageError
 
 __all__ = ["VERBS", "main"]
 
+STATUS = {UsageError: 2, NothingFoundError: 3}
 VERBS: tuple[Verb, ...] = (
     Phantom(),
     Datalist(),
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PyrasegError as error:
         if not report_error(error, show_path=True):
             raise
-        return 2 if isinstance(error, UsageError) else 1
+        return STATUS.get(type(error), 1)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -81,7 +81,10 @@ def frame_corruption(size: Sequence[int], *, in_channels: int = 3, probability: 
 
 
 def _classes(label_map: Mapping[Any, int] | None, num_classes: int) -> dict[str, Any]:
-    return {"data": SimpleNamespace(label_map=label_map), "label_names": ["a class"] * num_classes}
+    return {
+        "data": SimpleNamespace(label_map=label_map, reading=None),
+        "label_names": ["a class"] * num_classes,
+    }
 
 
 def _parser(bundle: str, file: str, values: Mapping[str, Any]) -> ConfigParser:

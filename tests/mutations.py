@@ -203,6 +203,8 @@ def _limit_memory() -> None:
 def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--read":
         warnings.simplefilter("always")
+        # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__")
         _limit_memory()
         begin, end, seed, *files = arguments[1:]
         for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):

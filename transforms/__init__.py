@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pyraseg.transforms.io.dicom_reader import DicomReader
     from pyraseg.transforms.io.frames import FrameReader, LoadFrame, LoadFramed
     from pyraseg.transforms.io.nifti_volumes import read_nifti_labels, read_nifti_volume
+    from pyraseg.transforms.io.reading_options import ReadingOptions
     from pyraseg.transforms.io.volumes import LoadVolume, LoadVolumed
     from pyraseg.transforms.labels.label_values import CheckSameGridd, RemapLabels, RemapLabelsd
     from pyraseg.transforms.labels.soft_labels import SoftLabels, SoftLabelsd
@@ -88,6 +89,7 @@ _MODULES = {
     "io.dicom_reader": ("DicomReader",),
     "io.frames": ("FrameReader", "LoadFrame", "LoadFramed"),
     "io.nifti_volumes": ("read_nifti_labels", "read_nifti_volume"),
+    "io.reading_options": ("ReadingOptions",),
     "io.volumes": ("LoadVolume", "LoadVolumed"),
     "labels.label_values": ("CheckSameGridd", "RemapLabels", "RemapLabelsd"),
     "labels.soft_labels": ("SoftLabels", "SoftLabelsd"),

@@ -6,7 +6,10 @@ path as data, for the command line to show to its user.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -15,12 +18,34 @@ __all__ = [
     "GeometryError",
     "InputError",
     "LabelError",
+    "NothingFoundError",
+    "Option",
     "OutputError",
     "PyrasegError",
     "RunError",
     "TrackingError",
     "UsageError",
 ]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that a remedy offers. Whoever reads for a user spells it as this user can write it.
+
+    Attributes:
+        does: what it does, as an imperative ("drop those that are equal").
+        name, value: as a keyword argument of a reader.
+
+    >>> str(Option("drop those that are equal", "repair", ["copies"]))
+    "repair=['copies']"
+    """
+
+    does: str
+    name: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value!r}"
 
 
 class PyrasegError(Exception):
@@ -31,24 +56,62 @@ class PyrasegError(Exception):
         found: what it got instead ("a file that ends after 132 bytes").
         remedy: what the user can do about it, as an imperative sentence.
         path: the file concerned, kept as data and out of the message.
+        option: what the remedy offers besides, spelt as in Python until `restated`.
     """
 
-    def __init__(self, wanted: str, *, found: str, remedy: str, path: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        wanted: str,
+        *,
+        found: str,
+        remedy: str,
+        path: str | Path | None = None,
+        option: Option | None = None,
+    ) -> None:
         self.wanted = wanted
         self.found = found
-        self.remedy = remedy
+        self.remedy = _remedy(remedy, option, str)
         self.path = None if path is None else str(path)
-        super().__init__(f"wanted {wanted}, found {found}. {remedy}")
+        self.option = option
+        self._advice = remedy
+        super().__init__(f"wanted {wanted}, found {found}. {self.remedy}")
+
+    def restated(
+        self,
+        kind: type[PyrasegError] | None = None,
+        *,
+        found: str | None = None,
+        spell: Callable[[Option], str] | None = None,
+    ) -> PyrasegError:
+        """The same refusal as another kind of error, with more found, or with its option spelt.
+
+        Args:
+            spell: the option as the user can write it; empty where this is nowhere, and it is not offered.
+
+        >>> error = PyrasegError("one", found="two", remedy="Remove one.", option=Option("take", "stack", 1))
+        >>> error.restated(spell=lambda option: f"--{option.name} {option.value}").remedy
+        'Remove one, or take: --stack 1.'
+        """
+        advice, option = self._advice, self.option
+        if spell is not None:
+            advice, option = _remedy(advice, option, spell), None
+        found = self.found if found is None else found
+        return (kind or type(self))(self.wanted, found=found, remedy=advice, path=self.path, option=option)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when an error crosses from a data-loading process to the main one."""
-        return _rebuild, (type(self), self.wanted, self.found, self.remedy, self.path)
+        return _rebuild, (type(self), self.wanted, self.found, self._advice, self.path, self.option)
 
 
 def _rebuild(
-    kind: type[PyrasegError], wanted: str, found: str, remedy: str, path: str | None
+    kind: type[PyrasegError], wanted: str, found: str, remedy: str, path: str | None, option: Option | None
 ) -> PyrasegError:
-    return kind(wanted, found=found, remedy=remedy, path=path)
+    return kind(wanted, found=found, remedy=remedy, path=path, option=option)
+
+
+def _remedy(advice: str, option: Option | None, spell: Callable[[Option], str]) -> str:
+    spelt = spell(option) if option is not None else ""
+    return f"{advice.rstrip('.')}, or {option.does}: {spelt}." if option is not None and spelt else advice
 
 
 class InputError(PyrasegError):
@@ -57,6 +120,10 @@ class InputError(PyrasegError):
 
 class GeometryError(PyrasegError):
     """Image and mask, or the frames of a series, share no grid; or spacing or orientation is ambiguous."""
+
+
+class NothingFoundError(PyrasegError):
+    """The inputs were searched, and hold nothing to work on."""
 
 
 class LabelError(PyrasegError):

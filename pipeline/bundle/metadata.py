@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydicom.uid import RE_VALID_UID
 
 from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.io.reading_options import ReadingOptions
 from pyraseg.transforms.records import Code
 
 __all__ = [
@@ -73,6 +74,16 @@ def _code(value: Any) -> Code | None:
         case [str() as code, str() as scheme, str() as meaning] if code and scheme and meaning:
             return Code(code, scheme, meaning)
     _refuse("a code as [value, coding scheme, meaning]")
+
+
+def _reading(value: Any) -> ReadingOptions:
+    try:
+        options = ReadingOptions.of(value)
+    except ConfigError as error:
+        _refuse(error.wanted, found=error.found)
+    if options.series is not None:
+        _refuse("reading options of every data set", found="series, which depends on the folder")
+    return options
 
 
 LIST = Field(strict=False)  # JSON has lists where the records have tuples
@@ -203,6 +214,7 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
     quantities: Annotated[tuple[DeclaredQuantity, ...], LIST] = ()
     prediction: DeclaredPrediction | None = None
     evaluation: DeclaredEvaluation | None = None
+    reading: Annotated[ReadingOptions, PlainValidator(_reading)] = ReadingOptions()
 
     @classmethod
     def from_mapping(cls, declared: Mapping[str, Any], *, path: str | Path | None = None) -> BundleMetadata:
@@ -230,6 +242,8 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         """Names must differ, and sections may name declared segments only: others would raise no flag."""
+        if self.reading.given and self.prediction is not None and self.prediction.unit == "file":
+            _refuse("reading: a bundle that takes series", found="one that takes single files")
         segments = [segment.name for segment in self.segments]
         for section, names in (("segments", segments), ("quantities", [q.name for q in self.quantities])):
             if twice := sorted({name for name in names if names.count(name) > 1}):

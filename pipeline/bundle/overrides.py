@@ -136,7 +136,8 @@ def unknown_ids(
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield each id of ``config`` that none of ``files`` defines, with its known siblings.
 
-    Arguments of a component (a mapping with ``_target_``) are not checked: MONAI does so by the signature.
+    Arguments of a component (a mapping with ``_target_``) are not checked: MONAI does so by the signature. An
+    empty mapping takes any keys.
     """
     layers = [_nested(file) for file in files if isinstance(file, Mapping)]
     known = {key for layer in layers for key in layer} | {"_meta_"}
@@ -144,7 +145,7 @@ def unknown_ids(
         if key not in known:
             yield key, sorted(known - {"_meta_"})
         elif isinstance(value, Mapping) and key != "_meta_" and "_target_" not in value:
-            inner = [layer[key] for layer in layers if isinstance(layer.get(key), Mapping)]
+            inner = [layer[key] for layer in layers if isinstance(layer.get(key), Mapping) and layer[key]]
             if inner and not any("_target_" in layer for layer in inner):
                 yield from ((f"{key}::{name}", near) for name, near in unknown_ids(value, inner))
 

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pyraseg.pipeline.commands.verb import Verb
+from pyraseg.pipeline.utils.reading_options import add_reading_options, reading_options
 from pyraseg.transforms.errors import DatalistError
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Datalist(Verb):
             "the class given later counts"
         )
         add("--label-map", action="append", metavar="VALUE=NAME", help=label_map)
+        title = "how series and what was drawn on them are read; the datalist keeps it for training"
+        add_reading_options(parser.add_argument_group(title).add_argument)
 
     def _add_split(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument_group("what the split keeps together").add_argument
@@ -103,6 +106,7 @@ class Datalist(Verb):
             _source(arguments),
             arguments.output,
             find_duplicates=not arguments.no_duplicates_check,
+            reading=reading_options(arguments),
             **{name: getattr(arguments, name) for name in same},
         ).lines()
 

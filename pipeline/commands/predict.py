@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from pyraseg.pipeline.commands.verb import Verb
+from pyraseg.pipeline.utils.reading_options import OF_SERIES, add_reading_options, positive
 
 __all__ = ["Predict"]
 
@@ -43,25 +44,22 @@ class Predict(Verb):
         add = parser.add_argument_group("series of CT, MR and PET").add_argument
         box = "search this box only: =X0,X1,Y0,Y1,Z0,Z1, mm of DICOM's patient coordinates (LPS)"
         add("--roi", metavar="BOX", help=box)
-        repairs = "what may be mended: of copies,longest_run,single_slice"
-        add("--repair", default="", metavar="LIST", help=repairs)
-        units = "take a CT's values for HU whatever its Rescale Type"
-        add("--assume-hu", action="store_true", help=units)
+        add_reading_options(add, OF_SERIES)
 
         add = parser.add_argument_group("machine").add_argument
         add("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:1")
         backends = ("auto", "torch", "openvino", "onnxruntime")
         add("--backend", choices=backends, default="auto", help="auto: the fastest")
-        add("--workers", type=_positive, metavar="N", help="processes that read and write")
+        add("--workers", type=positive, metavar="N", help="processes that read and write")
         batch = "frames, or windows, in one pass of the network"
-        add("--batch-size", type=_positive, metavar="N", help=batch)
+        add("--batch-size", type=positive, metavar="N", help=batch)
         timeout = "seconds without progress (default 600)"
-        add("--item-timeout", type=_positive, default=600, metavar="S", help=timeout)
+        add("--item-timeout", type=positive, default=600, metavar="S", help=timeout)
 
         work = parser.add_argument_group("what is done")
         dry_run = "say what would be done and what is left out, and why"
         work.add_argument("--dry-run", action="store_true", help=dry_run)
-        work.add_argument("--limit", type=_positive, metavar="N", help="at most N items")
+        work.add_argument("--limit", type=positive, metavar="N", help="at most N items")
         shard = "part I of N of the items; parts share --output"
         work.add_argument("--shard", default="1/1", metavar="I/N", help=shard)
         again = work.add_mutually_exclusive_group()
@@ -75,9 +73,3 @@ class Predict(Verb):
         from pyraseg.pipeline.prediction.run import predict
 
         return predict(parse_job(arguments))
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number above 0, found {text!r}")
-    return int(text)

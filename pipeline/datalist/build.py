@@ -17,6 +17,7 @@ from pyraseg.pipeline.datalist.split import Part, assign, check_fractions, class
 from pyraseg.pipeline.datalist.write import write_datalist
 from pyraseg.transforms.errors import DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["build_datalist"]
 
@@ -40,6 +41,7 @@ def build_datalist(
     keep_groups: bool = False,
     find_duplicates: bool = True,
     strict: bool = False,
+    reading: ReadingOptions | None = None,
 ) -> DatalistReport:
     """Make a datalist whose splits share no group and are balanced in frames, classes and groups.
 
@@ -53,6 +55,7 @@ def build_datalist(
         keep_groups: write the groups' original names, not keyed hashes. They may identify patients.
         find_duplicates: refuse identical images in two groups.
         strict: refuse to leave anything out.
+        reading: how to read series and the labels drawn on them; the list keeps it for training.
 
     Raises:
         DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) anything left out.
@@ -61,7 +64,8 @@ def build_datalist(
     """
     parts = make_parts(check_fractions(fractions), folds)
     names, mapping = parse_label_map(label_map) if label_map else ([], {})
-    checked = check_collection(source.collect(), mapping or None)
+    reading = ReadingOptions.of(reading)
+    checked = check_collection(source.collect(), mapping or None, reading=reading)
     entries = checked.entries
     if not entries or (strict and checked.left_out):
         raise _left_out(checked)
@@ -78,16 +82,17 @@ def build_datalist(
         head["fractions"] = list(fractions)
     else:
         head |= {"folds": folds, "test_fraction": fractions[2]}
-    path = write_datalist(output, splits, label_names=names, label_map=written, **head)
+    path = write_datalist(output, splits, label_names=names, label_map=written, reading=reading, **head)
     return DatalistReport(
         path=path,
         splits=tuple(_split_report(n, part, entries, chosen, names, mapping) for n, part in enumerate(parts)),
         largest_groups=_largest(entries, parts, chosen),
         left_out=checked.left_out,
+        noted=tuple((entry.image, note) for entry in entries for note in entry.notes),
         dataset_dir=checked.root,
         label_names=tuple(names),
         seed=seed,
-        digest=content_digest(splits, names, written),
+        digest=content_digest(splits, names, written, reading.given),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +17,29 @@ import numpy as np
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.labels import sort_keys
 from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
+from pyraseg.pipeline.utils.reading_options import as_typed, reason_and_option
+from pyraseg.transforms.dicom.copies import same_image
+from pyraseg.transforms.dicom.files.objects import instance_uid
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
-from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
-from pyraseg.transforms.dicom.series.volume import read_source_series
+from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import DatalistError, GeometryError, InputError, LabelError, PyrasegError
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
 from pyraseg.transforms.io.paths import is_nifti
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["check_collection", "check_duplicates"]
 
+DEFAULT = ReadingOptions()
 Checked = tuple[list[Entry], list[tuple[str, str]]]
 LabelMap = Mapping[int | str, int]
 THREADS = 8
 
 
-def check_collection(collected: Collection, declared: LabelMap | None) -> Collection:
+def check_collection(
+    collected: Collection, declared: LabelMap | None, *, reading: ReadingOptions = DEFAULT
+) -> Collection:
     """Read headers and labels, expand cines into frames, and leave out bad entries with the reason.
 
     Pixels are decoded for every label, and for NIfTI images that may hold NaN, but not for series.
@@ -39,6 +47,7 @@ def check_collection(collected: Collection, declared: LabelMap | None) -> Collec
     Args:
         collected: the entries with relative paths. An image is a file or the folder of one series.
         declared: from mask value (or name of a part) to class; None accepts all values and parts.
+        reading: how to read series and the labels drawn on them.
 
     Returns:
         The entries that passed, each with the values in its label, and all that was left out so far.
@@ -47,17 +56,18 @@ def check_collection(collected: Collection, declared: LabelMap | None) -> Collec
     left_out = list(collected.left_out)
     # reading waits for the disk, and Pillow decodes without the GIL
     with ThreadPoolExecutor(max_workers=min(THREADS, (os.cpu_count() or 1) + 2)) as pool:
-        for passed, refused in pool.map(lambda e: _check(e, collected.root, declared), collected.entries):
+        check = partial(_check, root=collected.root, declared=declared, reading=reading)
+        for passed, refused in pool.map(check, collected.entries):
             entries += passed
             left_out += refused
     return Collection(collected.root, tuple(entries), tuple(left_out))
 
 
-def _check(entry: Entry, root: Path, declared: LabelMap | None) -> Checked:
+def _check(entry: Entry, root: Path, declared: LabelMap | None, reading: ReadingOptions) -> Checked:
     try:
         image = None if (root / entry.image).is_dir() else read_grid(root / entry.image)
         if image is None or image.volume:
-            volume, reason = _check_volume(entry, root, declared)
+            volume, reason = _check_volume(entry, root, declared, reading)
             return _check_values([volume], declared) if volume else ([], [(entry.image, reason)])
         label = read_grid(root / entry.label)
         if reason := _misfit(entry, image, label):
@@ -117,43 +127,51 @@ class _Volume:
     series: SourceSeries | None = None
 
 
-def _check_volume(entry: Entry, root: Path, declared: LabelMap | None) -> tuple[Entry | None, str]:
+def _check_volume(
+    entry: Entry, root: Path, declared: LabelMap | None, reading: ReadingOptions
+) -> tuple[Entry | None, str]:
     """The entry of a volume with the values in its label, or None and the reason."""
     part, path = "image", root / entry.image
     try:
         if is_nifti(path):
             image = _Volume(*check_nifti_volume(path))
         else:
-            series = read_source_series(the_series(find_series(path)))
+            series = source_series_of(path, reading)
             image = _Volume(series.grid.shape, series.grid.affine, series)
         part, path = "mask", root / entry.label
-        return replace(entry, values=_volume_values(path, image, declared)), ""
+        values, notes = _volume_values(path, image, declared, reading)
+        return replace(entry, values=values, notes=notes), ""
     except PyrasegError as error:
-        return None, f"{part}: wanted {error.wanted}, found {error.found}"
+        return None, f"{part}: {reason_and_option(error, as_typed())}"
 
 
-def _volume_values(path: Path, image: _Volume, declared: LabelMap | None) -> frozenset[int | str]:
-    """The values of a NIfTI mask, or the keys of a SEG or RTSTRUCT (without a map, the numbers)."""
+def _volume_values(
+    path: Path, image: _Volume, declared: LabelMap | None, reading: ReadingOptions
+) -> tuple[frozenset[int | str], tuple[str, ...]]:
+    """The values of a NIfTI mask, or the keys of a SEG or RTSTRUCT (no map: the numbers), and notes."""
     if is_nifti(path):
         from pyraseg.transforms.io.volumes import put_on_grid  # loads MONAI, which frames do without
 
         labels, affine = read_nifti_labels(path)
-        placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine)
-        return frozenset(int(value) for value in np.unique(placed))
+        placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine, crop=reading.crop)
+        return frozenset(int(value) for value in np.unique(placed)), ()
     if image.series is None:
         wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"
         remedy = "Name the folder of the series as the image, or give the label as NIfTI."
         raise GeometryError(wanted, found=found, remedy=remedy)
-    present = set(np.unique(read_drawn_labels(path).label_map(image.series, declared)[0]).tolist())
+    drawn, options = read_drawn_labels(path), reading.of_labels
+    labels, notes = drawn.label_map(image.series, declared, **options)
+    present = set(np.unique(labels).tolist())
     keys = declared if declared is not None else {value: value for value in present}
-    return frozenset(key for key, value in keys.items() if value in present)
+    return frozenset(key for key, value in keys.items() if value in present), notes
 
 
 def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> None:
     """Refuse identical images in two groups: a leak that no split can repair.
 
-    Only files of equal size are read; series are identical if all their files are. Images that differ in a
-    header or in their compression are not recognised.
+    Files are identical byte by byte, of which only those of equal size are read, or by their SOP Instance UID
+    and pixels (`same_image`); series if all their files are the same bytes, or one is the same image. Copies
+    with new UIDs are not recognised.
 
     Args:
         collected: the entries, with groups.
@@ -166,16 +184,30 @@ def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> N
     files = {image: _files(collected.root / image) for image in groups}
     by_size = _alike(groups, lambda image: sorted(file.stat().st_size for file in files[image]))
     by_content = (_alike(same, lambda image: sorted(map(_digest, files[image]))) for same in by_size)
-    for images in (copies for same in by_content for copies in same):
+    for images in chain((copies for same in by_content for copies in same), _of_one_uid(groups, files)):
         concerned = {groups[image]: image for image in images}
         if len(concerned) > 1:
             names = " and ".join(shown(group) for group in list(concerned)[:2])
             raise DatalistError(
                 "each image in one group",
-                found=f"the same file in {len(concerned)} groups, {names}",
+                found=f"the same image in {len(concerned)} groups, {names}",
                 remedy="Join the groups, or remove the copies.",
                 path=", ".join(str(collected.root / image) for image in list(concerned.values())[:2]),
             )
+
+
+def _of_one_uid(groups: Mapping[str, str], files: Mapping[str, list[Path]]) -> Iterator[list[str]]:
+    """Images of two groups that hold one DICOM object, in whatever encoding."""
+    owners: dict[str, dict[str, Path]] = defaultdict(dict)
+    for image, paths in files.items():
+        for path in paths:
+            owners[instance_uid(path)][groups[image]] = path
+    homes = {path: image for image, paths in files.items() for path in paths}
+    for uid, by_group in owners.items():
+        if uid and len(by_group) > 1:
+            first, second, *_ = by_group.values()
+            if same_image(first, second):
+                yield [homes[first], homes[second]]
 
 
 def _files(path: Path) -> list[Path]:

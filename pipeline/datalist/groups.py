@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from pyraseg.pipeline.datalist.items import Collection
 from pyraseg.pipeline.datalist.sources.headers import stem
+from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.privacy import case_name
@@ -92,9 +92,11 @@ def _patient(path: Path) -> str:
 
 
 def _patient_of_file(path: Path) -> str:
+    if not is_dicom(path):
+        return ""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
-    except (InvalidDicomError, OSError, EOFError, ValueError):
+        header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=["PatientID"])
+    except (OSError, EOFError, ValueError):
         return ""
     identity = str(header.get("PatientID") or "").strip()
     return group_name(identity) if identity else ""

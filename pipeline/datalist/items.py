@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyraseg.transforms.io.reading_options import ReadingOptions
+
 __all__ = ["SPLITS", "Collection", "Datalist", "Entry", "Item"]
 
 SPLITS = ("training", "validation", "test")
@@ -31,6 +33,7 @@ class Datalist:
             (`pyraseg.transforms.dicom.labels.drawn_labels`).
         digest: SHA-256 of items, names and map, independent of the machine's hash key.
         seed: the seed of the split, if recorded.
+        reading: how the list's series and labels are read, as it was built and as the bundle says.
     """
 
     training: tuple[Item, ...]
@@ -40,6 +43,7 @@ class Datalist:
     label_map: Mapping[int | str, int] = field(hash=False)
     digest: str
     seed: int | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     @property
     def num_classes(self) -> int:
@@ -62,6 +66,7 @@ class Entry:
         category: a class of the whole image ("normal"), from the table; None without one.
         values: the values in the mask, or the keys of the label map that name a part of it, once it was read.
         one_bit: the mask has one bit per pixel: its 1 opens as 255, and may be declared so.
+        notes: what was left out of its label, or taken for something else.
     """
 
     image: str
@@ -72,6 +77,7 @@ class Entry:
     label_frame: int | None = None
     values: frozenset[int | str] = frozenset()
     one_bit: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

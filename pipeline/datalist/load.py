@@ -11,12 +11,13 @@ from typing import Any
 from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
 from pyraseg.pipeline.datalist.labels import check_labels, label_key
 from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest, nameless, nearest
-from pyraseg.transforms.errors import DatalistError, LabelError
+from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["load_datalist"]
 
-KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest", "keep_names")
+KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest", "keep_names", "reading")
 REBUILD = "Build it again with `pyraseg datalist`."
 
 
@@ -26,6 +27,7 @@ def load_datalist(
     split: str | Sequence[str] | None = None,
     dataset_dir: str | Path | None = None,
     fold: int | None = None,
+    reading: ReadingOptions | Mapping[str, Any] | None = None,
 ) -> Datalist:
     """Read and check a datalist.
 
@@ -36,10 +38,12 @@ def load_datalist(
         split: the split or splits that must hold items and whose files must exist. None: all splits' files.
         dataset_dir: the folder that paths are relative to; None for the datalist's.
         fold: in a list with folds, the one to validate on; the others train. "validation" needs it.
+        reading: `ReadingOptions`, or a mapping of them, besides those that the list was built with.
 
     Raises:
         DatalistError: a missing or malformed file, an unknown key, a requested split without items, missing
-            image or label files, a group in two splits, a repeated case.
+            image or label files, a group in two splits, a repeated case, other reading options than it was
+            built with.
         LabelError: the label set is contradictory.
 
     >>> from tempfile import mkdtemp
@@ -59,7 +63,8 @@ def load_datalist(
     if content.get("keep_names") is not True:
         splits = {name: [nameless(item) for item in items] for name, items in splits.items()}
     check_items(splits)
-    digest = content_digest(splits, names, mapping)
+    recorded, options = _reading(content, ReadingOptions.of(reading))
+    digest = content_digest(splits, names, mapping, recorded.given)
     splits = _choose_fold(splits, fold, wanted if split is not None else ())
     empty = [name for name in wanted if not splits.get(name)]
     if (empty and split is not None) or len(empty) == len(wanted):
@@ -68,7 +73,10 @@ def load_datalist(
     root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
     absolute = {name: tuple(_absolute(item, root) for item in items) for name, items in splits.items()}
     _check_files(item for name in wanted for item in absolute[name])
-    return Datalist(**absolute, label_names=names, label_map=mapping, digest=digest, seed=content.get("seed"))
+    seed = content.get("seed")
+    return Datalist(
+        **absolute, label_names=names, label_map=mapping, digest=digest, seed=seed, reading=options
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -129,6 +137,21 @@ def _items(content: Mapping[str, Any], name: str) -> list[Item]:
     if not isinstance(items, list):
         raise DatalistError(f"a list of items under {name}", found=type(items).__name__, remedy=REBUILD)
     return [complete_item(item) for item in items]
+
+
+def _reading(content: Mapping[str, Any], asked: ReadingOptions) -> tuple[ReadingOptions, ReadingOptions]:
+    """What the list was built with, and what it is to be read with."""
+    try:
+        recorded = ReadingOptions.of(content.get("reading"))
+    except ConfigError as error:
+        raise DatalistError(error.wanted, found=f"{error.found} in the datalist", remedy=REBUILD) from error
+    for name in recorded.given.keys() & asked.given.keys():
+        built, other = recorded.given[name], asked.given[name]
+        if built != other:
+            wanted, found = f"the datalist's reading option {name}: {built}", str(other)
+            remedy = f"Leave it out of the bundle's reading, or build the datalist again with {other}."
+            raise DatalistError(wanted, found=found, remedy=remedy)
+    return recorded, recorded.over(asked)
 
 
 def _choose_fold(

@@ -39,6 +39,7 @@ class DatalistReport:
         splits: a report for each split or fold.
         largest_groups: (group, frames, split), largest first, with original names: for a terminal, not a log.
         left_out: (path relative to the data set, reason).
+        noted: (path, note) of labels of which something was left out or taken for something else.
         dataset_dir: the folder that the datalist's paths are relative to.
         label_names, seed, digest: as written.
     """
@@ -47,6 +48,7 @@ class DatalistReport:
     splits: tuple[SplitReport, ...]
     largest_groups: tuple[tuple[str, int, str], ...]
     left_out: tuple[tuple[str, str], ...]
+    noted: tuple[tuple[str, str], ...]
     dataset_dir: Path
     label_names: tuple[str, ...]
     seed: int
@@ -60,7 +62,9 @@ class DatalistReport:
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
         lines = [*self._table(), *self._absent()]
-        for part in (self._groups(), self._left_out(), self._written()):
+        left_out = _listed("left out", self.left_out, "reasons")
+        noted = _listed("notes on labels", self.noted, "notes") if self.noted else ()
+        for part in (self._groups(), [*left_out, *noted], self._written()):
             lines += ["", *part]
         return lines
 
@@ -94,15 +98,6 @@ class DatalistReport:
         rows = [[f"  {group}", str(frames), split] for group, frames, split in self.largest_groups]
         yield from _aligned(rows, right={1})
 
-    def _left_out(self) -> Iterator[str]:
-        reasons = Counter(reason for _, reason in self.left_out)
-        yield f"left out: {len(self.left_out)}"
-        for reason, number in reasons.most_common(SHOWN):
-            example = next(path for path, why in self.left_out if why == reason)
-            yield f"  {number} x {reason} (first: {example})"
-        if len(reasons) > SHOWN:
-            yield f"  ... and {len(reasons) - SHOWN} other reasons"
-
     def _written(self) -> Iterator[str]:
         yield f"wrote {self.path} (seed {self.seed}, digest {self.digest[:12]})"
         if self.path.parent.resolve() != self.dataset_dir.resolve():
@@ -124,3 +119,14 @@ def _aligned(rows: Sequence[Sequence[str]], right: set[int] | None = None) -> li
         to_right = number > 0 if right is None else number in right
         columns.append([cell.rjust(width) if to_right else cell.ljust(width) for cell in cells])
     return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def _listed(title: str, listed: tuple[tuple[str, str], ...], words: str) -> Iterator[str]:
+    """What concerns several files, the most frequent first, with one of the files each."""
+    counts = Counter(text for _, text in listed)
+    yield f"{title}: {len(listed)}"
+    for text, number in counts.most_common(SHOWN):
+        example = next(path for path, other in listed if other == text)
+        yield f"  {number} x {text} (first: {example})"
+    if len(counts) > SHOWN:
+        yield f"  ... and {len(counts) - SHOWN} other {words}"

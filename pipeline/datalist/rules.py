@@ -98,9 +98,12 @@ def _check_item(item: Any, where: str) -> None:
 
 
 def content_digest(
-    splits: Mapping[str, Sequence[Item]], label_names: Sequence[str], label_map: Mapping[int | str, int]
+    splits: Mapping[str, Sequence[Item]],
+    label_names: Sequence[str],
+    label_map: Mapping[int | str, int],
+    reading: Mapping[str, Any],
 ) -> str:
-    """SHA-256 of the items, names and map; the same on every machine."""
+    """SHA-256 of the items, names, map and reading options that are given; the same on every machine."""
 
     def unhashed(item: Item) -> Item:
         return {key: value for key, value in item.items() if key not in HASHED_KEYS}
@@ -109,5 +112,6 @@ def content_digest(
         "splits": {split: [unhashed(item) for item in splits.get(split, ())] for split in SPLITS},
         "label_names": list(label_names),
         "label_map": {str(value): index for value, index in label_map.items()},
+        **({"reading": dict(reading)} if reading else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -12,6 +12,7 @@ from pyraseg.pipeline.datalist.labels import check_labels, sort_keys
 from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["write_datalist"]
 
@@ -22,6 +23,7 @@ def write_datalist(
     *,
     label_names: Sequence[str],
     label_map: Mapping[int | str, int] | None = None,
+    reading: ReadingOptions | None = None,
     **extra: Any,
 ) -> Path:
     """Write ``training``, ``validation`` and ``test`` with the label set, a digest and ``extra``.
@@ -32,6 +34,7 @@ def write_datalist(
             ``case`` becomes the keyed hash of the image's path, a missing ``group`` the case itself.
         label_names: the classes in the order of their values, "background" first.
         label_map: from keys in label files to classes (see `Datalist`); None for the identity.
+        reading: how the series and labels have to be read; None for the default.
 
     Raises:
         DatalistError: an unknown split, a malformed item, a repeated case, a group in two splits.
@@ -46,11 +49,13 @@ def write_datalist(
     check_labels(label_names, mapping)
     complete = {split: [complete_item(item) for item in splits.get(split, ())] for split in SPLITS}
     check_items(complete)
+    given = ReadingOptions.of(reading).given
     head = {
         **extra,
+        **({"reading": given} if given else {}),
         "label_names": list(label_names),
         "label_map": {str(value): mapping[value] for value in sort_keys(mapping)},
-        "digest": content_digest(complete, label_names, mapping),
+        "digest": content_digest(complete, label_names, mapping, given),
     }
     # one line per item, for readable diffs of splits
     lines = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in sorted(head.items())]

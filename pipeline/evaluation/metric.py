@@ -22,6 +22,7 @@ from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.evaluation.surfaces import TOLERANCE
 from pyraseg.pipeline.utils.distributed import gather
 from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["PROBABILITIES", "SegmentationScores"]
 
@@ -47,6 +48,7 @@ class SegmentationScores(Metric):
             unit, as NIfTI, is taken to be in the unit that the quantities need.
         lesions: whether to compare connected components, see `CaseLesions`. None: for volumes, with surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
+        reading: how the series of volumes are read, as in the data set.
 
     >>> import torch
     >>> metric, label = SegmentationScores(["background", "kidney"]), torch.ones(1, 8, 8)
@@ -66,6 +68,7 @@ class SegmentationScores(Metric):
         lesions: bool | None = None,
         resamples: int = 0,
         seed: int = 0,
+        reading: ReadingOptions | None = None,
     ) -> None:
         self.label_names = list(label_names)
         self.prefix = prefix
@@ -75,6 +78,7 @@ class SegmentationScores(Metric):
         self.compares_lesions = lesions
         self.resamples = resamples
         self.seed = seed
+        self.reading = reading
         self.rows: list[CaseScore] = []
         self.confidences: list[CaseConfidence] = []
         self.quantities: list[QuantityError] = []
@@ -107,7 +111,8 @@ class SegmentationScores(Metric):
             grid = {"affine": np.asarray(reference.affine.cpu())}
             if SOURCE in item and (units := image_units(self.declared)):
                 unit = min(units) if len(units) == 1 else ""
-                grid["image"], grid["image_unit"] = source_values(item[SOURCE], case=case, unit=unit)
+                read: dict[str, Any] = {"case": case, "unit": unit, "reading": self.reading}
+                grid["image"], grid["image_unit"] = source_values(item[SOURCE], **read)
         if self.declared:
             self.quantities += compare_quantities(
                 prediction, reference, declared=self.declared, **known, **grid

@@ -16,6 +16,7 @@ from pyraseg.pipeline.measurement.declared import declared_measures
 from pyraseg.pipeline.measurement.frame import measure_frame
 from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES, as_ucum, measure_volume
 from pyraseg.transforms.dicom.series.volume import Volume
+from pyraseg.transforms.io.reading_options import ReadingOptions
 from pyraseg.transforms.io.volumes import LoadVolume
 from pyraseg.transforms.records import Quantity
 
@@ -102,13 +103,16 @@ def image_units(declared: Iterable[Mapping[str, Any]]) -> set[str]:
     return {how.image_unit for _, how in declared_measures(declared, VOLUME_MEASURES)} - {""}
 
 
-def source_values(source: str | Path | Volume, *, case: str, unit: str = "") -> tuple[np.ndarray, str]:
+def source_values(
+    source: str | Path | Volume, *, case: str, unit: str = "", reading: ReadingOptions | None = None
+) -> tuple[np.ndarray, str]:
     """Read a volume's values on its source grid, because preprocessing has resampled and scaled the item's.
 
     Args:
         source: a NIfTI file, a series' folder, a multi-frame file, or a `Volume`.
         case: its name in errors.
         unit: of an image that states none, as NIfTI.
+        reading: how to read a series.
 
     Returns:
         The values (X, Y, Z) and their UCUM unit.
@@ -116,7 +120,7 @@ def source_values(source: str | Path | Volume, *, case: str, unit: str = "") -> 
     Raises:
         PyrasegError: it cannot be read.
     """
-    image = LoadVolume()(source, case)
+    image = LoadVolume(reading)(source, case)
     return image.as_tensor().numpy()[0], as_ucum(str(image.meta.get("unit", unit)))
 
 

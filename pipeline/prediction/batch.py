@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import psutil
 
@@ -141,8 +140,7 @@ class Batch:
         bundle, job = self.bundle, self.job
         kind: Callable[..., ItemTask] = FrameTask
         if self.rules.volumes:
-            series: dict[str, Any] = {"repair": job.repair, "assume_hu": job.assume_hu, "box": job.roi}
-            kind = partial(VolumeTask, **series, overlap=bundle.inferer.overlap)
+            kind = partial(VolumeTask, reading=job.reading, box=job.roi, overlap=bundle.inferer.overlap)
         return kind(
             preprocessing=bundle.preprocessing,
             postprocessing=bundle.postprocessing,

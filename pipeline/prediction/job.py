@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyraseg.pipeline.bundle.overrides import override_pairs
@@ -15,15 +15,16 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRul
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox, parse_search_box
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
 from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
+from pyraseg.pipeline.utils.reading_options import reading_options
 from pyraseg.pipeline.utils.version import package_version
-from pyraseg.transforms.dicom.series.stacks import REPAIRS
 from pyraseg.transforms.errors import UsageError
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
-__all__ = ["Job", "check_unit", "fingerprint", "parse_job"]
+__all__ = ["Job", "fingerprint", "for_bundle", "parse_job"]
 
 # Config ids that command-line options set
 RESERVED_IDS = (
-    "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers",
+    "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers", "reading",
 )  # fmt: skip
 
 
@@ -53,8 +54,7 @@ class Job:
     replace: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     roi: SearchBox | None = None
-    repair: tuple[str, ...] = ()
-    assume_hu: bool = False
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 def parse_job(arguments: argparse.Namespace) -> Job:
@@ -69,8 +69,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
     inputs = tuple(Path(text) for text in arguments.inputs)
     for path in inputs:
         _check_exists(path)
-    formats = _words(arguments.formats, FORMATS, kind="formats", example="--formats seg,overlay", least=1)
-    repairs = _words(arguments.repair, REPAIRS, kind="repairs", example="--repair longest_run")
+    formats = _formats(arguments.formats)
     if arguments.seg_type != "binary" and "seg" not in formats:
         found = f"--seg-type {arguments.seg_type} without seg"
         remedy = "Add it to --formats, or leave --seg-type out."
@@ -87,7 +86,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "shard": parse_shard(arguments.shard),
             "overrides": _overrides(arguments.overrides),
             "roi": None if arguments.roi is None else parse_search_box(arguments.roi),
-            "repair": tuple(sorted(repairs)),
+            "reading": reading_options(arguments),
         }
     )
 
@@ -112,26 +111,26 @@ def _check_exists(path: Path) -> None:
         raise UsageError(wanted, found=found, remedy=remedy, path=path) from error
 
 
-def _words(text: str, known: Collection[str], *, kind: str, example: str, least: int = 0) -> set[str]:
+def _formats(text: str) -> set[str]:
     words = {word.strip() for word in text.split(",") if word.strip()}
-    if len(words) < least or not words <= set(known):
-        names = known if isinstance(known, tuple) else sorted(known)
-        remedy = f"Write for example {example}."
-        raise UsageError(f"{kind} among {', '.join(names)}", found=repr(text), remedy=remedy)
+    if not words or not words <= set(FORMATS):
+        wanted, remedy = f"formats among {', '.join(FORMATS)}", "Write for example --formats seg,overlay."
+        raise UsageError(wanted, found=repr(text), remedy=remedy)
     return words
 
 
-def check_unit(job: Job, rules: AcceptanceRules) -> None:
-    """Refuse options for series where the bundle takes single files.
+def for_bundle(job: Job, rules: AcceptanceRules, reading: ReadingOptions) -> Job:
+    """The job with the bundle's ``reading`` where the command line gives none.
 
     Raises:
-        UsageError: an option for series.
+        UsageError: an option for series where the bundle takes single files.
     """
     asked = {"--formats rtstruct": "rtstruct" in job.formats, "--roi": job.roi is not None}
-    asked |= {"--repair": bool(job.repair), "--assume-hu": job.assume_hu}
+    asked |= {f"--{name.replace('_', '-')}": True for name in job.reading.given}
     if not rules.volumes and (option := next((name for name, given in asked.items() if given), "")):
         wanted = f"a bundle that takes series, for {option}"
         raise UsageError(wanted, found="one that takes single files", remedy="Leave the option out.")
+    return replace(job, reading=job.reading.over(reading))
 
 
 def _overrides(words: list[str]) -> dict[str, str]:
@@ -150,6 +149,6 @@ def fingerprint(job: Job, bundle: LoadedBundle) -> str:
         "bundle": bundle.digest,
         "version": package_version(),
         **{name: getattr(job, name) for name in names},
-        "series": [None if job.roi is None else job.roi.bounds, job.repair, job.assume_hu],
+        "series": [None if job.roi is None else job.roi.bounds, job.reading.given],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

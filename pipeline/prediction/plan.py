@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +15,13 @@ from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.writers.tables.item_records import Item
 from pyraseg.pipeline.writers.tables.text import clean
+from pyraseg.transforms.errors import NothingFoundError
 
 __all__ = [
     "CHUNK",
     "Plan",
     "batch_size",
+    "check_found",
     "count",
     "describe",
     "make_backend",
@@ -107,6 +109,21 @@ def outline(discovered: Discovered, plan: Plan) -> str:
         f"{len(plan.due)} to do{beyond}; {count(len(discovered.left_out), 'file')} left out, "
         f"{len(discovered.failures)} cannot be read"
     )
+
+
+def check_found(discovered: Discovered) -> None:
+    """Refuse a run whose inputs hold nothing that the bundle takes, and nothing that failed.
+
+    Raises:
+        NothingFoundError: with the reasons, the most frequent first.
+    """
+    if discovered.items or discovered.failures:
+        return
+    reasons = Counter(left.reason for left in discovered.left_out)
+    listed = "; ".join(f"{number} x {clean(reason)}" for reason, number in reasons.most_common(EXAMPLES))
+    among = f" among {count(reasons.total(), 'file')}: {listed}" if listed else ""
+    remedy = "Check the INPUT; a bundle takes what `prediction` in its metadata.json says."
+    raise NothingFoundError("something to predict", found=f"nothing{among}", remedy=remedy)
 
 
 def describe(discovered: Discovered, plan: Plan) -> Iterator[str]:

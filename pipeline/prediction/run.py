@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
+from pyraseg.pipeline.bundle.metadata import BundleMetadata
 from pyraseg.pipeline.prediction.batch import Batch
 from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules, read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
-from pyraseg.pipeline.prediction.job import Job, check_unit, fingerprint
+from pyraseg.pipeline.prediction.job import Job, fingerprint, for_bundle
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, check_earlier
-from pyraseg.pipeline.prediction.plan import describe, make_backend, make_plan, outline
+from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
@@ -35,7 +36,8 @@ def predict(job: Job) -> Iterator[str]:
     The output folder is not touched before it is certain that work can begin.
 
     Raises:
-        UsageError: bundle, weights or output folder cannot be used, or there is nothing to predict.
+        UsageError: bundle, weights or output folder cannot be used.
+        NothingFoundError: at the end, with tables that say why, the inputs held nothing to predict.
         RunError: at the end, some items have failed.
         KeyboardInterrupt: it was told to stop; finished items are in the tables.
     """
@@ -44,10 +46,11 @@ def predict(job: Job) -> Iterator[str]:
     with before_work():
         config = read_bundle(job.bundle)
         rules = read_rules(config.metadata)
-        check_unit(job, rules)
+        job = for_bundle(job, rules, BundleMetadata.from_mapping(config.metadata).reading)
     if job.dry_run and not job.resume:
         discovered = _discover(job, rules)
         yield from describe(discovered, make_plan(job, discovered.items, None))
+        check_found(discovered)
         return
     with before_work():
         bundle = load_bundle(
@@ -71,6 +74,7 @@ def predict(job: Job) -> Iterator[str]:
     plan = make_plan(job, discovered.items, folder)
     if job.dry_run:
         yield from describe(discovered, plan)
+        check_found(discovered)
         return
     yield outline(discovered, plan)
     backend = None
@@ -88,6 +92,7 @@ def predict(job: Job) -> Iterator[str]:
             if backend is not None:
                 folder.save_backend(backend.name.split()[0])
         yield from Batch(job, bundle, rules, folder, discovered, plan, backend, started).run()
+    check_found(discovered)
 
 
 @contextmanager
@@ -96,13 +101,12 @@ def before_work() -> Iterator[None]:
     try:
         yield
     except PyrasegError as error:
-        raise UsageError(error.wanted, found=error.found, remedy=error.remedy, path=error.path) from error
+        raise error.restated(UsageError) from error
 
 
 def _discover(job: Job, rules: AcceptanceRules) -> Discovered:
     without = [] if job.output is None else [job.output]
     discovered = find_items(job.inputs, rules, map_headers=in_processes(os.cpu_count() or 1), without=without)
-    if not (discovered.items or discovered.failures or discovered.left_out):
-        remedy = "Check the INPUT: DICOM files, folders that hold some, or a DICOMDIR."
-        raise UsageError("files to predict", found="none", remedy=remedy)
+    if not discovered.left_out:
+        check_found(discovered)  # nothing at all: no results folder either
     return discovered

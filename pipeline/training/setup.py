@@ -107,7 +107,7 @@ def to_device(
 
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
-    """Parameters of a run from its datalist and its network: counts and a digest, no path and no name."""
+    """Parameters of a run from its datalist and its network: counts, a digest and how it is read."""
     counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
     groups = {
         f"{split}_groups": len({i["group"] for i in data.items(split)})
@@ -117,6 +117,7 @@ def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
         "dataset_digest": data.digest,
         **counts,
         **groups,
+        "reading": data.reading.given,
         "network_parameters": sum(p.numel() for p in network.parameters()),
     }
 

@@ -21,6 +21,7 @@ MAY_DIFFER = {
     "train": (
         "experiment_name",
         "label_names",
+        *("reading", "data::reading"),  # of series
         *("in_channels", "spacing_mm", "input_size", "output_stride", "skips"),  # the network and its input
         *("max_epochs", "patience", "val_interval", "batch_size", "frames_per_group", "patches_per_volume"),
         *("learning_rate", "batch_dice"),
@@ -32,11 +33,12 @@ MAY_DIFFER = {
     ),
     "evaluate": (
         *("experiment_name", "trained::label_names", "trained::input_size", "trained::network", "spacing_mm"),
+        *("reading", "data::reading"),
         *("inference_mode", "inference_size", "cleanup"),
         "validate::preprocessing::transforms",
     ),
     "inference": (
-        *("trained::label_names", "trained::input_size", "trained::network", "spacing_mm"),
+        *("trained::label_names", "trained::input_size", "trained::network", "spacing_mm", "reading"),
         *("inference_mode", "inference_size", "cleanup"),
         "preprocessing::transforms",
         "images",  # frames or volumes
@@ -131,6 +133,11 @@ class TestOneBundle:
         assert network == {name: train[name] for name in network}
         assert trained["network"]["spatial_dims"] == len(train["input_size"])
 
+    def test_inference_reads_series_as_the_metadata_says(self, bundle):
+        metadata = ConfigParser.load_config_file(str(bundle / "configs" / "metadata.json"))
+        assert read(bundle, "inference").get("reading") == metadata.get("reading")
+        assert ("reading" in metadata) == (metadata["prediction"]["unit"] == "series")
+
     def test_nothing_that_other_tools_read_needs_the_metadata(self, bundle):
         """MONAI Label reads ``inference.yaml`` alone, without ``metadata.json``."""
         for name in ("network_def", "preprocessing", "inferer", "postprocessing", "device", "trained"):
@@ -160,6 +167,7 @@ def prepared(compose: dict[str, Any]) -> list[Any]:
         keys = step["keys"] if isinstance(step["keys"], list) else [step["keys"]]
         if "image" in keys and not step["_target_"].endswith("CheckSameGridd"):
             first = {k: v[0] if k in ("mode", "fill") and isinstance(v, list) else v for k, v in step.items()}
-            image = {k: v for k, v in first.items() if k not in ("keys", "label_map", "num_classes")}
+            of_labels = ("keys", "label_map", "num_classes", "reading")
+            image = {k: v for k, v in first.items() if k not in of_labels}
             steps.append(image | {"size": "SIZE"} if "size" in image else image)
     return steps

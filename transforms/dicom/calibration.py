@@ -95,7 +95,9 @@ def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
 def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
     try:
         spacing = numbers(dataset, "PixelSpacing", 2)
-    except BrokenFile:
+    except BrokenFile as error:
+        if error.remedy:  # a decimal comma: the user has a spacing, and would miss it
+            raise
         return None
     if spacing is None or not all(math.isfinite(value) and value > 0 for value in spacing):
         return None

@@ -49,4 +49,6 @@ def _volume_view(preprocessing: Compose) -> Compose:
     scale = next(step.transform for step in preprocessing.transforms if isinstance(step, VolumeIntensityd))
     bounds = [scale.low, scale.high]
     way: dict[str, Any] = {"body_z_score": bounds} if scale.standardise else {"window": bounds}
-    return Compose([LoadVolumed(["image"]), VolumeIntensityd("image", unit=scale.unit, display=True, **way)])
+    load = next(step.load for step in preprocessing.transforms if isinstance(step, LoadVolumed))
+    read = LoadVolumed(["image"], reading=load.reading)
+    return Compose([read, VolumeIntensityd("image", unit=scale.unit, display=True, **way)])

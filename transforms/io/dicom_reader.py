@@ -14,14 +14,18 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.calibration import Calibration, calibrate
-from pyraseg.transforms.dicom.files.header import ImageHeader, has_dicom_marker, read_header
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.header import ImageHeader, parse_file, read_header
+from pyraseg.transforms.dicom.files.objects import passed_over
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
-from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES, find_series, the_series
+from pyraseg.transforms.dicom.series.find import find_series, the_series
+from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = [
     "DicomReader",
@@ -86,8 +90,9 @@ class DicomReader(ImageReader):
     `get_data` fails. So `read` only parses the path, and `get_data` decodes and refuses.
 
     Args:
-        series: which series of a folder to read, from 1, in the order of the error that lists them.
-        stack, repair, assume_hu, workers: for volumes, see `pyraseg.transforms.dicom.read_series`.
+        series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
+        workers: see `pyraseg.transforms.dicom.read_series`.
+        as_labels: frames of one sample are masks: they keep their stored values, whatever shows them.
 
     >>> from monai.transforms import LoadImage
     >>> load = LoadImage(reader=DicomReader)
@@ -103,18 +108,14 @@ class DicomReader(ImageReader):
         repair: Collection[str] = (),
         assume_hu: bool = False,
         workers: int | None = None,
+        as_labels: bool = False,
     ) -> None:
-        self._series = series
-        self._options: dict[str, Any] = {
-            "stack": stack,
-            "repair": repair,
-            "assume_hu": assume_hu,
-            "workers": workers,
-        }
+        self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
+        self._workers, self._as_labels = workers, as_labels
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
-        return all(_is_dicom(handle.path) for handle in handles(filename))
+        return all(_holds_dicom(handle.path) for handle in handles(filename))
 
     def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
         """Name the frames; `get_data` opens the files."""
@@ -144,7 +145,7 @@ class DicomReader(ImageReader):
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
         cine, calibration = handle.opened or _opened(handle.path)
         index = _frame_index(handle, len(cine))
-        array = cine.frame(index)
+        array = cine.frame(index, as_labels=self._as_labels)
         metadata = frame_metadata(
             array.shape,
             spacing_mm=calibration.spacing_mm,
@@ -159,8 +160,9 @@ class DicomReader(ImageReader):
         return array, metadata
 
     def _volume(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
-        series = the_series(find_series([handle.path for handle in img]), number=self._series)
-        volume = read_series(series, **self._options)
+        options = self._options.of_images
+        series = the_series(find_series([handle.path for handle in img]), number=options.pop("series"))
+        volume = read_series(series, **options, workers=self._workers)
         return volume.array[None], volume_metadata(volume)
 
 
@@ -215,16 +217,20 @@ def _holds_volume(img: Sequence[FrameHandle]) -> bool:
         return False
     if any(handle.path.is_dir() for handle in img):
         return True
+    return any(_is_of_volume(handle.path, alone=len(img) == 1) for handle in img)
+
+
+def _is_of_volume(path: Path, *, alone: bool) -> bool:
     try:
-        header = read_header(img[0].path)
+        parsed = parse_file(path, tags=VOLUME_TAGS)
     except InputError:
         return False
-    return header.modality in VOLUME_MODALITIES and (len(img) > 1 or header.number_of_frames > 1)
+    return not passed_over(parsed) and (not alone or parsed.text("NumberOfFrames") not in ("", "1"))
 
 
-def _is_dicom(path: Path) -> bool:
+def _holds_dicom(path: Path) -> bool:
     """Whether the path is DICOM; for a folder, whether a file in it is."""
-    return any(map(has_dicom_marker, search(path)[0])) if path.is_dir() else has_dicom_marker(path)
+    return any(map(is_dicom, search(path)[0])) if path.is_dir() else is_dicom(path)
 
 
 def _frame_index(handle: FrameHandle, frames: int) -> int:

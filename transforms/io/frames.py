@@ -40,7 +40,8 @@ class FrameReader(ImageReader):
     """Reads one 2D frame as (C, H, W), row first: NIfTI, PNG, JPEG, BMP by suffix, else as DICOM.
 
     Args:
-        as_labels: the files are masks: a palette PNG keeps its indices instead of its colours.
+        as_labels: the files are masks: a palette keeps its indices instead of its colours, and grey of DICOM
+            its stored values.
 
     >>> reader = FrameReader()
     >>> array, metadata = reader.get_data(reader.read(picture))
@@ -50,7 +51,7 @@ class FrameReader(ImageReader):
 
     def __init__(self, as_labels: bool = False) -> None:
         self.as_labels = as_labels
-        self._dicom = DicomReader()
+        self._dicom = DicomReader(as_labels=as_labels)
 
     def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
         """Whether every file has one of these suffixes or is DICOM by content."""
@@ -119,8 +120,7 @@ class LoadFrame(Transform):
         try:
             array, metadata = self.reader.get_data(self.reader.read(path))
         except PyrasegError as error:
-            found = f"{error.found}, in case {case}"
-            raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
+            raise error.restated(found=f"{error.found}, in case {case}") from None
         # Tensors, not NumPy arrays: a dataset's cache is read with weights_only, which refuses arrays
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
         return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
+from pyraseg.transforms.dicom.labels.overlaps import CROP
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
-from pyraseg.transforms.errors import GeometryError, PyrasegError
+from pyraseg.transforms.errors import GeometryError, Option, PyrasegError
+from pyraseg.transforms.geometry.grid import find_turns, turned, turned_affine
 from pyraseg.transforms.io.dicom_reader import volume_metadata
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
 from pyraseg.transforms.io.paths import is_nifti
+from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
 from pyraseg.transforms.labels.label_values import RemapLabels
 from pyraseg.transforms.privacy import case_name
 
@@ -35,6 +40,8 @@ Loaded = Volume | NiftiVolume
 def read_volume(
     source: str | Path | Iterable[str | Path],
     *,
+    series: int | None = None,
+    stack: int | None = None,
     repair: Collection[str] = (),
     assume_hu: bool = False,
     workers: int | None = None,
@@ -42,7 +49,8 @@ def read_volume(
     """Read a NIfTI file, or the one series of a folder, of its files or of a multi-frame file.
 
     Args:
-        repair, assume_hu, workers: for series, see `read_series`.
+        series, stack, repair, assume_hu: for series, see `ReadingOptions`; NIfTI needs none.
+        workers: see `read_series`.
 
     Raises:
         PyrasegError: as `read_nifti_volume`, `the_series` and `read_series`.
@@ -52,8 +60,8 @@ def read_volume(
     """
     if isinstance(source, str | Path) and is_nifti(source):
         return NiftiVolume(*read_nifti_volume(source))
-    chosen = the_series(find_series(source))
-    return read_series(chosen, repair=repair, assume_hu=assume_hu, workers=workers)
+    chosen = the_series(find_series(source), number=series)
+    return read_series(chosen, stack=stack, repair=repair, assume_hu=assume_hu, workers=workers)
 
 
 class LoadVolume(Transform):
@@ -63,10 +71,16 @@ class LoadVolume(Transform):
     numbers), ``spacing_source`` ("series" or "nifti"), ``modality`` (empty for NIfTI), ``unit`` (absent for
     NIfTI) and ``case``, a keyed hash instead of a path, so it can be logged.
 
+    Args:
+        reading: `ReadingOptions` or a mapping of them.
+
     >>> image = LoadVolume()(series)
     >>> image.shape, image.meta["unit"]
     (torch.Size([1, 8, 6, 5]), 'HU')
     """
+
+    def __init__(self, reading: ReadingOptions | Mapping[str, Any] | None = None) -> None:
+        self.reading = ReadingOptions.of(reading)
 
     def __call__(self, source: str | Path | Loaded, case: str | None = None) -> MetaTensor:
         """Load a path for `read_volume`, or its result.
@@ -83,10 +97,9 @@ class LoadVolume(Transform):
         given = isinstance(source, Loaded)
         case = case or case_name("a volume in memory" if given else str(source))
         try:
-            volume = source if isinstance(source, Loaded) else read_volume(source)
+            volume = source if isinstance(source, Loaded) else read_volume(source, **self.reading.of_images)
         except PyrasegError as error:
-            found = f"{error.found}, in case {case}"
-            raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
+            raise error.restated(found=f"{error.found}, in case {case}", spell=as_reading) from None
         meta = volume_metadata(volume) if isinstance(volume, Volume) else _nifti_metadata(volume)
         values = torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32))[None]
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in meta.items()}
@@ -106,6 +119,7 @@ class LoadVolumed(MapTransform):
             numbers of segments (SEG) and regions (RTSTRUCT); texts are names of segments and regions. None:
             every value is its class.
         num_classes: needed with a label.
+        reading: `ReadingOptions` or a mapping of them, as in a `Datalist`.
 
     >>> item = LoadVolumed(["image", "label"], num_classes=2)({"image": series, "label": mask})
     >>> item["label"].shape, item["label"].dtype
@@ -118,9 +132,10 @@ class LoadVolumed(MapTransform):
         *,
         label_map: Mapping[Any, int] | None = None,
         num_classes: int | None = None,
+        reading: ReadingOptions | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(keys)
-        self.load = LoadVolume()
+        self.load = LoadVolume(reading)
         self.label_map = None if label_map is None else dict(label_map)
         self.num_classes = num_classes
 
@@ -146,17 +161,21 @@ class LoadVolumed(MapTransform):
                 wanted = "a DICOM label with the series that it was drawn on"
                 remedy = "Name the folder of the series as the image, or give the label as NIfTI."
                 raise GeometryError(wanted, found="a NIfTI image", remedy=remedy)
-            labels = read_drawn_labels(path).label_map(series, self.label_map)[0]
+            drawn, options = read_drawn_labels(path), self.load.reading.of_labels
+            labels, notes = drawn.label_map(series, self.label_map, **options)
+            for note in notes:
+                warnings.warn(f"{note}, in case {case}", stacklevel=2)
             return MetaTensor(torch.from_numpy(np.ascontiguousarray(labels))[None], meta=meta)
         except PyrasegError as error:
             found = error.found if case in error.found else f"{error.found}, in case {case}"
-            raise type(error)(error.wanted, found=found, remedy=error.remedy, path=error.path) from None
+            raise error.restated(found=found, spell=as_reading) from None
 
     def _values(self, path: Path, image: MetaTensor, meta: dict[str, Any]) -> MetaTensor:
         """The classes of a NIfTI mask."""
         array, affine = read_nifti_labels(path)
         shape, grid_affine = tuple(image.shape[1:]), np.asarray(image.affine)
-        placed = put_on_grid(array, affine, shape=shape, grid_affine=grid_affine)
+        crop = self.load.reading.crop
+        placed = put_on_grid(array, affine, shape=shape, grid_affine=grid_affine, crop=crop)
         numbers = self.label_map
         if numbers is not None:
             numbers = {key: value for key, value in numbers.items() if isinstance(key, int)}
@@ -165,38 +184,53 @@ class LoadVolumed(MapTransform):
 
 
 def put_on_grid(
-    array: np.ndarray, affine: np.ndarray, *, shape: tuple[int, ...], grid_affine: np.ndarray
+    array: np.ndarray,
+    affine: np.ndarray,
+    *,
+    shape: tuple[int, ...],
+    grid_affine: np.ndarray,
+    crop: bool = False,
 ) -> np.ndarray:
     """A view of an array (X, Y, Z) in the axis order and directions of a grid with the same voxels.
 
     Args:
         affine: (4, 4), from the array's indices to mm; grid_affine: from the grid's, in the same frame.
         shape: of the grid.
+        crop: leave out what reaches beyond the grid.
 
     Raises:
-        GeometryError: the voxels are not the same to within 0.001 mm; nothing is resampled.
+        GeometryError: the voxels are not the same to within 0.001 mm, or some lie beyond the grid; nothing is
+            resampled.
     """
-    moves = np.linalg.solve(affine, grid_affine)  # from the grid's indices to the array's
-    turns = np.rint(moves[:3, :3])
-    order = [int(axis) for axis in np.abs(turns).argmax(axis=0)]  # the array's axis along each of the grid's
-    if sorted(order) == [0, 1, 2] and np.abs(turns).sum() == 3:
-        signs = [int(turns[axis, index]) for index, axis in enumerate(order)]
-        turned = array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
-        if turned.shape == shape:
-            # The corners of both, in their own indices
-            corners = np.array(np.meshgrid(*((0, side - 1) for side in shape), indexing="ij")).reshape(3, -1)
-            inner = np.empty_like(corners)
-            for index, (axis, sign) in enumerate(zip(order, signs, strict=True)):
-                inner[axis] = corners[index] if sign > 0 else array.shape[axis] - 1 - corners[index]
-            pairs = (affine, inner), (grid_affine, corners)
-            there, here = ((to_mm[:3, :3] @ at).T + to_mm[:3, 3] for to_mm, at in pairs)
-            if np.abs(there - here).max() <= SAME_POSITION:
-                return turned
+    placed = _placed(array, affine, shape, grid_affine)
+    if placed is not None and (crop or placed.size == array.size):
+        return placed
+    off = "at another place, spacing or angle" if placed is None else "that reach beyond it"
     raise GeometryError(
         f"labels on the voxels of the image, {' x '.join(map(str, shape))}",
-        found=f"{' x '.join(map(str, array.shape))} at another place, spacing or angle",
+        found=f"{' x '.join(map(str, array.shape))} {off}",
         remedy="Check that they belong together; nothing is resampled to fit.",
+        option=None if placed is None else Option(CROP, "crop", True),
     )
+
+
+def _placed(
+    array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], grid_affine: np.ndarray
+) -> np.ndarray | None:
+    """The part of an array on the voxels of a grid; None where it does not cover them."""
+    turns = find_turns(np.linalg.solve(affine, grid_affine)[:3, :3])
+    if turns is None:
+        return None
+    view, moved = turned(array, turns), turned_affine(affine, turns, array.shape)
+    first = np.rint(np.linalg.solve(moved, grid_affine)[:3, 3]).astype(int)  # the grid's first voxel
+    last = first + shape
+    moved[:3, 3] += moved[:3, :3] @ first
+    corners = [(*corner, 1) for corner in product(*((0, side - 1) for side in shape))]
+    apart = np.abs((moved - grid_affine) @ np.transpose(corners)).max()
+    if apart > SAME_POSITION or first.min() < 0 or (last > view.shape).any():
+        return None
+    part: np.ndarray = view[tuple(slice(*ends) for ends in zip(first, last, strict=True))]
+    return part
 
 
 def _nifti_metadata(volume: NiftiVolume) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pyraseg.transforms.errors import ConfigError, InputError
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
 
-BODY = 0.1  # of the 99th percentile: brighter voxels are body, not air
+BODY = 0.1  # of the bright voxels' 99th percentile: above it is body, not air
 SAMPLES = 1_000_000  # voxels used for a percentile
 
 
@@ -23,7 +23,8 @@ class VolumeIntensity(Transform):
             states none and is accepted.
         window: for HU and SUV, the [lowest, highest] value, which become 0 and 1; others are clipped.
         body_z_score: for MR, the [lowest, highest] standard score; others are clipped. Mean and standard
-            deviation are those of the body: the voxels above a tenth of the 99th percentile.
+            deviation are those of the body: the voxels above a tenth of the 99th percentile of those that
+            are brighter than the mean of all but zeros. So air and padding change neither.
         display: always scale to [0, 1], for pictures.
 
     Raises:
@@ -75,11 +76,12 @@ class VolumeIntensity(Transform):
 
 
 def _body(values: torch.Tensor, case: str) -> tuple[float, float]:
-    """Mean and standard deviation of the body's voxels."""
-    plain = values.flatten()
-    bright = float(torch.quantile(plain[:: max(1, len(plain) // SAMPLES)], 0.99))
-    inside = plain[plain > BODY * bright]
-    if bright <= 0 or not len(inside) or float(inside.std()) <= 0:
+    """Mean and standard deviation of the body's voxels; zeros, such as padding, are not looked at."""
+    lit = values[values > 0]
+    some = lit[:: max(1, len(lit) // SAMPLES)]
+    above = some[some >= some.mean()]
+    inside = lit[lit > BODY * torch.quantile(above, 0.99)] if len(above) else above
+    if not len(inside) or float(inside.std()) <= 0:
         remedy = "Check that the file holds an image, or leave it out."
         raise InputError("a volume with contrast", found=f"none in case {case}", remedy=remedy)
     return float(inside.mean()), float(inside.std())

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.sources.headers import stem
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, Passed, search
 from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["FolderSource", "walk"]
@@ -78,6 +79,10 @@ class FolderSource:
             raise DatalistError(wanted, found=found, remedy=remedy, path=images)
         unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
         left_out = [*((_posix(path, root), "no mask") for path in unused), *orphans]
+        links = {
+            each.path for folder in (images, labels) for each in search(folder)[1] if _unseen(each, used)
+        }
+        left_out += [(_posix(path, root), FOREIGN_LINK) for path in sorted(links)]
         entries.sort(key=lambda entry: (entry.image, entry.frame or 0))
         return self.grouping.apply(Collection(root, tuple(entries), tuple(left_out)))
 
@@ -126,6 +131,11 @@ def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, i
         return images[folder, match["stem"]], int(match["frame"])
     series = top / folder / name
     return (series if series.is_dir() else None), None
+
+
+def _unseen(passed: Passed, used: set[Path]) -> bool:
+    """Whether it is a folder that is not searched, because a link to it leads out, and no series either."""
+    return passed.reason == FOREIGN_LINK and passed.path.is_dir() and passed.path not in used
 
 
 def _posix(path: Path, root: Path) -> str:

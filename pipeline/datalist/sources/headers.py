@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pyraseg.transforms.dicom.files.header import read_header
-from pyraseg.transforms.dicom.series.find import VOLUME_MODALITIES
+from pyraseg.transforms.dicom.files.objects import volume_modality
 from pyraseg.transforms.errors import InputError, LabelError
 from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti, is_picture
 
@@ -82,7 +82,10 @@ def _nifti_grid(path: Path) -> Grid:
 
 def _dicom_grid(path: Path) -> Grid:
     header = read_header(path)
-    several, volume = header.number_of_frames > 1, header.modality in VOLUME_MODALITIES
+    several, volume = (
+        header.number_of_frames > 1,
+        bool(volume_modality(header.sop_class_uid, header.modality)),
+    )
     kinds = {"cine": several and not volume, "volume": several and volume}
     return Grid(header.rows, header.columns, header.number_of_frames, **kinds)
 

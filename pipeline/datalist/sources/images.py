@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyraseg.pipeline.datalist.items import Item
 from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.sources.folders import walk
 from pyraseg.pipeline.datalist.sources.headers import read_grid
 from pyraseg.pipeline.datalist.sources.series import SeriesFile, by_series, series_file
+from pyraseg.pipeline.utils.reading_options import reason_and_option
 from pyraseg.transforms.dicom.files.discover import discover
 from pyraseg.transforms.dicom.files.header import parse_file
-from pyraseg.transforms.dicom.files.search import is_dicomdir_name
+from pyraseg.transforms.dicom.files.objects import passed_over
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name, search
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
-from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-from pyraseg.transforms.dicom.series.volume import read_source_series
+from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, PyrasegError
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
 from pyraseg.transforms.io.paths import frame_paths, is_nifti, is_picture, split_frame_path
+from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FoundImages", "find_images", "unlabelled_frames"]
@@ -41,13 +45,16 @@ class FoundImages:
     left_out: tuple[tuple[str, str], ...]
 
 
-def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
+def find_images(
+    source: str | Path, *, kind: str = "frame", reading: ReadingOptions | Mapping[str, Any] | None = None
+) -> FoundImages:
     """Find a bundle's input images, sorted by path.
 
     Args:
         source: a file, a folder, or a glob ("cases/**/*.dcm").
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
+        reading: how to read series, `ReadingOptions` or a mapping of them.
 
     Raises:
         ConfigError: an unknown kind.
@@ -65,12 +72,18 @@ def find_images(source: str | Path, *, kind: str = "frame") -> FoundImages:
     if kind not in WANTED:
         raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
     root, files = _files(source)
-    left_out = {file: "a link that leads out of the folder" for file in files if _leads_out(file, root)}
+    left_out = {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
     candidates = [file for file in files if file not in left_out]
-    images = (_volumes if kind == "volume" else _frames)(candidates, left_out)
+    if kind == "volume":
+        images = _volumes(candidates, left_out, ReadingOptions.of(reading))
+    else:
+        images = _frames(candidates, left_out)
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
         found = f"{len(files)} files and no image among them" if files else "nothing"
+        if left_out:
+            reason, number = Counter(left_out.values()).most_common(1)[0]
+            found = f"{found}, most often: {reason} ({number})"
         raise DatalistError(WANTED[kind], found=found, remedy="Check the path.", path=source)
     named = ((file.relative_to(root).as_posix(), reason) for file, reason in left_out.items())
     return FoundImages(tuple(items), tuple(sorted(named)))
@@ -114,16 +127,22 @@ def _files(source: str | Path) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files."""
     path = Path(os.path.abspath(source))
     if path.is_dir():
-        return path, walk(path)
+        return path, _walk(path)
     if path.is_file():
         return path.parent, [path]
     if not glob.has_magic(str(source)):
         return path, []
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-    files = sorted({file for match in matches for file in (walk(match) if match.is_dir() else [match])})
+    files = sorted({file for match in matches for file in (_walk(match) if match.is_dir() else [match])})
     # up to the first wildcard, so that a file's case name does not depend on other matches
     first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first]), files
+
+
+def _walk(folder: Path) -> list[Path]:
+    """The files below a folder, and the linked folders that are not followed out of it."""
+    links = (each.path for each in search(folder)[1] if each.reason == FOREIGN_LINK)
+    return walk(folder) + [link for link in links if link.is_dir()]
 
 
 def _leads_out(file: Path, root: Path) -> bool:
@@ -151,7 +170,9 @@ def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str
     return frames
 
 
-def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+def _volumes(
+    files: Iterable[Path], left_out: dict[Path, str], reading: ReadingOptions
+) -> dict[Path, list[str]]:
     """Inputs of `LoadVolume`, by first file: NIfTI files, series' folders, and files of a whole series."""
     volumes: dict[Path, list[str]] = {}
     slices: list[SeriesFile] = []
@@ -162,10 +183,12 @@ def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, lis
             if is_nifti(file):
                 check_nifti_volume(file)
                 volumes[file] = [str(file)]
-            elif not is_picture(file) and (slice_ := series_file(parse_file(file, tags=VOLUME_TAGS))):
+            elif is_picture(file):
+                left_out[file] = "no slice of CT, MR or PET"
+            elif slice_ := series_file(parsed := parse_file(file, tags=VOLUME_TAGS)):
                 slices.append(slice_)
             else:
-                left_out[file] = "no slice of CT, MR or PET"
+                left_out[file] = f"no slice of CT, MR or PET: {passed_over(parsed) or 'a localizer'}"
         except PyrasegError as error:
             left_out[file] = f"{error.found}, wanted {error.wanted}"
     for members, folder, number in by_series(slices):
@@ -175,10 +198,10 @@ def _volumes(files: Iterable[Path], left_out: dict[Path, str]) -> dict[Path, lis
             if path is folder and number > 1:
                 found, remedy = f"a folder of {number} series", "Give each series a folder of its own."
                 raise InputError("a folder of one series", found=found, remedy=remedy, path=folder)
-            read_source_series(the_series(find_series(path)))
+            source_series_of(path, reading)
             volumes[first] = [str(path)]
         except PyrasegError as error:
-            left_out[first] = f"{error.found}, wanted {error.wanted}"
+            left_out[first] = reason_and_option(error, as_reading)
     return volumes
 
 

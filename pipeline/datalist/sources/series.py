@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from pydicom.uid import RTStructureSetStorage
 
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
-from pyraseg.transforms.dicom.files.discover import dicom_files
+from pyraseg.transforms.dicom.files.discover import PASSED_REMEDIES, files_and_passed
 from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
+from pyraseg.transforms.dicom.files.objects import passed_over, volume_modality
 from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, DrawnLabels, read_drawn_labels
 from pyraseg.transforms.dicom.series.find import is_slice
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
@@ -45,7 +46,7 @@ def series_file(parsed: ParsedFile) -> SeriesFile | None:
     return SeriesFile(
         parsed.path,
         parsed.text("SeriesInstanceUID") or f"in {parsed.path.parent}",
-        parsed.text("Modality"),
+        volume_modality(parsed.sop_class_uid, parsed.text("Modality")),
         parsed.sop_instance_uid,
         parsed.text("FrameOfReferenceUID"),
         several_frames=parsed.text("NumberOfFrames") not in ("", "1"),
@@ -107,7 +108,8 @@ class SeriesSource:
             found = "none" if not folder.is_dir() else "one outside"
             raise DatalistError(wanted, found=found, remedy=remedy, path=folder)
         left_out: list[tuple[Path, str]] = []
-        files, labels = self._read(folder, left_out)
+        passed = Counter[str]()
+        files, labels = self._read(folder, left_out, passed)
         images = _images(files, left_out)
         asked = MODALITIES.values() if self.modality is None else (MODALITIES[self.modality],)
         pairs = _pairs([image for image in images if image.modality in asked], labels, left_out, images)
@@ -115,18 +117,25 @@ class SeriesSource:
             wanted = "series with a SEG or RTSTRUCT that refers to them"
             remedy = "Check the folder, --modality and --label-kind."
             found = f"{len(images)} series and {len(labels)} labels, none asked for that belong together"
+            passed.update(reason for _, reason in left_out)
+            if not images and passed:
+                found += "; passed over: " + "; ".join(
+                    f"{n} x {reason}" for reason, n in passed.most_common()
+                )
             raise DatalistError(wanted, found=found, remedy=remedy, path=folder)
         entries = tuple(Entry(_posix(image, root), _posix(label, root)) for image, label in sorted(pairs))
         reasons = tuple((_posix(path, root), reason) for path, reason in sorted(left_out))
         return self.grouping.apply(Collection(root, entries, reasons))
 
     def _read(
-        self, folder: Path, left_out: list[tuple[Path, str]]
+        self, folder: Path, left_out: list[tuple[Path, str]], passed: Counter[str]
     ) -> tuple[list[SeriesFile], list[tuple[Path, DrawnLabels]]]:
-        """The files of series and the requested labels; other objects are ignored."""
+        """The files of series and the requested labels; other objects are counted by reason."""
         files: list[SeriesFile] = []
         labels: list[tuple[Path, DrawnLabels]] = []
-        for path in dicom_files(folder):
+        paths, skipped = files_and_passed(folder)
+        left_out += [(each.path, each.reason) for each in skipped if each.reason in PASSED_REMEDIES]
+        for path in paths:
             try:
                 parsed = parse_file(path, tags=VOLUME_TAGS)
                 kind = parsed.sop_class_uid
@@ -135,6 +144,8 @@ class SeriesSource:
                         labels.append((path, read_drawn_labels(path)))
                 elif file := series_file(parsed):
                     files.append(file)
+                else:
+                    passed[passed_over(parsed) or "a localizer"] += 1
             except PyrasegError as error:
                 left_out.append((path, f"wanted {error.wanted}, found {error.found}"))
         return files, labels

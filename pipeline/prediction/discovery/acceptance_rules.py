@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydicom.uid import UID, UID_dictionary
-
 from pyraseg.pipeline.bundle.metadata import BundleMetadata, DeclaredPrediction
-from pyraseg.transforms.dicom.files.objects import DIRECTORY_CLASS, ObjectHeader, is_localizer
+from pyraseg.transforms.dicom.files.objects import ObjectHeader, is_localizer, other_class
 from pyraseg.transforms.dicom.pixels.checks import code_text, is_secondary_capture
 from pyraseg.transforms.errors import ConfigError
 
@@ -55,24 +53,16 @@ class AcceptanceRules(DeclaredPrediction):
     def reason(self, header: ObjectHeader) -> str | None:
         """Why the bundle does not accept this object; None where it does. It never quotes the patient."""
         uid, modality = header.sop_class_uid, header.modality
-        if is_secondary_capture(uid):
+        if self.volumes and uid and header.passed_over:
+            return header.passed_over
+        if is_secondary_capture(uid) and uid not in self.sop_classes:
             return "a secondary capture"
-        if uid not in self.sop_classes:
-            return self._other_class(uid, modality)
+        if uid and uid not in self.sop_classes:
+            return other_class(uid, modality, self.modalities)
         if modality and modality not in self.modalities:
             return f"modality {code_text(modality)}"
         names = (*self.leave_out, *(["localizer"] if self.volumes else []))  # no slice of a volume
         return next((LEAVE_OUT[name][1] for name in names if LEAVE_OUT[name][0](header)), None)
-
-    def _other_class(self, uid: str, modality: str) -> str | None:
-        if uid == DIRECTORY_CLASS:
-            return "a DICOMDIR, which is an index"
-        name = UID(uid).name if uid in UID_dictionary else ""
-        if "Image" in name and modality and modality not in self.modalities:
-            return f"modality {code_text(modality)}"
-        if name:
-            return f"another kind of object: {name}"
-        return "a private or unknown SOP class" if uid else None  # an object without one is broken
 
 
 def read_rules(metadata: Mapping[str, Any]) -> AcceptanceRules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from pyraseg.pipeline.prediction.discovery.input_files import InputFile, find_in
 from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
+from pyraseg.transforms.dicom.copies import part_copies
+from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
-from pyraseg.transforms.dicom.files.header import has_dicom_marker
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.paths import is_nifti
@@ -105,8 +105,8 @@ def find_items(
     """The items among INPUTs: files, folders (searched at any depth), and DICOMDIRs.
 
     A case is named by the hash of its SOP Instance UID, from the file meta group where the data set has none;
-    without either, by the hash of its file name. Identical copies of an object count once, by the first name.
-    Different files with one UID are ambiguous: all of them fail, and each reason names the others.
+    without either, by the hash of its file name. Files of one image (`same_image`) count once, by the first
+    name. Different images with one UID are ambiguous: all of them fail, and each reason names the others.
 
     Where the bundle takes series, the files of a series are one item (`series_items`) and fail together.
     NIfTI volumes are items only where an INPUT names them, because label maps are NIfTI too.
@@ -163,7 +163,7 @@ class _Sorting:
     def _add_unread(self, file: InputFile, error: PyrasegError) -> None:
         if self.rules.volumes and file.asked and is_nifti(file.path):
             self.nifti.append(nifti_item(file))
-        elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or has_dicom_marker(file.path):
+        elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or is_dicom(file.path):
             self._fail(file, Failure.of(error, file=file.name))
         else:  # neither suffix, content nor the user says that it is DICOM
             self.left_out.append(LeftOut(file.name, f"no DICOM ({file.path.suffix.lower()})"))
@@ -176,41 +176,34 @@ class _Sorting:
         """The items to predict; a series that cannot be used is a failure."""
         if not self.rules.volumes:
             return [_item(file, header) for file, header in self.taken]
-        items, failures = series_items(self.taken, broken=self.broken)
+        items, failures, captures = series_items(self.taken, broken=self.broken)
         self.failures += failures
+        self.left_out += captures
         return [*items, *self.nifti]
 
     def part_copies(self) -> None:
-        """Keep the first of identical files; refuse different files with one UID."""
+        """Keep the first of the files of one image; refuse different images with one UID."""
         groups: dict[str, list[tuple[InputFile, ObjectHeader]]] = defaultdict(list)
         for file, header in self.taken:
             groups[header.sop_instance_uid or f"file:{file.name}"].append((file, header))
         self.taken = []
         for group in groups.values():
+            members = {file.path: (file, header) for file, header in group}
             try:
-                distinct = self._without_copies(group)
+                distinct, copies = part_copies(list(members))
             except OSError as error:
                 found = f"a file that cannot be compared with another of its UID ({error.strerror})"
                 for file, header in group:
                     self.failures.append(Failure(file.name, found, "Try again.", _case(file, header)))
                 continue
-            if len(distinct) == 1:
-                self.taken += distinct
+            for copy, original in copies.items():
+                reason = f"{COPY_OF}{members[original][0].name}"
+                self.left_out.append(LeftOut(members[copy][0].name, reason))
+            kept = [members[path] for path in distinct]
+            if len(kept) == 1:
+                self.taken += kept
             else:
-                self._refuse(distinct)
-
-    def _without_copies(
-        self, group: list[tuple[InputFile, ObjectHeader]]
-    ) -> list[tuple[InputFile, ObjectHeader]]:
-        distinct: list[tuple[InputFile, ObjectHeader]] = []
-        for file, header in group:
-            same = (first for first, _ in distinct if filecmp.cmp(first.path, file.path, shallow=False))
-            original = next(same, None)
-            if original is None:
-                distinct.append((file, header))
-            else:
-                self.left_out.append(LeftOut(file.name, f"{COPY_OF}{original.name}"))
-        return distinct
+                self._refuse(kept)
 
     def _refuse(self, group: list[tuple[InputFile, ObjectHeader]]) -> None:
         if self.rules.volumes:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 from pyraseg.pipeline.prediction.discovery.input_files import InputFile
-from pyraseg.pipeline.writers.tables.item_records import Failure, Item
+from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
+from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
+from pyraseg.transforms.dicom.series.find import AMONG_SLICES
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.privacy import case_name
 from pyraseg.transforms.records import SourceRef
@@ -18,8 +20,12 @@ __all__ = ["nifti_item", "series_items"]
 Member = tuple[InputFile, ObjectHeader]
 
 
-def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[Item], list[Failure]]:
+def series_items(
+    members: Iterable[Member], *, broken: Set[Path]
+) -> tuple[list[Item], list[Failure], list[LeftOut]]:
     """One item for each series, named by its first file; a failure where a slice would be missing.
+
+    Secondary captures among the slices of a series are left out.
 
     A series without a Series Instance UID is told by its folder and study. Its case is named by the hash of
     that UID; without one, by the hash of its first file's name.
@@ -34,14 +40,19 @@ def series_items(members: Iterable[Member], *, broken: Set[Path]) -> tuple[list[
         groups[(header.series_instance_uid,) if header.series_instance_uid else by_folder].append(
             (file, header)
         )
-    items, failures = [], []
-    for group in groups.values():
-        group.sort(key=lambda member: member[0].name)
+    items, failures, left_out = [], [], []
+    for found in groups.values():
+        found.sort(key=lambda member: member[0].name)
+        captures = [member for member in found if is_secondary_capture(member[1].sop_class_uid)]
+        group = found
+        if len(captures) < len(found):
+            left_out += [LeftOut(file.name, AMONG_SLICES) for file, _ in captures]
+            group = [member for member in found if not is_secondary_capture(member[1].sop_class_uid)]
         if (failure := _failure(group)) is not None:
             failures.append(failure)
         else:
             items.append(_item(group, broken))
-    return items, failures
+    return items, failures, left_out
 
 
 def nifti_item(file: InputFile) -> Item:

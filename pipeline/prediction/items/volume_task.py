@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,20 @@ from pyraseg.pipeline.prediction.items.task import ItemResults, ItemTask, frame_
 from pyraseg.pipeline.prediction.items.volume_inference import VolumeScores, infer
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.utils.reading_options import OF_SERIES, as_typed
 from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume
+from pyraseg.transforms.io.reading_options import ReadingOptions
 from pyraseg.transforms.io.volumes import read_volume
 from pyraseg.transforms.records import Quantity
 
 __all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
+
+DEFAULT = ReadingOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,26 +61,19 @@ class ItemVolume:
         return x, y, z
 
 
-def read_item_volume(item: Item, *, repair: tuple[str, ...] = (), assume_hu: bool = False) -> ItemVolume:
-    """Read an item's files, once; see `read_volume` for the options.
+def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolume:
+    """Read an item's files, once. An item is a series, so none is chosen.
 
     Raises:
         InputError, GeometryError: the files are not one unambiguous volume.
     """
     source = item.paths if item.source.sop_class_uid else item.source.path
     try:
-        volume = read_volume(source, repair=repair, assume_hu=assume_hu, workers=1)
+        volume = read_volume(source, **reading.of_images | {"series": None}, workers=1)
     except PyrasegError as error:
-        remedy = as_typed(error.remedy)
-        raise type(error)(error.wanted, found=error.found, remedy=remedy, path=error.path) from None
+        raise error.restated(spell=as_typed(OF_SERIES)) from None
     series = volume if isinstance(volume, Volume) else None
     return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
-
-
-def as_typed(remedy: str) -> str:
-    """A remedy for the command line, which cannot choose a stack or series within an item."""
-    text = re.sub(r'repair=\["(\w+)"\]', r"--repair \1", remedy).replace("assume_hu=True", "--assume-hu")
-    return re.sub(r"Choose one by its number, [^,]*, or (\w)", lambda match: match[1].upper(), text)
 
 
 @dataclass(frozen=True)
@@ -85,20 +81,19 @@ class VolumeTask(ItemTask):
     """The task for each series.
 
     Attributes:
-        repair, assume_hu: permitted repairs and assumptions, see `read_series`.
+        reading: how to read the series.
         box: the part to search; None for all.
         overlap: of neighbouring windows, a fraction of their sides.
     """
 
-    repair: tuple[str, ...] = ()
-    assume_hu: bool = False
+    reading: ReadingOptions = DEFAULT
     box: SearchBox | None = None
     overlap: float = 0.5
 
     def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
         """Read a series, score it by windows and measure it."""
         with stages("reading"):
-            volume = read_item_volume(item, repair=self.repair, assume_hu=self.assume_hu)
+            volume = read_item_volume(item, self.reading)
             header = self._header(volume)
         scores = self._scored(item, volume, network, folder, stages)
         labels = self._labels(volume, scores, folder, stages)
@@ -237,6 +232,7 @@ class VolumeTask(ItemTask):
 
     def _notes(self, item: Item, labels: np.ndarray) -> Iterator[str]:
         if item.source.sop_class_uid and len(labels) != item.slices:
-            yield f"mended: {len(labels)} of {item.slices} slices make the volume"
+            which = "mended" if self.reading.stack is None else f"stack {self.reading.stack}"
+            yield f"{which}: {len(labels)} of {item.slices} slices make the volume"
         if self.box is not None:
             yield self.box.remark

@@ -140,8 +140,9 @@ def _options(job: Job, rules: AcceptanceRules) -> dict[str, Any]:
     }
     series = {
         "roi": "" if job.roi is None else ",".join(f"{bound:g}" for bound in job.roi.bounds),
-        "repair": ", ".join(job.repair),
-        "assume_hu": job.assume_hu,
+        "stack": job.reading.stack,
+        "repair": ", ".join(job.reading.repair),
+        "assume_hu": job.reading.assume_hu,
     }
     given = series if rules.volumes else {}
     return {"formats": ", ".join(job.formats), **options, **given, "overrides": ", ".join(job.overrides)}

@@ -112,7 +112,7 @@ def read_source(source: SourceRef) -> SourceHeader:
     wanted, path = "a readable DICOM header", Path(source.path)
     with malformed(wanted, path=path, found=found, remedy=remedy), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a character set, which the notes say
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
+        dataset = dcmread(path, force=True, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
     return source_header(dataset, source)
 
 

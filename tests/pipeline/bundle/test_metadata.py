@@ -90,6 +90,10 @@ WRONG = [
     (FRAMES, "prediction.review.area_mm2.liver", [1, 2], 'prediction.review.area_mm2: .*"liver"'),
     (FRAMES, "evaluation.surface_tolerance.cm", 1, 'evaluation.surface_tolerance: .*"cm"'),
     (FRAMES, "evaluation.surface_tolerance.mm", -1, "evaluation.surface_tolerance.mm: a number of 0 or more"),
+    (FRAMES, "reading", {"stack": 1}, "reading: a bundle that takes series"),
+    (VOLUMES, "reading", {"repair": ["all"]}, "reading: a list of repairs.*found 'all'. Correct it"),
+    (VOLUMES, "reading", {"stak": 1}, "reading: reading options among .*found 'stak'"),
+    (VOLUMES, "reading", {"series": 1}, "reading: .*found series, which depends on the folder"),
 ]  # fmt: skip
 
 

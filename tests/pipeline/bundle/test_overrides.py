@@ -106,6 +106,13 @@ def test_the_name_of_an_overlay_as_a_value_is_answered_with_the_overlay(config_f
     assert "Name unet.yaml in --config_file as well" in str(own_error(wrapped.value))
 
 
+def test_an_empty_mapping_takes_any_keys():
+    assert list(unknown_ids({"run_tags": {"site": "A"}}, [{"run_tags": {}}])) == []
+    assert list(unknown_ids({"cleanup": {"sise": 1}}, [{"cleanup": {"size": 0}}])) == [
+        ("cleanup::sise", ["size"])
+    ]
+
+
 def test_overrides_are_told_apart_by_the_files_that_know_them(config_file):
     overrides = {
         "max_epochs": "3",

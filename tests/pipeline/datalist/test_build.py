@@ -169,7 +169,7 @@ def test_one_file_in_two_groups_is_a_leak_and_in_one_group_is_none(source: Table
     shutil.copy(images / "p00_000.png", images / "p00_001.png")
     built(source)
     shutil.copy(images / "p00_000.png", images / "p01_000.png")
-    with pytest.raises(DatalistError, match=r"the same file in 2 groups, g\w{12} and g\w{12}") as caught:
+    with pytest.raises(DatalistError, match=r"the same image in 2 groups, g\w{12} and g\w{12}") as caught:
         built(source)
     assert "p01_000.png" in str(caught.value.path)
     assert built(source, find_duplicates=False).counts

@@ -291,7 +291,7 @@ def test_one_series_under_two_patient_ids_is_a_leak(patients: Path, tmp_path: Pa
     shutil.copytree(patients / "p0", patients / "p1")
     for path in (patients / "p1/image").iterdir():
         path.rename(path.with_name(f"renamed_{path.name}"))
-    with pytest.raises(DatalistError, match="the same file in 2 groups"):
+    with pytest.raises(DatalistError, match="the same image in 2 groups"):
         build_datalist(table, tmp_path / "d.json", label_map=["GTV=tumour"], fractions=ONE)
 
 

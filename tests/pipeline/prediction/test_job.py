@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS
-from pyraseg.pipeline.prediction.job import Job, fingerprint
+from pyraseg.pipeline.prediction.job import Job, fingerprint, for_bundle
 from pyraseg.pipeline.prediction.output.folder_lock import Shard
+from pyraseg.transforms.io.reading_options import ReadingOptions
 from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
 
 
@@ -57,6 +59,32 @@ def test_options_reach_the_job(jobs, tmp_path):
     assert (job.checkpoints, job.identify) == ((Path("a.pt"), Path("b.pt")), True)
 
 
+def test_the_bundle_s_reading_counts_where_the_command_line_gives_none(jobs, tmp_path):
+    main(arguments(tmp_path, "--stack", "2", "--repair", "single_slice, copies"))
+    job, bundle = jobs[0], {"stack": 1, "assume_hu": True}
+    assert job.reading == ReadingOptions(stack=2, repair=["copies", "single_slice"])
+    rules = AcceptanceRules(unit="series", modalities=["CT"], sop_classes={"1.2": "one"})
+    read = for_bundle(job, rules, ReadingOptions.of(bundle)).reading
+    assert read.given == {"stack": 2, "repair": ["copies", "single_slice"], "assume_hu": True}
+
+
+@pytest.mark.parametrize(("option", "word"), [("--stack", "2"), ("--repair", "copies"), ("--assume-hu", "")])
+def test_options_of_series_are_refused_where_the_bundle_takes_files(tmp_path, capsys, option, word):
+    words = [
+        "predict",
+        str(tmp_path),
+        "--bundle",
+        str(BUNDLE),
+        "--dry-run",
+        option,
+        *([word] if word else []),
+    ]
+    assert main(words) == 2
+    assert f"a bundle that takes series, for {option}, found one that takes single files" in (
+        capsys.readouterr().err
+    )
+
+
 def test_what_is_behind_two_dashes_are_overrides_wherever_the_inputs_stand(jobs, tmp_path):
     overrides = ["--", "--cleanup", "None", "--inference_mode=sliding"]
     others = ["--bundle", str(BUNDLE), "--output", str(tmp_path / "out")]
@@ -81,7 +109,11 @@ def test_what_is_behind_two_dashes_are_overrides_wherever_the_inputs_stand(jobs,
         ["--backend", "tensorflow"],
         ["--resume", "--overwrite"],
         ["--no-such-option"],
+        ["--stack", "0"],
+        ["--repair", "longest"],
+        ["--series", "1"],
         ["--", "--output_dir", "elsewhere"],
+        ["--", "--reading", "{'stack': 1}"],
         ["--", "--checkpoint", "other.pt"],
         ["--", "cleanup"],
         ["--", "--cleanup"],
@@ -114,11 +146,16 @@ def test_an_output_is_needed_but_for_a_dry_run(jobs, tmp_path, capsys):
     assert main(["predict", str(tmp_path), "--bundle", str(BUNDLE), "--dry-run"]) == 0
 
 
-def test_nothing_to_predict_is_a_wrong_usage(checkpoint, tmp_path, capsys):
+def test_nothing_to_predict_has_a_status_of_its_own(checkpoint, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     words = ["--bundle", str(BUNDLE), "--output", str(tmp_path / "out"), "--checkpoint", str(checkpoint)]
-    assert main(["predict", str(tmp_path / "in"), *words]) == 2
-    assert "wanted files to predict, found none" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "in"), *words, "--dry-run"]) == 3
+    assert "wanted something to predict, found nothing." in capsys.readouterr().err
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    for more in (["--dry-run"], []):
+        assert main(["predict", str(tmp_path / "in"), *words, *more]) == 3
+        assert "found nothing among 1 file: 1 x no DICOM (.txt)" in capsys.readouterr().err
+    assert "notes.txt" in (tmp_path / "out" / "left_out.csv").read_text()
 
 
 def test_the_fingerprint_changes_with_what_changes_results_and_nothing_else(checkpoint, tmp_path):

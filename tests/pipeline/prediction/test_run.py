@@ -33,7 +33,7 @@ def test_results_survive_an_overwrite_that_cannot_begin_and_portions_come_to_an_
 
     (tmp_path / "empty").mkdir()
     refused = predict(tmp_path / "empty", output=out, checkpoints=[checkpoint], options=["--overwrite"])
-    assert refused.status == 2
+    assert refused.status == 3
     assert refused.results == first.results
 
     again = ["--limit", "1", "--resume", *LITTLE]

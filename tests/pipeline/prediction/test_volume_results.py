@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -314,10 +315,11 @@ def test_what_is_no_volume_fails_with_what_is_wrong_and_the_rest_goes_on(volume_
                checkpoint=volume_checkpoint, options=["--formats", "nifti"])  # fmt: skip
     reasons = {Path(file).parts[1]: reason for file, reason in done.reasons("failures").items()}
     assert set(reasons) == {"no_slope", "single", "turned", "nan.nii.gz", "nowhere.nii"}
-    assert "2 stacks" in reasons["turned"]
+    assert "2 stacks: (1) 8 slices" in reasons["turned"]
     assert "NaN" in reasons["nan.nii.gz"]
     assert "affine" in reasons["nowhere.nii"]
     remedies = {Path(each["file"]).parts[1]: each["remedy"] for each in done.table("failures")}
     assert "--repair single_slice" in remedies["single"]
-    assert not [text for text in remedies.values() if "=[" in text or "stack=" in text]
+    assert "--stack 1" in remedies["turned"]
+    assert not [text for text in remedies.values() if re.search(r"\w=", text)]
     assert [Path(each["file"]).parts[1] for each in done.results] == ["good"]

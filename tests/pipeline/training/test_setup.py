@@ -12,6 +12,7 @@ from pyraseg.pipeline.datalist import Datalist
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.pipeline.training import data_facts, prepare_output_dir, seed_everything, to_device
 from pyraseg.transforms.errors import CheckpointError, OutputError
+from pyraseg.transforms.io.reading_options import ReadingOptions
 from tests.pipeline.training.engines import CPU
 
 
@@ -114,9 +115,9 @@ class TestPlace:
 def test_the_facts_of_the_data_are_counts_and_a_digest_without_paths_and_names():
     files = {"image": "/secret/frame.png", "label": "/secret/mask.png"}
     items = [{**files, "case": f"c{n}", "group": f"DOE{n % 2}"} for n in range(5)]
-    data = Datalist(
-        tuple(items[:3]), tuple(items[3:]), (), ("background", "kidney"), {0: 0, 1: 1}, digest="abc"
-    )
+    names, reading = ("background", "kidney"), ReadingOptions(assume_hu=True)
+    splits = (tuple(items[:3]), tuple(items[3:]), ())
+    data = Datalist(*splits, names, {0: 0, 1: 1}, digest="abc", reading=reading)
     facts = data_facts(data, torch.nn.Linear(3, 2))
     assert facts == {
         "dataset_digest": "abc",
@@ -126,5 +127,6 @@ def test_the_facts_of_the_data_are_counts_and_a_digest_without_paths_and_names()
         "training_groups": 2,
         "validation_groups": 2,
         "test_groups": 0,
+        "reading": {"assume_hu": True},
         "network_parameters": 8,
     }

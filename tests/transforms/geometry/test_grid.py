@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.geometry.grid import VolumeGrid, find_turns, turned, turned_affine
 
 C, S = np.cos(0.3), np.sin(0.3)
 OBLIQUE = VolumeGrid(
@@ -36,3 +36,27 @@ def test_ras_differs_from_lps_in_the_signs_of_left_and_posterior():
 
 def test_the_volume_of_a_voxel_is_the_determinant_of_its_affine():
     assert pytest.approx(abs(np.linalg.det(OBLIQUE.affine)) / 1000) == OBLIQUE.voxel_ml
+
+
+@pytest.mark.parametrize(
+    "turns", [[(0, 1), (1, 1), (2, 1)], [(2, -1), (0, 1), (1, -1)], [(1, 1), (0, -1), (2, 1)]]
+)
+def test_a_turned_grid_has_the_same_voxels_where_they_were(turns):
+    grid = OBLIQUE.turned(turns)
+    array = np.arange(60).reshape(OBLIQUE.shape)
+    view = turned(array, turns)
+    assert view.shape == grid.shape
+    for index in ((0, 0, 0), (1, 2, 1)):
+        (before,) = np.argwhere(array == view[index])
+        np.testing.assert_allclose(
+            grid.affine_lps @ [*index, 1], OBLIQUE.affine_lps @ [*before, 1], atol=1e-9
+        )
+    np.testing.assert_allclose(turned_affine(OBLIQUE.affine_lps, turns, OBLIQUE.shape), grid.affine_lps)
+    moves = np.linalg.solve(OBLIQUE.affine_lps, grid.affine_lps)
+    assert find_turns(moves[:3, :3]) == turns
+
+
+def test_axes_between_those_of_an_array_or_of_other_steps_are_no_turns():
+    assert find_turns(np.array([[C, 0, S], [0, 1, 0], [S, 0, C]])) is not None  # 17 degrees: who turns checks
+    assert find_turns(np.array([[0.7, -0.7, 0], [0.7, 0.7, 0], [0, 0, 1]])) is None
+    assert find_turns(np.diag([1, 1, 2])) is None

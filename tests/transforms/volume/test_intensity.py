@@ -30,6 +30,29 @@ def test_the_body_has_mean_0_and_deviation_1_however_much_air_is_around_it():
         assert (scores.std() - 1).abs() < 1e-4
 
 
+def test_padding_changes_no_score_of_the_volume_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    body = torch.rand(1, 9, 10, 11, generator=generator) * 900
+    body[:, :3] *= 0.02  # air
+    scale = VolumeIntensity(unit="", body_z_score=(-4, 4))
+    for sides in ((1, 2, 3), (20, 30, 40)):  # to 99 % of zeros
+        padded = torch.nn.functional.pad(body, [each for side in sides for each in (side, side)])
+        inner = tuple(slice(side, -side) for side in reversed(sides))
+        assert torch.equal(scale(padded)[:, *inner], scale(body))
+
+
+def test_the_percentile_is_the_body_s_however_much_noisy_air_is_around_it():
+    generator = torch.Generator().manual_seed(0)
+    body = 100 + 700 * torch.rand(1, 2000, 1, 1, generator=generator)
+    means = []
+    for air in (0, 2000, 400_000):
+        noise = 10 * torch.rand(1, air, 1, 1, generator=generator)
+        means.append(
+            VolumeIntensity(unit="", body_z_score=(-9, 9))(torch.cat([noise, body], 1))[:, air:].mean()
+        )
+    assert max(map(abs, means)) < 0.01
+
+
 def test_standard_scores_do_not_know_the_scanner_s_gain():
     image = torch.rand(1, 8, 8, 8) + 0.5
     scale = VolumeIntensity(unit="", body_z_score=(-4, 4))

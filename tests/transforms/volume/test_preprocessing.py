@@ -71,3 +71,18 @@ def test_pictures_show_the_source_grid_in_the_network_s_window(item):
     view = source_view(volume_preprocessing(**GRID))({"image": item[0]["image"], "case": "c1"})["image"]
     assert view.shape == (1, 30, 26, 14)
     assert view.unique().tolist() == [0.25, 1.0]
+
+
+def test_mr_scores_are_the_same_whatever_the_padding(tmp_path):
+    values = np.random.default_rng(0).uniform(0, 900, (14, 12, 10)).astype(np.float32)
+    values[:5] *= 0.02  # air
+    path = write_nifti(tmp_path / "mr_image.nii.gz", values, np.diag([2.0, 2, 2, 1]))
+    item = {"image": str(path), "case": "c1"}
+    steps = [
+        volume_preprocessing("mr_sarcoma", spacing_mm=(2.0, 2.0, 2.0), input_size=[side] * 3)
+        for side in (8, 60)
+    ]
+    made = [np.asarray(each(dict(item))["image"])[0] for each in steps]
+    margin = [(60 - side) // 2 for side in values.shape]
+    inner = tuple(slice(start, start + side) for start, side in zip(margin, values.shape, strict=True))
+    np.testing.assert_array_equal(made[1][inner], made[0])

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydicom import Dataset
 
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, source_ref
+from pyraseg.transforms.dicom.copies import part_copies
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.header import source_ref
 from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, Passed, search
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.records import SourceRef
 
-__all__ = ["DICOM_SUFFIXES", "dicom_files", "discover", "normalise_character_set", "source_ref"]
+__all__ = [
+    "DICOM_SUFFIXES",
+    "PASSED_REMEDIES",
+    "dicom_files",
+    "discover",
+    "files_and_passed",
+    "normalise_character_set",
+    "source_ref",
+]
 
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".ima"})
 PASSED_REMEDIES = {
@@ -27,34 +38,44 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
 
     Files need no suffix. In a folder, hidden files and folders, DICOMDIR and files of another format (by
     suffix and content) are skipped. Links are not followed; one that leaves the folder is reported. Of files
-    with one SOP Instance UID the first by path stays and the others are reported.
+    that hold one image under one SOP Instance UID (`same_image`) the first by path stays; where its pixels
+    differ, none of them does.
 
     >>> images, errors = discover(cine)
     >>> [image.modality for image in images], errors
     (['US'], [])
     """
-    refs: list[SourceRef] = []
-    instances: set[str] = set()
     files, passed = _files(inputs, DICOM_SUFFIXES)
     errors: list[PyrasegError] = [
         InputError("files that lie in the input folder", found=each.reason, remedy=remedy, path=each.path)
         for each in passed
         if (remedy := PASSED_REMEDIES.get(each.reason))
     ]
+    groups: dict[str, list[SourceRef]] = defaultdict(list)
     for path in files:
         try:
             ref = source_ref(path)
         except PyrasegError as error:
             errors.append(error)
             continue
-        if ref.sop_instance_uid and ref.sop_instance_uid in instances:
-            found = "a second file with the UID of an earlier one"
-            remedy = "Remove the copy, or give the two objects UIDs of their own."
-            errors.append(InputError("one file per SOP Instance UID", found=found, remedy=remedy, path=path))
-            continue
-        instances.add(ref.sop_instance_uid)
-        refs.append(ref)
-    return refs, sorted(errors, key=lambda error: error.path or "")
+        groups[ref.sop_instance_uid or f"file:{path}"].append(ref)
+    refs: list[SourceRef] = []
+    for group in groups.values():
+        distinct, copies = part_copies([Path(ref.path) for ref in group])
+        errors += [_double("the image of an earlier file again", "Remove it.", path) for path in copies]
+        if len(distinct) == 1:
+            refs.append(group[0])
+        else:
+            found, remedy = (
+                "different images under one UID",
+                "Keep the right one, or give each a UID of its own.",
+            )
+            errors += [_double(found, remedy, path) for path in distinct]
+    return sorted(refs, key=lambda ref: ref.path), sorted(errors, key=lambda error: error.path or "")
+
+
+def _double(found: str, remedy: str, path: Path) -> InputError:
+    return InputError("one file per SOP Instance UID", found=found, remedy=remedy, path=path)
 
 
 def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -62,7 +83,12 @@ def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
 
     A file that has lost its content is still DICOM by its suffix.
     """
-    return _files(source, DICOM_SUFFIXES - {""})[0]
+    return files_and_passed(source)[0]
+
+
+def files_and_passed(source: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Passed]]:
+    """As `dicom_files`, and what the search of folders skipped."""
+    return _files(source, DICOM_SUFFIXES - {""})
 
 
 def _files(
@@ -75,7 +101,7 @@ def _files(
         paths, others = search(root) if root.is_dir() else ([root], [])
         passed += others
         for path in paths:
-            if path is root or path.suffix.lower() in suffixes or has_dicom_marker(path):
+            if path is root or path.suffix.lower() in suffixes or is_dicom(path):
                 files.setdefault(os.path.realpath(path), path)
     return sorted(files.values()), passed
 

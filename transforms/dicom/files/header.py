@@ -6,17 +6,26 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
@@ -26,7 +35,6 @@ __all__ = [
     "UNDEFINED_LENGTH",
     "ImageHeader",
     "ParsedFile",
-    "has_dicom_marker",
     "image_header",
     "malformed",
     "open_bounded",
@@ -38,10 +46,19 @@ __all__ = [
 ]
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
-PREFIX = 132  # bytes of preamble and DICM
+CHARACTER_SET = Tag("SpecificCharacterSet")
 META_BYTES = 2**16  # the file meta group lies in these
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
+# By implicit VR and little endian, as pydicom finds them in a data set that states no transfer syntax
+NATIVE: dict[Any, UID] = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+NO_PREFIX = "no DICM prefix: read as a bare data set"
+OTHER_VR = "a data set in {} VR, against its transfer syntax"
+NO_PHOTOMETRIC = "no Photometric Interpretation: taken for MONOCHROME2"
 HEADER = {
     "wanted": "a readable DICOM header",
     "found": "a header that is cut off or broken",
@@ -50,9 +67,10 @@ HEADER = {
 # Only these attributes go along with pixels: no name, ID or date reaches a transform.
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
-    "SequenceOfUltrasoundRegions", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "RescaleSlope", "RescaleIntercept",
+    "ModalityLUTSequence", "SequenceOfUltrasoundRegions", "SamplesPerPixel", "PhotometricInterpretation",
+    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
     *(
         f"{prefix}PaletteColorLookupTable{part}"
         for colour in ("Red", "Green", "Blue")
@@ -69,6 +87,7 @@ class ParsedFile:
         values: of the data set and the file meta group by keyword, as far as present.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
         size, modified_ns: of the file when it was read.
+        notes: what is not as the standard says, and harmless.
         raw: requested attributes as stored, with the file's character set.
     """
 
@@ -79,6 +98,7 @@ class ParsedFile:
     pixels: tuple[str, int, int] | None
     size: int
     modified_ns: int
+    notes: tuple[str, ...] = ()
     raw: Dataset = field(default_factory=Dataset, repr=False)
 
     def text(self, name: str, meta_name: str = "") -> str:
@@ -102,9 +122,11 @@ class ImageHeader:
 
     Attributes:
         sop_instance_uid, sop_class_uid: from the data set, else from the file meta group, else empty.
-        photometric: (0028,0004) as the file states it, true or not.
+        photometric: (0028,0004) as the file states it, true or not; MONOCHROME2 for one sample without it.
         value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
+        notes: what is not as the standard says, and harmless.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
+        of_volume: whether it is part of a CT, MR or PET series, so that its values are not for display.
     """
 
     path: Path
@@ -128,7 +150,9 @@ class ImageHeader:
     value_offset: int
     value_length: int
     file_size: int
+    notes: tuple[str, ...]
     dataset: Dataset = field(repr=False, compare=False)
+    of_volume: bool = False
 
     @property
     def source_ref(self) -> SourceRef:
@@ -187,36 +211,46 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             status = os.fstat(file.fileno())
             _check_not_deflated(file, path)
             with foreign():
-                dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *raw])
-                apart = _apart(dataset, raw, tags)
+                wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
+                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
+                notes = _notes(dataset)
+                apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
-                syntax = UID(values.get("TransferSyntaxUID") or "")
+                syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
-    return ParsedFile(path, dataset, values, syntax, pixels, status.st_size, status.st_mtime_ns, apart)
+    size, modified = status.st_size, status.st_mtime_ns
+    return ParsedFile(path, dataset, values, syntax, pixels, size, modified, notes, apart)
 
 
-def _apart(dataset: Dataset, names: Sequence[str], kept: Sequence[str]) -> Dataset:
+def _notes(dataset: FileDataset) -> tuple[str, ...]:
+    """By the elements as they were read, not converted yet."""
+    elements: Iterator[Any] = (dataset.get_item(tag) for tag in list(dataset.keys()))
+    implicit = [element.is_implicit_VR for element in elements if isinstance(element, RawDataElement)][:1]
+    notes = [] if dataset.preamble else [NO_PREFIX]
+    if implicit and implicit[0] != dataset.original_encoding[0]:
+        notes.append(OTHER_VR.format("implicit" if implicit[0] else "explicit"))
+    return tuple(notes)
+
+
+@lru_cache(maxsize=64)
+def _tags(names: tuple[str, ...]) -> list[BaseTag]:
+    """The tags of attributes; pydicom would look them up for every file."""
+    return [Tag(name) for name in names]
+
+
+def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dataset:
     """A data set of the named attributes, unconverted; only those in ``kept`` stay in ``dataset`` as well."""
     apart = Dataset()
     implicit, little_endian = dataset.original_encoding
     apart.set_original_encoding(implicit, little_endian, dataset.original_character_set)
-    for name in ("SpecificCharacterSet", *names):
-        tag = tag_for_keyword(name)
-        if tag is not None and tag in dataset:
-            apart[tag] = dataset.get_item(tag)
-            if name in names and name not in kept:
-                del dataset[tag]
+    moved = dict(zip(_tags(names), names, strict=True))
+    stored = list(dataset.keys())  # iterating over a data set converts its values
+    for tag in [tag for tag in stored if tag in moved or tag == CHARACTER_SET]:
+        apart[tag] = dataset.get_item(tag)
+        if tag in moved and moved[tag] not in kept:
+            del dataset[tag]
     return apart
-
-
-def has_dicom_marker(path: Path) -> bool:
-    """Whether the file has the DICM prefix after its 128-byte preamble (PS3.10 section 7.1)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(PREFIX)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 class _BoundedFile(io.BufferedReader):
@@ -241,7 +275,7 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no file of that name"
         raise InputError("a DICOM file", found=found, remedy="Check the path.", path=path)
-    if not has_dicom_marker(path):
+    if not is_dicom(path):
         found = "an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix"
         remedy = "Export it again as DICOM, or leave it out."
         raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
@@ -250,8 +284,9 @@ def _check_file(path: Path) -> None:
 def _check_not_deflated(file: BinaryIO, path: Path) -> None:
     """Refuse a deflated data set: it is inflated before its size can be checked."""
     deflated = False
-    if DEFLATED in file.read(META_BYTES):  # without the UID's text there is nothing to parse
-        file.seek(PREFIX)
+    start = file.read(META_BYTES)
+    if DEFLATED in start:  # without the UID's text there is nothing to parse
+        file.seek(PREFIX if start[128:PREFIX] == b"DICM" else 0)
         with foreign():
             meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
             deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
@@ -273,10 +308,8 @@ def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
     if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
         return None
     offset = file.tell() - len(start)
-    if known and syntax.is_implicit_VR:
+    if start[4:6] not in PIXEL_VRS:  # implicit VR, whatever is stated; no even length has the bytes of a VR
         return "OW", offset + 8, struct.unpack(f"{order}L", start[4:8])[0]
-    if start[4:6] not in PIXEL_VRS:
-        raise BrokenFile("another value representation")
     return PIXEL_VRS[start[4:6]], offset + 12, struct.unpack(f"{order}L", start[8:12])[0]
 
 
@@ -293,8 +326,13 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
         allocated, stored = whole(values, "BitsAllocated"), whole(values, "BitsStored")
         stored = stored or allocated
         high_bit = whole(values, "HighBit") if "HighBit" in values else stored - 1
-        samples = whole(values, "SamplesPerPixel") or 1
         planar, signed = whole(values, "PlanarConfiguration"), whole(values, "PixelRepresentation")
+        photometric = parsed.text("PhotometricInterpretation")
+        one = photometric.startswith(("MONOCHROME", "PALETTE")) or not photometric
+        samples = whole(values, "SamplesPerPixel") or (1 if one else 3)
+    notes = parsed.notes
+    if not photometric and samples == 1 and "RedPaletteColorLookupTableDescriptor" not in values:
+        photometric, notes = "MONOCHROME2", (*notes, NO_PHOTOMETRIC)
     _check_image(parsed, rows=rows, columns=columns, frames=frames)
     vr, offset, length = parsed.pixels or ("", 0, 0)
     return ImageHeader(
@@ -309,7 +347,7 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
         rows=rows,
         columns=columns,
         samples=samples,
-        photometric=parsed.text("PhotometricInterpretation"),
+        photometric=photometric,
         planar_configuration=planar,
         bits_allocated=allocated,
         bits_stored=stored,
@@ -319,6 +357,7 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
         value_offset=offset,
         value_length=length,
         file_size=parsed.size,
+        notes=notes,
         dataset=parsed.dataset,
     )
 
@@ -357,7 +396,7 @@ def read_attributes(path: Path, *, before_pixels: bool = False) -> Dataset:
     """All attributes of an object, within `readable`; a value shorter than its length makes it broken."""
     with foreign(), open_bounded(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        dataset = dcmread(file, stop_before_pixels=before_pixels)
+        dataset = dcmread(file, force=True, stop_before_pixels=before_pixels)
         elements = [dataset.get_item(key) for key in list(dataset.keys())]
     for element in elements:
         length = element.length if isinstance(element, RawDataElement) else 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
+from pydicom import uid
 from pydicom.filereader import read_file_meta_info
 
-from pyraseg.transforms.dicom.files.header import has_dicom_marker, image_header, parse_file
+from pyraseg.transforms.dicom.files.content import has_dicom_marker
+from pyraseg.transforms.dicom.files.header import TAGS, ParsedFile, image_header, parse_file
 from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
+from pyraseg.transforms.dicom.pixels.checks import code_text, is_secondary_capture
 from pyraseg.transforms.dicom.pixels.decode import check_readable
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.records import SourceRef
@@ -19,14 +23,40 @@ from pyraseg.transforms.records import SourceRef
 __all__ = [
     "DIRECTORY_CLASS",
     "MODES",
+    "VOLUME_MODALITIES",
     "ObjectHeader",
     "UltrasoundRegion",
+    "instance_uid",
     "is_dicomdir",
     "is_localizer",
+    "other_class",
+    "passed_over",
     "read_object",
+    "volume_modality",
 ]
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory
+VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
+VOLUME_CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        uid.CTImageStorage: "CT",
+        uid.EnhancedCTImageStorage: "CT",
+        uid.LegacyConvertedEnhancedCTImageStorage: "CT",
+        uid.MRImageStorage: "MR",
+        uid.EnhancedMRImageStorage: "MR",
+        uid.EnhancedMRColorImageStorage: "MR",
+        uid.LegacyConvertedEnhancedMRImageStorage: "MR",
+        uid.PositronEmissionTomographyImageStorage: "PT",
+        uid.EnhancedPETImageStorage: "PT",
+        uid.LegacyConvertedEnhancedPETImageStorage: "PT",
+    }
+)
+PLACE = {
+    "ImagePositionPatient": "position",
+    "ImageOrientationPatient": "orientation",
+    "PixelSpacing": "pixel spacing",
+}
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 LOCALIZER = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})  # the standard's word and vendors' words
 # Bits of Image Type value 4 of an ultrasound image, four hexadecimal digits (PS3.3 C.8.5.6.1.1)
 MODES = {
@@ -63,6 +93,7 @@ class ObjectHeader:
         size, modified_ns: of the file.
         source: the image; None where there is no readable one.
         problem: why there is none, or why the header shows its pixels to be undecodable; else None.
+        passed_over: why it is no part of a CT, MR or PET series; empty where it is one.
     """
 
     path: str
@@ -78,6 +109,7 @@ class ObjectHeader:
     source: SourceRef | None = None
     problem: PyrasegError | None = None
     series_instance_uid: str = ""
+    passed_over: str = ""
 
     @property
     def modes(self) -> frozenset[str]:
@@ -93,10 +125,12 @@ def read_object(path: str | Path) -> ObjectHeader:
     Raises:
         InputError: no such file, not DICOM, or cut off in the header.
     """
-    parsed = parse_file(path)
+    parsed = parse_file(path, tags=(*TAGS, *PLACE))
+    if is_secondary_capture(parsed.sop_class_uid) and parsed.text("Modality") in VOLUME_MODALITIES:
+        parsed = parse_file(path, tags=(*TAGS, *PLACE, *GROUPS))  # where frames have their place
     source, problem = None, None
     try:
-        header = image_header(parsed)
+        header = replace(image_header(parsed), of_volume=not passed_over(parsed))
         source = header.source_ref
         check_readable(header)
     except PyrasegError as error:
@@ -122,7 +156,57 @@ def read_object(path: str | Path) -> ObjectHeader:
         source=source,
         problem=problem,
         series_instance_uid=parsed.text("SeriesInstanceUID"),
+        passed_over=passed_over(parsed),
     )
+
+
+def volume_modality(sop_class_uid: str, modality: str) -> str:
+    """ "CT", "MR" or "PT" by Modality (0008,0060), or where that is empty by the SOP class; else empty.
+
+    >>> volume_modality("1.2.840.10008.5.1.4.1.1.2.2", ""), volume_modality("1.2.840.10008.5.1.4.1.1.2", "US")
+    ('CT', '')
+    """
+    stated = modality or VOLUME_CLASSES.get(sop_class_uid, "")
+    return stated if stated in VOLUME_MODALITIES else ""
+
+
+def passed_over(parsed: ParsedFile) -> str:
+    """Why a file is no part of a CT, MR or PET series, for readers, datalists and batches alike; else empty.
+
+    Images of these modalities are, classic, enhanced and converted to enhanced (PS3.3 A.70 to A.72), and so
+    are secondary captures and private classes that state their place. An image that is cut off before its
+    pixels is too, to be refused later: without it the volume would have a gap.
+
+    Args:
+        parsed: with `PLACE` and, of multi-frame files, `GROUPS` among its tags.
+    """
+    kind, modality = parsed.sop_class_uid, parsed.text("Modality")
+    if kind in VOLUME_CLASSES:
+        return "" if volume_modality(kind, modality) else f"modality {code_text(modality)}"
+    if not kind and parsed.pixels is None:
+        return ""
+    captured = is_secondary_capture(kind)
+    if kind in uid.UID_dictionary and not captured:
+        return other_class(kind, modality, VOLUME_MODALITIES)
+    name = "a secondary capture" if captured else other_class(kind, modality, ())
+    if not volume_modality(kind, modality):
+        return name if captured else f"{name} of modality {code_text(modality)}"
+    if parsed.pixels is None:
+        return f"{name} without pixels"
+    missing = [word for attribute, word in PLACE.items() if not parsed.values.get(attribute)]
+    return f"{name} without {missing[0]}" if missing and not parsed.values.get(GROUPS[1]) else ""
+
+
+def other_class(sop_class_uid: str, modality: str, modalities: Collection[str]) -> str:
+    """What an object is that is not wanted for its SOP class: by its modality, or by the class's name."""
+    if sop_class_uid == DIRECTORY_CLASS:
+        return "a DICOMDIR, which is an index"
+    known = uid.UID_dictionary.get(sop_class_uid)
+    if known and "Image" in known[0] and modality and modality not in modalities:
+        return f"modality {code_text(modality)}"
+    if known:
+        return f"another kind of object: {known[0]}"
+    return "a private or unknown SOP class" if sop_class_uid else "an object without SOP class"
 
 
 def is_localizer(image_type: Sequence[str]) -> bool:
@@ -139,10 +223,19 @@ def is_localizer(image_type: Sequence[str]) -> bool:
 
 def is_dicomdir(path: Path) -> bool:
     """Whether a file is a DICOMDIR, by its name or the SOP class in its file meta group."""
-    if is_dicomdir_name(path.name) or not has_dicom_marker(path):
-        return is_dicomdir_name(path.name)
+    return is_dicomdir_name(path.name) or _of_meta(path, "MediaStorageSOPClassUID") == DIRECTORY_CLASS
+
+
+def instance_uid(path: Path) -> str:
+    """The SOP Instance UID by the file meta group alone; empty where there is none."""
+    return _of_meta(path, "MediaStorageSOPInstanceUID")
+
+
+def _of_meta(path: Path, name: str) -> str:
+    if not has_dicom_marker(path):
+        return ""
     try:
-        with foreign():  # the file meta group alone: the header is read later
-            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS)
+        with foreign():
+            return str(read_file_meta_info(path).get(name) or "")
     except BrokenFile:
-        return False  # whoever reads it next reports what is wrong
+        return ""  # whoever reads the file next reports what is wrong

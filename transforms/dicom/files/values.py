@@ -7,18 +7,21 @@ turns into an error for the user. Any other exception of our code is a bug.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydicom import Dataset
+from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.sequence import Sequence
 
 from pyraseg.transforms.errors import InputError, PyrasegError
 
 __all__ = [
     "BrokenFile",
+    "attribute",
     "first_item",
     "foreign",
     "items",
@@ -34,12 +37,19 @@ __all__ = [
 
 PADDING = " \t\r\n\0"
 
-Converted = TypeVar("Converted")
 Source = Mapping[str, Any] | Dataset
 
 
 class BrokenFile(Exception):
-    """A file is not what it claims to be. The message never quotes the file, which may name a patient."""
+    """A file is not what it claims to be. The message never quotes the file, which may name a patient.
+
+    Args:
+        remedy: what helps against this fault in particular.
+    """
+
+    def __init__(self, reason: str, *, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @contextmanager
@@ -68,7 +78,9 @@ def readable(
     try:
         yield
     except BrokenFile as error:
-        raise InputError(wanted, found=f"{found} ({error})", remedy=remedy, path=path) from None
+        raise InputError(
+            wanted, found=f"{found} ({error})", remedy=error.remedy or remedy, path=path
+        ) from None
 
 
 @contextmanager
@@ -103,29 +115,57 @@ def texts(source: Source, name: str) -> tuple[str, ...]:
 
 def number(source: Source, name: str) -> float | None:
     """A number; None where it is absent or empty."""
-    value = stated(source, name)
-    return None if value is None or value == "" else _converted(float, value)
+    found = numbers(source, name, 1)
+    return None if found is None else found[0]
 
 
-def numbers(source: Source, name: str, count: int) -> tuple[float, ...] | None:
-    """Exactly ``count`` numbers; None where the attribute is absent or empty."""
-    value = stated(source, name)
-    if value is None or value == "":
-        return None
-    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
-    if values and len(values) != count:
-        raise BrokenFile(f"{len(values)} values")
-    return tuple(_converted(float, each) for each in values) or None
+def numbers(source: Source, name: str, count: int | None = None) -> tuple[float, ...] | None:
+    """The numbers, exactly ``count``, whatever VR they have; None where the attribute is absent or empty."""
+    parts = _parts(stated(source, name))
+    if parts and count is not None and len(parts) != count:
+        raise BrokenFile(f"{attribute(name)} with {len(parts)} values")
+    return tuple(_number(part, name) for part in parts) or None
 
 
 def whole(source: Source, name: str, *, required: bool = False) -> int:
     """A whole number; 0 where it is absent or empty, unless it is required."""
-    value = stated(source, name)
-    if value is None or value == "":
-        if required:
-            raise BrokenFile("an attribute that is missing")
-        return 0
-    return _converted(int, value)
+    value = number(source, name)
+    if value is None and required:
+        raise BrokenFile("an attribute that is missing")
+    if value is not None and not value.is_integer():
+        raise BrokenFile(f"{attribute(name)} that is no whole number")
+    return int(value or 0)
+
+
+def attribute(name: str) -> str:
+    """The name and tag of an attribute for a message.
+
+    >>> attribute("PixelSpacing")
+    'Pixel Spacing (0028,0030)'
+    """
+    tag = tag_for_keyword(name)
+    return name if tag is None else f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _parts(value: Any) -> list[Any]:
+    """The values of an attribute; pydicom splits neither text under a VR of one value, as UT, nor bytes."""
+    if value is None or value == "" or value == b"":
+        return []
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        return value.strip(PADDING).split("\\")
+    return list(value) if isinstance(value, Iterable) else [value]
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value if isinstance(value, int | float | Decimal) else str(value).strip(PADDING))
+    except (TypeError, ValueError, ArithmeticError):
+        if "," in str(value):
+            found = f"{attribute(name)} with a decimal comma"
+            raise BrokenFile(found, remedy=f"Write {attribute(name)} with a decimal point.") from None
+        raise BrokenFile(f"{attribute(name)} that is no number") from None
 
 
 def items(source: Source, name: str) -> list[Dataset]:
@@ -142,10 +182,3 @@ def items(source: Source, name: str) -> list[Dataset]:
 def first_item(source: Source, name: str) -> Dataset:
     """The first item of a sequence; an empty item where there is none."""
     return next(iter(items(source, name)), Dataset())
-
-
-def _converted(kind: Callable[[Any], Converted], value: Any) -> Converted:
-    try:
-        return kind(value)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise BrokenFile(type(error).__name__) from None

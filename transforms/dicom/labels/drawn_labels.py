@@ -69,12 +69,22 @@ class DrawnLabels:
         return {key: value for key, value in sorted(classes.items(), key=lambda pair: pair[1]) if value}
 
     def label_map(
-        self, series: SourceSeries, label_map: Mapping[int | str, int] | None
+        self,
+        series: SourceSeries,
+        label_map: Mapping[int | str, int] | None,
+        *,
+        nearest: bool = False,
+        crop: bool = False,
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """The label map (columns, rows, slices) uint8 on the grid of the series drawn on, and notes.
 
         Where parts of two classes overlap the higher class counts, so the order of the classes declares the
         priority. A listed region that is not drawn counts as absent if another is drawn.
+
+        Args:
+            label_map: as `classes`.
+            nearest: draw contours that lie between slices on the nearest one.
+            crop: leave out what lies beyond the series, even where nothing else is drawn.
 
         Raises:
             LabelError: as `classes`.
@@ -82,10 +92,12 @@ class DrawnLabels:
         """
         classes = self.classes(label_map)
         if isinstance(self.content, Segmentation):
-            return segmentation_labels(self.content, series, classes, overlap="last")
+            return segmentation_labels(self.content, series, classes, overlap="last", crop=crop)
         drawn: set[int | str] = {roi.number for roi in self.content.rois if roi.contours}
         present = {number: value for number, value in classes.items() if number in drawn} or classes
-        labels, notes = roi_label_map(self.content, series, present, overlap="last")
+        labels, notes = roi_label_map(
+            self.content, series, present, overlap="last", nearest=nearest, crop=crop
+        )
         missing = (f"region {number}: not drawn" for number in classes if number not in present)
         return labels, (*notes, *missing)
 

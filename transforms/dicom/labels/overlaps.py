@@ -9,9 +9,10 @@ import numpy as np
 
 from pyraseg.transforms.errors import ConfigError, LabelError
 
-__all__ = ["check_classes", "overlap_notes", "put"]
+__all__ = ["CROP", "check_classes", "overlap_notes", "put"]
 
 OVERLAPS = ("refuse", "last")
+CROP = "leave out what lies beyond the image"
 
 
 def check_classes(classes: Mapping[Any, int], overlap: str) -> None:

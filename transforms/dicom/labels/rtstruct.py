@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -29,7 +30,7 @@ from pyraseg.transforms.errors import InputError
 
 __all__ = ["Contour", "Roi", "StructureSet", "read_rtstruct"]
 
-NUMBERS = {"wanted": "contours of x, y and z", "remedy": "Export the structure set again."}
+NUMBERS: dict[str, Any] = {"wanted": "contours of x, y and z", "remedy": "Export the structure set again."}
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pyraseg.transforms.dicom.labels.contours import fill_contours, on_lattice
-from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
+from pyraseg.transforms.dicom.labels.contours import fill_contours
+from pyraseg.transforms.dicom.labels.nesting import draw_contours
+from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.rtstruct import Contour, Roi, StructureSet
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import GeometryError, InputError, LabelError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError, Option
 
 __all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
 
-FILLED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
-CONTOUR_TYPES = FILLED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
+XOR, INTERPOLATED = "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR"  # the latter is OsiriX', between drawn ones
+FILLED = {"CLOSED_PLANAR", XOR, INTERPOLATED}
+# Names for notes; only types that are known are shown
+LEFT_OUT = {"POINT": "points", "OPEN_PLANAR": "open contours", "OPEN_NONPLANAR": "open nonplanar contours"}
+CONTOUR_TYPES = FILLED | LEFT_OUT.keys()
 
 
 @dataclass(frozen=True)
@@ -60,22 +65,31 @@ def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
     return rois[0]
 
 
-def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int | None = None) -> RoiMask:
+def roi_mask(
+    structures: StructureSet,
+    series: SourceSeries,
+    *,
+    roi: str | int | None = None,
+    nearest: bool = False,
+    crop: bool = False,
+) -> RoiMask:
     """The mask of one region on the grid of the series that it was drawn on.
 
-    Every contour fills its slice by the rule of `fill_contours`: a voxel belongs to the region if its centre
-    is inside an odd number of that slice's contours, which makes holes, or on the path of one. Nothing is
-    interpolated between slices. A repeated contour counts once. Points, and closed contours of less than
-    three points, are left out with a note.
+    The contours of a slice are drawn as by `draw_contours` (nested ones are holes, ones that overlap in part
+    are united), those of CLOSEDPLANAR_XOR as by `fill_contours` (PS3.3 C.8.8.6). Nothing is interpolated
+    between slices. Left out with a note: points, open contours, closed ones of less than three points, and
+    ones that are more than half a voxel beyond the volume.
 
     Args:
         roi: number or name, as `choose_roi`.
+        nearest: draw contours that lie between slices on the nearest one.
+        crop: a region that lies wholly beyond the slices is empty, not refused.
 
     Raises:
         LabelError: as `choose_roi`.
-        InputError: the region has no closed contours, or open ones among them.
+        InputError: the region has no closed contours.
         GeometryError: it was drawn on another series, in another frame of reference, on planes that are not
-            parallel to the slices, between slices, or beyond them.
+            parallel to the slices, between slices, or wholly beyond them.
     """
     chosen = choose_roi(structures, roi)
     check_belongs(
@@ -87,29 +101,27 @@ def roi_mask(structures: StructureSet, series: SourceSeries, *, roi: str | int |
         path=structures.path,
     )
     closed, notes = _closed(chosen, structures.path)
-    slices = _by_slice(closed, series, structures.path)
+    planes, moved = _by_plane(closed, series, structures.path, nearest=nearest, crop=crop)
     mask = series.grid_array(bool)
-    repeated = 0
-    for index, loops in slices.items():
-        # Without repetition: two equal contours would cancel each other
-        unique = list({_canonical(loop): loop for loop in reversed(loops)}.values())
-        repeated += len(loops) - len(unique)
-        mask[:, :, index] = fill_contours(unique, series.grid.shape[:2])
-    if repeated:
-        notes.append(f"contours that stand in the file more than once, counted once: {repeated}")
-    if not mask.any():
-        notes.append("the contours hold no voxel of the series")
-    return RoiMask(chosen, mask, tuple(notes))
+    xor = any(contour.kind == XOR for contour in closed)  # then all of the region are
+    return RoiMask(chosen, mask, (*notes, *moved, *_draw(mask, planes, xor=xor)))
 
 
 def roi_label_map(
-    structures: StructureSet, series: SourceSeries, rois: Mapping[str | int, int], *, overlap: str = "refuse"
+    structures: StructureSet,
+    series: SourceSeries,
+    rois: Mapping[str | int, int],
+    *,
+    overlap: str = "refuse",
+    nearest: bool = False,
+    crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 
     Args:
         rois: from a region's number or name to its class.
         overlap: "refuse" regions that overlap, or let the "last" one in the order of ``rois`` count.
+        nearest, crop: as `roi_mask`.
 
     Raises:
         ConfigError: another ``overlap``.
@@ -120,7 +132,7 @@ def roi_label_map(
     labels, notes = series.grid_array(np.uint8), []
     shared = 0
     for key, value in rois.items():
-        one = roi_mask(structures, series, roi=key)
+        one = roi_mask(structures, series, roi=key, nearest=nearest, crop=crop)
         shared += put(labels, one.mask, value)
         notes += [f"region {one.roi.number}: {note}" for note in one.notes]
     return labels, (*notes, *overlap_notes(shared, overlap, path=structures.path))
@@ -128,53 +140,83 @@ def roi_label_map(
 
 def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:
     kinds = Counter(contour.kind for contour in roi.contours)
-    others = [kind for kind in kinds if kind not in FILLED | {"POINT"}]
     closed = [contour for contour in roi.contours if contour.kind in FILLED and len(contour.points) > 2]
     small = sum(kinds[kind] for kind in FILLED) - len(closed)
-    if others or not closed:
-        # The file's types; only those that DICOM knows are shown
+    if not closed:
         names = [kind if kind in CONTOUR_TYPES else "other" for kind in kinds]
         parts = [f"{count} {name}" for name, count in zip(names, kinds.values(), strict=True)]
         parts += [f"{small} of them with less than three points"] if small else []
-        remedy = "Draw the region, or leave the case out."
-        if others:
-            remedy = "Close them in the program that drew them, or choose another region."
+        found, remedy = ", ".join(parts) or "no contours at all", "Draw the region, or leave the case out."
         wanted = f"closed planar contours in region of interest {roi.number}"
-        raise InputError(wanted, found=", ".join(parts) or "no contours at all", remedy=remedy, path=path)
+        raise InputError(wanted, found=found, remedy=remedy, path=path)
     if any(contour.shifted for contour in closed):
         found, remedy = "contours with an offset (3006,0045)", "Export them without a slab offset."
         raise GeometryError("contours where they are drawn", found=found, remedy=remedy, path=path)
-    left = {"points": kinds["POINT"], "closed contours of less than three points": small}
-    return closed, [f"left out: {count} {what}" for what, count in left.items() if count]
+    left = {what: kinds[kind] for kind, what in LEFT_OUT.items()}
+    strange = sum(count for kind, count in kinds.items() if kind not in CONTOUR_TYPES)
+    left["contours of a type that DICOM does not know"] = strange
+    left["closed contours of less than three points"] = small
+    notes = [f"left out: {count} {what}" for what, count in left.items() if count]
+    if taken := sum(contour.kind == INTERPOLATED for contour in closed):
+        notes.append(f"taken for closed planar: {taken} contours of the type {INTERPOLATED}")
+    return closed, notes
 
 
-def _by_slice(contours: list[Contour], series: SourceSeries, path: str) -> dict[int, list[np.ndarray]]:
-    """The contours' index coordinates (N, 2) by slice."""
+def _draw(mask: np.ndarray, planes: list[tuple[int, list[np.ndarray]]], *, xor: bool) -> Iterator[str]:
+    """Draw the contours of each plane into the mask; notes on what they are to each other."""
+    repeated = united = 0
+    for at, loops in planes:
+        if xor:
+            mask[:, :, at] |= fill_contours(loops, mask.shape[:2])
+            continue
+        drawn, again, overlap = draw_contours(loops, mask.shape[:2])
+        mask[:, :, at] |= drawn
+        repeated, united = repeated + again, united + overlap
+    if repeated:
+        yield f"contours that stand in the file more than once, counted once: {repeated}"
+    if united:
+        yield f"slices where contours overlap in part, which are united: {united}"
+    if not mask.any():
+        yield "the contours hold no voxel of the series"
+
+
+def _by_plane(
+    contours: list[Contour], series: SourceSeries, path: str, *, nearest: bool, crop: bool
+) -> tuple[list[tuple[int, list[np.ndarray]]], list[str]]:
+    """The slice and the index coordinates (N, 2) of the contours of each plane, and notes.
+
+    Contours of two planes that go to one slice stay apart: neither is a hole in the other.
+    """
     to_index = np.linalg.inv(series.grid.affine_lps)
-    slices: dict[int, list[np.ndarray]] = {}
-    beyond, between = 0, []
+    planes: dict[tuple[int, int], list[np.ndarray]] = {}
+    off, beside, beyond = [], 0, 0
     for contour in contours:
         index = contour.points @ to_index[:3, :3].T + to_index[:3, 3]
-        plane = _plane(index[:, 2], path)
-        at = round(plane)
-        if not 0 <= at < series.grid.shape[2]:
-            beyond += 1
+        inside = (index.max(axis=0) > -0.5) & (index.min(axis=0) < np.array(series.grid.shape) - 0.5)
+        if not inside.all():
+            beside, beyond = beside + bool(inside[2]), beyond + 1
             continue
+        plane = _plane(index[:, 2], path)
+        at = min(max(math.floor(round(plane, 3) + 0.5), 0), series.grid.shape[2] - 1)
         if abs(plane - at) > ON_SLICE:
-            between.append(abs(plane - at) * series.grid.spacing[2])
+            off.append(abs(plane - at) * series.grid.spacing[2])
+            # The third keeps the borders between planes away from all usual fractions of a slice
+            planes.setdefault((at, math.floor(20 * plane + 1 / 3)), []).append(index[:, :2])
         else:
             _check_reference(contour, at, series, path)
-        slices.setdefault(at, []).append(index[:, :2])
-    if between:
-        found = f"{len(between)} between slices, up to {max(between):.2f} mm off"
-        remedy = "Give the series that they were drawn on."
-        raise GeometryError("contours on slices of the series", found=found, remedy=remedy, path=path)
-    if beyond:
-        found = f"{beyond} contours beyond the first or last slice"
-        raise GeometryError(
-            "slices where the contours are", found=found, remedy="Add the missing slices.", path=path
-        )
-    return slices
+            planes.setdefault((at, -1), []).append(index[:, :2])
+    if off and not nearest:
+        found = f"{len(off)} between slices, up to {max(off):.2f} mm off"
+        option = Option("draw each on the nearest slice", "nearest", True)
+        wanted, remedy = "contours on slices of the series", "Give the series that they were drawn on."
+        raise GeometryError(wanted, found=found, remedy=remedy, path=path, option=option)
+    if not (planes or beside or crop):
+        found = f"{beyond} contours, all beyond the first or last slice"
+        wanted, remedy = "slices where the contours are", "Add the missing slices."
+        raise GeometryError(wanted, found=found, remedy=remedy, path=path, option=Option(CROP, "crop", True))
+    notes = [f"left out: {beyond} contours beyond the volume"] if beyond else []
+    notes += [f"drawn on the nearest slice: {len(off)} contours, up to {max(off):.2f} mm off"] if off else []
+    return [(at, loops) for (at, _), loops in planes.items()], notes
 
 
 def _plane(depths: np.ndarray, path: str) -> float:
@@ -192,12 +234,3 @@ def _check_reference(contour: Contour, at: int, series: SourceSeries, path: str)
         found = f"one that lies on slice {at} and names slice {min(named)}, both from 0"
         remedy = "Export the structure set again; position and reference contradict each other."
         raise GeometryError("contours on the slices that they name", found=found, remedy=remedy, path=path)
-
-
-def _canonical(loop: np.ndarray) -> bytes:
-    """A form that is equal for every start and direction of a contour's points."""
-    points = on_lattice(loop)
-    smallest = points[np.lexsort(points.T)[0]]
-    starts = np.flatnonzero((points == smallest).all(axis=1))  # a keyhole passes some vertices twice
-    turned = [np.roll(points, -start, axis=0) for start in starts]
-    return min(each.tobytes() for one in turned for each in (one, np.roll(one[::-1], 1, axis=0)))

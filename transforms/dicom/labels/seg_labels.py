@@ -10,10 +10,11 @@ import numpy as np
 from pydicom.pixels import iter_pixels
 
 from pyraseg.transforms.dicom.files.values import foreign, readable
-from pyraseg.transforms.dicom.labels.overlaps import check_classes, overlap_notes, put
+from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentFrame
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError
+from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, Option
+from pyraseg.transforms.geometry.grid import Turn, VolumeGrid, find_turns, turned
 
 __all__ = ["segmentation_labels"]
 
@@ -31,18 +32,21 @@ def segmentation_labels(
     *,
     threshold: float = 0.5,
     overlap: str = "refuse",
+    crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The label map of a segmentation on the grid of its series, and notes that identify nobody.
 
     A frame belongs to the slice whose SOP Instance UID (and frame) it names as its only source, else to the
-    slice at its position; if it has both, they must agree. A frame may cover a part of a slice, on the same
-    pixels: nothing is resampled. Slices without a frame are background. Frames are read one by one.
+    slice at its position; if it has both, they must agree. Frames may be turned, such as coronal ones of an
+    axial series, and cover a part of the series, on the same voxels: nothing is resampled. What has no frame
+    is background. Frames are read one by one.
 
     Args:
         classes: from a segment's number or label to its class; other segments are left out. None takes all
             segments, with their numbers as classes.
         threshold: a fractional value, of 1, from which a pixel belongs to the segment.
         overlap: "refuse" segments that overlap, or let the "last" one in the order of ``classes`` count.
+        crop: leave out what lies beyond the series.
 
     Returns:
         (columns, rows, slices) uint8.
@@ -67,13 +71,14 @@ def segmentation_labels(
         images={uid for frame in segmentation.frames for uid, _ in frame.images if uid},
         path=segmentation.path,
     )
-    corners = _corners(segmentation, series)
+    turns = _turns(segmentation, series.grid)
+    corners, notes = _corners(segmentation, series, turns, crop=crop)
     labels = series.grid_array(np.uint8)
     if segmentation.kind == "LABELMAP":
-        _put_label_maps(labels, segmentation, corners, numbers)
-        return labels, ()
-    shared = _put_segments(labels, segmentation, corners, numbers, threshold=threshold)
-    return labels, overlap_notes(shared, overlap, path=segmentation.path)
+        _put_label_maps(turned(labels, turns), segmentation, corners, numbers)
+        return labels, notes
+    shared = _put_segments(turned(labels, turns), segmentation, corners, numbers, threshold=threshold)
+    return labels, (*notes, *overlap_notes(shared, overlap, path=segmentation.path))
 
 
 def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None) -> dict[int, int]:
@@ -98,45 +103,78 @@ def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None
     return chosen
 
 
-def _corners(segmentation: Segmentation, series: SourceSeries) -> list[Corner]:
-    """The corner of each frame on the grid."""
-    corners: list[Corner] = []
+def _turns(segmentation: Segmentation, grid: VolumeGrid) -> list[Turn]:
+    """From the series' axes to those of the frames; as they are where the frames' run between them."""
+    orientation = next((frame.orientation for frame in segmentation.frames if frame.orientation), None)
+    turns = None
+    if orientation is not None:
+        along = np.reshape(orientation, (2, 3)).T
+        own = np.array([grid.row_direction, grid.column_direction, grid.slice_direction])
+        turns = find_turns(own @ np.column_stack([along, np.cross(along[:, 0], along[:, 1])]))
+    turns = turns or [(0, 1), (1, 1), (2, 1)]
+    return [*turns[:2], (turns[2][0], 1)]  # frames come in any order
+
+
+def _corners(
+    segmentation: Segmentation, series: SourceSeries, turns: Sequence[Turn], *, crop: bool
+) -> tuple[dict[int, Corner], tuple[str, ...]]:
+    """The corner on the turned grid of each frame, by its index, and notes."""
+    corners: dict[int, Corner] = {}
     taken: set[tuple[int, int]] = set()
-    beyond = 0
-    columns, rows, slices = series.grid.shape
-    to_index = np.linalg.inv(series.grid.affine_lps)
-    for frame in segmentation.frames:
-        column, row, at = corner = _corner(frame, segmentation, series, to_index)
-        if not 0 <= at < slices:
+    beyond = cut = 0
+    grid, slices = series.grid.turned(turns), series.slice_indices if turns[2][0] == 2 else {}
+    to_index = np.linalg.inv(grid.affine_lps)
+    for index, frame in enumerate(segmentation.frames):
+        corner = _corner(frame, segmentation, grid, slices, to_index)
+        ends = np.add(corner, [segmentation.columns, segmentation.rows, 1])
+        if (ends <= 0).any() or np.greater_equal(corner, grid.shape).any():
             beyond += 1
             continue
-        right, bottom = column + segmentation.columns, row + segmentation.rows
-        if column < 0 or row < 0 or right > columns or bottom > rows:
-            size = f"{segmentation.columns} x {segmentation.rows}"
-            found = f"frames of {size} pixels that reach beyond {columns} x {rows}"
-            raise _refused(GRID, found, segmentation.path)
-        if (frame.segment, at) in taken:
+        cut += bool(min(corner) < 0 or np.greater(ends, grid.shape).any())
+        if (frame.segment, corner[2]) in taken:
             raise _refused("one frame for each segment and slice", "two of them", segmentation.path)
-        taken.add((frame.segment, at))
-        corners.append(corner)
+        taken.add((frame.segment, corner[2]))
+        corners[index] = corner
+    steps = np.diff(sorted({at for _, at in taken}))
+    if turns[2][0] != 2 and len(steps) > 1 and steps.min() > 1:  # some slices of the series may have no frame
+        raise _refused(GRID, "another distance between frames", segmentation.path)
+    return corners, tuple(_beyond(beyond, cut, segmentation, grid.shape, crop=crop))
+
+
+def _beyond(
+    beyond: int, cut: int, segmentation: Segmentation, shape: tuple[int, int, int], *, crop: bool
+) -> Iterator[str]:
+    """Notes on frames that lie or reach beyond the series, or a refusal."""
+    option = Option(CROP, "crop", True)
+    if beyond and not crop:
+        found = f"{beyond} beyond the first or last slice, row or column"
+        raise _refused("slices where the frames are", found, segmentation.path, option=option)
+    if cut and not crop:
+        size = f"{segmentation.columns} x {segmentation.rows}"
+        found = f"frames of {size} pixels that reach beyond {shape[0]} x {shape[1]}"
+        raise _refused(GRID, found, segmentation.path, option=option)
     if beyond:
-        found, remedy = f"{beyond} beyond the first or last", "Add the missing slices."
-        raise _refused("slices where the frames are", found, segmentation.path, remedy)
-    return corners
+        yield f"left out: {beyond} frames beyond the series"
+    if cut:
+        yield f"cut off: {cut} frames that reach beyond the series"
 
 
 def _corner(
-    frame: SegmentFrame, segmentation: Segmentation, series: SourceSeries, to_index: np.ndarray
+    frame: SegmentFrame,
+    segmentation: Segmentation,
+    grid: VolumeGrid,
+    slices: Mapping[tuple[str, int], int],
+    to_index: np.ndarray,
 ) -> Corner:
-    named = {series.slice_indices[image] for image in frame.images if image in series.slice_indices}
+    named = {slices[image] for image in frame.images if image in slices}
     if frame.position is None:
         if len(named) != 1:
             raise _refused("frames with a position, or with one source image", "neither", segmentation.path)
-        if (segmentation.columns, segmentation.rows) != series.grid.shape[:2]:
+        if (segmentation.columns, segmentation.rows) != grid.shape[:2]:
             found = f"{segmentation.columns} x {segmentation.rows} pixels without a position"
             raise _refused(GRID, found, segmentation.path)
         return 0, 0, named.pop()
-    _check_plane(frame, series, segmentation.path)
+    _check_plane(frame, grid, segmentation.path)
     exact = to_index[:3, :3] @ np.array(frame.position) + to_index[:3, 3]
     column, row, at = (round(value) for value in exact)
     if (np.abs(exact - [column, row, at]) > ON_SLICE).any():
@@ -148,8 +186,7 @@ def _corner(
     return column, row, at
 
 
-def _check_plane(frame: SegmentFrame, series: SourceSeries, path: str) -> None:
-    grid = series.grid
+def _check_plane(frame: SegmentFrame, grid: VolumeGrid, path: str) -> None:
     if frame.orientation is not None:
         off = np.abs(np.array(frame.orientation) - [*grid.row_direction, *grid.column_direction]).max()
         if not off <= SAME_DIRECTION:
@@ -161,15 +198,20 @@ def _check_plane(frame: SegmentFrame, series: SourceSeries, path: str) -> None:
 
 
 def _refused(
-    wanted: str, found: str, path: str, remedy: str = "Give the series that it was drawn on."
+    wanted: str,
+    found: str,
+    path: str,
+    remedy: str = "Give the series that it was drawn on.",
+    *,
+    option: Option | None = None,
 ) -> GeometryError:
-    return GeometryError(wanted, found=found, remedy=remedy, path=path)
+    return GeometryError(wanted, found=found, remedy=remedy, path=path, option=option)
 
 
 def _put_segments(
     labels: np.ndarray,
     segmentation: Segmentation,
-    corners: Sequence[Corner],
+    corners: Mapping[int, Corner],
     classes: Mapping[int, int],
     *,
     threshold: float,
@@ -177,33 +219,42 @@ def _put_segments(
     """Apply the segments class by class; returns how many voxels were set twice."""
     order = list(classes)
     numbers = [frame.segment for frame in segmentation.frames]
-    chosen = [index for index, number in enumerate(numbers) if number in classes]
+    chosen = [index for index in corners if numbers[index] in classes]
     chosen.sort(key=lambda index: order.index(numbers[index]))
     least = max(threshold * segmentation.maximum, 1) if segmentation.kind == "FRACTIONAL" else 1
     shared = 0
     for index, pixels in zip(chosen, _pixels(segmentation, chosen), strict=True):
-        window = _window(labels, segmentation, corners[index])
-        shared += put(window, pixels >= least, classes[numbers[index]])
+        window, part = _window(labels, segmentation, corners[index])
+        shared += put(window, pixels[part] >= least, classes[numbers[index]])
     return shared
 
 
 def _put_label_maps(
-    labels: np.ndarray, segmentation: Segmentation, corners: Sequence[Corner], classes: Mapping[int, int]
+    labels: np.ndarray,
+    segmentation: Segmentation,
+    corners: Mapping[int, Corner],
+    classes: Mapping[int, int],
 ) -> None:
     known = {0, segmentation.padding, *(segment.number for segment in segmentation.segments)}
     table = np.array([classes.get(value, 0) for value in range(2**16)], np.uint8)
     undeclared = np.array([value not in known for value in range(2**16)])
-    for corner, pixels in zip(corners, _pixels(segmentation, range(len(corners))), strict=True):
+    for corner, pixels in zip(corners.values(), _pixels(segmentation, list(corners)), strict=True):
         if (strange := undeclared[pixels]).any():
             found, remedy = f"{pixels[strange].min()}", "Export it again; every value needs a segment."
             raise LabelError("values of segments", found=found, remedy=remedy, path=segmentation.path)
-        _window(labels, segmentation, corner)[...] = table[pixels]
+        window, part = _window(labels, segmentation, corner)
+        window[...] = table[pixels[part]]
 
 
-def _window(labels: np.ndarray, segmentation: Segmentation, corner: Corner) -> np.ndarray:
-    """The part of a slice that a frame covers, (rows, columns)."""
+def _window(
+    labels: np.ndarray, segmentation: Segmentation, corner: Corner
+) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The part of a slice that a frame covers, (rows, columns), and the part of the frame that is in it."""
     column, row, at = corner
-    return labels[column : column + segmentation.columns, row : row + segmentation.rows, at].T
+    left, top = max(column, 0), max(row, 0)
+    window = labels[left : column + segmentation.columns, top : row + segmentation.rows, at].T
+    rows, columns = window.shape
+    return window, (slice(top - row, top - row + rows), slice(left - column, left - column + columns))
 
 
 def _pixels(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.ndarray]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 
-from pydicom.uid import UID, AllTransferSyntaxes, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import UID, RLELossless
 
-from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader
+from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader, open_bounded
 from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
+from pyraseg.transforms.dicom.pixels.window import has_window
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
     "MAX_FRAME_BYTES",
+    "PADDED",
     "check_codestream",
     "check_display_valued",
     "check_native_length",
@@ -20,14 +23,17 @@ __all__ = [
     "check_shape",
     "check_supported",
     "code_text",
+    "excess_bytes",
     "is_display_valued",
     "is_secondary_capture",
+    "refuse_signed",
 ]
 
 # 268 MB in colour, 9,459 x 9,459 pixels: more is a broken header, and beyond pillow's limit
 MAX_FRAME_BYTES = 2**28
 RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
 CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
+PADDED = "pixel data longer than its frames: the rest, which is padding, is passed over"
 LIE = "Export the file again: its rows, columns, frames or bits are not those of its pixel data."
 
 SAMPLES = {
@@ -66,6 +72,8 @@ def is_secondary_capture(sop_class_uid: str) -> bool:
 
 def is_display_valued(header: ImageHeader | SourceRef) -> bool:
     """Whether the stored values are shown as they are: ultrasound and secondary captures."""
+    if isinstance(header, ImageHeader) and header.of_volume:
+        return False
     by_class = is_secondary_capture(header.sop_class_uid) or header.sop_class_uid.startswith(DISPLAY_CLASSES)
     return by_class or header.modality in DISPLAY_MODALITIES
 
@@ -89,19 +97,24 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
     """
     syntax, photometric = header.transfer_syntax, header.photometric
     if syntax not in syntaxes:
-        known = f" ({syntax.name})" if syntax in AllTransferSyntaxes else ""
-        _refuse(header, "a transfer syntax that can be decoded", code_text(syntax) + known)
+        known = f" ({syntax.name})" if syntax.name != syntax else ""
+        remedy = "Convert the file to Explicit VR Little Endian, or to JPEG frames where it is a video."
+        _refuse(header, "a transfer syntax that can be decoded", code_text(syntax) + known, remedy)
     if SAMPLES.get(photometric) != header.samples:
         found = f"{code_text(photometric)} with {header.samples} samples per pixel"
         _refuse(header, f"one of {', '.join(SAMPLES)}", found)
-    if header.bits_allocated not in (8, 16) or not 1 <= header.bits_stored <= header.bits_allocated:
+    sizes = (8, 16) if is_display_valued(header) else (8, 16, 32)
+    if header.bits_allocated not in sizes or not 1 <= header.bits_stored <= header.bits_allocated:
         found = f"{header.bits_stored} bits stored in {header.bits_allocated}"
         _refuse(header, "8 or 16 bits allocated", found)
-    if header.high_bit != header.bits_stored - 1 and (not syntax.is_encapsulated or syntax == RLELossless):
+    # Values of all bits allocated have one place only, whatever is stated, and a codestream has its own
+    placed = header.bits_stored == header.bits_allocated or (syntax.is_encapsulated and syntax != RLELossless)
+    if header.high_bit != header.bits_stored - 1 and not placed:
         found = f"high bit {header.high_bit} with {header.bits_stored} bits stored"
         _refuse(header, "values in the lowest bits", found)
-    if header.pixel_representation and photometric.startswith("MONOCHROME") and is_display_valued(header):
-        _refuse(header, "unsigned grey values", "signed ones, whose black and white are not defined")
+    signed = header.pixel_representation and photometric.startswith("MONOCHROME")
+    if signed and is_display_valued(header) and not has_window(header):
+        refuse_signed(header, "signed ones, whose black and white are not defined")
     if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
         wanted = f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour"
         found = f"a header that says {header.rows} x {header.columns} pixels"
@@ -112,15 +125,16 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
 def check_native_length(header: ImageHeader) -> None:
     """Refuse uncompressed pixel data whose length or subsampling contradicts the header.
 
-    An excess of less than a row is padding. With more, the rows, columns, frames or bits are not those of
-    this image, which would come out skewed.
+    An excess of less than a row is padding (PS3.5 section 8.1.1), and so is one of less than a frame whose
+    bytes are all one. With more, the rows, columns, frames or bits are not those of this image, which would
+    come out skewed.
     """
     if header.value_length == UNDEFINED_LENGTH:
         wanted = "uncompressed pixel data of a stated length"
         _refuse(header, wanted, "fragments, as compressed data has them")
     pixels = header.rows * header.columns * header.number_of_frames * (header.bits_allocated // 8)
     subsampled = header.photometric == "YBR_FULL_422"
-    needed = pixels * (2 if subsampled else header.samples)
+    needed = _needed_bytes(header)
     present = min(header.value_length, header.file_size - header.value_offset)
     frames = f", {header.number_of_frames} frames" if header.number_of_frames > 1 else ""
     size = f"{header.rows} x {header.columns} pixels of {header.samples} x {header.bits_allocated} bits"
@@ -134,17 +148,48 @@ def check_native_length(header: ImageHeader) -> None:
         found = "three, so that it may be RGB or YBR_FULL"
         remedy = "Correct its Photometric Interpretation (0028,0004)."
         _refuse(header, "YBR_FULL_422 data with two samples per pixel", found, remedy)
-    if header.value_length - needed >= header.columns * header.samples * (header.bits_allocated // 8):
+    excess = excess_bytes(header)
+    row = header.columns * header.samples * (header.bits_allocated // 8)
+    if excess >= row and (excess >= row * header.rows or not _is_padding(header, present - excess)):
         _refuse(header, wanted, f"{present}", LIE)
     if subsampled and header.columns % 2:
         _refuse(header, "an even number of columns for YBR_FULL_422", f"{header.columns}")
 
 
+def _needed_bytes(header: ImageHeader) -> int:
+    """Of uncompressed frames."""
+    pixels = header.rows * header.columns * header.number_of_frames * (header.bits_allocated // 8)
+    return pixels * (2 if header.photometric == "YBR_FULL_422" else header.samples)
+
+
+def excess_bytes(header: ImageHeader) -> int:
+    """The bytes behind the frames of uncompressed pixel data; 0 for compressed."""
+    if header.transfer_syntax.is_encapsulated:
+        return 0
+    return max(0, min(header.value_length, header.file_size - header.value_offset) - _needed_bytes(header))
+
+
+def _is_padding(header: ImageHeader, offset: int) -> bool:
+    """Whether all bytes of the pixel data from ``offset`` on are one."""
+    with open_bounded(header.path) as file:
+        file.seek(header.value_offset + offset)
+        return len(set(file.read(header.value_length - offset))) == 1
+
+
+def refuse_signed(header: ImageHeader, found: str) -> None:
+    """Refuse signed grey values, of which nothing says what is black and what is white."""
+    remedy = "Export the file with a window (0028,1050), (0028,1051), or with unsigned values."
+    _refuse(header, "unsigned grey values, or signed ones with a window", found, remedy)
+
+
 def check_codestream(header: ImageHeader, facts: Codestream) -> None:
-    """Refuse a compressed frame whose size is not the header's."""
-    if not header.bits_stored <= facts.precision <= 16 and header.transfer_syntax != JPEGBaseline8Bit:
-        wanted = f"compressed frames of the stated {header.bits_stored} bits"
+    """Refuse a compressed frame whose size is not the header's; its bits may differ, as it states its own."""
+    if facts.precision > header.bits_allocated:
+        wanted = f"compressed frames of at most {header.bits_allocated} bits, as allocated"
         _refuse(header, wanted, f"one of {facts.precision} bits")
+    if facts.precision != header.bits_stored:
+        found = f"compressed frames of {facts.precision} bits, {header.bits_stored} stated: read by their own"
+        warnings.warn(found, stacklevel=2)
     words = "{} x {} pixels, {} samples"
     wanted = words.format(header.rows, header.columns, header.samples)
     found = words.format(facts.rows, facts.columns, facts.components)

@@ -1,6 +1,6 @@
 """Decoders of single frames, and the step from their samples to display values.
 
-Raw values are read directly, pillow decodes JPEG, and one pinned plugin of pydicom everything else. All raise
+Raw values are read directly, pillow decodes JPEG, and a plugin of pydicom everything else. All raise
 `BrokenFile` where their library cannot decode the bytes.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from pydicom import Dataset, uid
 from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import Decoder
 from pydicom.pixels.processing import apply_color_lut
 from rle.utils import decode_pixel_data
 
@@ -31,12 +32,13 @@ __all__ = [
     "decode_jpeg",
     "decode_native",
     "decode_rle",
+    "decoder_of",
     "invert_grey",
     "palette_table",
     "ybr_to_rgb",
 ]
 
-# One decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
+# The first decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
 PLUGINS: dict[uid.UID, str] = {
     uid.ImplicitVRLittleEndian: "",
     uid.ExplicitVRLittleEndian: "",
@@ -50,7 +52,13 @@ PLUGINS: dict[uid.UID, str] = {
     uid.JPEGLSNearLossless: "pyjpegls",
     uid.JPEG2000Lossless: "pylibjpeg",
     uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    # Retired processes: extended, spectral selection and progressive, lossless
+    **{uid.UID(f"1.2.840.10008.1.2.4.{process}"): "pylibjpeg" for process in (52, 53, 54, 55, 56, 58)},
 }
+ANY_JPEG = uid.JPEGExtended12Bit  # its decoders take any process of JPEG
 COLOURS = ("Red", "Green", "Blue")
 
 
@@ -110,8 +118,8 @@ def decode_rle(header: ImageHeader, data: bytes) -> np.ndarray:
     """One RLE frame as stored, by the plugin's function: pydicom would make more copies."""
     if header.bits_allocated == 16:
         planes = _rle_words(header, data)
-    elif header.bits_stored != header.bits_allocated or header.pixel_representation:
-        return decode_by_plugin(header, as_pixel_data(data))
+    elif header.bits_allocated != 8 or header.bits_stored != 8 or header.pixel_representation:
+        return decode_by_plugin(header, as_pixel_data(data), plugin=PLUGINS[header.transfer_syntax])
     else:
         planes = _rle_bytes(header, data)
     shape = (header.samples, header.rows, header.columns)
@@ -151,8 +159,16 @@ def _rle_words(header: ImageHeader, data: bytes) -> np.ndarray:
     return words & np.uint16(2**header.bits_stored - 1)
 
 
-def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int = 0) -> np.ndarray:
-    """Decode one frame with the pinned plugin, colours unchanged; ``source`` is at the first frame."""
+def decoder_of(header: ImageHeader) -> Decoder:
+    """pydicom's decoder; it has none for the retired processes of JPEG."""
+    known = header.transfer_syntax in uid.AllTransferSyntaxes
+    return get_decoder(header.transfer_syntax if known else ANY_JPEG)
+
+
+def decode_by_plugin(
+    header: ImageHeader, source: bytes | BinaryIO, index: int = 0, *, plugin: str = ""
+) -> np.ndarray:
+    """Decode one frame with a plugin, colours unchanged; ``source`` is at the first frame."""
     encapsulated = header.transfer_syntax.is_encapsulated
     options: dict[str, Any] = {
         "rows": header.rows,
@@ -168,9 +184,8 @@ def decode_by_plugin(header: ImageHeader, source: bytes | BinaryIO, index: int =
         "pixel_keyword": "PixelData",
         "pixel_vr": header.pixel_vr,
     }
-    plugin = PLUGINS[header.transfer_syntax]
     with foreign():
-        decoder = get_decoder(header.transfer_syntax)
+        decoder = decoder_of(header)
         array, _ = decoder.as_array(source, index=index, raw=True, decoding_plugin=plugin, **options)
         return array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +13,19 @@ from pydicom import uid
 from pyraseg.transforms.dicom.files.header import ImageHeader, open_bounded, read_header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.pixels.checks import (
+    PADDED,
     check_codestream,
     check_display_valued,
     check_native_length,
     check_rle_length,
     check_shape,
     check_supported,
-    is_display_valued,
+    excess_bytes,
+    refuse_signed,
 )
 from pyraseg.transforms.dicom.pixels.codecs import (
     PLUGINS,
     apply_palette,
-    as_pixel_data,
-    decode_by_plugin,
     decode_jpeg,
     decode_native,
     decode_rle,
@@ -32,12 +33,24 @@ from pyraseg.transforms.dicom.pixels.codecs import (
     palette_table,
     ybr_to_rgb,
 )
-from pyraseg.transforms.dicom.pixels.encapsulated import Span, locate_frames, parse_jpeg, parse_jpeg2000
+from pyraseg.transforms.dicom.pixels.compressed import decode_compressed
+from pyraseg.transforms.dicom.pixels.encapsulated import (
+    Codestream,
+    Span,
+    locate_frames,
+    parse_jpeg,
+    parse_jpeg2000,
+)
+from pyraseg.transforms.dicom.pixels.window import WHITE, has_window, window_table
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["CineReader", "FrameDecoder", "check_readable"]
 
-JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+DCT = (0xC0, 0xC1, 0xC2)  # the processes that pillow decodes: baseline, extended, progressive
+DARK = 4  # times darker than white
+DARK_NOTE = "grey values far below white and no window: the frame is shown dark"
+NO_WINDOW = "a window that cannot be applied: greys are shown by Bits Stored"
 REMEDY = "Copy or export the file again, its pixel data is damaged."
 
 
@@ -64,6 +77,8 @@ class FrameDecoder:
     def __init__(self, header: ImageHeader) -> None:
         self.header = header
         check_readable(header)
+        for note in (*header.notes, *([PADDED] if excess_bytes(header) > 1 else [])):
+            warnings.warn(note, stacklevel=2)
 
     def __len__(self) -> int:
         return self.header.number_of_frames
@@ -91,22 +106,36 @@ class FrameDecoder:
 
     def _samples(self, index: int) -> tuple[np.ndarray, bool]:
         header, syntax = self.header, self.header.transfer_syntax
+        # YBR_RCT and YBR_ICT are transforms of JPEG 2000, which its decoder undoes
+        ybr = header.photometric in ("YBR_FULL", "YBR_FULL_422")
         if not syntax.is_encapsulated:
-            return decode_native(header, index), header.photometric.startswith("YBR")
+            return decode_native(header, index), ybr
         data = self._encoded(index)
         if syntax == uid.RLELossless:
             check_rle_length(header, len(data))
-            return decode_rle(header, data), header.photometric.startswith("YBR")
-        facts = (parse_jpeg2000 if syntax in JPEG_2000 else parse_jpeg)(data)
+            return decode_rle(header, data), ybr
+        facts = self._parse(data)
         check_codestream(header, facts)
-        ybr = facts.says_ybr or (header.photometric.startswith("YBR") and not facts.says_rgb)
-        if facts.precision == 8 and syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
-            return decode_jpeg(data, facts, ybr), False
-        # The JPEG 2000 decoder undoes the codestream's reversible and irreversible transforms
-        ybr = ybr and header.photometric not in ("YBR_RCT", "YBR_ICT")
-        if syntax == uid.JPEGExtended12Bit and header.samples == 1 and is_display_valued(header):
-            return self._extended(data, index), ybr
-        return decode_by_plugin(header, as_pixel_data(data)), ybr
+        ybr = facts.says_ybr or (ybr and not facts.says_rgb)
+        pillow = PLUGINS[syntax] == "pillow" or syntax == uid.JPEGExtended12Bit
+        if pillow and facts.precision == 8 and facts.process in DCT:
+            samples = decode_jpeg(data, facts, ybr)
+            signed = header.pixel_representation and header.bits_stored == 8
+            return (samples.view(np.int8) if signed else samples), False
+        return decode_compressed(header, data, facts), ybr
+
+    def _parse(self, data: bytes) -> Codestream:
+        return (parse_jpeg2000 if self.header.transfer_syntax in JPEG_2000 else parse_jpeg)(data)
+
+    @cached_property
+    def bits(self) -> int:
+        """Bits that the values use: those stored, or fewer where the compressed frames state so."""
+        header = self.header
+        if not header.transfer_syntax.is_encapsulated or header.transfer_syntax == uid.RLELossless:
+            return header.bits_stored
+        found = "a frame that cannot be decoded"
+        with readable("decodable pixel data", path=header.path, found=found, remedy=REMEDY):
+            return min(header.bits_stored, self._parse(self._encoded(0)).precision)
 
     def _encoded(self, index: int) -> bytes:
         spans = self._frames[index]
@@ -117,27 +146,13 @@ class FrameDecoder:
                 parts.append(file.read(length))
         return b"".join(parts)
 
-    def _extended(self, data: bytes, index: int) -> np.ndarray:
-        """12-bit JPEG: SimpleITK decodes the whole file for some streams that pylibjpeg fails on.
-
-        It rescales values, so it is for display values only.
-        """
-        try:
-            return decode_by_plugin(self.header, as_pixel_data(data))
-        except BrokenFile:
-            import SimpleITK  # takes a tenth of a second; few files need it
-
-            with foreign():
-                volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.header.path)))
-                return volume[index].astype(np.uint16)
-
 
 class CineReader(FrameDecoder):
     """The frames of one display-valued DICOM file, whose header is parsed once.
 
     ``len(reader)``, ``reader.frame(index)`` and iteration. Frames are (C, H, W), C = 1 (MONOCHROME2) or 3
-    (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; no window is
-    applied, palettes are.
+    (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; palettes are applied, and to
+    grey of more than 8 bits stored the file's window (PS3.3 C.11.2), so that it is as bright as it is shown.
 
     Raises:
         InputError: on construction or at a frame, the file cannot be read correctly; it says why.
@@ -160,12 +175,10 @@ class CineReader(FrameDecoder):
         """The value that is shown as white."""
         if self.header.photometric == "PALETTE COLOR":
             return int(np.iinfo(self._palette[0].dtype).max)
-        if self.header.transfer_syntax == uid.JPEGBaseline8Bit:
-            return 255
-        return 2**self.header.bits_stored - 1
+        return 2**self.bits - 1 if self._window is None else WHITE
 
-    def frame(self, index: int) -> np.ndarray:
-        """Frame ``index``, from 0, as (C, H, W)."""
+    def frame(self, index: int, *, as_labels: bool = False) -> np.ndarray:
+        """Frame ``index``, from 0, as (C, H, W); as labels one sample keeps its stored values."""
         if not 0 <= index < len(self):
             raise InputError(
                 f"a frame index from 0 to {len(self) - 1}",
@@ -173,15 +186,34 @@ class CineReader(FrameDecoder):
                 remedy="Correct the frame index behind the file's name.",
                 path=self.header.path,
             )
-        return self._display(*self._decoded(index))
+        frame, ybr = self._decoded(index)
+        return frame[None] if as_labels and frame.ndim == 2 else self._display(frame, ybr)
 
     @cached_property
     def _palette(self) -> tuple[np.ndarray, int]:
         with readable("a palette", path=self.header.path, found="none that can be read", remedy=REMEDY):
             return palette_table(self.header.dataset, self.header.transfer_syntax.is_little_endian)
 
+    @cached_property
+    def _window(self) -> np.ndarray | None:
+        """The grey of each stored value from the lowest on; None without a window."""
+        if not has_window(self.header):
+            return None
+        try:
+            return window_table(self.header)
+        except BrokenFile as error:
+            if self.header.pixel_representation:
+                refuse_signed(self.header, f"signed ones whose window cannot be applied ({error})")
+            warnings.warn(NO_WINDOW, stacklevel=2)
+            return None
+
     def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:
         photometric = self.header.photometric
+        if self._window is not None:
+            low = -len(self._window) // 2 if self.header.pixel_representation else 0
+            frame = self._window.take(frame.astype(np.int32) - low, mode="clip")
+        elif photometric == "MONOCHROME2" and self.bits > 8:
+            self._note_dark(int(frame.max()))
         if photometric == "PALETTE COLOR":
             frame = apply_palette(frame, *self._palette)
         elif photometric == "MONOCHROME1":
@@ -190,3 +222,7 @@ class CineReader(FrameDecoder):
             frame = ybr_to_rgb(frame, self.header.bits_stored)
         frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
         return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)
+
+    def _note_dark(self, brightest: int) -> None:
+        if 0 < DARK * brightest < self.display_max:
+            warnings.warn(DARK_NOTE, stacklevel=4)

@@ -16,12 +16,21 @@ from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, stated
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["Codestream", "Span", "locate_frames", "parse_jpeg", "parse_jpeg2000"]
+__all__ = [
+    "Codestream",
+    "Span",
+    "is_complete",
+    "locate_frames",
+    "parse_jpeg",
+    "parse_jpeg2000",
+    "tightened",
+]
 
 Span = tuple[int, int]  # offset and length in bytes of one fragment's value
 ITEM_HEADER = 8  # tag and length
 START_OF_IMAGE = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # JPEG and JPEG-LS; JPEG 2000
 END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000 alike
+PADDING = b"\0\xff "  # behind a codestream
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # 0xF7 is JPEG-LS; the three are tables
 APP0, APP14, START_OF_SCAN = 0xE0, 0xEE, 0xDA
 RGB_IDS = (b"RGB", b"rgb")
@@ -119,6 +128,7 @@ class Codestream:
     """The properties of one compressed frame.
 
     Attributes:
+        process: the marker of the frame header, which tells JPEG's processes apart; 0 for JPEG 2000.
         says_rgb, says_ybr: the codestream declares its colour space; both False where it does not.
         adobe_transform: the transform in an Adobe marker (0 none, 1 YCbCr), None without a marker.
     """
@@ -127,6 +137,7 @@ class Codestream:
     columns: int
     components: int
     precision: int
+    process: int = 0
     says_rgb: bool = False
     says_ybr: bool = False
     adobe_transform: int | None = None
@@ -163,7 +174,17 @@ def parse_jpeg(data: bytes) -> Codestream:
     rgb = components == 3 and bytes(entry[0] for entry in table) in RGB_IDS
     subsampled = len({entry[1] for entry in table}) > 1
     ybr = components == 3 and not rgb and (jfif or adobe == 1 or subsampled)
-    return Codestream(rows, columns, components, precision, says_rgb=rgb, says_ybr=ybr, adobe_transform=adobe)
+    return Codestream(rows, columns, components, precision, marker, rgb, ybr, adobe)
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether a codestream of JPEG, JPEG-LS or JPEG 2000 has its end; padding may follow."""
+    return data.rstrip(PADDING).endswith(END_OF_IMAGE)
+
+
+def tightened(data: bytes) -> bytes:
+    """A complete codestream without zeros before its end, and without padding behind it."""
+    return data.rstrip(PADDING).removesuffix(END_OF_IMAGE).rstrip(b"\0") + END_OF_IMAGE
 
 
 def parse_jpeg2000(data: bytes) -> Codestream:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
 
 from pyraseg.transforms.dicom.files.header import TAGS, ImageHeader, ParsedFile, image_header
 from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
     first_item,
     foreign,
     items,
@@ -23,45 +27,90 @@ from pyraseg.transforms.dicom.files.values import (
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.geometry.grid import Vector
 
-__all__ = ["PET_TAGS", "VOLUME_TAGS", "PlaneHeader", "ValueMapping", "plane_headers"]
+__all__ = [
+    "PASSING",
+    "PET_TAGS",
+    "TELLING",
+    "TELLING_TAGS",
+    "UNSHOWN",
+    "VOLUME_TAGS",
+    "PlaneHeader",
+    "ValueMapping",
+    "plane_headers",
+]
 
 # What tells stacks at the same position apart, in the order of trial, with names for messages.
 TELLING = {
     "TemporalPositionIndex": "time point",
     "TemporalPositionIdentifier": "time point",
+    "NominalPercentageOfCardiacPhase": "cardiac phase (%)",
+    "NominalPercentageOfRespiratoryPhase": "respiratory phase (%)",
     "EffectiveEchoTime": "echo time",
     "EchoTime": "echo time",
+    "EchoNumbers": "echo",
     "DiffusionBValue": "b-value",
-    "InversionTime": "inversion time",
-    "NominalCardiacTriggerDelayTime": "trigger delay",
-    "TriggerTime": "trigger time",
+    "DiffusionDirectionality": "diffusion",
+    "DiffusionGradientOrientation": "gradient direction",
+    "ComplexImageComponent": "complex component",
     "FrameType": "frame type",
     "ImageType": "image type",
-    "AcquisitionNumber": "acquisition number",
+    "InversionTimes": "inversion time",
+    "InversionTime": "inversion time",
+    "FlipAngle": "flip angle",
+    "RepetitionTime": "repetition time",
+    "KVP": "tube voltage",
+    "ConvolutionKernel": "convolution kernel",
+    "SliceThickness": "slice thickness",
+    "RescaleType": "rescale type",
+    "ASLContext": "labelling",
+    "NominalCardiacTriggerDelayTime": "trigger delay",
+    "ActualCardiacTriggerDelayTime": "trigger delay",
+    "TriggerTime": "trigger time",
+    "TemporalPositionTimeOffset": "time of the position",
     "FrameReferenceTime": "frame reference time",
+    "ContrastBolusAgent": "contrast agent",
+    "SequenceName": "sequence name",
+    "FrameAcquisitionNumber": "acquisition number",
+    "AcquisitionNumber": "acquisition number",
     "StackID": "stack",
+    "FrameAcquisitionDateTime": "acquisition time",
+    "AcquisitionTime": "acquisition time",
+    "ContentTime": "content time",
 }
-# The functional groups of enhanced images with these attributes (PS3.3 C.7.6.16.2)
+# Of these a message gives the order, no value: times of the day, and text that is not a code
+UNSHOWN = frozenset({"ContrastBolusAgent", "FrameAcquisitionDateTime", "AcquisitionTime", "ContentTime"})
+# These may go on from slice to slice: where no attribute has one value for a stack, their order at each place
+PASSING = (
+    "ActualCardiacTriggerDelayTime", "TriggerTime", "FrameReferenceTime", "AcquisitionNumber",
+    "FrameAcquisitionDateTime", "AcquisitionTime", "ContentTime",
+)  # fmt: skip
+# The functional groups of enhanced images with these attributes (PS3.3 C.7.6.16.2), the converted ones first
 MACROS = (
+    "UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence",
     "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
     "PixelValueTransformationSequence", "FrameContentSequence", "MREchoSequence", "MRDiffusionSequence",
-    "CardiacSynchronizationSequence", "MRImageFrameTypeSequence", "CTImageFrameTypeSequence",
-    "PETFrameTypeSequence",
+    "DiffusionGradientDirectionSequence", "MRModifierSequence", "MRTimingAndRelatedParametersSequence",
+    "MRArterialSpinLabelingSequence", "CardiacSynchronizationSequence", "RespiratorySynchronizationSequence",
+    "TemporalPositionSequence", "CTReconstructionSequence", "CTXRayDetailsSequence",
+    "MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence",
 )  # fmt: skip
 MAPPING = "RealWorldValueMappingSequence"
 PET_TAGS = (
     "Units", "SUVType", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime",
     "AttenuationCorrected", "CorrectedImage", "PatientWeight", "RadiopharmaceuticalInformationSequence",
-    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC",
-    "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime",
+    "TimezoneOffsetFromUTC", "FrameReferenceTime", "ActualFrameDuration", "NumberOfSlices",
 )  # fmt: skip
 VOLUME_TAGS = (
-    *TAGS, *(name for name in TELLING if name not in ("FrameReferenceTime", "ImageType")), *PET_TAGS, MAPPING,
+    *TAGS, *PET_TAGS, MAPPING,
     "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices",
     "FrameOfReferenceUID", "SeriesNumber", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "PixelPaddingValue", "PixelPaddingRangeLimit",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
+
+# To be read as stored: what only tells stacks apart makes no file a broken one
+TELLING_TAGS = tuple(name for name in TELLING if name not in VOLUME_TAGS)
 
 
 @dataclass(frozen=True)
@@ -112,7 +161,7 @@ class PlaneHeader:
 
 
 def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
-    """The planes of a file that was parsed with `VOLUME_TAGS`.
+    """The planes of a file that was parsed with `VOLUME_TAGS`, and `TELLING_TAGS` as ``raw``.
 
     Raises:
         InputError: it has no pixels, or its header is broken.
@@ -121,11 +170,23 @@ def plane_headers(parsed: ParsedFile) -> list[PlaneHeader]:
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in parsed.dataset:
             kept[name] = parsed.dataset[name]
-    image = replace(image_header(parsed), dataset=kept)
+    image = replace(image_header(parsed), dataset=kept, of_volume=True)
     found, remedy = "ones that are broken", "Export the file again."
     with readable("readable attributes of a plane", path=parsed.path, found=found, remedy=remedy):
-        values = _frame_values(parsed.values, image)
+        values = _frame_values({**_readable(parsed.raw), **parsed.values}, image)
         return [_plane(image, index, frame) for index, frame in enumerate(values)]
+
+
+def _readable(raw: Dataset) -> dict[str, Any]:
+    """The values of `TELLING_TAGS` that can be read."""
+    values: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        for name in map(keyword_for_tag, raw.keys()):
+            if name in TELLING:
+                with suppress(BrokenFile):
+                    values[name] = stated(raw, name)
+    return values
 
 
 def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Mapping[str, Any]]:
@@ -149,8 +210,9 @@ def _frame_values(values: Mapping[str, Any], image: ImageHeader) -> Iterator[Map
 def _flat(groups: Dataset) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in MACROS:
-        with foreign():
-            flat |= {element.keyword: element.value for element in first_item(groups, name)}
+        with foreign():  # a sequence of a sequence is among what was flattened before it
+            item = first_item(groups, name) or first_item(flat, name)
+            flat |= {element.keyword: element.value for element in item}
     if mapping := stated(groups, MAPPING):
         flat[MAPPING] = mapping
     return flat
@@ -187,6 +249,8 @@ def _plane(image: ImageHeader, index: int, values: Mapping[str, Any]) -> PlaneHe
 
 def _telling(values: Mapping[str, Any], name: str) -> str:
     value = stated(values, name)
+    if name == "FrameAcquisitionDateTime":
+        return str(value)[8:]  # no date is kept
     if isinstance(value, str | int | float):
         return str(value)
     return "\\".join(part.upper() for part in texts(values, name))

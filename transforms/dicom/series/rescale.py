@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyraseg.transforms.dicom.pixels.checks import code_text
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts
 from pyraseg.transforms.dicom.series.planes import PlaneHeader, ValueMapping
-from pyraseg.transforms.dicom.series.suv import SUV_UNIT, PetFacts, suv_factor
-from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.dicom.series.suv import SUV_UNIT, suv_factor
+from pyraseg.transforms.errors import InputError, Option
 
 __all__ = ["AIR_HU", "HU", "Line", "ct_lines", "mr_lines", "pet_lines"]
 
@@ -21,6 +22,8 @@ ACTIVITY = frozenset({"Bq/ml", "Bq/mL"})
 SUV = frozenset({SUV_UNIT, "{SUVbw}g/ml", "g/mL{SUVbw}", "{SUVbw}g/mL"})
 NO_UNIT = frozenset({"", "1"})
 EXPORT = "Export the series again; its values cannot be told."
+EXPORT_HU = "Export the series in HU."
+RESCALE = "Rescale Slope and Intercept (0028,1053), (0028,1052)"
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,15 @@ def ct_lines(planes: tuple[PlaneHeader, ...], *, assume_hu: bool = False) -> lis
 
 
 def _ct_line(plane: PlaneHeader, assume_hu: bool) -> Line:
-    remedy = "Export the series in HU, or take its values for HU by assume_hu=True if you know that they are."
+    option = Option("take its values for HU if you know that they are", "assume_hu", True)
     if plane.rescale_type not in ("", HU) and not assume_hu:
-        raise _refusal(plane, "CT with Rescale Type (0028,1054) HU", code_text(plane.rescale_type), remedy)
-    if plane.slope is None and plane.intercept is None and assume_hu:
+        wanted, found = "CT with Rescale Type (0028,1054) HU", code_text(plane.rescale_type)
+        raise _refusal(plane, wanted, found, EXPORT_HU, option)
+    if plane.slope is None and plane.intercept is None:
+        if not assume_hu:
+            raise _refusal(plane, RESCALE, "none", EXPORT_HU, option)
         return Line(1.0, 0.0, HU)
-    line = replace(_modality_line(plane, remedy), unit=HU)
+    line = replace(_modality_line(plane, EXPORT_HU), unit=HU)
     return replace(line, padding=_padding(plane, line))
 
 
@@ -148,7 +154,7 @@ def _pet_line(plane: PlaneHeader, facts: PetFacts) -> tuple[Line, str]:
 
 def _modality_line(plane: PlaneHeader, remedy: str) -> Line:
     if plane.slope is None or plane.intercept is None:
-        raise _refusal(plane, "Rescale Slope and Intercept (0028,1053), (0028,1052)", "none", remedy)
+        raise _refusal(plane, RESCALE, "none", remedy)
     return _checked(plane, Line(plane.slope, plane.intercept, ""), "Rescale Slope (0028,1053)", remedy)
 
 
@@ -158,5 +164,7 @@ def _checked(plane: PlaneHeader, line: Line, name: str, remedy: str) -> Line:
     return line
 
 
-def _refusal(plane: PlaneHeader, wanted: str, found: str, remedy: str) -> InputError:
-    return InputError(wanted, found=found, remedy=remedy, path=plane.image.path)
+def _refusal(
+    plane: PlaneHeader, wanted: str, found: str, remedy: str, option: Option | None = None
+) -> InputError:
+    return InputError(wanted, found=found, remedy=remedy, path=plane.image.path, option=option)

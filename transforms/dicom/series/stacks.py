@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyraseg.transforms.dicom.series.planes import TELLING, PlaneHeader
-from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.dicom.series.planes import PlaneHeader
+from pyraseg.transforms.dicom.series.telling import told_apart
+from pyraseg.transforms.errors import GeometryError, Option
 from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
 
-__all__ = ["REPAIRS", "Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
+__all__ = ["Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
 
-REPAIRS = frozenset({"copies", "longest_run", "single_slice"})
 SAME_POSITION = 0.01  # mm: planes nearer than this have one position
 ROUNDING = 0.06  # mm: positions are often written in tenths
 UNEVEN = 0.05  # of the spacing
@@ -52,7 +51,7 @@ def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
     """The stacks of a series, largest first.
 
     Planes belong together if size, pixel spacing and orientation agree. Where several share a position, they
-    are separated by time point, echo, b-value or another attribute that gives simple stacks.
+    are separated by time point, echo, b-value or what else their headers say (`told_apart`).
 
     Raises:
         GeometryError: a plane has no valid position, orientation or pixel spacing.
@@ -65,7 +64,7 @@ def split_stacks(planes: Iterable[PlaneHeader]) -> list[Stack]:
             alike.append([plane])
         else:
             group.append(plane)
-    stacks = [stack for group in alike for stack in _told_apart(group)]
+    stacks = [Stack(tuple(part), label) for group in alike for part, label in told_apart(group, copies)]
     return sorted(stacks, key=lambda stack: -len(stack.planes))
 
 
@@ -165,53 +164,26 @@ def _ordered(planes: Iterable[PlaneHeader]) -> list[PlaneHeader]:
     return [listed[index] for index in np.argsort(_offsets(listed), kind="stable")]
 
 
-def _simple(planes: Sequence[PlaneHeader]) -> bool:
-    return len(copies(planes)) == len(planes)
-
-
-def _told_apart(planes: list[PlaneHeader]) -> list[Stack]:
-    if _simple(planes):
-        return [Stack(tuple(planes))]
-    for name, word in TELLING.items():
-        groups = _grouped(planes, [dict(plane.telling).get(name, "") for plane in planes])
-        if len(groups) > 1 and all(_simple(group) for group in groups.values()):
-            return [Stack(tuple(group), f"{word} {value or 'not stated'}") for value, group in groups.items()]
-    groups = _grouped(planes, [plane.telling for plane in planes])
-    if len(groups) > 1 and all(_simple(group) for group in groups.values()):
-        numbered = enumerate(groups.values(), start=1)
-        return [Stack(tuple(group), f"stack {number}") for number, group in numbered]
-    return [Stack(tuple(planes))]
-
-
-def _grouped(planes: list[PlaneHeader], keys: Sequence[Hashable]) -> dict[Hashable, list[PlaneHeader]]:
-    groups: dict[Hashable, list[PlaneHeader]] = defaultdict(list)
-    for plane, key in zip(planes, keys, strict=True):
-        groups[key].append(plane)
-    return groups
-
-
 def _even_step(planes: Sequence[PlaneHeader]) -> float:
     """The spacing between slices, mm."""
     offsets = _offsets(planes)
     steps = np.diff(offsets)
     if doubles := int((steps < SAME_POSITION).sum()):
         found = f"{doubles} of {len(planes)} at the place of another"
-        remedy = 'Remove the copies, or drop those that are equal by repair=["copies"].'
-        raise _refusal("one slice at each place", found, remedy)
+        option = Option("drop those that are equal", "repair", ["copies"])
+        raise _refusal("one slice at each place", found, "Remove the copies.", option=option)
     step, allowed = _usual(steps)
     odd = np.abs(steps - step) > allowed
     multiples = np.rint(steps / step)
-    keep = 'by repair=["longest_run"]'
+    option = Option("keep the longest run without a gap", "repair", ["longest_run"])
     if odd.any() and (np.abs(steps - multiples * step) <= np.maximum(multiples, 1) * allowed).all():
         missing, first = int((multiples - 1).sum()), int(odd.argmax()) + 1
         found = f"{missing} missing, the first behind slice {first} of {len(planes)}"
-        remedy = f"Export the whole series, or keep the longest run without a gap {keep}."
-        raise _refusal("slices without a gap", found, remedy)
+        raise _refusal("slices without a gap", found, "Export the whole series.", option=option)
     even = np.linspace(offsets[0], offsets[-1], len(offsets))
     if odd.any() or np.abs(offsets - even).max() > 2 * allowed:
         found = f"steps from {steps.min():.3f} to {steps.max():.3f} mm"
-        remedy = f"Reconstruct the series evenly, or keep the longest even run {keep}."
-        raise _refusal("evenly spaced slices", found, remedy)
+        raise _refusal("evenly spaced slices", found, "Reconstruct the series evenly.", option=option)
     return float(steps.mean())
 
 
@@ -257,12 +229,9 @@ def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
 def _thickness(plane: PlaneHeader, repair: Collection[str]) -> float:
     if "single_slice" in repair and plane.thickness and plane.thickness > 0:
         return plane.thickness
-    remedy = "Give the whole series, it has no Slice Thickness to take for the spacing."
-    if plane.thickness:
-        remedy = (
-            'Give the whole series, or take its Slice Thickness for the spacing by repair=["single_slice"].'
-        )
-    raise _refusal("two slices or more", "one", remedy)
+    option = Option("take its Slice Thickness for the spacing", "repair", ["single_slice"])
+    remedy = "Give the whole series" + ("." if plane.thickness else ": its slice has no Slice Thickness.")
+    raise _refusal("two slices or more", "one", remedy, option=option if plane.thickness else None)
 
 
 def _vector(values: np.ndarray) -> Vector:
@@ -284,5 +253,8 @@ def _grid(planes: Sequence[PlaneHeader], step: float) -> VolumeGrid:
     )
 
 
-def _refusal(wanted: str, found: str, remedy: str, plane: PlaneHeader | None = None) -> GeometryError:
-    return GeometryError(wanted, found=found, remedy=remedy, path=plane.image.path if plane else None)
+def _refusal(
+    wanted: str, found: str, remedy: str, plane: PlaneHeader | None = None, *, option: Option | None = None
+) -> GeometryError:
+    path = plane.image.path if plane else None
+    return GeometryError(wanted, found=found, remedy=remedy, path=path, option=option)

@@ -1,233 +1,36 @@
-"""Dose, decay and time of a PET series, and the factor from its values to SUVbw."""
+"""The factor from the values of a PET series to SUVbw, refused where the headers do not give it."""
 
 from __future__ import annotations
 
 import math
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
-from pydicom import dcmread
+import numpy as np
 
-from pyraseg.transforms.dicom.files.header import open_bounded
-from pyraseg.transforms.dicom.files.values import (
-    BrokenFile,
-    first_item,
-    malformed,
-    number,
-    readable,
-    text,
-    texts,
-)
 from pyraseg.transforms.dicom.pixels.checks import code_text
+from pyraseg.transforms.dicom.series.pet_facts import PetFacts, private_value
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["SUV_UNIT", "PetFacts", "pet_facts", "private_value", "scan_start", "suv_factor"]
+__all__ = ["SUV_UNIT", "scan_start", "suv_factor", "warn_of_mean"]
 
-ENHANCED = "1.2.840.10008.5.1.4.1.1.130"
-TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?")
-MOMENT = re.compile(r"(\d{8})(\d{0,6})(?:\.(\d{1,6}))?([+-]\d{4})?")
-ZONE = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)")
-PRIVATE = {"scan": ("GEMS_PETD_01", 0x0009, 0x0D)}
-
-Header = tuple[Path, Mapping[str, Any]]  # a file and its attributes
 SUV_UNIT = "g/ml{SUVbw}"
+WEIGHT, DOSE = "Patient's Weight (0010,1030)", "Radionuclide Total Dose (0018,1074)"
 HALF_LIFE = "Radionuclide Half Life (0018,1075)"
+MOMENT = "Radiopharmaceutical Start DateTime (0018,1078)"
 PHILIPS = "Philips PET Private Group"
 DAY_S = 86400.0
 LONGEST_WRAP_S = 12 * 3600.0  # from an injection before midnight to the scan after it
 MOST_HALF_LIVES = 10
 TOLERANCE_S = 10.0  # between planes of one scan: 0.1 % of the dose of F-18
-LEAST_BQ = 1e4  # a lower dose is in MBq
-MOST_MBQ = 1e5  # a higher dose is in Bq
+CONTRADICTION_S = 60.0  # between two statements of one time
+# MBq per kg. People get 0.1 (Zr-89, long axial field of view) to 100 (Rb-82, Y-90), small animals more
+POSSIBLE, USUAL, OF_ANIMALS = (0.05, 200.0), (0.5, 60.0), 1000.0
+ANIMAL_KG, ANIMAL_MBQ = 1.0, 100.0  # at most
+PEOPLE_KG = (0.3, 650.0)
+MBQ = {"Bq": 1e-6, "kBq": 1e-3, "MBq": 1.0, "GBq": 1e3, "mCi": 37.0, "uCi": 0.037}
+KG = {"grams": 1e-3, "tonnes": 1e3}
+MEAN_SUV = (0.05, 15.0)  # of a body, or of a part of it
 REMEDY = "Correct the attribute from the examination's record and export the series again; no SUV is guessed."
-
-
-@dataclass(frozen=True)
-class PetFacts:
-    """The facts for SUV. Times are seconds after the midnight of the series' date: no date is kept.
-
-    Attributes:
-        enhanced: whether it is an enhanced PET image: dose in MBq, its own decay attributes.
-        units, suv_type, decay_correction: (0054,1001), (0054,1006), (0054,1102), as written.
-        corrected: (0028,0051); of an enhanced image ATTN and DECY by its own attributes.
-        weight_kg, dose, half_life_s: Patient's Weight, Radionuclide Total Dose and Half Life as stated.
-        injection: Radiopharmaceutical Start DateTime.
-        injection_time: Radiopharmaceutical Start Time, without a date.
-        series_start, earliest_acquisition: Series Date and Time; the earliest Acquisition Date and Time.
-        private_scan: GE's scan date and time.
-        frames: (acquisition, Frame Reference Time ms, Actual Frame Duration ms) where all are stated.
-        decay_moment: Decay Correction DateTime of an enhanced image.
-        path: a file of the series.
-    """
-
-    enhanced: bool
-    units: str
-    suv_type: str
-    decay_correction: str
-    corrected: frozenset[str]
-    weight_kg: float | None
-    dose: float | None
-    half_life_s: float | None
-    injection: float | None
-    injection_time: float | None
-    series_start: float | None
-    earliest_acquisition: float | None
-    private_scan: float | None
-    frames: tuple[tuple[float, float, float], ...]
-    decay_moment: float | None
-    path: Path
-
-
-def pet_facts(headers: Sequence[Header], *, sop_class_uid: str) -> PetFacts:
-    """The facts of a series from its files' attributes, parsed with `planes.VOLUME_TAGS`.
-
-    Raises:
-        InputError: files of the series disagree, or an attribute is broken.
-    """
-    path, found, remedy = headers[0][0], "ones that are broken", "Export the series again."
-    with readable("readable PET attributes", path=path, found=found, remedy=remedy):
-        return _facts(headers, sop_class_uid.startswith(ENHANCED))
-
-
-def _facts(headers: Sequence[Header], enhanced: bool) -> PetFacts:
-    for name in ("Units", "SUVType", "DecayCorrection", "PatientWeight", "SeriesTime"):
-        _check_alike(headers, name)
-    path, first = headers[0]
-    drug = first_item(first, "RadiopharmaceuticalInformationSequence")
-    clock = _Clock(_midnight(headers), text(first, "TimezoneOffsetFromUTC"))
-    acquired = [clock.of(values, "Acquisition") for _, values in headers]
-    return PetFacts(
-        enhanced=enhanced,
-        units=text(first, "Units"),
-        suv_type=text(first, "SUVType"),
-        decay_correction=text(first, "DecayCorrection"),
-        corrected=_corrected(first, enhanced),
-        weight_kg=number(first, "PatientWeight"),
-        dose=number(drug, "RadionuclideTotalDose"),
-        half_life_s=number(drug, "RadionuclideHalfLife"),
-        injection=clock.moment(text(drug, "RadiopharmaceuticalStartDateTime")),
-        injection_time=_seconds(text(drug, "RadiopharmaceuticalStartTime")),
-        series_start=clock.of(first, "Series"),
-        earliest_acquisition=min((moment for moment in acquired if moment is not None), default=None),
-        private_scan=None if enhanced else clock.moment(private_value(path, *PRIVATE["scan"])),
-        frames=tuple(sorted(set(_frames(headers, acquired)))),
-        decay_moment=clock.moment(text(first, "DecayCorrectionDateTime")),
-        path=path,
-    )
-
-
-def _frames(
-    headers: Sequence[Header], acquired: Sequence[float | None]
-) -> Iterator[tuple[float, float, float]]:
-    for (_, values), moment in zip(headers, acquired, strict=True):
-        reference, duration = number(values, "FrameReferenceTime"), number(values, "ActualFrameDuration")
-        if moment is not None and reference is not None and duration is not None:
-            yield moment, reference, duration
-
-
-def private_value(path: Path, creator: str, group: int, element: int) -> str:
-    """A private attribute of a file as text; empty where it or its creator is absent."""
-    numbers = range(0x10, 0x20)
-    blocks = {(group << 16) + block: (group << 16) + (block << 8) + element for block in numbers}
-    with malformed(
-        "a readable DICOM header", path=path, found="one that is broken", remedy="Export it again."
-    ):
-        with open_bounded(path) as file:
-            tags = [*blocks, *blocks.values()]
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=tags)
-        values = {tag: dataset[tag].value for tag in tags if tag in dataset}
-    for block, tag in blocks.items():
-        if tag in values and _ascii(values.get(block)) == creator:
-            return _ascii(values[tag])
-    return ""
-
-
-def _ascii(value: Any) -> str:
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    return text.strip(" \0")
-
-
-def _check_alike(headers: Iterable[Header], name: str) -> None:
-    """Refuse files that differ in an attribute."""
-    values: dict[str, Path] = {}
-    for path, header in headers:
-        values.setdefault(text(header, name), path)
-    if len(values) > 1:
-        found, remedy = f"{len(values)} different ones", "Export the scans of the series apart."
-        second = list(values.values())[1]
-        raise InputError(f"a PET series of one {name}", found=found, remedy=remedy, path=second)
-
-
-def _corrected(first: Mapping[str, Any], enhanced: bool) -> frozenset[str]:
-    if not enhanced:
-        return frozenset(word.upper() for word in texts(first, "CorrectedImage"))
-    names = {"ATTN": "AttenuationCorrected", "DECY": "DecayCorrected"}
-    return frozenset(word for word, name in names.items() if text(first, name).upper() == "YES")
-
-
-def _midnight(headers: Sequence[Header]) -> datetime | None:
-    """The midnight of the earliest date in the series."""
-    dates = [text(values, name) for _, values in headers for name in ("SeriesDate", "AcquisitionDate")]
-    dates += [text(values, "DecayCorrectionDateTime")[:8] for _, values in headers]
-    known = [date.replace(".", "") for date in dates if date]
-    return _date(min(known)) if known else None
-
-
-def _date(text: str) -> datetime:
-    try:
-        return datetime.strptime(text, "%Y%m%d")
-    except ValueError:
-        raise BrokenFile("a date that is none") from None
-
-
-def _seconds(text: str) -> float | None:
-    """The seconds after midnight of a TM value."""
-    if not text:
-        return None
-    match = TIME.fullmatch(text)
-    if not match:
-        raise BrokenFile("a time that is none")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
-    return 3600 * hours + 60 * minutes + seconds + float(f"0.{match[4] or 0}")
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """Times as seconds after a midnight in the scanner's time zone."""
-
-    midnight: datetime | None
-    zone: str
-
-    def of(self, values: Mapping[str, Any], kind: str) -> float | None:
-        """The seconds of a date and a time."""
-        date, seconds = text(values, f"{kind}Date").replace(".", ""), _seconds(text(values, f"{kind}Time"))
-        if not date or seconds is None or self.midnight is None:
-            return None
-        return (_date(date) - self.midnight).total_seconds() + seconds
-
-    def moment(self, text: str) -> float | None:
-        """The seconds of a DT value, in the scanner's time zone where both zones are stated."""
-        match = MOMENT.fullmatch(text)
-        if not match or self.midnight is None:
-            return None
-        date, clock, fraction, zone = match.groups()
-        moment = _date(date) + timedelta(seconds=_seconds(clock or "00") or 0.0)
-        if zone and self.zone:
-            moment = moment.replace(tzinfo=_zone(zone)).astimezone(_zone(self.zone)).replace(tzinfo=None)
-        return (moment - self.midnight).total_seconds() + float(f"0.{fraction or 0}")
-
-
-def _zone(text: str) -> timezone:
-    match = ZONE.fullmatch(text)
-    if not match:
-        raise BrokenFile("a time zone that is none")
-    sign = -1 if match[1] == "-" else 1
-    return timezone(sign * timedelta(hours=int(match[2]), minutes=int(match[3])))
 
 
 def suv_factor(facts: PetFacts) -> float:
@@ -277,19 +80,48 @@ def _of_activity(facts: PetFacts) -> float:
 
 
 def _check_basis(facts: PetFacts) -> float:
-    """The weight, kg, of a corrected image with stated dose and half-life."""
+    """The weight, kg, of a corrected image with stated dose and half-life that can be."""
     missing = {"ATTN", "DECY"} - facts.corrected
     if missing:
         attributes = "(0018,9759), (0018,9758)" if facts.enhanced else "Corrected Image (0028,0051)"
         raise _refusal(facts, f"ATTN and DECY in {attributes}", f"no {' and no '.join(sorted(missing))}")
-    _dose_bq(facts)
+    dose = _above_zero(facts, facts.dose, DOSE)
     _above_zero(facts, facts.half_life_s, HALF_LIFE)
-    return _above_zero(facts, facts.weight_kg, "Patient's Weight (0010,1030)")
+    weight = _above_zero(facts, facts.weight_kg, WEIGHT)
+    _check_possible(facts, dose, weight)
+    return weight
+
+
+def _check_possible(facts: PetFacts, dose: float, weight: float) -> None:
+    """Refuse a dose and a weight by the activity per kg that they mean, with the likely slip of a unit."""
+    unit = "MBq" if facts.enhanced else "Bq"
+    activity = dose * MBQ[unit]
+    per_kg = activity / weight
+    animal = weight < ANIMAL_KG and activity <= ANIMAL_MBQ
+    if weight <= PEOPLE_KG[1] and POSSIBLE[0] <= per_kg <= (OF_ANIMALS if animal else POSSIBLE[1]):
+        return
+    slips = [
+        f"a weight of {weight:g} kg, as if written in {name}"
+        for name, factor in KG.items()
+        if _usual(activity, weight * factor)
+    ]
+    slips += [
+        f"a dose of {dose:g} {unit}, as if written in {name}"
+        for name, factor in MBQ.items()
+        if _usual(dose * factor, weight)
+    ]
+    found = " or ".join(slips) or "ones that do not fit"
+    wanted = f"{WEIGHT} in kg and {DOSE} in {unit}"
+    raise _refusal(facts, wanted, f"{found}, which means {per_kg:.2g} MBq per kg")
+
+
+def _usual(activity: float, weight: float) -> bool:
+    return PEOPLE_KG[0] <= weight <= PEOPLE_KG[1] and USUAL[0] <= activity / weight <= USUAL[1]
 
 
 def _dose_at_correction(facts: PetFacts) -> float:
     """Dose in Bq at the time to which the image is corrected for decay."""
-    dose = _dose_bq(facts)
+    dose = _above_zero(facts, facts.dose, DOSE) * (1e6 if facts.enhanced else 1)
     half_life = _above_zero(facts, facts.half_life_s, HALF_LIFE)
     kind = "START" if facts.enhanced else facts.decay_correction
     if kind == "ADMIN":
@@ -299,18 +131,6 @@ def _dose_at_correction(facts: PetFacts) -> float:
     start = scan_start(facts)
     delay = _since_injection(facts, start, half_life)
     return float(dose * 2 ** (-delay / half_life))
-
-
-def _dose_bq(facts: PetFacts) -> float:
-    name = "Radionuclide Total Dose (0018,1074)"
-    dose = _above_zero(facts, facts.dose, name)
-    if facts.enhanced:
-        if dose > MOST_MBQ:
-            raise _refusal(facts, f"{name} in MBq", f"{dose:g}, which must be Bq")
-        return dose * 1e6
-    if dose < LEAST_BQ:
-        raise _refusal(facts, f"{name} in Bq", f"{dose:g}, which must be MBq")
-    return dose
 
 
 def scan_start(facts: PetFacts) -> float:
@@ -323,12 +143,14 @@ def scan_start(facts: PetFacts) -> float:
         if facts.decay_moment is None:
             raise _refusal(facts, "Decay Correction DateTime (0018,9701)", "none")
         return facts.decay_moment
-    if facts.earliest_acquisition is None:
-        raise _refusal(facts, "Acquisition Date and Time (0008,0022), (0008,0032)", "none")
-    if facts.series_start is not None and facts.series_start <= facts.earliest_acquisition:
+    first = facts.earliest_acquisition
+    if first is not None and facts.series_start is not None and facts.series_start <= first:
+        _warn_of_private_scan(facts, facts.series_start)
         return facts.series_start
     if facts.private_scan is not None:
         return facts.private_scan
+    if first is None:
+        raise _refusal(facts, "Acquisition Date and Time (0008,0022), (0008,0032)", "none")
     starts = [_start_of_frame(facts, *frame) for frame in facts.frames]
     if starts and max(starts) - min(starts) > TOLERANCE_S:
         found = f"planes that put it up to {max(starts) - min(starts):.0f} s apart"
@@ -350,17 +172,66 @@ def _start_of_frame(facts: PetFacts, acquisition: float, reference_ms: float, du
     return acquisition - reference_ms / 1000 + mean_s
 
 
+def _warn_of_private_scan(facts: PetFacts, start: float) -> None:
+    """Say that GE's time of the scan contradicts the one that counts, whichever dates were replaced."""
+    if facts.private_scan is None:
+        return
+    later = (facts.private_scan - start + DAY_S / 2) % DAY_S - DAY_S / 2
+    if abs(later) <= CONTRADICTION_S:
+        return
+    change = 2 ** (later / _above_zero(facts, facts.half_life_s, HALF_LIFE)) - 1
+    warnings.warn(
+        f"the PET scan starts at {_clock(start)} by Series Time (0008,0031), which counts, and at "
+        f"{_clock(facts.private_scan)} by GE's scan time (0009,100D), {abs(later) / 60:.0f} minutes apart; "
+        f"by the latter SUV would be {change:+.0%}",
+        stacklevel=2,
+    )
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds % DAY_S)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 def _since_injection(facts: PetFacts, start: float, half_life: float) -> float:
-    """Seconds from the injection to ``start``."""
-    if facts.injection is not None:
-        name, delay = "Radiopharmaceutical Start DateTime (0018,1078)", start - facts.injection
-    elif facts.injection_time is not None:
-        name, delay = "Radiopharmaceutical Start Time (0018,1072)", start % DAY_S - facts.injection_time
-        if delay < 0 and delay + DAY_S <= LONGEST_WRAP_S:
-            delay += DAY_S
-    else:
-        wanted = "Radiopharmaceutical Start DateTime (0018,1078) or Start Time (0018,1072)"
-        raise _refusal(facts, wanted, "neither")
+    """Seconds from the injection to ``start``, by Start DateTime; by the clock where its date cannot be."""
+    if facts.injection is None and facts.injection_time is None:
+        raise _refusal(facts, f"{MOMENT} or Start Time (0018,1072)", "neither")
+    delay = None if facts.injection is None else start - facts.injection
+    if delay is not None and not 0 <= delay <= MOST_HALF_LIVES * half_life and _of_another_day(facts, delay):
+        by_clock = _by_clock(facts, start, half_life)
+        warnings.warn(
+            f"the date in {MOMENT} is impossible, as if replaced; by the times of day the injection is "
+            f"{by_clock / 60:.0f} minutes before the scan",
+            stacklevel=2,
+        )
+        return by_clock
+    if delay is None:
+        return _by_clock(facts, start, half_life)
+    return _checked_delay(facts, delay, half_life, MOMENT)
+
+
+def _of_another_day(facts: PetFacts, delay: float) -> bool:
+    """Whether the date alone is at fault: by a day and more, or with the time of day right."""
+    if facts.injection is None or facts.injection_time is None:
+        return False
+    off = (facts.injection - facts.injection_time + DAY_S / 2) % DAY_S - DAY_S / 2
+    return abs(delay) >= DAY_S or abs(off) <= CONTRADICTION_S
+
+
+def _by_clock(facts: PetFacts, start: float, half_life: float) -> float:
+    """Seconds from the injection's time of day to the scan's, over midnight where needed."""
+    if MOST_HALF_LIVES * half_life > DAY_S:
+        found = f"none that can be, and with a half-life of {half_life / 3600:.0f} h the day matters"
+        raise _refusal(facts, f"a date of the injection in {MOMENT}", found)
+    delay = start % DAY_S - (facts.injection_time or 0.0)
+    if delay < 0 and delay + DAY_S <= LONGEST_WRAP_S:
+        delay += DAY_S
+    name = "Radiopharmaceutical Start Time (0018,1072)" if facts.injection is None else MOMENT
+    return _checked_delay(facts, delay, half_life, name)
+
+
+def _checked_delay(facts: PetFacts, delay: float, half_life: float, name: str) -> float:
     if delay < 0:
         found = f"an injection {-delay / 60:.0f} minutes after its start"
         raise _refusal(facts, f"{name} before the scan", found)
@@ -368,6 +239,26 @@ def _since_injection(facts: PetFacts, start: float, half_life: float) -> float:
         found = f"a scan {delay / half_life:.0f} half-lives after it"
         raise _refusal(facts, f"{name} within {MOST_HALF_LIVES} half-lives of the scan", found)
     return delay
+
+
+def warn_of_mean(values: np.ndarray) -> None:
+    """Warn of SUV whose mean over the body (the voxels above the mean of all) hardly any tracer gives.
+
+    It is about 1 in a scan of the whole body, and up to some 10 where the field of view is an organ.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_of_mean(np.array([0, 0, 900.0]))
+    >>> str(caught[0].message)
+    "a body's mean SUV of 900 can hardly be: check the PET's dose, weight and units"
+    """
+    above = values > values.mean(dtype=np.float64)
+    mean = float(values.mean(where=above, dtype=np.float64)) if above.any() else MEAN_SUV[0]
+    if not MEAN_SUV[0] <= mean <= MEAN_SUV[1]:
+        warnings.warn(
+            f"a body's mean SUV of {mean:.3g} can hardly be: check the PET's dose, weight and units",
+            stacklevel=2,
+        )
 
 
 def _above_zero(facts: PetFacts, value: float | None, name: str) -> float:

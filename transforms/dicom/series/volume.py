@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import readable
-from pyraseg.transforms.dicom.pixels.codecs import as_stored, decode_grey
+from pyraseg.transforms.dicom.pixels.codecs import decode_grey
 from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
-from pyraseg.transforms.dicom.series.find import Series
+from pyraseg.transforms.dicom.series.find import Series, find_series, the_series
+from pyraseg.transforms.dicom.series.pet_facts import private_value
 from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.rescale import Line, ct_lines, mr_lines, pet_lines
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
-from pyraseg.transforms.dicom.series.stacks import REPAIRS, Stack, arrange, copies, described, split_stacks
-from pyraseg.transforms.dicom.series.suv import SUV_UNIT
-from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
+from pyraseg.transforms.dicom.series.stacks import Stack, arrange, copies, described, split_stacks
+from pyraseg.transforms.dicom.series.suv import SUV_UNIT, warn_of_mean
+from pyraseg.transforms.errors import GeometryError, InputError, Option
 from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.io.reading_options import ReadingOptions
 
-__all__ = ["Volume", "check_planes", "read_series", "read_source_series", "stored_planes"]
+__all__ = ["Volume", "check_planes", "read_series", "read_source_series", "source_series_of", "stored_planes"]
 
 INT16 = np.iinfo(np.int16)
+MOSAIC = ("SIEMENS MR HEADER", 0x0019, 0x0A)  # Number of Images In Mosaic
 AHEAD = 4  # planes for each worker that are decoded ahead
 WORTH_PROCESSES = 2**23  # pixels of compressed data, about a second; starting processes takes as long
 
@@ -78,34 +83,34 @@ def read_series(
     Slices are ordered by their position along the normal. Nothing is interpolated.
 
     Args:
-        stack: which stack to read where there are several (orientations, time points, echoes), from 1.
-        repair: permitted repairs: "copies" drops slices equal to another at their position, "longest_run"
-            keeps the longest run of evenly spaced slices, "single_slice" takes thickness for spacing.
-        assume_hu: take a CT's values for HU although its Rescale Type does not say so.
+        stack, repair, assume_hu: see `ReadingOptions`.
         workers: how many threads or processes decode; all cores by default.
 
     Raises:
         GeometryError: the series is no single stack of evenly spaced slices; the message describes it.
         InputError: a slice cannot be decoded, or its values have no known meaning.
-        ConfigError: an unknown repair.
+        ConfigError: as `ReadingOptions`.
 
     >>> from pyraseg.transforms.dicom import find_series, the_series
     >>> volume = read_series(the_series(find_series(series)))
     >>> volume.array.shape, volume.unit, volume.grid.spacing
     ((8, 6, 5), 'HU', (0.75, 1.5, 2.5))
     """
-    planes, lines, source = _arranged(series, stack, repair, assume_hu=assume_hu)
+    options = ReadingOptions(stack=stack, repair=repair, assume_hu=assume_hu)
+    planes, lines, source = _arranged(series, options)
     array = _values(planes, lines, source.grid, workers=workers)
+    if lines[0].unit == SUV_UNIT:
+        warn_of_mean(array)
     return Volume(array, lines[0].unit, series.modality, source)
 
 
 def read_source_series(
     series: Series, *, stack: int | None = None, repair: Collection[str] = (), assume_hu: bool = False
 ) -> SourceSeries:
-    """The grid and the files of a series, from its headers: no pixel is decoded.
+    """The grid and the files of a series, from its headers.
 
     Args:
-        stack, repair, assume_hu: as `read_series`; with "copies" the pixels of copies are compared.
+        stack, repair, assume_hu: as `read_series`; of slices at one place the pixels are compared.
 
     Raises:
         GeometryError, InputError, ConfigError: as `read_series`, except for undecodable pixels.
@@ -114,66 +119,122 @@ def read_source_series(
     >>> len(read_source_series(the_series(find_series(series))).slices)
     5
     """
-    return _arranged(series, stack, repair, assume_hu=assume_hu)[2]
+    return _arranged(series, ReadingOptions(stack=stack, repair=repair, assume_hu=assume_hu))[2]
+
+
+def source_series_of(path: str | Path, reading: ReadingOptions) -> SourceSeries:
+    """The grid and the files of the one series at a path, or of the one that ``reading`` chooses there.
+
+    Raises:
+        GeometryError, InputError: as `find_series`, `the_series` and `read_source_series`.
+    """
+    return _arranged(the_series(find_series(path), number=reading.series), reading)[2]
 
 
 def _arranged(
-    series: Series, stack: int | None, repair: Collection[str], *, assume_hu: bool
+    series: Series, options: ReadingOptions
 ) -> tuple[tuple[PlaneHeader, ...], list[Line], SourceSeries]:
     """The slices in order, the lines of their values, and their grid."""
-    _check_repairs(repair)
-    chosen = _chosen(split_stacks(series.planes), stack)
+    _check_no_mosaic(series.planes)
+    chosen = _chosen(split_stacks(_each_once(series.planes)), options.stack)
     check_planes(chosen.planes)
-    if "copies" in repair:
-        chosen = Stack(tuple(_without_copies(chosen.planes)), chosen.label)
-    planes, grid = arrange(chosen, repair=repair)
-    lines = _lines(series, planes, assume_hu=assume_hu)
+    drop = "copies" in options.repair
+    chosen = Stack(tuple(_without_copies(chosen.planes, drop=drop)), chosen.label)
+    planes, grid = arrange(chosen, repair=options.repair)
+    lines = _lines(series, planes, assume_hu=options.assume_hu)
     refs = {plane.image.path: plane.image.source_ref for plane in planes}
     frames = tuple(plane.frame_index for plane in planes) if len(refs) < len(planes) else ()
     slices = tuple(refs[plane.image.path] for plane in planes)
     return planes, lines, SourceSeries(grid, series.frame_of_reference_uid, slices, frames)
 
 
-def _check_repairs(repair: Collection[str]) -> None:
-    names = {repair} if isinstance(repair, str) else set(repair)
-    if isinstance(repair, str) or not names <= REPAIRS:
-        raise ConfigError(
-            f"a list of repairs among {', '.join(sorted(REPAIRS))}",
-            found="something else",
-            remedy='Write them as a list, for example repair=["copies"].',
-        )
-
-
 def _chosen(stacks: Sequence[Stack], number: int | None) -> Stack:
-    if number is not None and 1 <= number <= len(stacks):
+    if number is not None and number <= len(stacks):
         return stacks[number - 1]
-    if len(stacks) == 1 and number is None:
+    if number is not None:
+        wanted = f"the number of a stack, of {len(stacks)}"
+        raise GeometryError(
+            wanted, found=str(number), remedy=f"Choose one that is there: {described(stacks)}."
+        )
+    if len(stacks) == 1:
         return stacks[0]
-    if number is None:
-        wanted = "slices of one size, orientation, time point and kind"
-        found = f"{len(stacks)} stacks: {described(stacks)}"
-        remedy = "Choose one by its number, for example stack=1, or export them apart."
-    else:
-        wanted, found = "the number of a stack", str(number)
-        remedy = f"Choose one by its number, from stack=1 to stack={len(stacks)}: {described(stacks)}."
-    raise GeometryError(wanted, found=found, remedy=remedy)
+    raise GeometryError(
+        "slices of one size, orientation, time point and kind",
+        found=f"{len(stacks)} stacks: {described(stacks)}",
+        remedy="Export them apart.",
+        option=Option("choose one by its number", "stack", 1),
+    )
 
 
-def _without_copies(planes: Sequence[PlaneHeader]) -> list[PlaneHeader]:
-    kept = []
+def _check_no_mosaic(planes: Sequence[PlaneHeader]) -> None:
+    """Refuse Siemens' mosaics, which are no slices though they state a place and a spacing."""
+    first = planes[0]
+    path, lone = first.image.path, len(planes) == 1 and first.image.modality == "MR"
+    if any("MOSAIC" in plane.image_type for plane in planes) or (lone and private_value(path, *MOSAIC)):
+        found = "a Siemens mosaic: a picture of all slices side by side"
+        remedy = "Take it apart first, with dcm2niix, and give the NIfTI."
+        raise GeometryError("an image for each slice", found=found, remedy=remedy, path=path)
+
+
+def _each_once(planes: Sequence[PlaneHeader]) -> list[PlaneHeader]:
+    """The planes without those that repeat an image by its UID, in another encoding or not.
+
+    Raises:
+        GeometryError: the files under one UID differ in pixels, place or meaning.
+    """
+    groups: dict[tuple[str, int], list[PlaneHeader]] = defaultdict(list)
+    for number, plane in enumerate(planes):
+        uid = plane.image.sop_instance_uid
+        groups[(uid, plane.frame_index) if uid else ("", number)].append(plane)
+    for group in groups.values():
+        if len(group) > 1 and not _equal(group, placed=True):
+            raise GeometryError(
+                "one image under each SOP Instance UID",
+                found="files under the same one whose pixels, places or meanings differ",
+                remedy="Remove the wrong ones, or give each a SOP Instance UID of its own.",
+                path=group[1].image.path,
+            )
+    return [group[0] for group in groups.values()]
+
+
+def _equal(group: Sequence[PlaneHeader], *, placed: bool) -> bool:
+    """Whether planes have the same pixels with the same meaning and, if asked, the same place."""
+    check_planes(group)
+    first, *others = group
+    if any(_meaning(plane) != _meaning(first) for plane in others):
+        return False
+    if placed and any(_place(plane) != _place(first) for plane in others):
+        return False
+    frames = list(stored_planes(group, workers=1))
+    return all(np.array_equal(frames[0], frame) for frame in frames[1:])
+
+
+def _meaning(plane: PlaneHeader) -> tuple[object, ...]:
+    return plane.slope, plane.intercept, plane.rescale_type, plane.padding, plane.mappings
+
+
+def _place(plane: PlaneHeader) -> tuple[object, ...]:
+    return plane.position, plane.orientation, plane.pixel_spacing
+
+
+def _without_copies(planes: Sequence[PlaneHeader], *, drop: bool) -> list[PlaneHeader]:
+    """The planes, without those equal to another at their place if they are to be dropped."""
+    kept: list[PlaneHeader] = []
     for group in copies(planes):
-        frames = list(stored_planes(group, workers=1)) if len(group) > 1 else []
-        meanings = {(plane.slope, plane.intercept, plane.rescale_type, plane.mappings) for plane in group}
-        if len(meanings) > 1 or any(not np.array_equal(frames[0], frame) for frame in frames[1:]):
-            found = "different slices at one place"
+        if len(group) > 1 and not _equal(group, placed=False):
+            found = "different slices at one place, which no attribute that is known here tells apart"
             remedy = "Export the scans of the series apart, or remove one of the two."
             path = group[1].image.path
-            raise GeometryError("copies that are equal", found=found, remedy=remedy, path=path)
-        kept.append(group[0])
+            raise GeometryError("one slice at each place", found=found, remedy=remedy, path=path)
+        kept += group[:1] if drop else group
     return kept
 
 
 def _lines(series: Series, planes: tuple[PlaneHeader, ...], *, assume_hu: bool) -> list[Line]:
+    types = {plane.rescale_type for plane in planes} - {""}
+    if len(types) > 1:
+        found, remedy = f"{len(types)} of them", "Export the slices of each kind apart."
+        raise InputError("slices of one Rescale Type (0028,1054)", found=found, remedy=remedy)
     if series.modality == "CT":
         return ct_lines(planes, assume_hu=assume_hu)
     if series.modality == "MR":
@@ -264,7 +325,7 @@ def _in_order(pool: Any, planes: Sequence[PlaneHeader], *, ahead: int) -> Iterat
 def _stored(plane: PlaneHeader) -> np.ndarray:
     image = plane.image
     if image.transfer_syntax.is_encapsulated:
-        return as_stored(image, _decoder(image).stored(plane.frame_index))
+        return _decoder(image).stored(plane.frame_index)
     with readable("decodable pixel data", path=image.path, found="none", remedy="Export the file again."):
         return decode_grey(image, plane.frame_index)
 

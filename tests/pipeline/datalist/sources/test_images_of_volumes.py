@@ -8,9 +8,10 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import MediaStorageDirectoryStorage, SecondaryCaptureImageStorage
 
 from pyraseg.pipeline.datalist import find_images
+from pyraseg.pipeline.datalist.sources.series import SeriesSource
 from pyraseg.transforms.errors import ConfigError, DatalistError
 from pyraseg.transforms.io.volumes import LoadVolume
 from pyraseg.transforms.privacy import case_name
@@ -80,9 +81,11 @@ def test_two_series_in_one_folder_are_left_out_and_their_localizer_does_not_coun
     names, left_out = found(tmp_path)
     assert names == ["ct"]
     assert {reason for name, reason in left_out.items() if "mixed" in name} == {
-        "a folder of 2 series, wanted a folder of one series"
+        "wanted a folder of one series, found a folder of 2 series"
     }
-    assert {reason for name, reason in left_out.items() if "scout" in name} == {"no slice of CT, MR or PET"}
+    assert {reason for name, reason in left_out.items() if "scout" in name} == {
+        "no slice of CT, MR or PET: a localizer"
+    }
 
 
 def test_what_makes_no_volume_is_left_out_once_with_its_reason(
@@ -103,9 +106,24 @@ def test_what_makes_no_volume_is_left_out_once_with_its_reason(
     assert names == ["good"]
     reasons = {name.partition("/")[0]: reason for name, reason in left_out.items()}
     assert set(reasons) == {"gap", "torn", "nan.nii", "nowhere.nii", "us.dcm", "picture.png", "notes.txt"}
-    assert reasons["us.dcm"] == reasons["picture.png"] == "no slice of CT, MR or PET"
+    assert reasons["us.dcm"] == "no slice of CT, MR or PET: modality US"
+    assert reasons["picture.png"] == "no slice of CT, MR or PET"
     assert "NaN" in reasons["nan.nii"]
     assert sum(name.startswith("gap") for name in left_out) == 1
+
+
+def test_linked_folders_are_named_and_not_followed(tmp_path: Path) -> None:
+    outside = series(tmp_path / "outside", 1)
+    series(tmp_path / "in" / "ct", 2)
+    (tmp_path / "in" / "link").symlink_to(outside)
+    assert found(tmp_path / "in") == (["ct"], {"link": "a link that leads out of the folder"})
+
+
+def test_a_datalist_without_series_says_what_was_passed_over(tmp_path: Path) -> None:
+    series(tmp_path, 1, SOPClassUID=SecondaryCaptureImageStorage, ImagePositionPatient="")
+    words = "0 series and 0 labels.*passed over: 5 x a secondary capture without position"
+    with pytest.raises(DatalistError, match=words):
+        SeriesSource(tmp_path).collect()
 
 
 def test_a_place_may_be_one_series_a_file_or_a_glob(tmp_path: Path) -> None:
@@ -133,4 +151,7 @@ def test_of_the_real_series_those_are_found_whose_values_are_known(shared_data: 
         (item,) = find_images(shared_data / "dicom" / name, kind="volume").items
         assert Path(item["image"]).is_dir()
     ((_, reason),) = find_images(shared_data / "dicom" / "ct", kind="volume").left_out
-    assert reason.startswith("US, wanted")  # its Rescale Type says "unspecified"
+    assert "found US; " in reason  # its Rescale Type says "unspecified"
+    assert """--reading "{'assume_hu': True}\"""" in reason
+    taken = find_images(shared_data / "dicom" / "ct", kind="volume", reading={"assume_hu": True})
+    assert len(taken.items) == 2

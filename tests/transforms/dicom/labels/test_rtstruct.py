@@ -50,9 +50,19 @@ def test_contours_fill_their_slices_of_an_oblique_grid(read, series, grid):
     assert result.notes == ()
 
 
-def test_the_type_for_exclusive_or_is_filled_alike(read, series, grid):
-    both = [contour(grid, shape, at=2, kind="CLOSEDPLANAR_XOR") for shape in (SQUARE, HOLE)]
-    assert roi_mask(read(both), series).mask.sum() == 8 * 7 - 3 * 2
+def test_contours_that_overlap_in_part_are_united_and_by_their_own_type_exclude_each_other(
+    read, series, grid
+):
+    across = [[7, 5], [12, 5], [12, 9], [7, 9]]
+    united = roi_mask(read([contour(grid, shape, at=2) for shape in (SQUARE, HOLE, across)]), series)
+    assert united.mask.sum() == 8 * 7 - 3 * 2 + 6 * 5 - 3 * 3
+    assert united.notes == ("slices where contours overlap in part, which are united: 1",)
+    both = [contour(grid, shape, at=2, kind="CLOSEDPLANAR_XOR") for shape in (SQUARE, HOLE, across)]
+    excluded = roi_mask(read(both), series)
+    expected = fill_contours([np.array(shape) for shape in (SQUARE, HOLE, across)], SHAPE[:2])
+    np.testing.assert_array_equal(excluded.mask[:, :, 2], expected)
+    assert excluded.mask.sum() == united.mask.sum() - 1  # what is shared, but for paths
+    assert excluded.notes == ()
 
 
 def test_a_contour_that_stands_twice_counts_once_and_is_noted(read, series, grid):
@@ -77,11 +87,19 @@ def test_points_and_contours_without_an_area_are_left_out_and_noted(read, series
 
 
 @pytest.mark.parametrize("kind", ["OPEN_PLANAR", "OPEN_NONPLANAR", SURNAME.upper()])
-def test_open_contours_are_refused(read, series, grid, kind):
-    structures = read([contour(grid, SQUARE, at=1), contour(grid, SQUARE, at=2, kind=kind)])
+def test_an_open_or_unknown_contour_is_left_out_and_noted_unless_it_is_all(read, series, grid, kind):
+    stray = contour(grid, SQUARE, at=2, kind=kind)
+    result = roi_mask(read([contour(grid, SQUARE, at=1), stray]), series)
+    assert (result.mask.sum(), len(result.notes)) == (56, 1)
+    assert result.notes[0].startswith("left out: 1 ")
     with pytest.raises(InputError, match="closed planar contours in region of interest 1") as caught:
-        roi_mask(structures, series)
-    assert SURNAME.upper() not in str(caught.value)
+        roi_mask(read([stray]), series)
+    assert SURNAME.upper() not in f"{result.notes} {caught.value}"
+
+
+def test_what_osirix_interpolated_counts_as_closed_and_is_noted(read, series, grid):
+    result = roi_mask(read([contour(grid, SQUARE, at=1, kind="INTERPOLATED_PLANAR")]), series)
+    assert (result.mask.sum(), len(result.notes)) == (56, 1)
 
 
 @pytest.mark.parametrize("contours", [None, [], ["empty"], ["point"]])
@@ -95,24 +113,43 @@ def test_a_region_without_closed_contours_is_refused(read, series, grid, contour
 def test_contours_that_hold_no_voxel_are_noted(read, series, grid):
     beside = np.array(SQUARE) + 100
     result = roi_mask(read([contour(grid, beside, at=1)]), series)
-    assert (result.mask.sum(), result.notes) == (0, ("the contours hold no voxel of the series",))
+    assert result.mask.sum() == 0
+    assert result.notes[-1] == "the contours hold no voxel of the series"
 
 
 def test_a_position_that_was_rounded_is_on_its_slice(read, series, grid):
     assert roi_mask(read([contour(grid, SQUARE, at=2.05)]), series).mask[:, :, 2].sum() == 56
 
 
-def test_contours_between_slices_are_refused(read, series, grid):
+def test_contours_between_slices_are_refused_or_on_request_drawn_on_the_nearest(read, series, grid):
     structures = read([contour(grid, SQUARE, at=2), contour(grid, SQUARE, at=3.4)])
-    with pytest.raises(GeometryError, match=r"1 between slices, up to 1\.16 mm off"):
+    with pytest.raises(GeometryError, match=r"1 between slices, up to 1\.16 mm off.*nearest=True"):
         roi_mask(structures, series)
+    result = roi_mask(structures, series, nearest=True)
+    assert result.mask.sum(axis=(0, 1)).tolist() == [0, 0, 56, 56, 0, 0]
+    assert result.notes == ("drawn on the nearest slice: 1 contours, up to 1.16 mm off",)
 
 
-@pytest.mark.parametrize("at", [-1, 6, 60])
-def test_contours_beyond_the_slices_are_refused(read, series, grid, at):
-    structures = read([contour(grid, SQUARE, at=0), contour(grid, SQUARE, at=at)])
-    with pytest.raises(GeometryError, match="1 contours beyond the first or last slice"):
-        roi_mask(structures, series)
+def test_contours_of_two_planes_that_go_to_one_slice_are_no_holes_in_each_other(read, series, grid):
+    drawn = [contour(grid, SQUARE, at=2.3), contour(grid, HOLE, at=2.3), contour(grid, HOLE, at=1.75)]
+    assert roi_mask(read(drawn[:2]), series, nearest=True).mask.sum() == 56 - 6
+    assert roi_mask(read(drawn), series, nearest=True).mask.sum() == 56
+
+
+def test_contours_midway_between_slices_all_go_the_same_way(read, series, grid):
+    structures = read([contour(grid, SQUARE, at=at) for at in (0.5, 1.5, 2.5)])
+    planes = roi_mask(structures, series, nearest=True).mask.any(axis=(0, 1))
+    assert planes.tolist() == [False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("at", [-1, -0.6, 5.6, 6, 60])
+def test_contours_beyond_the_slices_are_left_out_and_refused_only_where_they_are_all(read, series, grid, at):
+    result = roi_mask(read([contour(grid, SQUARE, at=0), contour(grid, SQUARE, at=at)]), series)
+    assert (result.mask.sum(), result.notes) == (56, ("left out: 1 contours beyond the volume",))
+    alone = read([contour(grid, SQUARE, at=at)])
+    with pytest.raises(GeometryError, match=r"1 contours, all beyond the first or last slice.*crop=True"):
+        roi_mask(alone, series)
+    assert roi_mask(alone, series, crop=True).mask.sum() == 0
 
 
 def test_contours_that_are_not_parallel_to_the_slices_are_refused(read, series, grid):

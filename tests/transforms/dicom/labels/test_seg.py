@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from itertools import permutations, product
 
 import highdicom
 import numpy as np
@@ -18,6 +19,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 from pyraseg.transforms.dicom.labels.seg import read_segmentation
 from pyraseg.transforms.dicom.labels.seg_labels import segmentation_labels
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, PyrasegError
+from pyraseg.transforms.geometry.grid import turned
 from tests.transforms.dicom.label_cases import (
     FRAME_OF_REFERENCE,
     SERIES,
@@ -226,18 +228,68 @@ def test_frames_on_other_pixels_are_refused(write, series, changes, found):
         segmentation_labels(read_segmentation(write()), replace(series, grid=replace(series.grid, **changes)))
 
 
-def test_frames_of_another_orientation_are_refused(write, series):
+def elsewhere(series, grid):
+    """The series on another grid, of files that the frames do not name."""
+    other = source_series(grid)
+    named = (replace(ref, sop_instance_uid=f"{ELSEWHERE}.{n}") for n, ref in enumerate(other.slices))
+    return replace(other, slices=tuple(named))
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_frames_of_every_orientation_come_onto_the_series_grid_bit_for_bit(write, series, kind):
+    """Coronal and sagittal ones, rows and columns swapped, forth and back."""
+    segmentation = read_segmentation(write(kind=kind))
+    for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        turns = list(zip(axes, signs, strict=True))
+        labels, notes = segmentation_labels(segmentation, elsewhere(series, series.grid.turned(turns)))
+        np.testing.assert_array_equal(labels, turned(LABELS, turns))
+        assert notes == ()
+
+
+def test_a_flipped_frame_names_the_slice_that_it_lies_on(write, series):
+    segmentation, back = read_segmentation(write()), [(0, -1), (1, 1), (2, -1)]
+    flipped = replace(series, grid=series.grid.turned(back), slices=series.slices[::-1])
+    np.testing.assert_array_equal(segmentation_labels(segmentation, flipped)[0], turned(LABELS, back))
+    with pytest.raises(GeometryError, match="lies on slice 0 and names slice 5"):
+        segmentation_labels(segmentation, replace(flipped, slices=series.slices))
+
+
+def test_turned_frames_at_another_distance_than_the_voxels_are_refused(write, series):
+    sparse = read_segmentation(write())
+    grid = series.grid.turned([(0, 1), (2, 1), (1, 1)])
+    finer = replace(grid, shape=(17, 12, 13), spacing=(grid.spacing[0], grid.spacing[1] / 2, grid.spacing[2]))
+    with pytest.raises(GeometryError, match="another distance between frames"):
+        segmentation_labels(sparse, elsewhere(series, finer))
+
+
+def test_frames_between_the_axes_are_refused(write, series):
     grid = series.grid
-    turned = replace(grid, row_direction=grid.column_direction, column_direction=grid.row_direction)
-    with pytest.raises(GeometryError, match="another orientation"):
-        segmentation_labels(read_segmentation(write()), replace(series, grid=turned))
+    row, column = np.array(grid.row_direction), np.array(grid.column_direction)
+    for angle in (0.01, 0.7):
+        across = np.cos(angle) * row + np.sin(angle) * column, np.cos(angle) * column - np.sin(angle) * row
+        other = replace(grid, row_direction=tuple(across[0]), column_direction=tuple(across[1]))
+        with pytest.raises(GeometryError, match="another orientation"):
+            segmentation_labels(read_segmentation(write()), replace(series, grid=other))
 
 
-def test_frames_beyond_the_slices_are_refused(write):
+def test_frames_beyond_the_slices_are_refused_or_on_request_left_out(write):
     segmentation = read_segmentation(write())
     fewer = source_series(oblique_grid((*SHAPE[:2], 4)))
-    with pytest.raises(GeometryError, match="4 beyond the first or last"):
+    with pytest.raises(GeometryError, match=r"4 beyond the first or last slice.*crop=True"):
         segmentation_labels(segmentation, fewer)
+    labels, notes = segmentation_labels(segmentation, fewer, crop=True)
+    np.testing.assert_array_equal(labels, LABELS[:, :, :4])
+    assert notes == ("left out: 4 frames beyond the series",)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_frames_that_reach_beyond_the_slices_are_cut_on_request(write, series, kind):
+    part = series.grid.affine_lps @ [3, 2, 1, 1]
+    smaller = replace(series.grid, shape=(9, 8, 4), origin=tuple(part[:3]))
+    renamed = replace(source_series(smaller), slices=series.slices[1:5])
+    labels, notes = segmentation_labels(read_segmentation(write(kind=kind)), renamed, crop=True)
+    np.testing.assert_array_equal(labels, LABELS[3:12, 2:10, 1:5])
+    assert len(notes) == 2
 
 
 def test_two_frames_of_one_segment_and_slice_are_refused(write, series):

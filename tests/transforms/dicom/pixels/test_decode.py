@@ -8,9 +8,7 @@ import struct
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK
 from pydicom import uid
-from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import convert_color_space
 
@@ -238,7 +236,7 @@ def test_what_is_not_a_display_image_is_refused(write_dicom, grey):
         ({"PhotometricInterpretation": "HSV"}, "HSV"),
         ({"SamplesPerPixel": 3}, "3 samples"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32 bits"),
-        ({"HighBit": 6}, "high bit 6"),
+        ({"BitsStored": 6}, "high bit 7"),
         ({"PixelRepresentation": 1}, "signed"),
     ],
 )
@@ -350,37 +348,12 @@ def test_the_header_keeps_no_identity(write_dicom, grey):
     assert "SENTINEL" not in str(header.dataset)
 
 
-@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
-def test_12_bit_jpeg_is_read_as_simpleitk_reads_it(tmp_path, name):
-    path = get_testdata_file(name, download=False)
-    if path is None:
-        pytest.skip("this example is not part of the installed pydicom")
-    dataset = pydicom.dcmread(path)
-    dataset.Modality, dataset.PixelRepresentation = (
-        "US",
-        0,
-    )  # a nuclear medicine image passes for ultrasound here
-    dataset.save_as(tmp_path / name)
-    expected = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / name)))
-    decoded = CineReader(tmp_path / name).frame(0)
-    assert decoded.dtype == np.uint16
-    assert np.abs(decoded.astype(int) - expected).max() <= 1
-
-
 def test_pixel_data_of_another_size_than_the_header_states_is_refused(write_dicom, grey):
     for lie in ({"Columns": 32}, {"Rows": 20}, {"NumberOfFrames": 1}):
         with pytest.raises(
             InputError, match=r"for the stated .* pixels of 1 x 8 bits.* not those of its pixel data"
         ):
             CineReader(write_dicom([grey, grey], **lie))
-
-
-def test_padding_behind_the_pixel_data_is_taken(write_dicom, grey):
-    path = write_dicom(grey)
-    dataset = pydicom.dcmread(path)
-    dataset.PixelData += b"\0" * 30
-    dataset.save_as(path)
-    np.testing.assert_array_equal(read(path), grey)
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=NAME)
@@ -393,16 +366,6 @@ def test_a_cine_that_passes_for_one_frame_is_refused(write_dicom, grey, syntax, 
     dataset.NumberOfFrames = 1
     dataset.save_as(path)
     with pytest.raises(InputError, match="the 1 compressed frames"):
-        CineReader(path).frame(0)
-
-
-@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=NAME)
-def test_more_bits_than_the_compressed_frames_have_are_refused(write_dicom, grey, syntax):
-    path = write_dicom(grey, syntax=syntax)
-    dataset = pydicom.dcmread(path)
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    dataset.save_as(path)
-    with pytest.raises(InputError, match="16 bits"):
         CineReader(path).frame(0)
 
 

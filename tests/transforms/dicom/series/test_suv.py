@@ -4,6 +4,7 @@ name."""
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.transforms.dicom.series_cases import mapping, stored_values, write_en
 
 HALF_LIFE, DOSE, WEIGHT = 6586.2, 370e6, 70
 AN_HOUR_LATER = WEIGHT * 1000 / (DOSE * 2 ** (-3600 / HALF_LIFE))
+START = "drug_RadiopharmaceuticalStart"
 SLOPES = np.arange(1, 6)[:, None, None]  # as write_series has them
 
 
@@ -70,14 +72,41 @@ def test_admin_takes_the_dose_as_it_is(tmp_path):
         ({"PatientWeight": 0}, r"0010,1030.*found 0"),
         ({"PatientWeight": None}, r"0010,1030.*found none"),
         ({"drug_RadionuclideTotalDose": 0}, r"0018,1074.*found 0"),
-        ({"drug_RadionuclideTotalDose": 370}, r"0018,1074.*in Bq for SUV, found 370, which must be MBq"),
+        (
+            {"drug_RadionuclideTotalDose": 370},
+            r"0018,1074.*a dose of 370 Bq, as if written in MBq, which means 5\.3e-06",
+        ),
+        ({"drug_RadionuclideTotalDose": 370e3}, r"a dose of 370000 Bq, as if written in kBq"),
+        ({"drug_RadionuclideTotalDose": 10}, r"a dose of 10 Bq, as if written in mCi"),
+        ({"drug_RadionuclideTotalDose": 0.37}, r"a dose of 0\.37 Bq, as if written in GBq"),
+        (
+            {"drug_RadionuclideTotalDose": 370e9},
+            r"found ones that do not fit, which means 5\.3e\+03 MBq per kg",
+        ),
+        (
+            {"PatientWeight": 71000},
+            r"0010,1030.*found a weight of 71000 kg, as if written in grams, which means 0\.005",
+        ),
+        ({"PatientWeight": 3500, "drug_RadionuclideTotalDose": 20e6}, r"3500 kg, as if written in grams"),
+        ({"PatientWeight": 0.07}, r"0010,1030.*found a weight of 0\.07 kg, as if written in tonnes"),
         ({"drug_RadionuclideTotalDose": None}, r"0018,1074.*found none"),
         ({"drug_RadionuclideHalfLife": 0}, r"0018,1075.*found 0"),
         ({"drug_RadionuclideHalfLife": None}, r"0018,1075.*found none"),
         ({"drug_RadiopharmaceuticalStartTime": None}, r"0018,1078.*0018,1072.*neither"),
         ({"drug_RadiopharmaceuticalStartTime": "120000"}, r"0018,1072.*45 minutes after"),
         ({"drug_RadiopharmaceuticalStartDateTime": "20200102123000"}, r"0018,1078.*75 minutes after"),
-        ({"drug_RadiopharmaceuticalStartDateTime": "20190102101500"}, r"0018,1078.*half-lives"),
+        (
+            {"drug_RadiopharmaceuticalStartDateTime": "20190102", "drug_RadiopharmaceuticalStartTime": ""},
+            r"0018,1072.*neither",
+        ),
+        (
+            {
+                "drug_RadiopharmaceuticalStartDateTime": "20190102000000",
+                "drug_RadiopharmaceuticalStartTime": "",
+            },
+            r"0018,1078.*half-lives",
+        ),
+        ({"drug_RadionuclideHalfLife": 109.77}, r"0018,1072.*33 half-lives"),
         ({"AcquisitionTime": None}, r"0008,0022.*0008,0032"),
         ({"SeriesTime": "114000"}, r"0008,0031.*0054,1300.*0018,1242"),
         ({"Units": "CM2ML"}, r"0054,1001.*found CM2ML"),
@@ -125,11 +154,106 @@ def test_the_start_of_the_scan_is_that_of_the_earliest_slice(tmp_path):
     assert factor(tmp_path, beds) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
 
 
+REPLACED = {
+    "1900": "19000102101500",
+    "a year before": "20190102101500",
+    "a week after": "20200109101530",
+    "as a whole": "19000101000000",
+    "as a whole, to the second": "20190714123456.789",
+}
+
+
+@pytest.mark.parametrize("moment", REPLACED.values(), ids=REPLACED)
+def test_an_injection_whose_date_was_replaced_goes_by_the_times_of_day_with_a_note(tmp_path, moment):
+    edit = setting(drug_RadiopharmaceuticalStartDateTime=moment)
+    with pytest.warns(UserWarning, match=r"0018,1078.*60 minutes before the scan") as warned:
+        assert factor(tmp_path, edit) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
+    assert not any(moment[:8] in str(each.message) or "2020" in str(each.message) for each in warned)
+
+
+def test_the_evening_before_under_the_date_of_the_scan_counts_as_the_evening_before(tmp_path):
+    moment = {
+        "drug_RadiopharmaceuticalStartDateTime": "20200102231500",
+        "drug_RadiopharmaceuticalStartTime": "",
+    }
+    edit = setting(SeriesTime="001500", AcquisitionTime="001500", **moment)
+    with pytest.warns(UserWarning, match="60 minutes before the scan"):
+        assert factor(tmp_path, edit) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
+
+
+@pytest.mark.parametrize("moment", ["20200102101500", "19000102101500", ""])
+def test_without_any_date_the_times_of_day_count(tmp_path, moment):
+    dates = dict.fromkeys(("SeriesDate", "AcquisitionDate"), "")
+    edit = setting(drug_RadiopharmaceuticalStartDateTime=moment, **dates)
+    assert factor(tmp_path, edit) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
+
+
+@pytest.mark.parametrize("hours", [12.7, 78.4, 100.3], ids=["Cu-64", "Zr-89", "I-124"])
+def test_where_the_day_of_the_injection_matters_a_time_of_day_is_refused(tmp_path, hours):
+    half_life = {"drug_RadionuclideHalfLife": hours * 3600}
+    right = setting(drug_RadiopharmaceuticalStartDateTime="20200101101500", **half_life)
+    expected = WEIGHT * 1000 / (DOSE * 2 ** (-25 / hours))
+    assert factor(tmp_path / "right", right) == pytest.approx(expected, rel=1e-5)
+    for name, moment in (("replaced", "19000101101500"), ("absent", "")):
+        wrong = setting(drug_RadiopharmaceuticalStartDateTime=moment, **half_life)
+        with pytest.raises(InputError, match=rf"0018,1078.*half-life of {hours:.0f} h"):
+            factor(tmp_path / name, wrong)
+
+
+def test_an_acquisition_may_be_stated_by_its_datetime_alone(tmp_path):
+    moment = setting(AcquisitionDate=None, AcquisitionTime=None, AcquisitionDateTime="20200102112000.5")
+    assert factor(tmp_path, moment) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"DecayCorrection": "ADMIN"}, {"Units": "GML", "SUVType": "BW"}], ids=["ADMIN", "GML"]
+)
+@pytest.mark.parametrize("time", ["", "REMOVED"])
+def test_times_that_are_not_needed_may_be_missing_or_broken(tmp_path, attributes, time):
+    times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "drug_RadiopharmaceuticalStartTime"), time)
+    gone = dict.fromkeys(("SeriesDate", "AcquisitionDate"))
+    expected = 1 if "Units" in attributes else WEIGHT * 1000 / DOSE
+    assert factor(tmp_path, setting(**attributes, **times, **gone)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_small_animals_get_more_activity_per_kg_than_people(tmp_path):
+    mouse = setting(PatientWeight=0.025, drug_RadionuclideTotalDose=8e6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert factor(tmp_path, mouse) == pytest.approx(25 / (8e6 * 2 ** (-3600 / HALF_LIFE)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("slope", "told"), [(0.1, True), (1, False), (1000, True)])
+def test_a_mean_that_hardly_any_tracer_gives_is_noted(tmp_path, slope, told):
+    def scale(index, dataset):
+        dataset.RescaleSlope = slope * dataset.RescaleSlope
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(write_series(tmp_path, stored_values() + 1, modality="PT", edit=scale))
+    assert any("mean SUV" in str(each.message) for each in caught) == told
+
+
+def private_scan(time):
+    def edit(index, dataset):
+        block = dataset.private_block(0x0009, "GEMS_PETD_01", create=True)
+        block.add_new(0x0D, "DT", f"20200102{time}")
+
+    return edit
+
+
+def test_a_private_scan_time_of_ge_that_contradicts_series_time_is_noted_with_both(tmp_path):
+    with pytest.warns(UserWarning, match=r"11:15:00 by.*11:30:00 by.*15 minutes apart.*\+10%"):
+        assert factor(tmp_path / "a", private_scan("113000.00")) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        factor(tmp_path / "b", private_scan("111530.00"))
+
+
 def test_ge_states_the_scan_privately_where_the_series_time_is_later(tmp_path):
     def private(index, dataset):
         dataset.SeriesTime = "150000"
-        block = dataset.private_block(0x0009, "GEMS_PETD_01", create=True)
-        block.add_new(0x0D, "DT", "20200102111500.00")
+        private_scan("111500.00")(index, dataset)
 
     assert factor(tmp_path, private) == pytest.approx(AN_HOUR_LATER, rel=1e-5)
 
@@ -220,7 +344,7 @@ def test_an_enhanced_image_goes_by_its_real_world_values_and_a_dose_in_megabecqu
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dose": 370e6}, r"0018,1074.*in MBq for SUV, found 3\.7e\+08, which must be Bq"),
+        ({"dose": 370e6}, r"0018,1074.*in MBq for SUV, found a dose of 3\.7e\+08 MBq, as if written in Bq"),
         ({"DecayCorrected": "NO"}, r"0018,9758.*no DECY"),
         ({"AttenuationCorrected": "NO"}, r"0018,9759.*no ATTN"),
         ({"DecayCorrectionDateTime": ""}, r"0018,9701"),

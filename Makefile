@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
 
-.PHONY: demo ablation test lint bench torture mlflow clean
+.PHONY: demo ablation test lint bench torture clients mlflow clean
 
 .venv/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,8 +35,21 @@ bench: .venv/.installed  ## tables of speed, measured side by side on this machi
 torture: .venv/.installed  ## batch prediction under 100 kills, 10,000 broken files and 10,000 small ones: about an hour
 	$(BIN)/python -m tests.torture
 
+clients/.installed:  # what cannot be had is said by the tests that need it; Debian has orthanc-dicomweb and chromium
+	mkdir -p clients/ohif clients/node
+	-$(PYTHON) -m venv clients/dcmqi && clients/dcmqi/bin/pip install -q dcmqi==1.5.7
+	-$(PYTHON) -m venv clients/pydicom-seg && clients/pydicom-seg/bin/pip install -q pydicom-seg==0.4.1 "pydicom<3"
+	-$(PYTHON) -m venv clients/rt-utils && clients/rt-utils/bin/pip install -q rt-utils==1.2.7
+	-cd clients/ohif && npm pack --silent @ohif/app@3.12.10 && tar -xzf ohif-app-3.12.10.tgz
+	-cd clients/node && npm install --silent --no-save --ignore-scripts @cornerstonejs/adapters@5.14.0 \
+	    @babel/runtime@8.1.3 dcmjs@0.52.0 playwright-core@1.65.1
+	touch $@
+
+clients: .venv/.installed clients/.installed  ## results in OHIF, 3D Slicer's dcmqi and other readers: some minutes
+	$(BIN)/python -m pytest tests/clients -rs
+
 mlflow: .venv/.installed  ## the tracking page of the demo's runs, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///demo/mlruns.db
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo clients

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Code", "Quantity", "Segment", "SourceRef"]
 
@@ -46,6 +46,7 @@ class Quantity:
         segments: the names of the measured classes.
         code: the concept for a structured report, if declared.
         derivation: from the concept's values, such as their mean; None where ``code`` says it all.
+        ends: of a length in a frame, its two (row, column) in pixels, whose centres are whole numbers.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Quantity:
     segments: tuple[str, ...] = ()
     code: Code | None = None
     derivation: Code | None = None
+    ends: tuple[tuple[float, float], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

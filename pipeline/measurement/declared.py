@@ -10,12 +10,17 @@ from pyraseg.pipeline.bundle.metadata import BundleMetadata, DeclaredQuantity
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.records import Code, Quantity
 
-__all__ = ["Measure", "declared_measures", "measure_declared"]
+__all__ = ["Measure", "Measured", "declared_measures", "measure_declared"]
+
+Ends = tuple[tuple[float, float], ...]
+Measured = float | str | tuple[float, Ends]  # a value, the reason for none, or a length with its ends
 
 
 @dataclass(frozen=True)
 class Measure:
     """How a quantity is measured: ``function`` gives a value, or the reason why there is none.
+
+    In a frame a length comes with its ends (`Quantity.ends`).
 
     Attributes:
         unit: UCUM.
@@ -31,7 +36,7 @@ class Measure:
         'mm2'
     """
 
-    function: Callable[[Any], float | str]
+    function: Callable[[Any], Measured]
     unit: str
     roles: tuple[str, ...]
     calibrated: bool = False
@@ -67,14 +72,15 @@ def measure_declared(
     measures: Mapping[str, Measure],
     *,
     label_names: Sequence[str],
-    take: Callable[[Measure, tuple[str, ...]], float | str],
+    take: Callable[[Measure, tuple[str, ...]], Measured],
 ) -> tuple[Quantity, ...]:
     """Measure the declared quantities; ``take`` is called with a measure and its segments."""
     quantities = []
     for entry, how in declared_measures(declared, measures):
         unknown = [segment for segment in entry.segments if segment not in label_names]
         result = f"the label set has no {unknown[0]}" if unknown else take(how, entry.segments)
+        result, ends = result if isinstance(result, tuple) else (result, ())
         value, reason = (None, result) if isinstance(result, str) else (float(result), "")
-        quantity = Quantity(entry.name, value, how.unit, reason, entry.segments, entry.code, how.derivation)
-        quantities.append(quantity)
+        shared = (entry.segments, entry.code, how.derivation, ends)
+        quantities.append(Quantity(entry.name, value, how.unit, reason, *shared))
     return tuple(quantities)

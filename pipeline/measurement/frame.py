@@ -15,8 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
-from pyraseg.pipeline.measurement.declared import Measure, measure_declared
-from pyraseg.pipeline.measurement.lengths import feret_diameter, inscribed_diameter, wall_thickness
+from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
+from pyraseg.pipeline.measurement.lengths import feret_ends, inscribed_diameter, wall_thickness
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.records import Quantity
 
@@ -85,10 +85,14 @@ def measure_frame(
     def structures(*segments: str) -> Structures:
         return Structures(tuple(cropped == label_names.index(segment) for segment in segments), spacing)
 
-    def take(how: Measure, segments: tuple[str, ...]) -> float | str:
+    def take(how: Measure, segments: tuple[str, ...]) -> Measured:
         if how.calibrated and spacing_mm is None:
             return "the image is not calibrated"
-        return how.function(structures(*segments))
+        result = how.function(structures(*segments))
+        if not isinstance(result, tuple) or boxes[0] is None:
+            return result
+        down, right = (side.start for side in boxes[0])
+        return result[0], tuple((row + down, column + right) for row, column in result[1])
 
     return measure_declared(declared, FRAME_MEASURES, label_names=label_names, take=take)
 
@@ -121,12 +125,13 @@ def _phar(of: Structures) -> float | str:
     return _ratio(parenchyma, fluid, without="fluid")
 
 
-def _length(of: Structures) -> float | str:
+def _length(of: Structures) -> Measured:
     if not any(of.counts):
         return "no kidney in the frame"
     components, number = ndimage.label(of.masks[0] | of.masks[1], np.ones((3, 3)))
     largest = np.bincount(components.ravel())[1:].argmax() + 1 if number > 1 else 1
-    return feret_diameter(components == largest, of.spacing_mm)
+    ends = feret_ends(components == largest, of.spacing_mm)
+    return math.dist(*ends * of.spacing_mm), tuple((float(row), float(column)) for row, column in ends)
 
 
 def _inscribed(of: Structures) -> float | str:

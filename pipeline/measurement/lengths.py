@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist
 
-__all__ = ["feret_diameter", "inscribed_diameter", "wall_thickness"]
+__all__ = ["feret_diameter", "feret_ends", "inscribed_diameter", "wall_thickness"]
 
 COARSE = 16  # half pixels, a power of two: first cells of the search for the largest circle's centre
 
@@ -23,13 +23,22 @@ def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     >>> feret_diameter(np.ones((1, 10), bool), (0.5, 0.5))
     5.0
     """
+    return float(pdist(feret_ends(mask, spacing_mm) * np.asarray(spacing_mm))[0])
+
+
+def feret_ends(mask: np.ndarray, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    """The two points of `feret_diameter`, (2, dimensions) in pixels, whose centres are whole numbers."""
     lines = np.argwhere(mask.any(axis=-1))  # the first and last pixel of each line span the hull
     inside = mask[tuple(lines.T)]
     ends = inside.argmax(axis=1), mask.shape[-1] - 1 - inside[:, ::-1].argmax(axis=1)
     rim = np.concatenate([np.column_stack([lines, end]) for end in ends])
     faces = np.concatenate([0.5 * np.eye(mask.ndim), -0.5 * np.eye(mask.ndim)])
-    points = (rim[:, None] + faces).reshape(-1, mask.ndim) * np.asarray(spacing_mm)
-    return float(pdist(points[ConvexHull(points).vertices]).max())
+    points = (rim[:, None] + faces).reshape(-1, mask.ndim)
+    corners = points[ConvexHull(points * np.asarray(spacing_mm)).vertices]
+    farthest = pdist(corners * np.asarray(spacing_mm)).argmax()
+    pair = [index[farthest] for index in np.triu_indices(len(corners), 1)]  # the order of pdist
+    result: NDArray[np.float64] = corners[pair]
+    return result
 
 
 def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:

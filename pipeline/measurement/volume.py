@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
 from pyraseg.pipeline.measurement.axes import in_plane_axes
-from pyraseg.pipeline.measurement.declared import Measure, measure_declared
+from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
 from pyraseg.pipeline.measurement.suv_peak import sphere_peak
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.records import Code, Quantity
@@ -106,7 +106,7 @@ def measure_volume(
         box = (slice(0, 0),) * 3 if box is None else box
         return Lesion(integers[box] == index, box, values, steps_mm)
 
-    def take(how: Measure, segments: tuple[str, ...]) -> float | str:
+    def take(how: Measure, segments: tuple[str, ...]) -> Measured:
         (segment,) = segments
         if how.image_unit and (image is None or how.image_unit != image_unit):
             return f"the image has no values in {UNITS[how.image_unit]}"

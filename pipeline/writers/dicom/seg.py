@@ -32,7 +32,6 @@ from pyraseg.pipeline.writers.dicom.source import (
     read_source,
 )
 from pyraseg.pipeline.writers.prediction import Prediction
-from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError, OutputError
 from pyraseg.transforms.geometry.grid import VolumeGrid
 from pyraseg.transforms.records import Code
@@ -62,9 +61,9 @@ def write_seg(
     """Write a segmentation of all frames of the source as one object, even if the mask is empty.
 
     Patient and study are the source's, repaired (`read_source`). Every frame references its source frame.
-    Ultrasound has no Frame of Reference, and neither has its segmentation (PS3.3 A.51). The frames of a
-    volume have their position in the patient; a segment has no frames for slices without it. A repeated run
-    gives the same UIDs.
+    Ultrasound has no Frame of Reference, and neither has its segmentation (PS3.3 A.51); its planes are for
+    viewers that need some (`_plane`). The frames of a volume have their position in the patient; a segment
+    has no frames for slices without it. A repeated run gives the same UIDs.
 
     Args:
         kind: "binary", a bit for each pixel, segment and frame; "labelmap", a byte for each pixel and frame
@@ -256,46 +255,53 @@ def _add_functional_groups(
 ) -> None:
     """Multi-frame Functional Groups and Multi-frame Dimension (PS3.3 C.7.6.16, C.7.6.17).
 
-    Ultrasound has no Frame of Reference, so its frames carry Derivation Image and no planes (A.51.5.1). Every
-    frame names its source frame; Frame Acquisition Number states it even where the source's class has no
-    frames. The slices of a volume share orientation and spacing; their dimension is the position.
+    Every frame names its source frame (Derivation Image); of a single file Frame Acquisition Number states it
+    even where the source's class has no frames. The dimension of a volume's slices is their position.
     """
     grid = None if prediction.series is None else prediction.series.grid
     frames = sorted({frame for _, frame in planes})
     derivations = {frame: _derivation(header, prediction, frame) for frame in frames}
-    positions = {} if grid is None else {frame: _position(grid, frame) for frame in frames}
+    positions = {frame: _position(grid, frame) for frame in frames}
     ranks = {frame: frame + 1 if grid is None else rank for rank, frame in enumerate(frames, start=1)}
     frame_pointers = FRAME_POINTERS if grid is None else POSITION_POINTERS
     _add_dimensions(dataset, [SEGMENT_POINTERS, frame_pointers] if planes[0][0] else [frame_pointers])
-    dataset.SharedFunctionalGroupsSequence = [Dataset()]
-    if prediction.series is not None:
-        _add_grid(dataset, header, prediction.series)
+    if prediction.series is not None:  # C.7.4.1
+        add_uid(dataset, "FrameOfReferenceUID", frame_of_reference(header, prediction.series))
+        dataset.PositionReferenceIndicator = None
+    dataset.SharedFunctionalGroupsSequence = [_plane(grid, prediction.spacing_mm)]
     dataset.PerFrameFunctionalGroupsSequence = [
-        _frame(derivations[frame], frame, ranks[frame], segment, positions.get(frame))
+        _frame(derivations[frame], positions[frame], segment, ranks[frame], numbered=grid is None)
         for segment, frame in planes
     ]
     dataset.NumberOfFrames = len(planes)
 
 
-def _add_grid(dataset: Dataset, header: SourceHeader, series: SourceSeries) -> None:
-    """Frame of Reference; shared Plane Orientation and Pixel Measures.
+def _plane(grid: VolumeGrid | None, spacing_mm: tuple[float, float] | None) -> Dataset:
+    """Plane Orientation and Pixel Measures (PS3.3 C.7.6.16.2.4, C.7.6.16.2.1), shared by all frames.
 
-    PS3.3 C.7.4.1, C.7.6.16.2.4, C.7.6.16.2.1.
+    Ultrasound has no Frame of Reference: its masks lie on the pixels of the images that they name (A.51.5.1),
+    and A.51.5 asks for no planes. But OHIF needs both groups, 3D Slicer and pydicom-seg positions too. So
+    there are nominal ones, rows along x, one frame after another along z, 1 mm apart; an extension (PS3.2
+    3.11.3) that a reader who follows the standard can ignore. A Frame of Reference made up for them would
+    claim places in the patient. Pixel Spacing is the source's, and absent without calibration, which
+    C.7.6.16.2.1 allows where there is no Frame of Reference: with 1 mm, tools would measure.
     """
-    grid = series.grid
-    add_uid(dataset, "FrameOfReferenceUID", frame_of_reference(header, series))
-    dataset.PositionReferenceIndicator = None
-    orientation = _decimals([*grid.row_direction, *grid.column_direction])
-    columns, rows, slices = _decimals(grid.spacing)
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-    shared.PlaneOrientationSequence = [make_item(ImageOrientationPatient=orientation)]
-    shared.PixelMeasuresSequence = [
-        make_item(PixelSpacing=[rows, columns], SliceThickness=slices, SpacingBetweenSlices=slices)
-    ]
+    if grid is not None:
+        columns, rows, slices = _decimals(grid.spacing)
+        orientation = _decimals([*grid.row_direction, *grid.column_direction])
+        measures = make_item(PixelSpacing=[rows, columns], SliceThickness=slices, SpacingBetweenSlices=slices)
+    else:
+        orientation, measures = ["1", "0", "0", "0", "1", "0"], make_item(SpacingBetweenSlices=1)
+        if spacing_mm:
+            measures.PixelSpacing, measures.SliceThickness = _decimals(spacing_mm), 1
+    plane = make_item(ImageOrientationPatient=orientation)
+    return make_item(PlaneOrientationSequence=[plane], PixelMeasuresSequence=[measures])
 
 
-def _position(grid: VolumeGrid, index: int) -> Dataset:
-    """Plane Position (PS3.3 C.7.6.16.2.3) of a slice."""
+def _position(grid: VolumeGrid | None, index: int) -> Dataset:
+    """Plane Position (PS3.3 C.7.6.16.2.3) of a slice, or the nominal one of a frame (`_plane`)."""
+    if grid is None:
+        return make_item(ImagePositionPatient=[0, 0, index])
     step = np.multiply(grid.slice_direction, grid.spacing[2])
     return make_item(ImagePositionPatient=_decimals(np.asarray(grid.origin) + index * step))
 
@@ -318,15 +324,15 @@ def _add_dimensions(dataset: Dataset, pointers: Iterable[tuple[int, int]]) -> No
     ]
 
 
-def _frame(derivation: Dataset, frame: int, rank: int, segment: int, position: Dataset | None) -> Dataset:
-    item, content = Dataset(), Dataset()
-    if position is None:
-        content.FrameAcquisitionNumber = frame + 1
-    else:
-        item.PlanePositionSequence = [position]
-    content.DimensionIndexValues = [segment, rank] if segment else [rank]
-    item.FrameContentSequence = [content]
-    item.DerivationImageSequence = [derivation]
+def _frame(derivation: Dataset, position: Dataset, segment: int, rank: int, *, numbered: bool) -> Dataset:
+    content = make_item(DimensionIndexValues=[segment, rank] if segment else [rank])
+    if numbered:
+        content.FrameAcquisitionNumber = rank
+    item = make_item(
+        PlanePositionSequence=[position],
+        FrameContentSequence=[content],
+        DerivationImageSequence=[derivation],
+    )
     if segment:
         item.SegmentIdentificationSequence = [make_item(ReferencedSegmentNumber=segment)]
     return item

@@ -12,6 +12,7 @@ from highdicom.sr import (
     CodedConcept,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
+    ImageRegion,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -21,6 +22,7 @@ from highdicom.sr import (
     ReferencedSegment,
     ReferencedSegmentationFrame,
     SourceImageForMeasurementGroup,
+    SourceImageForRegion,
     SourceImageForSegmentation,
     SourceSeriesForSegmentation,
     TextContentItem,
@@ -56,9 +58,17 @@ from pyraseg.pipeline.writers.dicom.source import (
     read_source,
     unquoted,
 )
+from pyraseg.pipeline.writers.dicom.sr_quantities import (
+    PRIVATE_SCHEME,
+    concept,
+    coordinates,
+    image_library,
+    measurement,
+    outline,
+)
 from pyraseg.pipeline.writers.prediction import Prediction, Replaced
 from pyraseg.transforms.errors import GeometryError
-from pyraseg.transforms.records import Code, Quantity, Segment
+from pyraseg.transforms.records import Segment
 
 __all__ = ["write_sr"]
 
@@ -69,20 +79,8 @@ PROCEDURES = {
     "PT": ("82918005", "SCT", "Positron emission tomography"),
 }
 IMAGING = ("363679005", "SCT", "Imaging procedure")
-PRIVATE_SCHEME = "99HYDRO"  # for what has no standard code
 ANATOMY = ("91723000", "123037004")  # SCT: Anatomical Structure, Body Structure
-UNITS = {
-    "mm2": "square millimeter",
-    "mm": "millimeter",
-    "%": "percent",
-    "{ratio}": "ratio",
-    "ml": "milliliter",
-    "g": "gram",
-    "[hnsf'U]": "Hounsfield unit",
-    "g/ml{SUVbw}": "Standardized Uptake Value body weight",
-    "1": "no units",
-}
-DIGITS = 6  # significant; a decimal string has no more than 16 characters
+IMAGING_MEASUREMENTS = "126010"  # DCM
 NOT_FOR_DIAGNOSIS = "Not for diagnosis: made by an algorithm for research, verified by nobody."
 
 
@@ -197,6 +195,9 @@ def _content(header: SourceHeader, prediction: Prediction, seg: WrittenObject | 
         procedure_reported=CodedConcept(*PROCEDURES.get(prediction.source.modality, IMAGING)),
         imaging_measurements=_measurement_groups(header, prediction, seg),
     )
+    measured = [item.ConceptNameCodeSequence[0].CodeValue for item in report[0].ContentSequence]
+    library = image_library(prediction.images)
+    report[0].ContentSequence.insert(measured.index(IMAGING_MEASUREMENTS), library)
     for text in _remarks(prediction):
         comment = CodedConcept("121106", "DCM", "Comment")
         report[0].ContentSequence.append(TextContentItem(comment, text, relationship_type="CONTAINS"))
@@ -247,10 +248,14 @@ def _measurement_groups(header: SourceHeader, prediction: Prediction, seg: Writt
         name=maker.name,
         version=maker.version,
         parameters=[f"bundle {maker.bundle}", f"weights SHA-256 {maker.weights}"],
-        family=_concept(ARTIFICIAL_INTELLIGENCE),
+        family=concept(ARTIFICIAL_INTELLIGENCE),
         manufacturer=MANUFACTURER,
     )
-    groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in _present(prediction)]
+    present = _present(prediction)
+    groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in present]
+    if prediction.series is None and seg is not None:
+        outlines = [_outline_group(header, prediction, segment, algorithm) for segment in present]
+        groups = [*filter(None, outlines), *groups]
     shared = (q for q in prediction.quantities if q.value is not None and len(q.segments) != 1)
     sets = dict.fromkeys(quantity.segments for quantity in shared)
     groups += [_shared_group(header, prediction, names, algorithm) for names in sets]
@@ -268,10 +273,10 @@ def _segment_group(
 ) -> Any:
     content = {
         "tracking_identifier": _tracking(prediction, segment.name),
-        "finding_type": _concept(segment.type or GENERIC),
-        "finding_category": _concept(segment.category or GENERIC),
+        "finding_type": concept(segment.type or GENERIC),
+        "finding_category": concept(segment.category or GENERIC),
         "algorithm_id": algorithm,
-        "measurements": _measurements(prediction, (segment.name,)),
+        "measurements": _measurements(header, prediction, (segment.name,), inferred=seg is None),
     }
     if seg is None:
         images = _sources(header, prediction, (segment.name,))
@@ -287,6 +292,28 @@ def _segment_group(
     )
 
 
+def _outline_group(header: SourceHeader, prediction: Prediction, segment: Segment, algorithm: Any) -> Any:
+    """The outline of a segment, by TID 1410, which takes a region or a segmentation, but not both.
+
+    OHIF shows what has coordinates, and joins groups of one tracking UID.
+    """
+    points = outline(_mask(prediction, (segment.name,)))
+    if points is None:
+        return None
+    image = SourceImageForRegion(*_source_arguments(header, prediction))
+    try:
+        region = ImageRegion("POLYLINE", points, image)
+    except KeyError:  # highdicom does not know retired classes of images
+        return None
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(prediction, segment.name),
+        referenced_region=region,
+        finding_type=concept(segment.type or GENERIC),
+        finding_category=concept(segment.category or GENERIC),
+        algorithm_id=algorithm,
+    )
+
+
 def _shared_group(
     header: SourceHeader, prediction: Prediction, names: tuple[str, ...], algorithm: Any
 ) -> Any:
@@ -294,9 +321,9 @@ def _shared_group(
     sites = [s.type for s in segments if s.type and s.category and s.category.value in ANATOMY]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(prediction, " and ".join(names) or "image"),
-        finding_sites=[FindingSite(_concept(site)) for site in sites] or None,
+        finding_sites=[FindingSite(concept(site)) for site in sites] or None,
         algorithm_id=algorithm,
-        measurements=_measurements(prediction, names),
+        measurements=_measurements(header, prediction, names, inferred=True),
         source_images=_sources(header, prediction, names),
     )
 
@@ -339,28 +366,29 @@ def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str
     return source.sop_class_uid, source.sop_instance_uid, None if number is None else [number]
 
 
-def _measurements(prediction: Prediction, segments: tuple[str, ...]) -> list[Measurement]:
+def _measurements(
+    header: SourceHeader, prediction: Prediction, names: tuple[str, ...], *, inferred: bool
+) -> list[Measurement]:
+    """The quantities of a set of segments.
+
+    Args:
+        inferred: state the coordinates of those in a frame. TID 1410 states the region for all of them.
+    """
+    image, mask = SourceImageForRegion(*_source_arguments(header, prediction)), _mask(prediction, names)
+    inferred = inferred and prediction.series is None
     return [
-        _measurement(quantity, quantity.value)
+        measurement(quantity, coordinates(quantity, mask, image) if inferred else None)
         for quantity in prediction.quantities
-        if quantity.value is not None and quantity.segments == segments
+        if quantity.value is not None and quantity.segments == names
     ]
 
 
-def _measurement(quantity: Quantity, value: float) -> Measurement:
-    code = quantity.code or Code(quantity.name, PRIVATE_SCHEME, quantity.name.replace("_", " "))
-    how = quantity.derivation
-    return Measurement(
-        name=_concept(code),
-        value=float(f"{value:.{DIGITS}g}"),
-        unit=CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit)),
-        derivation=None if how is None or how.value == code.value else _concept(how),
-    )
+def _mask(prediction: Prediction, names: Sequence[str]) -> np.ndarray:
+    """(H, W): the segments in the key frame."""
+    values = [segment.value for segment in foreground(prediction) if segment.name in names]
+    mask: np.ndarray = np.isin(prediction.labels[prediction.key_frame], values)
+    return mask
 
 
 def _tracking(prediction: Prediction, name: str) -> TrackingIdentifier:
     return TrackingIdentifier(uid=tracking_uid(prediction, name), identifier=name)
-
-
-def _concept(code: Code) -> CodedConcept:
-    return CodedConcept(code.value, code.scheme, code.meaning)

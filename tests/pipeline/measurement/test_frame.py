@@ -54,6 +54,14 @@ def test_lengths_are_those_of_the_kidney_and_its_fluid():
     assert values["parenchymal_thickness_median"] >= 5
 
 
+def test_a_length_has_its_ends_in_the_frame():
+    length = measured(kidney())["kidney_length"]
+    ends = np.array(length.ends)
+    assert math.dist(*ends * SPACING) == pytest.approx(length.value)
+    np.testing.assert_allclose(np.sort(ends, axis=0), [[20, 20], [59, 79]], atol=0.5)
+    assert measured(kidney())["kidney_area"].ends == ()
+
+
 def test_a_second_component_does_not_lengthen_the_kidney():
     labels = kidney()
     labels[75:78, 95:98] = 1

@@ -117,6 +117,7 @@ def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
     allocated = whole(dataset, "BitsAllocated", required=True)
     bits = not syntax.is_encapsulated and syntax.is_little_endian and allocated == 1
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
+    reference = text(dataset, "FrameOfReferenceUID")
     return Segmentation(
         path=str(parsed.path),
         kind=kind,
@@ -129,26 +130,32 @@ def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
             for item in items(dataset, "SegmentSequence")
             if (number := whole(item, "SegmentNumber", required=True))
         ),
-        frames=tuple(_frame(item, shared, kind) for item in frames),
-        frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
+        frames=tuple(_frame(item, shared, kind, placed=bool(reference)) for item in frames),
+        frame_of_reference_uid=reference,
         series=instances_by_series(items(dataset, "ReferencedSeriesSequence"), "ReferencedInstanceSequence"),
         bit_stream=parsed.pixels[1:] if bits else None,
     )
 
 
-def _frame(item: Dataset, shared: Dataset, kind: str) -> SegmentFrame:
+def _frame(item: Dataset, shared: Dataset, kind: str, *, placed: bool) -> SegmentFrame:
     def group(name: str) -> Dataset:
         return first_item(item if name in item else shared, name)
 
     segment = 0
     if kind != "LABELMAP":
         segment = whole(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber", required=True)
+    images = tuple(_images(item) or _images(shared))
+
+    def plane(name: str, keyword: str, count: int) -> tuple[float, ...] | None:
+        """None for nominal planes: without a Frame of Reference pixels are the named image's (A.51.5.1)."""
+        return numbers(group(name), keyword, count) if placed or not images else None
+
     return SegmentFrame(
         segment=segment,
-        position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
-        orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-        spacing=numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2),
-        images=tuple(_images(item) or _images(shared)),
+        position=plane("PlanePositionSequence", "ImagePositionPatient", 3),
+        orientation=plane("PlaneOrientationSequence", "ImageOrientationPatient", 6),
+        spacing=plane("PixelMeasuresSequence", "PixelSpacing", 2),
+        images=images,
     )
 
 

@@ -15,6 +15,7 @@ from pydicom.uid import SegmentationStorage, UltrasoundImageStorage
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.writers.dicom.seg import KINDS, write_seg
+from pyraseg.transforms.dicom.labels.seg import read_segmentation
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, OutputError
 from tests.pipeline.writers.dicom_cases import (
     ALGORITHM,
@@ -84,9 +85,10 @@ def test_pydicom_and_highdicom_read_the_mask_bit_for_bit(tmp_path, prediction, k
 @pytest.mark.parametrize("kind", KINDS)
 def test_simpleitk_reads_the_mask_bit_for_bit(tmp_path, frames, kind):
     # Of an odd size in a cine, so that frames start within a byte; together whole bytes, for ITK 5.4 reads no
-    # others.
+    # others. It
+    # takes a step of 0 mm between two segments of one image amiss, where pixels have a spacing.
     source = write_source(tmp_path / "a.dcm", frames=frames, shape=(13, 17) if frames > 1 else (9, 20))
-    prediction = predict(source)
+    prediction = predict(source, spacing_mm=(0.2, 0.3) if frames > 1 or kind == "labelmap" else None)
     prediction = replace(prediction, probabilities=probabilities(prediction))
     dataset = read(prediction, tmp_path, kind)
     # ITK 5.4 does not know the class of label maps, by whomever they are written; under the elder class it
@@ -195,17 +197,27 @@ def test_dimensions_point_to_attributes_that_are_there_and_tell_frames_apart(tmp
     }
 
 
-def test_without_a_frame_of_reference_there_are_no_planes_and_no_pixel_measures(tmp_path, prediction):
-    dataset = read(prediction, tmp_path)
-    keywords = {element.keyword for element in dataset.iterall()}
-    planes = {
-        "FrameOfReferenceUID",
-        "PixelMeasuresSequence",
-        "PlanePositionSequence",
-        "PlaneOrientationSequence",
-    }
-    assert not keywords & (planes | {"PixelSpacing"})
-    assert len(dataset.SharedFunctionalGroupsSequence) == 1
+@pytest.mark.parametrize("spacing_mm", [(0.2, 0.3), None])
+def test_planes_without_a_frame_of_reference_claim_no_place_and_no_spacing_that_is_not_known(
+    tmp_path, prediction, spacing_mm
+):
+    dataset = read(replace(prediction, spacing_mm=spacing_mm), tmp_path)
+    assert "FrameOfReferenceUID" not in dataset
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    (measures,) = shared.PixelMeasuresSequence  # OHIF fails without one, and without anything in it
+    assert measures.SpacingBetweenSlices == 1
+    assert measures.get("PixelSpacing") == (None if spacing_mm is None else list(spacing_mm))
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        frame = item.FrameContentSequence[0].FrameAcquisitionNumber - 1
+        assert item.PlanePositionSequence[0].ImagePositionPatient == [0, 0, frame]
+
+
+def test_our_reader_takes_nominal_planes_for_none(tmp_path, cine):
+    segmentation = read_segmentation(write_seg(tmp_path / "seg.dcm", cine).path)
+    for number, frame in enumerate(segmentation.frames):
+        assert (frame.position, frame.orientation, frame.spacing) == (None, None, None)
+        assert frame.images == ((cine.source.sop_instance_uid, number % 5),)
 
 
 @pytest.mark.parametrize("kind", KINDS)

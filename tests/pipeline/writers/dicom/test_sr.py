@@ -56,7 +56,9 @@ def content(written):
 
 
 def groups(written):
-    return content(written).get_planar_roi_measurement_groups()
+    """Those of segments; outlines are in others."""
+    found = content(written).get_planar_roi_measurement_groups()
+    return [group for group in found if group.referenced_segmentation_frame is not None]
 
 
 def texts(written):
@@ -275,3 +277,25 @@ def test_the_validator_finds_no_error(tmp_path, prediction, filled):
 def test_dcmtk_reads_it(tmp_path, prediction):
     assert accepts("dsrdump", write(prediction, tmp_path).path)
     assert accepts("dcmdump", write(prediction, tmp_path).path)
+
+
+def test_quantities_in_a_frame_have_coordinates_in_it_and_the_images_are_listed(tmp_path, cine):
+    line = replace(QUANTITIES[3], ends=((2.0, 3.5), (10.5, 14.0)))
+    labels = np.zeros_like(cine.labels)
+    labels[3, 4:9, 5:12] = 1
+    cine = replace(cine, labels=labels, quantities=(*QUANTITIES[:3], line))
+    written = write(cine, tmp_path)
+    found = content(written).get_planar_roi_measurement_groups()
+    (region,) = [group.roi for group in found if group.roi is not None]
+    outline = np.array(region.value)
+    np.testing.assert_allclose([outline.min(axis=0), outline.max(axis=0)], [[5, 4], [12, 9]], atol=0.03)
+    (group,) = content(written).get_image_measurement_groups()
+    ends, inferred = [item.referenced_coordinates for item in reversed(group.get_measurements())]
+    np.testing.assert_allclose(ends[0].value, [[4, 2.5], [14.5, 11]])  # column first, from a pixel's edge
+    np.testing.assert_allclose(inferred[0].value, outline)
+    image = ends[0].ContentSequence[0].ReferencedSOPSequence[0]
+    assert (image.ReferencedSOPInstanceUID, image.ReferencedFrameNumber) == (HEADER["SOPInstanceUID"], 4)
+    root = dcmread(written.path).ContentSequence
+    (library,) = [item for item in root if item.ConceptNameCodeSequence[0].CodeMeaning == "Image Library"]
+    (listed,) = library.ContentSequence[0].ContentSequence
+    assert listed.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == HEADER["SOPInstanceUID"]

@@ -253,7 +253,7 @@ def _measurement_groups(header: SourceHeader, prediction: Prediction, seg: Writt
     )
     present = _present(prediction)
     groups = [_segment_group(header, prediction, segment, seg, algorithm) for segment in present]
-    if prediction.series is None and seg is not None:
+    if seg is not None:
         outlines = [_outline_group(header, prediction, segment, algorithm) for segment in present]
         groups = [*filter(None, outlines), *groups]
     shared = (q for q in prediction.quantities if q.value is not None and len(q.segments) != 1)
@@ -293,14 +293,18 @@ def _segment_group(
 
 
 def _outline_group(header: SourceHeader, prediction: Prediction, segment: Segment, algorithm: Any) -> Any:
-    """The outline of a segment, by TID 1410, which takes a region or a segmentation, but not both.
+    """The outline of a segment, in a volume in its largest slice, by TID 1410.
 
-    OHIF shows what has coordinates, and joins groups of one tracking UID.
+    OHIF shows what has coordinates, and joins groups of one tracking UID. TID 1410 takes a region or a
+    segmentation, but not both, and TID 1411 no coordinates.
     """
-    points = outline(_mask(prediction, (segment.name,)))
+    frame = prediction.key_frame
+    if prediction.series is not None:
+        frame = int(np.argmax([np.count_nonzero(plane == segment.value) for plane in prediction.labels]))
+    points = outline(prediction.labels[frame] == segment.value)
     if points is None:
         return None
-    image = SourceImageForRegion(*_source_arguments(header, prediction))
+    image = SourceImageForRegion(*_source_arguments(header, prediction, frame))
     try:
         region = ImageRegion("POLYLINE", points, image)
     except KeyError:  # highdicom does not know retired classes of images
@@ -360,9 +364,12 @@ def _sources(header: SourceHeader, prediction: Prediction, names: Sequence[str])
     return [SourceImageForMeasurementGroup(*uids, numbers or None) for uids, numbers in images.items()]
 
 
-def _source_arguments(header: SourceHeader, prediction: Prediction) -> tuple[str, str, Sequence[int] | None]:
-    number = frame_reference(header, prediction.key_frame)
-    source = prediction.source
+def _source_arguments(
+    header: SourceHeader, prediction: Prediction, frame: int | None = None
+) -> tuple[str, str, Sequence[int] | None]:
+    """The image of a frame, by default of the key frame."""
+    source, index = prediction.image_of(prediction.key_frame if frame is None else frame)
+    number = frame_reference(header, index)
     return source.sop_class_uid, source.sop_instance_uid, None if number is None else [number]
 
 

@@ -154,6 +154,22 @@ def texts(written):
     return [item.TextValue for item in root if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment"]
 
 
+def test_each_segment_has_its_outline_in_its_largest_slice_for_viewers_that_show_coordinates_alone(
+    tmp_path, volume
+):
+    labels = np.zeros(volume.grid.shape, np.uint8)
+    labels[2:4, 1:3, 1], labels[1:6, 1:5, 2] = 1, 1
+    found = content(report(predict_volume(volume, labels=labels.T), tmp_path))
+    (group,) = found.get_planar_roi_measurement_groups()
+    (whole,) = found.get_volumetric_roi_measurement_groups()
+    assert group.tracking_uid == whole.tracking_uid
+    outline = np.array(group.roi.value)
+    np.testing.assert_allclose([outline.min(axis=0), outline.max(axis=0)], [[1, 1], [6, 5]], atol=0.03)
+    image, source = group.roi.ContentSequence[0].ReferencedSOPSequence[0], volume.source
+    assert image.ReferencedSOPInstanceUID == source.slices[2].sop_instance_uid
+    assert image.get("ReferencedFrameNumber") == (source.frames[2] + 1 if source.frames else None)
+
+
 def test_each_segment_has_a_volumetric_group_with_its_quantities_and_how_they_were_taken(tmp_path, volume):
     groups = content(report(predict_volume(volume), tmp_path)).get_volumetric_roi_measurement_groups()
     assert [group.tracking_identifier for group in groups] == ["tumour", "bone"]

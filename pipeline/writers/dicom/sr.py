@@ -293,10 +293,9 @@ def _segment_group(
 
 
 def _outline_group(header: SourceHeader, prediction: Prediction, segment: Segment, algorithm: Any) -> Any:
-    """The outline of a segment, in a volume in its largest slice, by TID 1410.
+    """A segment's outline (TID 1410), in a volume in its largest slice: OHIF shows only what has coordinates.
 
-    OHIF shows what has coordinates, and joins groups of one tracking UID. TID 1410 takes a region or a
-    segmentation, but not both, and TID 1411 no coordinates.
+    It joins groups of one tracking UID. Those with a segmentation (TID 1410, 1411) take no coordinates.
     """
     frame = prediction.key_frame
     if prediction.series is not None:

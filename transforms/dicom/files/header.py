@@ -12,18 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID
 
 from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
@@ -48,13 +42,13 @@ __all__ = [
 UNDEFINED_LENGTH = 0xFFFFFFFF
 CHARACTER_SET = Tag("SpecificCharacterSet")
 META_BYTES = 2**16  # the file meta group lies in these
-DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
 PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
 # By implicit VR and little endian, as pydicom finds them in a data set that states no transfer syntax
 NATIVE: dict[Any, UID] = {
-    (True, True): ImplicitVRLittleEndian,
-    (False, True): ExplicitVRLittleEndian,
-    (False, False): ExplicitVRBigEndian,
+    (True, True): uid.ImplicitVRLittleEndian,
+    (False, True): uid.ExplicitVRLittleEndian,
+    (False, False): uid.ExplicitVRBigEndian,
 }
 NO_PREFIX = "no DICM prefix: read as a bare data set"
 OTHER_VR = "a data set in {} VR, against its transfer syntax"
@@ -289,7 +283,7 @@ def _check_not_deflated(file: BinaryIO, path: Path) -> None:
         file.seek(PREFIX if start[128:PREFIX] == b"DICM" else 0)
         with foreign():
             meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-            deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+            deflated = meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian
     file.seek(0)
     if deflated:
         raise InputError(

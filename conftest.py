@@ -1,4 +1,4 @@
-"""What examples in docstrings read: a cine, a series, a volume and its mask, a picture, a comparison."""
+"""How tests are spread over processes, and the files of the examples in docstrings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a folder share trainings and phantoms: pytest-xdist keeps them in one process."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
 
 
 @pytest.fixture(autouse=True, scope="session")

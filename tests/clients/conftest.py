@@ -17,12 +17,15 @@ from pyraseg.pipeline.writers.dicom.sr import write_sr
 from pyraseg.pipeline.writers.prediction import Prediction
 from pyraseg.transforms.dicom.calibration import calibrate
 from tests.pipeline.writers.dicom_cases import predict, write_source
+from tests.pipeline.writers.volume_cases import predict_volume, read
+from tests.transforms.dicom.series_cases import write_enhanced
 
 CLIENTS = Path(__file__).resolve().parents[2] / "clients"
 SHAPE = (56, 61)  # columns that are no whole bytes in frames that are: what cornerstone's adapters 5.14 read
 SYNTHETIC = {"cine": (5, (0.2, 0.3)), "uncalibrated cine": (3, None), "still": (1, (0.2, 0.3))}
 REAL = {"real cine": "IM00001.implicit_little_endian.dcm", "uncalibrated real still": "US1_UNCI.dcm"}
 CASES = (*SYNTHETIC, *REAL)
+VOLUME = "volume"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def case(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     @cache
     def make(name: str) -> Case:
         folder = tmp_path_factory.mktemp("case")
+        if name == VOLUME:
+            return _of_volume(folder)
         if name in REAL:
             source = request.getfixturevalue("shared_data") / "dicom" / "us" / REAL[name]
             header = dcmread(source, stop_before_pixels=True)
@@ -69,6 +74,16 @@ def case(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         return Case(source, seg.path, report.path, prediction)
 
     return make
+
+
+def _of_volume(folder: Path) -> Case:
+    """CT, its slices in one file."""
+    values = np.random.default_rng(5).integers(900, 1100, (4, *SHAPE), np.uint16)
+    volume = read(write_enhanced(folder / "source.dcm", values))
+    prediction = predict_volume(volume, labels=_moving(values.shape))
+    seg = write_seg(folder / "seg.dcm", prediction)
+    report = write_sr(folder / "sr.dcm", prediction, seg=seg)
+    return Case(folder / "source.dcm", seg.path, report.path, prediction)
 
 
 def _moving(shape: tuple[int, ...]) -> np.ndarray:

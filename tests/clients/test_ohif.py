@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from tests.clients.conftest import CASES, Case, client, run
+from tests.clients.conftest import CASES, VOLUME, Case, client, run
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 CINE = Path(__file__).resolve().parents[2] / "docs" / "ohif-cine.js"
@@ -177,9 +177,10 @@ def test_ohif_as_it_comes_draws_all_masks_of_a_cine_on_each_frame(tmp_path, case
         check_frame(tmp_path, 0, given.prediction.labels[0], said["corners"])
 
 
-def test_a_report_shows_every_quantity_at_its_place(tmp_path, case, ohif, orthanc):
-    given = case("cine")
-    said = look(ohif[1], orthanc, given, given.report, tmp_path)
+@pytest.mark.parametrize("name", ["cine", VOLUME])
+def test_a_report_shows_every_quantity_at_its_place(tmp_path, case, ohif, orthanc, name):
+    given = case(name)
+    said = look(ohif[name != VOLUME], orthanc, given, given.report, tmp_path)
     assert said["errors"] == []
     for quantity in given.prediction.quantities:
         assert quantity.value is None or f"{quantity.value:.2f}" in said["said"]

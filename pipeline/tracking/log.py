@@ -17,7 +17,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pyraseg.pipeline.tracking.outbox import Outbox
-from pyraseg.pipeline.tracking.parameters import safe_parameters
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 
 __all__ = ["EngineLog", "RunLog", "now"]
 

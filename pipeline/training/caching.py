@@ -16,7 +16,7 @@ from monai.utils import TraceKeys, convert_to_tensor
 
 from pyraseg.pipeline.training.sampling import Draw
 from pyraseg.transforms.dicom.files.search import search
-from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.errors import InputError, OutputError
 from pyraseg.transforms.io.paths import split_frame_path
 
 __all__ = ["CachedDataset", "hash_files"]
@@ -29,7 +29,7 @@ class CachedDataset(PersistentDataset):
     """MONAI's ``PersistentDataset``, with a cache that notices changed files and transforms.
 
     Args:
-        data, transform, cache_dir: as MONAI's.
+        data, transform, cache_dir: as MONAI's; the folder is made with the first item.
         track_meta: keep the metadata and the trace of transforms, for inversion.
     """
 
@@ -46,11 +46,12 @@ class CachedDataset(PersistentDataset):
         super().__init__(
             data,
             flat,
-            cache_dir,
+            None,  # MONAI would make the folder now, and MONAI's clients build a dataset before they may
             hash_func=hash_files,
             hash_transform=pickle_hashing,
             track_meta=track_meta,
         )
+        self.cache_dir = Path(cache_dir)
 
     def __getitem__(self, index: Any) -> Any:
         """The item, augmented with the random numbers of its draw, whichever process loads it."""
@@ -64,9 +65,18 @@ class CachedDataset(PersistentDataset):
         MONAI does not allow ``TraceKeys``, the keys of a MetaTensor's trace, when it reads an item back. And
         a fresh item keeps its metadata where a stored one has none, so a batch of both does not collate.
         """
+        self._make_folder()
         with torch.serialization.safe_globals([TraceKeys]):
             item = super()._cachecheck(item_transformed)
         return convert_to_tensor(item, convert_numeric=False, track_meta=self.track_meta)
+
+    def _make_folder(self) -> None:
+        try:
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            found = f"one that cannot be made ({error.strerror})"
+            remedy = "Name another place with --cache_dir."
+            raise OutputError("a cache folder", found=found, remedy=remedy, path=self.cache_dir) from error
 
 
 def hash_files(item: Mapping[str, Any]) -> bytes:

@@ -55,6 +55,8 @@ class OverrideGuard:
         named = (f.f_locals.get("config_file") for f in frames if f.f_code.co_name == "create_workflow")
         files = next(named, None) or []
         self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
+        if self._workflow is not None:  # a changed config builds another guard, when these frames are gone
+            self._files = self._workflow.__dict__.setdefault("config_files", self._files)
 
     def check(self) -> None:
         """Read ``true``, ``false`` and ``null``; refuse typing errors and values that MONAI accepts silently.

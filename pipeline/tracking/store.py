@@ -94,8 +94,20 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
     if not tracking_uri.startswith(SQLITE):
         yield
         return
-    with FileLock(f"{tracking_uri.removeprefix(SQLITE)}.lock"):
+    lock = FileLock(f"{tracking_uri.removeprefix(SQLITE)}.lock")
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:  # a folder that is read only, a file system without locks
+        raise OutputError(
+            "a lock beside the tracking database",
+            found=f"one that cannot be had ({getattr(error, 'strerror', None) or type(error).__name__})",
+            remedy="Name another place with --tracking_uri sqlite:///FOLDER/mlruns.db.",
+            path=lock.lock_file,
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class _Limits:

@@ -56,10 +56,14 @@ def unwrap_monai_errors() -> Iterator[None]:
 
 
 def install_error_report() -> None:
-    """End the process with one sentence and exit status 1, without MONAI's chain of tracebacks.
+    """End MONAI's command with one sentence and exit status 1, without its chain of tracebacks.
 
-    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all.
+    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all. A run that Python
+    code has started raises its errors to that code, and nothing of the process is changed.
     """
+    command = getattr(sys.modules["__main__"], "__spec__", None)
+    if command is None or command.name != "monai.bundle.__main__":
+        return
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):

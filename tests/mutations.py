@@ -171,7 +171,8 @@ def _limit_memory(names: Iterable[str]) -> None:
     """Read a file of each target first: what the libraries map is not a broken file's."""
     import SimpleITK  # noqa: F401
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for name in names:
             for seed in write_seeds(name, Path(folder, name)):
                 TARGETS[name].try_bytes(seed.read_bytes(), Path(folder))
@@ -182,12 +183,12 @@ def _limit_memory(names: Iterable[str]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--read":
+        begin, end, seed, *files = arguments[1:]
+        _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
         warnings.simplefilter("always")
         # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
         warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL")
         logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it says what it mends
-        begin, end, seed, *files = arguments[1:]
-        _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
         for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
             print(line, flush=True)  # noqa: T201
         return

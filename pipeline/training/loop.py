@@ -12,6 +12,7 @@ from pyraseg.pipeline.networks import load_checkpoint
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
 from pyraseg.pipeline.training.stopping import Interruption
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
+from pyraseg.pipeline.utils.files import private_files
 
 __all__ = ["train"]
 
@@ -43,7 +44,7 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    with unwrap_monai_errors(), logging_redirect_tqdm(), tracker:
+    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm(), tracker:
         checkpoints.tracker = tracker
         with checkpoints, interruption.watching():
             _run(trainer, checkpoints, resume=resume)

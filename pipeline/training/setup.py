@@ -14,6 +14,7 @@ from pyraseg.pipeline.networks import load_pretrained
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
+from pyraseg.pipeline.utils.files import private_files
 from pyraseg.transforms.errors import OutputError
 
 __all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
@@ -54,7 +55,8 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with private_files():
+            folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{distributed.rank()}"
         probe.touch()
         probe.unlink()

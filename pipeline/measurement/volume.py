@@ -93,7 +93,7 @@ def measure_volume(
         wanted, remedy = f"an image of the label map's shape {labels.shape}", "Measure on the image's grid."
         raise GeometryError(wanted, found=f"{values.shape}", remedy=remedy)
     steps_mm = np.asarray(affine, np.float64)[:3, :3]
-    if steps_mm.shape != (3, 3) or not np.isfinite(steps_mm).all() or abs(np.linalg.det(steps_mm)) < 1e-9:
+    if steps_mm.shape != (3, 3) or not np.isfinite(steps_mm).all() or not np.linalg.det(steps_mm):
         wanted, remedy = "an affine (4, 4) from index to mm", "Read the volume with its geometry."
         raise GeometryError(wanted, found="one without an inverse", remedy=remedy)
     integers = labels if labels.dtype.kind in "iu" else labels.astype(np.uint16)

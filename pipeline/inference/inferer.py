@@ -18,7 +18,7 @@ from pyraseg.pipeline.inference.sliding import Slab, WindowPlan, blended_slabs, 
 from pyraseg.pipeline.inference.source_grid import argmax_channels
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
-from pyraseg.transforms.plausible import are_finite
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["FLIP_AXES", "SegmentationInferer", "mixed_precision"]
 

@@ -18,7 +18,7 @@ from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import CheckpointError, RunError
-from pyraseg.transforms.plausible import are_finite
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = [
     "BEST",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from pyraseg.transforms.dicom.files.values import BrokenFile, items, number, numbers, stated
-from pyraseg.transforms.plausible import spacing_fault
+from pyraseg.transforms.io.limits import spacing_fault
 
 __all__ = ["CalibratedRegion", "Calibration", "calibrate", "tissue_regions"]
 

@@ -10,7 +10,7 @@ from monai.transforms import Transform
 
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
-from pyraseg.transforms.plausible import are_finite
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
 

@@ -11,7 +11,7 @@ from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.telling import told_apart
 from pyraseg.transforms.errors import GeometryError, Option
 from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
-from pyraseg.transforms.plausible import SPACING_MM, WHERE_MM, spacing_fault
+from pyraseg.transforms.io.limits import SPACING_MM, WHERE_MM, spacing_fault
 
 __all__ = ["Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
 

@@ -11,6 +11,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -141,7 +142,7 @@ def _series_seeds(scratch: Path) -> Iterable[bytes]:
     yield next(iter(sorted(folder.iterdir()))).read_bytes()
 
 
-def _read_nifti(path: Path) -> object:
+def _read_nifti(path: Path) -> None:
     from pyraseg.pipeline.datalist.sources.headers import mask_values, read_grid
     from pyraseg.transforms.io.frames import FrameReader
     from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels, read_nifti_volume
@@ -151,20 +152,16 @@ def _read_nifti(path: Path) -> object:
         *(check_nifti_volume, read_nifti_volume, read_nifti_labels, read_grid, mask_values),
         lambda each: reader.get_data(reader.read(each)),
     )
-    return _each(readers, path)
+    _each(readers, path)
 
 
-def _each(readers: Iterable[Callable[[Path], object]], path: Path) -> list[object]:
-    """What each reader gives, or our error."""
+def _each(readers: Iterable[Callable[[Path], object]], path: Path) -> None:
+    """Read by each reader, whatever the others say."""
     from pyraseg.transforms.errors import PyrasegError
 
-    answers: list[object] = []
     for read in readers:
-        try:
-            answers.append(read(path))
-        except PyrasegError as error:
-            answers.append(error)
-    return answers
+        with suppress(PyrasegError):
+            read(path)
 
 
 def _nifti_seeds(scratch: Path) -> Iterable[bytes]:
@@ -184,13 +181,11 @@ def _nifti_name(data: bytes) -> str:
     return "file.nii.gz" if data[:2] == b"\x1f\x8b" else "file.nii"
 
 
-def _read_picture(path: Path) -> object:
+def _read_picture(path: Path) -> None:
     from pyraseg.pipeline.datalist.sources.headers import mask_values, read_grid
     from pyraseg.transforms.io.frames import read_picture
 
-    return _each(
-        (read_picture, lambda each: read_picture(each, as_labels=True), read_grid, mask_values), path
-    )
+    _each((read_picture, lambda each: read_picture(each, as_labels=True), read_grid, mask_values), path)
 
 
 def _picture_seeds(scratch: Path) -> Iterable[bytes]:
@@ -333,10 +328,10 @@ def _table_seeds(scratch: Path) -> Iterable[bytes]:
     yield b'\xef\xbb\xbfgroup,image,label,kind\r\n"p,1",a.png,"b.png","x""y"\r\n'
 
 
-def _read_checkpoint(path: Path) -> object:
+def _read_checkpoint(path: Path) -> None:
     from pyraseg.pipeline.networks.checkpoint import read_checkpoint, read_state
 
-    return _each((read_checkpoint, read_state), path)
+    _each((read_checkpoint, read_state), path)
 
 
 def _checkpoint_seeds(scratch: Path) -> Iterable[bytes]:

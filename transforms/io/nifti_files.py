@@ -63,7 +63,7 @@ def _check_size(path: Path, shape: tuple[int, ...], *, bits: int, offset: float)
     remedy = "Crop or resample it, or store it in fewer bits."
     if voxels > VOXELS or stored > VOLUME_BYTES:
         wanted = f"a volume of at most {VOXELS} voxels and {VOLUME_BYTES} bytes"
-    elif min(shape, default=0) < 0 or not 0 <= offset <= NIFTI_OFFSET or offset + stored > most:
+    elif min(shape, default=0) < 1 or not 0 <= offset <= NIFTI_OFFSET or offset + stored > most:
         wanted, remedy = "a file that holds what its header announces", DAMAGED["remedy"]
         header += f" behind {offset:.0f}, in a file of {size} bytes"
     else:
@@ -77,7 +77,7 @@ def nifti_data(image: Nifti1Image, path: str | Path, dtype: Any = None) -> np.nd
     Raises:
         InputError: they are cut off or damaged.
     """
-    with malformed(path=path, **DAMAGED):
+    with malformed(path=path, **DAMAGED), np.errstate(over="ignore", invalid="ignore"):
         if dtype is None:
             return np.asanyarray(image.dataobj)
         return np.asarray(image.get_fdata(dtype=dtype, caching="unchanged"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyraseg.transforms.errors import GeometryError, InputError, LabelError
-from pyraseg.transforms.io.limits import check_volume
+from pyraseg.transforms.io.limits import WHERE_MM, check_volume, spacing_fault
 from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 
 if TYPE_CHECKING:
@@ -153,8 +153,12 @@ def _fault(affine: np.ndarray) -> str:
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(lengths).all():
         return "one with numbers that are too large"
-    if (lengths < 1e-6).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < SHEAR:
+    if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < SHEAR:
         return "a singular one: an axis has no length or no direction of its own"
+    if fault := spacing_fault(lengths):
+        return f"voxels of {fault}"
+    if np.abs(affine[:3, 3]).max() > WHERE_MM:
+        return "a volume more than 100 m away"
     cosines = (affine[:3, :3] / lengths).T @ (affine[:3, :3] / lengths)
     return "axes that are not perpendicular" if np.abs(cosines - np.eye(3)).max() > SHEAR else ""
 

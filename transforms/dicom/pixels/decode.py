@@ -119,8 +119,7 @@ class FrameDecoder:
         facts = self._parse(data)
         check_codestream(header, facts)
         ybr = facts.says_ybr or (ybr and not facts.says_rgb)
-        pillow = PLUGINS[syntax] == "pillow" or syntax == uid.JPEGExtended12Bit
-        if pillow and facts.precision == 8 and facts.process in DCT:
+        if facts.precision == 8 and facts.process in DCT:
             samples = decode_jpeg(data, facts, ybr)
             signed = header.pixel_representation and header.bits_stored == 8
             return (samples.view(np.int8) if signed else samples), False

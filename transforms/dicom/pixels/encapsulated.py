@@ -21,6 +21,7 @@ __all__ = [
     "START_OF_IMAGE",
     "Codestream",
     "Span",
+    "ends_in_zeros",
     "is_complete",
     "locate_frames",
     "parse_jpeg",
@@ -189,6 +190,11 @@ def parse_jpeg(data: bytes) -> Codestream:
 def is_complete(data: bytes) -> bool:
     """Whether a codestream of JPEG, JPEG-LS or JPEG 2000 has its end; padding may follow."""
     return data.rstrip(PADDING).endswith(END_OF_IMAGE)
+
+
+def ends_in_zeros(data: bytes, count: int) -> bool:
+    """Whether the ``count`` bytes before a codestream's end are zeros, as old encoders put them there."""
+    return not data.rstrip(PADDING).removesuffix(END_OF_IMAGE)[-count:].strip(b"\0")
 
 
 def tightened(data: bytes) -> bytes:

@@ -10,9 +10,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pyraseg.pipeline.networks import load_checkpoint
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
+from pyraseg.pipeline.training.classes_seen import ClassesSeen
 from pyraseg.pipeline.training.stopping import Interruption
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
+from pyraseg.pipeline.utils.files import private_files
 
 __all__ = ["train"]
 
@@ -44,7 +46,7 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    with unwrap_monai_errors(), logging_redirect_tqdm():
+    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm():
         _check(trainer, checkpoints, resume=resume)
         complete = checkpoints.finished(trainer)
         if complete and not distributed.any_rank(not tracker.finished()):
@@ -53,6 +55,7 @@ def train(
         with tracker:
             checkpoints.tracker = tracker
             with checkpoints, interruption.watching():
+                ClassesSeen(checkpoints.facts.get("label_names", ())).attach(trainer)
                 checkpoints.close_epoch(trainer)
                 if not checkpoints.finished(trainer):
                     trainer.run()

@@ -252,10 +252,8 @@ def test_an_overlay_s_place_is_one_of_the_value_too(one_place, config_file, tmp_
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("train::trainer::max_epochs: 7\n")
     flow = create_workflow(config_file=[config_file, str(overlay)], logging_file=False)
-    assert flow.run()[0][:2] == (
-        {"max_epochs": 7, "val_interval": 1, "input_size": [8, 8], "num_workers": 2},
-        70,
-    )
+    parameters, steps, *_ = flow.run()[0]
+    assert (parameters["max_epochs"], steps) == (7, 70)
 
 
 def test_a_client_s_place_is_one_of_the_value_too(one_place, config_file):
@@ -281,7 +279,7 @@ def test_what_a_resumed_training_must_repeat_includes_nested_overrides_and_the_w
     one, other = (one_place(pretrained=str(tmp_path / name))[3] for name in ("a.pt", "b.pt"))
     assert one["pretrained"] != other["pretrained"]
     changed = one_place(**{"train::trainer::weights2": 1, "train::handlers::1::num_workers": 0})[3]
-    assert changed == {"val_interval": "1", "input_size": "[8, 8]", "train::trainer::weights2": "1"}
+    assert {k: v for k, v in changed.items() if "::" in k} == {"train::trainer::weights2": "1"}
 
 
 def test_monai_s_own_tracking_is_refused_before_anything_is_written(one_place, config_file, tmp_path):

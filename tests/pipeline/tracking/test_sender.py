@@ -109,7 +109,8 @@ def test_of_a_refused_request_only_what_is_to_blame_is_set_aside(outbox, caplog)
     client = Client(refusal(), meets=lambda sent: any(key == "bad" for key, _ in sent[1]))
     assert Sender(client, outbox, run_id="r").send_waiting()
     assert sorted(value for _, entries in client.requests for _, value in entries) == [0, 1, 2, 3, 4, 6, 7]
-    assert outbox.refused == 1
+    (refused,) = outbox.refused
+    assert refused["key"] == "bad"
     assert "INVALID_PARAMETER_VALUE" in caplog.text
 
 
@@ -119,7 +120,7 @@ def test_a_login_that_ran_out_is_no_refusal(outbox):
     response.status_code = 403
     sender = Sender(Client(requests.HTTPError(response=response)), outbox, run_id="r")
     assert not sender.send_waiting()
-    assert (len(outbox.waiting()), outbox.refused) == (1, 0)
+    assert (len(outbox.waiting()), outbox.refused) == (1, [])
 
 
 def test_the_thread_sends_while_the_work_goes_on_and_at_the_end(outbox, monkeypatch):

@@ -5,13 +5,10 @@ import os
 import filelock
 import pytest
 
-from pyraseg.pipeline.tracking.store import (
-    answers,
-    bounded_requests,
-    experiment_id,
-    one_at_a_time,
-    without_login,
-)
+from pyraseg.pipeline.tracking.refusal import without_login
+from pyraseg.pipeline.tracking.sqlite import one_at_a_time
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable, the_experiment
+from pyraseg.transforms.errors import TrackingError
 
 NAMES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 
@@ -57,14 +54,16 @@ def test_a_login_is_written_nowhere(uri, kept):
 
 
 def test_nobody_answers_where_nothing_listens():
-    assert not answers("http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match="no answer"):
+        require_reachable("http://127.0.0.1:9")
 
 
 def test_an_experiment_is_made_once(store):
     from mlflow import MlflowClient
 
     client = MlflowClient(store)
-    assert experiment_id(client, "once") == experiment_id(client, "once")
+    first, second = (the_experiment(client, "once").experiment_id for _ in range(2))
+    assert first == second
 
 
 def test_a_sqlite_store_is_opened_by_one_process_at_a_time_and_a_server_by_any_number(tmp_path):

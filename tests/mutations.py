@@ -30,15 +30,6 @@ HEADER = 2000  # most of a file's meaning is in its first bytes, so half of the 
 FRAMES = 3  # decoded of each file
 SECONDS = 20  # for one file; a slow machine under load is no hang
 MEMORY = 2**30  # bytes for one file above what the libraries take
-# What the JPEG library within SimpleITK, the second decoder for 12 bits, prints on good files too
-CHATTER = (
-    "Unsupported JPEG data precision",
-    "Invalid SOS parameters",
-    "Corrupt JPEG data",
-    "Premature end of JPEG",
-    "Unsupported marker type",
-    "Bogus Huffman table",
-)
 
 
 def flip(data: bytearray, draw: random.Random) -> None:
@@ -152,7 +143,7 @@ def survey(files: Sequence[Path], count: int, seed: int = 0) -> Verdict:
             out.seek(0)
             errors.seek(0)
             lines = out.read().splitlines()
-            said = "".join(line for line in errors if not line.startswith(CHATTER))
+            said = errors.read()
         answered = [line.split("\t", 1) for line in lines if "\t" in line]
         for name, outcome in answered:
             verdict.outcomes[outcome] += 1

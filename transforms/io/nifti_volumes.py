@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyraseg.transforms.errors import GeometryError, InputError, LabelError
+from pyraseg.transforms.io.limits import check_volume
+from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
@@ -95,21 +96,9 @@ def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarr
 
 
 def _open(path: Path) -> Nifti1Image:
-    import nibabel
-
-    try:
-        image = nibabel.load(path)
-    except Exception as error:  # nibabel may raise anything on a broken file
-        raise _damaged(path) from error
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise _damaged(path)
+    image = open_nifti(path)
     _shape(image, path)
     return image
-
-
-def _damaged(path: Path) -> InputError:
-    found, remedy = "a damaged or another kind of file", "Replace the file or leave it out."
-    return InputError("a readable NIfTI file", found=found, remedy=remedy, path=path)
 
 
 def _shape(image: Nifti1Image, path: Path) -> tuple[int, int, int]:
@@ -131,6 +120,7 @@ def _affine(image: Nifti1Image, path: Path) -> np.ndarray:
         raise GeometryError(WHERE, found=reason, remedy=SET_AFFINE, path=path)
     if sform is not None and qform is not None:
         _check_agreement(sform, qform, image.shape[:3], path)
+    check_volume(_shape(image, path), np.linalg.norm(affine[:3, :3], axis=0).tolist(), path=path)
     return affine
 
 
@@ -181,9 +171,4 @@ def _data(image: Nifti1Image, path: Path, dtype: Any) -> np.ndarray:
     if image.get_data_dtype().kind not in "iuf":
         found, remedy = "colours or complex numbers", "Save one number a voxel."
         raise InputError("a volume of numbers", found=found, remedy=remedy, path=path)
-    try:
-        stored = dtype is None
-        values = np.asanyarray(image.dataobj) if stored else image.get_fdata(dtype=dtype, caching="unchanged")
-    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        raise _damaged(path) from error
-    return np.asarray(values).reshape(image.shape[:3])
+    return nifti_data(image, path, dtype).reshape(image.shape[:3])

@@ -134,9 +134,9 @@ def test_what_does_not_fit_is_left_out_with_its_reason(source: TableSource, make
     assert found["images/p00_000.png"] == "image of 6x9 pixels, mask of 6x8 (rows x columns)"
     assert found["images/p00_001.png"] == "mask value 7 is not declared"
     assert found["images/p00_002.png"] == "no such mask file"
-    assert found["images/p00_003.png"] == "image: a damaged or another kind of file"
+    assert found["images/p00_003.png"].startswith("image: a damaged or another kind of file")
     assert found["images/p00_004.png"] == "mask: a colour mask (RGB)"
-    assert found["images/p00_005.png"] == "mask: a damaged or another kind of file"
+    assert found["images/p00_005.png"].startswith("mask: a damaged or another kind of file")
     assert len(found) == 6
     assert any(line == "left out: 6" for line in report.lines())
     with pytest.raises(DatalistError, match="6 left out"):

@@ -47,8 +47,9 @@ def test_the_header_alone_gives_the_same_grid(tmp_path):
 
 @pytest.mark.parametrize(("unit", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
 def test_lengths_are_millimetres_whatever_the_unit_of_the_header(tmp_path, unit, factor):
-    _, affine = read_nifti_volume(write(tmp_path, sform=oblique(), xyzt_units=unit))
-    np.testing.assert_allclose(affine[:3], oblique()[:3] * factor, rtol=1e-5)
+    written = oblique() * [[0.1], [0.1], [0.1], [1.0]]
+    _, affine = read_nifti_volume(write(tmp_path, sform=written, xyzt_units=unit))
+    np.testing.assert_allclose(affine[:3], written[:3] * factor, rtol=1e-5)
 
 
 def test_further_axes_of_length_one_are_dropped(tmp_path):

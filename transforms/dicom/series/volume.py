@@ -28,6 +28,7 @@ from pyraseg.transforms.dicom.series.stacks import Stack, arrange, copies, descr
 from pyraseg.transforms.dicom.series.suv import SUV_UNIT, warn_of_mean
 from pyraseg.transforms.errors import GeometryError, InputError, Option
 from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.io.limits import check_volume
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["Volume", "check_planes", "read_series", "read_source_series", "source_series_of", "stored_planes"]
@@ -141,6 +142,7 @@ def _arranged(
     drop = "copies" in options.repair
     chosen = Stack(tuple(_without_copies(chosen.planes, drop=drop)), chosen.label)
     planes, grid = arrange(chosen, repair=options.repair)
+    check_volume(grid.shape, grid.spacing, path=planes[0].image.path)
     lines = _lines(series, planes, assume_hu=options.assume_hu)
     refs = {plane.image.path: plane.image.source_ref for plane in planes}
     frames = tuple(plane.frame_index for plane in planes) if len(refs) < len(planes) else ()

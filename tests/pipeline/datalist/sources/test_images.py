@@ -45,7 +45,7 @@ def test_a_folder_is_searched_to_its_depth_and_each_frame_of_a_cine_is_an_item(f
 
 def test_what_is_no_image_is_named_with_a_reason(folder: Path) -> None:
     assert dict(find_images(folder).left_out) == {
-        "broken.png": "a damaged or another kind of file",
+        "broken.png": "a damaged or another kind of file (UnidentifiedImageError)",
         "notes.txt": "a file without the DICM prefix",
     }
 

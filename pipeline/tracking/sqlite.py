@@ -54,7 +54,7 @@ def prepare_database(file: Path) -> None:
         except OSError as error:
             raise output_error(error, file.parent) from error
         return
-    with store_errors("a MLflow database that can be read"):
+    with store_errors("a MLflow store that can be read"):
         # writable where the file is, so that what a killed process left half written is rolled back
         address = f"file:{quote(str(file.resolve()))}?mode=rw"
         with closing(sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS)) as database:

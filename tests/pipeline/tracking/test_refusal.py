@@ -145,7 +145,7 @@ def test_a_database_that_cannot_be_used_is_said_in_a_sentence(store, tmp_path, s
     assert "Traceback" not in caplog.text
 
 
-def test_a_locked_a_full_and_a_read_only_database_are_told_apart(store, tmp_path, monkeypatch):
+def test_a_locked_and_a_read_only_database_are_told_apart(store, tmp_path, monkeypatch):
     monkeypatch.setattr("pyraseg.pipeline.tracking.sqlite.LOCK_SECONDS", 0.1)
     file = tmp_path / "mlruns.db"
     MlflowClient(store).search_experiments()

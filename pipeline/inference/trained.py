@@ -124,7 +124,7 @@ def require_as_trained(
     unequal = image_differences(stated, preprocessing, inferer=inferer)
     unequal |= differences(stated, {"label_names": list(label_names)})
     if unequal:
-        remedy = "Leave out the override: the checkpoint says what it needs. Or name one that was trained so."
+        remedy = "Leave out the override, or give the training's value; or name a checkpoint trained so."
         wanted = f"what the checkpoint was trained with, {sentence(unequal, 0)}"
         raise CheckpointError(wanted, found=sentence(unequal, 1), remedy=remedy)
 

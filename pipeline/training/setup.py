@@ -19,6 +19,7 @@ from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.files import private_files
+from pyraseg.pipeline.utils.groups import images_as_groups
 from pyraseg.transforms.errors import CheckpointError, ConfigError, OutputError
 
 __all__ = [
@@ -153,15 +154,13 @@ def to_device(
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
     """Parameters of a run from its datalist and its network: counts, a digest and how it is read."""
-    counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
-    groups = {
-        f"{split}_groups": len({i["group"] for i in data.items(split)})
-        for split in ("training", "validation", "test")
-    }
+    splits = ("training", "validation", "test")
+    groups = {split: {item["group"] for item in data.items(split)} for split in splits}
     return {
         "dataset_digest": data.digest,
-        **counts,
-        **groups,
+        **{f"{split}_frames": len(data.items(split)) for split in splits},
+        **{f"{split}_groups": len(groups[split]) for split in splits},
+        "images_as_groups": images_as_groups(set().union(*groups.values())),  # whose patient nobody named
         "reading": data.reading.given,
         "network_parameters": sum(p.numel() for p in network.parameters()),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import warnings
@@ -15,13 +14,21 @@ from typing import Any, BinaryIO
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
-from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
+from pyraseg.transforms.dicom.files.bounded import open_bounded
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    foreign,
+    malformed,
+    no_misplaced_sequence,
+    readable,
+    whole,
+)
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.limits import FEW_FRAMES, FRAMES, SIDE
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
@@ -31,7 +38,6 @@ __all__ = [
     "ParsedFile",
     "image_header",
     "malformed",
-    "open_bounded",
     "parse_file",
     "parse_object",
     "read_attributes",
@@ -41,8 +47,6 @@ __all__ = [
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 CHARACTER_SET = Tag("SpecificCharacterSet")
-META_BYTES = 2**16  # the file meta group lies in these
-DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
 PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
 # By implicit VR and little endian, as pydicom finds them in a data set that states no transfer syntax
 NATIVE: dict[Any, UID] = {
@@ -50,6 +54,7 @@ NATIVE: dict[Any, UID] = {
     (False, True): uid.ExplicitVRLittleEndian,
     (False, False): uid.ExplicitVRBigEndian,
 }
+SLICES = ("CT", "MR", "PT")  # of which small parts are cut out
 NO_PREFIX = "no DICM prefix: read as a bare data set"
 OTHER_VR = "a data set in {} VR, against its transfer syntax"
 NO_PHOTOMETRIC = "no Photometric Interpretation: taken for MONOCHROME2"
@@ -203,14 +208,14 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             file = open_bounded(path)
         with file:
             status = os.fstat(file.fileno())
-            _check_not_deflated(file, path)
             with foreign():
                 wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
                 dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
                 notes = _notes(dataset)
                 apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
-                values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+                elements = [*dataset.file_meta, *dataset]
+                values = {e.keyword: no_misplaced_sequence(e.keyword, e.value) for e in elements}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
     size, modified = status.st_size, status.st_mtime_ns
@@ -247,24 +252,6 @@ def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dat
     return apart
 
 
-class _BoundedFile(io.BufferedReader):
-    """A file that never reads more bytes than it has: a broken length could take gigabytes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._size = os.fstat(self.fileno()).st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = max(0, min(size, self._size - self.tell()))
-        return super().read(size)
-
-
-def open_bounded(path: Path) -> BinaryIO:
-    """Open a file whose ``read`` takes no more memory than the file's size, whatever its header says."""
-    return _BoundedFile(path)
-
-
 def _check_file(path: Path) -> None:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no file of that name"
@@ -273,25 +260,6 @@ def _check_file(path: Path) -> None:
         found = "an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix"
         remedy = "Export it again as DICOM, or leave it out."
         raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
-
-
-def _check_not_deflated(file: BinaryIO, path: Path) -> None:
-    """Refuse a deflated data set: it is inflated before its size can be checked."""
-    deflated = False
-    start = file.read(META_BYTES)
-    if DEFLATED in start:  # without the UID's text there is nothing to parse
-        file.seek(PREFIX if start[128:PREFIX] == b"DICM" else 0)
-        with foreign():
-            meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-            deflated = meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian
-    file.seek(0)
-    if deflated:
-        raise InputError(
-            "a transfer syntax whose frames can be read one by one",
-            found="a deflated data set (1.2.840.10008.1.2.1.99)",
-            remedy="Convert the file to Explicit VR Little Endian, for example with dcmconv +te.",
-            path=path,
-        )
 
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
@@ -365,6 +333,11 @@ def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) ->
     elif not 1 <= frames <= parsed.size:  # a frame has at least one byte; a list of frames is made elsewhere
         found = f"{frames} frames announced in a file of {parsed.size} bytes"
         remedy = "Export the file again."
+    elif frames > FRAMES:
+        found, remedy = f"{frames} frames, more than {FRAMES}", "Export a part of it."
+    elif frames > FEW_FRAMES and min(rows, columns) < SIDE and parsed.text("Modality") not in SLICES:
+        found = f"{frames} frames of {rows} x {columns} pixels, more than {FEW_FRAMES} of less than {SIDE}"
+        remedy = "Leave this file out."
     else:
         return
     raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=parsed.path)

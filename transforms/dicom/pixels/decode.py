@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydicom import uid
 
-from pyraseg.transforms.dicom.files.header import ImageHeader, open_bounded, read_header
+from pyraseg.transforms.dicom.files.bounded import open_bounded
+from pyraseg.transforms.dicom.files.header import ImageHeader, read_header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.pixels.checks import (
     PADDED,
@@ -35,6 +36,7 @@ from pyraseg.transforms.dicom.pixels.codecs import (
 )
 from pyraseg.transforms.dicom.pixels.compressed import decode_compressed
 from pyraseg.transforms.dicom.pixels.encapsulated import (
+    START_OF_IMAGE,
     Codestream,
     Span,
     locate_frames,
@@ -117,8 +119,7 @@ class FrameDecoder:
         facts = self._parse(data)
         check_codestream(header, facts)
         ybr = facts.says_ybr or (ybr and not facts.says_rgb)
-        pillow = PLUGINS[syntax] == "pillow" or syntax == uid.JPEGExtended12Bit
-        if pillow and facts.precision == 8 and facts.process in DCT:
+        if facts.precision == 8 and facts.process in DCT:
             samples = decode_jpeg(data, facts, ybr)
             signed = header.pixel_representation and header.bits_stored == 8
             return (samples.view(np.int8) if signed else samples), False
@@ -144,7 +145,11 @@ class FrameDecoder:
             for offset, length in spans:
                 file.seek(offset)
                 parts.append(file.read(length))
-        return b"".join(parts)
+        data = b"".join(parts)
+        # What is parsed is what is decoded: a JP2 wrapper may hold another codestream before its own
+        return (
+            data[max(0, data.find(START_OF_IMAGE[1])) :] if self.header.transfer_syntax in JPEG_2000 else data
+        )
 
 
 class CineReader(FrameDecoder):

@@ -18,6 +18,7 @@ from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
     check_output_dir,
     data_facts,
+    require_same_images,
     seed_everything,
     shared_handler,
     to_device,
@@ -40,6 +41,7 @@ __all__ = [
     "WeightAverage",
     "check_output_dir",
     "data_facts",
+    "require_same_images",
     "seed_everything",
     "shared_handler",
     "stored_run_id",

@@ -216,11 +216,10 @@ class Checkpoints:
             )
         done = -(-content["iteration"] // engine.state.epoch_length)
         if engine.state.max_epochs < done:
-            found, remedy = str(engine.state.max_epochs), f"Give --max_epochs {done} or more."
             raise CheckpointError(
                 f"max_epochs of {done}, which last.pt has begun, or more",
-                found=found,
-                remedy=remedy,
+                found=str(engine.state.max_epochs),
+                remedy=f"Give --max_epochs {done} or more.",
                 path=path,
             )
 

@@ -25,6 +25,9 @@ from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import DatalistError, GeometryError, InputError, LabelError, PyrasegError
+from pyraseg.transforms.io.dicom_reader import FrameHandle
+from pyraseg.transforms.io.display_range import contrast_fault
+from pyraseg.transforms.io.frames import FrameReader
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
 from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.io.reading_options import ReadingOptions
@@ -42,7 +45,7 @@ def check_collection(
 ) -> Collection:
     """Read headers and labels, expand cines into frames, and leave out bad entries with the reason.
 
-    Pixels are decoded for every label, and for NIfTI images that may hold NaN, but not for series.
+    Pixels are decoded for every label and frame, and for NIfTI images that may hold NaN, but not for series.
 
     Args:
         collected: the entries with relative paths. An image is a file or the folder of one series.
@@ -75,12 +78,26 @@ def _check(entry: Entry, root: Path, declared: LabelMap | None, reading: Reading
         frames = [entry]
         if image.cine and entry.frame is None:  # its DICOM mask has as many frames: one item per frame
             frames = [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
-        return _check_values([_with_values(one, root, declared) for one in frames], declared)
+        passed, refused = _check_values([_with_values(one, root, declared) for one in frames], declared)
+        return [_with_contrast(one, root, reading) for one in passed], refused
     except InputError as error:
         part = "mask" if error.path == str(root / entry.label) else "image"
-        return [], [(entry.image, f"{part}: {error.found}")]
+        reason = reason_and_option(error, as_typed()) if error.option else error.found
+        return [], [(entry.image, f"{part}: {reason}")]
     except LabelError as error:
         return [], [(entry.image, f"mask: {error.found}")]
+
+
+def _with_contrast(entry: Entry, root: Path, reading: ReadingOptions) -> Entry:
+    """The entry with a note where its greys look wrong.
+
+    Raises:
+        InputError: its pixels cannot be decoded, or nothing says which are black and white.
+    """
+    reader, path = FrameReader(reading=reading), root / entry.image
+    array, metadata = reader.get_data([FrameHandle(path, entry.frame)])
+    fault = contrast_fault(array, metadata["display_max"])
+    return replace(entry, notes=(*entry.notes, f"the image is {fault}")) if fault else entry
 
 
 def _misfit(entry: Entry, image: Grid, label: Grid) -> str:

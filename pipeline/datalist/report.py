@@ -39,7 +39,8 @@ class DatalistReport:
         splits: a report for each split or fold.
         largest_groups: (group, frames, split), largest first, with original names: for a terminal, not a log.
         left_out: (path relative to the data set, reason).
-        noted: (path, note) of labels of which something was left out or taken for something else.
+        noted: (path, note) of labels of which something was left out or taken for something else, and of
+            images that are nearly black, constant or clipped.
         dataset_dir: the folder that the datalist's paths are relative to.
         label_names, seed, digest: as written.
     """
@@ -63,7 +64,7 @@ class DatalistReport:
         """The report as aligned text, for a terminal."""
         lines = [*self._table(), *self._absent()]
         left_out = _listed("left out", self.left_out, "reasons")
-        noted = _listed("notes on labels", self.noted, "notes") if self.noted else ()
+        noted = _listed("notes", self.noted, "notes") if self.noted else ()
         for part in (self._groups(), [*left_out, *noted], self._written()):
             lines += ["", *part]
         return lines

@@ -19,7 +19,7 @@ from monai.transforms import Compose
 from monai.utils import TraceKeys, convert_to_tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from pyraseg.pipeline.training.checkpoints import save_checkpoint
+from pyraseg.pipeline.training.checkpoints import save_tensors
 from pyraseg.pipeline.training.sampling import Draw
 from pyraseg.pipeline.utils.files import private_folder
 from pyraseg.transforms.dicom.files.search import search
@@ -98,7 +98,7 @@ class CachedDataset(PersistentDataset):
 
     def _store(self, item: Any, path: Path, key: str) -> None:
         try:
-            save_checkpoint(path, {"key": key, "item": item})
+            save_tensors(path, {"key": key, "item": item})
         except OutputError as error:
             if not self._full:
                 logger.warning(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from pyraseg.transforms.io.dicom_reader import (
     the_only,
 )
 from pyraseg.transforms.io.display_range import ValueRange, from_black, is_dark
-from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS
+from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS, are_finite, spacing_fault
 from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 from pyraseg.transforms.io.paths import is_nifti, is_picture
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
@@ -192,8 +194,8 @@ class LoadFramed(MapTransform):
 def _check_values(array: np.ndarray, path: Path) -> None:
     if 0 in array.shape:
         found = f"an image of {array.shape[1]} x {array.shape[2]} pixels"
-    elif array.dtype.kind == "f" and not np.isfinite(array).all():
-        found = "NaN or infinite values"
+    elif array.dtype.kind == "f" and not are_finite(array.astype(np.float32, copy=False)):
+        found = "NaN or infinite values"  # or beyond single precision, in which networks compute
     elif array.dtype.kind not in "uifb":
         found = f"values of type {array.dtype}"
     else:
@@ -215,12 +217,13 @@ def open_picture(path: Path) -> Image.Image:
         InputError: not such a file, too large, a JPEG of more than `SCANS`, or an animation.
     """
     with malformed(path=path, **PICTURE):
+        data = path.read_bytes()  # a file's own read would make room for whatever length a chunk states
         try:
-            image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+            image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP"))
         except Image.DecompressionBombError:
             raise _too_large(path) from None
         frames = getattr(image, "n_frames", 1)
-        scans = path.read_bytes().count(b"\xff\xda") if image.format == "JPEG" else 1
+        scans = data.count(b"\xff\xda") if image.format == "JPEG" else 1
     _check_size(path, image.width * image.height * 3)
     if frames > 1:
         remedy = "Export its frames one by one."
@@ -296,8 +299,10 @@ def read_nifti(path: Path) -> tuple[np.ndarray, ValueRange | None, tuple[float, 
         column, row = (float(value) for value in image.header.get_zooms()[:2])
         scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
     array = _channels_last(stored)
-    calibrated = all(np.isfinite(value) and value > 0 for value in (row, column))
-    spacing = (row * scale, column * scale) if calibrated and (row, column) != (1.0, 1.0) else None
+    spacing = None if (row, column) == (1.0, 1.0) else (row * scale, column * scale)
+    if spacing and (fault := spacing_fault(spacing)):
+        warnings.warn(f"the size of a NIfTI's pixels, {fault}, is ignored", stacklevel=2)
+        spacing = None
     return array.transpose(2, 1, 0), _stated_range(array, image.header), spacing
 
 

@@ -1,12 +1,14 @@
-"""Plausible sizes: one set for every reader, with room for the largest real studies.
+"""Plausible sizes and numbers: one set for every reader, with room for the largest real studies.
 
 What exceeds them is a broken or hostile file, and is refused by name before memory or time is spent on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyraseg.transforms.errors import InputError
 
@@ -20,10 +22,14 @@ __all__ = [
     "NIFTI_OFFSET",
     "SCANS",
     "SIDE",
+    "SPACING_MM",
     "VOLUME_BYTES",
     "VOXELS",
+    "WHERE_MM",
+    "are_finite",
     "check_volume",
     "most_items",
+    "spacing_fault",
 ]
 
 # 268 MB in colour, 9,459 x 9,459 pixels: pillow's own limit; the largest radiographs have 4,300 x 4,300
@@ -39,6 +45,8 @@ AXIS_MM = 3000.0  # tables of whole-body scanners move 2.2 m
 CUBIC_METRES = (
     2.0  # the widest field of view, 0.85 m, over 2.2 m has 1.6: at 3 mm no more than 74 million voxels
 )
+SPACING_MM = (1e-3, 100.0)  # of pixels, voxels or slices: from below micro-CT's to scouts with gaps
+WHERE_MM = 1e5  # from the origin, which lies within the room
 INFLATION = 1032  # times that deflate makes data smaller at most (zlib's technical notes)
 NIFTI_OFFSET = 2**24  # bytes of header and extensions, in which some programs keep a DICOM header
 SCANS = 100  # of a progressive JPEG, each as long as the image; encoders make about 10
@@ -76,3 +84,20 @@ def check_volume(shape: Sequence[int], spacing_mm: Sequence[float], *, path: str
         wanted = f"a volume of a patient: at most {AXIS_MM / 1000:g} m long and {CUBIC_METRES:g} cubic metres"
         remedy = "Correct the spacing of its voxels, or crop it."
         raise InputError(wanted, found=f"{counted} voxels over {metres} m", remedy=remedy, path=path)
+
+
+def are_finite(values: Any) -> bool:
+    """Whether an array, or a tensor, has neither NaN nor infinity."""
+    return 0 in values.shape or all(math.isfinite(float(end)) for end in (values.min(), values.max()))
+
+
+def spacing_fault(spacing_mm: Iterable[float]) -> str:
+    """The spacing in words where no image can have it; empty where one can.
+
+    >>> spacing_fault([0.5, 1e-320]), spacing_fault([0.5, 0.5])
+    ('0.5 x 9.99989e-321 mm', '')
+    """
+    values = [float(value) for value in spacing_mm]
+    if all(SPACING_MM[0] <= value <= SPACING_MM[1] for value in values):
+        return ""
+    return " x ".join(f"{value:g}" for value in values) + " mm"

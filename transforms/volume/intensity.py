@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
@@ -9,6 +11,7 @@ from monai.transforms import Transform
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
 from pyraseg.transforms.io.display_range import CONTRAST, contrast_fault
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
 
@@ -32,7 +35,7 @@ class VolumeIntensity(Transform):
 
     Raises:
         ConfigError: neither or both of ``window`` and ``body_z_score``, or bounds that do not ascend.
-        InputError: on calling, another unit, or a volume without contrast.
+        InputError: on calling, another unit, NaN or infinite values, or a volume without contrast.
 
     >>> VolumeIntensity(unit="HU", window=(-100, 300))(torch.full((1, 2, 2, 2), 100)).unique()
     tensor([0.5000])
@@ -54,8 +57,9 @@ class VolumeIntensity(Transform):
             remedy = "Give the lowest value first, then the highest."
             raise ConfigError("bounds of two ascending numbers", found=f"{list(bounds)}", remedy=remedy)
         self.unit = unit
-        self.low, self.high = (float(value) for value in bounds)
-        self.standardise = window is None
+        self.window = None if window is None else [float(value) for value in window]
+        self.body_z_score = None if body_z_score is None else [float(value) for value in body_z_score]
+        self._bounds = float(bounds[0]), float(bounds[1])
         self.display = display
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -67,16 +71,20 @@ class VolumeIntensity(Transform):
             remedy = "Give this bundle the modality that it was made for."
             raise InputError(wanted, found=f"{unit or 'no unit'} in case {case}", remedy=remedy)
         values = (image.as_tensor() if isinstance(image, MetaTensor) else image).float()
-        if self.standardise:
+        if not are_finite(values):
+            remedy = "Replace them by the value of what is not there, such as air, or leave it out."
+            raise InputError("a volume of finite values", found=f"others in case {case}", remedy=remedy)
+        if self.body_z_score is not None:
             mean, deviation = _body(values, case)
             values = (values - mean) / deviation
-        values = values.clamp(self.low, self.high)
-        if self.display or not self.standardise:
-            values = (values - self.low) / (self.high - self.low)
+        low, high = self._bounds
+        values = values.clamp(low, high)
+        if self.display or self.body_z_score is None:
+            values = (values - low) / (high - low)
         if not isinstance(image, MetaTensor):
             return values
         scaled = MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
-        fault = contrast_fault(values, self.high if self.standardise and not self.display else 1.0)
+        fault = contrast_fault(values, 1.0 if self.display or self.body_z_score is None else high)
         scaled.meta[CONTRAST] = "" if fault == "nearly black" else fault  # a PET without uptake is dark
         return scaled
 
@@ -87,7 +95,7 @@ def _body(values: torch.Tensor, case: str) -> tuple[float, float]:
     some = lit[:: max(1, len(lit) // SAMPLES)]
     above = some[some >= some.mean()]
     inside = lit[lit > BODY * torch.quantile(above, 0.99)] if len(above) else above
-    if not len(inside) or float(inside.std()) <= 0:
+    if not len(inside) or not 0 < float(inside.std()) < math.inf:
         remedy = "Check that the file holds an image, or leave it out."
         raise InputError("a volume with contrast", found=f"none in case {case}", remedy=remedy)
     return float(inside.mean()), float(inside.std())

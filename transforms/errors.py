@@ -81,9 +81,10 @@ class PyrasegError(Exception):
         kind: type[PyrasegError] | None = None,
         *,
         found: str | None = None,
+        path: str | Path | None = None,
         spell: Callable[[Option], str] | None = None,
     ) -> PyrasegError:
-        """The same refusal as another kind of error, with more found, or with its option spelt.
+        """The same refusal as another kind of error, of another file, with more found, or its option spelt.
 
         Args:
             spell: the option as the user can write it; empty where this is nowhere, and it is not offered.
@@ -96,7 +97,8 @@ class PyrasegError(Exception):
         if spell is not None:
             advice, option = _remedy(advice, option, spell), None
         found = self.found if found is None else found
-        return (kind or type(self))(self.wanted, found=found, remedy=advice, path=self.path, option=option)
+        path = self.path if path is None else path
+        return (kind or type(self))(self.wanted, found=found, remedy=advice, path=path, option=option)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when an error crosses from a data-loading process to the main one."""

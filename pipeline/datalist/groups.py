@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import pydicom
-
 from pyraseg.pipeline.datalist.items import Collection
 from pyraseg.pipeline.datalist.sources.headers import stem
-from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.search import search
-from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.dicom.files.values import BrokenFile, text
+from pyraseg.transforms.errors import DatalistError, InputError
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["GROUP_FROM", "Grouping", "group_name"]
@@ -92,11 +91,8 @@ def _patient(path: Path) -> str:
 
 
 def _patient_of_file(path: Path) -> str:
-    if not is_dicom(path):
-        return ""
     try:
-        header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=["PatientID"])
-    except (OSError, EOFError, ValueError):
-        return ""
-    identity = str(header.get("PatientID") or "").strip()
+        identity = text(parse_file(path, tags=(), raw=["PatientID"]).raw, "PatientID")
+    except (InputError, BrokenFile):
+        return ""  # left out as one without a PatientID
     return group_name(identity) if identity else ""

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from pyraseg.transforms import errors
 from pyraseg.transforms.errors import PyrasegError
+from pyraseg.transforms.item_errors import TRACEBACK_VARIABLE
 
 __all__ = [
     "PATHS_VARIABLE",
@@ -22,7 +23,6 @@ __all__ = [
     "unwrap_monai_errors",
 ]
 
-TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
 PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
 WORKER_ERROR = re.compile(
     rf"^pyraseg\.transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M

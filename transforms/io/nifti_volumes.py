@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarr
 def _open(path: Path) -> Nifti1Image:
     import nibabel
 
+    check_regular(path, wanted="a readable NIfTI file")
     try:
         image = nibabel.load(path)
     except Exception as error:  # nibabel may raise anything on a broken file

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
-from nibabel.filebasedimages import ImageFileError
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from pyraseg.transforms.dicom.files.header import read_header
 from pyraseg.transforms.dicom.files.objects import volume_modality
+from pyraseg.transforms.dicom.files.search import check_regular
+from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.errors import InputError, LabelError
 from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti, is_picture
 
 __all__ = ["Grid", "MaskValues", "mask_values", "read_grid", "stem"]
-
-PILLOW_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,15 @@ def read_grid(path: Path) -> Grid:
 
 
 def _raster_grid(path: Path) -> Grid:
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            # the frame reader turns such a picture upright
-            return Grid(image.width, image.height) if turned else Grid(image.height, image.width)
-    except PILLOW_ERRORS as error:
-        wanted = "a readable PNG, JPEG or BMP image"
-        raise _unreadable(wanted, "a damaged or another kind of file", path) from error
+    with _parsed("a readable PNG, JPEG or BMP image", path), Image.open(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        # the frame reader turns such a picture upright
+        return Grid(image.width, image.height) if turned else Grid(image.height, image.width)
 
 
 def _nifti_grid(path: Path) -> Grid:
-    try:
+    with _parsed("a readable NIfTI file", path):
         shape = [*nibabel.load(path).shape, 1, 1, 1]
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise _unreadable("a readable NIfTI file", "a damaged or another kind of file", path) from error
     return Grid(rows=int(shape[1]), columns=int(shape[0]), depth=int(shape[2]), volume=shape[2] > 1)
 
 
@@ -116,36 +109,31 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
 
 
 def _raster_values(path: Path) -> MaskValues:
-    try:
-        with Image.open(path) as image:
-            if len(image.getbands()) > 1 and image.mode not in {"LA", "La"}:
-                found, remedy = (
-                    f"a colour mask ({image.mode})",
-                    "Save it as greyscale with one value a class.",
-                )
-                raise LabelError("a mask with one channel", found=found, remedy=remedy, path=path)
-            if image.mode in {"L", "P"}:  # several times as fast as sorting the pixels
-                return MaskValues(frozenset(value for value, count in enumerate(image.histogram()) if count))
-            values = np.unique(np.asarray(image.getchannel(0)))
-            return MaskValues(frozenset(int(value) for value in values), one_bit=image.mode == "1")
-    except PILLOW_ERRORS as error:
-        raise _unreadable("a readable mask", "a damaged or another kind of file", path) from error
+    with _parsed("a readable mask", path), Image.open(path) as image:
+        if len(image.getbands()) > 1 and image.mode not in {"LA", "La"}:
+            found, remedy = f"a colour mask ({image.mode})", "Save it as greyscale with one value a class."
+            raise LabelError("a mask with one channel", found=found, remedy=remedy, path=path)
+        if image.mode in {"L", "P"}:  # several times as fast as sorting the pixels
+            return MaskValues(frozenset(value for value, count in enumerate(image.histogram()) if count))
+        values = np.unique(np.asarray(image.getchannel(0)))
+        return MaskValues(frozenset(int(value) for value in values), one_bit=image.mode == "1")
 
 
 def _nifti_data(path: Path) -> np.ndarray:
-    try:
+    with _parsed("a readable mask", path):
         return np.asarray(nibabel.load(path).dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _unreadable("a readable mask", "a damaged NIfTI file", path) from error
 
 
 def _dicom_data(path: Path) -> np.ndarray:
-    try:
+    with _parsed("a readable mask", path):
         return pydicom.dcmread(path, force=True).pixel_array
-    except MemoryError:
-        raise
-    except Exception as error:  # pydicom and its decoders may raise anything on a broken file
-        raise _unreadable("a readable mask", "a DICOM file whose pixels cannot be decoded", path) from error
+
+
+def _parsed(wanted: str, path: Path) -> AbstractContextManager[None]:
+    """Around what libraries do with a file's bytes, as they may raise anything."""
+    check_regular(path, wanted=wanted)
+    found, remedy = "a damaged or another kind of file", "Replace the file or leave it out."
+    return malformed(wanted, path=path, found=found, remedy=remedy)
 
 
 def _unreadable(wanted: str, found: str, path: Path) -> InputError:

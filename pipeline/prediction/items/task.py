@@ -22,13 +22,13 @@ from pyraseg.pipeline.prediction.items.outputs import DICOM_FORMATS, Drawing, wr
 from pyraseg.pipeline.prediction.items.quality import item_flags
 from pyraseg.pipeline.prediction.output.folder import RECORD
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
-from pyraseg.pipeline.prediction.processes.worker import OURS
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.dicom.object import replaced_objects
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
 from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.item_errors import OURS
 from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
 __all__ = ["Done", "ItemResults", "ItemTask", "frame_record"]

@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
@@ -266,11 +267,11 @@ def open_bounded(path: Path) -> BinaryIO:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file of that name"
-        raise InputError("a DICOM file", found=found, remedy="Check the path.", path=path)
+    check_regular(path, wanted="a DICOM file")
     if not is_dicom(path):
         found = "an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix"
+        if not os.access(path, os.R_OK):
+            found = "a file that may not be read"
         remedy = "Export it again as DICOM, or leave it out."
         raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
 

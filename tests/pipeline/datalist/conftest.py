@@ -21,13 +21,7 @@ SIZES = (17, 9, 6, 5, 3, 2, 2, 1, 1, 1, 1, 1, 1)
 
 
 def write_image(
-    path: Path,
-    *,
-    rows: int = 6,
-    columns: int = 9,
-    values: tuple[int, ...] = (0,),
-    seed: int = 0,
-    format: str | None = None,
+    path: Path, *, rows: int = 6, columns: int = 9, values: tuple[int, ...] = (0,), seed: int = 0
 ) -> None:
     """Noise where one value is given, else a mask that holds each of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +29,7 @@ def write_image(
         pixels = np.random.default_rng(seed).integers(0, 255, (rows, columns))
     else:
         pixels = np.resize(np.asarray(values), (rows, columns))
-    Image.fromarray(pixels.astype(np.uint8)).save(path, format)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
 @pytest.fixture

@@ -24,11 +24,10 @@ from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import source_series_of
-from pyraseg.transforms.errors import DatalistError, GeometryError, LabelError, PyrasegError
+from pyraseg.transforms.errors import DatalistError, GeometryError, LabelError, PyrasegError, item_error
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
 from pyraseg.transforms.io.paths import frame_path, is_nifti, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
-from pyraseg.transforms.item_errors import item_error
 
 __all__ = ["check_collection", "check_duplicates"]
 

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from pyraseg.transforms import errors
-from pyraseg.transforms.errors import PyrasegError
-from pyraseg.transforms.item_errors import TRACEBACK_VARIABLE
+from pyraseg.transforms.errors import TRACEBACK_VARIABLE, PyrasegError
 
 __all__ = [
     "PATHS_VARIABLE",

@@ -19,8 +19,7 @@ from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-from pyraseg.transforms.errors import InputError, PyrasegError
-from pyraseg.transforms.item_errors import item_error
+from pyraseg.transforms.errors import InputError, PyrasegError, item_error
 
 __all__ = ["MapFiles", "image_key", "part_copies"]
 

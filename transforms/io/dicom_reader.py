@@ -17,6 +17,7 @@ from pyraseg.transforms.dicom.calibration import Calibration, calibrate
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import ImageHeader, parse_file, read_header
 from pyraseg.transforms.dicom.files.objects import passed_over
+from pyraseg.transforms.dicom.files.opening import file_version
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
@@ -255,14 +256,13 @@ def _frame_index(handle: FrameHandle, frames: int) -> int:
 def _opened(path: Path) -> tuple[CineReader, Calibration]:
     """The file's parsed header, kept for further frames; a changed file is read again."""
     try:
-        status = path.stat()
+        return _open(path, file_version(path.stat()))
     except OSError:
-        return _open(path, 0, 0)  # which refuses it
-    return _open(path, status.st_mtime_ns, status.st_size)
+        return _open(path, ())  # which refuses it
 
 
 @lru_cache(maxsize=16)
-def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
+def _open(path: Path, version: tuple[int, ...]) -> tuple[CineReader, Calibration]:
     return _calibrated(read_header(path))
 
 

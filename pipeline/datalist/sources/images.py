@@ -26,7 +26,7 @@ from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import source_series_of
-from pyraseg.transforms.errors import ConfigError, DatalistError, InputError
+from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, item_error
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
 from pyraseg.transforms.io.paths import (
     FramePath,
@@ -37,7 +37,6 @@ from pyraseg.transforms.io.paths import (
     split_frame_path,
 )
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
-from pyraseg.transforms.item_errors import item_error
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["FoundImages", "find_images", "unlabelled_frames"]

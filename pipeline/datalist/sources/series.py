@@ -19,8 +19,7 @@ from pyraseg.transforms.dicom.files.search import PASSED_REMEDIES
 from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, DrawnLabels, read_drawn_labels
 from pyraseg.transforms.dicom.series.find import is_slice
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-from pyraseg.transforms.errors import DatalistError
-from pyraseg.transforms.item_errors import item_error
+from pyraseg.transforms.errors import DatalistError, item_error
 
 __all__ = ["LABEL_KINDS", "MODALITIES", "PATIENT", "SeriesFile", "SeriesSource", "by_series", "series_file"]
 

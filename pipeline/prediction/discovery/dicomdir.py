@@ -13,7 +13,8 @@ from typing import Any
 from pydicom import dcmread
 
 from pyraseg.transforms.dicom.files.content import has_dicom_marker
-from pyraseg.transforms.dicom.files.header import malformed, open_bounded
+from pyraseg.transforms.dicom.files.header import malformed
+from pyraseg.transforms.dicom.files.opening import open_bounded
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["Listed", "listed_files"]

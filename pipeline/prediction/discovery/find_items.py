@@ -18,9 +18,8 @@ from pyraseg.transforms.dicom.copies import MapFiles, part_copies
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
-from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.errors import InputError, PyrasegError, item_error
 from pyraseg.transforms.io.paths import is_nifti
-from pyraseg.transforms.item_errors import item_error
 
 __all__ = ["COPY_OF", "Answer", "Discovered", "find_items", "header_or_error", "in_processes"]
 
@@ -235,6 +234,7 @@ def _item(file: InputFile, header: ObjectHeader) -> Item:
         size=header.size,
         modified_ns=header.modified_ns,
         notes=tuple(_notes(header)),
+        stamps=(header.source.stamp,),
     )
 
 

@@ -101,6 +101,7 @@ def _item(group: list[Member], broken: Set[Path]) -> Item:
         notes=tuple(_notes(group, broken)),
         paths=tuple(str(member.path) for member, _ in group),
         slices=sum(source.number_of_frames for source in sources),
+        stamps=tuple(source.stamp for source in sources),
     )
 
 

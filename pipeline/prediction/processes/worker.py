@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient, Shapes
-from pyraseg.transforms.item_errors import TRACEBACK_VARIABLE, item_error
+from pyraseg.transforms.errors import TRACEBACK_VARIABLE, item_error
 
 __all__ = ["work"]
 

@@ -13,8 +13,7 @@ from pyraseg.transforms.dicom.copies import part_copies
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import source_ref
 from pyraseg.transforms.dicom.files.search import PASSED_REMEDIES, Passed, search
-from pyraseg.transforms.errors import InputError, PyrasegError
-from pyraseg.transforms.item_errors import item_error
+from pyraseg.transforms.errors import InputError, PyrasegError, item_error
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [

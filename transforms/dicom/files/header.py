@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 import struct
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,21 +20,21 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
+from pyraseg.transforms.dicom.files.opening import file_version, open_bounded, open_version
 from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
+    "STAMPED",
     "TAGS",
     "UNDEFINED_LENGTH",
     "ImageHeader",
     "ParsedFile",
     "image_header",
     "malformed",
-    "open_bounded",
     "parse_file",
-    "parse_object",
     "read_attributes",
     "read_header",
     "source_ref",
@@ -51,6 +51,10 @@ NATIVE: dict[Any, UID] = {
     (False, True): uid.ExplicitVRLittleEndian,
     (False, False): uid.ExplicitVRBigEndian,
 }
+# What tells a file from another at its place: read as stored, and not kept but for the hash
+STAMPED = (
+    "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate",
+)  # fmt: skip
 NO_PREFIX = "no DICM prefix: read as a bare data set"
 OTHER_VR = "a data set in {} VR, against its transfer syntax"
 NO_PHOTOMETRIC = "no Photometric Interpretation: taken for MONOCHROME2"
@@ -82,6 +86,8 @@ class ParsedFile:
         values: of the data set and the file meta group by keyword, as far as present.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
         size, modified_ns: of the file when it was read.
+        version: what changes with every change of the file on the disk (`file_version`).
+        stamp: a hash of size, time, UIDs and patient: the same as long as the file is the same.
         notes: what is not as the standard says, and harmless.
         raw: requested attributes as stored, with the file's character set.
     """
@@ -93,6 +99,8 @@ class ParsedFile:
     pixels: tuple[str, int, int] | None
     size: int
     modified_ns: int
+    version: tuple[int, ...]
+    stamp: str = field(repr=False)
     notes: tuple[str, ...] = ()
     raw: Dataset = field(default_factory=Dataset, repr=False)
 
@@ -119,6 +127,7 @@ class ImageHeader:
         sop_instance_uid, sop_class_uid: from the data set, else from the file meta group, else empty.
         photometric: (0028,0004) as the file states it, true or not; MONOCHROME2 for one sample without it.
         value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
+        version, stamp: as those of `ParsedFile`.
         notes: what is not as the standard says, and harmless.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
         of_volume: whether it is part of a CT, MR or PET series, so that its values are not for display.
@@ -145,9 +154,20 @@ class ImageHeader:
     value_offset: int
     value_length: int
     file_size: int
+    version: tuple[int, ...]
+    stamp: str = field(repr=False)
     notes: tuple[str, ...]
     dataset: Dataset = field(repr=False, compare=False)
     of_volume: bool = False
+
+    def opened(self) -> BinaryIO:
+        """The file, to read its pixels from.
+
+        Raises:
+            InputError: it is not the file any more whose header this is.
+            BrokenFile: it cannot be opened.
+        """
+        return open_version(self.path, self.version)
 
     @property
     def source_ref(self) -> SourceRef:
@@ -163,6 +183,7 @@ class ImageHeader:
             rows=self.rows,
             columns=self.columns,
             study_instance_uid=self.study_instance_uid,
+            stamp=self.stamp,
         )
 
 
@@ -207,15 +228,26 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             _check_not_deflated(file, path)
             with foreign():
                 wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
-                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
-                notes = _notes(dataset)
+                read = [*wanted, *_tags(STAMPED)]
+                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=read)
+                notes, stamp = _notes(dataset), _stamp(dataset, status)
+                for tag in set(_tags(STAMPED)).difference(wanted):
+                    dataset.pop(tag, None)
                 apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
                 values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
-    size, modified = status.st_size, status.st_mtime_ns
-    return ParsedFile(path, dataset, values, syntax, pixels, size, modified, notes, apart)
+    size, modified, version = status.st_size, status.st_mtime_ns, file_version(status)
+    return ParsedFile(path, dataset, values, syntax, pixels, size, modified, version, stamp, notes, apart)
+
+
+def _stamp(dataset: FileDataset, status: os.stat_result) -> str:
+    stored: list[Any] = [dataset.get_item(tag) for tag in _tags(STAMPED) if tag in dataset]
+    values = [(element.tag, element.value) for element in stored]
+    uid = dataset.file_meta.get("MediaStorageSOPInstanceUID")
+    text = repr((values, uid, status.st_size, status.st_mtime_ns))
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _notes(dataset: FileDataset) -> tuple[str, ...]:
@@ -246,24 +278,6 @@ def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dat
         if tag in moved and moved[tag] not in kept:
             del dataset[tag]
     return apart
-
-
-class _BoundedFile(io.BufferedReader):
-    """A file that never reads more bytes than it has: a broken length could take gigabytes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._size = os.fstat(self.fileno()).st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = max(0, min(size, self._size - self.tell()))
-        return super().read(size)
-
-
-def open_bounded(path: Path) -> BinaryIO:
-    """Open a file whose ``read`` takes no more memory than the file's size, whatever its header says."""
-    return _BoundedFile(path)
 
 
 def _check_file(path: Path) -> None:
@@ -352,6 +366,8 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
         value_offset=offset,
         value_length=length,
         file_size=parsed.size,
+        version=parsed.version,
+        stamp=parsed.stamp,
         notes=notes,
         dataset=parsed.dataset,
     )
@@ -369,22 +385,6 @@ def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) ->
     else:
         return
     raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=parsed.path)
-
-
-def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str, modality: str) -> ParsedFile:
-    """The identity of a file that must be of one of the SOP classes: a structure set, a segmentation.
-
-    Args:
-        wanted: the name of such an object, with its article.
-
-    Raises:
-        InputError: not DICOM, cut off in the header, or another kind of object.
-    """
-    parsed = parse_file(path)
-    if parsed.sop_class_uid not in sop_classes:
-        found, remedy = "another kind of DICOM object", f"Give the file whose modality is {modality}."
-        raise InputError(wanted, found=found, remedy=remedy, path=parsed.path)
-    return parsed
 
 
 def read_attributes(path: Path, *, before_pixels: bool = False) -> Dataset:

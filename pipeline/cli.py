@@ -20,6 +20,7 @@ from pyraseg.pipeline.commands.predict import Predict
 from pyraseg.pipeline.commands.sync import Sync
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.errors import printable, report_error
+from pyraseg.pipeline.utils.files import private_files
 from pyraseg.transforms.errors import NothingFoundError, PyrasegError, UsageError
 
 __all__ = ["VERBS", "main"]
@@ -46,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     try:
-        for line in arguments.verb.run(arguments):
-            print(printable(line), flush=True)  # in order with the output of processes that a verb starts
+        with private_files():
+            for line in arguments.verb.run(arguments):
+                print(printable(line), flush=True)  # in order with the output of processes that a verb starts
         sys.stdout.flush()  # a reader that has gone is noticed here, not at Python's exit
     except PyrasegError as error:
         if not report_error(error, show_path=True):

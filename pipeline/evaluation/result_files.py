@@ -26,7 +26,7 @@ from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoint
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import atomic_write, sha256_of
+from pyraseg.pipeline.utils.files import atomic_write, private_files, sha256_of
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 
@@ -68,7 +68,7 @@ def evaluate(
     """
     load_checkpoints(evaluator.network, checkpoint)
     CaseResults(tracker, folder=folder).attach(evaluator)
-    with unwrap_monai_errors(), tracker:
+    with private_files(), unwrap_monai_errors(), tracker:
         tracker.log_tags({"evaluated.sha256": " ".join(map(sha256_of, checkpoint_paths(checkpoint)))})
         evaluator.run()
     logger.info("%s", report(evaluator.state.results))
@@ -235,8 +235,8 @@ def _confidence_rows(record: CaseConfidence) -> Iterable[list[Any]]:
 
 def report(results: Results) -> str:
     """A short table for the log: a line per score and quantity, means over groups first."""
-    cases, groups = ({getattr(score, name) for score in results.scores} for name in ("case", "group"))
-    lines = [f"{len(cases)} cases of {len(groups)} groups"]
+    cases = {score.case for score in results.scores}
+    lines = [f"{len(cases)} cases of {len(results.groups)} groups", *results.notes]
     lines.append(_line("", "groups", "95 % interval", "frames", "cases"))
     for name, summary in results.classes.items():
         lines.append(

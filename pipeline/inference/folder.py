@@ -15,7 +15,7 @@ from monai.transforms import Compose
 
 from pyraseg.pipeline.inference.trained import load_checkpoints
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, private_files
 from pyraseg.pipeline.writers.nifti import write_label, write_labels
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
@@ -53,14 +53,18 @@ def infer(
         >>> infer(evaluator, checkpoint="models/model.pt", folder="eval")  # doctest: +SKIP
     """
     load_checkpoints(evaluator.network, checkpoint)
-    if left_out:
-        with atomic_write(Path(folder) / LEFT_OUT, "w") as file:
-            table = csv.writer(file)
-            table.writerow(["file", "reason"])
-            table.writerows((_utf8(name), reason) for name, reason in left_out)
-        logger.warning("%d files are left out; %s says which and why", len(left_out), LEFT_OUT)
-    with unwrap_monai_errors():
+    with private_files(), unwrap_monai_errors():
+        if left_out:
+            _write_left_out(Path(folder), left_out)
         evaluator.run()
+
+
+def _write_left_out(folder: Path, left_out: Sequence[tuple[str, str]]) -> None:
+    with atomic_write(folder / LEFT_OUT, "w") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "reason"])
+        table.writerows((_utf8(name), reason) for name, reason in left_out)
+    logger.warning("%d files are left out; %s says which and why", len(left_out), LEFT_OUT)
 
 
 class SavePredictions:

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
+from monai.utils import ensure_tuple
 from torch import Tensor
 
 from pyraseg.pipeline.inference.ensemble import Ensemble, log_mean_probability
 from pyraseg.pipeline.inference.sliding import Slab, WindowPlan, blended_slabs, plan_windows
 from pyraseg.pipeline.inference.source_grid import argmax_channels
 from pyraseg.pipeline.utils.devices import select_device
-from pyraseg.transforms.errors import ConfigError, GeometryError
+from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["FLIP_AXES", "SegmentationInferer", "mixed_precision"]
 
@@ -70,6 +72,7 @@ class SegmentationInferer(Inferer):
         ConfigError: an unknown mode, device or ``amp``, a batch size below 1, an unknown or repeated axis;
             when called, an axis that the image does not have, or an impossible overlap or window.
         GeometryError: when called, if scores are not on the windows' grid.
+        InputError: when called, if inputs, or scores without gradients, are NaN or infinite.
 
     >>> inferer = SegmentationInferer("sliding", roi_size=(8, 8, 8), device="cpu", tta_flips=["w"])
     >>> network, volume = torch.nn.Conv3d(1, 3, 3, padding=1), torch.rand(1, 1, 12, 10, 9)
@@ -112,6 +115,13 @@ class SegmentationInferer(Inferer):
         """(B, C, H, W[, D]) -> scores (B, K, H, W[, D]), float32 without metadata."""
         # A MetaTensor dispatches every operation of the network through Python.
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        try:
+            return self._scores(plain, network, *args, **kwargs)
+        except InputError as error:
+            cases = ensure_tuple(getattr(inputs, "meta", {}).get("case", ()))
+            raise error.restated(found=", in case ".join([error.found, *cases])) from None
+
+    def _scores(self, plain: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if self.mode == "whole":
             return self._score(plain.to(self.device), network, *args, **kwargs)
         plan = plan_windows(plain.shape[2:], self.roi_size, overlap=self.overlap)
@@ -188,9 +198,16 @@ class SegmentationInferer(Inferer):
     def _forward(self, batch: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if batch.ndim == 4:  # the layout that 2D convolutions on CPUs and tensor cores prefer
             batch = batch.contiguous(memory_format=torch.channels_last)
+        if not are_finite(batch):
+            remedy = "Check the values of the image and what scales them, or leave it out."
+            raise InputError("an image of finite numbers", found="NaN or infinite ones", remedy=remedy)
         dtype = None if _too_narrow(batch, network, self.device) else self.dtype
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return network(batch, *args, **kwargs).float()
+            scores = network(batch, *args, **kwargs).float()
+        if not torch.is_grad_enabled() and not are_finite(scores):  # of a training the loss is looked at
+            remedy = "Check that the image is of the kind that the network was trained on, or train it anew."
+            raise InputError("scores of finite numbers", found="NaN or infinite ones", remedy=remedy)
+        return scores
 
 
 def _flip_names(flips: Sequence[str] | None) -> tuple[str, ...]:

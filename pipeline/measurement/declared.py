@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,12 +75,17 @@ def measure_declared(
     label_names: Sequence[str],
     take: Callable[[Measure, tuple[str, ...]], Measured],
 ) -> tuple[Quantity, ...]:
-    """Measure the declared quantities; ``take`` is called with a measure and its segments."""
+    """Measure the declared quantities; ``take`` is called with a measure and its segments.
+
+    No value is NaN or infinite: the reason stands in its place.
+    """
     quantities = []
     for entry, how in declared_measures(declared, measures):
         unknown = [segment for segment in entry.segments if segment not in label_names]
         result = f"the label set has no {unknown[0]}" if unknown else take(how, entry.segments)
         result, ends = result if isinstance(result, tuple) else (result, ())
+        if not isinstance(result, str) and not math.isfinite(result):
+            result, ends = "its value is no finite number", ()
         value, reason = (None, result) if isinstance(result, str) else (float(result), "")
         shared = (entry.segments, entry.code, how.derivation, ends)
         quantities.append(Quantity(entry.name, value, how.unit, reason, *shared))

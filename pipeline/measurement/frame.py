@@ -18,6 +18,7 @@ from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
 from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
 from pyraseg.pipeline.measurement.lengths import feret_ends, inscribed_diameter, wall_thickness
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.io.limits import spacing_fault
 from pyraseg.transforms.records import Quantity
 
 __all__ = ["FRAME_MEASURES", "measure_frame"]
@@ -80,6 +81,7 @@ def measure_frame(
     boxes = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
     cropped = labels if boxes[0] is None else labels[boxes[0]]
     spacing = (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)
+    fault = spacing_fault(spacing)
 
     @cache
     def structures(*segments: str) -> Structures:
@@ -88,6 +90,8 @@ def measure_frame(
     def take(how: Measure, segments: tuple[str, ...]) -> Measured:
         if how.calibrated and spacing_mm is None:
             return "the image is not calibrated"
+        if how.calibrated and fault:
+            return f"no image has pixels of {fault}"
         result = how.function(structures(*segments))
         if not isinstance(result, tuple) or boxes[0] is None:
             return result

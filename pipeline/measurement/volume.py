@@ -16,6 +16,7 @@ from pyraseg.pipeline.measurement.axes import in_plane_axes
 from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
 from pyraseg.pipeline.measurement.suv_peak import sphere_peak
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.io.limits import spacing_fault
 from pyraseg.transforms.records import Code, Quantity
 
 __all__ = ["HU", "SUVBW", "VOLUME_MEASURES", "as_ucum", "measure_volume"]
@@ -79,7 +80,8 @@ def measure_volume(
 
     Raises:
         ConfigError: a declaration with an unknown measure, or with the wrong segments.
-        GeometryError: arrays of other shapes, or an affine without an inverse.
+        GeometryError: arrays of other shapes, or an affine without an inverse or of voxels that
+            no image has.
 
     >>> size = {"name": "size", "measure": "volume", "segments": ["tumour"]}
     >>> cube, affine = np.ones((10, 10, 10), np.uint8), np.diag([2.0, 2.0, 5.0, 1.0])
@@ -93,9 +95,11 @@ def measure_volume(
         wanted, remedy = f"an image of the label map's shape {labels.shape}", "Measure on the image's grid."
         raise GeometryError(wanted, found=f"{values.shape}", remedy=remedy)
     steps_mm = np.asarray(affine, np.float64)[:3, :3]
-    if steps_mm.shape != (3, 3) or not np.isfinite(steps_mm).all() or abs(np.linalg.det(steps_mm)) < 1e-9:
+    valid = steps_mm.shape == (3, 3) and np.isfinite(steps_mm).all() and np.linalg.det(steps_mm)
+    fault = spacing_fault(np.linalg.norm(steps_mm, axis=0)) if valid else "no volume"
+    if fault:
         wanted, remedy = "an affine (4, 4) from index to mm", "Read the volume with its geometry."
-        raise GeometryError(wanted, found="one without an inverse", remedy=remedy)
+        raise GeometryError(wanted, found=f"one with voxels of {fault}", remedy=remedy)
     integers = labels if labels.dtype.kind in "iu" else labels.astype(np.uint16)
     boxes = ndimage.find_objects(integers, max_label=len(label_names) - 1)
 

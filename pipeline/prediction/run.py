@@ -17,6 +17,7 @@ from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, check_earlier
 from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
+from pyraseg.pipeline.utils.files import private_files
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
@@ -84,8 +85,7 @@ def predict(job: Job) -> Iterator[str]:
         yield f"backend {backend.reason}"
     with ExitStack() as held:
         with before_work():
-            # Only the owner may read the files: mode 0600, folders 0700
-            held.callback(os.umask, os.umask(0o077))
+            held.enter_context(private_files())
             held.enter_context(lock.hold())
             folder.prepare()
             held.callback(folder.close)

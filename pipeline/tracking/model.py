@@ -10,7 +10,8 @@ from typing import Any
 import mlflow.pytorch
 import numpy as np
 import torch
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -26,7 +27,8 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into the new ``folder``.
 
     The batch is free in the signature; so are height, width and depth where the graph allows it. Load it with
-    ``mlflow.pytorch.load_model``, also under ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``.
+    ``mlflow.pytorch.load_model`` or ``mlflow.pyfunc.load_model``, also under
+    ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false``, or serve it with ``mlflow models serve``.
 
     Args:
         network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); not changed.
@@ -40,7 +42,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     program, x = _export(network, example)
     free = _free_dimensions(program)
     with torch.no_grad():
-        signature = ModelSignature(_schema(x, free, name="image"), _schema(network(x), free))
+        signature = ModelSignature(_schema(x, free), _schema(network(x), free))
     # MLflow would export the network again: it gets a stand-in, whose archive is then replaced
     mlflow.pytorch.save_model(
         nn.Identity(),
@@ -53,6 +55,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     _forget_places(program)
     (archive,) = Path(folder).rglob("*.pt2")
     torch.export.save(program, archive)
+    _correct_record(Path(folder), archive)
     return Path(folder)
 
 
@@ -87,6 +90,15 @@ def _forget_places(program: ExportedProgram) -> None:
             node.meta.pop("stack_trace", None)
 
 
-def _schema(x: Tensor, free: Sequence[int], *, name: str | None = None) -> Any:
+def _schema(x: Tensor, free: Sequence[int]) -> Any:
+    """One tensor without a name: MLflow makes a mapping of a named one, which its torch flavour refuses."""
     shape = tuple(-1 if dim in free else size for dim, size in enumerate(x.shape))
-    return Schema([TensorSpec(np.dtype("float32"), shape, name)])
+    return Schema([TensorSpec(np.dtype("float32"), shape)])
+
+
+def _correct_record(folder: Path, archive: Path) -> None:
+    """Say how large the archive is, and that its weights want a CPU: MLflow asks for a GPU where one is."""
+    model = Model.load(str(folder))
+    model.model_size_bytes = archive.stat().st_size
+    model.flavors["python_function"]["config"] = {"device": "cpu"}
+    model.save(str(folder / MLMODEL_FILE_NAME))

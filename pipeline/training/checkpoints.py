@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,8 @@ from pyraseg.pipeline.networks.checkpoint import BEST, LAST
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.transforms.errors import CheckpointError
+from pyraseg.transforms.errors import CheckpointError, RunError
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = [
     "BEST",
@@ -25,6 +26,7 @@ __all__ = [
     "Checkpoints",
     "random_state",
     "save_checkpoint",
+    "save_tensors",
     "set_random_state",
     "stored_run_id",
 ]
@@ -34,11 +36,33 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Write tensors and plain values, so that ``torch.load(weights_only=True)`` can read them.
 
     Raises:
+        RunError: a tensor has NaN or infinity.
+        OutputError: the file cannot be written. In either case an earlier one stays.
+    """
+    if not all(map(are_finite, _numbers(content))):
+        remedy = "Try a lower --learning_rate, or --amp false; the file of the epoch before is good."
+        raise RunError("weights of finite numbers to store", found="NaN or infinite ones", remedy=remedy)
+    return save_tensors(path, content)
+
+
+def save_tensors(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """`save_checkpoint` without a look at the numbers.
+
+    Raises:
         OutputError: the file cannot be written; an earlier one stays.
     """
     with atomic_write(path) as file:
         _write(content, file)
     return Path(path)
+
+
+def _numbers(content: Any) -> Iterator[torch.Tensor]:
+    """The floating-point tensors, however deep they lie."""
+    if isinstance(content, torch.Tensor) and content.is_floating_point():
+        yield content
+    elif isinstance(content, Mapping | list | tuple):
+        for part in content.values() if isinstance(content, Mapping) else content:
+            yield from _numbers(part)
 
 
 def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:

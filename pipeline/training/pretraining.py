@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
+from pyraseg.pipeline.utils.files import private_files
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = [
@@ -43,7 +44,7 @@ def pretrain(trainer: Any, tracker: Any, *, backbone: str | Path) -> None:
 
     An error of this project comes out without MONAI's wrapping.
     """
-    with unwrap_monai_errors(), tracker:
+    with private_files(), unwrap_monai_errors(), tracker:
         trainer.run()
         tracker.log_file(backbone, "checkpoints")
 

@@ -14,6 +14,8 @@ from pyraseg.pipeline.networks import load_pretrained
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
+from pyraseg.pipeline.utils.files import private_files
+from pyraseg.pipeline.utils.groups import images_as_groups
 from pyraseg.transforms.errors import OutputError
 
 __all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
@@ -54,7 +56,8 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with private_files():
+            folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{distributed.rank()}"
         probe.touch()
         probe.unlink()
@@ -108,15 +111,13 @@ def to_device(
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
     """Parameters of a run from its datalist and its network: counts, a digest and how it is read."""
-    counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
-    groups = {
-        f"{split}_groups": len({i["group"] for i in data.items(split)})
-        for split in ("training", "validation", "test")
-    }
+    splits = ("training", "validation", "test")
+    groups = {split: {item["group"] for item in data.items(split)} for split in splits}
     return {
         "dataset_digest": data.digest,
-        **counts,
-        **groups,
+        **{f"{split}_frames": len(data.items(split)) for split in splits},
+        **{f"{split}_groups": len(groups[split]) for split in splits},
+        "images_as_groups": images_as_groups(set().union(*groups.values())),  # whose patient nobody named
         "reading": data.reading.given,
         "network_parameters": sum(p.numel() for p in network.parameters()),
     }

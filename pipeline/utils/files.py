@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and for their owner alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, overload
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write", "output_error", "sha256_of"]
+__all__ = ["atomic_path", "atomic_write", "output_error", "private_files", "private_folder", "sha256_of"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -22,8 +22,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name in ``path``'s folder to write to, and rename it at the end of the block.
 
-    The folder is made. The temporary name has ``path``'s ending, for libraries that read the extension. If
-    the block fails or is interrupted, ``path`` is as before and nothing else is left.
+    The folder is made. The temporary file is there already, empty and for its owner alone (0600); its name
+    has ``path``'s ending, for libraries that read the extension. If the block fails or is interrupted,
+    ``path`` is as before and nothing else is left.
 
     Raises:
         OutputError: the folder or the file cannot be written, or the disk is full. An OSError of the block
@@ -33,6 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     draft = path.with_name(f".{secrets.token_hex(6)}-{path.name[-40:]}")  # cut: a name has 255 bytes at most
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch(mode=0o600)  # for its owner alone, whatever the process's umask
         try:
             yield draft
             with draft.open("r+b") as file:  # content before name: no name on an empty file after a power cut
@@ -63,6 +65,44 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with atomic_path(path) as draft, open(draft, mode, **text) as file:
         yield file
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Within the block what this process makes, and those that it starts, is its owner's: mode 0600, 0700.
+
+    It holds for the files of any library. Files and folders that are there keep their modes.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private_folder(path: str | Path) -> Path:
+    """Make a folder of this user's, or close one to all others (0700), before what it holds is trusted.
+
+    A link is followed.
+
+    Raises:
+        OutputError: it belongs to another user, cannot be made, closed or written.
+    """
+    path = Path(path)
+    try:
+        with private_files():
+            path.mkdir(parents=True, exist_ok=True)
+        status = path.stat()
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+            remedy = "Name another folder: its owner could change what is read back from it."
+            raise OutputError("a folder of your own", found="another user's", remedy=remedy, path=path)
+        if status.st_mode & 0o077:
+            path.chmod(0o700)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise output_error(error, path) from error
+    return path
 
 
 def sha256_of(path: str | Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from pyraseg.transforms.dicom.files.values import BrokenFile, items, number, numbers, stated
+from pyraseg.transforms.io.limits import spacing_fault
 
 __all__ = ["CalibratedRegion", "Calibration", "calibrate", "tissue_regions"]
 
@@ -68,7 +69,8 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
 def tissue_regions(dataset: Dataset, rows: int, columns: int) -> list[CalibratedRegion]:
     """The regions of 2D tissue with a calibration in cm on both axes.
 
-    One that leaves the image (and is scaled for another size) or has a zero delta is skipped with a warning.
+    One that leaves the image (and is scaled for another size) or whose pixels have a size that none can have
+    is skipped with a warning.
     """
     regions = (_region(item, rows, columns) for item in items(dataset, "SequenceOfUltrasoundRegions"))
     return [region for region in regions if region]
@@ -80,8 +82,8 @@ def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
     if kind != (FORMAT_2D, TISSUE) or units != (CENTIMETRES, CENTIMETRES):
         return None
     down, across = (10 * abs(number(item, f"PhysicalDelta{axis}") or 0) for axis in "YX")
-    if not all(math.isfinite(value) and value > 0 for value in (down, across)):
-        warnings.warn("an ultrasound region without a physical delta is ignored", stacklevel=2)
+    if fault := spacing_fault((down, across)):
+        warnings.warn(f"an ultrasound region with pixels of {fault} is ignored", stacklevel=2)
         return None
     ends = [number(item, f"RegionLocation{end}") for end in ("MinY0", "MinX0", "MaxY1", "MaxX1")]
     top, left, bottom, right = (-1 if end is None else int(end) for end in ends)
@@ -99,6 +101,6 @@ def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
         if error.remedy:  # a decimal comma: the user has a spacing, and would miss it
             raise
         return None
-    if spacing is None or not all(math.isfinite(value) and value > 0 for value in spacing):
+    if spacing is None or spacing_fault(spacing):
         return None
     return spacing[0], spacing[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from PIL import Image, ImageOps
 
 from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
-from pyraseg.transforms.dicom.pixels.checks import MAX_FRAME_BYTES
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.dicom_reader import (
     DicomReader,
@@ -27,14 +28,21 @@ from pyraseg.transforms.io.dicom_reader import (
     listed,
     the_only,
 )
+from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS, are_finite, spacing_fault
+from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 from pyraseg.transforms.io.paths import is_nifti, is_picture
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["FrameReader", "LoadFrame", "LoadFramed", "read_nifti", "read_picture"]
+__all__ = ["FrameReader", "LoadFrame", "LoadFramed", "open_picture", "read_nifti", "read_picture"]
 
 # PyTorch cannot compute with unsigned types wider than a byte.
 TORCH_TYPES = {"u2": np.int32, "u4": np.int64, "u8": np.int64, "f2": np.float32, "b1": np.uint8}
 GREY_MODES = {"L": "L", "LA": "L", "La": "L", "1": "L"}
+PICTURE = {
+    "wanted": "a PNG, JPEG or BMP image",
+    "found": "a damaged or another kind of file",
+    "remedy": "Export the image again.",
+}
 MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
@@ -164,8 +172,8 @@ class LoadFramed(MapTransform):
 def _check_values(array: np.ndarray, path: Path) -> None:
     if 0 in array.shape:
         found = f"an image of {array.shape[1]} x {array.shape[2]} pixels"
-    elif array.dtype.kind == "f" and not np.isfinite(array).all():
-        found = "NaN or infinite values"
+    elif array.dtype.kind == "f" and not are_finite(array.astype(np.float32, copy=False)):
+        found = "NaN or infinite values"  # or beyond single precision, in which networks compute
     elif array.dtype.kind not in "uifb":
         found = f"values of type {array.dtype}"
     else:
@@ -180,6 +188,31 @@ def _torch_array(array: np.ndarray) -> np.ndarray:
     return np.require(typed, requirements=["C", "W"])  # PyTorch warns of read-only memory
 
 
+def open_picture(path: Path) -> Image.Image:
+    """Open a PNG, JPEG or BMP, whose pixels are decoded when they are asked for.
+
+    Raises:
+        InputError: not such a file, too large, a JPEG of more than `SCANS`, or an animation.
+    """
+    check_regular(path, wanted=PICTURE["wanted"])
+    with malformed(path=path, **PICTURE):
+        data = path.read_bytes()  # a file's own read would make room for whatever length a chunk states
+        try:
+            image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP"))
+        except Image.DecompressionBombError:
+            raise _too_large(path) from None
+        frames = getattr(image, "n_frames", 1)
+        scans = data.count(b"\xff\xda") if image.format == "JPEG" else 1
+    _check_size(path, image.width * image.height * 3)
+    if frames > 1:
+        remedy = "Export its frames one by one."
+        raise InputError(PICTURE["wanted"], found="an animation", remedy=remedy, path=path)
+    if scans > SCANS:
+        found = f"a JPEG of {scans} scans, more than {SCANS}"
+        raise InputError(PICTURE["wanted"], found=found, remedy=PICTURE["remedy"], path=path)
+    return image
+
+
 def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, float]:
     """A PNG, JPEG or BMP as (C, H, W) and the value that is shown as white.
 
@@ -191,24 +224,10 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
     Raises:
         InputError: not such a file, truncated, too large, or an animation.
     """
-    wanted, found, remedy = (
-        "a PNG, JPEG or BMP image",
-        "a file that cannot be decoded",
-        "Export the image again.",
-    )
-    with malformed(wanted, path=path, found=found, remedy=remedy):
-        try:
-            image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
-        except Image.DecompressionBombError:
-            raise _too_large(path) from None
-        frames = getattr(image, "n_frames", 1)
-    with image:
-        _check_size(path, image.width * image.height * 3)
-        if frames > 1:
-            raise InputError(wanted, found="an animation", remedy="Export its frames one by one.", path=path)
+    with open_picture(path) as image:
         deep = image.mode.startswith("I")  # 16-bit grey is I;16 in pillow, I in older versions
         kept = deep or (as_labels and image.mode in ("P", "1"))
-        with malformed(wanted, path=path, found=found, remedy=remedy):
+        with malformed(path=path, **PICTURE):
             upright = ImageOps.exif_transpose(image)
             array = np.array(upright if kept else upright.convert(GREY_MODES.get(upright.mode, "RGB")))
         if kept:
@@ -227,21 +246,20 @@ def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | Non
     Raises:
         InputError: not NIfTI, truncated, too large, or more than one frame.
     """
-    import nibabel
-
     wanted, found, remedy = "a NIfTI image", "a file that cannot be decoded", "Export the image again."
-    with malformed(wanted, path=path, found=found, remedy=remedy):
-        image = nibabel.load(path)
-        shape, itemsize = image.shape, image.get_data_dtype().itemsize
+    image = open_nifti(path)
+    shape, itemsize = image.shape, image.get_data_dtype().itemsize
     _check_one_frame(path, shape)
     _check_size(path, int(np.prod(shape, dtype=np.int64)) * itemsize)
+    stored = nifti_data(image, path)
     with malformed(wanted, path=path, found=found, remedy=remedy):
-        stored = np.asanyarray(image.dataobj)
         column, row = (float(value) for value in image.header.get_zooms()[:2])
         scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
     array = _channels_last(stored)
-    calibrated = all(np.isfinite(value) and value > 0 for value in (row, column))
-    spacing = (row * scale, column * scale) if calibrated and (row, column) != (1.0, 1.0) else None
+    spacing = None if (row, column) == (1.0, 1.0) else (row * scale, column * scale)
+    if spacing and (fault := spacing_fault(spacing)):
+        warnings.warn(f"the size of a NIfTI's pixels, {fault}, is ignored", stacklevel=2)
+        spacing = None
     return array.transpose(2, 1, 0), _white(array), spacing
 
 
@@ -257,12 +275,12 @@ def _check_one_frame(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _check_size(path: Path, size: int) -> None:
-    if size > MAX_FRAME_BYTES:
+    if size > FRAME_BYTES:
         raise _too_large(path)
 
 
 def _too_large(path: Path) -> InputError:
-    wanted, remedy = f"frames of at most {MAX_FRAME_BYTES} bytes", "Resample the image."
+    wanted, remedy = f"frames of at most {FRAME_BYTES} bytes", "Resample the image."
     return InputError(wanted, found="a larger one", remedy=remedy, path=path)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.errors import GeometryError, InputError, LabelError
+from pyraseg.transforms.io.limits import WHERE_MM, check_volume, spacing_fault
+from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
@@ -96,22 +96,9 @@ def check_nifti_volume(path: str | Path) -> tuple[tuple[int, int, int], np.ndarr
 
 
 def _open(path: Path) -> Nifti1Image:
-    import nibabel
-
-    check_regular(path, wanted="a readable NIfTI file")
-    try:
-        image = nibabel.load(path)
-    except Exception as error:  # nibabel may raise anything on a broken file
-        raise _damaged(path) from error
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise _damaged(path)
+    image = open_nifti(path)
     _shape(image, path)
     return image
-
-
-def _damaged(path: Path) -> InputError:
-    found, remedy = "a damaged or another kind of file", "Replace the file or leave it out."
-    return InputError("a readable NIfTI file", found=found, remedy=remedy, path=path)
 
 
 def _shape(image: Nifti1Image, path: Path) -> tuple[int, int, int]:
@@ -133,6 +120,7 @@ def _affine(image: Nifti1Image, path: Path) -> np.ndarray:
         raise GeometryError(WHERE, found=reason, remedy=SET_AFFINE, path=path)
     if sform is not None and qform is not None:
         _check_agreement(sform, qform, image.shape[:3], path)
+    check_volume(_shape(image, path), np.linalg.norm(affine[:3, :3], axis=0).tolist(), path=path)
     return affine
 
 
@@ -142,8 +130,9 @@ def _qform(image: Nifti1Image, path: Path) -> np.ndarray | None:
 
     if not int(image.header["qform_code"]):
         return None
+    kind = type(image.header)
     with ImageOpener(path) as file:
-        sizes = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
+        sizes = kind(file.read(kind.template_dtype.itemsize), check=False)["pixdim"][1:4]
     try:
         affine = image.get_qform()
     except ValueError:  # quaternions beyond 1
@@ -160,9 +149,16 @@ def _fault(affine: np.ndarray) -> str:
     """What is wrong with an affine; empty where it is valid."""
     if not np.isfinite(affine).all():
         return "one with NaN or infinite numbers"
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if (lengths < 1e-6).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < SHEAR:
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(lengths).all():
+        return "one with numbers that are too large"
+    if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < SHEAR:
         return "a singular one: an axis has no length or no direction of its own"
+    if fault := spacing_fault(lengths):
+        return f"voxels of {fault}"
+    if np.abs(affine[:3, 3]).max() > WHERE_MM:
+        return "a volume more than 100 m away"
     cosines = (affine[:3, :3] / lengths).T @ (affine[:3, :3] / lengths)
     return "axes that are not perpendicular" if np.abs(cosines - np.eye(3)).max() > SHEAR else ""
 
@@ -183,9 +179,4 @@ def _data(image: Nifti1Image, path: Path, dtype: Any) -> np.ndarray:
     if image.get_data_dtype().kind not in "iuf":
         found, remedy = "colours or complex numbers", "Save one number a voxel."
         raise InputError("a volume of numbers", found=found, remedy=remedy, path=path)
-    try:
-        stored = dtype is None
-        values = np.asanyarray(image.dataobj) if stored else image.get_fdata(dtype=dtype, caching="unchanged")
-    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        raise _damaged(path) from error
-    return np.asarray(values).reshape(image.shape[:3])
+    return nifti_data(image, path, dtype).reshape(image.shape[:3])

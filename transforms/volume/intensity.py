@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
 
@@ -29,7 +32,7 @@ class VolumeIntensity(Transform):
 
     Raises:
         ConfigError: neither or both of ``window`` and ``body_z_score``, or bounds that do not ascend.
-        InputError: on calling, another unit, or a volume without contrast.
+        InputError: on calling, another unit, NaN or infinite values, or a volume without contrast.
 
     >>> VolumeIntensity(unit="HU", window=(-100, 300))(torch.full((1, 2, 2, 2), 100)).unique()
     tensor([0.5000])
@@ -64,6 +67,9 @@ class VolumeIntensity(Transform):
             remedy = "Give this bundle the modality that it was made for."
             raise InputError(wanted, found=f"{unit or 'no unit'} in case {case}", remedy=remedy)
         values = (image.as_tensor() if isinstance(image, MetaTensor) else image).float()
+        if not are_finite(values):
+            remedy = "Replace them by the value of what is not there, such as air, or leave it out."
+            raise InputError("a volume of finite values", found=f"others in case {case}", remedy=remedy)
         if self.standardise:
             mean, deviation = _body(values, case)
             values = (values - mean) / deviation
@@ -81,7 +87,7 @@ def _body(values: torch.Tensor, case: str) -> tuple[float, float]:
     some = lit[:: max(1, len(lit) // SAMPLES)]
     above = some[some >= some.mean()]
     inside = lit[lit > BODY * torch.quantile(above, 0.99)] if len(above) else above
-    if not len(inside) or float(inside.std()) <= 0:
+    if not len(inside) or not 0 < float(inside.std()) < math.inf:
         remedy = "Check that the file holds an image, or leave it out."
         raise InputError("a volume with contrast", found=f"none in case {case}", remedy=remedy)
     return float(inside.mean()), float(inside.std())

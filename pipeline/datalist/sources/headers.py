@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-import pydicom
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from pyraseg.transforms.dicom.files.header import read_header
 from pyraseg.transforms.dicom.files.objects import volume_modality
-from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
+from pyraseg.transforms.dicom.pixels.decode import CineReader
 from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.io.frames import open_picture
+from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 from pyraseg.transforms.io.paths import PICTURE_SUFFIXES, is_nifti, is_picture
 
 __all__ = ["Grid", "MaskValues", "mask_values", "read_grid", "stem"]
@@ -56,20 +56,20 @@ def read_grid(path: Path) -> Grid:
     read = _nifti_grid if is_nifti(path) else _raster_grid if is_picture(path) else _dicom_grid
     grid = read(path)
     if min(grid.rows, grid.columns, grid.depth) < 1:
-        raise _unreadable("an image with pixels", f"one of {grid}", path)
+        remedy = "Replace the file or leave it out."
+        raise InputError("an image with pixels", found=f"one of {grid}", remedy=remedy, path=path)
     return grid
 
 
 def _raster_grid(path: Path) -> Grid:
-    with _parsed("a readable PNG, JPEG or BMP image", path), Image.open(path) as image:
+    with open_picture(path) as image, _decodable(path):
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         # the frame reader turns such a picture upright
         return Grid(image.width, image.height) if turned else Grid(image.height, image.width)
 
 
 def _nifti_grid(path: Path) -> Grid:
-    with _parsed("a readable NIfTI file", path):
-        shape = [*nibabel.load(path).shape, 1, 1, 1]
+    shape = [*open_nifti(path).shape, 1, 1, 1]
     return Grid(rows=int(shape[1]), columns=int(shape[0]), depth=int(shape[2]), volume=shape[2] > 1)
 
 
@@ -100,8 +100,8 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
     """
     if is_picture(path):
         return _raster_values(path)
-    data = _nifti_data(path) if is_nifti(path) else _dicom_data(path)
-    values = np.unique(data if frame is None else data[frame])
+    nifti = is_nifti(path)
+    values = np.unique(nifti_data(open_nifti(path), path)) if nifti else _dicom_values(path, frame)
     if not np.all(values == np.round(values)):  # NaN is unequal to itself, so it is refused here
         remedy = "Save labels, not probabilities."
         raise LabelError("a mask of whole numbers", found="fractions", remedy=remedy, path=path)
@@ -109,7 +109,7 @@ def mask_values(path: Path, frame: int | None = None) -> MaskValues:
 
 
 def _raster_values(path: Path) -> MaskValues:
-    with _parsed("a readable mask", path), Image.open(path) as image:
+    with open_picture(path) as image, _decodable(path):
         if len(image.getbands()) > 1 and image.mode not in {"LA", "La"}:
             found, remedy = f"a colour mask ({image.mode})", "Save it as greyscale with one value a class."
             raise LabelError("a mask with one channel", found=found, remedy=remedy, path=path)
@@ -119,22 +119,13 @@ def _raster_values(path: Path) -> MaskValues:
         return MaskValues(frozenset(int(value) for value in values), one_bit=image.mode == "1")
 
 
-def _nifti_data(path: Path) -> np.ndarray:
-    with _parsed("a readable mask", path):
-        return np.asarray(nibabel.load(path).dataobj)
+def _decodable(path: Path) -> AbstractContextManager[None]:
+    found = "a damaged or another kind of file"
+    return malformed("a readable picture", path=path, found=found, remedy="Replace the file or leave it out.")
 
 
-def _dicom_data(path: Path) -> np.ndarray:
-    with _parsed("a readable mask", path):
-        return pydicom.dcmread(path, force=True).pixel_array
-
-
-def _parsed(wanted: str, path: Path) -> AbstractContextManager[None]:
-    """Around what libraries do with a file's bytes, as they may raise anything."""
-    check_regular(path, wanted=wanted)
-    found, remedy = "a damaged or another kind of file", "Replace the file or leave it out."
-    return malformed(wanted, path=path, found=found, remedy=remedy)
-
-
-def _unreadable(wanted: str, found: str, path: Path) -> InputError:
-    return InputError(wanted, found=found, remedy="Replace the file or leave it out.", path=path)
+def _dicom_values(path: Path, frame: int | None) -> np.ndarray:
+    """Of all frames or one, each decoded alone."""
+    reader = CineReader(path)
+    indices = range(len(reader)) if frame is None else [frame]
+    return np.unique(np.concatenate([np.unique(reader.frame(each, as_labels=True)) for each in indices]))

@@ -58,7 +58,8 @@ def find_images(
     """Find a bundle's input images, sorted by path.
 
     Args:
-        source: a file, a folder, or a glob ("cases/**/*.dcm").
+        source: a file, a folder, a glob ("cases/**/*.dcm"), or a datalist, whose test split is taken, with
+            labels or without.
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
         reading: how to read series, `ReadingOptions` or a mapping of them.
@@ -136,6 +137,10 @@ def _files(source: str | Path) -> tuple[Path, list[Path], dict[Path, str]]:
     path = Path(os.path.abspath(source))
     if os.path.isdir(path):
         root, matches = path, [path]
+    elif os.path.isfile(path) and path.suffix.lower() == ".json":
+        data = load_datalist(path, split=())
+        matches = [split_frame_path(item["image"])[0] for item in (*data.test, *data.unlabelled)]
+        root = Path(os.path.commonpath([path.parent, *matches]))
     elif os.path.isfile(path):
         root, matches = path.parent, [path]
     elif glob.has_magic(str(source)):

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydicom import dcmread
 
+from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.content import has_dicom_marker
 from pyraseg.transforms.dicom.files.header import malformed
-from pyraseg.transforms.dicom.files.opening import open_bounded
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["Listed", "listed_files"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from pyraseg.pipeline.prediction.processes.network_client import Request
-from pyraseg.transforms.errors import RunError
+from pyraseg.transforms.errors import PyrasegError, RunError
 
 __all__ = ["ForwardServer"]
 
@@ -81,9 +81,11 @@ class ForwardServer:
         for request in requests:
             request.answer(self._error([request]) if error is not None and len(requests) > 1 else error)
 
-    def _error(self, requests: list[Request]) -> RunError | None:
+    def _error(self, requests: list[Request]) -> PyrasegError | None:
         try:
             self._run(requests)
+        except PyrasegError as error:
+            return error
         except Exception as error:  # whatever the network raises fails its frames, not the thread
             memory = isinstance(error, MemoryError | RuntimeError)  # raised by a device out of memory
             return RunError(

@@ -15,6 +15,7 @@ from pydicom.dataelem import DataElement
 from pydicom.uid import UID, generate_uid
 
 from pyraseg.pipeline.writers.dicom.repair import CharacterSet, character_set, header_text, repaired
+from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.header import malformed
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import SourceRef
@@ -112,7 +113,8 @@ def read_source(source: SourceRef) -> SourceHeader:
     wanted, path = "a readable DICOM header", Path(source.path)
     with malformed(wanted, path=path, found=found, remedy=remedy), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on a character set, which the notes say
-        dataset = dcmread(path, force=True, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
+        with open_bounded(path) as file:
+            dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[*SOURCE_TAGS])
     return source_header(dataset, source)
 
 

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from pyraseg.pipeline.inference import Ensemble, SegmentationInferer
 from pyraseg.pipeline.inference.inferer import mixed_precision
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
 
@@ -247,3 +247,31 @@ class TestFlipsByMode:
     def test_without_flips_the_network_s_own_scores_come_out(self, none):
         found = SegmentationInferer("whole", device=CPU, amp=False, tta_flips=none)(FLAT, classify)
         assert torch.equal(found, classify(FLAT))
+
+
+class TestFinite:
+    """No number that is none passes the border of the network, and the case is named."""
+
+    @pytest.mark.parametrize("mode", ["whole", "sliding"])
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_an_image_with_one_voxel_that_is_no_number_is_refused(self, mode, value):
+        image = MetaTensor(torch.rand(1, 1, 20, 20), meta={"case": ["c_17"]})
+        image[0, 0, 3, 19] = value
+        with pytest.raises(InputError, match=r"an image of finite numbers.*, in case c_17"):
+            infer(mode, image, torch.nn.Conv2d(1, 2, 1), roi_size=(8, 8))
+
+    @pytest.mark.parametrize("mode", ["whole", "sliding"])
+    @pytest.mark.parametrize("weight", [float("nan"), 3e38])
+    def test_scores_that_are_no_numbers_are_refused_whatever_made_them(self, mode, weight):
+        network = torch.nn.Conv2d(1, 2, 1)
+        torch.nn.init.constant_(network.weight, weight)
+        with pytest.raises(InputError, match="scores of finite numbers"):
+            infer(mode, torch.full((1, 1, 20, 20), 2.0), network, roi_size=(8, 8))
+        with pytest.raises(InputError, match="scores of finite numbers"):
+            infer(mode, torch.full((1, 1, 20, 20), 2.0), Ensemble([network, network]), roi_size=(8, 8))
+
+    def test_a_training_leaves_its_scores_to_the_loss(self):
+        network = torch.nn.Conv2d(1, 2, 1)
+        torch.nn.init.constant_(network.weight, 3e38)
+        inferer = SegmentationInferer(device=CPU, amp=False)
+        assert not inferer(torch.full((1, 1, 4, 4), 2.0), network).isfinite().all()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.measurement.declared import Measure
 from pyraseg.pipeline.measurement.frame import FRAME_MEASURES, measure_frame
 from pyraseg.transforms.errors import ConfigError, GeometryError
 from pyraseg.transforms.records import Code
@@ -144,3 +145,21 @@ def test_a_declaration_that_is_wrong_is_refused(change):
 def test_a_volume_is_refused():
     with pytest.raises(GeometryError):
         measured(np.zeros((4, 5, 6), np.uint8))
+
+
+@pytest.mark.parametrize("side", [1e-320, 1e-7, 1e200, float("inf"), float("nan")])
+def test_a_spacing_that_no_image_has_gives_a_reason_and_no_size(side):
+    found = measured(kidney(), spacing_mm=(0.5, side))
+    for name, quantity in found.items():
+        if name in CALIBRATED:
+            assert (quantity.value, quantity.ends) == (None, ())
+            assert quantity.reason.startswith("no image has pixels of 0.5 x")
+        else:
+            assert quantity.value is not None
+
+
+def test_a_value_that_is_no_finite_number_becomes_a_reason(monkeypatch):
+    for value in (float("nan"), float("inf"), (float("nan"), ((0.0, 0.0), (1.0, 1.0)))):
+        monkeypatch.setitem(FRAME_MEASURES, "area", Measure(lambda of, v=value: v, "mm2", ("segment",)))
+        area = measured(kidney(), declared=[{"name": "a", "measure": "area", "segments": ["kidney"]}])["a"]
+        assert (area.value, area.reason, area.ends) == (None, "its value is no finite number", ())

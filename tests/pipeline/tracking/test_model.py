@@ -1,11 +1,16 @@
 """A stored model loads without pickle, gives the same numbers, and says what it takes."""
 
+import threading
+import time
 import zipfile
 from pathlib import Path
 
 import mlflow.pytorch
 import pytest
+import requests
 import torch
+import uvicorn
+from mlflow.pyfunc import scoring_server
 from torch import nn
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
@@ -78,6 +83,41 @@ class SegmentationHead(nn.Module):
 
     def forward(self, x):
         return torch.relu(x) + 1
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A model served on this machine alone, by the app that ``mlflow models serve`` starts."""
+    folder = save_model(SegmentationHead(), torch.zeros(1, 3, 8, 8), folder=tmp_path / "model")
+    app = scoring_server.init(mlflow.pyfunc.load_model(str(folder)))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    limit = time.monotonic() + 30
+    while not server.started and time.monotonic() < limit:
+        time.sleep(0.01)
+    yield "http://127.0.0.1:{1}/invocations".format(*server.servers[0].sockets[0].getsockname())
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.usefixtures("_no_pickle")
+def test_a_served_model_answers_with_what_the_network_gives(address):
+    x = torch.rand(2, 3, 5, 7)
+    for body in ({"inputs": x.tolist()}, {"instances": x.tolist()}):
+        answer = requests.post(address, json=body, timeout=30)
+        assert answer.status_code == 200
+        torch.testing.assert_close(torch.tensor(answer.json()["predictions"]), SegmentationHead()(x))
+
+
+@pytest.mark.usefixtures("_no_pickle")
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 1, 4, 6, 8)])
+def test_a_model_of_any_number_of_axes_loads_as_a_plain_function(tmp_path, shape):
+    folder = save_model(SegmentationHead(), torch.zeros(shape), folder=tmp_path / "model")
+    model, x = mlflow.pyfunc.load_model(str(folder)), torch.rand(shape)
+    torch.testing.assert_close(torch.from_numpy(model.predict(x.numpy())), SegmentationHead()(x))
+    (archive,) = folder.rglob("*.pt2")
+    assert model.metadata.model_size_bytes == archive.stat().st_size
 
 
 class Untraceable(nn.Module):

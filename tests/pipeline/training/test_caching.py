@@ -1,21 +1,27 @@
 """The cache law: read what is stored, unless a file, an item or a transform has changed."""
 
 import os
+import resource
+import stat
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader
-from monai.transforms import Compose, RandFlipd, RandRotated
+from monai.transforms import Compose, RandFlipd, RandRotated, Transform
 from PIL import Image
 
 from pyraseg.pipeline.training.caching import CachedDataset, hash_files
 from pyraseg.pipeline.training.sampling import Draw
-from pyraseg.transforms.errors import InputError
-from tests.chains import frame_preprocessing
+from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.io.volumes import read_volume
+from tests.chains import frame_preprocessing, volume_preprocessing
+from tests.transforms.dicom.series_cases import write_series
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,6 +36,19 @@ def write_frame(folder: Path, name: str = "frame", *, fluid: int = 10) -> dict[s
     Image.fromarray(frame).save(paths["image"])
     Image.fromarray(mask).save(paths["label"])
     return {**{key: str(path) for key, path in paths.items()}, "case": f"c_{name}", "group": "g"}
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+class Odd(Transform):
+    """Adds what no safe reader gives back."""
+
+    def __call__(self, data: dict[str, object]) -> dict[str, object]:
+        return data | {"odd": Fraction(1, 3)}
 
 
 @pytest.fixture
@@ -115,7 +134,7 @@ class TestCachedDataset:
         assert len(files) == 2
         stored = sorted((tmp_path / "cache").iterdir())[0]
         content = torch.load(stored, weights_only=False)
-        content["image"] += 5  # seen below: the file itself is read, nothing computed anew
+        content["item"]["image"] += 5  # seen below: the file itself is read, nothing computed anew
         torch.save(content, stored)
         again = list(self.dataset(items, tmp_path))
         moved = [float((b["image"] - a["image"]).mean()) for a, b in zip(filled, again, strict=True)]
@@ -155,7 +174,7 @@ class TestCachedDataset:
         both = Compose([fixed, Compose([RandFlipd("image", prob=0.5)])])
         assert len(list(CachedDataset(items, both, tmp_path / "cache"))) == 2
         for stored in (tmp_path / "cache").iterdir():
-            assert torch.load(stored, weights_only=False)["image"].shape == (3, 32, 40)
+            assert torch.load(stored, weights_only=False)["item"]["image"].shape == (3, 32, 40)
 
     def test_a_corrected_mask_is_read_anew_and_the_other_item_is_not(self, items, filled, tmp_path):
         files = self.cached(tmp_path)
@@ -173,12 +192,58 @@ class TestCachedDataset:
         wanted = frame_preprocessing(size=(32, 40), label="source", **options)
         assert torch.equal(again[0]["image"], wanted(dict(items[0]))["image"])
 
-    def test_a_damaged_cache_file_is_computed_anew(self, items, filled, tmp_path):
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda file: file.write_bytes(b"not a checkpoint"),
+            lambda file: file.write_bytes(b""),
+            lambda file: file.write_bytes(file.read_bytes()[:-200]),
+            lambda file: flip(file, file.stat().st_size // 2),
+            lambda file: flip(file, 100),
+            lambda file: torch.save([1, 2], file),
+            lambda file: torch.save({"key": "another's", "item": {"image": torch.zeros(1)}}, file),
+            lambda file: torch.save({"key": file.stem, "item": Path("code")}, file),
+        ],
+        ids=["text", "empty", "truncated", "a pixel", "its head", "a list", "another's", "code"],
+    )
+    def test_a_damaged_entry_is_made_anew_and_named_without_its_path(
+        self, items, filled, tmp_path, damage, caplog
+    ):
         for file in (tmp_path / "cache").iterdir():
-            file.write_bytes(b"not a checkpoint")
-        with pytest.warns(UserWarning, match="Corrupt cache file"):
-            again = list(self.dataset(items, tmp_path))
+            damage(file)
+        again = list(self.dataset(items, tmp_path))
         assert torch.equal(again[0]["image"], filled[0]["image"])
+        assert caplog.messages == ["an entry of the cache is damaged, and made anew"] * 2
+        assert len(list(self.dataset(items, tmp_path))) == 2
+        assert len(caplog.messages) == 2
+
+    def test_the_cache_is_the_user_s_alone(self, items, filled, tmp_path):
+        cache = tmp_path / "cache"
+        assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in cache.iterdir()} == {0o600}
+
+    def test_the_folder_is_made_with_the_first_item(self, items, tmp_path):
+        dataset = self.dataset(items, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+        assert dataset[0]["image"].shape == (3, 32, 40)
+        assert (tmp_path / "new" / "cache").is_dir()
+
+    def test_a_full_disk_is_said_once_and_the_items_come_all_the_same(self, items, tmp_path, caplog):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            found = list(self.dataset(items, tmp_path))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert len(found) == 2
+        assert [message[:40] for message in caplog.messages] == ["the cache takes no more: no room for it "]
+        assert self.cached(tmp_path) == set()
+
+    def test_objects_that_cannot_be_read_back_are_refused_at_the_first_item(self, items, tmp_path):
+        chain = Compose([*self.dataset(items, tmp_path).transform.transforms, Odd()])
+        with pytest.raises(ConfigError, match="Fraction"):
+            CachedDataset(items, chain, tmp_path / "cache")[0]
+        assert self.cached(tmp_path) == set()
 
     def test_fresh_and_stored_items_go_into_one_batch(self, items, tmp_path):
         transform = frame_preprocessing(size=(32, 40), label="network")
@@ -188,6 +253,27 @@ class TestCachedDataset:
             CachedDataset(items, transform, tmp_path / "cache"), batch_size=2, num_workers=0
         )
         assert batch["image"].shape == (2, 3, 32, 40)
+
+
+@pytest.mark.parametrize("form", ["DICOM", "NIfTI"])
+def test_a_volume_of_a_validation_is_computed_once(tmp_path, form, caplog):
+    source = write_series(tmp_path / "series")
+    volume = read_volume(source)
+    mask = tmp_path / "mask.nii.gz"
+    for path, array in ((mask, volume.array > 0), (tmp_path / "image.nii.gz", volume.array)):
+        nibabel.save(nibabel.Nifti1Image(array.astype(np.int16), volume.affine), path)
+    image = source if form == "DICOM" else tmp_path / "image.nii.gz"
+    items = [{"image": str(image), "label": str(mask), "case": "c", "group": "g"}]
+    chain = volume_preprocessing(label="source", input_size=[8, 8, 8], spacing_mm=[2.0, 2.0, 2.0])
+    (fresh,) = CachedDataset(items, chain, tmp_path / "cache", track_meta=True)
+    (entry,) = (tmp_path / "cache").iterdir()
+    stamp = entry.stat().st_mtime_ns, entry.stat().st_ino
+    (again,) = CachedDataset(items, chain, tmp_path / "cache", track_meta=True)
+    assert (entry.stat().st_mtime_ns, entry.stat().st_ino) == stamp
+    assert caplog.messages == []
+    assert torch.equal(again["image"], fresh["image"])
+    assert str(again["image"].applied_operations) == str(fresh["image"].applied_operations)
+    assert str(again["image"].meta) == str(fresh["image"].meta)
 
 
 def test_a_draw_s_seed_decides_the_augmentation_in_whichever_process_and_order(item, tmp_path):

@@ -13,7 +13,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
 from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, save_checkpoint
-from pyraseg.transforms.errors import OutputError
+from pyraseg.transforms.errors import OutputError, RunError
 
 CPU = torch.device("cpu")
 FACTS = {
@@ -46,6 +46,17 @@ class TestSaveCheckpoint:
             save_checkpoint(path, {"model": torch.ones(1000), "epoch": Unwritable()})
         assert torch.load(path, weights_only=True) == {"epoch": 1}
         assert [file.name for file in tmp_path.iterdir()] == [BEST]
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_weights_that_are_no_numbers_replace_no_earlier_file(self, tmp_path, value):
+        path = save_checkpoint(tmp_path / BEST, {"model": {"weight": torch.ones(2)}})
+        for content in (
+            {"model": {"weight": torch.tensor([1.0, value])}},
+            {"state": {"optimizer": [{"step": torch.tensor(value)}]}},
+        ):
+            with pytest.raises(RunError, match="weights of finite numbers"):
+                save_checkpoint(path, content)
+        assert torch.load(path, weights_only=True)["model"]["weight"].tolist() == [1, 1]
 
     def test_a_full_disk_is_said_as_such_and_the_earlier_file_stays(self, tmp_path):
         path = save_checkpoint(tmp_path / BEST, {"epoch": 1})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
+from pathlib import Path
 
 import pytest
 
-from pyraseg.pipeline.utils.files import atomic_path, atomic_write
+from pyraseg.pipeline.utils.files import atomic_path, atomic_write, private_files, private_folder
 from pyraseg.transforms.errors import OutputError
 
 
@@ -60,11 +62,58 @@ def test_the_longest_name_that_the_file_system_takes_can_be_written(tmp_path):
     assert names(tmp_path) == ["n" * 255]
 
 
-def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
-    (tmp_path / "plain").write_bytes(b"")
-    with atomic_write(tmp_path / "atomic") as file:
-        file.write(b"")
-    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_is_its_owner_s_alone(tmp_path):
+    with atomic_write(tmp_path / "t") as file:
+        assert mode(Path(file.name)) == 0o600
+    assert mode(tmp_path / "t") == 0o600
+
+
+def test_what_a_library_makes_among_private_files_is_the_owner_s_alone_and_the_umask_is_given_back(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with private_files():
+            (tmp_path / "a" / "b").mkdir(parents=True)
+            (tmp_path / "a" / "file").write_bytes(b"")
+        assert [mode(tmp_path / name) for name in ("a", "a/b", "a/file")] == [0o700, 0o700, 0o600]
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+class TestPrivateFolder:
+    """What is read back from a cache is trusted, so nobody else may write there."""
+
+    def test_it_is_made_and_closed(self, tmp_path):
+        assert mode(private_folder(tmp_path / "new" / "cache")) == mode(tmp_path / "new") == 0o700
+
+    def test_an_open_one_is_closed_and_keeps_what_it_holds(self, tmp_path):
+        tmp_path.chmod(0o777)
+        (tmp_path / "entry").write_bytes(b"1")
+        assert mode(private_folder(tmp_path)) == 0o700
+        assert names(tmp_path) == ["entry"]
+
+    def test_another_user_s_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+        tmp_path.chmod(0o755)
+        with pytest.raises(OutputError, match="another user's"):
+            private_folder(tmp_path)
+        assert mode(tmp_path) == 0o755
+
+    def test_a_link_is_as_good_as_the_folder_that_it_leads_to(self, tmp_path):
+        (tmp_path / "far").mkdir(mode=0o755)
+        (tmp_path / "link").symlink_to(tmp_path / "far")
+        private_folder(tmp_path / "link")
+        assert mode(tmp_path / "far") == 0o700
+
+    def test_a_file_in_its_place_is_an_output_error(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"")
+        for path in (tmp_path / "file", tmp_path / "file" / "cache"):
+            with pytest.raises(OutputError):
+                private_folder(path)
 
 
 def test_a_folder_that_is_a_file_is_an_output_error_with_the_path_as_data(tmp_path):

@@ -243,7 +243,7 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path):
     data[42:46] = struct.pack("<2h", 30_000, 30_000)  # dim[1], dim[2]
     small.write_bytes(data)
     for path in (tmp_path / "a.png", small):
-        with pytest.raises(InputError, match="larger"):
+        with pytest.raises(InputError, match=r"larger|holds what"):
             LoadFrame()(path)
 
 

@@ -1,5 +1,6 @@
 """Laws of NIfTI volumes: voxels where the header puts them, or a refusal that says what is wrong with it."""
 
+import struct
 from pathlib import Path
 
 import nibabel
@@ -47,8 +48,9 @@ def test_the_header_alone_gives_the_same_grid(tmp_path):
 
 @pytest.mark.parametrize(("unit", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
 def test_lengths_are_millimetres_whatever_the_unit_of_the_header(tmp_path, unit, factor):
-    _, affine = read_nifti_volume(write(tmp_path, sform=oblique(), xyzt_units=unit))
-    np.testing.assert_allclose(affine[:3], oblique()[:3] * factor, rtol=1e-5)
+    written = oblique() / [[factor], [factor], [factor], [1.0]]
+    _, affine = read_nifti_volume(write(tmp_path, sform=written, xyzt_units=unit))
+    np.testing.assert_allclose(affine[:3], oblique()[:3], rtol=1e-4)
 
 
 def test_further_axes_of_length_one_are_dropped(tmp_path):
@@ -205,3 +207,26 @@ def test_real_images_and_masks_lie_on_one_grid(shared_data):
     assert image.shape == mask.shape
     np.testing.assert_array_equal(affine, same)
     assert set(np.unique(mask)) == {0, 1}
+
+
+@pytest.mark.parametrize("side", [1e-7, 1e-4, 101.0, 1e30])
+def test_voxels_of_a_size_that_none_can_have_are_refused_by_their_size(tmp_path, side):
+    with pytest.raises(GeometryError, match="voxels of"):
+        read_nifti_volume(write(tmp_path, sform=np.diag([1.0, side, 1.0, 1.0])))
+
+
+def test_a_place_outside_any_room_is_refused(tmp_path):
+    affine = np.eye(4)
+    affine[0, 3] = 1e30
+    with pytest.raises(GeometryError, match="100 m away"):
+        read_nifti_volume(write(tmp_path, sform=affine))
+
+
+@pytest.mark.parametrize("header", [{"scl_slope": 1e37}, {"scl_inter": 3e38, "scl_slope": 1e37}])
+def test_a_scale_beyond_single_precision_is_refused(tmp_path, header):
+    path = write(tmp_path, sform=oblique(), name="volume.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<2f", content, 112, header["scl_slope"], header.get("scl_inter", 0.0))
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="finite values"):
+        read_nifti_volume(path)

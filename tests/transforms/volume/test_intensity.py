@@ -87,3 +87,16 @@ def test_the_dictionary_form_leaves_the_label_alone():
     label = torch.ones(1, 2, 1, 1)
     item = VolumeIntensityd("image", **WINDOW)({"image": volume([0, 1], unit="HU"), "label": label})
     assert item["label"] is label
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("options", [WINDOW, {"unit": "", "body_z_score": (-5, 5)}])
+def test_a_voxel_that_is_no_number_is_refused_before_it_is_clipped(value, options):
+    image = volume([1.0, 2.0, 300.0, value], case="c_9")
+    with pytest.raises(InputError, match="finite values, found others in case c_9"):
+        VolumeIntensity(**options)(image)
+
+
+def test_numbers_too_large_for_a_deviation_have_no_contrast_that_can_be_told():
+    with pytest.raises(InputError, match="contrast"):
+        VolumeIntensity(unit="", body_z_score=(-5, 5))(volume([1e38, 2e38, 3e38, 1e30]))

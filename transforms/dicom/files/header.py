@@ -15,15 +15,23 @@ from typing import Any, BinaryIO
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from pyraseg.transforms.dicom.files.content import PREFIX, is_dicom
-from pyraseg.transforms.dicom.files.opening import file_version, open_bounded, open_version
+from pyraseg.transforms.dicom.files.bounded import open_bounded
+from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.opening import file_version, open_version
 from pyraseg.transforms.dicom.files.search import check_regular
-from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    foreign,
+    malformed,
+    no_misplaced_sequence,
+    readable,
+    whole,
+)
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.limits import FEW_FRAMES, FRAMES, SIDE
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
@@ -42,8 +50,6 @@ __all__ = [
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 CHARACTER_SET = Tag("SpecificCharacterSet")
-META_BYTES = 2**16  # the file meta group lies in these
-DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
 PIXEL_VRS = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}  # UN: written by software that did not know the attribute
 # By implicit VR and little endian, as pydicom finds them in a data set that states no transfer syntax
 NATIVE: dict[Any, UID] = {
@@ -55,6 +61,7 @@ NATIVE: dict[Any, UID] = {
 STAMPED = (
     "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate",
 )  # fmt: skip
+SLICES = ("CT", "MR", "PT")  # of which small parts are cut out
 NO_PREFIX = "no DICM prefix: read as a bare data set"
 OTHER_VR = "a data set in {} VR, against its transfer syntax"
 NO_PHOTOMETRIC = "no Photometric Interpretation: taken for MONOCHROME2"
@@ -225,7 +232,6 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             file = open_bounded(path)
         with file:
             status = os.fstat(file.fileno())
-            _check_not_deflated(file, path)
             with foreign():
                 wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
                 read = [*wanted, *_tags(STAMPED)]
@@ -235,7 +241,8 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
                     dataset.pop(tag, None)
                 apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
-                values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+                elements = [*dataset.file_meta, *dataset]
+                values = {e.keyword: no_misplaced_sequence(e.keyword, e.value) for e in elements}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
     size, modified, version = status.st_size, status.st_mtime_ns, file_version(status)
@@ -288,25 +295,6 @@ def _check_file(path: Path) -> None:
             found = "a file that may not be read"
         remedy = "Export it again as DICOM, or leave it out."
         raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
-
-
-def _check_not_deflated(file: BinaryIO, path: Path) -> None:
-    """Refuse a deflated data set: it is inflated before its size can be checked."""
-    deflated = False
-    start = file.read(META_BYTES)
-    if DEFLATED in start:  # without the UID's text there is nothing to parse
-        file.seek(PREFIX if start[128:PREFIX] == b"DICM" else 0)
-        with foreign():
-            meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-            deflated = meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian
-    file.seek(0)
-    if deflated:
-        raise InputError(
-            "a transfer syntax whose frames can be read one by one",
-            found="a deflated data set (1.2.840.10008.1.2.1.99)",
-            remedy="Convert the file to Explicit VR Little Endian, for example with dcmconv +te.",
-            path=path,
-        )
 
 
 def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str, int, int] | None:
@@ -382,6 +370,11 @@ def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) ->
     elif not 1 <= frames <= parsed.size:  # a frame has at least one byte; a list of frames is made elsewhere
         found = f"{frames} frames announced in a file of {parsed.size} bytes"
         remedy = "Export the file again."
+    elif frames > FRAMES:
+        found, remedy = f"{frames} frames, more than {FRAMES}", "Export a part of it."
+    elif frames > FEW_FRAMES and min(rows, columns) < SIDE and parsed.text("Modality") not in SLICES:
+        found = f"{frames} frames of {rows} x {columns} pixels, more than {FEW_FRAMES} of less than {SIDE}"
+        remedy = "Leave this file out."
     else:
         return
     raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=parsed.path)

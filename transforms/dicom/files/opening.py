@@ -1,34 +1,16 @@
-"""Open files as they were found: no more bytes than they have, and none of another file at their place."""
+"""A file as it was found, and no other one at its place."""
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import BinaryIO
 
+from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.values import foreign
 from pyraseg.transforms.errors import InputError
 
-__all__ = ["file_version", "open_bounded", "open_version", "replaced"]
-
-
-class _BoundedFile(io.BufferedReader):
-    """A file that never reads more bytes than it has: a broken length could take gigabytes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._size = os.fstat(self.fileno()).st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = max(0, min(size, self._size - self.tell()))
-        return super().read(size)
-
-
-def open_bounded(path: Path) -> BinaryIO:
-    """Open a file whose ``read`` takes no more memory than the file's size, whatever its header says."""
-    return _BoundedFile(path)
+__all__ = ["file_version", "open_version", "replaced"]
 
 
 def file_version(status: os.stat_result) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.io.limits import CROSSINGS
 
 __all__ = ["fill_contours", "on_lattice", "trace_mask"]
 
@@ -47,7 +48,7 @@ def fill_contours(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.
         (columns, rows) bool.
 
     Raises:
-        GeometryError: as `on_lattice`.
+        GeometryError: as `on_lattice`; more than `CROSSINGS`.
 
     >>> fill_contours([np.array([[1, 1], [3, 1], [3, 3], [1, 3]])], (5, 5)).sum()
     np.int64(9)
@@ -73,7 +74,12 @@ def _fill(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     up = (start[:, 1] < end[:, 1])[:, None]
     (x, low), (other_x, high) = np.where(up, start, end).T, np.where(up, end, start).T
     first, last = np.maximum(-(-low // LATTICE), 0), np.minimum(high // LATTICE, rows - 1)
-    edge, row = _runs(first, np.where(low < high, last, -1))
+    last = np.where(low < high, last, -1)
+    if (crossings := int((last - first + 1).clip(0).sum())) > CROSSINGS:
+        found, remedy = f"ones that cross them {crossings} times", "Export the structure set again."
+        wanted = f"contours that cross the rows of a slice at most {CROSSINGS} times"
+        raise GeometryError(wanted, found=found, remedy=remedy)
+    edge, row = _runs(first, last)
     rise = (high - low)[edge]
     crossing = x[edge] * rise + (row * LATTICE - low[edge]) * (other_x - x)[edge]
     column, beyond = np.divmod(crossing, rise * LATTICE)

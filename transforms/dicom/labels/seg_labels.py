@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from pydicom.pixels import iter_pixels
 
-from pyraseg.transforms.dicom.files.values import foreign, readable
+from pyraseg.transforms.dicom.files.header import read_header
 from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentFrame
+from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, Option
 from pyraseg.transforms.geometry.grid import Turn, VolumeGrid, find_turns, turned
@@ -284,15 +282,8 @@ def _bits(
 
 
 def _decoded(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.ndarray]:
-    path = Path(segmentation.path)
-    frames = iter_pixels(path, raw=True, indices=list(indices))
-    for _ in indices:
-        with readable("frames that can be decoded", path=path), foreign(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            frame = next(frames)
-        if frame.shape != (segmentation.rows, segmentation.columns):
-            raise _cut_off(segmentation)
-        yield frame
+    decoder = FrameDecoder(read_header(segmentation.path))
+    return (decoder.stored(index) for index in indices)
 
 
 def _cut_off(segmentation: Segmentation) -> InputError:

@@ -11,10 +11,10 @@ from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader
 from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
 from pyraseg.transforms.dicom.pixels.window import has_window
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.limits import FRAME_BYTES
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
-    "MAX_FRAME_BYTES",
     "PADDED",
     "check_codestream",
     "check_display_valued",
@@ -29,8 +29,6 @@ __all__ = [
     "refuse_signed",
 ]
 
-# 268 MB in colour, 9,459 x 9,459 pixels: more is a broken header, and beyond pillow's limit
-MAX_FRAME_BYTES = 2**28
 RLE_RATIO = 64  # two bytes make 128 at most (PS3.5 annex G.3.1)
 CODE = re.compile(r"[A-Z0-9_. ]{1,64}")
 PADDED = "pixel data longer than its frames: the rest, which is padding, is passed over"
@@ -115,8 +113,8 @@ def check_supported(header: ImageHeader, syntaxes: frozenset[UID]) -> None:
     signed = header.pixel_representation and photometric.startswith("MONOCHROME")
     if signed and is_display_valued(header) and not has_window(header):
         refuse_signed(header, "signed ones, whose black and white are not defined")
-    if header.rows * header.columns * 3 * (header.bits_allocated // 8) > MAX_FRAME_BYTES:
-        wanted = f"frames of at most {MAX_FRAME_BYTES // 10**6} MB in colour"
+    if header.rows * header.columns * 3 * (header.bits_allocated // 8) > FRAME_BYTES:
+        wanted = f"frames of at most {FRAME_BYTES // 10**6} MB in colour"
         found = f"a header that says {header.rows} x {header.columns} pixels"
         remedy = "Export the file again; where the image is that large, make it smaller."
         _refuse(header, wanted, found, remedy)

@@ -1,7 +1,7 @@
 """Decoders of single frames, and the step from their samples to display values.
 
-Raw values are read directly, pillow decodes JPEG, and a plugin of pydicom everything else. All raise
-`BrokenFile` where their library cannot decode the bytes.
+Raw values are read directly, pillow decodes JPEG of 8 bits, SimpleITK's GDCM the rest of JPEG (`compressed`),
+and a plugin of pydicom everything else. All raise `BrokenFile` where their library cannot decode the bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
 
 __all__ = [
     "PLUGINS",
+    "SIMPLEITK",
     "apply_palette",
     "as_pixel_data",
     "as_stored",
@@ -38,6 +39,7 @@ __all__ = [
     "ybr_to_rgb",
 ]
 
+SIMPLEITK = "SimpleITK"  # no plugin of pydicom
 # The first decoder for each transfer syntax, so that results repeat: the fastest, unlike pydicom's choice.
 PLUGINS: dict[uid.UID, str] = {
     uid.ImplicitVRLittleEndian: "",
@@ -45,9 +47,9 @@ PLUGINS: dict[uid.UID, str] = {
     uid.ExplicitVRBigEndian: "",
     uid.RLELossless: "pylibjpeg",
     uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLossless: "pylibjpeg",
-    uid.JPEGLosslessSV1: "pylibjpeg",
+    uid.JPEGExtended12Bit: SIMPLEITK,
+    uid.JPEGLossless: SIMPLEITK,
+    uid.JPEGLosslessSV1: SIMPLEITK,
     uid.JPEGLSLossless: "pyjpegls",
     uid.JPEGLSNearLossless: "pyjpegls",
     uid.JPEG2000Lossless: "pylibjpeg",
@@ -56,7 +58,7 @@ PLUGINS: dict[uid.UID, str] = {
     uid.HTJ2KLosslessRPCL: "pylibjpeg",
     uid.HTJ2K: "pylibjpeg",
     # Retired processes: extended, spectral selection and progressive, lossless
-    **{uid.UID(f"1.2.840.10008.1.2.4.{process}"): "pylibjpeg" for process in (52, 53, 54, 55, 56, 58)},
+    **{uid.UID(f"1.2.840.10008.1.2.4.{process}"): SIMPLEITK for process in (52, 53, 54, 55, 56, 58)},
 }
 ANY_JPEG = uid.JPEGExtended12Bit  # its decoders take any process of JPEG
 COLOURS = ("Red", "Green", "Blue")

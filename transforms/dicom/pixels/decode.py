@@ -35,6 +35,7 @@ from pyraseg.transforms.dicom.pixels.codecs import (
 )
 from pyraseg.transforms.dicom.pixels.compressed import decode_compressed
 from pyraseg.transforms.dicom.pixels.encapsulated import (
+    START_OF_IMAGE,
     Codestream,
     Span,
     locate_frames,
@@ -117,8 +118,7 @@ class FrameDecoder:
         facts = self._parse(data)
         check_codestream(header, facts)
         ybr = facts.says_ybr or (ybr and not facts.says_rgb)
-        pillow = PLUGINS[syntax] == "pillow" or syntax == uid.JPEGExtended12Bit
-        if pillow and facts.precision == 8 and facts.process in DCT:
+        if facts.precision == 8 and facts.process in DCT:
             samples = decode_jpeg(data, facts, ybr)
             signed = header.pixel_representation and header.bits_stored == 8
             return (samples.view(np.int8) if signed else samples), False
@@ -144,7 +144,11 @@ class FrameDecoder:
             for offset, length in spans:
                 file.seek(offset)
                 parts.append(file.read(length))
-        return b"".join(parts)
+        data = b"".join(parts)
+        # What is parsed is what is decoded: a JP2 wrapper may hold another codestream before its own
+        return (
+            data[max(0, data.find(START_OF_IMAGE[1])) :] if self.header.transfer_syntax in JPEG_2000 else data
+        )
 
 
 class CineReader(FrameDecoder):

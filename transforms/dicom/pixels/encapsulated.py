@@ -15,10 +15,13 @@ from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, stated
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.limits import SCANS
 
 __all__ = [
+    "START_OF_IMAGE",
     "Codestream",
     "Span",
+    "ends_in_zeros",
     "is_complete",
     "locate_frames",
     "parse_jpeg",
@@ -33,6 +36,11 @@ END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000 ali
 PADDING = b"\0\xff "  # behind a codestream
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # 0xF7 is JPEG-LS; the three are tables
 APP0, APP14, START_OF_SCAN = 0xE0, 0xEE, 0xDA
+ALONE = {
+    0x00,
+    0x01,
+    *range(0xD0, 0xDA),
+}  # markers without a length, which have no place before the frame header
 RGB_IDS = (b"RGB", b"rgb")
 
 
@@ -77,7 +85,7 @@ def _by_extended_table(header: ImageHeader, start: int) -> tuple[tuple[Span, ...
     tables = [stated(header.dataset, name) or b"" for name in names]
     with foreign():
         offsets, lengths = ([value for (value,) in struct.iter_unpack("<Q", table)] for table in tables)
-    if len(offsets) != len(lengths):
+    if len(offsets) != len(lengths) or len(set(offsets)) < len(offsets):
         return ()
     starts = (start + ITEM_HEADER + offset for offset in offsets)
     return tuple(((offset, length),) for offset, length in zip(starts, lengths, strict=True))
@@ -149,14 +157,16 @@ def parse_jpeg(data: bytes) -> Codestream:
     Component IDs "RGB" declare RGB; JFIF, an Adobe marker with transform 1 and subsampled chroma YCbCr.
 
     Raises:
-        BrokenFile: this is no such codestream, or it ends in its header.
+        BrokenFile: this is no such codestream, it ends in its header, or has more than `SCANS`.
     """
     if data[:2] != b"\xff\xd8":
         raise BrokenFile("no start-of-image marker")
+    if data.count(bytes((0xFF, START_OF_SCAN))) > SCANS:
+        raise BrokenFile(f"more than {SCANS} scans")
     jfif, adobe, offset = False, None, 2
     while True:
         prefix, marker = _unpack("2B", data, offset)
-        if prefix != 0xFF or marker == START_OF_SCAN:
+        if prefix != 0xFF or marker == START_OF_SCAN or marker in ALONE:
             raise BrokenFile("no frame header before the scan")
         if marker in START_OF_FRAME:
             break
@@ -180,6 +190,11 @@ def parse_jpeg(data: bytes) -> Codestream:
 def is_complete(data: bytes) -> bool:
     """Whether a codestream of JPEG, JPEG-LS or JPEG 2000 has its end; padding may follow."""
     return data.rstrip(PADDING).endswith(END_OF_IMAGE)
+
+
+def ends_in_zeros(data: bytes, count: int) -> bool:
+    """Whether the ``count`` bytes before a codestream's end are zeros, as old encoders put them there."""
+    return not data.rstrip(PADDING).removesuffix(END_OF_IMAGE)[-count:].strip(b"\0")
 
 
 def tightened(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydicom import dcmread
 
-from pyraseg.transforms.dicom.files.opening import open_bounded
+from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.values import first_item, malformed, number, readable, text, texts
 from pyraseg.transforms.errors import InputError
 

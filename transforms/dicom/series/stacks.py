@@ -11,6 +11,7 @@ from pyraseg.transforms.dicom.series.planes import PlaneHeader
 from pyraseg.transforms.dicom.series.telling import told_apart
 from pyraseg.transforms.errors import GeometryError, Option
 from pyraseg.transforms.geometry.grid import Vector, VolumeGrid
+from pyraseg.transforms.io.limits import SPACING_MM, WHERE_MM, spacing_fault
 
 __all__ = ["Stack", "arrange", "copies", "described", "normal_of", "split_stacks"]
 
@@ -92,6 +93,7 @@ def arrange(stack: Stack, *, repair: Collection[str] = ()) -> tuple[tuple[PlaneH
     else:
         step = _even_step(planes)
         _check_upright(planes, step)
+    _check_size([step], "spacing of slices", planes[0])
     return tuple(planes), _grid(planes, step)
 
 
@@ -119,13 +121,20 @@ def _check_plane(plane: PlaneHeader) -> None:
             raise _refusal(wanted, f"one without {name}", LEFT_OUT, plane)
         if not np.isfinite(value).all():
             raise _refusal(wanted, f"one whose {name} is no number", LEFT_OUT, plane)
-    if _spacing(plane).min() <= 0:
-        raise _refusal("a pixel spacing above zero", "one that is not", LEFT_OUT, plane)
+    if np.abs(np.asarray(plane.position)).max() > WHERE_MM:
+        raise _refusal(wanted, "one more than 100 m away by its Image Position", LEFT_OUT, plane)
+    _check_size(_spacing(plane), "Pixel Spacing (0028,0030)", plane)
     row, column = _cosines(plane)
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if np.abs(np.array(lengths) - 1).max() > 0.01 or abs(row @ column) > ANGLE:
         found = "an Image Orientation (Patient) (0020,0037) that is not"
         raise _refusal("two perpendicular unit vectors as orientation", found, LEFT_OUT, plane)
+
+
+def _check_size(spacing_mm: Iterable[float], name: str, plane: PlaneHeader) -> None:
+    if fault := spacing_fault(spacing_mm):
+        low, high = SPACING_MM
+        raise _refusal(f"a {name} from {low:g} to {high:g} mm", fault, LEFT_OUT, plane)
 
 
 def _agree(a: PlaneHeader, b: PlaneHeader) -> bool:
@@ -227,7 +236,7 @@ def _check_upright(planes: Sequence[PlaneHeader], step: float) -> None:
 
 
 def _thickness(plane: PlaneHeader, repair: Collection[str]) -> float:
-    if "single_slice" in repair and plane.thickness and plane.thickness > 0:
+    if "single_slice" in repair and plane.thickness:
         return plane.thickness
     option = Option("take its Slice Thickness for the spacing", "repair", ["single_slice"])
     remedy = "Give the whole series" + ("." if plane.thickness else ": its slice has no Slice Thickness.")

@@ -28,11 +28,13 @@ from pyraseg.transforms.dicom.series.stacks import Stack, arrange, copies, descr
 from pyraseg.transforms.dicom.series.suv import SUV_UNIT, warn_of_mean
 from pyraseg.transforms.errors import GeometryError, InputError, Option
 from pyraseg.transforms.geometry.grid import VolumeGrid
+from pyraseg.transforms.io.limits import check_volume
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["Volume", "check_planes", "read_series", "read_source_series", "source_series_of", "stored_planes"]
 
 INT16 = np.iinfo(np.int16)
+LARGEST = float(np.finfo(np.float32).max)
 MOSAIC = ("SIEMENS MR HEADER", 0x0019, 0x0A)  # Number of Images In Mosaic
 AHEAD = 4  # planes for each worker that are decoded ahead
 WORTH_PROCESSES = 2**23  # pixels of compressed data, about a second; starting processes takes as long
@@ -141,6 +143,7 @@ def _arranged(
     drop = "copies" in options.repair
     chosen = Stack(tuple(_without_copies(chosen.planes, drop=drop)), chosen.label)
     planes, grid = arrange(chosen, repair=options.repair)
+    check_volume(grid.shape, grid.spacing, path=planes[0].image.path)
     lines = _lines(series, planes, assume_hu=options.assume_hu)
     refs = {plane.image.path: plane.image.source_ref for plane in planes}
     frames = tuple(plane.frame_index for plane in planes) if len(refs) < len(planes) else ()
@@ -261,6 +264,10 @@ def _values(
     for index, stored in enumerate(stored_planes(planes, workers=workers)):
         line = lines[index]
         ends = [int(value) * line.slope + line.intercept for value in (stored.min(), stored.max())]
+        if not max(map(abs, ends)) <= LARGEST:
+            wanted, found = "values of single precision", f"{ends[0]:g} to {ends[1]:g}"
+            remedy = "Correct Rescale Slope and Intercept, and export the series again."
+            raise InputError(wanted, found=found, remedy=remedy, path=planes[index].image.path)
         if array.dtype == np.int16 and not INT16.min <= min(ends) <= max(ends) <= INT16.max:
             array = array.astype(np.float32)
         line.apply(stored, array[index])

@@ -11,7 +11,7 @@ import torch
 
 from pyraseg.pipeline.prediction.processes.network_client import Request
 from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
-from pyraseg.transforms.errors import RunError
+from pyraseg.transforms.errors import InputError, PyrasegError, RunError
 
 
 class Asked:
@@ -19,7 +19,7 @@ class Asked:
 
     def __init__(self, values: list[list[float]]) -> None:
         self.left = threading.Semaphore(0)
-        self.errors: dict[int, RunError | None] = {}
+        self.errors: dict[int, PyrasegError | None] = {}
         self.scores = [np.full((len(each), 2, 1, 1), np.nan, np.float32) for each in values]
         self.requests = [
             Request(
@@ -30,7 +30,7 @@ class Asked:
             for n, (each, scores) in enumerate(zip(values, self.scores, strict=True))
         ]
 
-    def answer(self, number: int, error: RunError | None) -> None:
+    def answer(self, number: int, error: PyrasegError | None) -> None:
         assert number not in self.errors
         self.errors[number] = error
         self.left.release()
@@ -111,3 +111,18 @@ def test_a_thread_that_has_ended_ends_the_run():
     server._threads[0].join(20)
     with pytest.raises(RunError, match="a thread of it that ended"):
         server.check()
+
+
+def test_a_refusal_of_the_network_reaches_the_item_that_causes_it_in_its_own_words():
+    def forward(inputs: torch.Tensor) -> torch.Tensor:
+        if not inputs.isfinite().all():
+            raise InputError("an image of finite numbers", found="NaN", remedy="Leave it out.")
+        return doubled(inputs)
+
+    asked, server = Asked([[1.0], [float("nan")], [3.0]]), ForwardServer(forward, batch_size=8)
+    for request in asked.requests:
+        server.submit(request)
+    asked.wait()
+    server.close()
+    assert [asked.errors[0], asked.errors[2]] == [None, None]
+    assert isinstance(asked.errors[1], InputError)

@@ -246,8 +246,9 @@ def test_pydicoms_own_files_are_read_as_pydicom_reads_them():
         if isinstance(answer, str):
             refused[path.name] = answer
             continue
-        # Colour of JPEG is rounded by each decoder in its own way
-        assert np.abs(answer.astype(int) - truth).max() <= (3 if truth.ndim == 3 else 0), path.name
+        # JPEG with loss is rounded by each decoder in its own way
+        tolerance = 3 if truth.ndim == 3 else 1 if path.name == "JPGExtended.dcm" else 0
+        assert np.abs(answer.astype(int) - truth).max() <= tolerance, path.name
     assert seen > 50
     assert refused.keys() <= JUSTIFIED.keys()
     assert all(JUSTIFIED[name] in answer for name, answer in refused.items())

@@ -315,3 +315,43 @@ def their_values(image):
     import SimpleITK
 
     return SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [("1", "1e308"), ("1e300", "0"), ("-1e60", "0"), ("1e60", "-1e60")]
+)
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT"])
+def test_a_rescale_beyond_single_precision_is_refused_by_the_values_that_it_gives(
+    tmp_path, modality, slope, intercept
+):
+    def rescale(index, dataset):
+        dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+
+    with pytest.raises(InputError, match=r"single precision, found .*e\+"):
+        read(write_series(tmp_path, modality=modality, edit=rescale))
+
+
+@pytest.mark.parametrize("spacing", [[1e-9, 1], [1, 1e-320], [1, 150], [0, 1], [-1, 1]])
+def test_pixels_of_a_size_that_none_can_have_are_refused_by_it(tmp_path, spacing):
+    def edit(index, dataset):
+        dataset.PixelSpacing = [f"{side:g}" for side in spacing]
+
+    with pytest.raises(GeometryError, match=r"Pixel Spacing .* from 0.001 to 100 mm, found .* x .* mm"):
+        read(write_series(tmp_path, edit=edit))
+
+
+@pytest.mark.parametrize("step", [1e-9, 300.0])
+def test_slices_at_a_distance_that_none_can_have_are_refused(tmp_path, step):
+    def edit(index, dataset):
+        dataset.ImagePositionPatient = [0, 0, index * step]
+
+    with pytest.raises(GeometryError):
+        read(write_series(tmp_path, edit=edit))
+
+
+def test_a_place_outside_any_room_is_refused(tmp_path):
+    def edit(index, dataset):
+        dataset.ImagePositionPatient = ["1e30", "0", str(index)]
+
+    with pytest.raises(GeometryError, match="100 m away"):
+        read(write_series(tmp_path, edit=edit))

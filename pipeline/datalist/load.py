@@ -22,7 +22,7 @@ from pyraseg.pipeline.datalist.rules import (
 )
 from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_text
 from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
-from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.paths import frame_source, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["load_datalist"]
@@ -238,10 +238,13 @@ def _choose_fold(
 def _absolute(item: Item, root: Path) -> Item:
     paths = {}
     for key in ("image", "label")[: 2 if "label" in item else 1]:
-        file, frame = split_frame_path(item[key])
-        path = os.path.normpath(root / file)
-        paths[key] = path if frame is None else frame_path(path, frame)
+        file, frame = split_frame_path(root / item[key])
+        paths[key] = frame_source(os.path.normpath(file), frame)
     return item | paths
+
+
+def _holds_files(folder: Path) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK) and any(folder.iterdir())
 
 
 def _check_files(items: Iterable[Item]) -> None:
@@ -250,7 +253,7 @@ def _check_files(items: Iterable[Item]) -> None:
         for key in ("image", "label"):
             file, _ = split_frame_path(item[key])
             # the image of a volume may be the folder of its series
-            if not file.is_file() and not (key == "image" and file.is_dir() and any(file.iterdir())):
+            if not os.path.isfile(file) and not (key == "image" and _holds_files(file)):
                 absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 from monai.utils import set_determinism
 
-from pyraseg.pipeline.networks import load_pretrained
+from pyraseg.pipeline.bundle.preprocessing import differences, image_differences, sentence
+from pyraseg.pipeline.networks import load_pretrained, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.files import private_files
 from pyraseg.pipeline.utils.groups import images_as_groups
-from pyraseg.transforms.errors import OutputError
+from pyraseg.transforms.errors import CheckpointError, ConfigError, OutputError
 
-__all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
+__all__ = [
+    "data_facts",
+    "prepare_output_dir",
+    "require_same_images",
+    "seed_everything",
+    "shared_handler",
+    "to_device",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +79,38 @@ def _make(folder: Path) -> None:
             remedy="Name another with --output_dir.",
             path=folder,
         ) from error
+
+
+def require_same_images(
+    facts: Mapping[str, Any], validation: Compose, *, inferer: Any, pretrained: str | None = None
+) -> None:
+    """Refuse a training whose network would see other images in validation, or saw others in pretraining.
+
+    Args:
+        facts: of its checkpoints.
+        validation: the preprocessing of the validation.
+        inferer: of the validation.
+        pretrained: a file of weights, which may say what they saw; sizes may differ.
+
+    Raises:
+        ConfigError: training and validation differ.
+        CheckpointError: training and pretraining differ; or the file cannot be read.
+    """
+    if unequal := image_differences(facts, validation, inferer=inferer):
+        raise ConfigError(
+            f"validation images as those of training, {sentence(unequal, 0)}",
+            found=sentence(unequal, 1),
+            remedy="Override what both read, such as --spacing_mm or --input_size, or both.",
+        )
+    seen = facts_of(read_checkpoint(pretrained)) if pretrained else {}
+    images = {name: seen[name] for name in ("preprocessing",) if name in seen}
+    if unequal := differences(images, facts, besides=("size", "spatial_size")):
+        raise CheckpointError(
+            f"images as the pretrained weights saw, {sentence(unequal, 0)}",
+            found=sentence(unequal, 1),
+            remedy="Train with these values, or give weights alone: torch.save(dict(torch.load(FILE)), NEW).",
+            path=pretrained,
+        )
 
 
 def seed_everything(seed: int, *, deterministic: bool = False) -> None:

@@ -81,6 +81,6 @@ def _missing(entry: Entry, root: Path) -> str:
             return f"no {kind} in the table"
         if path.startswith("../"):
             return f"the {kind} lies outside the table's folder"
-        if not (root / path).is_file() and not (kind == "image" and (root / path).is_dir()):
+        if not os.path.isfile(root / path) and not (kind == "image" and os.path.isdir(root / path)):
             return f"no such {kind} file"
     return "" if entry.group else "no group in the table"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["case_name", "is_hashed", "key_file"]
+__all__ = ["case_name", "image_group", "is_hashed", "is_image_group", "key_file"]
 
 KEY_VARIABLE = "PYRASEG_HASH_KEY"
-HASHED = re.compile(r"[cg][0-9a-f]{12}")
+IMAGE = "image "  # begins the group of an image that has none
+HASHED = re.compile(rf"({IMAGE}c|c|g)[0-9a-f]{{12}}")
 NAME_LENGTH = 12  # hexadecimal digits: 48 bits, no collision expected below a million cases
 
 
@@ -39,6 +40,20 @@ def case_name(text: str) -> str:
 def is_hashed(name: str) -> bool:
     """Whether the name of a case or group has the form of a keyed hash."""
     return HASHED.fullmatch(name) is not None
+
+
+def image_group(path: str) -> str:
+    """The group of an image whose patient nobody names; every table shows it, and so that it is none.
+
+    >>> image_group("cine.dcm") == f"image {case_name('cine.dcm')}"
+    True
+    """
+    return f"{IMAGE}{case_name(path)}"
+
+
+def is_image_group(group: str) -> bool:
+    """Whether a group is a single image's, because nobody said whose the image is."""
+    return group.startswith(IMAGE) and is_hashed(group)
 
 
 def key_file() -> Path:

@@ -105,7 +105,7 @@ def require_known(
     Raises:
         ConfigError: the remedy is the nearest known id, or the config file that defines it.
     """
-    for unknown, known in unknown_ids(_nested(overrides), map(_load, files)):
+    for unknown, known in unknown_ids(overrides, map(_load, files)):
         *parents, name = unknown.split("::")
         others = [f.name for f in beside if f not in files and known_overrides({unknown: None}, [f])]
         overlays = [file.name for file in beside if file.stem == overrides.get(unknown)]
@@ -124,11 +124,7 @@ def require_known(
 def known_overrides(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     """The overrides whose ids one of the config files defines."""
     layers = [_load(file) for file in files]
-    return {
-        name: value
-        for name, value in overrides.items()
-        if not any(unknown_ids(_nested({name: value}), layers))
-    }
+    return {name: value for name, value in overrides.items() if not any(unknown_ids({name: value}, layers))}
 
 
 def unknown_ids(
@@ -140,6 +136,7 @@ def unknown_ids(
     empty mapping takes any keys.
     """
     layers = [_nested(file) for file in files if isinstance(file, Mapping)]
+    config = _nested(config)
     known = {key for layer in layers for key in layer} | {"_meta_"}
     for key, value in config.items():
         if key not in known:

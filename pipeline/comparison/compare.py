@@ -25,6 +25,7 @@ from pyraseg.pipeline.comparison.statistics.scores import (
     worst_cases,
 )
 from pyraseg.pipeline.comparison.statistics.tests import LEAST_GROUPS
+from pyraseg.pipeline.utils.groups import note_on_groups
 from pyraseg.transforms.errors import UsageError
 
 __all__ = ["RESAMPLES", "compare"]
@@ -116,6 +117,7 @@ def compare(
         surroundings=differing([arm.runs[0].surroundings for arm in grouped]),
         left_out=(*left_out, *in_none),
         notes=(
+            *filter(None, [note_on_groups(set(table.groups.tolist()))]),
             *_notes_on_groups(len(sizes), largest=int(sizes.max()), cases=len(table.cases)),
             *_notes_on_arms(grouped),
             *_notes_on_classes(paired, groups=len(sizes)),

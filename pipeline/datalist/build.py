@@ -82,11 +82,14 @@ def build_datalist(
         head["fractions"] = list(fractions)
     else:
         head |= {"folds": folds, "test_fraction": fractions[2]}
+    reports = [_split_report(n, part, entries, chosen, names, mapping) for n, part in enumerate(parts)]
+    head["frames_by_class"] = {report.name: report.frames_by_class for report in reports}
     path = write_datalist(output, splits, label_names=names, label_map=written, reading=reading, **head)
     return DatalistReport(
         path=path,
-        splits=tuple(_split_report(n, part, entries, chosen, names, mapping) for n, part in enumerate(parts)),
+        splits=tuple(reports),
         largest_groups=_largest(entries, parts, chosen),
+        alike=checked.alike,
         left_out=checked.left_out,
         noted=tuple((entry.image, note) for entry in entries for note in entry.notes),
         dataset_dir=checked.root,

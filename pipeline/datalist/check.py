@@ -60,7 +60,7 @@ def check_collection(
         for passed, refused in pool.map(check, collected.entries):
             entries += passed
             left_out += refused
-    return Collection(collected.root, tuple(entries), tuple(left_out))
+    return replace(collected, entries=tuple(entries), left_out=tuple(left_out))
 
 
 def _check(entry: Entry, root: Path, declared: LabelMap | None, reading: ReadingOptions) -> Checked:

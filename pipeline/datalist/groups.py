@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pyraseg.pipeline.datalist.items import Collection
+from pyraseg.pipeline.datalist.notes import alike_names
 from pyraseg.pipeline.datalist.sources.headers import stem
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import parse_file
@@ -58,13 +59,16 @@ class Grouping:
             wanted = "a regular expression for the group"
             raise DatalistError(wanted, found=str(error), remedy=remedy) from error
         images = dict.fromkeys(entry.image for entry in collected.entries)
-        groups = {image: self._group(image, collected.root) for image in images}
+        names = {image: self._group(image, collected.root) for image in images}
+        shown = group_name if self.source == "patient_id" else str  # hashed before anything can print it
+        groups = {image: name and shown(name) for image, name in names.items()}
         entries = (replace(entry, group=groups[entry.image]) for entry in collected.entries)
         pattern = "the group's pattern does not match its path"
         reason = "no PatientID" if self.source == "patient_id" else pattern
         without = tuple((image, reason) for image, group in groups.items() if not group)
         kept = tuple(entry for entry in entries if entry.group)
-        return Collection(collected.root, kept, collected.left_out + without)
+        alike = tuple(tuple(map(shown, same)) for same in alike_names(filter(None, names.values())))
+        return Collection(collected.root, kept, collected.left_out + without, alike)
 
     def _group(self, image: str, root: Path) -> str:
         if self.pattern is not None:
@@ -85,7 +89,7 @@ def _matched(match: re.Match[str] | None) -> str:
 
 
 def _patient(path: Path) -> str:
-    """PatientID, hashed before anything can print it; for a folder that of its first file with one."""
+    """PatientID; for a folder that of its first file with one."""
     files = search(path)[0] if path.is_dir() else [path]
     return next(filter(None, map(_patient_of_file, files)), "")
 
@@ -97,4 +101,4 @@ def _patient_of_file(path: Path) -> str:
         identity = parse_file(path, tags=["PatientID"]).text("PatientID")
     except InputError:
         return ""
-    return group_name(identity) if identity else ""
+    return identity.strip()

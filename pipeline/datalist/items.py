@@ -9,9 +9,10 @@ from typing import Any
 
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
-__all__ = ["SPLITS", "Collection", "Datalist", "Entry", "Item"]
+__all__ = ["SPLITS", "UNLABELLED", "Collection", "Datalist", "Entry", "Item"]
 
 SPLITS = ("training", "validation", "test")
+UNLABELLED = "unlabelled"  # the items of a test split without labels, as published challenges have them
 
 Item = dict[str, Any]
 
@@ -34,6 +35,7 @@ class Datalist:
         digest: SHA-256 of items, names and map, independent of the machine's hash key.
         seed: the seed of the split, if recorded.
         reading: how the list's series and labels are read, as it was built and as the bundle says.
+        unlabelled: items of the test split without ``label``, which can be predicted only.
     """
 
     training: tuple[Item, ...]
@@ -44,6 +46,7 @@ class Datalist:
     digest: str
     seed: int | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    unlabelled: tuple[Item, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -82,8 +85,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Collection:
-    """The output of a source: the data set's folder, the entries, and (relative path, reason) for others."""
+    """The output of a source: the data set's folder, the entries, and (relative path, reason) for others.
+
+    ``alike`` are the names of groups, hashed where they are hashed in the entries, that may be one patient.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    alike: tuple[tuple[str, ...], ...] = ()

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.datalist.items import SPLITS, Datalist, Item
+from pyraseg.pipeline.datalist.decathlon import from_decathlon
+from pyraseg.pipeline.datalist.items import SPLITS, UNLABELLED, Datalist, Item
 from pyraseg.pipeline.datalist.labels import check_labels, label_key
-from pyraseg.pipeline.datalist.rules import check_items, complete_item, content_digest, nameless, nearest
+from pyraseg.pipeline.datalist.notes import absent_classes, alike_items, notes_on
+from pyraseg.pipeline.datalist.rules import (
+    check_items,
+    check_shared_files,
+    complete_item,
+    content_digest,
+    nameless,
+    nearest,
+)
 from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["load_datalist"]
 
-KNOWN_KEYS = (*SPLITS, "label_names", "label_map", "seed", "digest", "keep_names", "reading")
+KNOWN_KEYS = (
+    *SPLITS,
+    "label_names",
+    "label_map",
+    "seed",
+    "digest",
+    "keep_names",
+    "reading",
+    "frames_by_class",
+)
 REBUILD = "Build it again with `pyraseg datalist`."
+
+logger = logging.getLogger(__name__)
 
 
 def load_datalist(
@@ -32,18 +53,19 @@ def load_datalist(
     """Read and check a datalist.
 
     Args:
-        path: the JSON file of ``write_datalist``, or one in MONAI's decathlon style with ``label_names``
-            added. Names of cases and groups are hashed if they are not, because they go into logs, tables and
-            MLflow; ``"keep_names": true`` in the file keeps them.
-        split: the split or splits that must hold items and whose files must exist. None: all splits' files.
+        path: the JSON file of ``write_datalist``, one in MONAI's decathlon style with ``label_names`` added,
+            or one of the Medical Segmentation Decathlon as published. Names of cases and groups are hashed if
+            they are not, because they go into logs, tables and MLflow; ``"keep_names": true`` in the file
+            keeps them. What may spoil a training is logged where ``split`` is given.
+        split: the splits that must hold items and whose files must exist; () for none. None: all files.
         dataset_dir: the folder that paths are relative to; None for the datalist's.
         fold: in a list with folds, the one to validate on; the others train. "validation" needs it.
         reading: `ReadingOptions`, or a mapping of them, besides those that the list was built with.
 
     Raises:
         DatalistError: a missing or malformed file, an unknown key, a requested split without items, missing
-            image or label files, a group in two splits, a repeated case, other reading options than it was
-            built with.
+            image or label files, a group in two splits, an image file in two groups, a repeated case, other
+            reading options than it was built with.
         LabelError: the label set is contradictory.
 
     >>> from tempfile import mkdtemp
@@ -59,7 +81,11 @@ def load_datalist(
     wanted = SPLITS if split is None else (split,) if isinstance(split, str) else tuple(split)
     content = _read(Path(path))
     names, mapping = _label_set(content)
-    splits = {name: _items(content, name) for name in SPLITS}
+    root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
+    splits = {name: _items(content, name, root) for name in SPLITS} | {UNLABELLED: []}
+    if not any(isinstance(item, dict) and "label" in item for item in splits["test"]):
+        splits |= {UNLABELLED: splits["test"], "test": []}
+    alike = alike_items(splits)
     if content.get("keep_names") is not True:
         splits = {name: [nameless(item) for item in items] for name, items in splits.items()}
     check_items(splits)
@@ -67,16 +93,53 @@ def load_datalist(
     digest = content_digest(splits, names, mapping, recorded.given)
     splits = _choose_fold(splits, fold, wanted if split is not None else ())
     empty = [name for name in wanted if not splits.get(name)]
-    if (empty and split is not None) or len(empty) == len(wanted):
-        counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
-        raise DatalistError(f"items in {empty[0]}", found=counts, remedy=REBUILD)
-    root = Path(os.path.abspath(dataset_dir if dataset_dir is not None else Path(path).parent))
+    if wanted and (empty if split is not None else len(empty) == len(wanted) and not splits[UNLABELLED]):
+        raise _empty(empty[0], splits, names, mapping)
     absolute = {name: tuple(_absolute(item, root) for item in items) for name, items in splits.items()}
     _check_files(item for name in wanted for item in absolute[name])
-    seed = content.get("seed")
+    check_shared_files(absolute)
+    if split is not None:
+        counts = content.get("frames_by_class", {}) if content.get("digest") == digest else {}
+        absent = {name: absent_classes(counts, name, fold=fold, label_names=names) for name in wanted}
+        _say(alike, *notes_on(splits, wanted, absent))
     return Datalist(
-        **absolute, label_names=names, label_map=mapping, digest=digest, seed=seed, reading=options
+        **absolute,
+        label_names=names,
+        label_map=mapping,
+        digest=digest,
+        seed=content.get("seed"),
+        reading=options,
     )
+
+
+def _say(*notes: str) -> None:
+    from pyraseg.pipeline.utils.distributed import is_main  # loads torch, which the verbs do without
+
+    for note in filter(None, notes if is_main() else ()):
+        logger.warning("datalist: %s", note)
+
+
+def _empty(
+    split: str,
+    splits: Mapping[str, Sequence[Item]],
+    names: Sequence[str],
+    label_map: Mapping[int | str, int],
+) -> DatalistError:
+    counts = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
+    number = len(splits[UNLABELLED])
+    if split == "test":
+        predict = "Predict them: `run inference`, with the datalist as --dataset_dir. " if number else ""
+        remedy = f"{predict}Evaluate another --split, or build the list anew with `pyraseg datalist`."
+        found = f"{counts} and {number} without labels" if number else counts
+        return DatalistError("items with labels in test", found=found, remedy=remedy)
+    if not splits["training"]:
+        return DatalistError(f"items in {split}", found=counts, remedy=REBUILD)
+    pairs = ",".join(f"{key}={names[index]}" for key, index in label_map.items() if index)
+    words = (
+        f'pyraseg datalist --images DIR --labels DIR --group-from stem --label-map "{pairs}" --output JSON'
+    )
+    remedy = f"Split by patient, {words} (or as its --help shows), and name that list with --datalist."
+    return DatalistError(f"items in {split}", found=counts, remedy=remedy)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -97,7 +160,7 @@ def _read(path: Path) -> dict[str, Any]:
         wanted = f"a datalist with the lists {', '.join(SPLITS)}"
         raise DatalistError(wanted, found="a file without them", remedy=remedy, path=path)
     _check_keys(content)
-    return content
+    return from_decathlon(content)
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:
@@ -132,11 +195,11 @@ def _label_set(content: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[int | 
     return tuple(names), mapping
 
 
-def _items(content: Mapping[str, Any], name: str) -> list[Item]:
+def _items(content: Mapping[str, Any], name: str, root: Path) -> list[Item]:
     items = content.get(name, [])
     if not isinstance(items, list):
         raise DatalistError(f"a list of items under {name}", found=type(items).__name__, remedy=REBUILD)
-    return [complete_item(item) for item in items]
+    return [complete_item(item, root) for item in items]
 
 
 def _reading(content: Mapping[str, Any], asked: ReadingOptions) -> tuple[ReadingOptions, ReadingOptions]:
@@ -176,7 +239,7 @@ def _choose_fold(
 
 def _absolute(item: Item, root: Path) -> Item:
     paths = {}
-    for key in ("image", "label"):
+    for key in ("image", "label")[: 2 if "label" in item else 1]:
         file, frame = split_frame_path(item[key])
         path = os.path.normpath(root / file)
         paths[key] = path if frame is None else frame_path(path, frame)

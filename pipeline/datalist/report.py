@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyraseg.pipeline.datalist.notes import FEW_GROUPS
+
 __all__ = ["DatalistReport", "SplitReport"]
 
 SHOWN = 10
@@ -38,6 +40,7 @@ class DatalistReport:
         path: the datalist.
         splits: a report for each split or fold.
         largest_groups: (group, frames, split), largest first, with original names: for a terminal, not a log.
+        alike: original names of groups that differ in case, leading zeros or separators only.
         left_out: (path relative to the data set, reason).
         noted: (path, note) of labels of which something was left out or taken for something else.
         dataset_dir: the folder that the datalist's paths are relative to.
@@ -47,6 +50,7 @@ class DatalistReport:
     path: Path
     splits: tuple[SplitReport, ...]
     largest_groups: tuple[tuple[str, int, str], ...]
+    alike: tuple[tuple[str, ...], ...]
     left_out: tuple[tuple[str, str], ...]
     noted: tuple[tuple[str, str], ...]
     dataset_dir: Path
@@ -61,7 +65,7 @@ class DatalistReport:
 
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
-        lines = [*self._table(), *self._absent()]
+        lines = [*self._table(), *self._absent(), *self._few(), *self._alike()]
         left_out = _listed("left out", self.left_out, "reasons")
         noted = _listed("notes on labels", self.noted, "notes") if self.noted else ()
         for part in (self._groups(), [*left_out, *noted], self._written()):
@@ -92,6 +96,17 @@ class DatalistReport:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:
                 yield f"warning: nothing with {name} in {', '.join(lacking)}"
+
+    def _few(self) -> Iterator[str]:
+        for split in self.splits:
+            if split.groups < FEW_GROUPS:
+                few = f"{split.groups} groups (patients), too few to speak for others"
+                yield f"warning: {split.name} has {few}"
+
+    def _alike(self) -> Iterator[str]:
+        for names in self.alike[:SHOWN]:
+            yield f"warning: groups that differ in case, leading zeros or separators only: {', '.join(names)}"
+            yield "  if they are one patient, give them one name: now they count as several"
 
     def _groups(self) -> Iterator[str]:
         yield f"largest groups (of {sum(split.groups for split in self.splits)}):"

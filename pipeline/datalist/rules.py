@@ -5,16 +5,19 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.datalist.groups import group_name
-from pyraseg.pipeline.datalist.items import SPLITS, Item
+from pyraseg.pipeline.datalist.items import SPLITS, UNLABELLED, Item
 from pyraseg.transforms.errors import DatalistError
-from pyraseg.transforms.privacy import case_name, is_hashed
+from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.privacy import case_name, image_group, is_hashed
 
-__all__ = ["check_items", "complete_item", "content_digest", "nameless", "nearest"]
+__all__ = ["check_items", "check_shared_files", "complete_item", "content_digest", "nameless", "nearest"]
 
 REQUIRED = ("image", "label")
 ITEM_KEYS = (*REQUIRED, "case", "group", "class", "fold")
@@ -27,12 +30,36 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f'Did you mean "{close[0]}"?' if close else ""
 
 
-def complete_item(item: Any) -> Any:
-    """Add the keys that MONAI's lists lack: a case name from the image's path, and the case as its group."""
-    if not isinstance(item, dict) or not isinstance(item.get("image"), str):
+def complete_item(item: Any, root: str | Path | None = None) -> Any:
+    """Spell the paths in one way, and add a case name and a group where MONAI's lists lack them.
+
+    The case is named by the image's path, relative to ``root`` where it lies there; an image without a group
+    is one by itself, as is a cine. Spaces around names count for nothing: 1, "1" and "1 " are one group.
+    """
+    if not isinstance(item, dict) or not isinstance(item.get("image"), str) or not item["image"]:
         return item  # the check reports it
-    case = item.get("case") or case_name(item["image"])
-    return {**item, "case": case, "group": item.get("group", case)}
+    paths = {
+        key: _spelled(item[key], root) for key in REQUIRED if isinstance(item.get(key), str) and item[key]
+    }
+    alone = image_group(str(split_frame_path(paths["image"])[0]))
+    case, group = (_typed_name(item.get(key)) for key in HASHED_KEYS)
+    return {**item, **paths, "case": case or case_name(paths["image"]), "group": group or alone}
+
+
+def _spelled(path: str, root: str | Path | None) -> str:
+    """The path of a file, or of a frame, without "." and "..", relative to ``root`` where it lies there."""
+    file, frame = split_frame_path(path)
+    text = os.path.normpath(file)
+    if root is not None:
+        inside = os.path.relpath(os.path.join(root, text), root)
+        text = text if os.path.isabs(text) and inside.startswith(os.pardir) else inside
+    return text if frame is None else frame_path(text, frame)
+
+
+def _typed_name(value: Any) -> Any:
+    """A name or a number as text; empty where there is none, as NaN in a table that became JSON."""
+    is_name = isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
+    return str(value).strip() if is_name else value if value is not None and value == value else ""
 
 
 def nameless(item: Any) -> Any:
@@ -41,7 +68,9 @@ def nameless(item: Any) -> Any:
         return item
     hashes = {"case": case_name, "group": group_name}
     return item | {
-        key: hashes[key](str(item[key])) for key in hashes if key in item and not is_hashed(str(item[key]))
+        key: hashes[key](item[key])
+        for key in hashes
+        if isinstance(item.get(key), str) and not is_hashed(item[key])
     }
 
 
@@ -52,15 +81,18 @@ def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
         DatalistError: with the number and the names of cases or groups as in the list (hashed by default).
     """
     for split, items in splits.items():
+        required = ("image",) if split == UNLABELLED else REQUIRED
         for position, item in enumerate(items):
-            _check_item(item, f"item {position} of {split}")
-    counts = Counter(item["case"] for items in splits.values() for item in items)
-    if twice := sorted(case for case, number in counts.items() if number > 1):
-        raise DatalistError(
-            "every case once",
-            found=f"{len(twice)} cases more than once, first {', '.join(twice[:3])}",
-            remedy="Remove the repeated items, or build the datalist again.",
-        )
+            _check_item(item, f"item {position} of {split}", required)
+    every = [item for items in splits.values() for item in items]
+    for key in ("case", "image"):
+        counts = Counter(item[key] for item in every)
+        if twice := [item["case"] for item in every if counts[item[key]] > 1]:
+            raise DatalistError(
+                f"every {key} once",
+                found=f"{len(set(twice))} cases more than once, first {', '.join(sorted(set(twice))[:3])}",
+                remedy="Remove the repeated items, or build the datalist again.",
+            )
     homes: dict[str, set[str]] = defaultdict(set)
     for split, items in splits.items():
         for item in items:
@@ -75,7 +107,44 @@ def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
         )
 
 
-def _check_item(item: Any, where: str) -> None:
+def check_shared_files(splits: Mapping[str, Sequence[Item]]) -> None:
+    """Refuse an image file in two groups, under whatever links; ``image`` paths are absolute.
+
+    The frames of a cine are one file, and a series' folder holds its files.
+
+    Raises:
+        DatalistError: a leak, since groups are what splits keep together.
+    """
+    owners: dict[object, set[tuple[str, str]]] = defaultdict(set)
+    files: list[tuple[str, object]] = []
+    for split, items in splits.items():
+        for item in items:
+            file = os.path.realpath(split_frame_path(item["image"])[0])
+            files.append((file, _inode(file)))
+            for place in files[-1]:
+                owners[place].add((item["group"], split))
+    for file, inode in files:
+        homes = owners[inode].union(*(owners.get(str(folder), ()) for folder in Path(file).parents))
+        if len({group for group, _ in homes}) > 1:
+            some = " and ".join(f"{group} of {split}" for group, split in sorted(homes)[:2])
+            raise DatalistError(
+                "each image file in one group (patient or study)",
+                found=f"one file in {some}, by a link, another path or another frame of it",
+                remedy="Give these items one group and one split, or remove one.",
+                path=file,
+            )
+
+
+def _inode(file: str) -> object:
+    """What two hard links share; the path of a file that is absent, or whose system counts none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return file
+    return (status.st_dev, status.st_ino) if status.st_ino else file
+
+
+def _check_item(item: Any, where: str, required: Sequence[str]) -> None:
     if not isinstance(item, dict):
         raise DatalistError(
             "items with the keys image and label",
@@ -88,7 +157,11 @@ def _check_item(item: Any, where: str) -> None:
             found=f'{where} with the key "{unknown[0]}"',
             remedy=nearest(unknown[0], ITEM_KEYS) or "Remove the key.",
         )
-    for key in REQUIRED:
+    for key in HASHED_KEYS:
+        if not isinstance(item[key], str):
+            wanted, found = f"a {key} that is a name or a number", f"{where} with {type(item[key]).__name__}"
+            raise DatalistError(wanted, found=found, remedy="Write one name, or leave it out.")
+    for key in required:
         if not isinstance(item.get(key), str) or not item[key]:
             raise DatalistError(
                 "items with the keys image and label, each a path relative to the data set's folder",
@@ -108,10 +181,12 @@ def content_digest(
     def unhashed(item: Item) -> Item:
         return {key: value for key, value in item.items() if key not in HASHED_KEYS}
 
-    content = {
+    content: dict[str, Any] = {
         "splits": {split: [unhashed(item) for item in splits.get(split, ())] for split in SPLITS},
         "label_names": list(label_names),
         "label_map": {str(value): index for value, index in label_map.items()},
         **({"reading": dict(reading)} if reading else {}),
     }
+    if splits.get(UNLABELLED):
+        content[UNLABELLED] = [unhashed(item) for item in splits[UNLABELLED]]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -35,7 +35,7 @@ def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list
     """The splits with a positive fraction, or the folds and the test split.
 
     Raises:
-        DatalistError: fewer than two folds.
+        DatalistError: fewer than two folds, or nothing for them.
     """
     if folds is None:
         return [Part(split, share) for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
@@ -43,22 +43,25 @@ def make_parts(fractions: tuple[float, float, float], folds: int | None) -> list
         remedy = "Set --folds to 2 or more, or leave it out."
         raise DatalistError("two folds or more", found=str(folds), remedy=remedy)
     test = fractions[2]
+    if test == 1:
+        wanted, remedy = "a part to divide into folds", "Leave --folds out, or give a smaller test fraction."
+        raise DatalistError(wanted, found="a test fraction of 1", remedy=remedy)
     parts = [Part("training", (1 - test) / folds, fold) for fold in range(folds)]
     return [*parts, Part("test", test)] if test > 0 else parts
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
-    """Refuse fractions that are not three parts of one, with something to train on.
+    """Refuse fractions that are not three parts of one; a list may be a test set and nothing else.
 
     Raises:
-        DatalistError: not three numbers from 0 to 1 that add up to 1, or no part for training.
+        DatalistError: not three numbers from 0 to 1 that add up to 1.
     """
     in_range = len(fractions) == 3 and all(0 <= share <= 1 for share in fractions)
-    if not in_range or abs(sum(fractions) - 1) > 1e-6 or not fractions[0]:
+    if not in_range or abs(sum(fractions) - 1) > 1e-6:
         raise DatalistError(
-            "three fractions (training, validation, test) that add up to 1, the first above 0",
+            "three fractions (training, validation, test) that add up to 1",
             found=", ".join(str(f) for f in fractions) or "none",
-            remedy="For example --fractions 0.7 0.1 0.2.",
+            remedy="For example --fractions 0.7 0.1 0.2, or 0 0 1 for a test set alone.",
         )
     return fractions[0], fractions[1], fractions[2]
 

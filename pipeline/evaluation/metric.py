@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -20,7 +21,7 @@ from pyraseg.pipeline.evaluation.quantities import (
 from pyraseg.pipeline.evaluation.scores import CaseScore, score_case, source_spacing
 from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.evaluation.surfaces import TOLERANCE
-from pyraseg.pipeline.utils.distributed import gather
+from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
@@ -28,6 +29,8 @@ __all__ = ["PROBABILITIES", "SegmentationScores"]
 
 SOURCE = "source"  # the item's entry with the path of its image
 PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd fills
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationScores(Metric):
@@ -84,6 +87,7 @@ class SegmentationScores(Metric):
         self.quantities: list[QuantityError] = []
         self.lesions: list[CaseLesions] = []
         self._results: Results | None = None
+        self._said: tuple[str, ...] = ()
         super().__init__(output_transform=lambda output: output)
 
     def reset(self) -> None:
@@ -172,4 +176,8 @@ class SegmentationScores(Metric):
         results = self.results()
         engine.state.metrics |= {f"{self.prefix}_{key}": value for key, value in results.metrics().items()}
         engine.state.results = results
+        if self._said != results.absent and is_main():  # validations of one training all say the same
+            self._said = results.absent
+            for name in results.absent:
+                logger.warning("%s: no case shows %s: no score says how it is segmented", self.prefix, name)
         super().completed(engine, name)

@@ -235,8 +235,8 @@ def _confidence_rows(record: CaseConfidence) -> Iterable[list[Any]]:
 
 def report(results: Results) -> str:
     """A short table for the log: a line per score and quantity, means over groups first."""
-    cases, groups = ({getattr(score, name) for score in results.scores} for name in ("case", "group"))
-    lines = [f"{len(cases)} cases of {len(groups)} groups"]
+    cases = {score.case for score in results.scores}
+    lines = [f"{len(cases)} cases of {len(results.groups)} groups", *results.notes]
     lines.append(_line("", "groups", "95 % interval", "frames", "cases"))
     for name, summary in results.classes.items():
         lines.append(

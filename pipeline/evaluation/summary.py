@@ -15,6 +15,7 @@ from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence, Reliab
 from pyraseg.pipeline.evaluation.lesions import OVERLAP, CaseLesions, LesionSummary, summarise_lesions
 from pyraseg.pipeline.evaluation.quantities import QuantityError, QuantitySummary, summarise_quantities
 from pyraseg.pipeline.evaluation.scores import CaseScore
+from pyraseg.pipeline.utils.groups import note_on_groups
 
 __all__ = ["ClassSummary", "Results", "flatten", "mean_dice", "plain", "summarise_classes"]
 
@@ -151,6 +152,22 @@ class Results:
         return summarise_classes(self.scores, resamples=self.resamples, seed=self.seed)
 
     @cached_property
+    def groups(self) -> frozenset[str]:
+        """The groups of the cases."""
+        return frozenset(score.group for score in self.scores)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What these numbers cannot say: images that count as patients, classes without a case."""
+        shown = (f"No case shows {name}: no score says how it is segmented." for name in self.absent)
+        return (*filter(None, [note_on_groups(self.groups)]), *shown)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The classes that no case shows."""
+        return tuple(name for name, summary in self.classes.items() if not summary.present)
+
+    @cached_property
     def reliability(self) -> tuple[Reliability, ...]:
         """The calibration curves; all groups weigh the same."""
         return pool(self.confidences)
@@ -187,7 +204,8 @@ class Results:
             **plain({"mean_dice": self.mean_dice}),
             "cases": len({score.case for score in self.scores}),
             "calibrated_cases": len({score.case for score in self.scores if score.spacing_mm}),
-            "groups": len({score.group for score in self.scores}),
+            "groups": len(self.groups),
+            "notes": list(self.notes),
             "interval": interval,
             "surface_tolerance": dict(self.tolerance),
             "classes": {name: summary.document() for name, summary in self.classes.items()},

@@ -136,6 +136,7 @@ class CrossValidation(Experiment):
         tracker.log_metrics(numbers, step=len(folds))
         measured = f"{summary['cases']} cases of {summary['groups']} groups"
         yield f"{len(folds)} of {len(self.cases)} folds, {measured}"
+        yield from summary["notes"]
         for name, value in spread.items():
             if name.startswith(("mean_dice", "dice_")):
                 sd = "" if value["sd"] is None else f" ± {value['sd']:.3f} over the folds"

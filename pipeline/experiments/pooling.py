@@ -13,6 +13,7 @@ from typing import Any
 from pyraseg.pipeline.evaluation.bootstrap import estimate
 from pyraseg.pipeline.evaluation.summary import ClassSummary, flatten, mean_dice, plain
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.groups import note_on_groups
 from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["TEST", "pool", "read_rows", "write_pooled"]
@@ -67,7 +68,9 @@ def pool(rows: Sequence[Row]) -> dict[str, Any]:
     numbers = [plain(flatten(_summarise_classes(part))) for part in by_fold.values()]
     names = dict.fromkeys(name for each in numbers for name in each)
     classes = _summarise_classes(rows, resamples=RESAMPLES)
+    note = note_on_groups({row["group"] for row in rows})
     return {
+        "notes": [note] if note else [],
         "folds": [int(fold) for fold in by_fold],
         "cases": len({row["case"] for row in rows}),
         "groups": len({row["group"] for row in rows}),

@@ -17,6 +17,7 @@ from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
     data_facts,
     prepare_output_dir,
+    require_same_images,
     seed_everything,
     shared_handler,
     to_device,
@@ -37,6 +38,7 @@ __all__ = [
     "WeightAverage",
     "data_facts",
     "prepare_output_dir",
+    "require_same_images",
     "seed_everything",
     "shared_handler",
     "stored_run_id",

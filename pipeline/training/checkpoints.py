@@ -12,8 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
+from pyraseg.pipeline.bundle.preprocessing import differences, sentence
 from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
-from pyraseg.pipeline.networks.checkpoint import BEST, LAST
+from pyraseg.pipeline.networks.checkpoint import BEST, LAST, with_facts
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
@@ -68,7 +69,7 @@ def _numbers(content: Any) -> Iterator[torch.Tensor]:
 def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
     """Call ``torch.save``, which hides a full disk behind the RuntimeError of its closing archive."""
     try:
-        torch.save(dict(content), file)
+        torch.save(content, file)
     except RuntimeError as error:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
@@ -86,10 +87,10 @@ class Checkpoints:
 
     Args:
         folder: folder of both files.
-        network: the validated network, ``model`` in ``model.pt``.
+        network: the validated network; its state dict is ``model.pt``.
         learning: the network that the optimizer changes, ``model`` in ``last.pt``; None if it is the same.
         state: what else ``last.pt`` keeps, by name: objects with ``state_dict()`` and ``load_state_dict()``.
-        facts: plain values that go into both, such as the label names.
+        facts: plain values that go into both, such as the label names; `facts_of` finds them in ``model.pt``.
         settings: plain values by the names of their options, which a resumed training must repeat.
     """
 
@@ -137,6 +138,7 @@ class Checkpoints:
         if self.tracker is not None:
             self.tracker.flush()  # what is logged is never behind what is saved
         content = {
+            **self.facts,
             "model": self.learning.state_dict(),
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
@@ -188,11 +190,10 @@ class Checkpoints:
         steps = "steps per epoch"
         wanted = {**self.facts, **self.settings, steps: engine.state.epoch_length}
         found = {**content, **content.get("settings", {}), steps: content.get("epoch_length")}
-        differing = [name for name, value in wanted.items() if found.get(name) != value]
-        if differing:
+        if unequal := differences(wanted, found):
             raise CheckpointError(
-                "a last.pt of the same training",
-                found=f"one with another value of {', '.join(differing)}",
+                f"a last.pt of the same training, {sentence(unequal, 0)}",
+                found=f"one with {sentence(unequal, 1)}",
                 remedy="Give the options of its first start again, or train anew in another --output_dir.",
                 path=path,
             )
@@ -215,11 +216,11 @@ class Checkpoints:
     def _save_best(self, engine: Engine) -> None:
         if engine.state.best_metric_epoch == engine.state.epoch:
             best = {"epoch": engine.state.epoch, "best_metric": float(engine.state.best_metric)}
-            self._save(BEST, {"model": self.network.state_dict(), **best})
+            self._save(BEST, with_facts(self.network.state_dict(), {**self.facts, **best}))
 
     def _save(self, name: str, content: Mapping[str, Any]) -> None:
         if distributed.is_main():
-            save_checkpoint(self.folder / name, {**self.facts, **content})
+            save_checkpoint(self.folder / name, content)
 
 
 def stored_run_id(folder: str | Path) -> str | None:

@@ -10,6 +10,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pyraseg.pipeline.networks import load_checkpoint
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
+from pyraseg.pipeline.training.classes_seen import ClassesSeen
 from pyraseg.pipeline.training.stopping import Interruption
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import private_files
@@ -47,6 +48,7 @@ def train(
     with private_files(), unwrap_monai_errors(), logging_redirect_tqdm(), tracker:
         checkpoints.tracker = tracker
         with checkpoints, interruption.watching():
+            ClassesSeen(checkpoints.facts.get("label_names", ())).attach(trainer)
             _run(trainer, checkpoints, resume=resume)
         _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
 

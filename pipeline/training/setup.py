@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 from monai.utils import set_determinism
 
-from pyraseg.pipeline.networks import load_pretrained
+from pyraseg.pipeline.bundle.preprocessing import differences, image_differences, sentence
+from pyraseg.pipeline.networks import load_pretrained, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.files import private_files
-from pyraseg.transforms.errors import OutputError
+from pyraseg.pipeline.utils.groups import images_as_groups
+from pyraseg.transforms.errors import CheckpointError, ConfigError, OutputError
 
-__all__ = ["data_facts", "prepare_output_dir", "seed_everything", "shared_handler", "to_device"]
+__all__ = [
+    "data_facts",
+    "prepare_output_dir",
+    "require_same_images",
+    "seed_everything",
+    "shared_handler",
+    "to_device",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +81,38 @@ def _make(folder: Path) -> None:
         ) from error
 
 
+def require_same_images(
+    facts: Mapping[str, Any], validation: Compose, *, inferer: Any, pretrained: str | None = None
+) -> None:
+    """Refuse a training whose network would see other images in validation, or saw others in pretraining.
+
+    Args:
+        facts: of its checkpoints.
+        validation: the preprocessing of the validation.
+        inferer: of the validation.
+        pretrained: a file of weights, which may say what they saw; sizes may differ.
+
+    Raises:
+        ConfigError: training and validation differ.
+        CheckpointError: training and pretraining differ; or the file cannot be read.
+    """
+    if unequal := image_differences(facts, validation, inferer=inferer):
+        raise ConfigError(
+            f"validation images as those of training, {sentence(unequal, 0)}",
+            found=sentence(unequal, 1),
+            remedy="Override what both read, such as --spacing_mm or --input_size, or both.",
+        )
+    seen = facts_of(read_checkpoint(pretrained)) if pretrained else {}
+    images = {name: seen[name] for name in ("preprocessing",) if name in seen}
+    if unequal := differences(images, facts, besides=("size", "spatial_size")):
+        raise CheckpointError(
+            f"images as the pretrained weights saw, {sentence(unequal, 0)}",
+            found=sentence(unequal, 1),
+            remedy="Train with these values, or give weights alone: torch.save(dict(torch.load(FILE)), NEW).",
+            path=pretrained,
+        )
+
+
 def seed_everything(seed: int, *, deterministic: bool = False) -> None:
     """Seed Python, NumPy, torch and MONAI.
 
@@ -110,15 +154,13 @@ def to_device(
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:
     """Parameters of a run from its datalist and its network: counts, a digest and how it is read."""
-    counts = {f"{split}_frames": len(data.items(split)) for split in ("training", "validation", "test")}
-    groups = {
-        f"{split}_groups": len({i["group"] for i in data.items(split)})
-        for split in ("training", "validation", "test")
-    }
+    splits = ("training", "validation", "test")
+    groups = {split: {item["group"] for item in data.items(split)} for split in splits}
     return {
         "dataset_digest": data.digest,
-        **counts,
-        **groups,
+        **{f"{split}_frames": len(data.items(split)) for split in splits},
+        **{f"{split}_groups": len(groups[split]) for split in splits},
+        "images_as_groups": images_as_groups(set().union(*groups.values())),  # whose patient nobody named
         "reading": data.reading.given,
         "network_parameters": sum(p.numel() for p in network.parameters()),
     }

@@ -91,14 +91,13 @@ def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
     config = str(bundle / "configs" / "inference.yaml")
     workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
     network = workflow.parser.get_parsed_content("network_def").eval()
-    torch.save({"model": network.state_dict()}, tmp_path / "model.pt")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(tmp_path / "model.pt"),
         config_file=config,
         meta_file=str(bundle / "configs" / "metadata.json"),
-        key_in_ckpt="model",
         bundle_root=str(bundle),
     )
     exported = torch.jit.load(str(tmp_path / "model.ts")).eval()

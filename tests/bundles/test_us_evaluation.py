@@ -12,6 +12,8 @@ import pytest
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
+from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.phantom import generate
 from pyraseg.transforms.io.frames import LoadFrame
 
 FILES = {
@@ -26,15 +28,13 @@ FILES = {
 
 def evaluate(workspace, checkpoint, split: str, **overrides):
     folder = workspace.output / f"evaluated_{split}"
+    common = {**workspace.common, "cache_dir": str(workspace.output / "cache"), "output_dir": str(folder)}
     run(
         "evaluating",
         config_file=[workspace.config("train"), workspace.config("evaluate")],
-        **workspace.common,
-        cache_dir=str(workspace.output / "cache"),
         checkpoint=str(checkpoint),
-        output_dir=str(folder),
         split=split,
-        **overrides,
+        **(common | overrides),
     )
     return folder
 
@@ -87,6 +87,24 @@ def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ult
     assert {row["case"] for row in rows} == {item["case"] for item in items}
     assert {row["hd95"] for row in rows} == {""}
     assert not (folder / "quantities.csv").exists()
+
+
+def test_a_list_that_is_a_test_set_and_nothing_else_is_measured_and_compared(ultrasound, trained, tmp_path):
+    """Data of another hospital: no patient of it, and no split beside it, was ever trained on."""
+    generate(tmp_path / "ext", modality="us", cases=6, seed=9)
+    (tmp_path / "ext/datalist.json").unlink()
+    words = ["--images", "images", "--labels", "labels"]
+    folders = [word if word.startswith("-") else str(tmp_path / "ext" / word) for word in words]
+    labels = ["--group-from", "patient_id", "--label-map", "1=kidney,2=hydronephrosis"]
+    output = str(tmp_path / "ext/datalist.json")
+    assert main(["datalist", *folders, *labels, "--fractions", "0", "0", "1", "--output", output]) == 0
+    options = {"tracking_uri": ultrasound.store, "experiment_name": "ext", "surfaces": False, "resamples": 0}
+    for name, flips in (("plain", None), ("flipped", ["w"])):
+        places = {"dataset_dir": str(tmp_path / "ext"), "output_dir": str(tmp_path / name)}
+        evaluate(ultrasound, trained, "test", **places, **options, run_name=name, tta_flips=flips)
+    arms = ["--arms", "plain=plain", "flipped=flipped", "--output", str(tmp_path / "page")]
+    assert main(["compare", "--experiment", "ext", "--tracking_uri", ultrasound.store, *arms]) == 0
+    assert "6 groups" in (tmp_path / "page/comparison.md").read_text()
 
 
 def test_training_keeps_what_the_best_validation_gave(ultrasound, trained):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +192,13 @@ def open_picture(path: Path) -> Image.Image:
         InputError: not such a file, too large, a JPEG of more than `SCANS`, or an animation.
     """
     with malformed(path=path, **PICTURE):
+        data = path.read_bytes()  # a file's own read would make room for whatever length a chunk states
         try:
-            image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+            image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP"))
         except Image.DecompressionBombError:
             raise _too_large(path) from None
         frames = getattr(image, "n_frames", 1)
-        scans = path.read_bytes().count(b"\xff\xda") if image.format == "JPEG" else 1
+        scans = data.count(b"\xff\xda") if image.format == "JPEG" else 1
     _check_size(path, image.width * image.height * 3)
     if frames > 1:
         remedy = "Export its frames one by one."

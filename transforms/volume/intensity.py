@@ -54,8 +54,9 @@ class VolumeIntensity(Transform):
             remedy = "Give the lowest value first, then the highest."
             raise ConfigError("bounds of two ascending numbers", found=f"{list(bounds)}", remedy=remedy)
         self.unit = unit
-        self.low, self.high = (float(value) for value in bounds)
-        self.standardise = window is None
+        self.window = None if window is None else [float(value) for value in window]
+        self.body_z_score = None if body_z_score is None else [float(value) for value in body_z_score]
+        self._bounds = float(bounds[0]), float(bounds[1])
         self.display = display
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -70,12 +71,13 @@ class VolumeIntensity(Transform):
         if not are_finite(values):
             remedy = "Replace them by the value of what is not there, such as air, or leave it out."
             raise InputError("a volume of finite values", found=f"others in case {case}", remedy=remedy)
-        if self.standardise:
+        if self.body_z_score is not None:
             mean, deviation = _body(values, case)
             values = (values - mean) / deviation
-        values = values.clamp(self.low, self.high)
-        if self.display or not self.standardise:
-            values = (values - self.low) / (self.high - self.low)
+        low, high = self._bounds
+        values = values.clamp(low, high)
+        if self.display or self.body_z_score is None:
+            values = (values - low) / (high - low)
         if not isinstance(image, MetaTensor):
             return values
         return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)

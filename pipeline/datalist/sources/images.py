@@ -51,7 +51,8 @@ def find_images(
     """Find a bundle's input images, sorted by path.
 
     Args:
-        source: a file, a folder, or a glob ("cases/**/*.dcm").
+        source: a file, a folder, a glob ("cases/**/*.dcm"), or a datalist, whose test split is taken, with
+            labels or without.
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
         reading: how to read series, `ReadingOptions` or a mapping of them.
@@ -128,6 +129,12 @@ def _files(source: str | Path) -> tuple[Path, list[Path]]:
     path = Path(os.path.abspath(source))
     if path.is_dir():
         return path, _walk(path)
+    if path.is_file() and path.suffix.lower() == ".json":
+        data = load_datalist(path, split=())
+        images = (split_frame_path(item["image"])[0] for item in (*data.test, *data.unlabelled))
+        each = ([image] if not image.is_dir() else _walk(image) for image in dict.fromkeys(images))
+        files = [file for found in each for file in found]
+        return Path(os.path.commonpath([path.parent, *files])), files
     if path.is_file():
         return path.parent, [path]
     if not glob.has_magic(str(source)):

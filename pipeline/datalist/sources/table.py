@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyraseg.pipeline.datalist.items import Collection, Entry
+from pyraseg.pipeline.datalist.notes import alike_names
 from pyraseg.pipeline.datalist.rules import nearest
 from pyraseg.transforms.errors import DatalistError
 
@@ -41,7 +42,8 @@ class TableSource:
                 left_out.append((entry.image or f"row {number}", reason))
             else:
                 entries.append(entry)
-        return Collection(root, tuple(entries), tuple(left_out))
+        alike = tuple(map(tuple, alike_names(entry.group for entry in entries)))
+        return Collection(root, tuple(entries), tuple(left_out), alike)
 
     def _rows(self) -> list[dict[str, str]]:
         delimiter = "\t" if str(self.table).lower().endswith((".tsv", ".tab")) else ","

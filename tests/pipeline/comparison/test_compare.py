@@ -21,6 +21,7 @@ from pyraseg.pipeline.comparison.read.runs import Run, TrainingData
 from pyraseg.pipeline.comparison.read.settings import differing, flatten, run_settings
 from pyraseg.pipeline.comparison.statistics.metrics import choose, higher_is_better, row_values, title
 from pyraseg.transforms.errors import DatalistError, InputError, UsageError
+from pyraseg.transforms.privacy import image_group
 
 
 def row(
@@ -499,6 +500,14 @@ def test_a_class_that_few_groups_show_has_its_intervals_called_too_narrow():
         "fluid is measured in 8 of the 24 groups: its intervals, which are percentiles of a bootstrap, are "
         "too narrow."
     ]
+
+
+def test_images_that_count_as_patients_are_called_so():
+    def alone(name: str, shift: float) -> Run:
+        rows = [row(f"c{i}", image_group(f"{i}.png"), 0.5 + i / 100 + shift) for i in range(24)]
+        return Run(name, name, 0, scores=tuple(rows), trained_by=name, settings={"arm": name})
+
+    assert compared(alone("one", 0), alone("other", 0.1)).notes[0].startswith("Groups are single images")
 
 
 @pytest.mark.parametrize("form", ["cbam_seed_{}", "cbam-seed-{}", "cbam seed {}", "cbam_seed{}", "cbam, s{}"])

@@ -27,6 +27,7 @@ from pyraseg.pipeline.datalist.groups import group_name
 from pyraseg.transforms.errors import DatalistError, LabelError
 from pyraseg.transforms.io.frames import LoadFrame, LoadFramed
 from pyraseg.transforms.privacy import case_name
+from tests.pipeline.datalist.conftest import SIZES
 
 FLUID = ["255=hydronephrosis"]
 THREE_WAYS = (0.6, 0.2, 0.2)
@@ -227,13 +228,15 @@ def test_the_parent_folder_can_be_the_group(tmp_path: Path, make_image) -> None:
 
 
 def test_the_patient_id_can_be_the_group_and_is_never_shown(tmp_path: Path, make_dicom, make_image) -> None:
-    for number, patient in enumerate(["DOE^1", "DOE^1", "DOE^2", "DOE^3", ""]):
+    for number, patient in enumerate(["DOE^1", "DOE^1", "DOE^2", "doe^02", ""]):
         make_dicom(tmp_path / f"images/{number}.dcm", patient=patient, seed=number)
         make_image(tmp_path / f"masks/{number}.png", values=(0, 255))
     report = built(folders(tmp_path, source="patient_id"), keep_groups=True)
     assert sum(split.groups for split in report.splits) == 3
     assert reasons(report) == {"images/4.dcm": "no PatientID"}
-    assert "DOE" not in report.path.read_text() + "\n".join(report.lines())
+    text = report.path.read_text() + "\n".join(report.lines())
+    assert "doe" not in text.casefold()
+    assert "only: " + ", ".join(map(group_name, ["DOE^2", "doe^02"])) in text
 
 
 def test_how_to_group_is_never_guessed(table: Path) -> None:
@@ -363,6 +366,42 @@ def test_a_class_that_no_frame_holds_is_warned_of(source: TableSource) -> None:
     lines = built(source, label_map=["255=fluid,7=stone"]).lines()
     assert "warning: nothing with stone in training, validation, test" in lines
     assert not any("no frame with fluid" in line for line in lines)
+
+
+def test_training_says_before_it_begins_which_class_a_split_lacks(source: TableSource, caplog) -> None:
+    path = built(source, label_map=["255=fluid,7=stone"], fractions=(0.5, 0, 0.5)).path
+    load_datalist(path, split="training")
+    assert "No image of training shows stone" in caplog.text
+    assert "shows fluid" not in caplog.text
+    caplog.clear()
+    path = built(source, label_map=["255=fluid,7=stone"], folds=3, fractions=(1, 0, 0)).path
+    load_datalist(path, split=("training", "validation"), fold=1)
+    assert [text for text in ("training", "validation") if f"{text} shows stone" in caplog.text] == [
+        "training",
+        "validation",
+    ]
+
+
+@pytest.mark.parametrize(("fractions", "only"), [((0, 0, 1), "test"), ((0, 1, 0), "validation")])
+def test_a_list_may_be_one_split_and_nothing_else(source: TableSource, fractions, only: str) -> None:
+    report = built(source, fractions=fractions)
+    assert report.counts == {only: sum(SIZES)}
+    assert len(load_datalist(report.path, split=only).items(only)) == sum(SIZES)
+    with pytest.raises(DatalistError, match="items in training"):
+        load_datalist(report.path, split="training")
+
+
+def test_folds_need_more_than_a_test_set(source: TableSource) -> None:
+    with pytest.raises(DatalistError, match="a part to divide into folds"):
+        built(source, fractions=(0, 0, 1), folds=3)
+
+
+def test_groups_that_look_like_one_and_splits_of_few_are_pointed_out(source: TableSource) -> None:
+    table = Path(source.table)
+    table.write_text(table.read_text().replace(",p12,", ",1,").replace(",p11,", ",001,"))
+    lines = "\n".join(built(source).lines())
+    assert "leading zeros or separators only: 001, 1" in lines
+    assert "groups (patients), too few to speak for others" in lines
 
 
 def test_the_command_writes_the_datalist_and_says_what_it_did(table: Path, capsys) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from monai.data import load_decathlon_datalist
 
 from pyraseg.pipeline.datalist import check_label_names, load_datalist, write_datalist
 from pyraseg.transforms.errors import DatalistError, LabelError, OutputError
-from pyraseg.transforms.privacy import case_name
+from pyraseg.transforms.privacy import case_name, image_group
 
 NAMES = ["background", "hydronephrosis"]
 
@@ -277,3 +279,127 @@ def test_names_of_parts_stand_in_the_label_map_beside_values(dataset: Path, spli
     assert datalist.digest == json.loads(path.read_text())["digest"]
     with pytest.raises(LabelError, match="stands twice"):
         write_datalist(path, splits, label_names=NAMES, label_map={"a": 1, "A ": 1})
+
+
+def listed(folder: Path, **content: object) -> Path:
+    path = folder / "typed.json"
+    path.write_text(json.dumps({"label_names": NAMES, **content}))
+    return path
+
+
+def plain(name: str, **more: object) -> dict:
+    return {"image": f"images/{name}.png", "label": f"masks/{name}.png", **more}
+
+
+@pytest.mark.parametrize("spelled", ["images/a.png", "./images/a.png", "images/x/../a.png", "images//a.png"])
+@pytest.mark.parametrize("named", [{}, {"case": "other", "group": "g1"}])
+def test_one_image_is_one_however_its_path_is_spelled(dataset: Path, spelled: str, named: dict) -> None:
+    for path in (spelled, str(dataset / spelled)):
+        again = {"image": path, "label": "masks/a.png", **named}
+        lists = {"training": [plain("a", group="g1"), plain("b", group="g1")], "test": [again]}
+        with pytest.raises(DatalistError, match=r"every (case|image) once"):
+            load_datalist(listed(dataset, **lists), split="test")
+        alone = load_datalist(listed(dataset, test=[again | {"case": None}]), split="test")
+        assert alone.test[0]["case"] == case_name("images/a.png")
+        assert alone.digest == load_datalist(listed(dataset, test=[plain("a")]), split="test").digest
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_an_image_in_two_groups_by_a_link_is_a_leak_and_in_one_group_is_none(dataset: Path, link) -> None:
+    link(dataset / "images/a.png", dataset / "images/b2.png")
+    items = [plain("a", group="g1"), plain("b2", group="g2") | {"label": "masks/a.png"}]
+    for splits in ({"training": items}, {"training": items[:1], "test": items[1:]}):
+        with pytest.raises(DatalistError, match="one file in g") as raised:
+            load_datalist(listed(dataset, **splits), split="training")
+        assert str(dataset) not in str(raised.value)
+    items[1]["group"] = "g1"
+    assert len(load_datalist(listed(dataset, training=items), split="training").training) == 2
+
+
+def test_the_frames_of_a_cine_and_the_files_of_a_series_lie_in_one_group(dataset: Path) -> None:
+    frames = [plain("a") | {"image": f"images/a.png#frame_index={n}"} for n in (0, 1)]
+    assert {item["group"] for item in load_datalist(listed(dataset, training=frames)).training} == {
+        image_group("images/a.png")
+    }
+    inside = plain("a", group="g1") | {"image": "images"}
+    for pair in ([frames[0], {**frames[1], "group": "g2"}], [inside, plain("b", group="g2")]):
+        with pytest.raises(DatalistError, match="each image file in one group"):
+            load_datalist(listed(dataset, training=pair[:1], test=pair[1:]), split="training")
+
+
+@pytest.mark.parametrize("group", [None, "", "  ", float("nan")])
+def test_without_a_group_each_image_counts_as_a_patient_and_it_is_said(
+    dataset: Path, group: object, caplog
+) -> None:
+    path = listed(dataset, training=[plain("a", group=group), plain("b")])
+    assert [item["group"] for item in load_datalist(path).training] == [
+        image_group(f"images/{name}.png") for name in "ab"
+    ]
+    load_datalist(path, split="training")
+    assert "each image counts as a patient" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [(1, "001", True), ("P1", "p1", True), ("P-1", "P_1", True), (1, 1.0, True), ("P1", "P2", False)],
+)
+def test_groups_that_look_like_one_are_pointed_out_by_their_places(
+    dataset: Path, one: object, other: object, said: bool, caplog
+) -> None:
+    path = listed(dataset, training=[plain("a", group=one)], test=[plain("d", group=other)])
+    with caplog.at_level(logging.WARNING):
+        load_datalist(path, split="training")
+    assert ("items training 0 and test 0" in caplog.text) == said
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, "1"), ("P1", "P1 ")])
+def test_a_number_is_its_text_and_spaces_around_a_group_count_for_nothing(
+    dataset: Path, one: object, other: object
+) -> None:
+    path = listed(dataset, training=[plain("a", group=one)], test=[plain("d", group=other)])
+    with pytest.raises(DatalistError, match="each group"):
+        load_datalist(path, split="training")
+
+
+@pytest.fixture
+def decathlon(dataset: Path) -> Path:
+    """As published: relative paths, labels by number, a test split of names, no validation."""
+    content = {
+        "name": "Liver",
+        "tensorImageSize": "3D",
+        "modality": {"0": "CT"},
+        "labels": {"0": "background", "1": "liver", "2": "cancer"},
+        "numTraining": 3,
+        "numTest": 1,
+        "training": [{k: f"./{v}" for k, v in plain(name).items()} for name in "abc"],
+        "test": ["./images/d.png"],
+    }
+    (dataset / "dataset.json").write_text(json.dumps(content))
+    return dataset / "dataset.json"
+
+
+def test_a_published_decathlon_list_is_taken_and_its_test_images_are_predicted(decathlon: Path) -> None:
+    datalist = load_datalist(decathlon, split="training")
+    assert datalist.label_names == ("background", "liver", "cancer")
+    assert datalist.label_map == {0: 0, 1: 1, 2: 2}
+    assert datalist.training[0]["case"] == case_name("images/a.png")
+    assert (datalist.test, [item["case"] for item in datalist.unlabelled]) == (
+        (),
+        [case_name("images/d.png")],
+    )
+    with pytest.raises(DatalistError, match=r"1 without labels\. Predict them"):
+        load_datalist(decathlon, split="test")
+    with pytest.raises(DatalistError, match='--label-map "1=liver,2=cancer"'):
+        load_datalist(decathlon, split=("training", "validation"))
+
+
+def test_a_test_image_without_label_is_no_training_image(decathlon: Path) -> None:
+    edited(decathlon, lambda content: content.update(test=["images/b.png"]))
+    with pytest.raises(DatalistError, match="once"):
+        load_datalist(decathlon, split="training")
+
+
+def test_one_forgotten_label_is_no_test_without_labels(dataset: Path) -> None:
+    items = [plain("a"), {"image": "images/b.png"}]
+    with pytest.raises(DatalistError, match="item 1 of test without a path under label"):
+        load_datalist(listed(dataset, test=items), split="test")

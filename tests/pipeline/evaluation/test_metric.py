@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from pyraseg.pipeline.evaluation import SegmentationScores
@@ -83,3 +84,14 @@ def test_two_processes_see_every_case_once(monkeypatch):
     monkeypatch.undo()
     assert sorted(row.case for row in parts[0].rows) == sorted(row.case for row in alone.rows)
     assert parts[1].results().metrics() == pytest.approx(alone.results().metrics(), nan_ok=True)
+
+
+def test_a_class_that_no_case_shows_is_named_at_the_first_validation_alone(caplog):
+    metric = SegmentationScores(NAMES)
+    label = torch.ones(1, 4, 4)
+    for _ in range(2):
+        metric.reset()
+        metric.update([{"pred": label, "label": label, "case": "c"}])
+        metric.completed(Engine(lambda *_: None), "val_mean_dice")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["val: no case shows hydronephrosis: no score says how it is segmented"]

@@ -6,9 +6,11 @@ import math
 
 import pytest
 
-from pyraseg.pipeline.evaluation import CaseScore
+from pyraseg.pipeline.evaluation import CaseScore, Results
+from pyraseg.pipeline.evaluation.result_files import report
 from pyraseg.pipeline.evaluation.summary import flatten, summarise_classes
 from pyraseg.pipeline.evaluation.surfaces import SurfaceScores
+from pyraseg.transforms.privacy import image_group
 
 
 def row(*, group="g", label="kidney", reference=10, predicted=10, common=10, **more):
@@ -67,3 +69,14 @@ def test_intervals_join_the_flat_metrics_where_there_are_some():
     flat = flatten(summarise_classes(scores, resamples=200))
     assert flat["dice_low_kidney"] < flat["dice_kidney"] < flat["dice_high_kidney"]
     assert "dice_low_kidney" not in summarise(scores)
+
+
+def test_what_the_numbers_cannot_say_stands_beside_them():
+    alone = [row(group=image_group(name)) for name in ("a.png", "b.png")]
+    results = Results((*alone, row(group="P1"), row(group="P1", label="fluid", **TRUE_NEGATIVE)))
+    patients, absent = results.notes
+    assert patients.startswith("Groups 2 of 3 are single images")
+    assert absent == "No case shows fluid: no score says how it is segmented."
+    assert results.document()["notes"] == list(results.notes)
+    assert set(results.notes) < set(report(results).splitlines())
+    assert Results((row(group="P1"),)).notes == ()

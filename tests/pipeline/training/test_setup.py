@@ -127,6 +127,7 @@ def test_the_facts_of_the_data_are_counts_and_a_digest_without_paths_and_names()
         "training_groups": 2,
         "validation_groups": 2,
         "test_groups": 0,
+        "images_as_groups": 0,
         "reading": {"assume_hu": True},
         "network_parameters": 8,
     }

@@ -19,7 +19,14 @@ from pydicom.uid import UID
 
 from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.content import is_dicom
-from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, malformed, readable, whole
+from pyraseg.transforms.dicom.files.values import (
+    BrokenFile,
+    foreign,
+    malformed,
+    no_misplaced_sequence,
+    readable,
+    whole,
+)
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.limits import FEW_FRAMES, FRAMES, SIDE
 from pyraseg.transforms.records import SourceRef
@@ -207,7 +214,8 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
                 notes = _notes(dataset)
                 apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
-                values = {element.keyword: element.value for element in [*dataset.file_meta, *dataset]}
+                elements = [*dataset.file_meta, *dataset]
+                values = {e.keyword: no_misplaced_sequence(e.keyword, e.value) for e in elements}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
     size, modified = status.st_size, status.st_mtime_ns

@@ -140,3 +140,14 @@ class TestUnlabelledFrames:
     def test_a_folder_of_nothing_is_refused(self, tmp_path):
         with pytest.raises(DatalistError, match="images"):
             unlabelled_frames(tmp_path)
+
+
+def test_a_datalist_is_a_place_too_and_its_test_split_is_taken(folder: Path, tmp_path_factory) -> None:
+    content = {"label_names": ["background", "kidney"], "test": ["./b.png", str(folder / "c.nii.gz")]}
+    content["training"] = [{"image": "a/IM0001", "label": "b.png"}]
+    (folder / "dataset.json").write_text(json.dumps(content))
+    assert names(find_images(folder / "dataset.json").items, folder) == ["b.png", "c.nii.gz"]
+    elsewhere = tmp_path_factory.mktemp("lists") / "dataset.json"
+    content["test"] = [str(folder / "b.png")]
+    elsewhere.write_text(json.dumps(content))
+    assert names(find_images(elsewhere).items, folder) == ["b.png"]

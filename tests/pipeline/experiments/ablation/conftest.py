@@ -35,13 +35,12 @@ def workspace(tmp_path) -> Path:
         (configs / f"{name}.yaml").write_text(content)
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("image.png", "label.png"):
-        (data / name).touch()
-    common = {"image": "image.png", "label": "label.png"}
     splits = {
-        split: [{**common, "case": f"{split[:2]}1", "group": split[:2]}]
+        split: [{"image": f"{split}.png", "label": "label.png", "case": f"{split[:2]}1", "group": split[:2]}]
         for split in ("training", "validation", "test")
     }
+    for name in (*splits, "label"):
+        (data / f"{name}.png").touch()
     content = {"label_names": ["background", "kidney"], "keep_names": True, **splits}
     (data / "datalist.json").write_text(json.dumps(content))
     (tmp_path / "grid.yaml").write_text(GRID)

@@ -139,7 +139,9 @@ class TestCommands:
     def test_the_data_may_be_drawn_anew_for_each_seed(self, plan, workspace):
         content = json.loads((workspace / "data" / "datalist.json").read_text())
         for seed in (0, 1):
-            content["training"].append({**content["training"][0], "case": f"c{seed}"})
+            image = f"{seed}.png"
+            (workspace / "data" / image).touch()
+            content["training"].append({**content["training"][0], "case": f"c{seed}", "image": image})
             (workspace / "data" / f"few_{seed}.json").write_text(json.dumps(content))
         made = plan(datalist=workspace / "data" / "few_{seed}.json")
         ids = read_step(made, f"{made.arms[0].name}, seed 1, training")

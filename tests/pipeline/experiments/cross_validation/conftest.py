@@ -23,16 +23,15 @@ def workspace(tmp_path) -> Path:
         )
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("image.png", "label.png"):
-        (data / name).touch()
-    common = {"image": "image.png", "label": "label.png"}
-    training = [
-        {**common, "case": case, "group": case[0], "fold": fold}
-        for fold, cases in FOLDS.items()
-        for case in cases
-    ]
+
+    def item(case: str) -> dict[str, str]:
+        for name in (case, "label"):
+            (data / f"{name}.png").touch()
+        return {"image": f"{case}.png", "label": "label.png", "case": case, "group": case[0]}
+
+    training = [{**item(case), "fold": fold} for fold, cases in FOLDS.items() for case in cases]
     content = {"label_names": ["background", "kidney"], "training": training, "keep_names": True}
-    content["test"] = [{**common, "case": "t1", "group": "t"}]
+    content["test"] = [item("t1")]
     (data / "datalist.json").write_text(json.dumps(content))
     return tmp_path
 

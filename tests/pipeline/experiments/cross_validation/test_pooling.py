@@ -8,6 +8,7 @@ import pytest
 
 from pyraseg.pipeline.experiments.pooling import pool, read_rows
 from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.privacy import image_group
 from tests.pipeline.experiments.cross_validation.pretender import FOLDS, row, write_rows
 
 
@@ -32,6 +33,11 @@ class TestPool:
         assert dice["group_mean"] == pytest.approx((0.3 + 0.9 + 0.8) / 3)
         assert dice["low"] <= dice["group_mean"] <= dice["high"]
         assert (dice["cases"], dice["groups"]) == (4, 3)
+
+    def test_images_that_count_as_patients_are_called_so(self):
+        assert pool(folded(0, row("a1")))["notes"] == []
+        (note,) = pool(folded(0, row("a1", group=image_group("a.png"))))["notes"]
+        assert note.startswith("Groups are single images")
 
     def test_the_mean_dice_is_over_the_classes(self):
         rows = folded(0, row("a1", dice=0.2), row("a1", dice=0.6, label="fluid"))

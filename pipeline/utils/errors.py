@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from pyraseg.transforms import errors
-from pyraseg.transforms.errors import PyrasegError
+from pyraseg.transforms.errors import TRACEBACK_VARIABLE, PyrasegError
 
 __all__ = [
     "PATHS_VARIABLE",
@@ -22,7 +22,6 @@ __all__ = [
     "unwrap_monai_errors",
 ]
 
-TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
 PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
 WORKER_ERROR = re.compile(
     rf"^pyraseg\.transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M

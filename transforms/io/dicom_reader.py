@@ -17,6 +17,7 @@ from pyraseg.transforms.dicom.calibration import Calibration, calibrate
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import ImageHeader, parse_file, read_header
 from pyraseg.transforms.dicom.files.objects import passed_over
+from pyraseg.transforms.dicom.files.opening import file_version
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
@@ -32,6 +33,7 @@ __all__ = [
     "FrameHandle",
     "frame_metadata",
     "handles",
+    "listed",
     "open_frames",
     "the_only",
     "volume_metadata",
@@ -49,6 +51,9 @@ class FrameHandle:
     opened: tuple[CineReader, Calibration] | None = field(default=None, repr=False, compare=False)
 
 
+Named = PathText | FrameHandle
+
+
 def open_frames(header: ImageHeader) -> list[FrameHandle]:
     """All frames of a file with a parsed header, which `DicomReader` accepts in place of paths.
 
@@ -59,12 +64,18 @@ def open_frames(header: ImageHeader) -> list[FrameHandle]:
     return [FrameHandle(header.path, index, opened) for index in range(len(opened[0]))]
 
 
-def handles(data: Sequence[PathText] | PathText | FrameHandle) -> list[FrameHandle]:
-    """The frames that path strings name, without file access."""
-    if isinstance(data, FrameHandle):
-        return [data]
-    texts = [data] if isinstance(data, str | PathLike) else list(data)
-    return [FrameHandle(*split_frame_path(str(text))) for text in texts]
+def listed(data: Any) -> list[Any]:
+    """One path or handle, or several, as a list."""
+    return [data] if isinstance(data, str | PathLike | FrameHandle) else list(data)
+
+
+def handles(data: Sequence[Named]) -> list[FrameHandle]:
+    """The frames that paths name; no file is opened.
+
+    Raises:
+        InputError: as `split_frame_path`.
+    """
+    return [each if isinstance(each, FrameHandle) else FrameHandle(*split_frame_path(each)) for each in data]
 
 
 def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
@@ -87,7 +98,7 @@ class DicomReader(ImageReader):
     file; HU, SUVbw or MR intensities, int16 or float32.
 
     When `read` fails, `LoadImage` tries other readers, which get the geometry of cines wrong; not when
-    `get_data` fails. So `read` only parses the path, and `get_data` decodes and refuses.
+    `get_data` fails. So `read` only lists the paths, and `get_data` decodes and refuses.
 
     Args:
         series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
@@ -113,15 +124,15 @@ class DicomReader(ImageReader):
         self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
         self._workers, self._as_labels = workers, as_labels
 
-    def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
+    def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
-        return all(_holds_dicom(handle.path) for handle in handles(filename))
+        return all(_holds_dicom(handle.path) for handle in handles(listed(filename)))
 
-    def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frames; `get_data` opens the files."""
-        return handles(data)
+    def read(self, data: Sequence[Named] | Named, **kwargs: Any) -> list[Named]:
+        """List the paths; `get_data` looks what they name, and opens the files."""
+        return listed(data)
 
-    def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(self, img: Sequence[Named]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame or the volume.
 
         Returns:
@@ -133,13 +144,14 @@ class DicomReader(ImageReader):
             InputError: the file cannot be read correctly, or has several frames and none is named.
             GeometryError: the files are not one volume; the message lists what they are.
         """
-        if len(img) != 1 or img[0].path.is_dir():
-            return self._volume(img) if _holds_volume(img) else self._frame(the_only(img))
+        named = handles(img)
+        if len(named) != 1 or named[0].path.is_dir():
+            return self._volume(named) if _holds_volume(named) else self._frame(the_only(named))
         try:
-            return self._frame(img[0])
+            return self._frame(named[0])
         except InputError:
-            if _holds_volume(img):
-                return self._volume(img)
+            if _holds_volume(named):
+                return self._volume(named)
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
@@ -244,14 +256,13 @@ def _frame_index(handle: FrameHandle, frames: int) -> int:
 def _opened(path: Path) -> tuple[CineReader, Calibration]:
     """The file's parsed header, kept for further frames; a changed file is read again."""
     try:
-        status = path.stat()
+        return _open(path, file_version(path.stat()))
     except OSError:
-        return _open(path, 0, 0)  # which refuses it
-    return _open(path, status.st_mtime_ns, status.st_size)
+        return _open(path, ())  # which refuses it
 
 
 @lru_cache(maxsize=16)
-def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
+def _open(path: Path, version: tuple[int, ...]) -> tuple[CineReader, Calibration]:
     return _calibrated(read_header(path))
 
 

@@ -16,14 +16,16 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple
 from PIL import Image, ImageOps
 
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.dicom_reader import (
     DicomReader,
-    FrameHandle,
+    Named,
     PathText,
     frame_metadata,
     handles,
+    listed,
     the_only,
 )
 from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS, are_finite, spacing_fault
@@ -61,28 +63,29 @@ class FrameReader(ImageReader):
         self.as_labels = as_labels
         self._dicom = DicomReader(as_labels=as_labels)
 
-    def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
+    def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
         """Whether every file has one of these suffixes or is DICOM by content."""
-        paths = (handle.path for handle in handles(filename))
-        return all(is_nifti(path) or is_picture(path) or self._dicom.verify_suffix(path) for path in paths)
+        named = handles(listed(filename))
+        others = [each for each in named if not is_nifti(each.path) and not is_picture(each.path)]
+        return self._dicom.verify_suffix(others)
 
-    def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frame; `get_data` opens the file, so `LoadImage` does not try other readers."""
-        return handles(data)
+    def read(self, data: Sequence[Named] | Named, **kwargs: Any) -> list[Named]:
+        """List the path; `get_data` opens the file, so `LoadImage` does not try other readers."""
+        return listed(data)
 
-    def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(self, img: Sequence[Named]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame: its array (C, H, W) in its own dtype, and its metadata.
 
         Raises:
             InputError: the file is missing, broken, empty, has several frames, or NaN or infinite values.
         """
-        handle = the_only(img)
+        handle = the_only(handles(img))
         path = handle.path
         if not is_nifti(path) and not is_picture(path):
-            return self._dicom.get_data(img)
-        if handle.frame_index is not None or not path.is_file():
-            numbered = handle.frame_index is not None
-            found = "a frame index behind a picture's name" if numbered else "no file of that name"
+            return self._dicom.get_data([handle])
+        check_regular(path, wanted="an image file")
+        if handle.frame_index is not None:
+            found = "a frame index behind a picture's name"
             raise InputError("an image file", found=found, remedy="Check the path.", path=path)
         spacing = None
         if is_nifti(path):
@@ -191,6 +194,7 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         InputError: not such a file, too large, a JPEG of more than `SCANS`, or an animation.
     """
+    check_regular(path, wanted=PICTURE["wanted"])
     with malformed(path=path, **PICTURE):
         data = path.read_bytes()  # a file's own read would make room for whatever length a chunk states
         try:

@@ -23,6 +23,7 @@ from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.reading_options import OF_SERIES, as_typed
 from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
+from pyraseg.transforms.dicom.files.opening import replaced
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.source_view import source_view
@@ -65,7 +66,7 @@ def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolum
     """Read an item's files, once. An item is a series, so none is chosen.
 
     Raises:
-        InputError, GeometryError: the files are not one unambiguous volume.
+        InputError, GeometryError: the files are not one unambiguous volume, or not those that were found.
     """
     source = item.paths if item.source.sop_class_uid else item.source.path
     try:
@@ -73,6 +74,9 @@ def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolum
     except PyrasegError as error:
         raise error.restated(spell=as_typed(OF_SERIES)) from None
     series = volume if isinstance(volume, Volume) else None
+    for ref in series.source.slices if series else ():
+        if ref.stamp not in item.stamps:
+            raise replaced(ref.path)
     return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from pydicom import uid
 
-from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.header import ImageHeader, read_header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.pixels.checks import (
@@ -95,7 +94,7 @@ class FrameDecoder:
 
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
-        with open_bounded(self.header.path) as file:
+        with self.header.opened() as file:
             return locate_frames(file, self.header)
 
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
@@ -140,7 +139,7 @@ class FrameDecoder:
 
     def _encoded(self, index: int) -> bytes:
         spans = self._frames[index]
-        with foreign(), self.header.path.open("rb") as file:
+        with self.header.opened() as file, foreign():
             parts = []
             for offset, length in spans:
                 file.seek(offset)

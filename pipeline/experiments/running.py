@@ -106,13 +106,13 @@ def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
     names = ("tracking_uri", "experiment_name", "track")
     given = {name: experiment.overrides[name] for name in names if name in experiment.overrides}
     parser.update({"bundle_root": str(experiment.bundle), **given})
-    uri, experiment_name, track = (str(parser.get_parsed_content(name)) for name in names)
+    uri, experiment_name, track = (parser.get_parsed_content(name) for name in names)
     return RunTracker(
-        uri,
+        str(uri),
         experiment_name=experiment_name,
         run_name=experiment.run_name(experiment.kind),
         run_id=run_id,
-        enabled=FLAGS.get(track.lower(), True) is True,
+        enabled=FLAGS.get(str(track).lower(), True) is True,
         outbox_dir=experiment.output / ".mlflow_outbox",
         parameters={**experiment.parameters, **experiment.overrides},
     )

@@ -15,6 +15,7 @@ from pyraseg.pipeline.training.optimisation import (
 from pyraseg.pipeline.training.progress import Progress
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
+    check_contrast,
     data_facts,
     prepare_output_dir,
     require_same_images,
@@ -36,6 +37,7 @@ __all__ = [
     "Interruption",
     "Progress",
     "WeightAverage",
+    "check_contrast",
     "data_facts",
     "prepare_output_dir",
     "require_same_images",

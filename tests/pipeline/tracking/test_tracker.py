@@ -1,6 +1,7 @@
 """Every run is a run of its own, ends with a true status, can be resumed, and carries nothing that
 identifies."""
 
+import getpass
 import hashlib
 import os
 import signal
@@ -10,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import mlflow.data
 import numpy as np
 import pytest
 import yaml
@@ -92,16 +94,24 @@ class TestAFinishedRun:
         network = {"_target_": "Net", "depth": "@depth"}
         assert config == {"depth": 18, "dataset_dir": "<path>", "network": network}
 
-    def test_holds_its_split_as_a_document_and_as_inputs(self, run, store, tmp_path):
+    def test_holds_its_split_as_a_document_and_as_inputs(self, run, store, tmp_path, monkeypatch):
         assert '"c3"' in artifact(store, run.info.run_id, "split.json", tmp_path)
         inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
         assert set(inputs) == {"training", "validation"}
         assert inputs["training"].digest == "d1"
         assert inputs["training"].profile == '{"groups": 1, "cases": 2}'
+        source = mlflow.data.get_source(inputs["training"])
+        monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store)
+        assert '"c3"' in Path(source.load()).read_text()
 
-    def test_has_the_tags_it_was_given_and_no_user(self, run):
-        assert run.data.tags["site"] == "A"
-        assert "mlflow.user" not in run.data.tags
+    def test_has_the_tags_it_was_given_and_says_who_made_it(self, run):
+        tags = run.data.tags
+        assert (tags["site"], tags["mlflow.source.type"], tags["mlflow.source.name"]) == (
+            "A",
+            "LOCAL",
+            "pyraseg",
+        )
+        assert tags["mlflow.user"] == getpass.getuser()
 
 
 class TestTheEnd:

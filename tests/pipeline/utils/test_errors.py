@@ -1,5 +1,7 @@
 """An error of ours is found behind the wrappings of MONAI and of data-loading processes."""
 
+import pytest
+
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import InputError, LabelError
 
@@ -21,3 +23,19 @@ def test_our_error_is_found_in_what_a_data_loading_process_sends():
     assert type(found) is LabelError
     assert str(found) == str(ours)
     assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left", "shm-size"),
+        ("unable to write to file </torch_1_2_0>: No space left on device (28)", "shm-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ...", "shm-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "fewer --num_workers"),
+    ],
+)
+def test_a_loading_process_that_ended_for_want_of_memory_is_a_sentence_with_a_remedy(text, remedy):
+    wrapped = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    wrapped.__cause__ = RuntimeError(text)
+    assert remedy in own_error(wrapped).remedy
+    assert own_error(RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")) is None

@@ -23,7 +23,16 @@ from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, UsageError
 
-__all__ = ["FLAGS", "OverrideGuard", "known_overrides", "override_pairs", "require_known", "unknown_ids"]
+__all__ = [
+    "FLAGS",
+    "OverrideGuard",
+    "exported_checkpoint",
+    "known_overrides",
+    "override_pairs",
+    "require_known",
+    "running_parser",
+    "unknown_ids",
+]
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
 # how this start of a run differs from an earlier one
@@ -114,6 +123,18 @@ class OverrideGuard:
             return {}
         written = {key: value for key, value in self._workflow.parser.config.items() if key != "_meta_"}
         return written | self.parameters()
+
+
+def running_parser() -> ConfigParser | None:
+    """The parser that is building the component which asks; None outside of one."""
+    owners = (frame.f_locals.get("self") for frame in _frames())
+    return next((one for one in owners if isinstance(one, ConfigParser)), None)
+
+
+def exported_checkpoint() -> str | None:
+    """The file whose weights MONAI's ``ckpt_export`` and the like load; they do not tell the config of it."""
+    files = (frame.f_locals.get("ckpt_file_") for frame in _frames())
+    return next((file for file in files if isinstance(file, str)), None)
 
 
 def require_known(

@@ -16,6 +16,7 @@ from pyraseg.pipeline.training.optimisation import (
 from pyraseg.pipeline.training.progress import Progress
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
+    check_contrast,
     check_output_dir,
     data_facts,
     require_same_images,
@@ -39,6 +40,7 @@ __all__ = [
     "ScheduleStep",
     "WarmupSchedule",
     "WeightAverage",
+    "check_contrast",
     "check_output_dir",
     "data_facts",
     "require_same_images",

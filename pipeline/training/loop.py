@@ -8,7 +8,8 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pyraseg.pipeline.networks import load_checkpoint
+from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
 from pyraseg.pipeline.training.classes_seen import ClassesSeen
 from pyraseg.pipeline.training.stopping import Interruption
@@ -83,4 +84,4 @@ def _log(tracker: Any, checkpoints: Checkpoints, *, best: Path, example: Any) ->
     tracker.log_checkpoint(best)
     if example is not None:
         load_checkpoint(checkpoints.network, best)
-        tracker.log_model(checkpoints.network, example)
+        tracker.log_model(checkpoints.network, example, facts=facts_of(read_checkpoint(best)))

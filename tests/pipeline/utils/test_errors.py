@@ -3,6 +3,8 @@
 import sys
 from types import ModuleType, SimpleNamespace
 
+import pytest
+
 from pyraseg.pipeline.utils.errors import install_error_report, own_error
 from pyraseg.transforms.errors import InputError, LabelError
 
@@ -36,3 +38,19 @@ def test_only_monai_s_own_command_gets_another_report_of_errors(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", command)
     install_error_report()
     assert sys.excepthook is not before
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left", "shm-size"),
+        ("unable to write to file </torch_1_2_0>: No space left on device (28)", "shm-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ...", "shm-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "fewer --num_workers"),
+    ],
+)
+def test_a_loading_process_that_ended_for_want_of_memory_is_a_sentence_with_a_remedy(text, remedy):
+    wrapped = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    wrapped.__cause__ = RuntimeError(text)
+    assert remedy in own_error(wrapped).remedy
+    assert own_error(RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")) is None

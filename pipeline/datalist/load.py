@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from pyraseg.pipeline.datalist.rules import (
     nameless,
     nearest,
 )
+from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_text
 from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_source, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
@@ -68,6 +68,7 @@ def load_datalist(
             reading options than it was built with.
         LabelError: the label set is contradictory.
 
+    >>> import json
     >>> from tempfile import mkdtemp
     >>> folder = Path(mkdtemp())
     >>> (folder / "image.png").touch(), (folder / "mask.png").touch()
@@ -145,17 +146,14 @@ def _empty(
 def _read(path: Path) -> dict[str, Any]:
     wanted, remedy = "a datalist in JSON", REBUILD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         found = "no such file" if missing else f"one that cannot be read ({error.strerror})"
         remedy = f"Check the path. {REBUILD}" if missing else "Check the path and its permissions."
         raise DatalistError("a datalist file", found=found, remedy=remedy, path=path) from error
-    except json.JSONDecodeError as error:
-        found = f"a syntax error in line {error.lineno} ({error.msg})"
-        raise DatalistError(wanted, found=found, remedy=remedy, path=path) from error
-    except UnicodeDecodeError as error:
-        raise DatalistError(wanted, found="a file that is not text", remedy=remedy, path=path) from error
+    except DocumentError as error:
+        raise DatalistError(wanted, found=str(error), remedy=remedy, path=path) from error
     if not isinstance(content, dict) or not any(name in content for name in SPLITS):
         wanted = f"a datalist with the lists {', '.join(SPLITS)}"
         raise DatalistError(wanted, found="a file without them", remedy=remedy, path=path)

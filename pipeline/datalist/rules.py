@@ -156,10 +156,6 @@ def _check_item(item: Any, where: str, required: Sequence[str]) -> None:
             found=f'{where} with the key "{unknown[0]}"',
             remedy=nearest(unknown[0], ITEM_KEYS) or "Remove the key.",
         )
-    for key in HASHED_KEYS:
-        if not isinstance(item[key], str):
-            wanted, found = f"a {key} that is a name or a number", f"{where} with {type(item[key]).__name__}"
-            raise DatalistError(wanted, found=found, remedy="Write one name, or leave it out.")
     for key in required:
         if not isinstance(item.get(key), str) or not item[key]:
             raise DatalistError(
@@ -167,6 +163,10 @@ def _check_item(item: Any, where: str, required: Sequence[str]) -> None:
                 found=f"{where} without a path under {key}",
                 remedy="Add it, or leave the item out.",
             )
+    for key in HASHED_KEYS:
+        if not isinstance(item[key], str):
+            wanted, found = f"a {key} that is a name or a number", f"{where} with {type(item[key]).__name__}"
+            raise DatalistError(wanted, found=found, remedy="Write one name, or leave it out.")
 
 
 def content_digest(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from pyraseg.transforms.errors import ConfigError, UsageError
+from pyraseg.transforms.io.limits import SPACING_MM, spacing_fault
 
 __all__ = ["FLAGS", "OverrideGuard", "known_overrides", "override_pairs", "require_known", "unknown_ids"]
 
@@ -183,8 +183,8 @@ def _require_ranges(config: Mapping[str, Any]) -> None:
             wanted, valid = "a probability from 0 to 1", _is_number(value) and 0 <= value <= 1
         elif key == "spacing_mm":
             sides = value if isinstance(value, list | tuple) else ()
-            wanted = "a spacing of three lengths above 0 mm"
-            valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
+            wanted = f"a spacing of three lengths from {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm"
+            valid = len(sides) == 3 and all(map(_is_number, sides)) and not spacing_fault(sides)
         elif key == "patches_per_volume":
             wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
         elif key == "in_channels" and "spacing_mm" in config:

@@ -25,6 +25,9 @@ from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import DatalistError, GeometryError, LabelError, PyrasegError, item_error
+from pyraseg.transforms.io.dicom_reader import FrameHandle
+from pyraseg.transforms.io.display_range import contrast_fault
+from pyraseg.transforms.io.frames import FrameReader
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
 from pyraseg.transforms.io.paths import frame_path, is_nifti, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
@@ -42,7 +45,7 @@ def check_collection(
 ) -> Collection:
     """Read headers and labels, expand cines into frames, and leave out bad entries with the reason.
 
-    Pixels are decoded for every label, and for NIfTI images that may hold NaN, but not for series.
+    Pixels are decoded for every label and frame, and for NIfTI images that may hold NaN, but not for series.
 
     Args:
         collected: the entries with relative paths. An image is a file or the folder of one series.
@@ -78,11 +81,25 @@ def _check(entry: Entry, root: Path, declared: LabelMap | None, reading: Reading
         for one in frames:  # in the list a frame is spelled, and must be read as it was meant
             for path, frame in ((one.image, one.frame), (one.label, one.label_frame)):
                 split_frame_path(root / (path if frame is None else frame_path(path, frame)))
-        return _check_values([_with_values(one, root, declared) for one in frames], declared)
+        passed, left_out = _check_values([_with_values(one, root, declared) for one in frames], declared)
+        return [_with_contrast(one, root, reading) for one in passed], left_out
     except Exception as error:  # one entry's fault costs that entry alone, whatever it is
         refused = item_error(error)
         of_mask = isinstance(refused, LabelError) or refused.path == str(root / entry.label)
-        return [], [(entry.image, f"{'mask' if of_mask else 'image'}: {refused.found}")]
+        reason = reason_and_option(refused, as_typed()) if refused.option else refused.found
+        return [], [(entry.image, f"{'mask' if of_mask else 'image'}: {reason}")]
+
+
+def _with_contrast(entry: Entry, root: Path, reading: ReadingOptions) -> Entry:
+    """The entry with a note where its greys look wrong.
+
+    Raises:
+        InputError: its pixels cannot be decoded, or nothing says which are black and white.
+    """
+    reader, path = FrameReader(reading=reading), root / entry.image
+    array, metadata = reader.get_data([FrameHandle(path, entry.frame)])
+    fault = contrast_fault(array, metadata["display_max"])
+    return replace(entry, notes=(*entry.notes, f"the image is {fault}")) if fault else entry
 
 
 def _misfit(entry: Entry, image: Grid, label: Grid) -> str:

@@ -17,8 +17,8 @@ from monai.bundle import ConfigParser
 from pyraseg.pipeline.bundle.overrides import FLAGS
 from pyraseg.pipeline.experiments.experiment import DONE, Experiment, Step, is_done
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.pipeline.tracking.process import sigterm_unwinds
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.signals import signals_unwind
 from pyraseg.transforms.errors import ConfigError, OutputError, RunError
 
 __all__ = ["PATIENCE", "Start", "run_experiment", "run_process"]
@@ -77,7 +77,7 @@ def run_experiment(
     """
     state = _read_state(experiment, resume=resume)
     try:
-        with sigterm_unwinds(), _tracker(experiment, run_id=state["run_id"]) as tracker:
+        with signals_unwind(), _tracker(experiment, run_id=state["run_id"]) as tracker:
             state["run_id"] = tracker.run_id or state["run_id"]
             _write_json(experiment.output / experiment.state_name, state)
             for step in experiment.steps():

@@ -25,6 +25,7 @@ from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.display_range import ValueRange
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
@@ -54,13 +55,16 @@ class FrameHandle:
 Named = PathText | FrameHandle
 
 
-def open_frames(header: ImageHeader) -> list[FrameHandle]:
+def open_frames(header: ImageHeader, value_range: ValueRange | None = None) -> list[FrameHandle]:
     """All frames of a file with a parsed header, which `DicomReader` accepts in place of paths.
+
+    Args:
+        value_range: see `ReadingOptions`.
 
     Raises:
         InputError: its frames cannot be read correctly.
     """
-    opened = _calibrated(header)
+    opened = _calibrated(header, value_range)
     return [FrameHandle(header.path, index, opened) for index in range(len(opened[0]))]
 
 
@@ -102,6 +106,7 @@ class DicomReader(ImageReader):
 
     Args:
         series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
+        value_range: for frames, see `ReadingOptions`.
         workers: see `pyraseg.transforms.dicom.read_series`.
         as_labels: frames of one sample are masks: they keep their stored values, whatever shows them.
 
@@ -118,10 +123,11 @@ class DicomReader(ImageReader):
         stack: int | None = None,
         repair: Collection[str] = (),
         assume_hu: bool = False,
+        value_range: tuple[float, float] | None = None,
         workers: int | None = None,
         as_labels: bool = False,
     ) -> None:
-        self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
+        self._options = ReadingOptions(series, stack, repair, assume_hu, value_range=value_range)
         self._workers, self._as_labels = workers, as_labels
 
     def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
@@ -155,7 +161,7 @@ class DicomReader(ImageReader):
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
-        cine, calibration = handle.opened or _opened(handle.path)
+        cine, calibration = handle.opened or _opened(handle.path, self._options.value_range)
         index = _frame_index(handle, len(cine))
         array = cine.frame(index, as_labels=self._as_labels)
         metadata = frame_metadata(
@@ -253,21 +259,23 @@ def _frame_index(handle: FrameHandle, frames: int) -> int:
     return handle.frame_index or 0
 
 
-def _opened(path: Path) -> tuple[CineReader, Calibration]:
+def _opened(path: Path, value_range: ValueRange | None) -> tuple[CineReader, Calibration]:
     """The file's parsed header, kept for further frames; a changed file is read again."""
     try:
-        return _open(path, file_version(path.stat()))
+        return _open(path, file_version(path.stat()), value_range)
     except OSError:
-        return _open(path, ())  # which refuses it
+        return _open(path, (), value_range)  # which refuses it
 
 
 @lru_cache(maxsize=16)
-def _open(path: Path, version: tuple[int, ...]) -> tuple[CineReader, Calibration]:
-    return _calibrated(read_header(path))
+def _open(
+    path: Path, version: tuple[int, ...], value_range: ValueRange | None
+) -> tuple[CineReader, Calibration]:
+    return _calibrated(read_header(path), value_range)
 
 
-def _calibrated(header: ImageHeader) -> tuple[CineReader, Calibration]:
-    cine = CineReader(header)
+def _calibrated(header: ImageHeader, value_range: ValueRange | None) -> tuple[CineReader, Calibration]:
+    cine = CineReader(header, value_range=value_range)
     found, remedy = "ones that cannot be read", "Export the file again."
     with readable("ultrasound regions", path=header.path, found=found, remedy=remedy):
         return cine, calibrate(header.dataset, header.rows, header.columns)

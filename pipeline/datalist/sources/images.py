@@ -27,6 +27,8 @@ from pyraseg.transforms.dicom.pixels.checks import check_display_valued
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import source_series_of
 from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, item_error
+from pyraseg.transforms.io.dicom_reader import FrameHandle
+from pyraseg.transforms.io.frames import FrameReader, states_range
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
 from pyraseg.transforms.io.paths import (
     FramePath,
@@ -62,7 +64,7 @@ def find_images(
             labels or without.
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
-        reading: how to read series, `ReadingOptions` or a mapping of them.
+        reading: how to read series and frames, `ReadingOptions` or a mapping of them.
 
     Raises:
         ConfigError: an unknown kind.
@@ -85,7 +87,7 @@ def find_images(
     if kind == "volume":
         images = _volumes(candidates, left_out, ReadingOptions.of(reading))
     else:
-        images = _frames(candidates, left_out)
+        images = _frames(candidates, left_out, ReadingOptions.of(reading))
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
         total = len({*files, *left_out})
@@ -99,7 +101,11 @@ def find_images(
 
 
 def unlabelled_frames(
-    dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
+    dataset_dir: str | Path,
+    *,
+    datalist: str | Path | None = None,
+    fold: int | None = None,
+    reading: ReadingOptions | Mapping[str, Any] | None = None,
 ) -> list[Item]:
     """The frames for pretraining, as items with ``image``, ``case`` and ``group``, without labels.
 
@@ -109,6 +115,7 @@ def unlabelled_frames(
             patients makes their scores too good. None takes the datalist.json in ``dataset_dir`` if there is
             one, else all images, with each file (a cine) as a group.
         fold: in a datalist with folds, the one to leave out.
+        reading: how to read frames, `ReadingOptions` or a mapping of them.
 
     Raises:
         DatalistError: no images, no usable datalist, or one with folds and no ``fold``.
@@ -123,9 +130,10 @@ def unlabelled_frames(
     own = Path(dataset_dir) / "datalist.json"
     chosen = datalist if datalist is not None else own if own.is_file() else None
     if chosen is None:
-        items = find_images(dataset_dir).items
+        items = find_images(dataset_dir, reading=reading).items
         return [{**item, "group": case_name(str(split_frame_path(item["image"])[0]))} for item in items]
-    training = load_datalist(chosen, split="training", dataset_dir=dataset_dir, fold=fold).items("training")
+    options: dict[str, Any] = {"dataset_dir": dataset_dir, "fold": fold, "reading": reading}
+    training = load_datalist(chosen, split="training", **options).items("training")
     if fold is None and any("fold" in item for item in training):
         remedy = "Choose the one that training will validate on with --fold."
         raise DatalistError("one fold to leave out", found="folds and none chosen", remedy=remedy)
@@ -163,7 +171,9 @@ def _leads_out(file: Path, root: Path) -> bool:
     return file.is_symlink() and not file.resolve().is_relative_to(root.resolve())
 
 
-def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str | FramePath]]:
+def _frames(
+    files: list[Path], left_out: dict[Path, str], reading: ReadingOptions
+) -> dict[Path, list[str | FramePath]]:
     """The paths of each file's frames, without copies of a DICOM object, and without CT, MR and PET."""
     frames: dict[Path, list[str | FramePath]] = {}
     others = [file for file in files if not is_nifti(file) and not is_picture(file)]
@@ -171,9 +181,12 @@ def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str
     for file in set(files).difference(others):
         try:
             read_grid(file)
+            if not states_range(file):
+                FrameReader(reading=reading).get_data([FrameHandle(file, None)])
             frames[file] = [frame_source(file, None)]
         except Exception as error:  # one file's fault costs that file alone, whatever it is
-            left_out[file] = item_error(error).found
+            refused = item_error(error)
+            left_out[file] = reason_and_option(refused, as_reading) if refused.option else refused.found
     for ref in refs:
         try:
             check_display_valued(ref)

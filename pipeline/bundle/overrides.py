@@ -88,7 +88,7 @@ class OverrideGuard:
         changed = _read_flags(config)
         layers = self._files or _complete(beside, config)
         written = _merged(layers)
-        if follow_one_place(config, [*map(_load, layers[:1]), written], typed=bool(self._files)) or changed:
+        if follow_one_place(config, [*map(_load, layers[:1]), written]) or changed:
             parser.ref_resolver.reset()
         if self._files:
             _require_read(config, written)

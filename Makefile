@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
+FUZZ_SECONDS ?= 600
 
-.PHONY: demo ablation test lint bench torture clients mlflow clean
+.PHONY: demo ablation test lint bench torture fuzz clients mlflow clean
 
 .venv/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,6 +32,10 @@ lint: .venv/.installed
 
 bench: .venv/.installed  ## tables of speed, measured side by side on this machine
 	$(BIN)/python -m tests.bench
+
+fuzz: .venv/.installed  ## coverage-guided fuzzing of every reader, with the corpus in fuzz/; again: goes on
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 torture: .venv/.installed  ## batch prediction under 100 kills, 10,000 broken files and 10,000 small ones: about an hour
 	$(BIN)/python -m tests.torture

@@ -1,12 +1,13 @@
-"""Broken DICOM files, made from good ones by a seed: flipped bytes, cut tails, changed lengths, lies, moved
-chunks.
+"""Broken files, made from good ones by a seed: flipped bytes, cut tails, changed lengths, lies, moved chunks.
 
 ``python -m tests.mutations FOLDER COUNT SEED`` makes them of the files in a folder, reads them, each in its
-turn, and says which ones did anything but give frames of the stated shape or raise this project's error.
+turn, and says which ones broke the law of `tests.fuzz.targets`. A file below a folder with the name of a
+target is read by it, any other as frames.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import resource
@@ -17,17 +18,18 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["KINDS", "Verdict", "mutate", "probe", "read_broken", "survey"]
+from tests.fuzz.targets import TARGETS, write_seeds
+
+__all__ = ["KINDS", "Verdict", "mutate", "read_broken", "survey"]
 
 EDGES = (0, 1, 2, 7, 8, 0x7F, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 LONG_EDGES = (*EDGES, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFE, 0xFFFFFFFF)
 # Attributes of the Image Pixel module whose values can lie, (group, element)
 LIARS = tuple((0x28, element) for element in (0x02, 0x06, 0x10, 0x11, 0x100, 0x101, 0x102, 0x103))
 HEADER = 2000  # most of a file's meaning is in its first bytes, so half of the places are there
-FRAMES = 3  # decoded of each file
 SECONDS = 20  # for one file; a slow machine under load is no hang
 MEMORY = 2**30  # bytes for one file above what the libraries take
 
@@ -94,28 +96,6 @@ def mutate(data: bytes, seed: int | str) -> bytes:
     return bytes(broken)
 
 
-def probe(path: Path) -> str:
-    """Read a file as a batch does: "frames" or the sentence of our own error; anything else it raises is a
-    defect."""
-    from pyraseg.transforms.dicom.files.objects import read_object
-    from pyraseg.transforms.dicom.pixels.decode import CineReader
-    from pyraseg.transforms.errors import PyrasegError
-
-    try:
-        found = read_object(path)
-        cine = CineReader(path)
-        header = cine.header
-        if not found.problem and (found.source is None or found.source.rows != header.rows):
-            return "DEFECT: the discovery and the reader disagree"
-        for index in range(min(len(cine), FRAMES)):
-            frame = cine.frame(index)
-            if frame.shape not in ((1, header.rows, header.columns), (3, header.rows, header.columns)):
-                return f"DEFECT: a frame of {frame.shape}"
-    except PyrasegError as error:
-        return str(error)
-    return "frames"
-
-
 class Verdict:
     """What reading many broken files gave.
 
@@ -165,27 +145,28 @@ def _name(files: Sequence[Path], number: int, seed: int) -> str:
 def read_broken(begin: int, end: int, seed: int, files: Sequence[Path]) -> Iterator[str]:
     """Break and read the files numbered ``begin`` to ``end``: lines "NAME SEED/NUMBER, a tab, the
     outcome"."""
-    good = [file.read_bytes() for file in files]
+    good = [(TARGETS.get(file.parent.name, TARGETS["frame"]), file.read_bytes()) for file in files]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(begin, end):
-            path = Path(folder, "broken.dcm")
-            path.write_bytes(mutate(good[number % len(good)], f"{seed}/{number}"))
+            target, data = good[number % len(good)]
             signal.alarm(SECONDS)
             try:
-                outcome = probe(path)
+                outcome = target.try_bytes(mutate(data, f"{seed}/{number}"), Path(folder))
             except (MemoryError, Exception) as error:
                 outcome = f"DEFECT: {type(error).__name__}: {error}".replace("\n", " ")
             signal.alarm(0)
             yield f"{_name(files, number, seed)}\t{outcome}"
 
 
-def _limit_memory() -> None:
-    """Load the libraries first: what they map is not the file's."""
+def _limit_memory(names: Iterable[str]) -> None:
+    """Read a file of each target first: what the libraries map is not a broken file's."""
     import SimpleITK  # noqa: F401
 
-    import pyraseg.transforms.dicom.files.objects
-    import pyraseg.transforms.dicom.pixels.decode  # noqa: F401
-
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            for seed in write_seeds(name, Path(folder, name)):
+                TARGETS[name].try_bytes(seed.read_bytes(), Path(folder))
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -193,11 +174,12 @@ def _limit_memory() -> None:
 
 def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--read":
+        begin, end, seed, *files = arguments[1:]
+        _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
         warnings.simplefilter("always")
         # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__")
-        _limit_memory()
-        begin, end, seed, *files = arguments[1:]
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL")
+        logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it says what it mends
         for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
             print(line, flush=True)  # noqa: T201
         return

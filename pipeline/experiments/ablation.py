@@ -17,7 +17,7 @@ from pyraseg.pipeline.datalist import Datalist, load_datalist
 from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests
 from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.pipeline.tracking.store import without_login
+from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.transforms.errors import ConfigError, DatalistError, UsageError
 
@@ -157,7 +157,7 @@ class Ablation(Experiment):
 
     def _compare(self, tracker: RunTracker) -> list[str]:
         """The ``compare`` command of these runs by name; the MLflow experiment may hold others."""
-        words = ["compare", "--experiment", tracker.experiment_name, "--bundle", _short(self.bundle)]
+        words = ["compare", "--experiment", tracker.experiment_name or "", "--bundle", _short(self.bundle)]
         if "tracking_uri" in self.overrides:
             words += ["--tracking_uri", without_login(tracker.tracking_uri)]
         words += ["--dataset_dir", _short(self.dataset_dir)]

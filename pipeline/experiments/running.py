@@ -17,8 +17,8 @@ from monai.bundle import ConfigParser
 from pyraseg.pipeline.bundle.overrides import FLAGS
 from pyraseg.pipeline.experiments.experiment import DONE, Experiment, Step, is_done
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.pipeline.tracking.process import sigterm_unwinds
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.signals import signals_unwind
 from pyraseg.transforms.errors import ConfigError, OutputError, RunError
 
 __all__ = ["PATIENCE", "Start", "run_experiment", "run_process"]
@@ -77,7 +77,7 @@ def run_experiment(
     """
     state = _read_state(experiment, resume=resume)
     try:
-        with sigterm_unwinds(), _tracker(experiment, run_id=state["run_id"]) as tracker:
+        with signals_unwind(), _tracker(experiment, run_id=state["run_id"]) as tracker:
             state["run_id"] = tracker.run_id or state["run_id"]
             _write_json(experiment.output / experiment.state_name, state)
             for step in experiment.steps():
@@ -106,13 +106,13 @@ def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
     names = ("tracking_uri", "experiment_name", "track")
     given = {name: experiment.overrides[name] for name in names if name in experiment.overrides}
     parser.update({"bundle_root": str(experiment.bundle), **given})
-    uri, experiment_name, track = (str(parser.get_parsed_content(name)) for name in names)
+    uri, experiment_name, track = (parser.get_parsed_content(name) for name in names)
     return RunTracker(
-        uri,
+        str(uri),
         experiment_name=experiment_name,
         run_name=experiment.run_name(experiment.kind),
         run_id=run_id,
-        enabled=FLAGS.get(track.lower(), True) is True,
+        enabled=FLAGS.get(str(track).lower(), True) is True,
         outbox_dir=experiment.output / ".mlflow_outbox",
         parameters={**experiment.parameters, **experiment.overrides},
     )

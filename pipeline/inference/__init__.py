@@ -8,7 +8,12 @@ from pyraseg.pipeline.inference.folder import SavePredictions, infer
 from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.pipeline.inference.sliding import Slab
 from pyraseg.pipeline.inference.source_grid import SourceGridLabelsd
-from pyraseg.pipeline.inference.trained import load_checkpoints, trained_facts, trained_network
+from pyraseg.pipeline.inference.trained import (
+    load_checkpoints,
+    require_as_trained,
+    trained_facts,
+    trained_network,
+)
 
 __all__ = [
     "CleanUpLabels",
@@ -20,6 +25,7 @@ __all__ = [
     "SourceGridLabelsd",
     "infer",
     "load_checkpoints",
+    "require_as_trained",
     "trained_facts",
     "trained_network",
 ]

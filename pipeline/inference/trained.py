@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+from monai.transforms import Compose
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from torch import nn
 
+from pyraseg.pipeline.bundle.network_format import describe_network
+from pyraseg.pipeline.bundle.overrides import exported_checkpoint, running_parser
+from pyraseg.pipeline.bundle.preprocessing import differences, image_differences, sentence
 from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.networks import build_network, load_checkpoint, read_checkpoint
-from pyraseg.pipeline.networks.checkpoint import BEST
+from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
 from pyraseg.transforms.errors import CheckpointError
 
-__all__ = ["checkpoint_paths", "load_checkpoints", "trained_facts", "trained_network"]
+__all__ = ["checkpoint_paths", "load_checkpoints", "require_as_trained", "trained_facts", "trained_network"]
+
+logger = logging.getLogger(__name__)
 
 Checkpoints: TypeAlias = str | Path | Sequence[str | Path]
 
@@ -53,18 +61,20 @@ def trained_facts(
     label_names: Sequence[str],
     input_size: Sequence[int],
     network: Mapping[str, Any],
+    preprocessing: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The facts that one or several checkpoints hold.
 
     Args:
-        checkpoint: as `checkpoint_paths`. A single file may be missing, so that MONAI's tools can read a
-            bundle before its training; `load_checkpoints` refuses it.
-        label_names, input_size, network: defaults for a missing file or bare weights. ``network`` has the
-            arguments of `build_network`, without ``out_channels``.
+        checkpoint: as `checkpoint_paths`; while MONAI exports a file, that one. A single file may be missing,
+            so that MONAI's tools can read a bundle before its training; `load_checkpoints` refuses it.
+        label_names, input_size, network, preprocessing: defaults for what a file does not say. ``network``
+            has the arguments of `build_network`, without ``out_channels``; ``preprocessing`` the values of
+            transforms by the name of their class, as `describe_preprocessing` gives them.
 
     Returns:
-        ``label_names``, ``input_size``, ``network`` (of the first), and ``networks``, the arguments of
-        `build_network` for each.
+        ``label_names``, ``input_size``, ``preprocessing``, ``network`` (of the first), ``networks``, the
+        arguments of `build_network` for each, and ``stated``, what the first file says itself.
 
     Raises:
         CheckpointError: one of several files is missing, a file is no checkpoint, or they differ in more than
@@ -75,20 +85,52 @@ def trained_facts(
     >>> facts["network"]
     {'spatial_dims': 2, 'in_channels': 1, 'depth': 18, 'out_channels': 2}
     """
-    defaults = {
+    defaults: dict[str, Any] = {
         "label_names": list(label_names),
         "input_size": list(input_size),
         "network": {"spatial_dims": len(input_size), **network},
     }
-    paths = checkpoint_paths(checkpoint)
-    facts = []
-    for path in paths:
-        content = read_checkpoint(path) if len(paths) > 1 or path.is_file() else {}
-        fact = {name: content.get(name, default) for name, default in defaults.items()}
-        fact["network"] = {**fact["network"], "out_channels": len(fact["label_names"])}
-        facts.append(fact)
-        _require_agreement(facts[0], fact, path=path)
-    return {**facts[0], "networks": [fact["network"] for fact in facts]}
+    paths = checkpoint_paths(exported_checkpoint() or checkpoint)
+    stated = [_stated(path) if len(paths) > 1 or path.is_file() else {} for path in paths]
+    members = [defaults | facts for facts in stated]
+    for path, member in zip(paths, members, strict=True):
+        _require_agreement(members[0], member, path=path)
+    first = members[0]
+    networks = [{**m["network"], "out_channels": len(first["label_names"])} for m in members]
+    seen = dict(preprocessing or {})
+    seen |= {name: {**seen.get(name, {}), **step} for name, step in first.get("preprocessing", {}).items()}
+    if stated[0]:
+        _correct_metadata(first)
+    return {
+        **first,
+        "preprocessing": seen,
+        "network": networks[0],
+        "networks": networks,
+        "stated": stated[0],
+    }
+
+
+def require_as_trained(
+    trained: Mapping[str, Any], preprocessing: Compose, *, inferer: Any, label_names: Sequence[str]
+) -> None:
+    """Refuse images or labels that are not those of the checkpoint's training, whichever override made them.
+
+    Args:
+        trained: of `trained_facts`; what the checkpoint does not state is not compared.
+        preprocessing: from a path to the network's input.
+        inferer: "whole" images must have the training's size; of others its windows must.
+        label_names: the classes, background first.
+
+    Raises:
+        CheckpointError: with both values of whatever differs.
+    """
+    stated = trained["stated"]
+    unequal = image_differences(stated, preprocessing, inferer=inferer)
+    unequal |= differences(stated, {"label_names": list(label_names)})
+    if unequal:
+        remedy = "Leave out the override, or give the training's value; or name a checkpoint trained so."
+        wanted = f"what the checkpoint was trained with, {sentence(unequal, 0)}"
+        raise CheckpointError(wanted, found=sentence(unequal, 1), remedy=remedy)
 
 
 def trained_network(trained: Mapping[str, Any]) -> nn.Module:
@@ -125,18 +167,54 @@ def load_checkpoints(network: nn.Module, checkpoint: Checkpoints) -> None:
         load_checkpoint(member, path)
 
 
+def _correct_metadata(facts: Mapping[str, Any]) -> None:
+    """Let the running parser's metadata, which MONAI's export stores, speak of this network.
+
+    MONAI hands its parser to no component, and reads the metadata only when the network is built.
+    """
+    config = getattr(running_parser(), "config", None)
+    if isinstance(config, dict) and config.get("_meta_"):
+        config["_meta_"] = describe_network(
+            config["_meta_"],
+            label_names=facts["label_names"],
+            input_size=facts["input_size"],
+            in_channels=facts["network"]["in_channels"],
+        )
+
+
+class _Facts(BaseModel):
+    """What a checkpoint may say of its training; its other entries are not for whoever uses it."""
+
+    label_names: Annotated[list[str], Field(min_length=1)] = []
+    input_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] = []
+    network: dict[str, Any] = {}
+    preprocessing: dict[str, dict[str, Any]] = {}
+
+
+def _stated(path: Path) -> dict[str, Any]:
+    """What a file says of its training; a line in the log names what it does not say."""
+    try:
+        facts = _Facts.model_validate(facts_of(read_checkpoint(path))).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        remedy = "Choose another checkpoint: this one was not written by a training, or was changed since."
+        raise CheckpointError(
+            f"a checkpoint's {name}", found="another kind of value", remedy=remedy, path=path
+        ) from error
+    if missing := [name for name in _Facts.model_fields if name not in facts]:
+        logger.warning("the checkpoint does not say its %s: the bundle's are taken", ", ".join(missing))
+    return facts
+
+
 def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, path: Path) -> None:
-    """All members must have the same label set, input size and number of input channels."""
-    for what, wanted, found in (
-        ("label set", first["label_names"], other["label_names"]),
-        ("input size", first["input_size"], other["input_size"]),
-        ("number of input channels", *([facts["network"]["in_channels"]] for facts in (first, other))),
-    ):
-        if list(wanted) != list(found):
-            words = [", ".join(map(str, values)) for values in (wanted, found)]
-            raise CheckpointError(
-                f"checkpoints of one {what}, {words[0]} as the first",
-                found=words[1],
-                remedy="Average those that were trained alike; only their networks may differ.",
-                path=path,
-            )
+    """All members must have the same labels, images and number of input channels."""
+    one, two = (
+        {**facts, "network": {"in_channels": facts["network"].get("in_channels")}} for facts in (first, other)
+    )
+    if unequal := differences(one, two):
+        raise CheckpointError(
+            f"checkpoints that were trained alike, {sentence(unequal, 0)} as the first",
+            found=sentence(unequal, 1),
+            remedy="Average those that were trained alike; only their networks may differ.",
+            path=path,
+        )

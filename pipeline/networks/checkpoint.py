@@ -1,10 +1,18 @@
-"""Weights from files, read without running their code: any state dict, and pyraseg's checkpoints."""
+"""Weights from files, read without running their code: any state dict, and pyraseg's checkpoints.
+
+``model.pt`` is a plain state dict, as the model zoo has it. What its network saw stands in the state dict's
+own ``_metadata``, beside PyTorch's versions of the modules: a copy of the file cannot lose it.
+Earlier checkpoints, ``{"model": STATE_DICT, "label_names": ...}``, are read, too.
+"""
 
 from __future__ import annotations
 
+import logging
+import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +24,21 @@ __all__ = [
     "BEST",
     "LAST",
     "describe",
+    "facts_of",
     "find_state",
     "load_checkpoint",
     "read_checkpoint",
     "read_state",
     "strip_prefixes",
+    "with_facts",
 ]
+
+logger = logging.getLogger(__name__)
 
 BEST = "model.pt"  # a training's best network
 LAST = "last.pt"  # the state that a training resumes from
+FACTS = "pyraseg"  # the entry of a state dict's _metadata
+ZIP = b"PK\x03\x04"  # how torch.save's files begin since PyTorch 1.6
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
 NESTS = (
     "state_dict",
@@ -62,7 +76,7 @@ def read_checkpoint(path: str | Path) -> Any:
     """Read a file of ``torch.save``, tensors on the CPU; with ``weights_only``, so that no code in it runs.
 
     Raises:
-        CheckpointError: no such file, or no file of ``torch.save``.
+        CheckpointError: no such file, no file of ``torch.save``, or one that was damaged since.
 
     Example:
         >>> torch.save({"model": {"weight": torch.ones(2)}, "epoch": 3}, f"{folder}/last.pt")
@@ -72,17 +86,65 @@ def read_checkpoint(path: str | Path) -> Any:
     if not Path(path).is_file():
         remedy = "Train one first, or correct its path (--checkpoint)."
         raise CheckpointError("a checkpoint file", found="no such file", remedy=remedy, path=path)
+    with open(path, "rb") as file:  # opened once: what is loaded is what was checked
+        archive = file.read(len(ZIP)) == ZIP
+        if archive:
+            _require_intact(file, path)
+        file.seek(0)
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the unpickler stumbles over in bytes that are no checkpoint
+            raise _unreadable(f"a file that torch.load refuses ({type(error).__name__})", path) from error
+    if not archive:
+        logger.warning("weights in the format before PyTorch 1.6, without checksums: damage cannot be seen")
+    return content
+
+
+def with_facts(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> OrderedDict[str, Tensor]:
+    """The state dict with plain values that ``facts_of`` finds again once it is saved and loaded.
+
+    Example:
+        >>> torch.save(with_facts(nn.Linear(2, 1).state_dict(), {"epoch": 3}), f"{folder}/model.pt")
+        >>> content = read_checkpoint(f"{folder}/model.pt")
+        >>> list(content), facts_of(content)
+        (['weight', 'bias'], {'epoch': 3})
+    """
+    kept = OrderedDict(state)
+    kept._metadata = {**getattr(state, "_metadata", {}), FACTS: dict(facts)}  # type: ignore[attr-defined]  # torch's own name
+    return kept
+
+
+def facts_of(content: Any) -> dict[str, Any]:
+    """What the output of ``read_checkpoint`` says of itself, in today's form or an earlier one."""
+    if not isinstance(content, Mapping):
+        return {}
+    nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
+    beside = {str(k): v for k, v in content.items() if k != nest and not isinstance(v, Tensor)}
+    state = content if nest is None else content[nest]
+    within = getattr(state, "_metadata", {}).get(FACTS)
+    return beside | (dict(within) if isinstance(within, Mapping) else {})
+
+
+def _require_intact(file: IO[bytes], path: str | Path) -> None:
+    """Compare each record of the archive with its CRC-32, at which torch does not look."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever the unpickler stumbles over in bytes that are no checkpoint
-        raise CheckpointError(
-            "a file of tensors written by torch.save",
-            found=f"a file that torch.load refuses ({type(error).__name__})",
-            remedy="Check that it is complete and holds a state dict; code in checkpoints is never run.",
-            path=path,
-        ) from error
+        damaged = zipfile.ZipFile(file).testzip()
+    except Exception as error:  # a damaged directory or record leads zipfile anywhere
+        raise _unreadable(f"a damaged archive ({type(error).__name__})", path) from error
+    if damaged is not None:
+        record = damaged.partition("/")[2]
+        raise _unreadable(f'a damaged one: its record "{record}" does not match its checksum', path)
+
+
+def _unreadable(found: str, path: str | Path) -> CheckpointError:
+    return CheckpointError(
+        "a complete file of tensors written by torch.save",
+        found=found,
+        remedy="Copy or download it anew; it must hold a state dict, and code in checkpoints is never run.",
+        path=path,
+    )
 
 
 def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
@@ -126,19 +188,31 @@ def strip_prefixes(name: str, prefixes: tuple[str, ...]) -> str:
 
 
 def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
-    if (
+    if not (
         isinstance(content, Mapping)
         and content
         and all(isinstance(value, Tensor) for value in content.values())
     ):
-        return {str(name): value for name, value in content.items()}
-    entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
-    raise CheckpointError(
-        "a dictionary of tensors by parameter name",
-        found=f"{entries}, not all of them tensors",
-        remedy="Name the entry that holds the state dict by key.",
-        path=path,
-    )
+        entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
+        raise CheckpointError(
+            "a dictionary of tensors by parameter name",
+            found=f"{entries}, not all of them tensors",
+            remedy="Name the entry that holds the state dict by key.",
+            path=path,
+        )
+    state = {str(name): value for name, value in content.items()}
+    if broken := [name for name, value in state.items() if not _is_finite(value)]:
+        raise CheckpointError(
+            "weights that are finite numbers",
+            found=f"NaN or infinity in {len(broken)} of {len(state)} tensors, the first {broken[0]}",
+            remedy="Choose another checkpoint; a training that ran away is to be trained anew.",
+            path=path,
+        )
+    return state
+
+
+def _is_finite(value: Tensor) -> bool:
+    return value.layout == torch.strided and bool(torch.isfinite(value).all())
 
 
 def _mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, path: str | Path) -> CheckpointError:

@@ -138,7 +138,7 @@ class Batch:
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job
-        kind: Callable[..., ItemTask] = FrameTask
+        kind: Callable[..., ItemTask] = partial(FrameTask, value_range=job.reading.value_range)
         if self.rules.volumes:
             kind = partial(VolumeTask, reading=job.reading, box=job.roi, overlap=bundle.inferer.overlap)
         return kind(

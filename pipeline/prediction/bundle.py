@@ -22,7 +22,7 @@ from yaml import YAMLError
 from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
-from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
+from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.writers.prediction import Algorithm
@@ -144,7 +144,7 @@ def load_bundle(
 
     Raises:
         ConfigError: a component cannot be built, or an override names an unknown id.
-        CheckpointError: the weights are missing or do not fit.
+        CheckpointError: the weights are missing, damaged or do not fit, or were trained on other images.
     """
     folder, parser, metadata = config.folder, config.parser, config.metadata
     named = [Path(path) for path in checkpoints] or [folder / "models" / "model.pt"]
@@ -160,6 +160,10 @@ def load_bundle(
         sys.path.insert(0, str(folder))  # like MONAI's runner, for the bundle's own components
     network = config.build("network").eval()
     load_checkpoints(network, weights)
+    preprocessing, inferer = config.build("preprocessing"), config.build("inferer")
+    label_names = config.build("label_names")
+    if "trained" in parser.config:
+        require_as_trained(config.build("trained"), preprocessing, inferer=inferer, label_names=label_names)
     # Frames are letterboxed to a fixed size; volumes are cut into windows of the training's size
     size = config.build("inference_size" if "inference_size" in parser.config else "input_size")
     return LoadedBundle(
@@ -167,13 +171,13 @@ def load_bundle(
         algorithm=Algorithm(str(metadata["name"]), str(metadata["version"]), hashed, folder.name),
         digest=_digest(*config.sources, text=repr(sorted(typed.items()))),
         metadata=metadata,
-        preprocessing=config.build("preprocessing"),
+        preprocessing=preprocessing,
         postprocessing=config.build("postprocessing"),
-        segments=resolve_segments(config.build("label_names"), metadata.get("segments", ())),
+        segments=resolve_segments(label_names, metadata.get("segments", ())),
         input_shape=(int(config.build("in_channels")), *map(int, size)),
         network=network,
         device=config.build("device"),
-        inferer=config.build("inferer"),
+        inferer=inferer,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from pyraseg.pipeline.tracking.store import experiment_id, one_at_a_time
+from pyraseg.pipeline.tracking.refusal import store_errors
+from pyraseg.pipeline.tracking.sqlite import one_at_a_time
+from pyraseg.pipeline.tracking.store import the_experiment
 from pyraseg.transforms.errors import TrackingError
 
 __all__ = ["OpenRun", "open_run"]
@@ -17,7 +19,7 @@ __all__ = ["OpenRun", "open_run"]
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run in the store: its client and its present content.
+    """A run in the store: its client, its experiment and its present content.
 
     Attributes:
         status: RUNNING, FINISHED, FAILED or KILLED in the store; RUNNING is stale in a resumed run.
@@ -26,6 +28,7 @@ class OpenRun:
 
     client: Any
     run_id: str
+    experiment_name: str
     status: str = "RUNNING"
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -33,28 +36,26 @@ class OpenRun:
 
 
 def open_run(
-    tracking_uri: str, *, run_id: str | None, experiment_name: str, run_name: str, tags: Mapping[str, str]
+    tracking_uri: str,
+    *,
+    run_id: str | None,
+    experiment_name: str | None,
+    run_name: str,
+    tags: Mapping[str, str],
 ) -> OpenRun:
     """Make a run, or look up ``run_id``.
 
     Raises:
         TrackingError: the store refuses, or has no such run.
     """
-    try:
-        with one_at_a_time(tracking_uri):
-            client = mlflow.MlflowClient(tracking_uri=tracking_uri)
-            if run_id is not None:
-                return _find(client, run_id)
-            run = client.create_run(
-                experiment_id(client, experiment_name), run_name=run_name, tags=dict(tags)
-            )
-    except mlflow.exceptions.MlflowException as error:
-        raise TrackingError(
-            "a tracking store that accepts the run",
-            found=f"a refusal ({error.error_code})",
-            remedy="Check --tracking_uri and --experiment_name, or choose another experiment.",
-        ) from error
-    return OpenRun(client, run.info.run_id)
+    remedy = "Check --tracking_uri and --experiment_name, or choose another experiment"
+    with one_at_a_time(tracking_uri), store_errors("a tracking store that accepts the run", remedy=remedy):
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        if run_id is not None:
+            return _find(client, run_id)
+        experiment = the_experiment(client, experiment_name)
+        run = client.create_run(experiment.experiment_id, run_name=run_name, tags=dict(tags))
+    return OpenRun(client, run.info.run_id, experiment.name)
 
 
 def _find(client: Any, run_id: str) -> OpenRun:
@@ -68,12 +69,13 @@ def _find(client: Any, run_id: str) -> OpenRun:
         raise _no_such_run("a deleted one")
     # the store keeps the latest value of each metric with its step: no need to read whole histories
     steps = {metric.key: metric.step for metric in run.data._metric_objs}
-    return OpenRun(client, run_id, run.info.status, run.data.params, run.data.tags, steps)
+    experiment = client.get_experiment(run.info.experiment_id)
+    return OpenRun(client, run_id, experiment.name, run.info.status, run.data.params, run.data.tags, steps)
 
 
 def _no_such_run(found: str) -> TrackingError:
     return TrackingError(
-        "the MLflow run that this training began with",
+        "the MLflow run to go on in",
         found=found,
         remedy="Check --tracking_uri, restore the run there, or log the rest to a new run with --run_id new.",
     )

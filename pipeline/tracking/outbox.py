@@ -50,6 +50,7 @@ class Outbox:
             self._journal = _open_journal(self.folder / "journal.jsonl")
         self._sent = self._read_sent()
         self._files = max((int(path.name) for path in (self.folder / "files").iterdir()), default=0)
+        self._try_again()
 
     @property
     def facts(self) -> dict[str, str]:
@@ -111,10 +112,25 @@ class Outbox:
             file.write(json.dumps({"reason": reason, **entry}) + "\n")
 
     @property
-    def refused(self) -> int:
-        """How many entries the store has refused."""
+    def refused(self) -> list[Entry]:
+        """The entries that the store has refused, each with its ``reason``."""
         path = self.folder / "refused.jsonl"
-        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def lacks_files(self) -> bool:
+        """Whether the store has refused a file, and no newer one has replaced it."""
+        return any(
+            entry["kind"] == "file" and (self.folder / entry["source"]).exists() for entry in self.refused
+        )
+
+    def describe(self, entry: Entry) -> str:
+        """What an entry holds: its kind and key, or a file with its size."""
+        if entry["kind"] != "file":
+            return f"{entry['kind']} {entry.get('key', '')}".rstrip()
+        path = self.folder / entry["source"]
+        size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.exists() else ""
+        return f"{entry['folder']}/{path.name}".lstrip("/") + size
 
     def close(self) -> None:
         """Unlock; remove an outbox without waiting or refused entries."""
@@ -127,6 +143,15 @@ class Outbox:
             with contextlib.suppress(OSError):  # the outbox of another run stays
                 self.folder.parent.rmdir()
         self._holder.close()
+
+    def _try_again(self) -> None:
+        """Append what an earlier process could not store: a limit may have been raised, a run restored."""
+        refused = self.refused
+        for entry in refused:
+            self.append({key: value for key, value in entry.items() if key != "reason"})
+        if refused:
+            with _writing(self.folder):
+                (self.folder / "refused.jsonl").unlink()
 
     def _read_sent(self) -> int:
         """The position. A torn note (a power cut) means sending again, which the store accepts."""

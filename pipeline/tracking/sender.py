@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
-from pyraseg.pipeline.tracking.store import answers
+from pyraseg.pipeline.tracking.refusal import Refusal, refusal
+from pyraseg.pipeline.tracking.store import require_reachable
+from pyraseg.transforms.errors import PyrasegError
 
 __all__ = ["BackgroundSender", "Sender"]
 
@@ -25,14 +28,6 @@ SEND_SECONDS = 5.0
 LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
 LINES_AT_ONCE = 2000
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request
-FINAL = {
-    "INVALID_PARAMETER_VALUE",
-    "RESOURCE_DOES_NOT_EXIST",
-    "RESOURCE_ALREADY_EXISTS",
-    "BAD_REQUEST",
-    "INVALID_STATE",
-}
-FINAL_STATUS = {400, 413, 422}  # of an artifact; the others may pass: a login that ran out, a proxy
 
 
 class Sender:
@@ -43,6 +38,7 @@ class Sender:
         self.outbox = outbox
         self.run_id = run_id
         self.stopped = threading.Event()
+        self.failure: Refusal | None = None  # why the last attempt failed
 
     def send_waiting(self) -> bool:
         """Send the waiting entries. True once none is left, False if the store is away or fails.
@@ -51,16 +47,25 @@ class Sender:
         """
         if not self.outbox.waiting(1):
             return True
-        if not answers(self.client.tracking_uri):
-            return False
         attempt = _Attempt()
         with attempt:
+            require_reachable(self.client.tracking_uri)
             while not self.stopped.is_set() and (entries := self.outbox.waiting(LINES_AT_ONCE)):
                 for kind, group in groupby(entries, key=lambda pair: pair[1]["kind"]):
-                    self._send_kind(kind, list(group))
+                    if not self.stopped.is_set():
+                        self._send_kind(kind, list(group))
         if attempt.error is not None:
-            logger.debug("sending to MLflow failed (%s)", type(attempt.error).__name__)
+            self.failure = _reason(attempt.error)
+            logger.debug("sending to MLflow failed: %s", self.failure.found)
+        elif not self.stopped.is_set():
+            self.failure = None
         return attempt.error is None
+
+    def send_status(self, status: str) -> None:
+        """Tell the store how the run ended before all else has arrived, if it answers."""
+        with _Attempt():
+            require_reachable(self.client.tracking_uri)
+            self.client.set_terminated(self.run_id, status)
 
     def _send_kind(self, kind: str, group: Sequence[tuple[int, Entry]]) -> None:
         if kind not in LIMITS:
@@ -80,12 +85,13 @@ class Sender:
             self._send(kind, entries)
         if attempt.error is None:
             return
-        if not _final(attempt.error):
+        reason = _reason(attempt.error)
+        if not reason.final:
             raise attempt.error
         if len(entries) == 1:
-            reason = getattr(attempt.error, "error_code", type(attempt.error).__name__)
-            self.outbox.set_aside(entries[0], reason)
-            logger.warning("the tracking store refuses one of the %s (%s); the run goes on", kind, reason)
+            self.outbox.set_aside(entries[0], reason.found)
+            what = self.outbox.describe(entries[0])
+            logger.warning("the tracking store does not take %s: %s. %s.", what, reason.found, reason.remedy)
             return
         half = len(entries) // 2
         self._offer(kind, entries[:half])
@@ -106,6 +112,8 @@ class Sender:
             self._send_dataset(first)
         elif kind == "untag":
             self.client.delete_tag(self.run_id, first["key"])
+        elif first["status"] == "FINISHED" and self.outbox.lacks_files():
+            self.outbox.set_aside(first, "files of the run are not stored")
         elif first["status"] == "RUNNING":
             self.client.update_run(self.run_id, status="RUNNING")
         else:
@@ -123,9 +131,8 @@ class Sender:
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def _send_dataset(self, entry: Entry) -> None:
-        dataset = Dataset(
-            entry["name"], entry["digest"], "datalist", entry["source"], profile=entry["profile"]
-        )
+        source = json.dumps({"uri": f"runs:/{self.run_id}/split.json"})  # "local" is a type that MLflow shows
+        dataset = Dataset(entry["name"], entry["digest"], "local", source, profile=entry["profile"])
         tags = [InputTag("mlflow.data.context", entry["context"])]
         self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
 
@@ -146,10 +153,11 @@ class BackgroundSender:
         """Send now instead of after a few seconds."""
         self._wake.set()
 
-    def close(self, *, patience: float, longest: float = 600.0) -> bool:
+    def close(self, *, patience: float, longest: float = 600.0, hurry: threading.Event | None = None) -> bool:
         """Send the rest and end; False where entries still wait.
 
         Args:
+            hurry: once it is set, the rest is left to wait.
             patience: seconds to go on while the store is away.
             longest: seconds to wait for a store that is receiving, a large checkpoint for example.
         """
@@ -158,7 +166,8 @@ class BackgroundSender:
         start = time.monotonic()
         while self._thread.is_alive() and not self._done.wait(0.02):
             passed = time.monotonic() - start
-            if passed > longest or (self._failing and passed > patience):
+            hurried = hurry is not None and hurry.is_set()
+            if hurried or passed > longest or (self._failing and passed > patience):
                 break
         self.sender.stopped.set()
         self._wake.set()
@@ -188,6 +197,8 @@ def _pauses() -> Iterator[float]:
 
 def _singles(entry: Entry) -> Iterator[Entry]:
     """Split journal entries, which hold all metrics of a step or all parameters, into single values."""
+    if "values" not in entry:  # set aside before
+        return iter([entry])
     shared = {name: value for name, value in entry.items() if name != "values"}
     return ({**shared, "key": key, "value": value} for key, value in entry["values"].items())
 
@@ -206,9 +217,7 @@ class _Attempt:
         return self.error is not None
 
 
-def _final(error: Exception) -> bool:
-    """Whether another attempt is useless: the store refuses the content, not the sender."""
-    code = getattr(error, "error_code", None)
-    if isinstance(code, str):
-        return code in FINAL
-    return getattr(getattr(error, "response", None), "status_code", None) in FINAL_STATUS
+def _reason(error: Exception) -> Refusal:
+    if isinstance(error, PyrasegError):
+        return Refusal(error.found, error.remedy.rstrip("."))
+    return refusal(error)

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request, verify_rest_response
 
-from pyraseg.transforms.errors import OutputError, TrackingError
+from pyraseg.pipeline.tracking.refusal import store_errors
+from pyraseg.pipeline.tracking.sqlite import ARTIFACTS, SQLITE, database_file, prepare_database
+from pyraseg.transforms.errors import TrackingError
 
 __all__ = [
-    "answers",
     "bounded_requests",
+    "default_experiment",
     "default_tracking_uri",
-    "experiment_id",
-    "one_at_a_time",
     "require_reachable",
-    "without_login",
+    "the_experiment",
 ]
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
-SQLITE = "sqlite:///"
-PROBE_SECONDS = 5.0
+EXPERIMENT_VARIABLES = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+PROBE_SECONDS = 10
 # MLflow's 7 retries of 120 s with back-off take minutes when the server is away. The outbox retries.
-REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", TIMEOUT: "60"}
+DATABASE_LOG = logging.getLogger("mlflow.store.db.utils")  # a traceback for each failure, with the values
 
 
 def default_tracking_uri(folder: str | Path) -> str:
@@ -39,63 +40,63 @@ def default_tracking_uri(folder: str | Path) -> str:
     return os.environ.get(URI_VARIABLE) or f"{SQLITE}{Path(folder).resolve() / 'mlruns.db'}"
 
 
-def without_login(tracking_uri: str) -> str:
-    """The address without ``user:password@``, fit to be written to a file."""
-    parts = urlsplit(tracking_uri)
-    if "@" not in parts.netloc or not _is_server(tracking_uri):
-        return tracking_uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def require_reachable(tracking_uri: str) -> None:
-    """Fail within seconds where there is no store.
+    """Fail within seconds where there is no store. Of addresses of other forms MLflow speaks itself.
 
     Raises:
-        TrackingError: no server answers, or the URI is of another form.
+        TrackingError: no server answers, it refuses, or the database cannot be read.
         OutputError: the folder of the sqlite file cannot be made.
     """
     if _is_server(tracking_uri):
-        _require_server(tracking_uri)
-    elif tracking_uri.startswith(SQLITE):
-        _require_folder(Path(tracking_uri.removeprefix(SQLITE)).parent)
-    else:
-        raise TrackingError(
-            "a tracking URI of the form sqlite:///FILE.db or http://HOST:PORT",
-            found="another form; MLflow no longer takes plain folders",
-            remedy="Use --tracking_uri sqlite:///FOLDER/mlruns.db.",
-        )
+        _ask_server(tracking_uri)
+    elif (file := database_file(tracking_uri)) is not None:
+        prepare_database(file)
 
 
-def answers(tracking_uri: str) -> bool:
-    """Whether the store answers: a stopped server costs seconds here and minutes in MLflow's client."""
-    try:
-        require_reachable(tracking_uri)
-    except (TrackingError, OutputError):
-        return False
-    return True
+def default_experiment(name: str) -> str | None:
+    """``name``, or None where MLflow's environment names the experiment."""
+    return None if any(map(os.environ.get, EXPERIMENT_VARIABLES)) else name
 
 
-def experiment_id(client: Any, name: str) -> str:
-    """The id of the experiment with this name, which the first process makes."""
+def the_experiment(client: Any, name: str | None) -> Any:
+    """The experiment with this name, which the first process makes; None: that of the environment.
+
+    Raises:
+        TrackingError: it is deleted, or the environment names none, or two.
+    """
+    if name is not None:
+        return _require_active(_by_name(client, name))
+    named, number = map(os.environ.get, EXPERIMENT_VARIABLES)
+    if not named and not number:
+        found = f"none, nor one in {' or '.join(EXPERIMENT_VARIABLES)}"
+        raise TrackingError("the name of an experiment", found=found, remedy="Give --experiment_name.")
+    experiment = _by_name(client, named) if named else client.get_experiment(number)
+    if number and experiment.experiment_id != number:
+        found = f"{EXPERIMENT_VARIABLES[1]} of another than {EXPERIMENT_VARIABLES[0]}"
+        raise TrackingError("one experiment", found=found, remedy="Unset one of the two.")
+    return _require_active(experiment)
+
+
+def _by_name(client: Any, name: str) -> Any:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=_artifact_location(client.tracking_uri))
+            client.create_experiment(name, artifact_location=_artifact_location(client.tracking_uri))
         except MlflowException as error:
-            experiment = client.get_experiment_by_name(name)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-    return experiment.experiment_id
+        experiment = client.get_experiment_by_name(name)
+    return experiment
 
 
-@contextmanager
-def one_at_a_time(tracking_uri: str) -> Iterator[None]:
-    """Let one process at a time open a sqlite store: two that both make its tables corrupt it."""
-    if not tracking_uri.startswith(SQLITE):
-        yield
-        return
-    with FileLock(f"{tracking_uri.removeprefix(SQLITE)}.lock"):
-        yield
+def _require_active(experiment: Any) -> Any:
+    if experiment.lifecycle_stage != "active":
+        remedy = f"Restore it with `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        remedy += ", or choose another with --experiment_name."
+        raise TrackingError(
+            "an experiment to log to", found=f"the deleted one {experiment.name!r}", remedy=remedy
+        )
+    return experiment
 
 
 class _Limits:
@@ -103,18 +104,28 @@ class _Limits:
 
     users = 0
     before: dict[str, str | None] = {}  # noqa: RUF012
+    level = logging.NOTSET
     lock = threading.Lock()
+
+    @classmethod
+    def of_user(cls, seconds: float) -> float:
+        """The timeout that the user has set; else ``seconds``."""
+        given = cls.before.get(TIMEOUT) if cls.users else os.environ.get(TIMEOUT)
+        return float(given) if given else seconds
 
 
 @contextmanager
 def bounded_requests() -> Iterator[None]:
     """Shorten the timeouts of MLflow's client inside the block; limits that the user has set stay.
 
-    MLflow reads its limits from the environment alone, at each request.
+    MLflow reads its limits from the environment alone, at each request. Its database's tracebacks are silent:
+    the reason comes as an error.
     """
     with _Limits.lock:
         if _Limits.users == 0:
             _Limits.before = {name: os.environ.get(name) for name in REQUEST_LIMITS}
+            _Limits.level = DATABASE_LOG.level
+            DATABASE_LOG.setLevel(logging.CRITICAL)
             os.environ.update(
                 {name: value for name, value in REQUEST_LIMITS.items() if name not in os.environ}
             )
@@ -125,6 +136,7 @@ def bounded_requests() -> Iterator[None]:
         with _Limits.lock:
             _Limits.users -= 1
             if _Limits.users == 0:
+                DATABASE_LOG.setLevel(_Limits.level)
                 for name in (name for name, value in _Limits.before.items() if value is None):
                     os.environ.pop(name, None)
 
@@ -135,40 +147,16 @@ def _is_server(tracking_uri: str) -> bool:
 
 def _artifact_location(tracking_uri: str) -> str | None:
     """Artifacts of a sqlite store lie beside the database; a server decides for itself."""
-    if not tracking_uri.startswith(SQLITE):
-        return None
-    return (Path(tracking_uri.removeprefix(SQLITE)).resolve().parent / "mlruns").as_uri()
+    file = database_file(tracking_uri)
+    return None if file is None else (file.resolve().parent / ARTIFACTS).as_uri()
 
 
-def _require_server(tracking_uri: str) -> None:
-    try:
-        urllib.request.urlopen(
-            f"{without_login(tracking_uri).rstrip('/')}/health", timeout=PROBE_SECONDS
-        ).close()
-    except urllib.error.HTTPError as error:
-        if error.code in (502, 503, 504):
-            raise _no_answer(f"status {error.code}") from error  # a proxy before a server that is away
-        # something else answers: a proxy may not pass /health on, or want a login
-    except (OSError, ValueError) as error:
-        raise _no_answer(str(getattr(error, "reason", error))) from error
-
-
-def _no_answer(reason: str) -> TrackingError:
-    return TrackingError(
-        "a MLflow server that answers",
-        found=f"no answer ({reason})",
-        remedy="Start the server, correct --tracking_uri or MLFLOW_TRACKING_URI, "
-        "or leave both out to log to a local sqlite file.",
-    )
-
-
-def _require_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "a folder for the tracking database",
-            found=f"one that cannot be made ({error.strerror})",
-            remedy="Name another place with --tracking_uri sqlite:///FOLDER/mlruns.db.",
-            path=folder,
-        ) from error
+def _ask_server(tracking_uri: str) -> None:
+    """Ask as MLflow's client does, with its logins and certificates, and with less patience."""
+    endpoint = "/api/2.0/mlflow/experiments/search"
+    asked = {"params": {"max_results": 1}, "max_retries": 0, "raise_on_status": False}
+    with store_errors("a MLflow server that answers"):
+        creds = get_default_host_creds(tracking_uri)
+        verify_rest_response(
+            http_request(creds, endpoint, "GET", timeout=_Limits.of_user(PROBE_SECONDS), **asked), endpoint
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -12,23 +13,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pyraseg.pipeline.tracking.environment import describe_environment
+from pyraseg.pipeline.tracking.environment import account, describe_environment
 from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_status
 from pyraseg.pipeline.tracking.log import RunLog, now
 from pyraseg.pipeline.tracking.opening import OpenRun, open_run
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
-from pyraseg.pipeline.tracking.parameters import PARAMETER_LENGTH, safe_config, safe_parameters
-from pyraseg.pipeline.tracking.process import is_first_process, sigterm_unwinds
+from pyraseg.pipeline.tracking.process import is_first_process
+from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
-from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable, without_login
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
 from pyraseg.pipeline.tracking.system import PREFIX as SYSTEM
 from pyraseg.pipeline.tracking.system import SystemSampler
+from pyraseg.pipeline.utils.signals import signals_unwind, signals_wait
+from pyraseg.pipeline.utils.without_paths import PARAMETER_LENGTH, safe_config, safe_parameters
 from pyraseg.transforms.errors import OutputError
 
 __all__ = ["RunTracker"]
 
 logger = logging.getLogger(__name__)
 
+RUN_VARIABLE = "MLFLOW_RUN_ID"
 PATIENCE = 30.0  # seconds to wait, at the end, for a server that is away
 PATIENCE_KILLED = 5.0  # a scheduler that sent SIGTERM sends SIGKILL soon
 
@@ -47,11 +51,12 @@ class RunTracker(RunLog):
 
     Args:
         tracking_uri: an MLflow server, or ``sqlite:///...``.
-        experiment_name, run_name: as MLflow shows them; without a run name the date and time are used.
+        experiment_name: as MLflow shows it; None: the one of ``MLFLOW_EXPERIMENT_NAME`` or ``_ID``.
+        run_name: without one the date and time are used.
         parameters: logged once at the start, through ``safe_parameters``.
         enabled: False makes every call do nothing. Of a distributed run only the first process logs.
-        run_id: continue this run; None and "new" make one. No step of a metric is logged twice, and a
-            parameter that has changed becomes the tag ``resumed.<name>``.
+        run_id: continue this run; None: the one of ``MLFLOW_RUN_ID``, else make one; "new": make one. No
+            step of a metric is logged twice, and a changed parameter becomes the tag ``resumed.<name>``.
         parent_run_id: show the run below this one, as a fold of a cross-validation.
         tags: set on the run.
         outbox_dir: folder of the entries that wait; None for a temporary one.
@@ -60,8 +65,8 @@ class RunTracker(RunLog):
         patience: seconds to wait, at the end, for a server that is away.
 
     Raises:
-        TrackingError: on entering: the server cannot be reached, the experiment is deleted, or the run to
-            continue does not exist or is in use by another process.
+        TrackingError: on entering: the store cannot be reached or refuses, the experiment is deleted, or the
+            run to continue does not exist or is in use by another process.
         OutputError: the outbox cannot be written.
     """
 
@@ -69,7 +74,7 @@ class RunTracker(RunLog):
         self,
         tracking_uri: str,
         *,
-        experiment_name: str,
+        experiment_name: str | None,
         run_name: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         enabled: bool = True,
@@ -94,57 +99,83 @@ class RunTracker(RunLog):
         self.split = split
         self.patience = patience
         self.run_id: str | None = None
-        self._resume = None if run_id in (None, "", "new") else run_id
+        self._run_id = run_id or None
+        self._resume = None if self._run_id == "new" else self._run_id
         self._stack = ExitStack()
+
+    def finished(self) -> bool:
+        """Whether there is no run to end well: tracking is off, or the run to continue is FINISHED."""
+        if not self.enabled or not is_first_process():
+            return True
+        if self._resume is None:
+            return False
+        with bounded_requests():
+            require_reachable(self.tracking_uri)
+            return self._open().status == "FINISHED"
 
     def __enter__(self) -> RunTracker:
         if not self.enabled or not is_first_process():
             return self
         with ExitStack() as stack:
             stack.enter_context(bounded_requests())
+            stack.enter_context(signals_unwind())
             require_reachable(self.tracking_uri)
-            opened = self._open()
-            self.run_id = opened.run_id
-            self._start(opened, stack)
+            if self._run_id is None:  # as MLflow does it, once in a process
+                self._resume = os.environ.pop(RUN_VARIABLE, None)
+            with signals_wait():  # a run that the store has just made must not be left without its end
+                self._start(stack)
             self._stack = stack.pop_all()
         return self
 
-    def _start(self, opened: OpenRun, stack: ExitStack) -> None:
-        """Open the outbox, send what an earlier process left in it, describe the run, start the threads."""
-        facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
-        outbox = Outbox(self._folder(opened.run_id), facts)
+    def _start(self, stack: ExitStack) -> None:
+        """Open the run and the outbox, send what an earlier process left, describe the run, start threads."""
+        opened = self._open()
+        self.run_id, self.experiment_name = opened.run_id, opened.experiment_name
+        outbox = self._open_outbox(opened)
         stack.callback(outbox.close)
         sender = Sender(opened.client, outbox, run_id=opened.run_id)
         if self._resume:
             opened = self._catch_up(sender)
         self._outbox = outbox
         stack.callback(setattr, self, "_outbox", None)
-        self._describe(opened, outbox)
         self._sender = BackgroundSender(sender)
-        stack.callback(self._sender.close, patience=0)
+        stack.push(self._end)  # from here on something is written, and the run gets its end in any case
+        self._describe(opened, outbox)
         system_steps = [step for name, step in self._last_steps.items() if name.startswith(SYSTEM)]
-        self._sampler = SystemSampler(self._log_system, first_step=max(system_steps, default=-1) + 1)
-        stack.callback(self._sampler.stop)
-        stack.enter_context(sigterm_unwinds())
+        sampler = SystemSampler(self._log_system, first_step=max(system_steps, default=-1) + 1)
+        stack.callback(sampler.stop)
+
+    def _open_outbox(self, opened: OpenRun) -> Outbox:
+        facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
+        try:
+            return Outbox(self._folder(opened.run_id), facts)
+        except OutputError:
+            if not self._resume:
+                opened.client.set_terminated(opened.run_id, "FAILED")
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:
-            if self._outbox is not None:
-                self._end(self._outbox, error)
+        self._stack.__exit__(kind, error, traceback)
 
-    def _end(self, outbox: Outbox, error: BaseException | None) -> None:
-        self._sampler.stop()
-        if error is not None:
-            self.log_tags({"error": error_name(error)})
-            self.log_text(describe_error(error), "error/traceback.txt")
-        status = final_status(error)
-        outbox.append({"kind": "status", "status": status, "time": now()})
-        outbox.sync()
-        patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
-        if not self._sender.close(patience=patience):
-            self._say_what_waits(outbox)
+    def _end(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Write how the run ended, and send it. Another Ctrl-C shortens the sending, not the truth."""
+        if self._outbox is None:
+            return
+        with signals_wait() as hurry:
+            if error is not None:
+                self.log_tags({"error": error_name(error)})
+                self.log_text(describe_error(error), "error/traceback.txt")
+            status = final_status(error)
+            self._outbox.append({"kind": "status", "status": status, "time": now()})
+            self._outbox.sync()
+            patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
+            sent = self._sender.close(patience=patience, hurry=hurry)
+            if not sent:
+                self._sender.sender.send_status(status)
+            if not sent or self._outbox.lacks_files():
+                self._say_what_waits(self._outbox)
 
     def flush(self) -> None:
         """Return once everything logged so far is on disk; sending follows."""
@@ -159,7 +190,12 @@ class RunTracker(RunLog):
             run_id=self._resume,
             experiment_name=self.experiment_name,
             run_name=self.run_name,
-            tags={"mlflow.source.name": "pyraseg", **parent},
+            tags={
+                "mlflow.source.name": "pyraseg",
+                "mlflow.source.type": "LOCAL",
+                "mlflow.user": account(),
+                **parent,
+            },
         )
 
     def _folder(self, run_id: str) -> Path:
@@ -202,9 +238,8 @@ class RunTracker(RunLog):
             self.log_text(yaml.safe_dump(safe_config(self.config), sort_keys=False), "config.yaml")
         if self.split is not None:
             self.log_json(self.split, "split.json")
-            if not self._resume:
-                for entry in _datasets(self.split):
-                    outbox.append(entry)
+            for entry in _datasets(self.split):  # MLflow takes each once
+                outbox.append(entry)
 
     def _log_system(self, values: Mapping[str, float], step: int) -> None:
         try:
@@ -214,9 +249,11 @@ class RunTracker(RunLog):
 
     def _say_what_waits(self, outbox: Outbox) -> None:
         folder = "OUTPUT_DIR" if self.outbox_dir else str(outbox.folder)
+        failure = self._sender.sender.failure
         logger.warning(
-            "the tracking server does not answer: %d entries wait on disk; send them with: pyraseg sync %s",
-            len(outbox.waiting()),
+            "the tracking store has not taken all (%s): %d entries wait on disk; send them: pyraseg sync %s",
+            failure.found if failure else "no time left",
+            len(outbox.waiting()) + len(outbox.refused),
             folder,
         )
 
@@ -228,6 +265,5 @@ def _datasets(split: Mapping[str, Any]) -> Iterator[Entry]:
         groups = split.get(context)
         if groups and digest:
             profile = {"groups": len(groups), "cases": sum(map(len, groups.values()))}
-            source = json.dumps({"artifact": "split.json"})
-            facts = {"digest": digest, "source": source, "profile": json.dumps(profile)[:PARAMETER_LENGTH]}
+            facts = {"digest": digest, "profile": json.dumps(profile)[:PARAMETER_LENGTH]}
             yield {"kind": "dataset", "name": f"datalist {context}", "context": context, **facts}

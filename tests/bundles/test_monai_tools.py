@@ -94,7 +94,6 @@ class TestExport:
             ckpt_file=str(delivered / "models" / "model.pt"),
             config_file=str(delivered / "configs" / "inference.yaml"),
             meta_file=str(delivered / "configs" / "metadata.json"),
-            key_in_ckpt="model",
             bundle_root=str(delivered),
         )
         with zipfile.ZipFile(exported) as archive:
@@ -119,7 +118,6 @@ class TestExport:
             ckpt_file=str(delivered / "models" / "model.pt"),
             config_file=str(delivered / "configs" / "inference.yaml"),
             meta_file=str(delivered / "configs" / "metadata.json"),
-            key_in_ckpt="model",
             bundle_root=str(delivered),
             input_shape=[1, 3, 64, 64],
         )
@@ -132,8 +130,8 @@ class TestExport:
         parser.config.update({"bundle_root": str(delivered)})
         network = parser.get_parsed_content("network_def")
         where = {"name": delivered.name, "bundle_dir": str(delivered.parent)}
-        loaded = load(**where, model=network, key_in_ckpt="model", device="cpu")
-        weights = torch.load(delivered / "models" / "model.pt", weights_only=True)["model"]
+        loaded = load(**where, model=network, device="cpu")
+        weights = torch.load(delivered / "models" / "model.pt", weights_only=True)
         assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
 
 

@@ -17,28 +17,27 @@ BASELINES = ("unet", "flexible_unet", "segresnet", "dynunet")
 LONGEST = 330  # lines of a train.yaml
 
 # What stands below these ids is a bundle's own, see docs/new-bundle.md; all else is the same to the letter.
+TRAINED = tuple(f"trained::{name}" for name in ("label_names", "input_size", "network", "preprocessing"))
 MAY_DIFFER = {
     "train": (
         "experiment_name",
         "label_names",
-        *("reading", "data::reading"),  # of series
-        *("in_channels", "spacing_mm", "input_size", "output_stride", "skips"),  # the network and its input
+        *("spacing_mm", "orientation", "window", "body_z_score"),
+        *("in_channels", "input_size", "output_stride", "skips"),  # the network and its input
         *("max_epochs", "patience", "val_interval", "batch_size", "frames_per_group", "patches_per_volume"),
         *("learning_rate", "batch_dice"),
         *("inference_mode", "inference_size", "cleanup"),
-        "checkpoints::settings",  # names patches_per_volume where there is one
         "train::deterministic_transforms::transforms",
         "train::random_transforms::transforms",
         "validate::preprocessing::transforms",
     ),
     "evaluate": (
-        *("experiment_name", "trained::label_names", "trained::input_size", "trained::network", "spacing_mm"),
-        *("reading", "data::reading"),
+        *("experiment_name", *TRAINED, "spacing_mm", "orientation", "window", "body_z_score"),
         *("inference_mode", "inference_size", "cleanup"),
         "validate::preprocessing::transforms",
     ),
     "inference": (
-        *("trained::label_names", "trained::input_size", "trained::network", "spacing_mm", "reading"),
+        *(*TRAINED, "spacing_mm", "orientation", "window", "body_z_score"),
         *("inference_mode", "inference_size", "cleanup"),
         "preprocessing::transforms",
         "images",  # frames or volumes
@@ -122,21 +121,23 @@ class TestOneBundle:
         """The network and its input before there is a checkpoint, the clean-up, the inference."""
         train, evaluate, inference = (read(bundle, name) for name in ("train", "evaluate", "inference"))
         for other in (evaluate, inference):
-            for name in ("inference_mode", "inference_size", "overlap", "cleanup", "spacing_mm", "device"):
+            for name in ("inference_mode", "inference_size", "overlap", "cleanup", "device"):
                 assert other.get(name) == train.get(name), name
             assert other["trained"] == inference["trained"]
         trained = inference["trained"]
         assert [trained[name] for name in ("label_names", "input_size")] == [
             train[name] for name in ("label_names", "input_size")
         ]
+        seen = {k: v for step in trained.get("preprocessing", {}).values() for k, v in step.items()}
+        declared = {"pixdim": "spacing_mm", "axcodes": "orientation"}
+        assert seen == {name: train[declared.get(name, name)] for name in seen}
         network = {k: v for k, v in trained["network"].items() if k not in ("name", "spatial_dims")}
         assert network == {name: train[name] for name in network}
         assert trained["network"]["spatial_dims"] == len(train["input_size"])
 
-    def test_inference_reads_series_as_the_metadata_says(self, bundle):
+    def test_inference_reads_as_the_metadata_says(self, bundle):
         metadata = ConfigParser.load_config_file(str(bundle / "configs" / "metadata.json"))
-        assert read(bundle, "inference").get("reading") == metadata.get("reading")
-        assert ("reading" in metadata) == (metadata["prediction"]["unit"] == "series")
+        assert read(bundle, "inference")["reading"] == metadata["reading"]
 
     def test_nothing_that_other_tools_read_needs_the_metadata(self, bundle):
         """MONAI Label reads ``inference.yaml`` alone, without ``metadata.json``."""

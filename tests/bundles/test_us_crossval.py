@@ -14,6 +14,7 @@ from monai.bundle import run
 
 from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 from pyraseg.pipeline.inference.trained import checkpoint_paths
+from pyraseg.pipeline.networks.checkpoint import facts_of
 
 QUICK = {
     "max_epochs": 1,
@@ -64,7 +65,7 @@ def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ul
     assert summary["test"]["cases"] == 1
     assert len(summary["over_folds"]["mean_dice"]["values"]) == 2
     assert lines[-1].startswith("summary.json")
-    members = [torch.load(path, weights_only=True) for path in checkpoint_paths(plan.output)]
+    members = [facts_of(torch.load(path, weights_only=True)) for path in checkpoint_paths(plan.output)]
     assert [member["network"]["name"] for member in members] == ["unet", "unet"]
 
     client = MlflowClient(ultrasound.store)

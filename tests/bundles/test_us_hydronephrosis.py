@@ -12,6 +12,7 @@ import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
 from pyraseg.transforms.io.frames import LoadFrame
@@ -35,7 +36,7 @@ def runs_named(store, name):
 
 
 def test_training_leaves_a_checkpoint_that_says_what_it_is(trained):
-    content = torch.load(trained, weights_only=True)
+    content = facts_of(torch.load(trained, weights_only=True))
     assert content["label_names"] == NAMES
     assert content["input_size"] == [64, 64]
     assert content["network"]["depth"] == 18
@@ -135,7 +136,7 @@ def test_a_label_set_of_two_classes_is_one_override(ultrasound, tmp_path):
     assert "--label_names" in remedy
     two = {"label_names": ["background", "hydronephrosis"], "aux": True}
     run("training", config_file=ultrasound.config("train"), **overrides, **two)
-    content = torch.load(ultrasound.output / "two" / "model.pt", weights_only=True)
+    content = facts_of(torch.load(ultrasound.output / "two" / "model.pt", weights_only=True))
     assert content["label_names"] == ["background", "hydronephrosis"]
 
 

@@ -27,7 +27,10 @@ def source_view(preprocessing: Compose) -> Compose:
     if any(isinstance(step, LoadVolumed) for step in preprocessing.transforms):
         return _volume_view(preprocessing)
     kinds = {type(step) for step in preprocessing.transforms}
-    steps: list[Any] = [LoadFramed("image")]
+    reading = next(
+        step.load_image.reader.reading for step in preprocessing.transforms if isinstance(step, LoadFramed)
+    )
+    steps: list[Any] = [LoadFramed("image", reading=reading)]
     steps += [kind("image") for kind in (CropToTissued, BlankOutsideTissued) if kind in kinds]
     view = Compose([*steps, ScaleDisplayd("image")])
     return Compose([view, restoration(view, keys="image")])
@@ -47,8 +50,7 @@ def restoration(preprocessing: Compose, *, keys: str) -> Invertd:
 def _volume_view(preprocessing: Compose) -> Compose:
     """The volume on its source grid with the intensities of ``preprocessing``, in [0, 1]."""
     scale = next(step.transform for step in preprocessing.transforms if isinstance(step, VolumeIntensityd))
-    bounds = [scale.low, scale.high]
-    way: dict[str, Any] = {"body_z_score": bounds} if scale.standardise else {"window": bounds}
+    way: dict[str, Any] = {"window": scale.window, "body_z_score": scale.body_z_score}
     load = next(step.load for step in preprocessing.transforms if isinstance(step, LoadVolumed))
     read = LoadVolumed(["image"], reading=load.reading)
     return Compose([read, VolumeIntensityd("image", unit=scale.unit, display=True, **way)])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.limits import INFLATION, NIFTI_OFFSET, VOLUME_BYTES, VOXELS
@@ -35,9 +35,11 @@ def open_nifti(path: str | Path) -> Nifti1Image:
             than `VOXELS` or more than `VOLUME_BYTES`.
     """
     import nibabel
+    from nibabel.arrayproxy import ArrayProxy
     from nibabel.openers import ImageOpener
 
     path = Path(path)
+    check_regular(path, wanted="a readable NIfTI file")
     with malformed(path=path, **DAMAGED):
         with ImageOpener(path) as file:
             start = file.read(HEADER_BYTES)
@@ -45,19 +47,13 @@ def open_nifti(path: str | Path) -> Nifti1Image:
             int.from_bytes(start[:4], order) for order in ("little", "big")
         )
         kind: Any = nibabel.Nifti2Image if new else nibabel.Nifti1Image
-        header = kind.header_class.from_fileobj(_Start(start), check=False)
+        own = start[: kind.header_class.template_dtype.itemsize]  # no extensions, which may state any length
+        header = kind.header_class(own)
         shape, bits = tuple(map(int, header.get_data_shape())), 8 * header.get_data_dtype().itemsize
         offset = float(header["vox_offset"])
     _check_size(path, shape, bits=bits, offset=offset)
     with malformed(path=path, **DAMAGED):
-        return kind.from_filename(path)
-
-
-class _Start(BytesIO):
-    """The header alone: nibabel then looks for no extensions."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(size) if size != 4 else b""
+        return kind(ArrayProxy(str(path), header.copy()), None, header)
 
 
 def _check_size(path: Path, shape: tuple[int, ...], *, bits: int, offset: float) -> None:
@@ -69,7 +65,7 @@ def _check_size(path: Path, shape: tuple[int, ...], *, bits: int, offset: float)
     remedy = "Crop or resample it, or store it in fewer bits."
     if voxels > VOXELS or stored > VOLUME_BYTES:
         wanted = f"a volume of at most {VOXELS} voxels and {VOLUME_BYTES} bytes"
-    elif min(shape, default=0) < 0 or not 0 <= offset <= NIFTI_OFFSET or offset + stored > most:
+    elif min(shape, default=0) < 1 or not 0 <= offset <= NIFTI_OFFSET or offset + stored > most:
         wanted, remedy = "a file that holds what its header announces", DAMAGED["remedy"]
         header += f" behind {offset:.0f}, in a file of {size} bytes"
     else:
@@ -83,7 +79,7 @@ def nifti_data(image: Nifti1Image, path: str | Path, dtype: Any = None) -> np.nd
     Raises:
         InputError: they are cut off or damaged.
     """
-    with malformed(path=path, **DAMAGED):
+    with malformed(path=path, **DAMAGED), np.errstate(over="ignore", invalid="ignore"):
         if dtype is None:
             return np.asanyarray(image.dataobj)
         return np.asarray(image.get_fdata(dtype=dtype, caching="unchanged"))

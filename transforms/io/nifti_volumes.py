@@ -130,8 +130,9 @@ def _qform(image: Nifti1Image, path: Path) -> np.ndarray | None:
 
     if not int(image.header["qform_code"]):
         return None
+    kind = type(image.header)
     with ImageOpener(path) as file:
-        sizes = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
+        sizes = kind(file.read(kind.template_dtype.itemsize), check=False)["pixdim"][1:4]
     try:
         affine = image.get_qform()
     except ValueError:  # quaternions beyond 1
@@ -148,7 +149,10 @@ def _fault(affine: np.ndarray) -> str:
     """What is wrong with an affine; empty where it is valid."""
     if not np.isfinite(affine).all():
         return "one with NaN or infinite numbers"
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(lengths).all():
+        return "one with numbers that are too large"
     if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < SHEAR:
         return "a singular one: an axis has no length or no direction of its own"
     if fault := spacing_fault(lengths):

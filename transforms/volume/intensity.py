@@ -10,6 +10,7 @@ from monai.transforms import Transform
 
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.io.display_range import CONTRAST, contrast_fault
 from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
@@ -29,6 +30,8 @@ class VolumeIntensity(Transform):
             deviation are those of the body: the voxels above a tenth of the 99th percentile of those that
             are brighter than the mean of all but zeros. So air and padding change neither.
         display: always scale to [0, 1], for pictures.
+
+    The metadata's ``contrast`` says what is wrong with the values: "constant" or, mostly white, "clipped".
 
     Raises:
         ConfigError: neither or both of ``window`` and ``body_z_score``, or bounds that do not ascend.
@@ -54,8 +57,9 @@ class VolumeIntensity(Transform):
             remedy = "Give the lowest value first, then the highest."
             raise ConfigError("bounds of two ascending numbers", found=f"{list(bounds)}", remedy=remedy)
         self.unit = unit
-        self.low, self.high = (float(value) for value in bounds)
-        self.standardise = window is None
+        self.window = None if window is None else [float(value) for value in window]
+        self.body_z_score = None if body_z_score is None else [float(value) for value in body_z_score]
+        self._bounds = float(bounds[0]), float(bounds[1])
         self.display = display
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -70,15 +74,19 @@ class VolumeIntensity(Transform):
         if not are_finite(values):
             remedy = "Replace them by the value of what is not there, such as air, or leave it out."
             raise InputError("a volume of finite values", found=f"others in case {case}", remedy=remedy)
-        if self.standardise:
+        if self.body_z_score is not None:
             mean, deviation = _body(values, case)
             values = (values - mean) / deviation
-        values = values.clamp(self.low, self.high)
-        if self.display or not self.standardise:
-            values = (values - self.low) / (self.high - self.low)
+        low, high = self._bounds
+        values = values.clamp(low, high)
+        if self.display or self.body_z_score is None:
+            values = (values - low) / (high - low)
         if not isinstance(image, MetaTensor):
             return values
-        return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+        scaled = MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+        fault = contrast_fault(values, 1.0 if self.display or self.body_z_score is None else high)
+        scaled.meta[CONTRAST] = "" if fault == "nearly black" else fault  # a PET without uptake is dark
+        return scaled
 
 
 def _body(values: torch.Tensor, case: str) -> tuple[float, float]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import csv
 import difflib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pyraseg.pipeline.comparison.read.curves import read_curve
 from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingData, damage_of
 from pyraseg.pipeline.comparison.read.settings import run_settings, surroundings
 from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
+from pyraseg.pipeline.utils.documents import parse_json, parse_yaml, read_rows, read_text
 from pyraseg.transforms.errors import TrackingError, UsageError
 
 __all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
@@ -144,13 +142,13 @@ def _read(
     checkpoint = run.tags.get(EVALUATED, run.tags.get(TRAINED, ""))
     training = trainings.get(checkpoint)
     source = training or run
-    config = _document(store, run, "config.yaml", yaml.safe_load, folder)
+    config = _document(store, run, "config.yaml", parse_yaml, folder)
     if training is None:
         settings = run_settings(None, config)
     elif training.run_id == run.run_id:
         settings = run_settings(config, {})
     else:
-        settings = run_settings(_document(store, training, "config.yaml", yaml.safe_load, folder), config)
+        settings = run_settings(_document(store, training, "config.yaml", parse_yaml, folder), config)
 
     def table(name: str) -> list[dict[str, str]]:
         if name not in files:
@@ -174,7 +172,7 @@ def _read(
         training_id=training.run_id if training is not None else "",
         settings=settings,
         surroundings=surroundings(source.params),
-        data=_training_data(source, _document(store, source, "split.json", json.loads, folder)),
+        data=_training_data(source, _document(store, source, "split.json", parse_json, folder)),
         quantities=quantities,
         confidences=counts,
         label_names=_label_names(run.params.get("label_names", "")),
@@ -190,13 +188,14 @@ def _document(
     if name not in store.files(run.run_id):
         return {}
     path = store.fetch(run.run_id, name, folder)
-    with damage_of(name, run.name, yaml.YAMLError):
-        content = parse(path.read_text(encoding="utf-8"))
+    with damage_of(name, run.name):
+        content = parse(read_text(path))
     return content if isinstance(content, dict) else {}
 
 
 def _training_data(run: StoredRun, split: Mapping[str, Any]) -> TrainingData:
-    trained_on, validated_on = (frozenset(split.get(name) or ()) for name in ("training", "validation"))
+    with damage_of("split.json", run.name):
+        trained_on, validated_on = (frozenset(split.get(name) or ()) for name in ("training", "validation"))
     return TrainingData(
         str(split.get("digest") or run.params.get("dataset_digest", "")),
         groups=trained_on | validated_on,
@@ -207,9 +206,8 @@ def _training_data(run: StoredRun, split: Mapping[str, Any]) -> TrainingData:
 
 
 def _rows(path: Path, *, run: StoredRun) -> list[dict[str, str]]:
-    with damage_of(path.name, run.name, csv.Error):
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+    with damage_of(path.name, run.name):
+        rows, _ = read_rows(path)
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row with more or fewer cells than columns")  # cut short
     return rows

@@ -113,9 +113,9 @@ def damage_of(file: str, run: str, *more: type[Exception]) -> Iterator[None]:
     """Turn the errors of reading a run's damaged file into an InputError that names the run.
 
     Args:
-        more: errors of the reading library, beside Python's for missing columns and invalid values.
+        more: errors of the reading library, beside Python's for missing columns, wrong types and values.
     """
-    damage: tuple[type[Exception], ...] = (KeyError, IndexError, ValueError, *more)
+    damage: tuple[type[Exception], ...] = (KeyError, IndexError, TypeError, ValueError, *more)
     try:
         yield
     except damage as error:

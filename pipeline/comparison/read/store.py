@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from pyraseg.pipeline.tracking.store import bounded_requests, one_at_a_time, require_reachable
+from pyraseg.pipeline.tracking.refusal import store_errors
+from pyraseg.pipeline.tracking.sqlite import database_file, one_at_a_time
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
 from pyraseg.pipeline.writers.tables.text import clean
 from pyraseg.transforms.errors import TrackingError, UsageError
 
 __all__ = ["Logged", "Store", "StoredRun", "open_store"]
 
-SQLITE = "sqlite:///"
+READABLE = "a MLflow store that can be read"
+REMEDY = "Check --tracking_uri, whether the server runs, and whether it still has the runs' files"
 BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -59,7 +61,7 @@ class Store:
         Raises:
             UsageError: there is none.
         """
-        with _tracking_errors():
+        with store_errors(READABLE, remedy=REMEDY):
             experiments = [e for page in _pages(self.client.search_experiments) for e in page]
         for experiment in experiments:
             if experiment.name == name:
@@ -73,7 +75,7 @@ class Store:
 
     def runs(self, experiment_id: str) -> list[StoredRun]:
         """All runs that are not deleted, oldest first."""
-        with _tracking_errors():
+        with store_errors(READABLE, remedy=REMEDY):
             entries = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
         runs = (
             StoredRun(
@@ -90,20 +92,20 @@ class Store:
 
     def history(self, run_id: str, metric: str) -> list[Logged]:
         """Every value of a run's metric; empty where it was not logged."""
-        with _tracking_errors():
+        with store_errors(READABLE, remedy=REMEDY):
             entries = self.client.get_metric_history(run_id, metric)
         return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in entries]
 
     def files(self, run_id: str, folder: str = "") -> list[str]:
         """The paths of a run's artifacts in one folder."""
-        with _tracking_errors():
+        with store_errors(READABLE, remedy=REMEDY):
             return [entry.path for entry in self.client.list_artifacts(run_id, folder or None)]
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path:
         """Copy an artifact below ``folder`` and return the path of the copy."""
         target = folder / run_id
         target.mkdir(parents=True, exist_ok=True)
-        with _tracking_errors():
+        with store_errors(READABLE, remedy=REMEDY):
             return Path(self.client.download_artifacts(run_id, path, str(target)))
 
 
@@ -116,16 +118,17 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
     """
     import mlflow
 
-    if tracking_uri.startswith(SQLITE) and not Path(tracking_uri.removeprefix(SQLITE)).is_file():
+    file = database_file(tracking_uri)
+    if file is not None and not file.is_file():
         raise TrackingError(
             "the sqlite file of a MLflow store",
             found="nothing of this name",
             remedy="Name it with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
-            path=urlsplit(tracking_uri).path,
+            path=file,
         )
     require_reachable(tracking_uri)
     with bounded_requests(), _no_bars():
-        with _tracking_errors(), one_at_a_time(tracking_uri):
+        with one_at_a_time(tracking_uri), store_errors(READABLE, remedy=REMEDY):
             store = Store(mlflow.MlflowClient(tracking_uri=tracking_uri))
             store.client.search_experiments(max_results=1)
         yield store
@@ -141,23 +144,6 @@ def _no_bars() -> Iterator[None]:
     finally:
         if ours:
             os.environ.pop(BARS, None)
-
-
-@contextmanager
-def _tracking_errors() -> Iterator[None]:
-    """Turn the errors of MLflow, and of what it calls, into a TrackingError."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:  # requests' errors are OSErrors
-        reason = getattr(error, "error_code", None) or type(error).__name__
-        raise TrackingError(
-            "a MLflow store that can be read",
-            found=f"a failure ({reason})",
-            remedy="Check --tracking_uri, whether the server runs, and whether it still has the runs' files.",
-        ) from error
 
 
 def _pages(search: Any, *arguments: Any) -> Iterator[Any]:

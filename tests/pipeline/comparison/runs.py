@@ -22,7 +22,7 @@ from pyraseg.pipeline.evaluation.quantities import compare_quantities
 from pyraseg.pipeline.evaluation.result_files import pack, write_masks, write_results
 from pyraseg.pipeline.evaluation.scores import score_case
 from pyraseg.pipeline.evaluation.summary import Results
-from pyraseg.pipeline.tracking.store import experiment_id
+from pyraseg.pipeline.tracking.store import the_experiment
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 SHAPE, SPACING = (48, 64), (0.5, 0.5)
@@ -112,7 +112,9 @@ class StoreOfRuns:
     ) -> str:
         """A run with these documents, and all the files of ``folder``."""
         client = self.client
-        run = client.create_run(experiment_id(client, self.experiment), run_name=name, tags=dict(tags or {}))
+        run = client.create_run(
+            the_experiment(client, self.experiment).experiment_id, run_name=name, tags=dict(tags or {})
+        )
         run_id = run.info.run_id
         client.log_batch(run_id, params=[Param(key, str(value)) for key, value in (params or {}).items()])
         with TemporaryDirectory() as temporary:

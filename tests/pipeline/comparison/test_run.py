@@ -217,7 +217,7 @@ def test_a_cross_validation_counts_as_the_run_that_pools_its_folds(fresh, tables
         (["--experiment", "armz"], 2, "Did you mean 'arms'"),
         (["--tracking_uri", "sqlite:////nowhere/mlruns.db"], 1, "the sqlite file of a MLflow store"),
         (["--tracking_uri", "http://127.0.0.1:9"], 1, "a MLflow server that answers"),
-        (["--tracking_uri", "folder"], 1, "a tracking URI of the form"),
+        (["--tracking_uri", "folder"], 1, "a plain folder, which MLflow no longer takes"),
         (["--resamples", "0"], 2, "at least one draw"),
     ],
 )

@@ -1,9 +1,17 @@
 """Checkpoints load whole or not at all, and the error says what differs."""
 
+import contextlib
+import struct
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
-from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint
+from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint, load_pretrained, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of, with_facts
 from pyraseg.transforms.errors import CheckpointError
 
 
@@ -118,8 +126,74 @@ def test_a_file_that_is_no_checkpoint_is_refused(content, trained, tmp_path):
 def test_a_truncated_checkpoint_is_refused(share, trained, file, tmp_path):
     content = file.read_bytes()
     (tmp_path / "model.pt").write_bytes(content[: int(share * len(content))])
-    with pytest.raises(CheckpointError, match=r"torch\.load refuses"):
+    with pytest.raises(CheckpointError, match="a damaged archive"):
         load_checkpoint(trained, tmp_path / "model.pt")
+
+
+def spans(path: Path) -> list[tuple[int, int]]:
+    """Where the data of each record of the archive begin and end."""
+    found = []
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        for record in archive.infolist():
+            file.seek(record.header_offset + 26)
+            name, extra = struct.unpack("<HH", file.read(4))
+            begin = record.header_offset + 30 + name + extra
+            found.append((begin, begin + record.compress_size))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_flipped_bit_or_512_zeroed_bytes_of_any_record_are_refused(seed, trained, file, tmp_path):
+    random, content = np.random.default_rng(seed), bytearray(file.read_bytes())
+    path = tmp_path / "model.pt"
+    begin, end = random.choice([span for span in spans(file) if span[1] > span[0]])
+    if seed == 0:
+        begin, end = max(spans(file), key=lambda span: span[1] - span[0])
+        content[begin + 64 : begin + 576] = bytes(512)
+    else:
+        content[random.integers(begin, end)] ^= 1 << random.integers(8)
+    path.write_bytes(content)
+    for load in (read_checkpoint, partial(load_checkpoint, trained), partial(load_pretrained, trained)):
+        with pytest.raises(CheckpointError, match="damaged"):
+            load(path)
+
+
+def test_a_bit_between_the_records_is_refused_or_changes_nothing(trained, file, tmp_path):
+    random, whole = np.random.default_rng(7), file.read_bytes()
+    for _ in range(10):
+        content = bytearray(whole)
+        content[random.integers(len(content) - 4000, len(content))] ^= 1 << random.integers(8)
+        (tmp_path / "model.pt").write_bytes(content)
+        with contextlib.suppress(CheckpointError):
+            load_checkpoint(trained, tmp_path / "model.pt")
+        assert all(torch.isfinite(value).all() for value in trained.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused_wherever_they_are_loaded(value, trained, tmp_path):
+    state = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    state["backbone.bn1.running_var"][0] = value
+    torch.save(state, tmp_path / "model.pt")
+    for load in (load_checkpoint, load_pretrained):
+        with pytest.raises(CheckpointError, match=r"finite .* backbone\.bn1\.running_var"):
+            load(trained, tmp_path / "model.pt")
+
+
+def test_the_format_without_checksums_is_loaded_and_said_to_be_one(trained, tmp_path, caplog):
+    torch.save(trained.state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    load_checkpoint(trained, tmp_path / "old.pt")
+    assert "without checksums" in caplog.text
+
+
+def test_a_plain_state_dict_keeps_its_facts_when_copied_saved_again_or_nested(trained, tmp_path):
+    torch.save(with_facts(trained.state_dict(), {"spacing": [4.0]}), tmp_path / "a.pt")
+    torch.save(torch.load(tmp_path / "a.pt", weights_only=True), tmp_path / "b.pt")
+    torch.save({"model": read_checkpoint(tmp_path / "b.pt"), "epoch": 3}, tmp_path / "c.pt")
+    assert facts_of(read_checkpoint(tmp_path / "b.pt")) == {"spacing": [4.0]}
+    assert facts_of(read_checkpoint(tmp_path / "c.pt")) == {"spacing": [4.0], "epoch": 3}
+    assert facts_of(trained.state_dict()) == {}
+    for name in "abc":
+        load_checkpoint(trained, tmp_path / f"{name}.pt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, {"model": {"lr": 0.1}}, torch.zeros(2)])

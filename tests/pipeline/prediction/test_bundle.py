@@ -76,7 +76,7 @@ def test_a_wrong_value_of_an_override_is_an_error_of_ours(checkpoint):
 
 def test_overrides_change_the_bundle_and_its_digest(checkpoint):
     plain = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint])
-    overrides = {"inference_size": "[128, 64]", "tta_flips": "[w]"}
+    overrides = {"inference_mode": "sliding", "inference_size": "[128, 64]", "tta_flips": "[w]"}
     other = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], overrides=overrides)
     assert other.input_shape == (3, 128, 64)
     assert list(other.inferer.tta_flips) == ["w"]

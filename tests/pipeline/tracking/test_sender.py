@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from pyraseg.pipeline.tracking.outbox import Outbox
 from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
@@ -109,7 +109,8 @@ def test_of_a_refused_request_only_what_is_to_blame_is_set_aside(outbox, caplog)
     client = Client(refusal(), meets=lambda sent: any(key == "bad" for key, _ in sent[1]))
     assert Sender(client, outbox, run_id="r").send_waiting()
     assert sorted(value for _, entries in client.requests for _, value in entries) == [0, 1, 2, 3, 4, 6, 7]
-    assert outbox.refused == 1
+    (refused,) = outbox.refused
+    assert refused["key"] == "bad"
     assert "INVALID_PARAMETER_VALUE" in caplog.text
 
 
@@ -119,7 +120,31 @@ def test_a_login_that_ran_out_is_no_refusal(outbox):
     response.status_code = 403
     sender = Sender(Client(requests.HTTPError(response=response)), outbox, run_id="r")
     assert not sender.send_waiting()
-    assert (len(outbox.waiting()), outbox.refused) == (1, 0)
+    assert (len(outbox.waiting()), outbox.refused) == (1, [])
+
+
+def test_a_file_that_a_proxy_finds_too_large_keeps_its_run_open_until_it_is_stored(outbox, caplog):
+    outbox.add_text("much", "model/data", name="model.pt2")
+    outbox.append(metrics(0, loss=1))
+    outbox.append({"kind": "status", "status": "FINISHED", "time": 0})
+    response = requests.Response()
+    response.status_code = 413
+    client = Client(requests.HTTPError(response=response), meets=lambda sent: sent[0] == "file")
+    Sender(client, outbox, run_id="r").send_waiting()
+    assert client.requests == [("metrics", [("loss", 1)])]
+    assert "model/data/model.pt2 (0.0 MB): more than the server" in caplog.text
+    outbox.close()
+    again, client.error = Outbox(outbox.folder), None
+    assert Sender(client, again, run_id="r").send_waiting()
+    assert client.requests[1:] == [("file", "much", "model/data"), ("status", "FINISHED")]
+
+
+def test_a_full_disk_of_the_store_is_said_and_nothing_is_set_aside(outbox):
+    outbox.append(metrics(0, loss=1))
+    error = MlflowException("(sqlite3.OperationalError) database or disk is full", BAD_REQUEST)
+    sender = Sender(Client(error), outbox, run_id="r")
+    assert not sender.send_waiting()
+    assert (sender.failure.found, outbox.refused) == ("no room left for it", [])
 
 
 def test_the_thread_sends_while_the_work_goes_on_and_at_the_end(outbox, monkeypatch):

@@ -1,17 +1,19 @@
 """The store is asked within limits that end with the asking."""
 
 import os
+import shutil
+from pathlib import Path
 
 import filelock
 import pytest
+from mlflow import MlflowClient
 
-from pyraseg.pipeline.tracking.store import (
-    answers,
-    bounded_requests,
-    experiment_id,
-    one_at_a_time,
-    without_login,
-)
+from pyraseg.pipeline.comparison.read.store import open_store
+from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.tracking.refusal import without_login
+from pyraseg.pipeline.tracking.sqlite import one_at_a_time
+from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable, the_experiment
+from pyraseg.transforms.errors import TrackingError
 
 NAMES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 
@@ -57,14 +59,31 @@ def test_a_login_is_written_nowhere(uri, kept):
 
 
 def test_nobody_answers_where_nothing_listens():
-    assert not answers("http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match="no answer"):
+        require_reachable("http://127.0.0.1:9")
+
+
+def test_a_store_that_was_copied_reads_its_own_files_and_one_that_was_moved_finds_them(store, tmp_path):
+    with RunTracker(store, experiment_name="moved") as tracker:
+        tracker.log_text("here", "a.txt")
+    old = Path(store.removeprefix("sqlite:///")).parent
+    shutil.copytree(old, tmp_path / "copy")
+    copy = f"sqlite:///{tmp_path / 'copy' / 'mlruns.db'}"
+    require_reachable(copy)
+    run = MlflowClient(copy).get_run(tracker.run_id)
+    assert (tmp_path / "copy").as_uri() in run.info.artifact_uri
+    assert old.as_uri() in MlflowClient(store).get_run(tracker.run_id).info.artifact_uri
+    (tmp_path / "copy").rename(tmp_path / "moved ö")
+    with open_store(f"sqlite:///{tmp_path / 'moved ö' / 'mlruns.db'}") as opened:
+        assert opened.fetch(tracker.run_id, "a.txt", tmp_path).read_text() == "here"
+        experiment = opened.client.get_experiment(run.info.experiment_id)
+    assert experiment.artifact_location == (tmp_path / "moved ö" / "mlruns").as_uri()
 
 
 def test_an_experiment_is_made_once(store):
-    from mlflow import MlflowClient
-
     client = MlflowClient(store)
-    assert experiment_id(client, "once") == experiment_id(client, "once")
+    first, second = (the_experiment(client, "once").experiment_id for _ in range(2))
+    assert first == second
 
 
 def test_a_sqlite_store_is_opened_by_one_process_at_a_time_and_a_server_by_any_number(tmp_path):

@@ -12,6 +12,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import BEST, LAST, Checkpoints, save_checkpoint
 from pyraseg.transforms.errors import OutputError, RunError
 
@@ -113,7 +114,8 @@ def train(folder, scores: list[float]) -> dict[str, list[tuple[int, float]]]:
     def look() -> None:
         for name in (BEST, LAST):
             content = torch.load(folder / name, weights_only=True)
-            history[name].append((content["epoch"], float(content["model"]["weight"])))
+            weight = content.get("model", content)["weight"]
+            history[name].append((facts_of(content)["epoch"], float(weight)))
         history["network"].append((trainer.state.epoch, network.weight.item()))
 
     trainer.add_event_handler(Events.EPOCH_COMPLETED, look)
@@ -130,11 +132,16 @@ class TestCheckpoints:
         of_epoch = dict(history["network"])
         assert [weight for _, weight in history[BEST]] == [of_epoch[epoch] for epoch in (1, 2, 2, 2, 5)]
 
+    def test_the_best_network_is_a_plain_state_dict_as_the_model_zoo_has_it(self, tmp_path):
+        train(tmp_path, [0.2])
+        network = torch.nn.Linear(1, 1, bias=False)
+        assert network.load_state_dict(torch.load(tmp_path / BEST, weights_only=True))
+
     def test_both_files_say_what_they_are_and_the_last_one_how_to_go_on(self, tmp_path):
         train(tmp_path, [0.2, 0.1])
         best, last = (torch.load(tmp_path / name, weights_only=True) for name in (BEST, LAST))
-        assert best.items() >= FACTS.items()
+        assert facts_of(best).items() >= FACTS.items()
         assert last.items() >= FACTS.items()
-        assert best["best_metric"] == pytest.approx(0.2)
+        assert facts_of(best)["best_metric"] == pytest.approx(0.2)
         assert last["state"]["optimizer"]["state"][0]["momentum_buffer"].shape == (1, 1)
         assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, BEST]

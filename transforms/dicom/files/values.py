@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
 from pydicom.sequence import Sequence
 
 from pyraseg.transforms.errors import InputError, PyrasegError
@@ -26,6 +26,7 @@ __all__ = [
     "foreign",
     "items",
     "malformed",
+    "no_misplaced_sequence",
     "number",
     "numbers",
     "readable",
@@ -93,9 +94,18 @@ def malformed(wanted: str, *, path: str | Path, found: str, remedy: str) -> Iter
 def stated(source: Source, name: str) -> Any:
     """The value of an attribute; None where it is absent."""
     try:
-        return source.get(name)
+        return no_misplaced_sequence(name, source.get(name))
+    except BrokenFile:
+        raise
     except Exception as error:  # a parser of foreign bytes may raise anything
         raise BrokenFile(type(error).__name__) from None
+
+
+def no_misplaced_sequence(name: str, value: Any) -> Any:
+    """The value; a sequence where the standard has none would as text quote all its items."""
+    if isinstance(value, Sequence) and (tag := tag_for_keyword(name)) and dictionary_VR(tag) != "SQ":
+        raise BrokenFile(f"{attribute(name)} with items")
+    return value
 
 
 def text(source: Source, name: str) -> str:

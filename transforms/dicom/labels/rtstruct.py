@@ -13,7 +13,8 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.uid import RTStructureSetStorage
 
-from pyraseg.transforms.dicom.files.header import parse_object, read_attributes
+from pyraseg.transforms.dicom.files.header import read_attributes
+from pyraseg.transforms.dicom.files.objects import parse_object
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
     foreign,

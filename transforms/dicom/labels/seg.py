@@ -10,10 +10,12 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
 
-from pyraseg.transforms.dicom.files.header import ParsedFile, parse_object, read_attributes
+from pyraseg.transforms.dicom.files.header import ParsedFile, read_attributes
+from pyraseg.transforms.dicom.files.objects import parse_object
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
     first_item,
+    foreign,
     items,
     numbers,
     readable,
@@ -115,7 +117,8 @@ def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
         raise BrokenFile("no frames of segments")
     syntax = parsed.transfer_syntax
     allocated = whole(dataset, "BitsAllocated", required=True)
-    bits = not syntax.is_encapsulated and syntax.is_little_endian and allocated == 1
+    with foreign():  # a UID that is no transfer syntax
+        bits = not syntax.is_encapsulated and syntax.is_little_endian and allocated == 1
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
     reference = text(dataset, "FrameOfReferenceUID")
     return Segmentation(

@@ -245,7 +245,7 @@ def test_a_file_that_changed_since_it_was_found_is_refused(tmp_path):
     series = the_series(find_series(write_series(tmp_path)))
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes() + b"\0\0")
-    with pytest.raises(InputError, match="Find the series again"):
+    with pytest.raises(InputError, match="another one in its place"):
         read_series(series)
 
 

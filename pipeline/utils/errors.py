@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from pyraseg.transforms import errors
@@ -102,7 +102,8 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
         lines.append(f"  file: {printable(error.path)}")
     elif error.path:
         lines.append(f"  ({PATHS_VARIABLE}=1 shows the file's path)")
-    sys.stderr.write("\n".join(lines) + "\n")
+    with suppress(OSError):  # nobody reads any more; the exit status still tells
+        sys.stderr.write("\n".join(lines) + "\n")
     return True
 
 

@@ -151,17 +151,18 @@ def test_one_round_of_a_federated_client(ultrasound):
     evaluate = {
         name: value
         for name, value in options.items()
-        if name not in ("input_size", "depth", "frames_per_group")
+        if name not in ("input_size", "depth", "frames_per_group", "batch_size", "learning_rate")
     }
     algorithm = MonaiAlgo(
         bundle_root=str(ultrasound.bundle),
         local_epochs=1,
         config_train_filename="configs/train.yaml",
         train_kwargs=dict(options),
-        config_evaluate_filename=["configs/train.yaml", "configs/evaluate.yaml"],
+        config_evaluate_filename="configs/evaluate.yaml",
         eval_kwargs=evaluate | {"surfaces": False, "resamples": 0, "checkpoint": "none.pt"},
     )
     algorithm.initialize(extra={ExtraItems.CLIENT_NAME: "site"})
+    assert not (ultrasound.output / "federated").exists()
     sent = get_state_dict(algorithm.trainer.network)
     before = {name: value.clone() for name, value in sent.items()}
     algorithm.train(ExchangeObject(weights=before))

@@ -11,8 +11,11 @@ import monai.bundle
 import pytest
 import torch
 from mlflow import MlflowClient
+from monai.bundle import run as monai_run
 
 from pyraseg.pipeline.networks.checkpoint import facts_of
+from pyraseg.pipeline.utils.errors import own_error
+from pyraseg.transforms.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP = 5  # in the second epoch
@@ -76,3 +79,20 @@ def test_mlflow_has_one_run_whose_steps_are_those_of_an_unbroken_one(ultrasound,
         ]
         assert sorted(histories[1]) == sorted(histories[0]), key
         assert histories[0], key
+
+
+def test_a_refused_command_leaves_files_and_a_finished_run_as_they_were(ultrasound, resumed):
+    def record():
+        client = MlflowClient(ultrasound.store)
+        (run,) = tracked(ultrasound, "killed")
+        texts = [client.download_artifacts(run.info.run_id, name) for name in ("config.yaml", "split.json")]
+        files = {path: path.stat().st_mtime_ns for path in resumed[1].rglob("*")}
+        return str(run.info), str(run.data), [Path(text).read_text() for text in texts], files
+
+    before = record()
+    options = ultrasound.training("killed") | {"max_epochs": 2, "seed": 1, "run_name": "killed"}
+    for changed in ({"learning_rate": 0.05}, {"optimizer::lr": 0.05}, {"ema_decay": 0.9}, {"max_epochs": 1}):
+        with pytest.raises((CheckpointError, RuntimeError)) as raised:
+            monai_run("training", config_file=ultrasound.config("train"), resume=True, **options | changed)
+        assert isinstance(own_error(raised.value), CheckpointError)
+        assert record() == before

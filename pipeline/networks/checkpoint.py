@@ -123,7 +123,8 @@ def facts_of(content: Any) -> dict[str, Any]:
     nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
     beside = {str(k): v for k, v in content.items() if k != nest and not isinstance(v, Tensor)}
     state = content if nest is None else content[nest]
-    within = getattr(state, "_metadata", {}).get(FACTS)
+    kept = getattr(state, "_metadata", None)
+    within = kept.get(FACTS) if isinstance(kept, Mapping) else None
     return beside | (dict(within) if isinstance(within, Mapping) else {})
 
 

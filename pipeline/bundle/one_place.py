@@ -19,16 +19,17 @@ __all__ = ["follow_one_place", "leaves", "nested_changes"]
 OWN = {"num_workers", "cache_dir", "device", "amp", "prob", "roi_size"}
 
 
-def follow_one_place(config: dict[str, Any], layers: Sequence[Mapping[str, Any]], *, typed: bool) -> bool:
+def follow_one_place(config: dict[str, Any], layers: Sequence[Mapping[str, Any]]) -> bool:
     """Turn an override of a place that takes ``@name`` into one of ``name``; whether there was any.
+
+    The place is nearer to what runs, so it goes before an override of ``name`` itself.
 
     Args:
         config: of the run, overrides included; changed.
         layers: what the bundle's files say, without overrides; the last one is all of them together.
-        typed: the overrides are a command line's. A client that sets a place later is right.
 
     Raises:
-        ConfigError: one of several places is overridden alone, or id and place have different values.
+        ConfigError: one of several places is overridden alone.
     """
     places: dict[str, dict[str, Any]] = defaultdict(dict)
     written = layers[-1]
@@ -44,10 +45,8 @@ def follow_one_place(config: dict[str, Any], layers: Sequence[Mapping[str, Any]]
         if not set_here:
             continue
         first, value = next(iter(set_here.items()))
-        one_of_several = set(set_here) != set(now) or any(other != value for other in set_here.values())
-        if one_of_several or (typed and config[name] not in (written[name], value)):
-            found = f"--{first} {value}, where --{name} is {config[name]}"
-            remedy = f"Give --{name} alone."
+        if set(set_here) != set(now) or any(other != value for other in set_here.values()):
+            found, remedy = f"another for --{first}", f"Give --{name} instead."
             raise ConfigError(f"one value of {name}, wherever it is read", found=found, remedy=remedy)
         config[name], changed = value, True
         for key in set_here:

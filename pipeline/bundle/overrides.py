@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from pyraseg.pipeline.bundle.one_place import follow_one_place, nested_changes
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, UsageError
+from pyraseg.transforms.io.limits import SPACING_MM, spacing_fault
 
 __all__ = [
     "FLAGS",
@@ -88,7 +88,7 @@ class OverrideGuard:
         changed = _read_flags(config)
         layers = self._files or _complete(beside, config)
         written = _merged(layers)
-        if follow_one_place(config, [*map(_load, layers[:1]), written], typed=bool(self._files)) or changed:
+        if follow_one_place(config, [*map(_load, layers[:1]), written]) or changed:
             parser.ref_resolver.reset()
         if self._files:
             _require_read(config, written)
@@ -228,8 +228,8 @@ def _require_ranges(config: Mapping[str, Any]) -> None:
             wanted, valid = "a probability from 0 to 1", _is_number(value) and 0 <= value <= 1
         elif key == "spacing_mm":
             sides = value if isinstance(value, list | tuple) else ()
-            wanted = "a spacing of three lengths above 0 mm"
-            valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
+            wanted = f"a spacing of three lengths from {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm"
+            valid = len(sides) == 3 and all(map(_is_number, sides)) and not spacing_fault(sides)
         elif key == "patches_per_volume":
             wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
         elif key == "in_channels" and "spacing_mm" in config:

@@ -80,6 +80,7 @@ def _is_path(text: str, key: str) -> bool:
 
 
 def _stand_in(text: str) -> str:
+    text = text.strip("'\"")  # as typed on a command line
     try:
         status = os.stat(text)
         if os.path.isfile(text):

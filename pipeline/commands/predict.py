@@ -20,6 +20,7 @@ class Predict(Verb):
     name = "predict"
     help = "batch inference: DICOM in; SEG, SR, NIfTI, overlays, tables and a report out"
     overrides = "configs/inference.yaml"
+    ends_at_once = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument

@@ -8,8 +8,8 @@ hash.
 
 from __future__ import annotations
 
-from pyraseg.pipeline.tracking.parameters import safe_parameters, split_record
+from pyraseg.pipeline.tracking.split import split_record
 from pyraseg.pipeline.tracking.store import default_experiment, default_tracking_uri
 from pyraseg.pipeline.tracking.tracker import RunTracker
 
-__all__ = ["RunTracker", "default_experiment", "default_tracking_uri", "safe_parameters", "split_record"]
+__all__ = ["RunTracker", "default_experiment", "default_tracking_uri", "split_record"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections import Counter
@@ -21,15 +22,14 @@ from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import private_files
 from pyraseg.pipeline.utils.groups import images_as_groups
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, OutputError
 from pyraseg.transforms.io.display_range import CONTRAST
 
 __all__ = [
     "check_contrast",
+    "check_output_dir",
     "data_facts",
-    "prepare_output_dir",
     "require_same_images",
     "seed_everything",
     "shared_handler",
@@ -41,23 +41,32 @@ LOOKED_AT, LOOKED_AT_3D = 32, 4
 logger = logging.getLogger(__name__)
 
 
-def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
-    """Make ``folder`` for this run's outputs.
+def check_output_dir(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse a folder for a run's outputs, without touching it: the first file that is written makes it.
 
     Args:
         folder: new, or with hidden files at most.
-        overwrite: accept files of an earlier run; they are replaced one by one.
+        overwrite: accept files of an earlier run; they are replaced once this run has something to replace
+            them with.
         resume: accept ``last.pt`` of the run to continue. A new folder is no error, so a scheduler can
             restart a job with one command.
 
     Raises:
         OutputError: it cannot be written, or holds files that this run must not touch.
     """
-    folder = Path(folder)
-    _make(folder)
-    in_use = any(not entry.name.startswith(".") for entry in folder.iterdir())
+    folder = Path(folder).absolute()
+    try:
+        _require_writable(folder)
+        in_use = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            "an output folder that can be written",
+            found=f"one that cannot ({error.strerror})",
+            remedy="Name another with --output_dir.",
+            path=folder,
+        ) from error
     if not in_use or overwrite or not distributed.is_main() or (resume and (folder / LAST).is_file()):
-        return folder
+        return
     if resume:
         found, remedy = (
             "one that holds other files and no last.pt",
@@ -72,20 +81,13 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 
-def _make(folder: Path) -> None:
-    try:
-        with private_files():
-            folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{distributed.rank()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            "an output folder that can be written",
-            found=f"one that cannot ({error.strerror})",
-            remedy="Name another with --output_dir.",
-            path=folder,
-        ) from error
+def _require_writable(folder: Path) -> None:
+    """Raise OSError where the folder, or the nearest one above it that is there, cannot be written."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def require_same_images(

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from pyraseg.transforms import errors
@@ -70,10 +70,14 @@ def unwrap_monai_errors() -> Iterator[None]:
 
 
 def install_error_report() -> None:
-    """End the process with one sentence and exit status 1, without MONAI's chain of tracebacks.
+    """End MONAI's command with one sentence and exit status 1, without its chain of tracebacks.
 
-    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all.
+    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all. A run that Python
+    code has started raises its errors to that code, and nothing of the process is changed.
     """
+    command = getattr(sys.modules["__main__"], "__spec__", None)
+    if command is None or command.name != "monai.bundle.__main__":
+        return
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -98,7 +102,8 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
         lines.append(f"  file: {printable(error.path)}")
     elif error.path:
         lines.append(f"  ({PATHS_VARIABLE}=1 shows the file's path)")
-    sys.stderr.write("\n".join(lines) + "\n")
+    with suppress(OSError):  # nobody reads any more; the exit status still tells
+        sys.stderr.write("\n".join(lines) + "\n")
     return True
 
 

@@ -27,7 +27,6 @@ MAY_DIFFER = {
         *("max_epochs", "patience", "val_interval", "batch_size", "frames_per_group", "patches_per_volume"),
         *("learning_rate", "batch_dice"),
         *("inference_mode", "inference_size", "cleanup"),
-        "checkpoints::settings",  # names patches_per_volume where there is one
         "train::deterministic_transforms::transforms",
         "train::random_transforms::transforms",
         "validate::preprocessing::transforms",

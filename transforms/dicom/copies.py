@@ -15,8 +15,9 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import iter_pixels
 from pydicom.sequence import Sequence as Items
 
-from pyraseg.transforms.dicom.files.header import parse_file
+from pyraseg.transforms.dicom.files.header import parse_file, read_header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign
+from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.errors import InputError, PyrasegError, item_error
@@ -86,7 +87,12 @@ def image_key(path: Path) -> Key:
         key = hashlib.blake2b(repr(_attributes(path)).encode("utf-8", "surrogateescape"), person=b"image")
         with foreign(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
-            for frame in iter_pixels(path):
+            decoder, frames = FrameDecoder(read_header(path)), iter_pixels(path)
+            for index in range(len(decoder)):
+                decoder.stored(
+                    index
+                )  # has the limits and checks that pydicom's decoding, with its colours, lacks
+                frame = next(frames)
                 key.update(repr(frame.shape).encode() + _same_type(frame).tobytes())
         return key.hexdigest()
     except (InputError, BrokenFile):

@@ -139,7 +139,7 @@ class ItemTask(ABC):
         begin, stages = time.perf_counter(), Stages(network.report_alive)
         _check_unchanged(item)
         folder = self.drafts / item.case
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # and not its parents: a removed output folder stays removed
         with _own_warnings() as warned:
             results = self.process(item, network, folder, stages)
             prediction, header = results.prediction, results.header

@@ -1,8 +1,11 @@
 """An error of ours is found behind the wrappings of MONAI and of data-loading processes."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 
-from pyraseg.pipeline.utils.errors import own_error
+from pyraseg.pipeline.utils.errors import install_error_report, own_error
 from pyraseg.transforms.errors import InputError, LabelError
 
 
@@ -23,6 +26,18 @@ def test_our_error_is_found_in_what_a_data_loading_process_sends():
     assert type(found) is LabelError
     assert str(found) == str(ours)
     assert (found.wanted, found.found, found.remedy) == (ours.wanted, ours.found, ours.remedy)
+
+
+def test_only_monai_s_own_command_gets_another_report_of_errors(monkeypatch):
+    before = sys.excepthook
+    monkeypatch.setattr(sys, "excepthook", before)  # given back whatever happens
+    install_error_report()
+    assert sys.excepthook is before
+    command = ModuleType("__main__")
+    command.__spec__ = SimpleNamespace(name="monai.bundle.__main__")
+    monkeypatch.setitem(sys.modules, "__main__", command)
+    install_error_report()
+    assert sys.excepthook is not before
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from pyraseg.pipeline.commands.ablation import Ablation
 from pyraseg.pipeline.commands.bundle import Bundle
@@ -25,6 +28,7 @@ from pyraseg.transforms.errors import NothingFoundError, PyrasegError, UsageErro
 
 __all__ = ["VERBS", "main"]
 
+INTERRUPTED = 130
 STATUS = {UsageError: 2, NothingFoundError: 3}
 VERBS: tuple[Verb, ...] = (
     Phantom(),
@@ -45,23 +49,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["bundle", "us_hydronephrosis", "--output", "bundle"])  # doctest: +SKIP
         0
     """
-    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
-        with private_files():
+        arguments = _parse(sys.argv[1:] if argv is None else argv)
+        with private_files(), _ending_at_once(arguments.verb):
             for line in arguments.verb.run(arguments):
-                print(printable(line), flush=True)  # in order with the output of processes that a verb starts
-        sys.stdout.flush()  # a reader that has gone is noticed here, not at Python's exit
+                _say(printable(line))
     except PyrasegError as error:
         if not report_error(error, show_path=True):
             raise
         return STATUS.get(type(error), 1)
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        with suppress(OSError):
+            print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def _open_streams() -> None:
+    """Give closed streams a place: what a process opens next would get their numbers, and be printed into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w"))
+
+
+def _say(line: str) -> None:
+    """Print at once, in order with what a verb's processes print. Work goes on without a reader."""
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError:
+        print(line.encode("ascii", "backslashreplace").decode(), flush=True)
+    except OSError:  # the reader, such as head, has gone, or the disk of a log is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _ending_at_once(verb: Verb) -> Iterator[None]:
+    """Let Ctrl-C end the process where a verb holds nothing yet: an import may swallow a KeyboardInterrupt.
+
+    The verb handles it by itself while it has something to lose.
+    """
+    if not verb.ends_at_once or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _end(number: int, frame: object) -> None:
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:

@@ -19,9 +19,12 @@ REFUSED = re.compile(r"GPL|General Public|SSPL|Commons Clause|Proprietary|Commer
 
 
 def requirements() -> list[str]:
-    """Of the project itself, those of its extras too."""
+    """Of the project itself, those of its extras too; the fuzzer is not for every system and Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
+    extras = project["optional-dependencies"]
+    if not is_installed("atheris"):
+        del extras["fuzz"]
+    return [*project["dependencies"], *(need for needs in extras.values() for need in needs)]
 
 
 def tree(texts: Iterable[str], extras: frozenset[str] = frozenset({""})) -> set[str]:

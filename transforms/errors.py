@@ -6,12 +6,16 @@ path as data, for the command line to show to its user.
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "OURS",
+    "TRACEBACK_VARIABLE",
     "CheckpointError",
     "ConfigError",
     "DatalistError",
@@ -25,7 +29,12 @@ __all__ = [
     "RunError",
     "TrackingError",
     "UsageError",
+    "item_error",
 ]
+
+TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
+ROOT = Path(__file__).resolve().parents[1]
+OURS = (f"{ROOT / 'pipeline'}{os.sep}", f"{ROOT / 'transforms'}{os.sep}")  # this project's code
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,10 @@ class PyrasegError(Exception):
         kind: type[PyrasegError] | None = None,
         *,
         found: str | None = None,
+        path: str | Path | None = None,
         spell: Callable[[Option], str] | None = None,
     ) -> PyrasegError:
-        """The same refusal as another kind of error, with more found, or with its option spelt.
+        """The same refusal as another kind of error, of another file, with more found, or its option spelt.
 
         Args:
             spell: the option as the user can write it; empty where this is nowhere, and it is not offered.
@@ -96,7 +106,8 @@ class PyrasegError(Exception):
         if spell is not None:
             advice, option = _remedy(advice, option, spell), None
         found = self.found if found is None else found
-        return (kind or type(self))(self.wanted, found=found, remedy=advice, path=self.path, option=option)
+        path = self.path if path is None else path
+        return (kind or type(self))(self.wanted, found=found, remedy=advice, path=path, option=option)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when an error crosses from a data-loading process to the main one."""
@@ -156,3 +167,46 @@ class TrackingError(PyrasegError):
 
 class RunError(PyrasegError):
     """A training or evaluation that was started as a process did not end well."""
+
+
+def item_error(error: Exception) -> PyrasegError:
+    """The error of one item, for whoever does many: call it where every ``Exception`` of an item is caught.
+
+    Parsers of foreign bytes raise what they like, so no list of exceptions would be whole. An error of this
+    project, also behind MONAI's wrapping, is itself; memory that runs out and files that the system refuses
+    are told as such. Anything else is a bug of ours and says where it happened, without its message, which
+    may quote a path or the patient.
+
+    >>> item_error(MemoryError()).found
+    'one that does not'
+    """
+    if os.environ.get(TRACEBACK_VARIABLE) == "1" and not isinstance(error, PyrasegError):
+        traceback.print_exception(error)
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, PyrasegError):
+            return chain
+        if isinstance(chain, MemoryError) or "alloc" in str(chain):  # torch: "can't allocate memory"
+            remedy = "Give it more with fewer --workers, or process it on a larger machine."
+            return InputError("an item that fits into the memory", found="one that does not", remedy=remedy)
+        if isinstance(chain, OSError) and chain.strerror:
+            remedy = "Check that it is still there, and who may read it."
+            found = f"one that the system refuses ({chain.strerror})"
+            return InputError("a file that can be read", found=found, remedy=remedy)
+        chain = chain.__cause__ or chain.__context__
+    return _internal_error(error)
+
+
+def _internal_error(error: BaseException) -> RunError:
+    while error.__cause__ is not None:  # MONAI wraps the error of a transform
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames[1:] if frame.filename.startswith(OURS)]  # the first is the boundary's
+    last = (ours or frames)[-1]
+    file = os.path.relpath(last.filename, ROOT) if ours else os.path.basename(last.filename)
+    kind = type(error).__name__
+    return RunError(
+        "an item that can be processed",
+        found=f"an internal error of pyraseg, an unexpected {kind} in {file}, line {last.lineno}",
+        remedy=f"Report it; the file need not be at fault. {TRACEBACK_VARIABLE}=1 shows the traceback.",
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["case_name", "image_group", "is_hashed", "is_image_group", "key_file"]
+__all__ = ["case_name", "image_group", "is_hashed", "is_image_group", "key_file", "keyed_digest"]
 
 KEY_VARIABLE = "PYRASEG_HASH_KEY"
 IMAGE = "image "  # begins the group of an image that has none
@@ -33,8 +33,16 @@ def case_name(text: str) -> str:
     >>> len(name), name == case_name("patients/7/cine.dcm")
     (13, True)
     """
-    digest = hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
-    return f"c{digest[:NAME_LENGTH]}"
+    return f"c{keyed_digest(text)[:NAME_LENGTH]}"
+
+
+def keyed_digest(text: str) -> str:
+    """HMAC-SHA256 of a text with this user's key: whoever has not the key cannot make the digest.
+
+    Raises:
+        OutputError: as `case_name`.
+    """
+    return hmac.new(_key(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def is_hashed(name: str) -> bool:

@@ -72,6 +72,7 @@ class SourceRef:
         number_of_frames: 1 for a single frame; more for a cine, whatever the SOP class says.
         rows, columns: the size of a frame in pixels.
         study_instance_uid: an empty string if absent.
+        stamp: a hash of the file's size and time, its UIDs and its patient (`ParsedFile.stamp`).
     """
 
     path: str
@@ -84,3 +85,4 @@ class SourceRef:
     rows: int
     columns: int
     study_instance_uid: str = ""
+    stamp: str = field(default="", repr=False, compare=False)

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydicom.uid import RE_VALID_UID
 
 from pyraseg.transforms.errors import ConfigError
-from pyraseg.transforms.io.reading_options import ReadingOptions
+from pyraseg.transforms.io.reading_options import OF_FRAMES, ReadingOptions
 from pyraseg.transforms.records import Code
 
 __all__ = [
@@ -242,8 +242,10 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         """Names must differ, and sections may name declared segments only: others would raise no flag."""
-        if self.reading.given and self.prediction is not None and self.prediction.unit == "file":
-            _refuse("reading: a bundle that takes series", found="one that takes single files")
+        if self.prediction is not None:
+            takes = "single files" if (frames := self.prediction.unit == "file") else "series"
+            if other := [name for name in self.reading.given if (name in OF_FRAMES) != frames]:
+                _refuse(f"reading: options for {takes}, which this bundle takes", found=other[0])
         segments = [segment.name for segment in self.segments]
         for section, names in (("segments", segments), ("quantities", [q.name for q in self.quantities])):
             if twice := sorted({name for name in names if names.count(name) > 1}):

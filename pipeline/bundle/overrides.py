@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,17 +17,32 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from pyraseg.pipeline.bundle.one_place import follow_one_place, nested_changes
+from pyraseg.pipeline.utils.devices import select_device
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, UsageError
+from pyraseg.transforms.io.limits import SPACING_MM, spacing_fault
 
-__all__ = ["FLAGS", "OverrideGuard", "known_overrides", "override_pairs", "require_known", "unknown_ids"]
+__all__ = [
+    "FLAGS",
+    "OverrideGuard",
+    "exported_checkpoint",
+    "known_overrides",
+    "override_pairs",
+    "require_known",
+    "running_parser",
+    "unknown_ids",
+]
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
-START = {
-    "resume",
-    "overwrite",
-    "run_id",
-    "parent_run_id",
-}  # how this start of a run differs from an earlier one
+# how this start of a run differs from an earlier one
+START = {"resume", "overwrite", "run_id", "parent_run_id", "save_execute_config"}
+# what a resumed training may have another value of: how long, where, under which name
+RESUMED = {
+    *("max_epochs", "patience", "num_workers", "device", "store_network", "track"),
+    *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "tracking_uri"),
+    *("experiment_name", "run_name", "run_tags"),
+}
 
 
 class OverrideGuard:
@@ -50,6 +64,8 @@ class OverrideGuard:
         named = (f.f_locals.get("config_file") for f in frames if f.f_code.co_name == "create_workflow")
         files = next(named, None) or []
         self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
+        if self._workflow is not None:  # a changed config builds another guard, when these frames are gone
+            self._files = self._workflow.__dict__.setdefault("config_files", self._files)
 
     def check(self) -> None:
         """Read ``true``, ``false`` and ``null``; refuse typing errors and values that MONAI accepts silently.
@@ -64,13 +80,22 @@ class OverrideGuard:
         if self._workflow is None:
             return
         parser = self._workflow.parser
-        beside = sorted(Path(self._workflow.config_root_path).glob("*.yaml"))
-        require_known(parser.config, self._files or beside, beside=beside)
-        if _read_flags(parser.config):
+        config, beside = parser.config, sorted(Path(self._workflow.config_root_path).glob("*.yaml"))
+        if "is_not_rank0" in config:  # one of the ids that MONAI's own tracking brings along
+            remedy = "Leave it out; --tracking_uri and --experiment_name say where to."
+            raise ConfigError("MLflow runs as the bundle makes them", found="--tracking", remedy=remedy)
+        require_known(config, self._files or beside, beside=beside)
+        changed = _read_flags(config)
+        layers = self._files or _complete(beside, config)
+        written = _merged(layers)
+        if follow_one_place(config, [*map(_load, layers[:1]), written]) or changed:
             parser.ref_resolver.reset()
         if self._files:
-            _require_read(parser.config, ConfigParser.load_config_files([str(file) for file in self._files]))
-        _require_ranges(parser.config)
+            _require_read(config, written)
+        _require_ranges(config)
+        if isinstance(config.get("device"), str) and not config["device"].startswith(("$", "@")):
+            config["device"] = select_device(config["device"])
+            parser.ref_resolver.reset()
 
     def parameters(self) -> dict[str, Any]:
         """The numbers, words and lists among the top-level ids, overrides included: a run's parameters.
@@ -84,12 +109,32 @@ class OverrideGuard:
         values = {key: parser.get_parsed_content(key) for key in simple if key not in START}
         return {key: value for key, value in values.items() if _is_plain(value)}
 
+    def settings(self) -> dict[str, str]:
+        """What a resumed training must repeat: its parameters, and all nested ids that were overridden."""
+        if self._workflow is None:
+            return {}
+        nested = nested_changes(self._workflow.parser.config, _merged(self._files)) if self._files else {}
+        values = self.parameters() | nested
+        return safe_parameters({k: v for k, v in values.items() if k.split("::")[-1] not in RESUMED})
+
     def config(self) -> dict[str, Any]:
         """Every id, overrides included: plain ones as their values, the rest as written."""
         if self._workflow is None:
             return {}
         written = {key: value for key, value in self._workflow.parser.config.items() if key != "_meta_"}
         return written | self.parameters()
+
+
+def running_parser() -> ConfigParser | None:
+    """The parser that is building the component which asks; None outside of one."""
+    owners = (frame.f_locals.get("self") for frame in _frames())
+    return next((one for one in owners if isinstance(one, ConfigParser)), None)
+
+
+def exported_checkpoint() -> str | None:
+    """The file whose weights MONAI's ``ckpt_export`` and the like load; they do not tell the config of it."""
+    files = (frame.f_locals.get("ckpt_file_") for frame in _frames())
+    return next((file for file in files if isinstance(file, str)), None)
 
 
 def require_known(
@@ -183,8 +228,8 @@ def _require_ranges(config: Mapping[str, Any]) -> None:
             wanted, valid = "a probability from 0 to 1", _is_number(value) and 0 <= value <= 1
         elif key == "spacing_mm":
             sides = value if isinstance(value, list | tuple) else ()
-            wanted = "a spacing of three lengths above 0 mm"
-            valid = len(sides) == 3 and all(_is_number(side) and 0 < side < math.inf for side in sides)
+            wanted = f"a spacing of three lengths from {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm"
+            valid = len(sides) == 3 and all(map(_is_number, sides)) and not spacing_fault(sides)
         elif key == "patches_per_volume":
             wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
         elif key == "in_channels" and "spacing_mm" in config:
@@ -242,6 +287,15 @@ def _nested(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(file: Path) -> Mapping[str, Any]:
     return ConfigParser.load_config_file(str(file))
+
+
+def _merged(files: Sequence[Path]) -> dict[str, Any]:
+    return dict(ConfigParser.load_config_files([str(file) for file in files]))
+
+
+def _complete(files: Sequence[Path], config: Mapping[str, Any]) -> list[Path]:
+    """The complete configs, no overlays, of a workflow that was made in Python and does not name them."""
+    return [file for file in files if "guard" in _load(file) and _load(file).keys() <= config.keys()]
 
 
 def _frames() -> Iterator[FrameType]:

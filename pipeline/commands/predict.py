@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.reading_options import OF_SERIES, add_reading_options, positive
+from pyraseg.transforms.io.reading_options import OF_FRAMES
 
 __all__ = ["Predict"]
 
@@ -19,6 +20,7 @@ class Predict(Verb):
     name = "predict"
     help = "batch inference: DICOM in; SEG, SR, NIfTI, overlays, tables and a report out"
     overrides = "configs/inference.yaml"
+    ends_at_once = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
@@ -45,6 +47,7 @@ class Predict(Verb):
         box = "search this box only: =X0,X1,Y0,Y1,Z0,Z1, mm of DICOM's patient coordinates (LPS)"
         add("--roi", metavar="BOX", help=box)
         add_reading_options(add, OF_SERIES)
+        add_reading_options(parser.add_argument_group("frames").add_argument, OF_FRAMES)
 
         add = parser.add_argument_group("machine").add_argument
         add("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:1")

@@ -17,11 +17,13 @@ class Verb(ABC):
         name: what is typed.
         help: its line in the overview.
         overrides: what words behind a ``--`` override; empty where the verb takes none.
+        ends_at_once: whether Ctrl-C may end the process wherever the verb does not handle it itself.
     """
 
     name: ClassVar[str]
     help: ClassVar[str]
     overrides: ClassVar[str] = ""
+    ends_at_once: ClassVar[bool] = False
 
     @abstractmethod
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pyraseg.pipeline.comparison.read.find_runs import KIND, find_runs
 from pyraseg.pipeline.comparison.read.store import open_store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.utils.documents import DocumentError, read_rows
 from pyraseg.transforms.errors import InputError, OutputError, UsageError
 
 __all__ = ["Job", "read_factors", "run_comparison"]
@@ -117,9 +117,8 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
     """
     remedy = "Give a CSV with a column case or group, as in cases.csv, and others such as scanner."
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        rows, _ = read_rows(path)
+    except (OSError, DocumentError) as error:
         found = "a file that cannot be read"
         raise InputError("a table of subgroups", found=found, remedy=remedy, path=path) from error
     columns = [name for name in rows[0] if name] if rows else []

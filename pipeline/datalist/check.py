@@ -18,15 +18,18 @@ from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.labels import sort_keys
 from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
 from pyraseg.pipeline.utils.reading_options import as_typed, reason_and_option
-from pyraseg.transforms.dicom.copies import same_image
+from pyraseg.transforms.dicom.copies import part_copies
 from pyraseg.transforms.dicom.files.objects import instance_uid
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import source_series_of
-from pyraseg.transforms.errors import DatalistError, GeometryError, InputError, LabelError, PyrasegError
+from pyraseg.transforms.errors import DatalistError, GeometryError, LabelError, PyrasegError, item_error
+from pyraseg.transforms.io.dicom_reader import FrameHandle
+from pyraseg.transforms.io.display_range import contrast_fault
+from pyraseg.transforms.io.frames import FrameReader
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_labels
-from pyraseg.transforms.io.paths import is_nifti
+from pyraseg.transforms.io.paths import frame_path, is_nifti, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["check_collection", "check_duplicates"]
@@ -42,7 +45,7 @@ def check_collection(
 ) -> Collection:
     """Read headers and labels, expand cines into frames, and leave out bad entries with the reason.
 
-    Pixels are decoded for every label, and for NIfTI images that may hold NaN, but not for series.
+    Pixels are decoded for every label and frame, and for NIfTI images that may hold NaN, but not for series.
 
     Args:
         collected: the entries with relative paths. An image is a file or the folder of one series.
@@ -75,12 +78,28 @@ def _check(entry: Entry, root: Path, declared: LabelMap | None, reading: Reading
         frames = [entry]
         if image.cine and entry.frame is None:  # its DICOM mask has as many frames: one item per frame
             frames = [replace(entry, frame=index, label_frame=index) for index in range(image.depth)]
-        return _check_values([_with_values(one, root, declared) for one in frames], declared)
-    except InputError as error:
-        part = "mask" if error.path == str(root / entry.label) else "image"
-        return [], [(entry.image, f"{part}: {error.found}")]
-    except LabelError as error:
-        return [], [(entry.image, f"mask: {error.found}")]
+        for one in frames:  # in the list a frame is spelled, and must be read as it was meant
+            for path, frame in ((one.image, one.frame), (one.label, one.label_frame)):
+                split_frame_path(root / (path if frame is None else frame_path(path, frame)))
+        passed, left_out = _check_values([_with_values(one, root, declared) for one in frames], declared)
+        return [_with_contrast(one, root, reading) for one in passed], left_out
+    except Exception as error:  # one entry's fault costs that entry alone, whatever it is
+        refused = item_error(error)
+        of_mask = isinstance(refused, LabelError) or refused.path == str(root / entry.label)
+        reason = reason_and_option(refused, as_typed()) if refused.option else refused.found
+        return [], [(entry.image, f"{'mask' if of_mask else 'image'}: {reason}")]
+
+
+def _with_contrast(entry: Entry, root: Path, reading: ReadingOptions) -> Entry:
+    """The entry with a note where its greys look wrong.
+
+    Raises:
+        InputError: its pixels cannot be decoded, or nothing says which are black and white.
+    """
+    reader, path = FrameReader(reading=reading), root / entry.image
+    array, metadata = reader.get_data([FrameHandle(path, entry.frame)])
+    fault = contrast_fault(array, metadata["display_max"])
+    return replace(entry, notes=(*entry.notes, f"the image is {fault}")) if fault else entry
 
 
 def _misfit(entry: Entry, image: Grid, label: Grid) -> str:
@@ -141,8 +160,8 @@ def _check_volume(
         part, path = "mask", root / entry.label
         values, notes = _volume_values(path, image, declared, reading)
         return replace(entry, values=values, notes=notes), ""
-    except PyrasegError as error:
-        return None, f"{part}: {reason_and_option(error, as_typed())}"
+    except Exception as error:  # one volume's fault costs that volume alone, whatever it is
+        return None, f"{part}: {reason_and_option(item_error(error), as_typed())}"
 
 
 def _volume_values(
@@ -170,7 +189,7 @@ def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> N
     """Refuse identical images in two groups: a leak that no split can repair.
 
     Files are identical byte by byte, of which only those of equal size are read, or by their SOP Instance UID
-    and pixels (`same_image`); series if all their files are the same bytes, or one is the same image. Copies
+    and pixels (`part_copies`); series if all their files are the same bytes, or one is the same image. Copies
     with new UIDs are not recognised.
 
     Args:
@@ -198,16 +217,17 @@ def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> N
 
 def _of_one_uid(groups: Mapping[str, str], files: Mapping[str, list[Path]]) -> Iterator[list[str]]:
     """Images of two groups that hold one DICOM object, in whatever encoding."""
-    owners: dict[str, dict[str, Path]] = defaultdict(dict)
-    for image, paths in files.items():
-        for path in paths:
-            owners[instance_uid(path)][groups[image]] = path
     homes = {path: image for image, paths in files.items() for path in paths}
-    for uid, by_group in owners.items():
-        if uid and len(by_group) > 1:
-            first, second, *_ = by_group.values()
-            if same_image(first, second):
-                yield [homes[first], homes[second]]
+    by_uid: dict[str, list[Path]] = defaultdict(list)
+    for path in homes:
+        by_uid[instance_uid(path)].append(path)
+    shared = [
+        paths for uid, paths in by_uid.items() if uid and len({groups[homes[path]] for path in paths}) > 1
+    ]
+    for images in part_copies(shared):
+        if isinstance(images, PyrasegError):
+            raise images
+        yield from (list(dict.fromkeys(homes[path] for path in same)) for same in images)
 
 
 def _files(path: Path) -> list[Path]:

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from pyraseg.pipeline.datalist.items import Collection
 from pyraseg.pipeline.datalist.notes import alike_names
 from pyraseg.pipeline.datalist.sources.headers import stem
-from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.errors import DatalistError, InputError
@@ -95,8 +94,6 @@ def _patient(path: Path) -> str:
 
 
 def _patient_of_file(path: Path) -> str:
-    if not is_dicom(path):
-        return ""
     try:
         identity = parse_file(path, tags=["PatientID"]).text("PatientID")
     except InputError:

@@ -69,7 +69,7 @@ class Entry:
         category: a class of the whole image ("normal"), from the table; None without one.
         values: the values in the mask, or the keys of the label map that name a part of it, once it was read.
         one_bit: the mask has one bit per pixel: its 1 opens as 255, and may be declared so.
-        notes: what was left out of its label, or taken for something else.
+        notes: what was left out of its label, or taken for something else; an image with strange greys.
     """
 
     image: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +20,9 @@ from pyraseg.pipeline.datalist.rules import (
     nameless,
     nearest,
 )
+from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_text
 from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
-from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.paths import frame_source, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
 __all__ = ["load_datalist"]
@@ -68,6 +68,7 @@ def load_datalist(
             reading options than it was built with.
         LabelError: the label set is contradictory.
 
+    >>> import json
     >>> from tempfile import mkdtemp
     >>> folder = Path(mkdtemp())
     >>> (folder / "image.png").touch(), (folder / "mask.png").touch()
@@ -145,17 +146,14 @@ def _empty(
 def _read(path: Path) -> dict[str, Any]:
     wanted, remedy = "a datalist in JSON", REBUILD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         found = "no such file" if missing else f"one that cannot be read ({error.strerror})"
         remedy = f"Check the path. {REBUILD}" if missing else "Check the path and its permissions."
         raise DatalistError("a datalist file", found=found, remedy=remedy, path=path) from error
-    except json.JSONDecodeError as error:
-        found = f"a syntax error in line {error.lineno} ({error.msg})"
-        raise DatalistError(wanted, found=found, remedy=remedy, path=path) from error
-    except UnicodeDecodeError as error:
-        raise DatalistError(wanted, found="a file that is not text", remedy=remedy, path=path) from error
+    except DocumentError as error:
+        raise DatalistError(wanted, found=str(error), remedy=remedy, path=path) from error
     if not isinstance(content, dict) or not any(name in content for name in SPLITS):
         wanted = f"a datalist with the lists {', '.join(SPLITS)}"
         raise DatalistError(wanted, found="a file without them", remedy=remedy, path=path)
@@ -240,10 +238,13 @@ def _choose_fold(
 def _absolute(item: Item, root: Path) -> Item:
     paths = {}
     for key in ("image", "label")[: 2 if "label" in item else 1]:
-        file, frame = split_frame_path(item[key])
-        path = os.path.normpath(root / file)
-        paths[key] = path if frame is None else frame_path(path, frame)
+        file, frame = split_frame_path(root / item[key])
+        paths[key] = frame_source(os.path.normpath(file), frame)
     return item | paths
+
+
+def _holds_files(folder: Path) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK) and any(folder.iterdir())
 
 
 def _check_files(items: Iterable[Item]) -> None:
@@ -252,7 +253,7 @@ def _check_files(items: Iterable[Item]) -> None:
         for key in ("image", "label"):
             file, _ = split_frame_path(item[key])
             # the image of a volume may be the folder of its series
-            if not file.is_file() and not (key == "image" and file.is_dir() and any(file.iterdir())):
+            if not os.path.isfile(file) and not (key == "image" and _holds_files(file)):
                 absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))

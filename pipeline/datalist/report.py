@@ -42,7 +42,8 @@ class DatalistReport:
         largest_groups: (group, frames, split), largest first, with original names: for a terminal, not a log.
         alike: original names of groups that differ in case, leading zeros or separators only.
         left_out: (path relative to the data set, reason).
-        noted: (path, note) of labels of which something was left out or taken for something else.
+        noted: (path, note) of labels of which something was left out or taken for something else, and of
+            images that are nearly black, constant or clipped.
         dataset_dir: the folder that the datalist's paths are relative to.
         label_names, seed, digest: as written.
     """
@@ -67,7 +68,7 @@ class DatalistReport:
         """The report as aligned text, for a terminal."""
         lines = [*self._table(), *self._absent(), *self._few(), *self._alike()]
         left_out = _listed("left out", self.left_out, "reasons")
-        noted = _listed("notes on labels", self.noted, "notes") if self.noted else ()
+        noted = _listed("notes", self.noted, "notes") if self.noted else ()
         for part in (self._groups(), [*left_out, *noted], self._written()):
             lines += ["", *part]
         return lines

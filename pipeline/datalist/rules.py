@@ -14,7 +14,7 @@ from typing import Any
 from pyraseg.pipeline.datalist.groups import group_name
 from pyraseg.pipeline.datalist.items import SPLITS, UNLABELLED, Item
 from pyraseg.transforms.errors import DatalistError
-from pyraseg.transforms.io.paths import frame_path, split_frame_path
+from pyraseg.transforms.io.paths import split_frame_path
 from pyraseg.transforms.privacy import case_name, image_group, is_hashed
 
 __all__ = ["check_items", "check_shared_files", "complete_item", "content_digest", "nameless", "nearest"]
@@ -48,12 +48,11 @@ def complete_item(item: Any, root: str | Path | None = None) -> Any:
 
 def _spelled(path: str, root: str | Path | None) -> str:
     """The path of a file, or of a frame, without "." and "..", relative to ``root`` where it lies there."""
-    file, frame = split_frame_path(path)
-    text = os.path.normpath(file)
+    text = os.path.normpath(path)
     if root is not None:
         inside = os.path.relpath(os.path.join(root, text), root)
         text = text if os.path.isabs(text) and inside.startswith(os.pardir) else inside
-    return text if frame is None else frame_path(text, frame)
+    return text
 
 
 def _typed_name(value: Any) -> Any:
@@ -157,10 +156,6 @@ def _check_item(item: Any, where: str, required: Sequence[str]) -> None:
             found=f'{where} with the key "{unknown[0]}"',
             remedy=nearest(unknown[0], ITEM_KEYS) or "Remove the key.",
         )
-    for key in HASHED_KEYS:
-        if not isinstance(item[key], str):
-            wanted, found = f"a {key} that is a name or a number", f"{where} with {type(item[key]).__name__}"
-            raise DatalistError(wanted, found=found, remedy="Write one name, or leave it out.")
     for key in required:
         if not isinstance(item.get(key), str) or not item[key]:
             raise DatalistError(
@@ -168,6 +163,10 @@ def _check_item(item: Any, where: str, required: Sequence[str]) -> None:
                 found=f"{where} without a path under {key}",
                 remedy="Add it, or leave the item out.",
             )
+    for key in HASHED_KEYS:
+        if not isinstance(item[key], str):
+            wanted, found = f"a {key} that is a name or a number", f"{where} with {type(item[key]).__name__}"
+            raise DatalistError(wanted, found=found, remedy="Write one name, or leave it out.")
 
 
 def content_digest(

@@ -67,9 +67,10 @@ def evaluate(
         >>> evaluate(evaluator, tracker, checkpoint="models/model.pt", folder="eval")  # doctest: +SKIP
     """
     load_checkpoints(evaluator.network, checkpoint)
+    evaluated = " ".join(map(sha256_of, checkpoint_paths(checkpoint)))
     CaseResults(tracker, folder=folder).attach(evaluator)
     with private_files(), unwrap_monai_errors(), tracker:
-        tracker.log_tags({"evaluated.sha256": " ".join(map(sha256_of, checkpoint_paths(checkpoint)))})
+        tracker.log_tags({"evaluated.sha256": evaluated})
         evaluator.run()
     logger.info("%s", report(evaluator.state.results))
 

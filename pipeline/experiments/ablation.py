@@ -19,6 +19,7 @@ from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, DatalistError, UsageError
 
 __all__ = ["Ablation"]
@@ -125,7 +126,7 @@ class Ablation(Experiment):
         arms = {}
         for arm in self.arms:
             overlays = [overlay.read_text(encoding="utf-8") for overlay in arm.overlays]
-            arms[arm.name] = json.dumps([dict(arm.overrides), overlays], sort_keys=True)
+            arms[arm.name] = json.dumps([safe_parameters(arm.overrides), overlays], sort_keys=True)
         configs = {}
         for file in self.config_files:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))

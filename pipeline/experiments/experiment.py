@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pyraseg.pipeline.bundle.overrides import known_overrides, override_pairs
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.training.checkpoints import LAST
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = [
@@ -111,8 +112,8 @@ class Experiment(ABC):
 
     @property
     def fixed(self) -> dict[str, str]:
-        """Digests of what must not change when the experiment is resumed. Digests, as values may be paths."""
-        return digests(self.overrides)
+        """Digests of what must not change when the experiment is resumed; of files, of their content."""
+        return digests(safe_parameters(self.overrides))
 
     @property
     def extensible(self) -> dict[str, str]:

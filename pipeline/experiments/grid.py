@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pyraseg.pipeline.experiments.experiment import RESERVED_IDS, overlay_files
+from pyraseg.pipeline.utils.documents import DocumentError, parse_yaml, read_text
 from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.io.limits import ARMS, CONFIG_BYTES
 
 __all__ = ["RESERVED_BY_ARMS", "Arm", "read_grid"]
 
@@ -64,9 +65,13 @@ def read_grid(path: str | Path, *, bundle: str | Path) -> list[Arm]:
         >>> [(arm.name, arm.overrides) for arm in arms]
         [('depth=18', {'depth': '18'}), ('depth=50', {'depth': '50'})]
     """
+    grid = _load(Path(path))
+    if (number := math.prod(map(len, grid.values()))) > ARMS:
+        found, remedy = f"{number} of them", "Leave out axes or settings; each arm is a training."
+        raise ConfigError(f"at most {ARMS} arms", found=found, remedy=remedy, path=path)
     axes = [
         [_read_setting(f"{axis}={name}", content, Path(bundle)) for name, content in settings.items()]
-        for axis, settings in _load(Path(path)).items()
+        for axis, settings in grid.items()
     ]
     arms = [_combine(settings) for settings in itertools.product(*axes)]
     for arm, other in itertools.combinations(arms, 2):
@@ -79,10 +84,11 @@ def read_grid(path: str | Path, *, bundle: str | Path) -> list[Arm]:
 
 def _load(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(read_text(path, most=CONFIG_BYTES))
+    except (OSError, DocumentError) as error:
         wanted, remedy = "a grid that can be read", "Name a YAML file with --grid."
-        raise ConfigError(wanted, found=type(error).__name__, remedy=remedy, path=path) from error
+        found = str(error) if isinstance(error, DocumentError) else type(error).__name__
+        raise ConfigError(wanted, found=found, remedy=remedy, path=path) from error
     if not _is_named(content) or not all(map(_is_named, content.values())):
         wanted = "a grid of axes with named settings"
         remedy = "Write AXIS: {NAME: {ID: VALUE}, NAME: {config: OVERLAY}}; quote a name such as 'off'."

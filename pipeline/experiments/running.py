@@ -17,8 +17,8 @@ from monai.bundle import ConfigParser
 from pyraseg.pipeline.bundle.overrides import FLAGS
 from pyraseg.pipeline.experiments.experiment import DONE, Experiment, Step, is_done
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.pipeline.tracking.process import sigterm_unwinds
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.signals import signals_unwind
 from pyraseg.transforms.errors import ConfigError, OutputError, RunError
 
 __all__ = ["PATIENCE", "Start", "run_experiment", "run_process"]
@@ -26,6 +26,7 @@ __all__ = ["PATIENCE", "Start", "run_experiment", "run_process"]
 logger = logging.getLogger(__name__)
 
 PATIENCE = 120.0  # seconds for a training to save its state
+LAST_SECONDS = 15.0  # after a second Ctrl-C
 
 Start = Callable[[Sequence[str]], int]
 
@@ -51,6 +52,11 @@ def _end(process: subprocess.Popen[bytes], patience: float) -> None:
         process.wait(patience)
     except subprocess.TimeoutExpired:
         logger.warning("the process did not stop within %.0f seconds and is ended", patience)
+    except KeyboardInterrupt:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGTERM)  # a second one stops a training at once, with its run KILLED
+            process.wait(LAST_SECONDS)
+        raise
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its data-loading processes are in its group
@@ -77,7 +83,7 @@ def run_experiment(
     """
     state = _read_state(experiment, resume=resume)
     try:
-        with sigterm_unwinds(), _tracker(experiment, run_id=state["run_id"]) as tracker:
+        with signals_unwind(), _tracker(experiment, run_id=state["run_id"]) as tracker:
             state["run_id"] = tracker.run_id or state["run_id"]
             _write_json(experiment.output / experiment.state_name, state)
             for step in experiment.steps():
@@ -88,6 +94,18 @@ def run_experiment(
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         yield "stopped; what is done is kept. Go on with the same command and --resume"
         raise
+    except RunError:
+        _forget_refused(experiment)
+        raise
+
+
+def _forget_refused(experiment: Experiment) -> None:
+    """Leave no experiment behind whose first step was refused, so that other settings can be given."""
+    file = experiment.output / experiment.state_name
+    if all(path == file or path.name.startswith(".") for path in experiment.output.iterdir()):
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what waits for MLflow is kept
+            experiment.output.rmdir()
 
 
 def _run_step(step: Step, *, parent: str | None, start: Start) -> None:

@@ -11,6 +11,8 @@ from monai.transforms import Compose
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from torch import nn
 
+from pyraseg.pipeline.bundle.network_format import describe_network
+from pyraseg.pipeline.bundle.overrides import exported_checkpoint, running_parser
 from pyraseg.pipeline.bundle.preprocessing import differences, image_differences, sentence
 from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.networks import build_network, load_checkpoint, read_checkpoint
@@ -64,8 +66,8 @@ def trained_facts(
     """The facts that one or several checkpoints hold.
 
     Args:
-        checkpoint: as `checkpoint_paths`. A single file may be missing, so that MONAI's tools can read a
-            bundle before its training; `load_checkpoints` refuses it.
+        checkpoint: as `checkpoint_paths`; while MONAI exports a file, that one. A single file may be missing,
+            so that MONAI's tools can read a bundle before its training; `load_checkpoints` refuses it.
         label_names, input_size, network, preprocessing: defaults for what a file does not say. ``network``
             has the arguments of `build_network`, without ``out_channels``; ``preprocessing`` the values of
             transforms by the name of their class, as `describe_preprocessing` gives them.
@@ -88,7 +90,7 @@ def trained_facts(
         "input_size": list(input_size),
         "network": {"spatial_dims": len(input_size), **network},
     }
-    paths = checkpoint_paths(checkpoint)
+    paths = checkpoint_paths(exported_checkpoint() or checkpoint)
     stated = [_stated(path) if len(paths) > 1 or path.is_file() else {} for path in paths]
     members = [defaults | facts for facts in stated]
     for path, member in zip(paths, members, strict=True):
@@ -97,6 +99,8 @@ def trained_facts(
     networks = [{**m["network"], "out_channels": len(first["label_names"])} for m in members]
     seen = dict(preprocessing or {})
     seen |= {name: {**seen.get(name, {}), **step} for name, step in first.get("preprocessing", {}).items()}
+    if stated[0]:
+        _correct_metadata(first)
     return {
         **first,
         "preprocessing": seen,
@@ -161,6 +165,21 @@ def load_checkpoints(network: nn.Module, checkpoint: Checkpoints) -> None:
         raise CheckpointError(wanted, found=str(len(paths)), remedy=remedy)
     for member, path in zip(members, paths, strict=True):
         load_checkpoint(member, path)
+
+
+def _correct_metadata(facts: Mapping[str, Any]) -> None:
+    """Let the running parser's metadata, which MONAI's export stores, speak of this network.
+
+    MONAI hands its parser to no component, and reads the metadata only when the network is built.
+    """
+    config = getattr(running_parser(), "config", None)
+    if isinstance(config, dict) and config.get("_meta_"):
+        config["_meta_"] = describe_network(
+            config["_meta_"],
+            label_names=facts["label_names"],
+            input_size=facts["input_size"],
+            in_channels=facts["network"]["in_channels"],
+        )
 
 
 class _Facts(BaseModel):

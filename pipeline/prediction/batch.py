@@ -44,6 +44,7 @@ class Batch:
         discovered: the content of the inputs; plan: the items of this run.
         backend: scores the frames; None where no item is due.
         started: when the run began, discovery included.
+        done: the items published so far.
         totals, stages: the work so far, and its processor seconds by stage.
     """
 
@@ -55,6 +56,7 @@ class Batch:
     plan: Plan
     backend: Backend | None
     started: datetime
+    done: list[Item] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     stages: Counter[str] = field(default_factory=Counter)
 
@@ -74,10 +76,14 @@ class Batch:
         try:
             if backend is not None:
                 yield from self._work(list(self.plan.due), backend, stopping)
+            self.folder.check()
         except KeyboardInterrupt:
             stopped = True
         except PyrasegError as error:  # the run itself failed; finished items are in the tables
             run_error = error
+        if run_error is not None and not self.folder.path.is_dir():
+            raise run_error  # there is no place for tables
+        self._count_again()
         self.totals.seconds = (datetime.now(UTC) - self.started).total_seconds()
         write_tables(
             self.folder,
@@ -106,6 +112,17 @@ class Batch:
             self.folder.update_file(item)
         self.totals.kept = len(self.plan.kept)
 
+    def _count_again(self) -> None:
+        """What was done or kept and is not there at the end has failed: the totals say what is there."""
+        for item in (*self.done, *self.plan.kept):
+            if not self.folder.is_done(item):
+                reason = "results that are not in the output folder any more"
+                remedy = "Keep other programs out of the folder, and go on with --resume."
+                self.folder.add_failure(Failure(item.file, reason, remedy, item.case))
+                self.totals.failed += 1
+        self.totals.done = sum(map(self.folder.is_done, self.done))
+        self.totals.kept = sum(map(self.folder.is_done, self.plan.kept))
+
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
         threads = network_threads(self.bundle)
         server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), threads=threads)
@@ -122,13 +139,14 @@ class Batch:
         begin = time.monotonic()
         try:
             with Progress(len(due)) as progress, workers:
-                for outcome in workers.run(due, watch=(server.check, stopping.check)):
+                watch = (server.check, stopping.check, self.folder.check)
+                for outcome in workers.run(due, watch=watch):
                     failed = not self._settle(outcome)
                     yield from progress.add(frames=outcome.item.frames, failed=failed)
         finally:
+            server.close()
             self.totals.work = time.monotonic() - begin
             self.stages["network"] += server.seconds  # type: ignore[assignment]
-        server.close()
 
     def _shapes(self, batch: int, *, workers: int) -> Shapes:
         """Volumes get enough slots that a single volume keeps all threads of the network busy."""
@@ -138,7 +156,7 @@ class Batch:
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job
-        kind: Callable[..., ItemTask] = FrameTask
+        kind: Callable[..., ItemTask] = partial(FrameTask, value_range=job.reading.value_range)
         if self.rules.volumes:
             kind = partial(VolumeTask, reading=job.reading, box=job.roi, overlap=bundle.inferer.overlap)
         return kind(
@@ -173,6 +191,7 @@ class Batch:
             self.totals.failed += 1
             return False
         done: Done = outcome.result
+        self.done.append(item)
         self.totals.done += 1
         self.totals.frames += done.frames
         self.totals.flagged += bool(done.flags)

@@ -15,10 +15,10 @@ from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRul
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox, parse_search_box
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
 from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
-from pyraseg.pipeline.utils.reading_options import reading_options
+from pyraseg.pipeline.utils.reading_options import FLAGS, reading_options
 from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.errors import UsageError
-from pyraseg.transforms.io.reading_options import ReadingOptions
+from pyraseg.transforms.io.reading_options import OF_FRAMES, ReadingOptions
 
 __all__ = ["Job", "fingerprint", "for_bundle", "parse_job"]
 
@@ -123,13 +123,16 @@ def for_bundle(job: Job, rules: AcceptanceRules, reading: ReadingOptions) -> Job
     """The job with the bundle's ``reading`` where the command line gives none.
 
     Raises:
-        UsageError: an option for series where the bundle takes single files.
+        UsageError: an option for series where the bundle takes single files, or the other way round.
     """
     asked = {"--formats rtstruct": "rtstruct" in job.formats, "--roi": job.roi is not None}
-    asked |= {f"--{name.replace('_', '-')}": True for name in job.reading.given}
-    if not rules.volumes and (option := next((name for name, given in asked.items() if given), "")):
-        wanted = f"a bundle that takes series, for {option}"
-        raise UsageError(wanted, found="one that takes single files", remedy="Leave the option out.")
+    of_series = [option for option, given in asked.items() if given]
+    of_series += [FLAGS[name] for name in job.reading.given if name not in OF_FRAMES]
+    of_frames = [FLAGS[name] for name in job.reading.given if name in OF_FRAMES]
+    takes, others = ("series", "single files") if rules.volumes else ("single files", "series")
+    if wrong := of_frames if rules.volumes else of_series:
+        wanted, remedy = f"a bundle that takes {others}, for {wrong[0]}", "Leave the option out."
+        raise UsageError(wanted, found=f"one that takes {takes}", remedy=remedy)
     return replace(job, reading=job.reading.over(reading))
 
 

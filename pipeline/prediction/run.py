@@ -106,7 +106,7 @@ def before_work() -> Iterator[None]:
 
 def _discover(job: Job, rules: AcceptanceRules) -> Discovered:
     without = [] if job.output is None else [job.output]
-    discovered = find_items(job.inputs, rules, map_headers=in_processes(os.cpu_count() or 1), without=without)
+    discovered = find_items(job.inputs, rules, map_files=in_processes(os.cpu_count() or 1), without=without)
     if not discovered.left_out:
         check_found(discovered)  # nothing at all: no results folder either
     return discovered

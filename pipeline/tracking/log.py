@@ -17,7 +17,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pyraseg.pipeline.tracking.outbox import Outbox
-from pyraseg.pipeline.tracking.parameters import safe_parameters
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 
 __all__ = ["EngineLog", "RunLog", "now"]
 
@@ -108,7 +108,7 @@ class RunLog(EngineLog):
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._append("tags", {"checkpoint.sha256": digest, "checkpoint.name": Path(path).name})
 
-    def log_model(self, network: Any, example: Any) -> None:
+    def log_model(self, network: Any, example: Any, *, facts: Mapping[str, Any] | None = None) -> None:
         """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
 
         For a network that torch cannot export, the tag ``model.export`` says so.
@@ -119,7 +119,7 @@ class RunLog(EngineLog):
 
         with tempfile.TemporaryDirectory() as temporary:
             try:
-                root = save_model(network, example, folder=Path(temporary) / "model")
+                root = save_model(network, example, folder=Path(temporary) / "model", facts=facts)
             except (RuntimeError, TypeError, ValueError) as error:
                 logger.warning("the network cannot be exported (%s): no MLflow model", type(error).__name__)
                 self._append("tags", {"model.export": f"failed: {type(error).__name__}"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ EXAMPLE_SIZE = 64  # pixels per axis: the example is stored with the model, as t
 BATCH = 2  # a dimension of 1 would be exported as the constant 1
 
 
-def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Path:
+def save_model(
+    network: nn.Module, example: Tensor, *, folder: str | Path, facts: Mapping[str, Any] | None = None
+) -> Path:
     """Write ``network`` in evaluation mode, on the CPU, as an MLflow model into the new ``folder``.
 
     The batch is free in the signature; so are height, width and depth where the graph allows it. Load it with
@@ -33,6 +35,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
     Args:
         network: (B, C, H, W[, D]) -> (B, K, H, W[, D]); not changed.
         example: an input of the right shape. Only its shape and type are stored, no image.
+        facts: plain values that a checkpoint says of itself, such as its labels; the model's metadata.
 
     Raises:
         RuntimeError, ValueError, TypeError: torch cannot export this network.
@@ -49,6 +52,7 @@ def save_model(network: nn.Module, example: Tensor, *, folder: str | Path) -> Pa
         str(folder),
         signature=signature,
         input_example=x.numpy(),
+        metadata=dict(facts) if facts else None,
         serialization_format="pt2",
         pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", "numpy"],
     )

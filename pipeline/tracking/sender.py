@@ -52,13 +52,20 @@ class Sender:
             require_reachable(self.client.tracking_uri)
             while not self.stopped.is_set() and (entries := self.outbox.waiting(LINES_AT_ONCE)):
                 for kind, group in groupby(entries, key=lambda pair: pair[1]["kind"]):
-                    self._send_kind(kind, list(group))
+                    if not self.stopped.is_set():
+                        self._send_kind(kind, list(group))
         if attempt.error is not None:
             self.failure = _reason(attempt.error)
             logger.debug("sending to MLflow failed: %s", self.failure.found)
         elif not self.stopped.is_set():
             self.failure = None
         return attempt.error is None
+
+    def send_status(self, status: str) -> None:
+        """Tell the store how the run ended before all else has arrived, if it answers."""
+        with _Attempt():
+            require_reachable(self.client.tracking_uri)
+            self.client.set_terminated(self.run_id, status)
 
     def _send_kind(self, kind: str, group: Sequence[tuple[int, Entry]]) -> None:
         if kind not in LIMITS:
@@ -146,10 +153,11 @@ class BackgroundSender:
         """Send now instead of after a few seconds."""
         self._wake.set()
 
-    def close(self, *, patience: float, longest: float = 600.0) -> bool:
+    def close(self, *, patience: float, longest: float = 600.0, hurry: threading.Event | None = None) -> bool:
         """Send the rest and end; False where entries still wait.
 
         Args:
+            hurry: once it is set, the rest is left to wait.
             patience: seconds to go on while the store is away.
             longest: seconds to wait for a store that is receiving, a large checkpoint for example.
         """
@@ -158,7 +166,8 @@ class BackgroundSender:
         start = time.monotonic()
         while self._thread.is_alive() and not self._done.wait(0.02):
             passed = time.monotonic() - start
-            if passed > longest or (self._failing and passed > patience):
+            hurried = hurry is not None and hurry.is_set()
+            if hurried or passed > longest or (self._failing and passed > patience):
                 break
         self.sender.stopped.set()
         self._wake.set()

@@ -85,7 +85,7 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
         remedy = "Wait until that process is done, or end it."
         found = "one that another process has been opening for a minute"
         raise TrackingError("a tracking store that is free", found=found, remedy=remedy) from error
-    except OSError:  # PermissionError, a read-only or a full disk, a file system without locks
+    except (OSError, NotImplementedError):  # a disk that is read-only or full, a file system without locks
         yield
         return
     try:

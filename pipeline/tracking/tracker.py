@@ -18,13 +18,14 @@ from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_
 from pyraseg.pipeline.tracking.log import RunLog, now
 from pyraseg.pipeline.tracking.opening import OpenRun, open_run
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
-from pyraseg.pipeline.tracking.parameters import PARAMETER_LENGTH, safe_config, safe_parameters
-from pyraseg.pipeline.tracking.process import is_first_process, sigterm_unwinds
+from pyraseg.pipeline.tracking.process import is_first_process
 from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
 from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
 from pyraseg.pipeline.tracking.system import PREFIX as SYSTEM
 from pyraseg.pipeline.tracking.system import SystemSampler
+from pyraseg.pipeline.utils.signals import signals_unwind, signals_wait
+from pyraseg.pipeline.utils.without_paths import PARAMETER_LENGTH, safe_config, safe_parameters
 from pyraseg.transforms.errors import OutputError
 
 __all__ = ["RunTracker"]
@@ -102,56 +103,79 @@ class RunTracker(RunLog):
         self._resume = None if self._run_id == "new" else self._run_id
         self._stack = ExitStack()
 
+    def finished(self) -> bool:
+        """Whether there is no run to end well: tracking is off, or the run to continue is FINISHED."""
+        if not self.enabled or not is_first_process():
+            return True
+        if self._resume is None:
+            return False
+        with bounded_requests():
+            require_reachable(self.tracking_uri)
+            return self._open().status == "FINISHED"
+
     def __enter__(self) -> RunTracker:
         if not self.enabled or not is_first_process():
             return self
         with ExitStack() as stack:
             stack.enter_context(bounded_requests())
+            stack.enter_context(signals_unwind())
             require_reachable(self.tracking_uri)
             if self._run_id is None:  # as MLflow does it, once in a process
                 self._resume = os.environ.pop(RUN_VARIABLE, None)
-            opened = self._open()
-            self.run_id, self.experiment_name = opened.run_id, opened.experiment_name
-            self._start(opened, stack)
+            with signals_wait():  # a run that the store has just made must not be left without its end
+                self._start(stack)
             self._stack = stack.pop_all()
         return self
 
-    def _start(self, opened: OpenRun, stack: ExitStack) -> None:
-        """Open the outbox, send what an earlier process left in it, describe the run, start the threads."""
-        facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
-        outbox = Outbox(self._folder(opened.run_id), facts)
+    def _start(self, stack: ExitStack) -> None:
+        """Open the run and the outbox, send what an earlier process left, describe the run, start threads."""
+        opened = self._open()
+        self.run_id, self.experiment_name = opened.run_id, opened.experiment_name
+        outbox = self._open_outbox(opened)
         stack.callback(outbox.close)
         sender = Sender(opened.client, outbox, run_id=opened.run_id)
         if self._resume:
             opened = self._catch_up(sender)
         self._outbox = outbox
         stack.callback(setattr, self, "_outbox", None)
-        self._describe(opened, outbox)
         self._sender = BackgroundSender(sender)
-        stack.callback(self._sender.close, patience=0)
+        stack.push(self._end)  # from here on something is written, and the run gets its end in any case
+        self._describe(opened, outbox)
         system_steps = [step for name, step in self._last_steps.items() if name.startswith(SYSTEM)]
-        self._sampler = SystemSampler(self._log_system, first_step=max(system_steps, default=-1) + 1)
-        stack.callback(self._sampler.stop)
-        stack.enter_context(sigterm_unwinds())
+        sampler = SystemSampler(self._log_system, first_step=max(system_steps, default=-1) + 1)
+        stack.callback(sampler.stop)
+
+    def _open_outbox(self, opened: OpenRun) -> Outbox:
+        facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
+        try:
+            return Outbox(self._folder(opened.run_id), facts)
+        except OutputError:
+            if not self._resume:
+                opened.client.set_terminated(opened.run_id, "FAILED")
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:
-            if self._outbox is not None:
-                self._end(self._outbox, error)
+        self._stack.__exit__(kind, error, traceback)
 
-    def _end(self, outbox: Outbox, error: BaseException | None) -> None:
-        self._sampler.stop()
-        if error is not None:
-            self.log_tags({"error": error_name(error)})
-            self.log_text(describe_error(error), "error/traceback.txt")
-        status = final_status(error)
-        outbox.append({"kind": "status", "status": status, "time": now()})
-        outbox.sync()
-        patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
-        if not self._sender.close(patience=patience) or outbox.lacks_files():
-            self._say_what_waits(outbox)
+    def _end(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Write how the run ended, and send it. Another Ctrl-C shortens the sending, not the truth."""
+        if self._outbox is None:
+            return
+        with signals_wait() as hurry:
+            if error is not None:
+                self.log_tags({"error": error_name(error)})
+                self.log_text(describe_error(error), "error/traceback.txt")
+            status = final_status(error)
+            self._outbox.append({"kind": "status", "status": status, "time": now()})
+            self._outbox.sync()
+            patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
+            sent = self._sender.close(patience=patience, hurry=hurry)
+            if not sent:
+                self._sender.sender.send_status(status)
+            if not sent or self._outbox.lacks_files():
+                self._say_what_waits(self._outbox)
 
     def flush(self) -> None:
         """Return once everything logged so far is on disk; sending follows."""

@@ -9,14 +9,16 @@ from pyraseg.pipeline.training.optimisation import (
     FiniteLoss,
     FrozenBackbone,
     GradientClipping,
+    ScheduleStep,
+    WarmupSchedule,
     WeightAverage,
-    warmup_schedule,
 )
 from pyraseg.pipeline.training.progress import Progress
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.training.setup import (
+    check_contrast,
+    check_output_dir,
     data_facts,
-    prepare_output_dir,
     require_same_images,
     seed_everything,
     shared_handler,
@@ -35,14 +37,16 @@ __all__ = [
     "GroupSampler",
     "Interruption",
     "Progress",
+    "ScheduleStep",
+    "WarmupSchedule",
     "WeightAverage",
+    "check_contrast",
+    "check_output_dir",
     "data_facts",
-    "prepare_output_dir",
     "require_same_images",
     "seed_everything",
     "shared_handler",
     "stored_run_id",
     "to_device",
     "train",
-    "warmup_schedule",
 ]

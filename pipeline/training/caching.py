@@ -85,7 +85,7 @@ class CachedDataset(PersistentDataset):
         Not MONAI's, which meets a damaged entry with a traceback, or with a warning that names the path.
         """
         if not self._opened:
-            private_folder(self.cache_dir)
+            private_folder(self.cache_dir, remedy="Name another with --cache_dir.")
             self._opened = True
         key = hash_files(item_transformed).decode() + self.transform_hash
         path = self.cache_dir / f"{key}.pt"

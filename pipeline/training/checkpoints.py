@@ -81,9 +81,10 @@ class Checkpoints:
 
     Attach it to the trainer, as the last handler of an epoch's end, and to the evaluator. ``last.pt`` holds
     all that decides about the next step: weights, optimizer, schedule, averages, the counts of early
-    stopping, the best metric, every random state and the MLflow run. A new training removes an earlier
-    ``model.pt``. As a context manager around a training, the handler removes ``last.pt`` where an error came
-    before the first step.
+    stopping, the best metric, every random state and the MLflow run. It is written from the start, so that a
+    training killed in its first step is resumed in its MLflow run; where another training's files are to be
+    replaced, only after the first step, and its ``model.pt`` goes at the same time. As a context manager
+    around a training, the handler removes ``last.pt`` where an error came before the first step.
 
     Args:
         folder: folder of both files.
@@ -113,7 +114,8 @@ class Checkpoints:
         self.tracker: Any = None
         self._evaluator: Any = None
         self._closed = True  # the epoch's end, validation included, is in the state
-        self._at_start = False  # nothing has been learned yet
+        self._at_start = False  # last.pt is this training's, and nothing has been learned yet
+        self._replaces = False  # the files of another training are still there
         self._scaler: Mapping[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -144,7 +146,7 @@ class Checkpoints:
             "iteration": engine.state.iteration,
             "epoch_length": engine.state.epoch_length,
             "closed": self._closed,
-            "settings": self.settings,
+            "options": self.settings,
             "best_metric": float(self._evaluator.state.best_metric),
             "best_metric_epoch": int(self._evaluator.state.best_metric_epoch),
             "run_id": getattr(self.tracker, "run_id", None),
@@ -153,7 +155,9 @@ class Checkpoints:
             "scaler": None if engine.scaler is None else engine.scaler.state_dict(),
         }
         self._save(LAST, content)
-        self._at_start = engine.state.iteration == 0
+        if self._replaces and distributed.is_main():
+            (self.folder / BEST).unlink(missing_ok=True)
+        self._at_start, self._replaces = engine.state.iteration == 0, False
 
     def restore(self, engine: Any) -> bool:
         """Bring a trainer to the state in ``last.pt``; False if there is no such file.
@@ -177,34 +181,63 @@ class Checkpoints:
         _seek(engine.data_loader, epochs=state.epoch, steps=done % state.epoch_length)
         self._at_start, self._closed = done == 0, content["closed"]
         set_random_state(content["random"][distributed.rank() % len(content["random"])])
-        if not content["closed"] and done and done % state.epoch_length == 0:
-            engine.fire_event(Events.EPOCH_COMPLETED)  # stopped during its validation
         return True
+
+    def close_epoch(self, engine: Any) -> None:
+        """Repeat the validation in which the training was stopped, if it was."""
+        done = engine.state.iteration
+        if not self._closed and done and done % engine.state.epoch_length == 0:
+            engine.fire_event(Events.EPOCH_COMPLETED)
 
     def finished(self, engine: Any) -> bool:
         """Whether the last epoch is done, or a lack of progress has ended the training."""
+        if not self._closed:
+            return False
         stopped = any(getattr(part, "stopped", False) for part in self.state.values())
         return stopped or engine.state.iteration >= engine.state.max_epochs * engine.state.epoch_length
 
     def _check(self, content: Mapping[str, Any], engine: Any, *, path: Path) -> None:
         steps = "steps per epoch"
-        wanted = {**self.facts, **self.settings, steps: engine.state.epoch_length}
-        found = {**content, **content.get("settings", {}), steps: content.get("epoch_length")}
-        if unequal := differences(wanted, found):
+        # an earlier version kept a few of the settings, under another name
+        before = content.get("options", self.settings)
+        options = {*before, *self.settings}
+        wanted = {**self.facts, **{name: self.settings.get(name) for name in sorted(options)}}
+        found = {
+            **content,
+            **{name: before.get(name) for name in options},
+            steps: content.get("epoch_length"),
+        }
+        if unequal := differences(wanted | {steps: engine.state.epoch_length}, found):
             raise CheckpointError(
                 f"a last.pt of the same training, {sentence(unequal, 0)}",
                 found=f"one with {sentence(unequal, 1)}",
                 remedy="Give the options of its first start again, or train anew in another --output_dir.",
                 path=path,
             )
+        done = -(-content["iteration"] // engine.state.epoch_length)
+        if engine.state.max_epochs < done:
+            raise CheckpointError(
+                f"max_epochs of {done}, which last.pt has begun, or more",
+                found=str(engine.state.max_epochs),
+                remedy=f"Give --max_epochs {done} or more.",
+                path=path,
+            )
 
     def _start(self, engine: Engine) -> None:
         if self._scaler is not None and engine.scaler is not None:
             engine.scaler.load_state_dict(self._scaler)  # MONAI's trainer has just made it
-        if engine.state.iteration == 0:
+        if engine.state.iteration:
+            return
+        there = any((self.folder / name).is_file() for name in (LAST, BEST))
+        self._replaces = distributed.any_rank(there)
+        if self._replaces:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._replace)
+        else:
             self.save_last(engine)
-            if distributed.is_main():
-                (self.folder / BEST).unlink(missing_ok=True)
+
+    def _replace(self, engine: Engine) -> None:
+        if self._replaces:  # else a signal has saved this step already
+            self.save_last(engine)
 
     def _open_epoch(self, engine: Engine) -> None:
         self._closed = False

@@ -8,10 +8,12 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pyraseg.pipeline.networks import load_checkpoint
+from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints
 from pyraseg.pipeline.training.classes_seen import ClassesSeen
 from pyraseg.pipeline.training.stopping import Interruption
+from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import private_files
 
@@ -37,7 +39,7 @@ def train(
         trainer: MONAI's trainer with its handlers.
         tracker: the MLflow run.
         checkpoints: one of the handlers.
-        interruption: another handler, for Ctrl-C and SIGTERM.
+        interruption: another handler, for Ctrl-C, SIGTERM and SIGUSR1.
         resume: go on from ``last.pt`` where there is one.
         example: an input (1, C, H, W) to store the network in MLflow with; None stores the checkpoint alone.
 
@@ -45,21 +47,26 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm(), tracker:
-        checkpoints.tracker = tracker
-        with checkpoints, interruption.watching():
-            ClassesSeen(checkpoints.facts.get("label_names", ())).attach(trainer)
-            _run(trainer, checkpoints, resume=resume)
-        _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
+    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm():
+        _check(trainer, checkpoints, resume=resume)
+        complete = checkpoints.finished(trainer)
+        if complete and not distributed.any_rank(not tracker.finished()):
+            logger.info("this training is complete; nothing is left to do")
+            return
+        with tracker:
+            checkpoints.tracker = tracker
+            with checkpoints, interruption.watching():
+                ClassesSeen(checkpoints.facts.get("label_names", ())).attach(trainer)
+                checkpoints.close_epoch(trainer)
+                if not checkpoints.finished(trainer):
+                    trainer.run()
+            _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
 
 
-def _run(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
+def _check(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
+    """Refuse what cannot go on before a run is opened, described or written."""
     if resume and checkpoints.restore(trainer):
         logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
-    if checkpoints.finished(trainer):
-        logger.info("this training is complete; nothing is left to do")
-    else:
-        trainer.run()
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
@@ -77,4 +84,4 @@ def _log(tracker: Any, checkpoints: Checkpoints, *, best: Path, example: Any) ->
     tracker.log_checkpoint(best)
     if example is not None:
         load_checkpoint(checkpoints.network, best)
-        tracker.log_model(checkpoints.network, example)
+        tracker.log_model(checkpoints.network, example, facts=facts_of(read_checkpoint(best)))

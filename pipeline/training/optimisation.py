@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
+from monai.handlers import LrScheduleHandler
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,41 +22,64 @@ __all__ = [
     "FiniteLoss",
     "FrozenBackbone",
     "GradientClipping",
+    "ScheduleStep",
+    "WarmupSchedule",
     "WeightAverage",
     "steps_now",
-    "warmup_schedule",
 ]
 
 
-def warmup_schedule(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    warmup_steps: int,
-    decay: str = "poly",
-    power: float = 0.9,
-) -> LambdaLR:
+class WarmupSchedule(LambdaLR):
     """Warm up linearly from nearly 0, then decay to ``total_steps`` by "poly", "cosine" or "none".
 
     Raises:
         ConfigError: an unknown decay.
     """
-    shapes: dict[str, Callable[[float], float]] = {
-        "poly": lambda t: (1 - t) ** power,
-        "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
-        "none": lambda t: 1.0,
-    }
-    if decay not in shapes:
-        raise ConfigError(
-            f"a decay among {', '.join(shapes)}", found=repr(decay), remedy="Correct --lr_decay."
-        )
 
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        return shapes[decay](min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        total_steps: int,
+        warmup_steps: int,
+        decay: str = "poly",
+        power: float = 0.9,
+    ) -> None:
+        shapes: dict[str, Callable[[float], float]] = {
+            "poly": lambda t: (1 - t) ** power,
+            "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
+            "none": lambda t: 1.0,
+        }
+        if decay not in shapes:
+            raise ConfigError(
+                f"a decay among {', '.join(shapes)}", found=repr(decay), remedy="Correct --lr_decay."
+            )
+        self.total_steps = total_steps
 
-    return LambdaLR(optimizer, factor)
+        def factor(step: int) -> float:
+            if step < warmup_steps:
+                return (step + 1) / (warmup_steps + 1)
+            return shapes[decay](min(1.0, (step - warmup_steps) / max(1, self.total_steps - warmup_steps)))
+
+        super().__init__(optimizer, factor)
+
+
+class ScheduleStep(LrScheduleHandler):
+    """Ignite handler for the trainer: MONAI's, each iteration, to the end that the trainer will have.
+
+    Clients set ``max_epochs`` of the trainer itself, a federated one anew in each round.
+    """
+
+    def __init__(self, lr_scheduler: Any) -> None:
+        super().__init__(lr_scheduler, print_lr=False, epoch_level=False)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._stretch)
+        super().attach(engine)
+
+    def _stretch(self, engine: Any) -> None:
+        if isinstance(self.lr_scheduler, WarmupSchedule):
+            self.lr_scheduler.total_steps = engine.state.max_epochs * engine.state.epoch_length
 
 
 class GradientClipping:

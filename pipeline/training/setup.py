@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.transforms import Compose
 from monai.utils import set_determinism
@@ -18,39 +21,52 @@ from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.training.checkpoints import LAST
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
-from pyraseg.pipeline.utils.files import private_files
+from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.groups import images_as_groups
-from pyraseg.transforms.errors import CheckpointError, ConfigError, OutputError
+from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, OutputError
+from pyraseg.transforms.io.display_range import CONTRAST
 
 __all__ = [
+    "check_contrast",
+    "check_output_dir",
     "data_facts",
-    "prepare_output_dir",
     "require_same_images",
     "seed_everything",
     "shared_handler",
     "to_device",
 ]
 
+LOOKED_AT, LOOKED_AT_3D = 32, 4
+
 logger = logging.getLogger(__name__)
 
 
-def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
-    """Make ``folder`` for this run's outputs.
+def check_output_dir(folder: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse a folder for a run's outputs, without touching it: the first file that is written makes it.
 
     Args:
         folder: new, or with hidden files at most.
-        overwrite: accept files of an earlier run; they are replaced one by one.
+        overwrite: accept files of an earlier run; they are replaced once this run has something to replace
+            them with.
         resume: accept ``last.pt`` of the run to continue. A new folder is no error, so a scheduler can
             restart a job with one command.
 
     Raises:
         OutputError: it cannot be written, or holds files that this run must not touch.
     """
-    folder = Path(folder)
-    _make(folder)
-    in_use = any(not entry.name.startswith(".") for entry in folder.iterdir())
+    folder = Path(folder).absolute()
+    try:
+        _require_writable(folder)
+        in_use = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            "an output folder that can be written",
+            found=f"one that cannot ({error.strerror})",
+            remedy="Name another with --output_dir.",
+            path=folder,
+        ) from error
     if not in_use or overwrite or not distributed.is_main() or (resume and (folder / LAST).is_file()):
-        return folder
+        return
     if resume:
         found, remedy = (
             "one that holds other files and no last.pt",
@@ -65,20 +81,13 @@ def prepare_output_dir(folder: str | Path, *, overwrite: bool = False, resume: b
     raise OutputError("an empty or new output folder", found=found, remedy=remedy, path=folder)
 
 
-def _make(folder: Path) -> None:
-    try:
-        with private_files():
-            folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{distributed.rank()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            "an output folder that can be written",
-            found=f"one that cannot ({error.strerror})",
-            remedy="Name another with --output_dir.",
-            path=folder,
-        ) from error
+def _require_writable(folder: Path) -> None:
+    """Raise OSError where the folder, or the nearest one above it that is there, cannot be written."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def require_same_images(
@@ -150,6 +159,37 @@ def to_device(
         layout = torch.channels_last_3d if volumes else torch.channels_last
         network.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
     return network.to(device)
+
+
+def check_contrast(items: Sequence[Mapping[str, Any]], transform: Callable[..., Any]) -> None:
+    """Prepare some images and name those that are nearly black, constant or clipped (`contrast_fault`).
+
+    So nobody trains through a night on images that were read by another range of values than theirs.
+
+    Args:
+        items: of a datalist. `LOOKED_AT` of them, or `LOOKED_AT_3D` volumes, are taken from all parts of it.
+        transform: from an item to the network's input, without anything random.
+
+    Raises:
+        DatalistError: all images looked at are like that.
+        InputError: one cannot be read, or does not say which of its values are black and white.
+    """
+    chosen = [items[n] for n in np.linspace(0, len(items) - 1, LOOKED_AT, dtype=int)] if items else []
+    faults: dict[str, str] = {}
+    with unwrap_monai_errors():
+        for seen, item in enumerate(chosen if distributed.is_main() else []):
+            image = transform(dict(item))["image"]
+            faults[str(image.meta["case"])] = str(image.meta.get(CONTRAST, ""))
+            if image.ndim == 4 and seen + 1 == LOOKED_AT_3D:
+                break
+    if not (poor := {case: fault for case, fault in faults.items() if fault}):
+        return
+    kinds = ", ".join(f"{count} {fault}" for fault, count in Counter(poor.values()).items())
+    found = f"{kinds}, of {len(faults)} images looked at"
+    if len(poor) == len(faults):
+        remedy = "Correct their greys, or the reading option value_range where it was declared."
+        raise DatalistError("images with contrast", found=found, remedy=remedy)
+    logger.warning("the images' greys: %s, first in case %s", found, next(iter(poor)))
 
 
 def data_facts(data: Any, network: torch.nn.Module) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -16,6 +15,7 @@ from monai.engines import Trainer
 from pyraseg.pipeline.training.checkpoints import Checkpoints
 from pyraseg.pipeline.training.optimisation import steps_now
 from pyraseg.pipeline.utils import distributed
+from pyraseg.pipeline.utils.signals import handling
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["EarlyStopping", "FinalValidation", "Interruption"]
@@ -74,7 +74,7 @@ class EarlyStopping:
 
 
 class Interruption:
-    """Ignite handler: Ctrl-C and SIGTERM stop a training between two steps, with everything saved.
+    """Ignite handler: Ctrl-C, SIGTERM and SIGUSR1 stop a training between two steps, with all saved.
 
     An exception inside the optimizer's step would leave weights of no step, and no file holds gradients that
     are still being accumulated, so it waits for the step that takes them. A second signal stops at once;
@@ -97,16 +97,10 @@ class Interruption:
             engine.add_event_handler(Events.EPOCH_STARTED, self._validation_started)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._validated)
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Handle the signals inside the block."""
+    def watching(self) -> AbstractContextManager[None]:
+        """Handle the signals inside the block; in a thread other than the main one it runs without."""
         self.requested, self._owner = False, os.getpid()
-        former = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+        return handling(self._request)
 
     def _request(self, number: int, frame: Any) -> None:
         if os.getpid() != self._owner:

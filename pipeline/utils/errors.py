@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from pyraseg.transforms import errors
-from pyraseg.transforms.errors import PyrasegError
+from pyraseg.transforms.errors import TRACEBACK_VARIABLE, PyrasegError
 
 __all__ = [
     "PATHS_VARIABLE",
@@ -22,11 +22,13 @@ __all__ = [
     "unwrap_monai_errors",
 ]
 
-TRACEBACK_VARIABLE = "PYRASEG_TRACEBACK"
 PATHS_VARIABLE = "PYRASEG_SHOW_PATHS"
 WORKER_ERROR = re.compile(
     rf"^pyraseg\.transforms\.errors\.({'|'.join(errors.__all__)}): wanted (.*), found (.*?)\. (.*)$", re.M
 )
+
+# torch's own words, in all of which a full /dev/shm may come; a bus error is one
+LOADER_ENDED = re.compile(r"shared memory|file </torch_|DataLoader worker \(pid.* signal: (Bus error|Killed)")
 
 
 def own_error(error: BaseException | None) -> PyrasegError | None:
@@ -39,8 +41,20 @@ def own_error(error: BaseException | None) -> PyrasegError | None:
             kind, wanted, found, remedy = matches[-1]
             ours: PyrasegError = getattr(errors, kind)(wanted, found=found, remedy=remedy)
             return ours
+        if LOADER_ENDED.search(str(error)):
+            return _of_loader(str(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def _of_loader(text: str) -> PyrasegError:
+    """The error for a data-loading process that torch could not go on with."""
+    if "Killed" in text:
+        found, remedy = "one that the system ended, as for want of memory", "Give fewer --num_workers, or 0."
+    else:
+        found = "no room in the shared memory (/dev/shm) through which they send images"
+        remedy = "Give --num_workers 0, or more of it (docker run --shm-size 8g)."
+    return errors.RunError("processes that load data to their end", found=found, remedy=remedy)
 
 
 @contextmanager
@@ -56,10 +70,14 @@ def unwrap_monai_errors() -> Iterator[None]:
 
 
 def install_error_report() -> None:
-    """End the process with one sentence and exit status 1, without MONAI's chain of tracebacks.
+    """End MONAI's command with one sentence and exit status 1, without its chain of tracebacks.
 
-    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all.
+    Any other exception keeps Python's report; ``PYRASEG_TRACEBACK=1`` keeps it for all. A run that Python
+    code has started raises its errors to that code, and nothing of the process is changed.
     """
+    command = getattr(sys.modules["__main__"], "__spec__", None)
+    if command is None or command.name != "monai.bundle.__main__":
+        return
 
     def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -84,7 +102,8 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
         lines.append(f"  file: {printable(error.path)}")
     elif error.path:
         lines.append(f"  ({PATHS_VARIABLE}=1 shows the file's path)")
-    sys.stderr.write("\n".join(lines) + "\n")
+    with suppress(OSError):  # nobody reads any more; the exit status still tells
+        sys.stderr.write("\n".join(lines) + "\n")
     return True
 
 

@@ -80,28 +80,30 @@ def private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def private_folder(path: str | Path) -> Path:
+def private_folder(path: str | Path, *, remedy: str = "Name another folder.") -> Path:
     """Make a folder of this user's, or close one to all others (0700), before what it holds is trusted.
 
     A link is followed.
 
     Raises:
-        OutputError: it belongs to another user, cannot be made, closed or written.
+        OutputError: another user owns it, and could change what is read back; or it cannot be made, closed
+            or written.
     """
     path = Path(path)
     try:
         with private_files():
             path.mkdir(parents=True, exist_ok=True)
         status = path.stat()
-        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-            remedy = "Name another folder: its owner could change what is read back from it."
-            raise OutputError("a folder of your own", found="another user's", remedy=remedy, path=path)
-        if status.st_mode & 0o077:
+        others = hasattr(os, "geteuid") and status.st_uid != os.geteuid()
+        if not others and status.st_mode & 0o077:
             path.chmod(0o700)
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        found = "another user's" if others else ""
+        if not others and not os.access(path, os.W_OK | os.X_OK):
+            found = "one that cannot be written"
     except OSError as error:
-        raise output_error(error, path) from error
+        found = f"one that cannot be written ({error.strerror})"
+    if found:
+        raise OutputError("a folder of your own to write to", found=found, remedy=remedy, path=path)
     return path
 
 

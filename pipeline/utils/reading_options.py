@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from pyraseg.transforms.errors import ConfigError, Option, PyrasegError, UsageError
-from pyraseg.transforms.io.reading_options import REPAIRS, ReadingOptions
+from pyraseg.transforms.io.reading_options import OF_FRAMES, REPAIRS, ReadingOptions
 
 __all__ = [
     "FLAGS",
@@ -20,7 +20,10 @@ __all__ = [
 ]
 
 # `--series` of datalist is a folder
-FLAGS = {name: f"--{name.replace('_', '-')}" for name in ("stack", "repair", "assume_hu", "nearest", "crop")}
+FLAGS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("stack", "repair", "assume_hu", "nearest", "crop", "value_range")
+}
 FLAGS["series"] = "--series-number"
 OF_SERIES = ("stack", "repair", "assume_hu")  # of a series by itself, without labels
 
@@ -37,6 +40,7 @@ def add_reading_options(add: Callable[..., Any], names: Collection[str] = tuple(
     number: dict[str, Any] = {"type": positive, "metavar": "N"}
     series = "of several series in an image's folder the N-th, from 1"
     stack = "of a series' stacks (time points, echoes, orientations) the N-th, from 1"
+    shown = "the values that are black and white in frames whose files do not say so, for example 0 4095"
     declared: dict[str, dict[str, Any]] = {
         "series": {**number, "help": series},
         "stack": {**number, "help": stack},
@@ -44,6 +48,7 @@ def add_reading_options(add: Callable[..., Any], names: Collection[str] = tuple(
         "assume_hu": {"help": "take a CT's values for HU whatever its Rescale Type"},
         "nearest": {"help": "contours between slices go to the nearest slice"},
         "crop": {"help": "labels that reach beyond the image are cut off there"},
+        "value_range": {"nargs": 2, "type": float, "metavar": ("BLACK", "WHITE"), "help": shown},
     }
     for name in names:
         flag = {} if "metavar" in declared[name] else {"action": "store_true"}
@@ -54,7 +59,7 @@ def reading_options(arguments: argparse.Namespace) -> ReadingOptions:
     """The options of a command line.
 
     Raises:
-        UsageError: an unknown repair.
+        UsageError: an unknown repair, or a range that does not ascend.
     """
     typed = {name: getattr(arguments, f"reading_{name}", None) for name in FLAGS}
     given = {name: value for name, value in typed.items() if value}
@@ -75,7 +80,8 @@ def as_typed(names: Collection[str] = tuple(FLAGS)) -> Callable[[Option], str]:
 
     def spell(option: Option) -> str:
         words = option.value if isinstance(option.value, list) else [option.value]
-        value = "" if option.value is True else f" {','.join(map(str, words))}"
+        apart = " " if option.name in OF_FRAMES else ","
+        value = "" if option.value is True else f" {apart.join(map(str, words))}"
         return f"{FLAGS[option.name]}{value}" if option.name in names else ""
 
     return spell

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
+from pyraseg.pipeline.networks import build_network
+from pyraseg.pipeline.networks.checkpoint import with_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -87,11 +90,13 @@ def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
     )
 
 
-def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
+def test_a_checkpoint_of_other_classes_exports_to_torchscript_with_its_own_and_agrees(bundle, tmp_path):
     config = str(bundle / "configs" / "inference.yaml")
     workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
     network = workflow.parser.get_parsed_content("network_def").eval()
-    torch.save(network.state_dict(), tmp_path / "model.pt")
+    network = build_network(**{**network.options, "out_channels": 2}).eval()
+    facts = {"label_names": ["background", "edema"], "network": network.options}
+    torch.save(with_facts(network.state_dict(), facts), tmp_path / "model.pt")
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
@@ -100,6 +105,14 @@ def test_a_checkpoint_exports_to_torchscript_and_agrees(bundle, tmp_path):
         meta_file=str(bundle / "configs" / "metadata.json"),
         bundle_root=str(bundle),
     )
+    with zipfile.ZipFile(tmp_path / "model.ts") as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("metadata.json")]
+        told = json.loads(archive.read(name))
+    assert told["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "edema"}
+    assert [(segment["value"], segment["name"]) for segment in told["segments"]] == [
+        (0, "background"),
+        (1, "edema"),
+    ]
     exported = torch.jit.load(str(tmp_path / "model.ts")).eval()
     inputs = metadata(bundle)["network_data_format"]["inputs"]["image"]
     image = torch.rand(1, inputs["num_channels"], *inputs["spatial_shape"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import monai.bundle
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -16,16 +17,13 @@ from pyraseg.pipeline.networks.checkpoint import facts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP = 5  # in the second epoch
+SAME = {"max_epochs": 2}  # as the training that the folder's tests share
 
 
 def command(ultrasound, name: str, *more_configs: str, **overrides) -> list[str]:
     """The words of a shell command, as a user types them."""
     configs = [ultrasound.config("train"), *more_configs]
-    options = (
-        ultrasound.training(name)
-        | {"max_epochs": 2, "seed": 1, "run_name": name, "num_workers": 1}
-        | overrides
-    )
+    options = ultrasound.training(name) | SAME | {"run_name": name, "num_workers": 1} | overrides
     words = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     return ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), *words]
 
@@ -65,20 +63,22 @@ def run(words: list[str]) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def resumed(ultrasound, tmp_path_factory, lookups) -> tuple[Path, Path]:
-    """The folders of an unbroken training, and of one that was killed in its second epoch and resumed."""
+def resumed(ultrasound, trained, tmp_path_factory, lookups) -> tuple[Path, Path]:
+    """The folders of an unbroken training, and of one that was killed in its second epoch and resumed.
+
+    The unbroken one loads its frames in its own process, the killed one in another.
+    """
     overlay = tmp_path_factory.mktemp("overlay") / "kill.yaml"
     overlay.write_text(
         f"+train::handlers:\n- _target_: tests.pipeline.training.kill.KillAt\n  step: {STEP}\n"
     )
-    assert run(command(ultrasound, "whole")).returncode == 0
     killed = run(command(ultrasound, "killed", str(overlay)))
     assert killed.returncode == -signal.SIGKILL
     (stale,) = tracked(ultrasound, "killed")
     assert stale.info.status == "RUNNING"
-    again = run(command(ultrasound, "killed", resume="true"))
-    assert again.returncode == 0, again.stderr
-    return ultrasound.output / "whole", ultrasound.output / "killed"
+    again = {**ultrasound.training("killed"), **SAME, "run_name": "killed", "resume": True}
+    monai.bundle.run("training", config_file=ultrasound.config("train"), **again)
+    return trained.parent, ultrasound.output / "killed"
 
 
 def tracked(ultrasound, name):
@@ -97,7 +97,7 @@ def test_the_weights_are_those_of_a_training_that_nothing_interrupted(resumed, f
 
 def test_mlflow_has_one_run_whose_steps_are_those_of_an_unbroken_one(ultrasound, resumed):
     client = MlflowClient(ultrasound.store)
-    (whole,), (killed,) = tracked(ultrasound, "whole"), tracked(ultrasound, "killed")
+    (whole,), (killed,) = tracked(ultrasound, "trained"), tracked(ultrasound, "killed")
     assert killed.info.status == "FINISHED"
     assert killed.data.tags["pyraseg.resumed_from"] == "RUNNING"
     for key in ("loss", "learning_rate", "val_mean_dice", "val_dice_kidney"):

@@ -22,25 +22,22 @@ MAY_DIFFER = {
     "train": (
         "experiment_name",
         "label_names",
-        *("reading", "data::reading"),  # of series
         *("spacing_mm", "orientation", "window", "body_z_score"),
         *("in_channels", "input_size", "output_stride", "skips"),  # the network and its input
         *("max_epochs", "patience", "val_interval", "batch_size", "frames_per_group", "patches_per_volume"),
         *("learning_rate", "batch_dice"),
         *("inference_mode", "inference_size", "cleanup"),
-        "checkpoints::settings",  # names patches_per_volume where there is one
         "train::deterministic_transforms::transforms",
         "train::random_transforms::transforms",
         "validate::preprocessing::transforms",
     ),
     "evaluate": (
         *("experiment_name", *TRAINED, "spacing_mm", "orientation", "window", "body_z_score"),
-        *("reading", "data::reading"),
         *("inference_mode", "inference_size", "cleanup"),
         "validate::preprocessing::transforms",
     ),
     "inference": (
-        *(*TRAINED, "spacing_mm", "orientation", "window", "body_z_score", "reading"),
+        *(*TRAINED, "spacing_mm", "orientation", "window", "body_z_score"),
         *("inference_mode", "inference_size", "cleanup"),
         "preprocessing::transforms",
         "images",  # frames or volumes
@@ -138,10 +135,9 @@ class TestOneBundle:
         assert network == {name: train[name] for name in network}
         assert trained["network"]["spatial_dims"] == len(train["input_size"])
 
-    def test_inference_reads_series_as_the_metadata_says(self, bundle):
+    def test_inference_reads_as_the_metadata_says(self, bundle):
         metadata = ConfigParser.load_config_file(str(bundle / "configs" / "metadata.json"))
-        assert read(bundle, "inference").get("reading") == metadata.get("reading")
-        assert ("reading" in metadata) == (metadata["prediction"]["unit"] == "series")
+        assert read(bundle, "inference")["reading"] == metadata["reading"]
 
     def test_nothing_that_other_tools_read_needs_the_metadata(self, bundle):
         """MONAI Label reads ``inference.yaml`` alone, without ``metadata.json``."""

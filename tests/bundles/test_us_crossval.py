@@ -15,6 +15,7 @@ from monai.bundle import run
 from pyraseg.pipeline.experiments import CrossValidation, run_experiment
 from pyraseg.pipeline.inference.trained import checkpoint_paths
 from pyraseg.pipeline.networks.checkpoint import facts_of
+from pyraseg.transforms.errors import RunError
 
 QUICK = {
     "max_epochs": 1,
@@ -75,3 +76,31 @@ def test_two_folds_give_every_case_a_score_by_the_network_that_did_not_see_it(ul
     assert {each.data.tags["mlflow.parentRunId"] for each in nested.values()} == {parent.info.run_id}
     assert set(nested) == {"fold 0", "fold 0, evaluation", "fold 1", "fold 1, evaluation", "ensemble, test"}
     assert {each.info.status for each in runs} == {"FINISHED"}
+
+
+def test_a_first_step_that_is_refused_leaves_the_folder_for_other_settings(ultrasound, folds, tmp_path):
+    words = ["--track", "false", "--learning_rate"]
+    options = {"datalist": folds, "output": tmp_path / "out"}
+    plan = CrossValidation(ultrasound.bundle, ultrasound.data, overrides=[*words, "fast"], **options)
+    with pytest.raises(RunError):
+        list(run_experiment(plan, start=lambda command: 1))
+    assert not plan.output.exists()
+
+    def interrupted(command):
+        (plan.output / "fold_0").mkdir()
+        raise KeyboardInterrupt
+
+    plan = CrossValidation(ultrasound.bundle, ultrasound.data, overrides=[*words, "0.1"], **options)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_experiment(plan, start=interrupted))
+    assert (plan.output / "crossval.json").is_file()
+
+
+def test_an_experiment_goes_on_with_the_same_weights_wherever_they_lie(ultrasound, folds, tmp_path):
+    def fixed(name, content):
+        (tmp_path / name).write_bytes(content)
+        words = ["--pretrained", str(tmp_path / name)]
+        places = {"datalist": folds, "output": tmp_path / "out"}
+        return CrossValidation(ultrasound.bundle, ultrasound.data, overrides=words, **places).fixed
+
+    assert fixed("a.pt", b"a") == fixed("moved.pt", b"a") != fixed("a.pt", b"b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 
 import nibabel
 import numpy as np
@@ -55,6 +56,14 @@ def test_training_is_one_mlflow_run_with_what_a_reader_looks_for(ultrasound, tra
         for a in MlflowClient(ultrasound.store).list_artifacts(tracked.info.run_id, folder)
     ]
     assert stored == ["overlays/validation.png", "checkpoints/model.pt"]
+
+
+def test_checkpoints_cache_database_and_artifacts_are_their_owner_s_alone(ultrasound, trained):
+    places = [ultrasound.output / name for name in ("models", "cache", "mlruns", "mlruns.db")]
+    paths = [path for place in places for path in (place, *place.rglob("*"))]
+    assert len(paths) > 30
+    wrong = [p.name for p in paths if stat.S_IMODE(p.stat().st_mode) != (0o700 if p.is_dir() else 0o600)]
+    assert wrong == []
 
 
 def test_the_images_of_training_evaluation_and_inference_are_the_same(ultrasound, trained):

@@ -191,13 +191,13 @@ class TestEntryPoints:
         assert "Traceback (most recent call last)" in done.stderr
         assert "pyraseg.transforms.errors." in done.stderr
 
-    def test_a_reader_that_has_gone_is_no_traceback(self):
+    def test_work_goes_on_without_a_reader(self):
         code = (
             "import sys\nfrom pyraseg.pipeline import cli\n"
             "class Saying(cli.Verb):\n"
             "    name, help = 'v', 'h'\n"
             "    def add_arguments(self, parser): pass\n"
-            "    def run(self, arguments): yield 'line'\n"
+            "    def run(self, arguments): yield 'line'; yield 'line'; sys.stderr.write('worked')\n"
             "cli.VERBS = (Saying(),)\nsys.stdin.read()\nsys.exit(cli.main(['v']))\n"
         )
         process = subprocess.Popen(
@@ -212,4 +212,21 @@ class TestEntryPoints:
         process.stdout.close()  # before the verb speaks
         process.stdin.close()
         errors = process.stderr.read()
-        assert (process.wait(), errors) == (1, "")
+        assert (process.wait(), errors) == (0, "worked")
+
+    def test_work_goes_on_with_closed_streams_and_prints_into_no_other_file(self, tmp_path):
+        code = (
+            "import os, sys\n"
+            "os.closerange(0, 3); sys.stdin = sys.stdout = sys.stderr = None\n"
+            "from pyraseg.pipeline import cli\n"
+            "class Saying(cli.Verb):\n"
+            "    name, help = 'v', 'h'\n"
+            "    def add_arguments(self, parser): pass\n"
+            "    def run(self, arguments):\n"
+            f"        with open({str(tmp_path / 'result')!r}, 'w') as file:\n"
+            "            yield 'line'\n"
+            "            file.write(f'{file.fileno() > 2}')\n"
+            "cli.VERBS = (Saying(),)\nsys.exit(cli.main(['v']))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+        assert (done.returncode, (tmp_path / "result").read_text()) == (0, "True")

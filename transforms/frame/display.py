@@ -7,6 +7,7 @@ from monai.transforms import Transform
 
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.io.display_range import CONTRAST, contrast_fault
 
 __all__ = ["ScaleDisplay", "ScaleDisplayd", "ToChannels", "ToChannelsd"]
 
@@ -16,6 +17,8 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as DICOM's YBR_FULL has it (P
 class ScaleDisplay(Transform):
     """(C, H, W) of stored values to float32 in [0, 1], where the metadata's ``display_max`` is white.
 
+    The metadata's ``contrast`` says what is wrong with the greys (`contrast_fault`).
+
     >>> ScaleDisplay()(MetaTensor(torch.full((1, 1, 2), 51), meta={"display_max": 255.0})).tolist()
     [[[0.20000000298023224, 0.20000000298023224]]]
     """
@@ -24,6 +27,7 @@ class ScaleDisplay(Transform):
         scaled = (image.as_tensor().float() / float(image.meta["display_max"])).clamp_(0, 1)
         result = MetaTensor(scaled, meta=image.meta, applied_operations=image.applied_operations)
         result.meta["display_max"] = 1.0
+        result.meta[CONTRAST] = contrast_fault(scaled)
         return result
 
 

@@ -27,7 +27,10 @@ def source_view(preprocessing: Compose) -> Compose:
     if any(isinstance(step, LoadVolumed) for step in preprocessing.transforms):
         return _volume_view(preprocessing)
     kinds = {type(step) for step in preprocessing.transforms}
-    steps: list[Any] = [LoadFramed("image")]
+    reading = next(
+        step.load_image.reader.reading for step in preprocessing.transforms if isinstance(step, LoadFramed)
+    )
+    steps: list[Any] = [LoadFramed("image", reading=reading)]
     steps += [kind("image") for kind in (CropToTissued, BlankOutsideTissued) if kind in kinds]
     view = Compose([*steps, ScaleDisplayd("image")])
     return Compose([view, restoration(view, keys="image")])

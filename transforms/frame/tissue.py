@@ -14,7 +14,7 @@ from monai.utils import TraceKeys
 from numpy.typing import NDArray
 
 from pyraseg.transforms.dictionary import DictionaryTransform
-from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.errors import GeometryError, InputError
 from pyraseg.transforms.frame.tissue_mask import Tissue, find_tissue, search_tissue
 
 __all__ = ["BlankOutsideTissue", "BlankOutsideTissued", "CropToTissue", "CropToTissued"]
@@ -207,11 +207,18 @@ def _array(image: torch.Tensor) -> NDArray[Any]:
 
 
 def _display_max(image: torch.Tensor) -> float:
-    """The value shown as white; without metadata the maximum of the type, or of the image."""
+    """The value shown as white: the metadata's, else 255 for bytes and 1 for fractions, as in torchvision.
+
+    Raises:
+        InputError: whole numbers of more bits without metadata.
+    """
     given = image.meta.get("display_max") if isinstance(image, MetaTensor) else None
     if given is not None:
         return float(given)
-    return 255.0 if image.dtype == torch.uint8 else float(image.max())
+    if image.dtype == torch.uint8 or image.is_floating_point():
+        return 255.0 if image.dtype == torch.uint8 else 1.0
+    remedy = "Load frames with LoadFramed, or set display_max."
+    raise InputError("metadata with display_max, the value of white", found="none", remedy=remedy)
 
 
 def _check_frame(image: Any) -> None:

@@ -17,6 +17,7 @@ from pyraseg.transforms.dicom.calibration import Calibration, calibrate
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import ImageHeader, parse_file, read_header
 from pyraseg.transforms.dicom.files.objects import passed_over
+from pyraseg.transforms.dicom.files.opening import file_version
 from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.files.values import readable
 from pyraseg.transforms.dicom.pixels.decode import CineReader
@@ -24,6 +25,7 @@ from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.display_range import ValueRange
 from pyraseg.transforms.io.paths import frame_path, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
 
@@ -32,6 +34,7 @@ __all__ = [
     "FrameHandle",
     "frame_metadata",
     "handles",
+    "listed",
     "open_frames",
     "the_only",
     "volume_metadata",
@@ -49,22 +52,34 @@ class FrameHandle:
     opened: tuple[CineReader, Calibration] | None = field(default=None, repr=False, compare=False)
 
 
-def open_frames(header: ImageHeader) -> list[FrameHandle]:
+Named = PathText | FrameHandle
+
+
+def open_frames(header: ImageHeader, value_range: ValueRange | None = None) -> list[FrameHandle]:
     """All frames of a file with a parsed header, which `DicomReader` accepts in place of paths.
+
+    Args:
+        value_range: see `ReadingOptions`.
 
     Raises:
         InputError: its frames cannot be read correctly.
     """
-    opened = _calibrated(header)
+    opened = _calibrated(header, value_range)
     return [FrameHandle(header.path, index, opened) for index in range(len(opened[0]))]
 
 
-def handles(data: Sequence[PathText] | PathText | FrameHandle) -> list[FrameHandle]:
-    """The frames that path strings name, without file access."""
-    if isinstance(data, FrameHandle):
-        return [data]
-    texts = [data] if isinstance(data, str | PathLike) else list(data)
-    return [FrameHandle(*split_frame_path(str(text))) for text in texts]
+def listed(data: Any) -> list[Any]:
+    """One path or handle, or several, as a list."""
+    return [data] if isinstance(data, str | PathLike | FrameHandle) else list(data)
+
+
+def handles(data: Sequence[Named]) -> list[FrameHandle]:
+    """The frames that paths name; no file is opened.
+
+    Raises:
+        InputError: as `split_frame_path`.
+    """
+    return [each if isinstance(each, FrameHandle) else FrameHandle(*split_frame_path(each)) for each in data]
 
 
 def the_only(img: Sequence[FrameHandle]) -> FrameHandle:
@@ -87,10 +102,11 @@ class DicomReader(ImageReader):
     file; HU, SUVbw or MR intensities, int16 or float32.
 
     When `read` fails, `LoadImage` tries other readers, which get the geometry of cines wrong; not when
-    `get_data` fails. So `read` only parses the path, and `get_data` decodes and refuses.
+    `get_data` fails. So `read` only lists the paths, and `get_data` decodes and refuses.
 
     Args:
         series, stack, repair, assume_hu: for volumes, see `ReadingOptions`.
+        value_range: for frames, see `ReadingOptions`.
         workers: see `pyraseg.transforms.dicom.read_series`.
         as_labels: frames of one sample are masks: they keep their stored values, whatever shows them.
 
@@ -107,21 +123,22 @@ class DicomReader(ImageReader):
         stack: int | None = None,
         repair: Collection[str] = (),
         assume_hu: bool = False,
+        value_range: tuple[float, float] | None = None,
         workers: int | None = None,
         as_labels: bool = False,
     ) -> None:
-        self._options = ReadingOptions(series=series, stack=stack, repair=repair, assume_hu=assume_hu)
+        self._options = ReadingOptions(series, stack, repair, assume_hu, value_range=value_range)
         self._workers, self._as_labels = workers, as_labels
 
-    def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
+    def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
         """Whether every file is DICOM by its content, because the suffix says nothing."""
-        return all(_holds_dicom(handle.path) for handle in handles(filename))
+        return all(_holds_dicom(handle.path) for handle in handles(listed(filename)))
 
-    def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frames; `get_data` opens the files."""
-        return handles(data)
+    def read(self, data: Sequence[Named] | Named, **kwargs: Any) -> list[Named]:
+        """List the paths; `get_data` looks what they name, and opens the files."""
+        return listed(data)
 
-    def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(self, img: Sequence[Named]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame or the volume.
 
         Returns:
@@ -133,17 +150,18 @@ class DicomReader(ImageReader):
             InputError: the file cannot be read correctly, or has several frames and none is named.
             GeometryError: the files are not one volume; the message lists what they are.
         """
-        if len(img) != 1 or img[0].path.is_dir():
-            return self._volume(img) if _holds_volume(img) else self._frame(the_only(img))
+        named = handles(img)
+        if len(named) != 1 or named[0].path.is_dir():
+            return self._volume(named) if _holds_volume(named) else self._frame(the_only(named))
         try:
-            return self._frame(img[0])
+            return self._frame(named[0])
         except InputError:
-            if _holds_volume(img):
-                return self._volume(img)
+            if _holds_volume(named):
+                return self._volume(named)
             raise
 
     def _frame(self, handle: FrameHandle) -> tuple[np.ndarray, dict[str, Any]]:
-        cine, calibration = handle.opened or _opened(handle.path)
+        cine, calibration = handle.opened or _opened(handle.path, self._options.value_range)
         index = _frame_index(handle, len(cine))
         array = cine.frame(index, as_labels=self._as_labels)
         metadata = frame_metadata(
@@ -241,22 +259,23 @@ def _frame_index(handle: FrameHandle, frames: int) -> int:
     return handle.frame_index or 0
 
 
-def _opened(path: Path) -> tuple[CineReader, Calibration]:
+def _opened(path: Path, value_range: ValueRange | None) -> tuple[CineReader, Calibration]:
     """The file's parsed header, kept for further frames; a changed file is read again."""
     try:
-        status = path.stat()
+        return _open(path, file_version(path.stat()), value_range)
     except OSError:
-        return _open(path, 0, 0)  # which refuses it
-    return _open(path, status.st_mtime_ns, status.st_size)
+        return _open(path, (), value_range)  # which refuses it
 
 
 @lru_cache(maxsize=16)
-def _open(path: Path, modified: int, size: int) -> tuple[CineReader, Calibration]:
-    return _calibrated(read_header(path))
+def _open(
+    path: Path, version: tuple[int, ...], value_range: ValueRange | None
+) -> tuple[CineReader, Calibration]:
+    return _calibrated(read_header(path), value_range)
 
 
-def _calibrated(header: ImageHeader) -> tuple[CineReader, Calibration]:
-    cine = CineReader(header)
+def _calibrated(header: ImageHeader, value_range: ValueRange | None) -> tuple[CineReader, Calibration]:
+    cine = CineReader(header, value_range=value_range)
     found, remedy = "ones that cannot be read", "Export the file again."
     with readable("ultrasound regions", path=header.path, found=found, remedy=remedy):
         return cine, calibrate(header.dataset, header.rows, header.columns)

@@ -16,22 +16,34 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple
 from PIL import Image, ImageOps
 
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.io.dicom_reader import (
     DicomReader,
-    FrameHandle,
+    Named,
     PathText,
     frame_metadata,
     handles,
+    listed,
     the_only,
 )
+from pyraseg.transforms.io.display_range import ValueRange, from_black, is_dark
 from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS, are_finite, spacing_fault
 from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 from pyraseg.transforms.io.paths import is_nifti, is_picture
+from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["FrameReader", "LoadFrame", "LoadFramed", "open_picture", "read_nifti", "read_picture"]
+__all__ = [
+    "FrameReader",
+    "LoadFrame",
+    "LoadFramed",
+    "open_picture",
+    "read_nifti",
+    "read_picture",
+    "states_range",
+]
 
 # PyTorch cannot compute with unsigned types wider than a byte.
 TORCH_TYPES = {"u2": np.int32, "u4": np.int64, "u8": np.int64, "f2": np.float32, "b1": np.uint8}
@@ -41,6 +53,7 @@ PICTURE = {
     "found": "a damaged or another kind of file",
     "remedy": "Export the image again.",
 }
+DEEP = ";16"  # of pillow's raw modes
 MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
@@ -50,6 +63,7 @@ class FrameReader(ImageReader):
     Args:
         as_labels: the files are masks: a palette keeps its indices instead of its colours, and grey of DICOM
             its stored values.
+        reading: `ReadingOptions`, or a mapping of them; of frames that is ``value_range``.
 
     >>> reader = FrameReader()
     >>> array, metadata = reader.get_data(reader.read(picture))
@@ -57,39 +71,49 @@ class FrameReader(ImageReader):
     ((1, 60, 80), 255.0)
     """
 
-    def __init__(self, as_labels: bool = False) -> None:
+    def __init__(
+        self, as_labels: bool = False, *, reading: ReadingOptions | Mapping[str, Any] | None = None
+    ) -> None:
         self.as_labels = as_labels
-        self._dicom = DicomReader(as_labels=as_labels)
+        self.reading = ReadingOptions.of(reading)
+        self._dicom = DicomReader(as_labels=as_labels, value_range=self.reading.value_range)
 
-    def verify_suffix(self, filename: Sequence[PathText] | PathText) -> bool:
+    def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
         """Whether every file has one of these suffixes or is DICOM by content."""
-        paths = (handle.path for handle in handles(filename))
-        return all(is_nifti(path) or is_picture(path) or self._dicom.verify_suffix(path) for path in paths)
+        named = handles(listed(filename))
+        others = [each for each in named if not is_nifti(each.path) and not is_picture(each.path)]
+        return self._dicom.verify_suffix(others)
 
-    def read(self, data: Sequence[PathText] | PathText, **kwargs: Any) -> list[FrameHandle]:
-        """Name the frame; `get_data` opens the file, so `LoadImage` does not try other readers."""
-        return handles(data)
+    def read(self, data: Sequence[Named] | Named, **kwargs: Any) -> list[Named]:
+        """List the path; `get_data` opens the file, so `LoadImage` does not try other readers."""
+        return listed(data)
 
-    def get_data(self, img: Sequence[FrameHandle]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(self, img: Sequence[Named]) -> tuple[np.ndarray, dict[str, Any]]:
         """Decode the frame: its array (C, H, W) in its own dtype, and its metadata.
 
         Raises:
-            InputError: the file is missing, broken, empty, has several frames, or NaN or infinite values.
+            InputError: the file is missing, broken, empty, has several frames, NaN or infinite values, or
+                does not say which of its values are black and white.
         """
-        handle = the_only(img)
+        handle = the_only(handles(img))
         path = handle.path
         if not is_nifti(path) and not is_picture(path):
-            return self._dicom.get_data(img)
-        if handle.frame_index is not None or not path.is_file():
-            numbered = handle.frame_index is not None
-            found = "a frame index behind a picture's name" if numbered else "no file of that name"
+            return self._dicom.get_data([handle])
+        check_regular(path, wanted="an image file")
+        if handle.frame_index is not None:
+            found = "a frame index behind a picture's name"
             raise InputError("an image file", found=found, remedy="Check the path.", path=path)
-        spacing = None
+        spacing, full = None, None
         if is_nifti(path):
-            array, white, spacing = read_nifti(path)
+            array, stated, spacing = read_nifti(path)
         else:
-            array, white = read_picture(path, as_labels=self.as_labels)
+            array, stated = read_picture(path, as_labels=self.as_labels)
+            full = float(np.iinfo(array.dtype).max)
         _check_values(array, path)
+        white = 255.0  # nothing of a mask is shown
+        if not self.as_labels:
+            declared = self.reading.value_range
+            array, white = from_black(array, stated=stated, declared=declared, full=full, path=path)
         metadata = frame_metadata(
             array.shape,
             spacing_mm=spacing,
@@ -108,15 +132,17 @@ class LoadFrame(Transform):
     ``case``, a keyed hash, instead of its path, so it can be logged.
 
     Args:
-        as_labels: see `FrameReader`.
+        as_labels, reading: see `FrameReader`.
 
     >>> image = LoadFrame()(f"{cine}#frame_index=1")
     >>> image.shape, image.meta["spacing_mm"]
     (torch.Size([1, 60, 80]), [0.5, 0.5])
     """
 
-    def __init__(self, as_labels: bool = False) -> None:
-        self.reader = FrameReader(as_labels)
+    def __init__(
+        self, as_labels: bool = False, *, reading: ReadingOptions | Mapping[str, Any] | None = None
+    ) -> None:
+        self.reader = FrameReader(as_labels, reading=reading)
 
     def __call__(self, path: PathText, case: str | None = None) -> MetaTensor:
         """Load ``path`` of ``case``; by default the case is the path's keyed hash.
@@ -128,7 +154,7 @@ class LoadFrame(Transform):
         try:
             array, metadata = self.reader.get_data(self.reader.read(path))
         except PyrasegError as error:
-            raise error.restated(found=f"{error.found}, in case {case}") from None
+            raise error.restated(found=f"{error.found}, in case {case}", spell=as_reading) from None
         # Tensors, not NumPy arrays: a dataset's cache is read with weights_only, which refuses arrays
         plain = {key: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for key, v in metadata.items()}
         return MetaTensor(torch.from_numpy(_torch_array(array)), meta=plain | {"case": case})
@@ -140,6 +166,7 @@ class LoadFramed(MapTransform):
     Args:
         keys: entries that hold path strings.
         label_keys: the keys of masks.
+        reading: see `FrameReader`, for images.
         allow_missing_keys: skip keys that an item lacks.
 
     >>> LoadFramed("image")({"image": picture})["image"].shape
@@ -151,11 +178,12 @@ class LoadFramed(MapTransform):
         keys: KeysCollection,
         *,
         label_keys: KeysCollection = ("label",),
+        reading: ReadingOptions | Mapping[str, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_keys = frozenset(ensure_tuple(label_keys))
-        self.load_image, self.load_label = LoadFrame(), LoadFrame(as_labels=True)
+        self.load_image, self.load_label = LoadFrame(reading=reading), LoadFrame(as_labels=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load every entry; its case is the item's ``case``, or else the path's keyed hash."""
@@ -191,6 +219,7 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         InputError: not such a file, too large, a JPEG of more than `SCANS`, or an animation.
     """
+    check_regular(path, wanted=PICTURE["wanted"])
     with malformed(path=path, **PICTURE):
         data = path.read_bytes()  # a file's own read would make room for whatever length a chunk states
         try:
@@ -209,8 +238,24 @@ def open_picture(path: Path) -> Image.Image:
     return image
 
 
-def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, float]:
-    """A PNG, JPEG or BMP as (C, H, W) and the value that is shown as white.
+def states_range(path: Path) -> bool:
+    """Whether a picture's header says what is black and white: it has 8 bits. NIfTI's may not."""
+    if is_nifti(path):
+        return False
+    with open_picture(path) as image:
+        return not _is_deep(image)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a PNG has 16 bits; of colour and of grey with alpha pillow keeps the upper bytes alone."""
+    return any(DEEP in str(tile) for tile in getattr(image, "tile", ()))
+
+
+def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, ValueRange | None]:
+    """A PNG, JPEG or BMP as (C, H, W), and the values that are black and white; None for 16 bits.
+
+    PNG calls the highest value of 16 bits white (and sBIT says how precise values are), but many programs
+    store 10 or 12 bits in it as they are.
 
     Grey stays grey (8 or 16 bit), other modes become 8-bit RGB; alpha is dropped, EXIF orientation applied.
 
@@ -218,22 +263,28 @@ def read_picture(path: Path, *, as_labels: bool = False) -> tuple[np.ndarray, fl
         as_labels: keep indices of a palette PNG and 0 and 1 of a 1-bit PNG; by default they become colours.
 
     Raises:
-        InputError: not such a file, truncated, too large, or an animation.
+        InputError: not such a file, truncated, too large, an animation, or dark colours of 16 bits.
     """
     with open_picture(path) as image:
         deep = image.mode.startswith("I")  # 16-bit grey is I;16 in pillow, I in older versions
+        halved = _is_deep(image) and not deep
         kept = deep or (as_labels and image.mode in ("P", "1"))
         with malformed(path=path, **PICTURE):
             upright = ImageOps.exif_transpose(image)
             array = np.array(upright if kept else upright.convert(GREY_MODES.get(upright.mode, "RGB")))
         if kept:
             array = array.astype(np.uint16 if deep else np.uint8)
-    display_max = float(np.iinfo(array.dtype).max) if array.dtype.kind in "ui" else 1.0
-    return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)), display_max
+    if halved and not as_labels and is_dark(max(1.0, float(array.max(initial=0))), 255):
+        found, remedy = "dark ones, whose values may have fewer bits", "Save it with 8 bits a colour."
+        raise InputError("colours of 16 bits up to 65535", found=found, remedy=remedy, path=path)
+    stated = None if deep else (0.0, 255.0)
+    return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)), stated
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | None]:
-    """A NIfTI of one 2D frame: (C, H, W), the value shown as white, and mm between rows and columns.
+def read_nifti(path: Path) -> tuple[np.ndarray, ValueRange | None, tuple[float, float] | None]:
+    """A NIfTI of one 2D frame: (C, H, W), its values of black and white, mm between rows and columns.
+
+    Bytes are shown from 0 to 255, other values from cal_min to cal_max where the header sets them.
 
     Frames are stored as (W, H) or (W, H, 1), column first, like NIfTI's x axis, and transposed here. The
     stored order counts, whatever flips the affine has. Colour is RGB24 voxels or a vector of three.
@@ -256,7 +307,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, float, tuple[float, float] | Non
     if spacing and (fault := spacing_fault(spacing)):
         warnings.warn(f"the size of a NIfTI's pixels, {fault}, is ignored", stacklevel=2)
         spacing = None
-    return array.transpose(2, 1, 0), _white(array), spacing
+    return array.transpose(2, 1, 0), _stated_range(array, image.header), spacing
 
 
 def _check_one_frame(path: Path, shape: tuple[int, ...]) -> None:
@@ -288,11 +339,8 @@ def _channels_last(data: np.ndarray) -> np.ndarray:
     return data.reshape(*data.shape[:2], 3 if data.ndim == 5 and data.shape[4] == 3 else 1)
 
 
-def _white(array: np.ndarray) -> float:
-    """The value shown as white, which NIfTI does not state: 255 for values up to it, 1 for fractions."""
+def _stated_range(array: np.ndarray, header: Any) -> ValueRange | None:
     if array.dtype == np.uint8:
-        return 255.0
-    highest = float(array.max()) if array.size else 0.0
-    if highest > 255 or not np.isfinite(highest):
-        return highest
-    return 1.0 if highest <= 1 and array.dtype.kind == "f" else 255.0
+        return 0.0, 255.0
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return (low, high) if np.isfinite([low, high]).all() and low < high else None

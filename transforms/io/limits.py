@@ -13,6 +13,9 @@ from typing import Any
 from pyraseg.transforms.errors import InputError
 
 __all__ = [
+    "ARMS",
+    "CONFIG_BYTES",
+    "CONFIG_NODES",
     "CROSSINGS",
     "DOCUMENT_BYTES",
     "FEW_FRAMES",
@@ -51,8 +54,9 @@ INFLATION = 1032  # times that deflate makes data smaller at most (zlib's techni
 NIFTI_OFFSET = 2**24  # bytes of header and extensions, in which some programs keep a DICOM header
 SCANS = 100  # of a progressive JPEG, each as long as the image; encoders make about 10
 CROSSINGS = 2**22  # of contours with the rows of one slice: each pixel of 1,024 x 1,024 four times
-# A datalist of half a million images; a table or a config is smaller
-DOCUMENT_BYTES = 2**27
+DOCUMENT_BYTES = 2**27  # of a datalist or table: half a million images
+CONFIG_BYTES = CONFIG_NODES = 2**20  # of YAML, whose aliases stand for more; a bundle's config has 20 kB
+ARMS = 1000  # of an ablation's grid, each a training
 
 
 def most_items(size: int) -> int:

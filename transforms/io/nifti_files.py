@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import malformed
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.limits import INFLATION, NIFTI_OFFSET, VOLUME_BYTES, VOXELS
@@ -38,6 +39,7 @@ def open_nifti(path: str | Path) -> Nifti1Image:
     from nibabel.openers import ImageOpener
 
     path = Path(path)
+    check_regular(path, wanted="a readable NIfTI file")
     with malformed(path=path, **DAMAGED):
         with ImageOpener(path) as file:
             start = file.read(HEADER_BYTES)

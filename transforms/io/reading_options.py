@@ -1,21 +1,23 @@
-"""The options of reading: what a user chooses or permits so that an ambiguous series or label can be read."""
+"""The options of reading: what a user chooses or permits so that an ambiguous file or label can be read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pyraseg.transforms.errors import ConfigError, Option
 
-__all__ = ["REPAIRS", "ReadingOptions", "as_reading"]
+__all__ = ["OF_FRAMES", "REPAIRS", "ReadingOptions", "as_reading"]
 
+OF_FRAMES = ("value_range",)  # the others are of series
 REPAIRS = ("copies", "longest_run", "single_slice")
 
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How to read series and the labels drawn on them; by default whatever is ambiguous is refused.
+    """How to read series, the labels drawn on them and frames; by default what is ambiguous is refused.
 
     Attributes:
         series: which series of a folder that holds several, from 1, as the error lists them.
@@ -25,9 +27,11 @@ class ReadingOptions:
         assume_hu: take a CT's values for HU although its Rescale Type does not say so.
         nearest: move contours between slices to the nearest slice.
         crop: leave out the part of a label that lies beyond the image.
+        value_range: of frames whose files do not say so, the values that are black and white, [0, 4095].
 
     Raises:
-        ConfigError: a number below 1, an unknown repair, a flag that is neither true nor false.
+        ConfigError: a number below 1, an unknown repair, a flag that is neither true nor false, a range that
+            does not ascend.
 
     >>> ReadingOptions(repair=["copies"], stack=2).given
     {'stack': 2, 'repair': ['copies']}
@@ -43,6 +47,7 @@ found 'copy'. Correct repair, or write for example: repair=['copies'].
     assume_hu: bool = False
     nearest: bool = False
     crop: bool = False
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("series", "stack"):
@@ -52,6 +57,8 @@ found 'copy'. Correct repair, or write for example: repair=['copies'].
         for name in ("assume_hu", "nearest", "crop"):
             if not isinstance(value := getattr(self, name), bool):
                 raise _refused(name, "true or false", value, True)
+        if self.value_range is not None:
+            object.__setattr__(self, "value_range", _ascending(self.value_range))
         listed = not isinstance(self.repair, str) and isinstance(self.repair, Collection)
         unknown = [word for word in self.repair if word not in REPAIRS] if listed else [self.repair]
         if unknown:
@@ -79,7 +86,7 @@ found 'copy'. Correct repair, or write for example: repair=['copies'].
     def given(self) -> dict[str, Any]:
         """The options that are not the default, as plain values for JSON."""
         values = {name: value for name, value in asdict(self).items() if value}
-        return values | ({"repair": list(self.repair)} if self.repair else {})
+        return values | {name: list(values[name]) for name in ("repair", "value_range") if name in values}
 
     @property
     def of_images(self) -> dict[str, Any]:
@@ -97,13 +104,22 @@ found 'copy'. Correct repair, or write for example: repair=['copies'].
 
 
 def as_reading(option: Option) -> str:
-    """An option as `LoadVolumed` takes it, in Python and by the id ``reading`` of a bundle's config.
+    """An option as `LoadVolumed` and `LoadFramed` take it, and by the id ``reading`` of a bundle's config.
 
     >>> as_reading(Option("take the first", "stack", 1))
     'reading={\\'stack\\': 1} (of a bundle: --reading "{\\'stack\\': 1}")'
     """
     value = f"{{{option.name!r}: {option.value!r}}}"
     return f'reading={value} (of a bundle: --reading "{value}")'
+
+
+def _ascending(value: Any) -> tuple[float, float]:
+    pair = list(value) if isinstance(value, list | tuple) else []
+    numbers = all(type(number) in (int, float) and math.isfinite(number) for number in pair)
+    if len(pair) != 2 or not numbers or not pair[0] < pair[1]:
+        raise _refused("value_range", "[black, white], two ascending numbers", value, [0, 4095])
+    black, white = (int(number) if number == int(number) else number for number in pair)
+    return black, white
 
 
 def _refused(name: str, wanted: str, found: Any, example: Any) -> ConfigError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ Loaded = Volume | NiftiVolume
 
 
 def read_volume(
-    source: str | Path | Iterable[str | Path],
+    source: str | PathLike[str] | Iterable[str | Path],
     *,
     series: int | None = None,
     stack: int | None = None,
@@ -58,6 +59,7 @@ def read_volume(
     >>> read_volume(series).array.shape, read_volume(nifti).array.shape
     ((8, 6, 5), (8, 6, 5))
     """
+    source = Path(source) if isinstance(source, PathLike) else source
     if isinstance(source, str | Path) and is_nifti(source):
         return NiftiVolume(*read_nifti_volume(source))
     chosen = the_series(find_series(source), number=series)

@@ -10,6 +10,7 @@ from monai.transforms import Transform
 
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.io.display_range import CONTRAST, contrast_fault
 from pyraseg.transforms.io.limits import are_finite
 
 __all__ = ["VolumeIntensity", "VolumeIntensityd"]
@@ -29,6 +30,8 @@ class VolumeIntensity(Transform):
             deviation are those of the body: the voxels above a tenth of the 99th percentile of those that
             are brighter than the mean of all but zeros. So air and padding change neither.
         display: always scale to [0, 1], for pictures.
+
+    The metadata's ``contrast`` says what is wrong with the values: "constant" or, mostly white, "clipped".
 
     Raises:
         ConfigError: neither or both of ``window`` and ``body_z_score``, or bounds that do not ascend.
@@ -80,7 +83,10 @@ class VolumeIntensity(Transform):
             values = (values - low) / (high - low)
         if not isinstance(image, MetaTensor):
             return values
-        return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+        scaled = MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+        fault = contrast_fault(values, 1.0 if self.display or self.body_z_score is None else high)
+        scaled.meta[CONTRAST] = "" if fault == "nearly black" else fault  # a PET without uptake is dark
+        return scaled
 
 
 def _body(values: torch.Tensor, case: str) -> tuple[float, float]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pyraseg.pipeline.utils import documents
 from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.io.limits import DOCUMENT_BYTES
 
 __all__ = ["damage_of", "finite", "read_document", "read_rows", "require_size"]
 
-MB = 1 << 20
-LARGEST = {".csv": 64 * MB, ".json": 64 * MB, ".yaml": MB, ".npz": 1024 * MB}  # 200,000 rows of cases.csv
+MB = 10**6
+MASKS_BYTES = 1000 * MB
 
 
 @contextmanager
@@ -40,7 +38,7 @@ def require_size(file: str, size: int | None, *, run: str) -> None:
     Raises:
         InputError: it is.
     """
-    limit = LARGEST[Path(file).suffix]
+    limit = MASKS_BYTES if file.endswith(".npz") else DOCUMENT_BYTES
     if size is not None and size > limit:
         found = f"one of {size / MB:,.0f} MB of {run!r}"
         remedy = "Leave the run out with --runs."
@@ -53,10 +51,8 @@ def read_rows(path: Path, *, run: str) -> list[dict[str, str]]:
     Raises:
         InputError: it is damaged or too large.
     """
-    require_size(path.name, path.stat().st_size, run=run)
     with damage_of(path.name, run):
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows, _ = documents.read_rows(path)
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row with more or fewer cells than columns")  # cut short
     return rows
@@ -68,10 +64,9 @@ def read_document(path: Path, *, run: str) -> dict[str, Any]:
     Raises:
         InputError: it is damaged or too large.
     """
-    require_size(path.name, path.stat().st_size, run=run)
+    parse = documents.parse_json if path.suffix == ".json" else documents.parse_yaml
     with damage_of(path.name, run):
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _PlainLoader)
+        content = parse(documents.read_text(path))
     return content if isinstance(content, dict) else {}
 
 
@@ -85,12 +80,3 @@ def finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("not finite")
     return value
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, a few of which name gigabytes; the configs of runs have none."""
-
-    def compose_node(self, parent: Any, index: int) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise ValueError("an alias")
-        return super().compose_node(parent, index)

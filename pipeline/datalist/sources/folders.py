@@ -11,22 +11,26 @@ from pathlib import Path
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.sources.headers import stem
-from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, Passed, search
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, HIDDEN, INNER_LINK, Passed, search
 from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["FolderSource", "walk"]
 
+LINKS = (FOREIGN_LINK, INNER_LINK)
 FRAME_STEM = re.compile(r"^(?P<stem>.+)_f(?P<frame>\d+)$")
 Key = tuple[str, str]
 
 
-def walk(folder: Path) -> list[Path]:
-    """Every file below a folder, sorted, without hidden ones."""
-    paths = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [Path(parent) / name for name in sorted(files) if not name.startswith(".")]
-    return paths
+def walk(folder: Path) -> tuple[list[Path], list[Passed]]:
+    """Every file below a folder, links to files too, sorted; and what is passed over but hidden names.
+
+    A link to a folder in the same one is no loss, for it is searched there.
+    """
+    files, passed = search(folder)
+    linked = {each.path for each in passed if each.reason in LINKS and os.path.isfile(each.path)}
+    silent = {HIDDEN, INNER_LINK}
+    others = [each for each in passed if each.path not in linked and each.reason not in silent]
+    return sorted([*files, *linked]), others
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,9 @@ class FolderSource:
             raise DatalistError(wanted, found=found, remedy=remedy, path=images)
         unused = (path for path in image_files.values() if used.isdisjoint((path, *path.parents)))
         left_out = [*((_posix(path, root), "no mask") for path in unused), *orphans]
-        links = {
-            each.path for folder in (images, labels) for each in search(folder)[1] if _unseen(each, used)
-        }
-        left_out += [(_posix(path, root), FOREIGN_LINK) for path in sorted(links)]
+        passed = {each.path: each.reason for folder in (images, labels) for each in walk(folder)[1]}
+        # a link to a folder may be the series of a mask
+        left_out += [(_posix(path, root), passed[path]) for path in sorted(passed) if path not in used]
         entries.sort(key=lambda entry: (entry.image, entry.frame or 0))
         return self.grouping.apply(Collection(root, tuple(entries), tuple(left_out)))
 
@@ -105,7 +108,7 @@ def _check_folders(images: Path, labels: Path, root: Path, label_suffix: str) ->
 def _by_stem(folder: Path, *, leave_suffix: str = "", only_suffix: str = "") -> dict[Key, Path]:
     """Files by (relative folder, stem without the suffix)."""
     files: dict[Key, list[Path]] = defaultdict(list)
-    for path in walk(folder):
+    for path in walk(folder)[0]:
         name = stem(path)
         if (leave_suffix and name.endswith(leave_suffix)) or not name.endswith(only_suffix):
             continue
@@ -130,12 +133,7 @@ def _owner(key: Key, images: dict[Key, Path], top: Path) -> tuple[Path | None, i
     if match and (folder, match["stem"]) in images:
         return images[folder, match["stem"]], int(match["frame"])
     series = top / folder / name
-    return (series if series.is_dir() else None), None
-
-
-def _unseen(passed: Passed, used: set[Path]) -> bool:
-    """Whether it is a folder that is not searched, because a link to it leads out, and no series either."""
-    return passed.reason == FOREIGN_LINK and passed.path.is_dir() and passed.path not in used
+    return (series if os.path.isdir(series) else None), None
 
 
 def _posix(path: Path, root: Path) -> str:

@@ -22,13 +22,22 @@ from pyraseg.pipeline.utils.reading_options import reason_and_option
 from pyraseg.transforms.dicom.files.discover import discover
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.dicom.files.objects import passed_over
-from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name, search
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, is_dicomdir_name
 from pyraseg.transforms.dicom.pixels.checks import check_display_valued
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
 from pyraseg.transforms.dicom.series.volume import source_series_of
-from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, PyrasegError
+from pyraseg.transforms.errors import ConfigError, DatalistError, InputError, item_error
+from pyraseg.transforms.io.dicom_reader import FrameHandle
+from pyraseg.transforms.io.frames import FrameReader, states_range
 from pyraseg.transforms.io.nifti_volumes import check_nifti_volume
-from pyraseg.transforms.io.paths import frame_paths, is_nifti, is_picture, split_frame_path
+from pyraseg.transforms.io.paths import (
+    FramePath,
+    frame_paths,
+    frame_source,
+    is_nifti,
+    is_picture,
+    split_frame_path,
+)
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
 from pyraseg.transforms.privacy import case_name
 
@@ -55,7 +64,7 @@ def find_images(
             labels or without.
         kind: "frame": ultrasound DICOM (whatever its suffix), NIfTI, PNG, JPEG and BMP. "volume": series of
             CT, MR and PET, each in one folder or one file, and NIfTI.
-        reading: how to read series, `ReadingOptions` or a mapping of them.
+        reading: how to read series and frames, `ReadingOptions` or a mapping of them.
 
     Raises:
         ConfigError: an unknown kind.
@@ -72,16 +81,17 @@ def find_images(
     """
     if kind not in WANTED:
         raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
-    root, files = _files(source)
-    left_out = {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
+    root, files, left_out = _files(source)
+    left_out |= {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
     candidates = [file for file in files if file not in left_out]
     if kind == "volume":
         images = _volumes(candidates, left_out, ReadingOptions.of(reading))
     else:
-        images = _frames(candidates, left_out)
+        images = _frames(candidates, left_out, ReadingOptions.of(reading))
     items = [_item(text, root) for file in files for text in images.get(file, ())]
     if not items:
-        found = f"{len(files)} files and no image among them" if files else "nothing"
+        total = len({*files, *left_out})
+        found = f"{total} files and no image among them" if total else "nothing"
         if left_out:
             reason, number = Counter(left_out.values()).most_common(1)[0]
             found = f"{found}, most often: {reason} ({number})"
@@ -91,7 +101,11 @@ def find_images(
 
 
 def unlabelled_frames(
-    dataset_dir: str | Path, *, datalist: str | Path | None = None, fold: int | None = None
+    dataset_dir: str | Path,
+    *,
+    datalist: str | Path | None = None,
+    fold: int | None = None,
+    reading: ReadingOptions | Mapping[str, Any] | None = None,
 ) -> list[Item]:
     """The frames for pretraining, as items with ``image``, ``case`` and ``group``, without labels.
 
@@ -101,6 +115,7 @@ def unlabelled_frames(
             patients makes their scores too good. None takes the datalist.json in ``dataset_dir`` if there is
             one, else all images, with each file (a cine) as a group.
         fold: in a datalist with folds, the one to leave out.
+        reading: how to read frames, `ReadingOptions` or a mapping of them.
 
     Raises:
         DatalistError: no images, no usable datalist, or one with folds and no ``fold``.
@@ -115,58 +130,63 @@ def unlabelled_frames(
     own = Path(dataset_dir) / "datalist.json"
     chosen = datalist if datalist is not None else own if own.is_file() else None
     if chosen is None:
-        items = find_images(dataset_dir).items
+        items = find_images(dataset_dir, reading=reading).items
         return [{**item, "group": case_name(str(split_frame_path(item["image"])[0]))} for item in items]
-    training = load_datalist(chosen, split="training", dataset_dir=dataset_dir, fold=fold).items("training")
+    options: dict[str, Any] = {"dataset_dir": dataset_dir, "fold": fold, "reading": reading}
+    training = load_datalist(chosen, split="training", **options).items("training")
     if fold is None and any("fold" in item for item in training):
         remedy = "Choose the one that training will validate on with --fold."
         raise DatalistError("one fold to leave out", found="folds and none chosen", remedy=remedy)
     return [{key: item[key] for key in ("image", "case", "group")} for item in training]
 
 
-def _files(source: str | Path) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files."""
+def _files(source: str | Path) -> tuple[Path, list[Path], dict[Path, str]]:
+    """The folder that names are relative to, the files, and what is passed over, with the reason."""
     path = Path(os.path.abspath(source))
-    if path.is_dir():
-        return path, _walk(path)
-    if path.is_file() and path.suffix.lower() == ".json":
+    if os.path.isdir(path):
+        root, matches = path, [path]
+    elif os.path.isfile(path) and path.suffix.lower() == ".json":
         data = load_datalist(path, split=())
-        images = (split_frame_path(item["image"])[0] for item in (*data.test, *data.unlabelled))
-        each = ([image] if not image.is_dir() else _walk(image) for image in dict.fromkeys(images))
-        files = [file for found in each for file in found]
-        return Path(os.path.commonpath([path.parent, *files])), files
-    if path.is_file():
-        return path.parent, [path]
-    if not glob.has_magic(str(source)):
-        return path, []
-    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-    files = sorted({file for match in matches for file in (_walk(match) if match.is_dir() else [match])})
-    # up to the first wildcard, so that a file's case name does not depend on other matches
-    first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
-    return Path(*path.parts[:first]), files
-
-
-def _walk(folder: Path) -> list[Path]:
-    """The files below a folder, and the linked folders that are not followed out of it."""
-    links = (each.path for each in search(folder)[1] if each.reason == FOREIGN_LINK)
-    return walk(folder) + [link for link in links if link.is_dir()]
+        matches = [split_frame_path(item["image"])[0] for item in (*data.test, *data.unlabelled)]
+        root = Path(os.path.commonpath([path.parent, *matches]))
+    elif os.path.isfile(path):
+        root, matches = path.parent, [path]
+    elif glob.has_magic(str(source)):
+        # up to the first wildcard, so that a file's case name does not depend on other matches
+        first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
+        root = Path(*path.parts[:first])
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+    else:
+        return path, [], {}
+    files: set[Path] = set()
+    passed: dict[Path, str] = {}
+    for match in matches:
+        found, others = walk(match) if os.path.isdir(match) else ([match], [])
+        files.update(found)
+        passed |= {each.path: each.reason for each in others}
+    return root, sorted(files), passed
 
 
 def _leads_out(file: Path, root: Path) -> bool:
     return file.is_symlink() and not file.resolve().is_relative_to(root.resolve())
 
 
-def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str]]:
+def _frames(
+    files: list[Path], left_out: dict[Path, str], reading: ReadingOptions
+) -> dict[Path, list[str | FramePath]]:
     """The paths of each file's frames, without copies of a DICOM object, and without CT, MR and PET."""
-    frames: dict[Path, list[str]] = {}
+    frames: dict[Path, list[str | FramePath]] = {}
     others = [file for file in files if not is_nifti(file) and not is_picture(file)]
     refs, errors = discover(others)
     for file in set(files).difference(others):
         try:
             read_grid(file)
-            frames[file] = [str(file)]
-        except InputError as error:
-            left_out[file] = error.found
+            if not states_range(file):
+                FrameReader(reading=reading).get_data([FrameHandle(file, None)])
+            frames[file] = [frame_source(file, None)]
+        except Exception as error:  # one file's fault costs that file alone, whatever it is
+            refused = item_error(error)
+            left_out[file] = reason_and_option(refused, as_reading) if refused.option else refused.found
     for ref in refs:
         try:
             check_display_valued(ref)
@@ -179,9 +199,9 @@ def _frames(files: list[Path], left_out: dict[Path, str]) -> dict[Path, list[str
 
 def _volumes(
     files: Iterable[Path], left_out: dict[Path, str], reading: ReadingOptions
-) -> dict[Path, list[str]]:
+) -> dict[Path, list[str | FramePath]]:
     """Inputs of `LoadVolume`, by first file: NIfTI files, series' folders, and files of a whole series."""
-    volumes: dict[Path, list[str]] = {}
+    volumes: dict[Path, list[str | FramePath]] = {}
     slices: list[SeriesFile] = []
     for file in files:
         if is_dicomdir_name(file.name):
@@ -196,8 +216,9 @@ def _volumes(
                 slices.append(slice_)
             else:
                 left_out[file] = f"no slice of CT, MR or PET: {passed_over(parsed) or 'a localizer'}"
-        except PyrasegError as error:
-            left_out[file] = f"{error.found}, wanted {error.wanted}"
+        except Exception as error:  # one file's fault costs that file alone, whatever it is
+            refused = item_error(error)
+            left_out[file] = f"{refused.found}, wanted {refused.wanted}"
     for members, folder, number in by_series(slices):
         first = members[0].path
         path = first if len(members) == 1 else folder
@@ -207,13 +228,15 @@ def _volumes(
                 raise InputError("a folder of one series", found=found, remedy=remedy, path=folder)
             source_series_of(path, reading)
             volumes[first] = [str(path)]
-        except PyrasegError as error:
-            left_out[first] = reason_and_option(error, as_reading)
+        except Exception as error:  # one series' fault costs that series alone, whatever it is
+            left_out[first] = reason_and_option(item_error(error), as_reading)
     return volumes
 
 
-def _item(text: str, root: Path) -> Item:
-    path = Path(text)
+def _item(source: str | FramePath, root: Path) -> Item:
+    path = Path(source)
     # the source may be the folder of one series
     name = path.name if path == root else path.relative_to(root).as_posix()
-    return {"image": text, "case": case_name(name)}
+    if isinstance(source, FramePath) and source.frame_index is None:
+        name = f"file:{name}"  # as a path it would be the name of another file's frame
+    return {"image": source, "case": case_name(name)}

@@ -12,13 +12,14 @@ from pydicom.uid import RTStructureSetStorage
 
 from pyraseg.pipeline.datalist.groups import Grouping
 from pyraseg.pipeline.datalist.items import Collection, Entry
-from pyraseg.transforms.dicom.files.discover import PASSED_REMEDIES, files_and_passed
+from pyraseg.transforms.dicom.files.discover import files_and_passed
 from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
 from pyraseg.transforms.dicom.files.objects import passed_over, volume_modality
+from pyraseg.transforms.dicom.files.search import PASSED_REMEDIES
 from pyraseg.transforms.dicom.labels.drawn_labels import LABEL_CLASSES, DrawnLabels, read_drawn_labels
 from pyraseg.transforms.dicom.series.find import is_slice
 from pyraseg.transforms.dicom.series.planes import VOLUME_TAGS
-from pyraseg.transforms.errors import DatalistError, PyrasegError
+from pyraseg.transforms.errors import DatalistError, item_error
 
 __all__ = ["LABEL_KINDS", "MODALITIES", "PATIENT", "SeriesFile", "SeriesSource", "by_series", "series_file"]
 
@@ -146,8 +147,9 @@ class SeriesSource:
                     files.append(file)
                 else:
                     passed[passed_over(parsed) or "a localizer"] += 1
-            except PyrasegError as error:
-                left_out.append((path, f"wanted {error.wanted}, found {error.found}"))
+            except Exception as error:  # one file's fault costs that file alone, whatever it is
+                refused = item_error(error)
+                left_out.append((path, f"wanted {refused.wanted}, found {refused.found}"))
         return files, labels
 
 

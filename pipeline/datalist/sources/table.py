@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.notes import alike_names
 from pyraseg.pipeline.datalist.rules import nearest
+from pyraseg.pipeline.utils.documents import DocumentError, read_rows
 from pyraseg.transforms.errors import DatalistError
 
 __all__ = ["TableSource"]
@@ -48,12 +48,12 @@ class TableSource:
     def _rows(self) -> list[dict[str, str]]:
         delimiter = "\t" if str(self.table).lower().endswith((".tsv", ".tab")) else ","
         try:
-            with open(self.table, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, delimiter=delimiter)
-                rows, columns = list(reader), list(reader.fieldnames or [])
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows, columns = read_rows(self.table, delimiter=delimiter)
+        except (OSError, DocumentError) as error:
             remedy = "Check the path; the table is CSV in UTF-8."
-            found = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be read"
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            missing = isinstance(error, FileNotFoundError)
+            found = "no such file" if missing else f"one that cannot be read ({reason})"
             raise DatalistError("a table of images", found=found, remedy=remedy, path=self.table) from error
         options = {"image": self.image, "label": self.label, "group": self.group, "class": self.category}
         for option, name in options.items():
@@ -81,6 +81,6 @@ def _missing(entry: Entry, root: Path) -> str:
             return f"no {kind} in the table"
         if path.startswith("../"):
             return f"the {kind} lies outside the table's folder"
-        if not (root / path).is_file() and not (kind == "image" and (root / path).is_dir()):
+        if not os.path.isfile(root / path) and not (kind == "image" and os.path.isdir(root / path)):
             return f"no such {kind} file"
     return "" if entry.group else "no group in the table"

@@ -83,7 +83,7 @@ def _load(network: nn.Module, runtime: Runtime, setting: Setting, *, member: int
     with onnx_file(network, shape=setting.shape, folder=folder) as path:
         working = ExportedNetwork(runtime.load(path, setting), setting.shape)
         facts = read_facts(note)
-        if facts.keys() != {"exported", "working", "torch"}:
+        if not facts:
             facts = asdict(_measure(network, working, runtime, setting, path))
             write_facts(note, facts)
     agreement = Agreement(**facts)

@@ -20,8 +20,9 @@ from filelock import FileLock
 from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
-from pyraseg.pipeline.utils.files import atomic_path, atomic_write, sha256_of
+from pyraseg.pipeline.utils.files import atomic_path, atomic_write, private_folder, sha256_of
 from pyraseg.transforms.errors import ConfigError, OutputError
+from pyraseg.transforms.privacy import keyed_digest
 
 __all__ = ["cache_path", "describe", "entry", "export_network", "onnx_file", "read_facts", "write_facts"]
 
@@ -34,14 +35,37 @@ CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
     """``$XDG_CACHE_HOME/pyraseg/backends/PARTS/NAME`` (``~/.cache`` without the variable).
 
-    NAME is a digest of ``facts`` in any order. None for a user without a home folder.
+    NAME is a digest of ``facts`` in any order. The folders are this user's alone. None where they cannot be
+    made.
+
+    Raises:
+        OutputError: a folder is another user's.
     """
     try:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         return None
     text = json.dumps(facts, sort_keys=True, default=str)
-    return root.joinpath("pyraseg", "backends", *parts, hashlib.sha256(text.encode()).hexdigest()[:32])
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    for part in ("pyraseg", "backends", *parts):
+        root = root / part
+        if not _own(root):
+            return None
+    return root / name
+
+
+def _own(folder: Path) -> bool:
+    """Make the folder this user's alone; False where it cannot be written."""
+    try:
+        private_folder(folder)
+    except OutputError as error:
+        if isinstance(error.__cause__, OSError):
+            logger.warning("the folder for exported networks cannot be written: the export is not kept")
+            return False
+        remedy = "Remove it, or set the environment variable XDG_CACHE_HOME to a folder of yours."
+        wanted = "a cache of exported networks that is yours alone"
+        raise OutputError(wanted, found=error.found, remedy=remedy, path=folder) from error
+    return True
 
 
 def describe(network: nn.Module) -> Any:
@@ -52,23 +76,34 @@ def describe(network: nn.Module) -> Any:
 
 
 def read_facts(path: Path | None) -> dict[str, Any]:
-    """Read the output of `write_facts`; empty if it is missing or damaged."""
+    """Read the output of `write_facts`; empty if it is missing, damaged or not sealed by this user."""
     try:
         content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if path is None or content["seal"] != _seal(path, content["facts"]):
+            return {}
+        return dict(content["facts"])
+    except Exception:  # a cache: whatever a note is made of, it is written anew
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def write_facts(path: Path | None, facts: Mapping[str, Any]) -> None:
-    """Keep plain values. Failing is no error: they will be measured again."""
+    """Keep plain values, sealed: the key lies elsewhere, so neither decay nor another user can change them.
+
+    Failing is no error: they will be measured again.
+    """
     if path is None:
         return
     try:
+        seal = _seal(path, facts)
         with atomic_write(path, "w") as file:
-            json.dump(facts, file, indent=1)
+            json.dump({"facts": facts, "seal": seal}, file, indent=1)
     except OutputError as error:
         logger.debug("what was measured of a backend is not kept: %s", error)
+
+
+def _seal(path: Path, facts: Any) -> str:
+    """The keyed digest of the values and of their place in the cache."""
+    return keyed_digest(json.dumps(["cache", path.parent.name, path.name, facts], sort_keys=True))
 
 
 def entry(network: nn.Module, setting: Setting, *, member: int = 0) -> Path | None:
@@ -143,10 +178,11 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
 def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None:
     """The intact file in ``folder``, exported if need be; None where that is impossible."""
     path = folder / "network.onnx"
+    if not _own(folder):
+        return None
     if _intact(path):
         return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "export.lock"):
             if not _intact(path):
                 if path.exists():
@@ -162,7 +198,7 @@ def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None
 
 
 def _intact(path: Path) -> bool:
-    """Whether file and note belong together: one without the other is a torn entry."""
+    """Whether the file is the one that this user's process wrote, by the digest in its sealed note."""
     wanted = read_facts(path.with_suffix(".json")).get("sha256")
     return wanted is not None and path.is_file() and sha256_of(path) == wanted
 

@@ -74,7 +74,7 @@ def _located(root: Path, ids: list[tuple[str, ...]]) -> Listed:
     real = os.path.realpath(root)
     for parts in ids:
         path = _find(root, parts, names) if all(map(_is_component, parts)) else None
-        if path is not None and Path(os.path.realpath(path)).is_relative_to(real) and path.is_file():
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(real) and os.path.isfile(path):
             listed.files.append(path)
         elif path is not None or not all(map(_is_component, parts)):
             listed.missing.append(("/".join(parts), "a reference that leads out of the DICOMDIR's folder"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,25 +14,23 @@ from pyraseg.pipeline.prediction.discovery.input_files import InputFile, find_in
 from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
-from pyraseg.transforms.dicom.copies import part_copies
+from pyraseg.transforms.dicom.copies import MapFiles, part_copies
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.discover import DICOM_SUFFIXES
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, read_object
-from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.errors import InputError, PyrasegError, item_error
 from pyraseg.transforms.io.paths import is_nifti
-from pyraseg.transforms.privacy import case_name
 
-__all__ = ["COPY_OF", "Answer", "Discovered", "MapHeaders", "find_items", "header_or_error", "in_processes"]
+__all__ = ["COPY_OF", "Answer", "Discovered", "find_items", "header_or_error", "in_processes"]
 
 COPY_OF = "a copy of "
 NAMED = 5  # files with a shared UID that a reason names
-CHUNK = 100  # files in one message; smaller where a process dies
+CHUNK = 20  # files in one message; smaller where a process dies
 SECONDS = 60.0  # the longest time for a chunk
 MEMORY = 2**30  # bytes; a header takes some kilobytes
 FEW = 500  # files read faster than processes start
 Answer = ObjectHeader | PyrasegError
-# Calls the function for every path, in processes or not, and yields the results in order of the paths.
-MapHeaders = Callable[[Callable[[Path], Answer], Sequence[Path]], Iterable[Answer]]
+_Member = tuple[InputFile, ObjectHeader]
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,15 @@ class Discovered:
 
 
 def header_or_error(path: Path) -> Answer:
-    """A file's header, or the error that says why there is none; for `MapHeaders`."""
+    """A file's header, or the error that says why there is none; for `MapFiles`."""
     try:
         return read_object(path)
-    except PyrasegError as error:
-        return error
+    except Exception as error:  # one file's fault costs that file alone, whatever it is
+        return item_error(error)
 
 
-def in_processes(workers: int, *, few: int = FEW) -> MapHeaders:
-    """A `MapHeaders` of ``workers`` supervised processes: a file that kills or hangs one costs only itself.
+def in_processes(workers: int, *, few: int = FEW) -> MapFiles:
+    """A `MapFiles` of ``workers`` supervised processes: a file that kills or hangs one costs only itself.
 
     pydicom holds the interpreter's lock, so threads would not help.
 
@@ -67,17 +65,17 @@ def in_processes(workers: int, *, few: int = FEW) -> MapHeaders:
 class _ReadChunk:
     """The task of the processes: call the function for each path of a chunk."""
 
-    function: Callable[[Path], Answer]
+    function: Callable[[Path], Any]
 
-    def __call__(self, chunk: tuple[int, list[Path]], network: Any) -> list[Answer]:
+    def __call__(self, chunk: tuple[int, list[Path]], network: Any) -> list[Any]:
         return [self.function(path) for path in chunk[1]]
 
 
 def _map_in_processes(
-    function: Callable[[Path], Answer], paths: Sequence[Path], *, workers: int, few: int
-) -> Iterator[Answer]:
+    function: Callable[[Path], Any], paths: Sequence[Path], *, workers: int, few: int
+) -> Iterator[Any]:
     chunks = [(start, list(paths[start : start + CHUNK])) for start in range(0, len(paths), CHUNK)]
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Any] = {}
     number = 1 if len(paths) <= few else min(workers, len(chunks))
     task = _ReadChunk(function)
     with Workers(task, number=number, seconds=SECONDS, memory=MEMORY, preload=[__name__]) as pool:
@@ -99,13 +97,13 @@ def find_items(
     inputs: Sequence[Path],
     rules: AcceptanceRules,
     *,
-    map_headers: MapHeaders = map,
+    map_files: MapFiles = map,
     without: Sequence[Path] = (),
 ) -> Discovered:
     """The items among INPUTs: files, folders (searched at any depth), and DICOMDIRs.
 
     A case is named by the hash of its SOP Instance UID, from the file meta group where the data set has none;
-    without either, by the hash of its file name. Files of one image (`same_image`) count once, by the first
+    without either, by the hash of its file name. Files of one image (`part_copies`) count once, by the first
     name. Different images with one UID are ambiguous: all of them fail, and each reason names the others.
 
     Where the bundle takes series, the files of a series are one item (`series_items`) and fail together.
@@ -114,7 +112,7 @@ def find_items(
     Args:
         inputs: as typed.
         rules: of the bundle.
-        map_headers: reads many headers.
+        map_files: reads many files: their headers, and the pixels of those under one UID.
         without: folders that are not searched.
 
     Raises:
@@ -122,8 +120,8 @@ def find_items(
         OutputError: there is no key to name cases with.
     """
     files = find_input_files(inputs, without=without)
-    sorting = _Sorting(rules, list(files.left_out), list(files.failures))
-    answers = map_headers(header_or_error, [file.path for file in files.files])
+    sorting = _Sorting(rules, list(files.left_out), list(files.failures), map_files=map_files)
+    answers = map_files(header_or_error, [file.path for file in files.files])
     for file, answer in zip(files.files, answers, strict=True):
         sorting.add(file, answer)
     sorting.part_copies()
@@ -145,6 +143,7 @@ class _Sorting:
     taken: list[tuple[InputFile, ObjectHeader]] = field(default_factory=list)
     nifti: list[Item] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
+    map_files: MapFiles = map
 
     def add(self, file: InputFile, answer: Answer) -> None:
         if isinstance(answer, PyrasegError):
@@ -156,7 +155,8 @@ class _Sorting:
             remedy = "Export the file again; results could not refer to it."
             self._fail(file, Failure(file.name, reason, remedy))
         elif answer.problem and not (self.rules.volumes and answer.series_instance_uid):
-            self._fail(file, Failure.of(answer.problem, file=file.name, case=_case(file, answer)))
+            case = file.case(answer.sop_instance_uid)
+            self._fail(file, Failure.of(answer.problem, file=file.name, case=case))
         else:
             self.taken.append((file, answer))
 
@@ -183,60 +183,58 @@ class _Sorting:
 
     def part_copies(self) -> None:
         """Keep the first of the files of one image; refuse different images with one UID."""
-        groups: dict[str, list[tuple[InputFile, ObjectHeader]]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[_Member]] = defaultdict(list)
         for file, header in self.taken:
-            groups[header.sop_instance_uid or f"file:{file.name}"].append((file, header))
+            uid = header.sop_instance_uid
+            groups[uid, "" if uid else file.name].append((file, header))
+        members = {file.path: (file, header) for file, header in self.taken}
         self.taken = []
-        for group in groups.values():
-            members = {file.path: (file, header) for file, header in group}
-            try:
-                distinct, copies = part_copies(list(members))
-            except OSError as error:
-                found = f"a file that cannot be compared with another of its UID ({error.strerror})"
-                for file, header in group:
-                    self.failures.append(Failure(file.name, found, "Try again.", _case(file, header)))
+        paths = [[file.path for file, _ in group] for group in groups.values()]
+        parted = part_copies(paths, map_files=self.map_files)
+        for group, images in zip(groups.values(), parted, strict=True):
+            if isinstance(images, PyrasegError):
+                found = f"one that cannot be compared with another of its UID ({images.found})"
+                self._refuse(group, images.restated(found=found))
                 continue
-            for copy, original in copies.items():
+            for original, *copies in images:
                 reason = f"{COPY_OF}{members[original][0].name}"
-                self.left_out.append(LeftOut(members[copy][0].name, reason))
-            kept = [members[path] for path in distinct]
+                self.left_out += [LeftOut(members[copy][0].name, reason) for copy in copies]
+            kept = [members[first] for first, *_ in images]
             if len(kept) == 1:
                 self.taken += kept
             else:
-                self._refuse(kept)
+                self._refuse(kept, _several(kept))
 
-    def _refuse(self, group: list[tuple[InputFile, ObjectHeader]]) -> None:
-        if self.rules.volumes:
-            problem = InputError(
-                "a SOP Instance UID of its own",
-                found="files of other content under the same one",
-                remedy="Keep the right files, or give each a SOP Instance UID of its own.",
-            )
+    def _refuse(self, group: list[_Member], problem: PyrasegError) -> None:
+        if self.rules.volumes:  # without the slice there would be a gap: the series fails
             self.taken += [(file, replace(header, problem=problem)) for file, header in group]
             return
-        remedy = "Keep the right one, or give each a SOP Instance UID of its own."
         for file, header in group:
-            others = [other.name for other, _ in group if other is not file]
-            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-            found = f"other content than {', '.join(others[:NAMED])}{more}, under the same SOP Instance UID"
-            self.failures.append(Failure(file.name, found, remedy, _case(file, header)))
+            case = file.case(header.sop_instance_uid)
+            self.failures.append(Failure.of(problem, file=file.name, case=case))
 
 
-def _case(file: InputFile, header: ObjectHeader) -> str:
-    """A UID never begins with "file:", so a file with a UID and one without never share a name."""
-    return case_name(header.sop_instance_uid or f"file:{file.name}")
+def _several(group: list[_Member]) -> PyrasegError:
+    names = ", ".join(file.name for file, _ in group[:NAMED])
+    more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+    return InputError(
+        "a SOP Instance UID of its own",
+        found=f"files of other content under the same one: {names}{more}",
+        remedy="Keep the right one, or give each a SOP Instance UID of its own.",
+    )
 
 
 def _item(file: InputFile, header: ObjectHeader) -> Item:
     if header.source is None:
         raise ValueError("an object without an image is no item")
     return Item(
-        case=_case(file, header),
+        case=file.case(header.sop_instance_uid),
         source=header.source,
         file=file.name,
         size=header.size,
         modified_ns=header.modified_ns,
         notes=tuple(_notes(header)),
+        stamps=(header.source.stamp,),
     )
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 from pyraseg.pipeline.prediction.discovery.dicomdir import listed_files
 from pyraseg.pipeline.writers.tables.item_records import Failure, LeftOut
 from pyraseg.transforms.dicom.files.objects import is_dicomdir
-from pyraseg.transforms.dicom.files.search import UNLISTED, search
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, PASSED_REMEDIES, search
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.privacy import case_name
 
 __all__ = ["InputFile", "InputFiles", "find_input_files"]
+
+
+BY_FILE = "file:"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,13 @@ class InputFile:
     path: Path
     name: str
     asked: bool = False
+
+    def case(self, uid: str) -> str:
+        """The hashed name of the case that ``uid`` names, or this file where it has none.
+
+        Header bytes may be anything: what begins like the name of a file is no UID.
+        """
+        return case_name(uid if uid and not uid.startswith(BY_FILE) else f"{BY_FILE}{self.name}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ def find_input_files(inputs: Sequence[Path], *, without: Sequence[Path] = ()) ->
         if not os.path.exists(path):
             wanted, found = "a file or a folder", "nothing of that name"
             raise InputError(wanted, found=found, remedy="Check the INPUT.", path=path)
-    roots = [path if path.is_dir() else path.parent for path in inputs]
+    roots = [path if os.path.isdir(path) else path.parent for path in inputs]
     prefixes = _prefixes(roots)
     files: dict[str, InputFile] = {}
     left_out: dict[str, LeftOut] = {}
@@ -89,18 +100,18 @@ def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
 def _entries(
     path: Path, root: Path, prefix: str, without: set[str]
 ) -> Iterator[InputFile | LeftOut | Failure]:
-    if path.is_dir():
+    if os.path.isdir(path):
         files, passed = search(path, without=without)
         for item in passed:
             name = _relative(item.path, root, prefix)
-            if item.reason == UNLISTED:
-                yield Failure(name, item.reason, "Give yourself the right to read it.")
+            if item.reason in PASSED_REMEDIES and item.reason != FOREIGN_LINK:
+                yield Failure(name, item.reason, PASSED_REMEDIES[item.reason])
             else:
                 yield LeftOut(name, item.reason)
         yield from (InputFile(file, _relative(file, root, prefix)) for file in files)
-    elif path.is_file() and is_dicomdir(path):
+    elif os.path.isfile(path) and is_dicomdir(path):
         yield from _listed(path, prefix)
-    elif path.is_file():
+    elif os.path.isfile(path):
         yield InputFile(path, f"{prefix}{path.name}", asked=True)
     else:
         yield Failure(f"{prefix}{path.name}", "no regular file", "Give a DICOM file, a folder or a DICOMDIR.")

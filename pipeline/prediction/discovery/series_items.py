@@ -12,7 +12,6 @@ from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.find import AMONG_SLICES
 from pyraseg.transforms.errors import PyrasegError
-from pyraseg.transforms.privacy import case_name
 from pyraseg.transforms.records import SourceRef
 
 __all__ = ["nifti_item", "series_items"]
@@ -63,7 +62,7 @@ def nifti_item(file: InputFile) -> Item:
     """
     status = file.path.stat()
     return Item(
-        case=case_name(f"file:{file.name}"),
+        case=file.case(""),
         source=SourceRef(str(file.path), "", "", "", "", "", 1, 0, 0),
         file=file.name,
         size=status.st_size,
@@ -76,7 +75,7 @@ def nifti_item(file: InputFile) -> Item:
 
 def _case(group: list[Member]) -> str:
     file, header = group[0]
-    return case_name(header.series_instance_uid or f"file:{file.name}")
+    return file.case(header.series_instance_uid)
 
 
 def _failure(group: list[Member]) -> Failure | None:
@@ -102,6 +101,7 @@ def _item(group: list[Member], broken: Set[Path]) -> Item:
         notes=tuple(_notes(group, broken)),
         paths=tuple(str(member.path) for member, _ in group),
         slices=sum(source.number_of_frames for source in sources),
+        stamps=tuple(source.stamp for source in sources),
     )
 
 

@@ -18,6 +18,7 @@ from pyraseg.pipeline.prediction.items.quality import colour_fraction, confidenc
 from pyraseg.pipeline.prediction.processes.network_client import SLOTS, NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.transforms.frame.display import ScaleDisplayd
+from pyraseg.transforms.io.display_range import CONTRAST
 
 __all__ = ["PROBABILITIES", "Frame", "FrameReading", "FrameResults", "score_frames"]
 
@@ -96,6 +97,7 @@ class FrameResults:
         probabilities: (F, K, H, W) float16; None where not asked for.
         views: (F, C, H, W) uint8, black outside the tissue; None where not kept.
         confidences, colours: see `pyraseg.pipeline.prediction.items.quality`.
+        contrasts: what is wrong with each frame's greys, see `contrast_fault`.
         spacing_mm: (row, column); ``spacing_source``: where it comes from.
     """
 
@@ -104,6 +106,7 @@ class FrameResults:
     views: np.ndarray | None = None
     confidences: list[float | None] = field(default_factory=list)
     colours: list[float] = field(default_factory=list)
+    contrasts: list[str] = field(default_factory=list)
     spacing_mm: tuple[float, float] | None = None
     spacing_source: str = "none"
 
@@ -115,6 +118,7 @@ class FrameResults:
             self.probabilities[index] = np.asarray(entry[PROBABILITIES])
         self.confidences.append(confidence(scores))
         self.colours.append(colour_fraction(frame.image.as_tensor()))
+        self.contrasts.append(str(frame.image.meta.get(CONTRAST, "")))
         spacing = frame.image.meta.get("spacing_mm")
         self.spacing_mm = None if spacing is None else (float(spacing[0]), float(spacing[1]))
         self.spacing_source = str(frame.image.meta.get("spacing_source", "none"))

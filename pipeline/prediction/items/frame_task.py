@@ -19,6 +19,7 @@ from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
 from pyraseg.transforms.io.dicom_reader import open_frames
+from pyraseg.transforms.io.display_range import ValueRange
 from pyraseg.transforms.records import Quantity
 
 __all__ = ["FrameTask"]
@@ -26,12 +27,18 @@ __all__ = ["FrameTask"]
 
 @dataclass(frozen=True)
 class FrameTask(ItemTask):
-    """The task for each single frame or cine."""
+    """The task for each single frame or cine.
+
+    Attributes:
+        value_range: see `ReadingOptions`.
+    """
+
+    value_range: ValueRange | None = None
 
     def process(self, item: Item, network: NetworkClient, folder: Path, stages: Stages) -> ItemResults:
         """Read, score and measure every frame."""
         image, header = read_item_header(item.source, dicom=self.writes_dicom, identify=self.identify)
-        reading = FrameReading(self.preprocessing, open_frames(image), item.case)
+        reading = FrameReading(self.preprocessing, open_frames(image, self.value_range), item.case)
         frames = score_frames(
             reading,
             postprocessing=self.postprocessing,
@@ -74,6 +81,7 @@ class FrameTask(ItemTask):
             spacing_mm=frames.spacing_mm,
             confidence=frames.confidences[index],
             colour=frames.colours[index],
+            contrast=frames.contrasts[index],
         )
         return frame_record(quantities, frame=index, confidence=frames.confidences[index], flags=flags)
 

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pyraseg.pipeline.writers.dicom.source import SOURCE_TAGS, SourceHeader, source_header
 from pyraseg.transforms.dicom.calibration import tissue_regions
 from pyraseg.transforms.dicom.files.header import ImageHeader, image_header, malformed, parse_file
+from pyraseg.transforms.dicom.files.opening import replaced
 from pyraseg.transforms.records import SourceRef
 
 __all__ = ["ItemHeader", "read_item_header", "spacing_of_mask"]
@@ -50,10 +51,13 @@ def read_item_header(source: SourceRef, *, dicom: bool, identify: bool) -> tuple
         identify: whether tables name the patient.
 
     Raises:
-        InputError: the header cannot be read, or lacks what written objects are filed by.
+        InputError: the header cannot be read, or lacks what written objects are filed by, or is another's
+            than ``source``.
     """
     tags = [*TIMES, *RATES, *(SOURCE_TAGS if dicom else ()), *(IDENTITY.values() if identify else ())]
     parsed = parse_file(source.path, raw=tags)
+    if parsed.stamp != source.stamp:
+        raise replaced(source.path)
     written = source_header(parsed.raw, source) if dicom else None  # first: it needs the values as stored
     identity = _identity(parsed.raw, source) if identify else None
     return image_header(parsed), ItemHeader(written, _frame_time(parsed.raw), identity)

@@ -83,9 +83,10 @@ def review_flags(
     spacing_mm: tuple[float, float] | None,
     confidence: float | None,
     colour: float = 0.0,
+    contrast: str = "",
     voxel_ml: float | None = None,
 ) -> tuple[str, ...]:
-    """Review flags of a frame or volume, such as "low confidence", "no kidney found" or "colour".
+    """Review flags of a frame or volume, such as "low confidence", "no kidney found" or "nearly black".
 
     Args:
         review: the thresholds; its classes that the label set lacks raise no flag.
@@ -94,6 +95,7 @@ def review_flags(
         spacing_mm: (row, column) of a pixel; without it no area is judged.
         confidence: None without foreground.
         colour: the coloured fraction of the frame's tissue.
+        contrast: what is wrong with the image's greys, a flag as it is (`contrast_fault`).
         voxel_ml: of a volume: volumes are judged instead of areas.
     """
     pixels = {name: int(count) for name, count in zip(label_names, areas, strict=True)}
@@ -107,6 +109,8 @@ def review_flags(
         flags += _implausible(review.area_mm2, pixels, spacing_mm[0] * spacing_mm[1], "area")
     if review.colour_fraction is not None and colour > review.colour_fraction:
         flags.append("colour")
+    if contrast:
+        flags.append(contrast)
     return tuple(flags)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -22,13 +23,13 @@ from pyraseg.pipeline.prediction.items.outputs import DICOM_FORMATS, Drawing, wr
 from pyraseg.pipeline.prediction.items.quality import item_flags
 from pyraseg.pipeline.prediction.output.folder import RECORD
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
-from pyraseg.pipeline.prediction.processes.worker import OURS
 from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.dicom.object import replaced_objects
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item, ItemRecord
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.dicom.files.opening import replaced
+from pyraseg.transforms.errors import OURS, ConfigError
 from pyraseg.transforms.records import Quantity, Segment, SourceRef
 
 __all__ = ["Done", "ItemResults", "ItemTask", "frame_record"]
@@ -136,8 +137,9 @@ class ItemTask(ABC):
                 "workers with a network", found="none", remedy="Give the pool shapes and a server."
             )
         begin, stages = time.perf_counter(), Stages(network.report_alive)
+        _check_unchanged(item)
         folder = self.drafts / item.case
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # and not its parents: a removed output folder stays removed
         with _own_warnings() as warned:
             results = self.process(item, network, folder, stages)
             prediction, header = results.prediction, results.header
@@ -155,7 +157,8 @@ class ItemTask(ABC):
                 frame_time_ms=header.frame_time_ms,
                 affine=results.affine,
             )
-        replaced = ["replaces an earlier result"] if prediction.replaced else []
+        _check_unchanged(item)
+        earlier = ["replaces an earlier result"] if prediction.replaced else []
         record = ItemRecord(
             case=item.case,
             file=item.file,
@@ -171,7 +174,7 @@ class ItemTask(ABC):
             units={quantity.name: quantity.unit for quantity in prediction.quantities},
             rows_of_frames=results.rows,
             flags=item_flags(results.rows, prediction.key_frame),
-            notes=tuple(dict.fromkeys([*item.notes, *results.notes, *replaced, *written.notes, *warned])),
+            notes=tuple(dict.fromkeys([*item.notes, *results.notes, *earlier, *written.notes, *warned])),
             seconds=round(time.perf_counter() - begin, 3),
             outputs=written.outputs,
             fingerprint=self.fingerprint,
@@ -191,6 +194,17 @@ class ItemTask(ABC):
         if self.earlier is not None:
             more["replaced"] = replaced_objects(self.earlier / item.case, keep_uids=self.replace)
         return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)
+
+
+def _check_unchanged(item: Item) -> None:
+    """Refuse an item whose files are not those of its discovery, by size and time.
+
+    The readers compare each file's UIDs and patient too; this also sees files that none of them opened.
+    """
+    statuses = [os.stat(file) for file in item.files]
+    size, modified = sum(each.st_size for each in statuses), sum(each.st_mtime_ns for each in statuses)
+    if (size, modified) != (item.size, item.modified_ns):
+        raise replaced(item.source.path)
 
 
 def frame_record(

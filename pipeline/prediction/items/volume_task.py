@@ -23,9 +23,11 @@ from pyraseg.pipeline.prediction.progress import Stages
 from pyraseg.pipeline.utils.reading_options import OF_SERIES, as_typed
 from pyraseg.pipeline.writers.dicom.source import check_images
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, Item
+from pyraseg.transforms.dicom.files.opening import replaced
 from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.source_view import source_view
+from pyraseg.transforms.io.display_range import CONTRAST
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume
 from pyraseg.transforms.io.reading_options import ReadingOptions
 from pyraseg.transforms.io.volumes import read_volume
@@ -65,7 +67,7 @@ def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolum
     """Read an item's files, once. An item is a series, so none is chosen.
 
     Raises:
-        InputError, GeometryError: the files are not one unambiguous volume.
+        InputError, GeometryError: the files are not one unambiguous volume, or not those that were found.
     """
     source = item.paths if item.source.sop_class_uid else item.source.path
     try:
@@ -73,6 +75,9 @@ def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolum
     except PyrasegError as error:
         raise error.restated(spell=as_typed(OF_SERIES)) from None
     series = volume if isinstance(volume, Volume) else None
+    for ref in series.source.slices if series else ():
+        if ref.stamp not in item.stamps:
+            raise replaced(ref.path)
     return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
 
 
@@ -95,7 +100,7 @@ class VolumeTask(ItemTask):
         with stages("reading"):
             volume = read_item_volume(item, self.reading)
             header = self._header(volume)
-        scores = self._scored(item, volume, network, folder, stages)
+        contrast, scores = self._scored(item, volume, network, folder, stages)
         labels = self._labels(volume, scores, folder, stages)
         with stages("quantities"):
             quantities = measure_volume(
@@ -107,7 +112,7 @@ class VolumeTask(ItemTask):
                 image_unit=volume.unit,
             )
             sizes = [np.bincount(plane.ravel(), minlength=len(self.segments)) for plane in labels]
-            row = self._row(volume, scores, quantities, np.sum(sizes, axis=0))
+            row = self._row(volume, scores, quantities, np.sum(sizes, axis=0), contrast)
         series = None if volume.series is None else volume.series.source
         x, y, z = volume.spacing_mm
         prediction = self.predicted(
@@ -149,16 +154,17 @@ class VolumeTask(ItemTask):
 
     def _scored(
         self, item: Item, volume: ItemVolume, network: NetworkClient, folder: Path, stages: Stages
-    ) -> VolumeScores:
-        """The network's probabilities of the whole volume, or of the box and its surroundings."""
+    ) -> tuple[str, VolumeScores]:
+        """What is wrong with the greys; the probabilities of the whole volume, or of the box and around."""
         with stages("preprocessing"):
             data: Any = {"image": volume.image, "case": item.case}
             image = self.preprocessing(data)["image"]
+            contrast = str(image.meta.get(CONTRAST, ""))
             plain, affine = image.as_tensor(), np.asarray(image.affine, np.float64)
             if self.box is not None:
                 plain, affine = self._searched(volume, plain, affine, network.shapes.inputs[1:])
         with stages("windows"):
-            return infer(plain, affine, network=network, overlap=self.overlap, folder=folder)
+            return contrast, infer(plain, affine, network=network, overlap=self.overlap, folder=folder)
 
     def _searched(
         self, volume: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
@@ -207,7 +213,12 @@ class VolumeTask(ItemTask):
             values[..., slices] *= self.box.inside(volume.series.grid, slices)
 
     def _row(
-        self, volume: ItemVolume, scores: VolumeScores, quantities: tuple[Quantity, ...], sizes: np.ndarray
+        self,
+        volume: ItemVolume,
+        scores: VolumeScores,
+        quantities: tuple[Quantity, ...],
+        sizes: np.ndarray,
+        contrast: str,
     ) -> FrameRecord:
         flags = review_flags(
             self.rules.review,
@@ -215,6 +226,7 @@ class VolumeTask(ItemTask):
             areas=sizes,
             spacing_mm=None,
             confidence=scores.confidence,
+            contrast=contrast,
             voxel_ml=abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000,
         )
         return frame_record(quantities, frame=0, confidence=scores.confidence, flags=flags)

@@ -62,6 +62,14 @@ class OutputFolder:
             self.items.mkdir(parents=True, exist_ok=True)
             self.drafts.mkdir(parents=True)
 
+    def check(self) -> None:
+        """Raise an OutputError if the folder is not the one any more in which this run began."""
+        if not (self.drafts.is_dir() and self.items.is_dir()):
+            found = "one that was removed or replaced while the run went on"
+            remedy = "Keep other programs out of it, and run it again."
+            wanted = "the output folder in which the run began"
+            raise OutputError(wanted, found=found, remedy=remedy, path=self.path)
+
     def is_done(self, item: Item) -> bool:
         """Whether there are results of the current file with the same weights and options."""
         record = self.read(item.case)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import queue
 import threading
 import time
@@ -47,11 +50,22 @@ class ForwardServer:
         self._requests.put(request)
 
     def close(self) -> None:
-        """Score what waits, then end the threads."""
+        """End the threads after the pass that each is in; requests that wait are dropped.
+
+        A thread that still computes while the interpreter ends would abort the process (SIGABRT), so where a
+        second signal cuts the waiting short, the process ends without that end.
+        """
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._requests.get_nowait()
         for _ in self._threads:
             self._requests.put(None)
-        for thread in self._threads:
-            thread.join()
+        try:
+            for thread in self._threads:
+                thread.join()
+        except KeyboardInterrupt:
+            atexit.register(os._exit, 130)
+            raise
 
     def check(self) -> None:
         """Raise RunError if a thread has ended by an error that is no item's fault."""

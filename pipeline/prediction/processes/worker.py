@@ -8,20 +8,14 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient, Shapes
-from pyraseg.pipeline.utils.errors import TRACEBACK_VARIABLE, own_error
-from pyraseg.transforms.errors import InputError, PyrasegError, RunError
+from pyraseg.transforms.errors import TRACEBACK_VARIABLE, item_error
 
-__all__ = ["OURS", "internal_error", "work"]
-
-ROOT = Path(__file__).resolve().parents[3]
-OURS = (f"{ROOT / 'pipeline'}{os.sep}", f"{ROOT / 'transforms'}{os.sep}")  # this project's code
+__all__ = ["work"]
 
 
 def work(
@@ -63,38 +57,8 @@ def _answer(
 ) -> tuple[str, Any, None]:
     try:
         return "done", task(item, network), None
-    except PyrasegError as error:
-        return "failed", error, None
-    except Exception as error:  # a bug of ours fails its item alone, and is reported
-        if os.environ.get(TRACEBACK_VARIABLE) == "1":
-            traceback.print_exc()
-        return "failed", own_error(error) or _too_large(error) or internal_error(error), None
-
-
-def _too_large(error: BaseException | None) -> InputError | None:
-    """The error for an item that needs too much memory; None for other errors."""
-    while error is not None:
-        if isinstance(error, MemoryError) or "alloc" in str(error):  # torch: "can't allocate memory"
-            remedy = "Give it more with fewer --workers, or process it on a larger machine."
-            return InputError("an item that fits into the memory", found="one that does not", remedy=remedy)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def internal_error(error: BaseException) -> RunError:
-    """An error for a bug of ours: where it happened, without its message, which may quote path or patient."""
-    while error.__cause__ is not None:  # MONAI wraps the error of a transform
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if frame.filename.startswith(OURS) and frame.filename != __file__]
-    last = (ours or frames)[-1]
-    file = os.path.relpath(last.filename, ROOT) if ours else os.path.basename(last.filename)
-    kind = type(error).__name__
-    return RunError(
-        "an item that can be processed",
-        found=f"an internal error of pyraseg, an unexpected {kind} in {file}, line {last.lineno}",
-        remedy=f"Report it; the file need not be at fault. {TRACEBACK_VARIABLE}=1 shows the traceback.",
-    )
+    except Exception as error:  # whatever one item raises fails that item alone, and is reported
+        return "failed", item_error(error), None
 
 
 def _one_thread() -> None:

@@ -24,6 +24,7 @@ class Item:
         notes: repairs and remarks of the discovery.
         paths: all files of a series; empty for a single file.
         slices: how many images these files hold.
+        stamps: of each file of DICOM (`SourceRef.stamp`); what is read must be among them.
     """
 
     case: str
@@ -34,6 +35,12 @@ class Item:
     notes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     slices: int = 0
+    stamps: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of all its files."""
+        return self.paths or (self.source.path,)
 
     @property
     def frames(self) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow, create_workflow
 
 from pyraseg.pipeline.bundle.overrides import OverrideGuard, known_overrides, unknown_ids
@@ -171,10 +172,11 @@ def test_an_override_that_nothing_reads_stops_the_run(config_file):
         ("augmentation_probability", 1.5, "a probability from 0 to 1"),
         ("augmentation_probability", -0.1, "a probability from 0 to 1"),
         ("augmentation_probability", None, "a probability from 0 to 1"),
-        ("spacing_mm", [0, 3, 3], "three lengths above 0 mm"),
-        ("spacing_mm", [3, -3, 3], "three lengths above 0 mm"),
-        ("spacing_mm", [3, 3], "three lengths above 0 mm"),
-        ("spacing_mm", 3, "three lengths above 0 mm"),
+        ("spacing_mm", [0, 3, 3], "three lengths from 0.001"),
+        ("spacing_mm", [3, -3, 3], "three lengths from 0.001"),
+        ("spacing_mm", [3, 1e-9, 3], "three lengths from 0.001"),
+        ("spacing_mm", [3, 3], "three lengths from 0.001"),
+        ("spacing_mm", 3, "three lengths from 0.001"),
         ("patches_per_volume", 0, "a window or more"),
         ("in_channels", 3, "one channel of a volume"),
     ],
@@ -198,3 +200,100 @@ def test_a_value_that_monai_would_take_in_silence_stops_the_run(config_file, nam
 )
 def test_values_at_the_ends_and_expressions_pass(config_file, name, value):
     workflow(config_file, **{name: value}).initialize()
+
+
+ONE_PLACE = """
+imports:
+- $import pyraseg.pipeline.bundle as bundle
+max_epochs: 2
+val_interval: 1
+input_size: [8, 8]
+pretrained:
+num_workers: 2
+steps: $@max_epochs * 10
+guard: {_target_: pyraseg.pipeline.bundle.OverrideGuard}
+train:
+  trainer: {_target_: dict, max_epochs: '@max_epochs', workers: '@num_workers', weights: '@pretrained'}
+  handlers:
+  - {_target_: dict, interval: '@val_interval', size: '@input_size'}
+  - {_target_: dict, interval: '@val_interval', num_workers: '@num_workers'}
+initialize:
+- $@guard.check()
+run:
+- $(@guard.parameters(), @steps, @train::trainer, @guard.settings(), @train::handlers)
+"""
+
+
+@pytest.fixture
+def one_place(config_file):
+    Path(config_file).write_text(ONE_PLACE)
+
+    def run(**overrides):
+        return create_workflow(config_file=config_file, logging_file=False, **overrides).run()[0]
+
+    return run
+
+
+def stopped(run, **overrides):
+    with pytest.raises(RuntimeError) as wrapped:
+        run(**overrides)
+    error = own_error(wrapped.value)
+    assert isinstance(error, ConfigError)
+    return str(error)
+
+
+@pytest.mark.parametrize("name", ["train::trainer::max_epochs", "train#trainer#max_epochs", "max_epochs"])
+def test_an_override_of_a_place_is_one_of_the_value_wherever_it_is_read(one_place, name):
+    parameters, steps, trainer, settings, _ = one_place(**{"max_epochs": 2, name: 5})
+    assert (parameters["max_epochs"], steps, trainer["max_epochs"]) == (5, 50, 5)
+    assert not any("max_epochs" in key for key in settings)  # may be raised when resuming
+
+
+def test_an_overlay_s_place_is_one_of_the_value_too(one_place, config_file, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("train::trainer::max_epochs: 7\n")
+    flow = create_workflow(config_file=[config_file, str(overlay)], logging_file=False)
+    parameters, steps, *_ = flow.run()[0]
+    assert (parameters["max_epochs"], steps) == (7, 70)
+
+
+def test_a_client_s_place_is_one_of_the_value_too(one_place, config_file):
+    flow = ConfigWorkflow(config_file=config_file, logging_file=False, max_epochs=9)
+    flow.initialize()
+    flow.max_epochs = 3  # as MONAI's federated client does
+    flow.initialize()
+    parameters, steps, *_ = flow.run()[0]
+    assert (parameters["max_epochs"], steps) == (3, 30)
+
+
+def test_one_of_several_places_is_refused_with_the_id_to_use(one_place):
+    assert "Give --val_interval instead" in stopped(one_place, **{"train::handlers::0::interval": 3})
+    both = {"train::handlers::0::interval": 3, "train::handlers::1::interval": 3}
+    assert one_place(**both)[0]["val_interval"] == 3
+    assert one_place(**{"train::handlers::1::num_workers": 0})[0]["num_workers"] == 2  # a place of its own
+
+
+def test_what_a_resumed_training_must_repeat_includes_nested_overrides_and_the_weights(one_place, tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"a")
+    (tmp_path / "b.pt").write_bytes(b"b")
+    one, other = (one_place(pretrained=str(tmp_path / name))[3] for name in ("a.pt", "b.pt"))
+    assert one["pretrained"] != other["pretrained"]
+    changed = one_place(**{"train::trainer::weights2": 1, "train::handlers::1::num_workers": 0})[3]
+    assert {k: v for k, v in changed.items() if "::" in k} == {"train::trainer::weights2": "1"}
+
+
+def test_monai_s_own_tracking_is_refused_before_anything_is_written(one_place, config_file, tmp_path):
+    places = "bundle_root: .\nsave_execute_config: false\noutput_dir: out\nexperiment_name: a\nrun_name: b\n"
+    Path(config_file).write_text(ONE_PLACE + places + "tracking_uri: c\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert "found --tracking. Leave it out" in stopped(
+        one_place, tracking="mlflow", output_dir=str(tmp_path / "o")
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_device_is_torch_s_and_is_looked_for_first(one_place, config_file):
+    Path(config_file).write_text(ONE_PLACE + "device: $None\nused: '@device'\n")
+    flow = create_workflow(config_file=config_file, logging_file=False, device="cpu")
+    assert flow.parser.get_parsed_content("device") == torch.device("cpu")
+    assert "a device that torch knows" in stopped(one_place, device="gpu")

@@ -280,12 +280,26 @@ def test_a_mask_a_frame_makes_an_item_a_frame(tmp_path: Path, make_dicom, make_i
     report = built(folders(tmp_path))
     items = _all(load_datalist(report.path))
     assert (
-        sorted(item["image"].rpartition("#")[2] for item in items)
+        sorted(f"frame_index={item['image'].frame_index}" for item in items)
         == ["frame_index=0"] * 3 + ["frame_index=2"] * 3
     )
     assert len({item["group"] for item in items}) == 3
     assert reasons(report) == {"images/case_0.dcm": "a mask for frame 9 (from 0) of 4"}
     assert case_name("images/case_0.dcm#frame_index=2") in {item["case"] for item in items}
+
+
+def test_a_name_that_reads_like_a_frame_of_another_file_is_left_out(
+    tmp_path: Path, make_dicom, make_image
+) -> None:
+    for case in range(4):
+        make_dicom(tmp_path / f"images/case_{case}.dcm", frames=2, seed=case)
+        make_image(tmp_path / f"masks/case_{case}_f000.png", values=(0, 255))
+    make_dicom(tmp_path / "images/case_0.dcm#frame_index=0", seed=9)
+    make_dicom(tmp_path / "masks/case_0.dcm#frame_index=0", pixels=np.zeros((6, 9), np.uint8))
+    report = built(folders(tmp_path))
+    refused = {name for name, reason in reasons(report).items() if "one that has such a frame" in reason}
+    assert refused == {"images/case_0.dcm", "images/case_0.dcm#frame_index=0"}
+    assert sum(report.counts.values()) == 3
 
 
 def test_a_dicom_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(
@@ -300,7 +314,7 @@ def test_a_dicom_mask_with_as_many_frames_as_the_cine_makes_an_item_a_frame(
     assert sum(report.counts.values()) == 12
     assert sum(split.frames_by_class["hydronephrosis"] for split in report.splits) == 3
     item = load_datalist(report.path).test[1]
-    assert item["image"].endswith("#frame_index=1")
+    assert str(item["image"]).endswith("#frame_index=1")
     loaded = LoadFramed(("image", "label"))(item)
     assert loaded["image"].shape == loaded["label"].shape == (1, 6, 9)
     assert loaded["label"].max() == 255

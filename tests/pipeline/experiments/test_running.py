@@ -18,7 +18,7 @@ asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {helper.pid}")
-while not asked or STUBBORN:
+while len(asked) < NEEDED:
     time.sleep(0.01)
 time.sleep(0.1)
 pathlib.Path(sys.argv[1] + ".asked").write_text(str(len(asked)))
@@ -43,7 +43,7 @@ def test_the_exit_status_comes_back(status):
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_an_interrupt_asks_the_process_once_and_leaves_nothing_behind(tmp_path, stubborn):
     file = tmp_path / "pids"
-    command = [sys.executable, "-c", WAITING.replace("STUBBORN", str(stubborn)), str(file)]
+    command = [sys.executable, "-c", WAITING.replace("NEEDED", "99" if stubborn else "1"), str(file)]
 
     def interrupt():
         while not file.is_file() or not file.read_text():
@@ -61,3 +61,22 @@ def test_an_interrupt_asks_the_process_once_and_leaves_nothing_behind(tmp_path, 
         time.sleep(0.01)
     assert [alive(pid) for pid in pids] == [False, False]
     assert stubborn or (tmp_path / "pids.asked").read_text() == "1"
+
+
+def test_a_second_interrupt_asks_once_more_before_it_ends_the_process(tmp_path):
+    file = tmp_path / "pids"
+    command = [sys.executable, "-c", WAITING.replace("NEEDED", "2"), str(file)]
+
+    def interrupt():
+        while not file.is_file() or not file.read_text():
+            time.sleep(0.01)
+        for pause in (0.3, 0):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(pause)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_process(command, patience=30)
+    thread.join()
+    assert (tmp_path / "pids.asked").read_text() == "2"

@@ -45,3 +45,28 @@ def test_a_signal_stack_that_a_library_has_freed_ends_no_process():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_pass_of_the_network_that_still_computes_ends_no_process_by_sigabrt(signals):
+    code = (
+        "import os, signal, sys, threading, time\n"
+        "import numpy as np, torch\n"
+        "from pyraseg.pipeline.prediction.processes.network_client import Request\n"
+        "from pyraseg.pipeline.prediction.processes.network_server import ForwardServer\n"
+        "begun = threading.Event()\n"
+        "def forward(inputs):\n"
+        f"    if {signals} == 2: threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    begun.set(); end, values = time.monotonic() + 1, torch.rand(200, 200)\n"
+        "    while time.monotonic() < end: values = (values @ values) % 1\n"
+        "    return inputs\n"
+        "server = ForwardServer(forward, batch_size=1)\n"
+        "array = np.zeros((1, 1), np.float32)\n"
+        "for _ in range(9): server.submit(Request(array, array, lambda error: None))\n"
+        "begun.wait()\n"
+        "try:\n    server.close()\n"
+        "except KeyboardInterrupt: pass\n"
+        "sys.exit(130)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_status
-from pyraseg.pipeline.tracking.parameters import safe_parameters
+from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import InputError
 
 
@@ -24,7 +24,7 @@ def wrapped():
 
 def test_our_files_stand_with_their_place_in_the_project_and_others_by_their_name():
     text = describe_error(caught(safe_parameters, None))
-    assert "pipeline/tracking/parameters.py:" in text
+    assert "pipeline/utils/without_paths.py:" in text
     assert "test_failure.py:" in text
     assert "/tests" not in text
     assert text.rstrip().endswith("AttributeError")

@@ -21,6 +21,9 @@ class Recorder:
     stored: object = None
     run_id = "run-1"
 
+    def finished(self):
+        return True
+
     def __enter__(self):
         return self
 

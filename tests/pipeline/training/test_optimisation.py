@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Events
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
-from pyraseg.pipeline.training import FrozenBackbone, GradientClipping, WeightAverage, warmup_schedule
+from pyraseg.pipeline.training import FrozenBackbone, GradientClipping, WarmupSchedule, WeightAverage
 from pyraseg.transforms.errors import ConfigError
 from tests.pipeline.training.engines import constant
 
@@ -18,7 +18,7 @@ from tests.pipeline.training.engines import constant
 def learning_rates(steps: int, **options) -> list[float]:
     """The learning rate of each step of an optimizer that starts from 1."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = warmup_schedule(optimizer, **options)
+    scheduler = WarmupSchedule(optimizer, **options)
     rates = []
     for _ in range(steps):
         rates.append(optimizer.param_groups[0]["lr"])

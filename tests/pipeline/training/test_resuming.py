@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
 from pyraseg.pipeline.networks.checkpoint import facts_of
-from pyraseg.pipeline.training import EarlyStopping, Interruption, WeightAverage, train, warmup_schedule
+from pyraseg.pipeline.training import EarlyStopping, Interruption, WarmupSchedule, WeightAverage, train
 from pyraseg.pipeline.training.checkpoints import (
     BEST,
     LAST,
@@ -26,6 +27,7 @@ from pyraseg.pipeline.training.checkpoints import (
     stored_run_id,
 )
 from pyraseg.pipeline.training.sampling import GroupSampler
+from pyraseg.pipeline.utils.signals import STOPPING
 from pyraseg.transforms.errors import CheckpointError
 from tests.pipeline.training.engines import CPU
 
@@ -38,8 +40,13 @@ class Run:
 
     run_id = "run-1"
     flushed = 0
+    opened = False
+
+    def finished(self):
+        return True
 
     def __enter__(self):
+        self.opened = True
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -79,7 +86,7 @@ class Training:
         )
         items = [{"image": torch.randn(1), "label": torch.randn(1), "group": f"g{n % 3}"} for n in range(10)]
         optimizer = torch.optim.SGD(self.network.parameters(), lr=rate, momentum=0.9)
-        schedule = warmup_schedule(optimizer, total_steps=20, warmup_steps=3)
+        schedule = WarmupSchedule(optimizer, total_steps=20, warmup_steps=3)
         self.average = WeightAverage(self.network, decay=0.8)
         self.checkpoints = Checkpoints(
             folder,
@@ -147,12 +154,20 @@ def kill() -> None:
     raise Killed
 
 
+def fail() -> None:
+    raise ValueError("of a batch")
+
+
 def ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def warn() -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)  # as Slurm does, minutes before the time limit
 
 
 @pytest.fixture
@@ -164,7 +179,7 @@ def whole(tmp_path_factory) -> Training:
 
 
 @pytest.mark.parametrize("step", [1, 7, 10, 13])
-@pytest.mark.parametrize("act", [kill, ctrl_c, terminate])
+@pytest.mark.parametrize("act", [kill, ctrl_c, terminate, warn])
 def test_the_weights_the_average_and_every_later_loss_are_those_of_an_unbroken_training(
     tmp_path, whole, act, step
 ):
@@ -218,11 +233,16 @@ def test_ctrl_c_waits_for_the_step_that_takes_the_accumulated_gradients(tmp_path
     assert all(torch.equal(a, b) for a, b in zip(second.weights(), whole.weights(), strict=True))
 
 
-def test_a_training_that_begins_anew_does_not_leave_another_s_best_network_beside_its_own_state(tmp_path):
+@pytest.mark.parametrize("end", ["kill", "fail"])
+def test_another_training_s_files_are_there_until_a_step_can_replace_them(tmp_path, end):
     Training(tmp_path, epochs=2).run()
-    assert (tmp_path / BEST).is_file()
-    Training(tmp_path, epochs=2).raise_at(2, kill).run()
-    assert [path.name for path in tmp_path.iterdir()] == [LAST]
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    act = kill if end == "kill" else fail
+    Training(tmp_path, epochs=2).raise_at(1, act).run()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    Training(tmp_path, epochs=2).raise_at(2, act).run()
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]  # no other's best network beside this state
+    assert torch.load(tmp_path / LAST, weights_only=True)["iteration"] == 1
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
@@ -233,9 +253,9 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 
 def test_the_signals_are_python_s_own_again_afterwards(tmp_path):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = list(map(signal.getsignal, STOPPING))
     Training(tmp_path, epochs=1).run()
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert list(map(signal.getsignal, STOPPING)) == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
@@ -282,9 +302,6 @@ def test_without_a_last_checkpoint_a_resumed_training_starts(tmp_path, whole):
 
 
 def test_an_error_before_anything_was_learned_leaves_the_folder_free_for_another_try(tmp_path):
-    def fail() -> None:
-        raise ValueError("of the first batch")
-
     assert Training(tmp_path).raise_at(1, fail).run().stopped_by is ValueError
     assert list(tmp_path.iterdir()) == []
     assert Training(tmp_path).raise_at(8, fail).run().stopped_by is ValueError
@@ -316,6 +333,34 @@ def test_another_data_set_label_set_batch_size_or_rate_is_refused_by_its_name(tm
     other = Training(tmp_path, epochs=2, **options)
     with pytest.raises(CheckpointError, match=f"of the same training, {named} .* found one with {named} "):
         other.run(resume=True)
+
+
+@pytest.mark.parametrize("options", [{"rate": 0.02}, {"epochs": 1}, {"facts": FACTS | {"label_names": []}}])
+def test_a_refusal_opens_no_run_and_leaves_every_file(tmp_path, options):
+    Training(tmp_path, epochs=2).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other, run = Training(tmp_path, **options), Run()
+    with pytest.raises(CheckpointError):
+        train(other.trainer, run, checkpoints=other.checkpoints, interruption=other.interruption, resume=True)
+    assert not run.opened
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("finished", "opened"), [(True, False), (False, True)])
+def test_a_complete_training_opens_its_run_only_where_that_has_not_ended_well(tmp_path, finished, opened):
+    Training(tmp_path, epochs=1).run()
+    again, run = Training(tmp_path, epochs=1), Run()
+    run.finished = lambda: finished
+    train(again.trainer, run, checkpoints=again.checkpoints, interruption=again.interruption, resume=True)
+    assert run.opened is opened
+
+
+def test_a_training_in_another_thread_runs_without_signals(tmp_path):
+    training = Training(tmp_path, epochs=1)
+    thread = threading.Thread(target=training.run)
+    thread.start()
+    thread.join()
+    assert (tmp_path / BEST).is_file()
 
 
 def test_every_generator_repeats_what_it_gave_after_the_state_was_taken():

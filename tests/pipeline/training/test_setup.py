@@ -10,52 +10,48 @@ import torch
 
 from pyraseg.pipeline.datalist import Datalist
 from pyraseg.pipeline.networks import CBAMResNetPSPNet
-from pyraseg.pipeline.training import data_facts, prepare_output_dir, seed_everything, to_device
+from pyraseg.pipeline.training import check_output_dir, data_facts, seed_everything, to_device
 from pyraseg.transforms.errors import CheckpointError, OutputError
 from pyraseg.transforms.io.reading_options import ReadingOptions
 from tests.pipeline.training.engines import CPU
 
 
-class TestClaimFolder:
-    def test_a_new_folder_is_made_and_left_empty(self, tmp_path):
-        folder = prepare_output_dir(str(tmp_path / "a" / "b"))
-        assert folder == tmp_path / "a" / "b"
-        assert list(folder.iterdir()) == []
-        assert prepare_output_dir(folder) == folder
+class TestCheckOutputDir:
+    def test_a_new_folder_is_accepted_and_not_made(self, tmp_path):
+        check_output_dir(tmp_path / "a" / "b")
+        check_output_dir(tmp_path / "a" / "b", resume=True)  # a first start with a scheduler's command
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_folder_with_results_is_refused_unless_they_may_be_replaced(self, tmp_path):
         (tmp_path / "model.pt").touch()
         with pytest.raises(OutputError, match="--overwrite true") as raised:
-            prepare_output_dir(tmp_path)
+            check_output_dir(tmp_path)
         assert raised.value.path == str(tmp_path)
         assert str(tmp_path) not in str(raised.value)
-        assert prepare_output_dir(tmp_path, overwrite=True) == tmp_path
+        check_output_dir(tmp_path, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
     def test_hidden_files_do_not_count(self, tmp_path):
         (tmp_path / ".gitignore").touch()
-        assert prepare_output_dir(tmp_path) == tmp_path
+        check_output_dir(tmp_path)
 
-    @pytest.mark.parametrize("inside", ["", "models/new"])
+    @pytest.mark.parametrize("inside", ["", "models/new", "n" * 300])
     def test_a_place_that_cannot_be_a_folder_is_refused_and_nothing_is_left(self, tmp_path, inside):
         file = tmp_path / "file"
         file.write_text("kept")
         with pytest.raises(OutputError, match="can be written"):
-            prepare_output_dir(file / inside, overwrite=True)
+            check_output_dir(file / inside, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
         assert file.read_text() == "kept"
 
     def test_a_training_to_continue_is_let_in_and_no_other(self, tmp_path):
         (tmp_path / "model.pt").touch()
         with pytest.raises(OutputError, match=r"no last\.pt"):
-            prepare_output_dir(tmp_path, resume=True)
+            check_output_dir(tmp_path, resume=True)
         (tmp_path / "last.pt").touch()
-        assert prepare_output_dir(tmp_path, resume=True) == tmp_path
+        check_output_dir(tmp_path, resume=True)
         with pytest.raises(OutputError, match="--resume true"):
-            prepare_output_dir(tmp_path)
-
-    def test_a_new_folder_is_a_first_start_and_no_mistake_of_a_resumed_one(self, tmp_path):
-        assert prepare_output_dir(tmp_path / "new", resume=True).is_dir()
+            check_output_dir(tmp_path)
 
 
 def drawn() -> tuple[float, float, float]:

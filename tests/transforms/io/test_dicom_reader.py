@@ -143,6 +143,16 @@ def test_a_frame_path_is_taken_apart_as_it_was_made(text):
     assert (str(path), index) == (str(split_frame_path(text)[0]), 7)
 
 
+def test_an_existing_file_of_the_very_name_is_that_file_and_beside_the_cine_it_is_refused(write_dicom, grey):
+    cine, other = write_dicom([grey, 255 - grey]), write_dicom(grey // 2, name="other.dcm")
+    twin = other.rename(frame_path(cine, 1))
+    read = LoadImage(reader=DicomReader)
+    with pytest.raises(InputError, match="beside it one that has such a frame"):
+        read(str(twin))
+    cine.unlink()
+    np.testing.assert_array_equal(read(str(twin))[0], grey // 2)
+
+
 @pytest.mark.parametrize(
     "name", ["examples_rgb_color.dcm", "examples_palette.dcm", "examples_jpeg2k.dcm", "ExplVR_BigEnd.dcm"]
 )

@@ -3,6 +3,8 @@ remedy."""
 
 from __future__ import annotations
 
+import ast
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -17,7 +19,8 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.errors import ConfigError, InputError
+from pyraseg.transforms.frame.display import ScaleDisplay
 from pyraseg.transforms.io.frames import FrameReader, LoadFrame, LoadFramed
 from pyraseg.transforms.privacy import case_name
 
@@ -89,8 +92,9 @@ def test_a_grey_image_loads_identically_from_dicom_png_and_nifti(tmp_path, grey,
     frame = grey.astype(dtype) * (1 if dtype == np.uint8 else 250)
     dicom = LoadFrame()(write_dicom(tmp_path / "a.dcm", frame))
     png = LoadFrame()(write_png(tmp_path / "a.png", frame))
-    plane = LoadFrame()(write_nifti(tmp_path / "a.nii", frame.T))
-    slab = LoadFrame()(write_nifti(tmp_path / "a.nii.gz", frame.T[..., None]))
+    load = LoadFrame(reading={"value_range": [0, 65535]})  # NIfTI does not state it
+    plane = load(write_nifti(tmp_path / "a.nii", frame.T))
+    slab = load(write_nifti(tmp_path / "a.nii.gz", frame.T[..., None]))
     for image in (dicom, png, plane, slab):
         assert image.shape == (1, ROWS, COLUMNS)
         assert image.dtype == (torch.uint8 if dtype == np.uint8 else torch.int32)
@@ -142,20 +146,87 @@ def test_a_one_bit_png_is_black_and_white_as_an_image_and_0_and_1_as_a_label(tmp
     assert set(np.unique(LoadFrame(as_labels=True)(tmp_path / "mask.png").numpy())) == {0, 1}
 
 
-@pytest.mark.parametrize(
-    ("dtype", "scale", "white"),
-    [
-        (np.uint8, 1, 255),
-        (np.int16, 1, 255),
-        (np.float32, 1, 255),
-        (np.float32, 1 / 300, 1),
-        (np.int16, 10, 2430),
-    ],
-)
-def test_white_of_a_nifti_is_told_by_its_values(tmp_path, grey, dtype, scale, white):
-    frame = np.clip(grey * scale, None, 2430).astype(dtype)
-    frame[0, 0] = white if scale == 10 else frame[0, 0]
-    assert LoadFrame()(write_nifti(tmp_path / "a.nii", frame.T)).meta["display_max"] == white
+def open_frames_of_all_kinds(tmp_path, grey) -> list[Path]:
+    """Grey up to 185 of 255, in files that do not say what is white."""
+    twelve = (grey.astype(np.uint16) << 4) + 3
+    return [
+        write_png(tmp_path / "twelve.png", twelve),
+        write_nifti(tmp_path / "twelve.nii", twelve.T.astype(np.int16)),
+        write_nifti(tmp_path / "fractions.nii", grey.T / np.float32(255)),
+        write_nifti(tmp_path / "more.nii.gz", (grey.T / 185 * 1.0000002).astype(np.float32)),
+        write_nifti(tmp_path / "signed.nii", grey.T / np.float64(127.5) - 1),
+        write_nifti(tmp_path / "bytes.nii", grey.T.astype(np.float32)),
+    ]
+
+
+def test_a_frame_that_does_not_say_what_is_white_is_refused_and_read_by_the_option_of_the_error(
+    tmp_path, grey
+):
+    brightest = []
+    for path in open_frames_of_all_kinds(tmp_path, grey):
+        with pytest.raises(InputError, match="which of its values are black and white") as refused:
+            LoadFramed("image")({"image": str(path)})
+        offered = ast.literal_eval(re.search(r"reading=(\{.*?\}) \(", refused.value.remedy)[1])
+        image = ScaleDisplay()(LoadFramed("image", reading=offered)({"image": str(path)})["image"])
+        brightest.append(float(image.max()))
+        assert float(image.min()) == pytest.approx(0, abs=0.001)
+    assert brightest == pytest.approx([grey.max() / 255] * 3 + [1] + [grey.max() / 255] * 2, abs=0.003)
+
+
+@pytest.mark.parametrize("scale", [1, 1 + 1e-9, 1.0000002, 0.3])
+def test_a_declared_range_counts_whatever_the_brightest_value_is(tmp_path, grey, scale):
+    path = write_nifti(tmp_path / "a.nii", grey.T / 185 * scale)
+    image = ScaleDisplay()(LoadFrame(reading={"value_range": [0, 1]})(path))
+    np.testing.assert_allclose(image[0].numpy(), np.clip(grey / 185 * scale, 0, 1), atol=1e-6)
+
+
+def test_a_declared_range_is_for_files_that_state_none(tmp_path, grey):
+    load = LoadFrame(reading={"value_range": [0, 4095]})
+    for path in (write_png(tmp_path / "a.png", grey), write_nifti(tmp_path / "a.nii", grey.T)):
+        assert load(path).meta["display_max"] == 255
+    assert load(write_png(tmp_path / "b.png", grey.astype(np.uint16) * 16)).meta["display_max"] == 4095
+
+
+def test_a_declared_range_that_does_not_hold_the_values_is_refused(tmp_path, grey):
+    for path in open_frames_of_all_kinds(tmp_path, grey)[-2:]:
+        with pytest.raises(InputError, match=r"% beyond.*Correct value_range"):
+            LoadFrame(reading={"value_range": [0, 1]})(path)
+
+
+def test_cal_min_and_cal_max_of_a_nifti_are_black_and_white(tmp_path, grey):
+    image = nibabel.Nifti1Image(grey.T.astype(np.int16) - 1000, np.diag([-1, -1, 1, 1]))
+    image.header["cal_min"], image.header["cal_max"] = -1000, -900
+    nibabel.save(image, tmp_path / "a.nii")
+    shown = ScaleDisplay()(LoadFrame()(tmp_path / "a.nii"))
+    np.testing.assert_allclose(shown[0].numpy(), np.clip(grey / 100, 0, 1), atol=1e-6)
+
+
+def test_16_bit_png_is_white_at_its_highest_value_unless_it_is_dark(tmp_path, grey):
+    bright = LoadFrame()(write_png(tmp_path / "a.png", grey.astype(np.uint16) * 257))
+    assert bright.meta["display_max"] == 65535
+    black = LoadFrame()(write_png(tmp_path / "b.png", np.zeros((8, 9), np.uint16)))
+    assert ScaleDisplay()(black).meta["contrast"] == "constant"
+
+
+def test_dark_16_bit_colour_png_is_refused(tmp_path, colour):
+    """Pillow writes none: a PNG by hand."""
+    for shift, name in ((8, "bright"), (4, "dark")):
+        rows = (colour.astype(">u2") << shift).astype(">u2")
+        raw = b"".join(b"\0" + row.tobytes() for row in rows)
+        head = struct.pack(">LLBBBBB", COLUMNS, ROWS, 16, 2, 0, 0, 0)
+        chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+        parts = [struct.pack(">L", len(d)) + k + d + struct.pack(">L", zlib.crc32(k + d)) for k, d in chunks]
+        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    np.testing.assert_array_equal(LoadFrame()(tmp_path / "bright.png").numpy(), colour.transpose(2, 0, 1))
+    with pytest.raises(InputError, match="Save it with 8 bits a colour"):
+        LoadFrame()(tmp_path / "dark.png")
+    assert LoadFrame(as_labels=True)(tmp_path / "dark.png").shape == (3, ROWS, COLUMNS)
+
+
+@pytest.mark.parametrize("wrong", [[1, 0], [0], [0, 1, 2], "0,1", [0, float("nan")], 4095])
+def test_a_range_that_is_none_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"\[black, white\]"):
+        LoadFrame(reading={"value_range": wrong})
 
 
 def test_a_nifti_of_unit_voxels_counts_as_uncalibrated(tmp_path, grey):

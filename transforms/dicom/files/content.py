@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def is_dicom(path: Path) -> bool:
 
 
 def _start(path: Path, size: int) -> bytes:
+    if not os.path.isfile(path):  # a pipe would never end
+        return b""
     try:
         with path.open("rb") as file:
             return file.read(size)

@@ -12,13 +12,12 @@ from pydicom import Dataset
 from pyraseg.transforms.dicom.copies import part_copies
 from pyraseg.transforms.dicom.files.content import is_dicom
 from pyraseg.transforms.dicom.files.header import source_ref
-from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, UNLISTED, Passed, search
-from pyraseg.transforms.errors import InputError, PyrasegError
+from pyraseg.transforms.dicom.files.search import PASSED_REMEDIES, Passed, search
+from pyraseg.transforms.errors import InputError, PyrasegError, item_error
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
     "DICOM_SUFFIXES",
-    "PASSED_REMEDIES",
     "dicom_files",
     "discover",
     "files_and_passed",
@@ -27,10 +26,6 @@ __all__ = [
 ]
 
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".ima"})
-PASSED_REMEDIES = {
-    FOREIGN_LINK: "Name the file or folder that it points to as an input of its own.",
-    UNLISTED: "Give yourself the right to read it.",
-}
 
 
 def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef], list[PyrasegError]]:
@@ -38,7 +33,7 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
 
     Files need no suffix. In a folder, hidden files and folders, DICOMDIR and files of another format (by
     suffix and content) are skipped. Links are not followed; one that leaves the folder is reported. Of files
-    that hold one image under one SOP Instance UID (`same_image`) the first by path stays; where its pixels
+    that hold one image under one SOP Instance UID (`part_copies`) the first by path stays; where its pixels
     differ, none of them does.
 
     >>> images, errors = discover(cine)
@@ -51,26 +46,29 @@ def discover(inputs: str | Path | Iterable[str | Path]) -> tuple[list[SourceRef]
         for each in passed
         if (remedy := PASSED_REMEDIES.get(each.reason))
     ]
-    groups: dict[str, list[SourceRef]] = defaultdict(list)
+    groups: dict[tuple[str, Path | None], list[SourceRef]] = defaultdict(list)
     for path in files:
         try:
             ref = source_ref(path)
-        except PyrasegError as error:
-            errors.append(error)
+        except Exception as error:  # one file's fault costs that file alone, whatever it is
+            refused = item_error(error)
+            errors.append(refused if refused.path else refused.restated(path=path))
             continue
-        groups[ref.sop_instance_uid or f"file:{path}"].append(ref)
+        groups[ref.sop_instance_uid, None if ref.sop_instance_uid else path].append(ref)
     refs: list[SourceRef] = []
-    for group in groups.values():
-        distinct, copies = part_copies([Path(ref.path) for ref in group])
+    parted = part_copies([[Path(ref.path) for ref in group] for group in groups.values()])
+    for group, images in zip(groups.values(), parted, strict=True):
+        if isinstance(images, PyrasegError):
+            errors += [images.restated(path=ref.path) for ref in group]
+            continue
+        copies = [path for _, *again in images for path in again]
         errors += [_double("the image of an earlier file again", "Remove it.", path) for path in copies]
-        if len(distinct) == 1:
+        if len(images) == 1:
             refs.append(group[0])
         else:
-            found, remedy = (
-                "different images under one UID",
-                "Keep the right one, or give each a UID of its own.",
-            )
-            errors += [_double(found, remedy, path) for path in distinct]
+            found = "different images under one UID"
+            remedy = "Keep the right one, or give each a UID of its own."
+            errors += [_double(found, remedy, path) for path, *_ in images]
     return sorted(refs, key=lambda ref: ref.path), sorted(errors, key=lambda error: error.path or "")
 
 
@@ -98,7 +96,7 @@ def _files(
     files: dict[str, Path] = {}
     passed: list[Passed] = []
     for root in [Path(source)] if isinstance(source, str | Path) else map(Path, source):
-        paths, others = search(root) if root.is_dir() else ([root], [])
+        paths, others = search(root) if os.path.isdir(root) else ([root], [])
         passed += others
         for path in paths:
             if path is root or path.suffix.lower() in suffixes or is_dicom(path):

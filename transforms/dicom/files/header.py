@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,8 @@ from pydicom.uid import UID
 
 from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.content import is_dicom
+from pyraseg.transforms.dicom.files.opening import file_version, open_version
+from pyraseg.transforms.dicom.files.search import check_regular
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
     foreign,
@@ -32,6 +35,7 @@ from pyraseg.transforms.io.limits import FEW_FRAMES, FRAMES, SIDE
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
+    "STAMPED",
     "TAGS",
     "UNDEFINED_LENGTH",
     "ImageHeader",
@@ -39,7 +43,6 @@ __all__ = [
     "image_header",
     "malformed",
     "parse_file",
-    "parse_object",
     "read_attributes",
     "read_header",
     "source_ref",
@@ -54,6 +57,10 @@ NATIVE: dict[Any, UID] = {
     (False, True): uid.ExplicitVRLittleEndian,
     (False, False): uid.ExplicitVRBigEndian,
 }
+# What tells a file from another at its place: read as stored, and not kept but for the hash
+STAMPED = (
+    "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate",
+)  # fmt: skip
 SLICES = ("CT", "MR", "PT")  # of which small parts are cut out
 NO_PREFIX = "no DICM prefix: read as a bare data set"
 OTHER_VR = "a data set in {} VR, against its transfer syntax"
@@ -86,6 +93,8 @@ class ParsedFile:
         values: of the data set and the file meta group by keyword, as far as present.
         pixels: VR, offset and length in bytes of the value of Pixel Data; None without one.
         size, modified_ns: of the file when it was read.
+        version: what changes with every change of the file on the disk (`file_version`).
+        stamp: a hash of size, time, UIDs and patient: the same as long as the file is the same.
         notes: what is not as the standard says, and harmless.
         raw: requested attributes as stored, with the file's character set.
     """
@@ -97,6 +106,8 @@ class ParsedFile:
     pixels: tuple[str, int, int] | None
     size: int
     modified_ns: int
+    version: tuple[int, ...]
+    stamp: str = field(repr=False)
     notes: tuple[str, ...] = ()
     raw: Dataset = field(default_factory=Dataset, repr=False)
 
@@ -123,6 +134,7 @@ class ImageHeader:
         sop_instance_uid, sop_class_uid: from the data set, else from the file meta group, else empty.
         photometric: (0028,0004) as the file states it, true or not; MONOCHROME2 for one sample without it.
         value_offset, value_length: of the value of Pixel Data (7FE0,0010) in the file, in bytes.
+        version, stamp: as those of `ParsedFile`.
         notes: what is not as the standard says, and harmless.
         dataset: the attributes of `TAGS`; nothing that identifies a patient.
         of_volume: whether it is part of a CT, MR or PET series, so that its values are not for display.
@@ -149,9 +161,20 @@ class ImageHeader:
     value_offset: int
     value_length: int
     file_size: int
+    version: tuple[int, ...]
+    stamp: str = field(repr=False)
     notes: tuple[str, ...]
     dataset: Dataset = field(repr=False, compare=False)
     of_volume: bool = False
+
+    def opened(self) -> BinaryIO:
+        """The file, to read its pixels from.
+
+        Raises:
+            InputError: it is not the file any more whose header this is.
+            BrokenFile: it cannot be opened.
+        """
+        return open_version(self.path, self.version)
 
     @property
     def source_ref(self) -> SourceRef:
@@ -167,6 +190,7 @@ class ImageHeader:
             rows=self.rows,
             columns=self.columns,
             study_instance_uid=self.study_instance_uid,
+            stamp=self.stamp,
         )
 
 
@@ -210,16 +234,27 @@ def parse_file(path: str | Path, *, tags: Sequence[str] = TAGS, raw: Sequence[st
             status = os.fstat(file.fileno())
             with foreign():
                 wanted = [*_tags(tuple(tags)), *_tags(tuple(raw))]
-                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
-                notes = _notes(dataset)
+                read = [*wanted, *_tags(STAMPED)]
+                dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=read)
+                notes, stamp = _notes(dataset), _stamp(dataset, status)
+                for tag in set(_tags(STAMPED)).difference(wanted):
+                    dataset.pop(tag, None)
                 apart = _apart(dataset, tuple(raw), tags)
                 # Converts the values once, here, where warnings are suppressed
                 elements = [*dataset.file_meta, *dataset]
                 values = {e.keyword: no_misplaced_sequence(e.keyword, e.value) for e in elements}
                 syntax = UID(values.get("TransferSyntaxUID") or NATIVE[dataset.original_encoding])
             pixels = _pixel_element(file, syntax)
-    size, modified = status.st_size, status.st_mtime_ns
-    return ParsedFile(path, dataset, values, syntax, pixels, size, modified, notes, apart)
+    size, modified, version = status.st_size, status.st_mtime_ns, file_version(status)
+    return ParsedFile(path, dataset, values, syntax, pixels, size, modified, version, stamp, notes, apart)
+
+
+def _stamp(dataset: FileDataset, status: os.stat_result) -> str:
+    stored: list[Any] = [dataset.get_item(tag) for tag in _tags(STAMPED) if tag in dataset]
+    values = [(element.tag, element.value) for element in stored]
+    uid = dataset.file_meta.get("MediaStorageSOPInstanceUID")
+    text = repr((values, uid, status.st_size, status.st_mtime_ns))
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _notes(dataset: FileDataset) -> tuple[str, ...]:
@@ -253,11 +288,11 @@ def _apart(dataset: Dataset, names: tuple[str, ...], kept: Sequence[str]) -> Dat
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file of that name"
-        raise InputError("a DICOM file", found=found, remedy="Check the path.", path=path)
+    check_regular(path, wanted="a DICOM file")
     if not is_dicom(path):
         found = "an empty file" if path.stat().st_size == 0 else "a file without the DICM prefix"
+        if not os.access(path, os.R_OK):
+            found = "a file that may not be read"
         remedy = "Export it again as DICOM, or leave it out."
         raise InputError("a DICOM file", found=found, remedy=remedy, path=path)
 
@@ -319,6 +354,8 @@ def image_header(parsed: ParsedFile) -> ImageHeader:
         value_offset=offset,
         value_length=length,
         file_size=parsed.size,
+        version=parsed.version,
+        stamp=parsed.stamp,
         notes=notes,
         dataset=parsed.dataset,
     )
@@ -341,22 +378,6 @@ def _check_image(parsed: ParsedFile, *, rows: int, columns: int, frames: int) ->
     else:
         return
     raise InputError("a DICOM image with pixels", found=found, remedy=remedy, path=parsed.path)
-
-
-def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str, modality: str) -> ParsedFile:
-    """The identity of a file that must be of one of the SOP classes: a structure set, a segmentation.
-
-    Args:
-        wanted: the name of such an object, with its article.
-
-    Raises:
-        InputError: not DICOM, cut off in the header, or another kind of object.
-    """
-    parsed = parse_file(path)
-    if parsed.sop_class_uid not in sop_classes:
-        found, remedy = "another kind of DICOM object", f"Give the file whose modality is {modality}."
-        raise InputError(wanted, found=found, remedy=remedy, path=parsed.path)
-    return parsed
 
 
 def read_attributes(path: Path, *, before_pixels: bool = False) -> Dataset:

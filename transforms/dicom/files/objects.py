@@ -17,7 +17,7 @@ from pyraseg.transforms.dicom.files.search import is_dicomdir_name
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, items, readable, texts, whole
 from pyraseg.transforms.dicom.pixels.checks import code_text, is_secondary_capture
 from pyraseg.transforms.dicom.pixels.decode import check_readable
-from pyraseg.transforms.errors import PyrasegError
+from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.records import SourceRef
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "is_dicomdir",
     "is_localizer",
     "other_class",
+    "parse_object",
     "passed_over",
     "read_object",
     "volume_modality",
@@ -158,6 +159,22 @@ def read_object(path: str | Path) -> ObjectHeader:
         series_instance_uid=parsed.text("SeriesInstanceUID"),
         passed_over=passed_over(parsed),
     )
+
+
+def parse_object(path: str | Path, sop_classes: Collection[str], *, wanted: str, modality: str) -> ParsedFile:
+    """The identity of a file that must be of one of the SOP classes: a structure set, a segmentation.
+
+    Args:
+        wanted: the name of such an object, with its article.
+
+    Raises:
+        InputError: not DICOM, cut off in the header, or another kind of object.
+    """
+    parsed = parse_file(path)
+    if parsed.sop_class_uid not in sop_classes:
+        found, remedy = "another kind of DICOM object", f"Give the file whose modality is {modality}."
+        raise InputError(wanted, found=found, remedy=remedy, path=parsed.path)
+    return parsed
 
 
 def volume_modality(sop_class_uid: str, modality: str) -> str:

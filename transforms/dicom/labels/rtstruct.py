@@ -13,7 +13,8 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.uid import RTStructureSetStorage
 
-from pyraseg.transforms.dicom.files.header import parse_object, read_attributes
+from pyraseg.transforms.dicom.files.header import read_attributes
+from pyraseg.transforms.dicom.files.objects import parse_object
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
     foreign,
@@ -140,7 +141,8 @@ def _contour(item: Dataset, path: Path) -> Contour:
     values = _points(item, path)
     count = number(item, "NumberOfContourPoints")
     if len(values) % 3 or count not in (None, len(values) // 3):
-        found = f"{len(values)} numbers for {'an unknown number of' if count is None else int(count)} points"
+        points = "an unknown number of" if count is None else f"{count:g}"
+        found = f"{len(values)} numbers for {points} points"
         raise InputError(found=found, path=path, **NUMBERS)
     return Contour(
         kind=text(item, "ContourGeometricType").upper(),

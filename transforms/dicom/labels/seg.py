@@ -10,7 +10,8 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
 
-from pyraseg.transforms.dicom.files.header import ParsedFile, parse_object, read_attributes
+from pyraseg.transforms.dicom.files.header import ParsedFile, read_attributes
+from pyraseg.transforms.dicom.files.objects import parse_object
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
     first_item,

@@ -7,7 +7,6 @@ import warnings
 
 from pydicom.uid import UID, RLELossless
 
-from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.header import UNDEFINED_LENGTH, ImageHeader
 from pyraseg.transforms.dicom.pixels.encapsulated import Codestream
 from pyraseg.transforms.dicom.pixels.window import has_window
@@ -170,7 +169,7 @@ def excess_bytes(header: ImageHeader) -> int:
 
 def _is_padding(header: ImageHeader, offset: int) -> bool:
     """Whether all bytes of the pixel data from ``offset`` on are one."""
-    with open_bounded(header.path) as file:
+    with header.opened() as file:
         file.seek(header.value_offset + offset)
         return len(set(file.read(header.value_length - offset))) == 1
 

@@ -68,10 +68,8 @@ def decode_native(header: ImageHeader, index: int) -> np.ndarray:
     """Frame ``index`` of uncompressed pixel data as stored, (H, W) or (H, W, 3)."""
     plain = header.transfer_syntax.is_little_endian and header.bits_stored == header.bits_allocated
     if not plain or header.pixel_representation or header.photometric == "YBR_FULL_422":
-        with foreign():
-            file = header.path.open("rb")
+        with header.opened() as file:
             file.seek(header.value_offset)
-        with file:
             return decode_by_plugin(header, file, index)
     # Straight into the array: pydicom would copy the bytes
     samples = _read_samples(header, index, "<")
@@ -95,9 +93,9 @@ def _read_samples(header: ImageHeader, index: int, order: str) -> np.ndarray:
     """All samples of a frame, flat."""
     dtype = np.dtype(f"{order}u{header.bits_allocated // 8}")
     count = header.rows * header.columns * header.samples
-    with foreign():
+    with header.opened() as file, foreign():
         offset = header.value_offset + index * count * dtype.itemsize
-        samples = np.fromfile(header.path, dtype, count, offset=offset)
+        samples = np.fromfile(file, dtype, count, offset=offset)
     if len(samples) < count:
         raise BrokenFile("a file that has become shorter")
     return samples

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from pydicom import uid
 
-from pyraseg.transforms.dicom.files.bounded import open_bounded
 from pyraseg.transforms.dicom.files.header import ImageHeader, read_header
 from pyraseg.transforms.dicom.files.values import BrokenFile, foreign, readable
 from pyraseg.transforms.dicom.pixels.checks import (
@@ -43,14 +42,14 @@ from pyraseg.transforms.dicom.pixels.encapsulated import (
     parse_jpeg,
     parse_jpeg2000,
 )
-from pyraseg.transforms.dicom.pixels.window import WHITE, has_window, window_table
+from pyraseg.transforms.dicom.pixels.window import WHITE, has_depth, has_window, range_table, window_table
 from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.io.display_range import ValueRange, is_dark
 
 __all__ = ["CineReader", "FrameDecoder", "check_readable"]
 
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 DCT = (0xC0, 0xC1, 0xC2)  # the processes that pillow decodes: baseline, extended, progressive
-DARK = 4  # times darker than white
 DARK_NOTE = "grey values far below white and no window: the frame is shown dark"
 NO_WINDOW = "a window that cannot be applied: greys are shown by Bits Stored"
 REMEDY = "Copy or export the file again, its pixel data is damaged."
@@ -95,7 +94,7 @@ class FrameDecoder:
 
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
-        with open_bounded(self.header.path) as file:
+        with self.header.opened() as file:
             return locate_frames(file, self.header)
 
     def _decoded(self, index: int) -> tuple[np.ndarray, bool]:
@@ -140,7 +139,7 @@ class FrameDecoder:
 
     def _encoded(self, index: int) -> bytes:
         spans = self._frames[index]
-        with foreign(), self.header.path.open("rb") as file:
+        with self.header.opened() as file, foreign():
             parts = []
             for offset, length in spans:
                 file.seek(offset)
@@ -159,6 +158,10 @@ class CineReader(FrameDecoder):
     (RGB), uint8 or uint16. Grey keeps its stored values, MONOCHROME1 inverted; palettes are applied, and to
     grey of more than 8 bits stored the file's window (PS3.3 C.11.2), so that it is as bright as it is shown.
 
+    Args:
+        source: the file, or its header.
+        value_range: the values that are black and white in grey of more than 8 bits without a window.
+
     Raises:
         InputError: on construction or at a frame, the file cannot be read correctly; it says why.
 
@@ -167,7 +170,8 @@ class CineReader(FrameDecoder):
     (2, (1, 60, 80), 255)
     """
 
-    def __init__(self, source: str | Path | ImageHeader) -> None:
+    def __init__(self, source: str | Path | ImageHeader, *, value_range: ValueRange | None = None) -> None:
+        self._declared = value_range
         header = source if isinstance(source, ImageHeader) else read_header(source)
         check_display_valued(header)
         super().__init__(header)
@@ -201,9 +205,11 @@ class CineReader(FrameDecoder):
 
     @cached_property
     def _window(self) -> np.ndarray | None:
-        """The grey of each stored value from the lowest on; None without a window."""
+        """The grey of each stored value from the lowest on; None without a window or a declared range."""
         if not has_window(self.header):
-            return None
+            if self._declared is None or not has_depth(self.header):
+                return None
+            return range_table(self.header, self._declared)
         try:
             return window_table(self.header)
         except BrokenFile as error:
@@ -229,5 +235,5 @@ class CineReader(FrameDecoder):
         return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)
 
     def _note_dark(self, brightest: int) -> None:
-        if 0 < DARK * brightest < self.display_max:
+        if is_dark(brightest, self.display_max):
             warnings.warn(DARK_NOTE, stacklevel=4)

@@ -11,16 +11,21 @@ from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 from pyraseg.transforms.dicom.files.header import ImageHeader
 from pyraseg.transforms.dicom.files.values import BrokenFile, first_item, foreign, numbers, stated, text
 
-__all__ = ["WHITE", "has_window", "window_table"]
+__all__ = ["WHITE", "has_depth", "has_window", "range_table", "window_table"]
 
 WHITE = 2**16 - 1
 DEEPEST = 16  # bits stored
 WINDOW = ("WindowCenter", "WindowWidth")
 
 
+def has_depth(header: ImageHeader) -> bool:
+    """Whether values are grey and of more than 8 bits; of fewer bits they fill the range."""
+    return header.photometric.startswith("MONOCHROME") and 8 < header.bits_stored <= DEEPEST
+
+
 def has_window(header: ImageHeader) -> bool:
-    """Whether grey values of more than 8 bits have a window or VOI LUT; of fewer bits they fill the range."""
-    if not header.photometric.startswith("MONOCHROME") or not 8 < header.bits_stored <= DEEPEST:
+    """Whether grey values of more than 8 bits have a window or VOI LUT."""
+    if not has_depth(header):
         return False
     window = all(stated(header.dataset, name) not in (None, "") for name in WINDOW)
     return window or bool(stated(header.dataset, "VOILUTSequence"))
@@ -32,9 +37,7 @@ def window_table(header: ImageHeader) -> np.ndarray:
     Raises:
         BrokenFile: they cannot be applied.
     """
-    bits, dataset = header.bits_stored, header.dataset
-    low = -(2 ** (bits - 1)) if header.pixel_representation else 0
-    stored = np.arange(low, low + 2**bits, dtype=np.int32)
+    dataset, stored = header.dataset, _stored_values(header)
     with foreign():
         values = apply_modality_lut(stored, dataset)
         if stated(dataset, "VOILUTSequence"):
@@ -45,6 +48,17 @@ def window_table(header: ImageHeader) -> np.ndarray:
     if not np.isfinite(shown).all():
         raise BrokenFile("a window without a range")
     return np.rint(shown.clip(0, 1) * WHITE).astype(np.uint16)
+
+
+def range_table(header: ImageHeader, value_range: tuple[float, float]) -> np.ndarray:
+    """The same by the stored values that are black and white."""
+    shown = (_stored_values(header) - value_range[0]) / (value_range[1] - value_range[0])
+    return np.rint(shown.clip(0, 1) * WHITE).astype(np.uint16)
+
+
+def _stored_values(header: ImageHeader) -> np.ndarray:
+    low = -(2 ** (header.bits_stored - 1)) if header.pixel_representation else 0
+    return np.arange(low, low + 2**header.bits_stored, dtype=np.int32)
 
 
 def _window(dataset: Dataset) -> Dataset:

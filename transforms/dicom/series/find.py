@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyraseg.transforms.dicom.files.discover import PASSED_REMEDIES, files_and_passed
+from pyraseg.transforms.dicom.files.discover import files_and_passed
 from pyraseg.transforms.dicom.files.header import ParsedFile, parse_file
 from pyraseg.transforms.dicom.files.objects import is_localizer, passed_over, volume_modality
+from pyraseg.transforms.dicom.files.search import PASSED_REMEDIES
 from pyraseg.transforms.dicom.files.values import texts
 from pyraseg.transforms.dicom.pixels.checks import is_secondary_capture
 from pyraseg.transforms.dicom.series.identity import IDENTITY_TAGS, check_one_dose, split_by_identity

@@ -160,7 +160,8 @@ def _modality_line(plane: PlaneHeader, remedy: str) -> Line:
 
 def _checked(plane: PlaneHeader, line: Line, name: str, remedy: str) -> Line:
     if line.slope == 0 or not math.isfinite(line.slope) or not math.isfinite(line.intercept):
-        raise _refusal(plane, f"a {name} that is a number and not 0", f"{line.slope:g}", remedy)
+        found = f"{line.slope:g}, with an intercept of {line.intercept:g}"
+        raise _refusal(plane, f"a {name} that is a number and not 0", found, remedy)
     return line
 
 

@@ -208,8 +208,9 @@ def _equal(group: Sequence[PlaneHeader], *, placed: bool) -> bool:
         return False
     if placed and any(_place(plane) != _place(first) for plane in others):
         return False
-    frames = list(stored_planes(group, workers=1))
-    return all(np.array_equal(frames[0], frame) for frame in frames[1:])
+    frames = stored_planes(group, workers=1)
+    one = next(frames)
+    return all(np.array_equal(one, frame) for frame in frames)
 
 
 def _meaning(plane: PlaneHeader) -> tuple[object, ...]:
@@ -280,9 +281,8 @@ def check_planes(planes: Iterable[PlaneHeader]) -> None:
         InputError: colour, an unknown transfer syntax, or pixel data shorter than the header says.
     """
     for image in {plane.image.path: plane.image for plane in planes}.values():
-        if not image.path.is_file() or image.path.stat().st_size != image.file_size:
-            found, remedy = "one that is gone or has another size", "Find the series again."
-            raise InputError("the file that was found", found=found, remedy=remedy, path=image.path)
+        with readable("the file as it was found", path=image.path, found="none"), image.opened():
+            pass
         FrameDecoder(image)
         if not image.photometric.startswith("MONOCHROME"):
             found = "colour or a palette, as screen shots and fused images have it"

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from pyraseg.pipeline.comparison.read.artifacts import LARGEST, read_document
+from pyraseg.pipeline.comparison.read.artifacts import read_document
 from pyraseg.pipeline.comparison.read.find_runs import find_runs
 from pyraseg.pipeline.comparison.read.store import open_store
 from pyraseg.transforms.errors import InputError, TrackingError
+from pyraseg.transforms.io.limits import CONFIG_BYTES
 
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
@@ -20,7 +21,7 @@ POISON = {
         "a: " + "[" * 5000,
         "? {a: 1, 2: 3}\n: [{1: 2, a: 3}]",
         "\0",
-        "x" * (LARGEST[".yaml"] + 1),
+        "x" * (CONFIG_BYTES + 1),
     ],
     "split.json": ["[" * 100_000, '{"training": 7}', '{"training": "ab"}', '{"validation": [["a"]]}', "{"],
     "cases.csv": ["", "model,auc\ncnn,0.9\n", "\0\0\0", "case\n" + "x" * 200_000 + "\n"],
@@ -68,5 +69,5 @@ def test_a_document_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "config.yaml"
     with open(path, "wb") as file:
         file.truncate(2 << 30)
-    with pytest.raises(InputError, match="at most 1 MB"):
+    with pytest.raises(InputError, match="a damaged one of 'r'"):
         read_document(path, run="r")

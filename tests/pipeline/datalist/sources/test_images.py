@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from pyraseg.pipeline.datalist import find_images, unlabelled_frames
+from pyraseg.transforms.dicom.pixels.decode import CineReader
 from pyraseg.transforms.errors import DatalistError
+from pyraseg.transforms.io.frames import LoadFrame
 from pyraseg.transforms.privacy import case_name
 
 
@@ -35,12 +37,23 @@ def names(items: Sequence[dict], root: Path) -> list[str]:
 def test_a_folder_is_searched_to_its_depth_and_each_frame_of_a_cine_is_an_item(folder: Path) -> None:
     items = find_images(folder).items
     assert names(items, folder) == [
-        "b.png",
-        "c.nii.gz",
         "a/IM0001",
         *(f"a/deep/cine.dcm#frame_index={n}" for n in range(3)),
+        "b.png",
+        "c.nii.gz",
     ]
-    assert items[-1]["case"] == case_name("a/deep/cine.dcm#frame_index=2")
+    assert items[3]["case"] == case_name("a/deep/cine.dcm#frame_index=2")
+
+
+def test_a_file_whose_name_reads_like_a_frame_of_another_is_itself(folder: Path) -> None:
+    cine, image = folder / "a/deep/cine.dcm", folder / "a/IM0001"
+    image.rename(twin := cine.with_name("cine.dcm#frame_index=2"))
+    items = [item for item in find_images(folder).items if "cine.dcm" in str(item["image"])]
+    assert len({item["case"] for item in items}) == 4
+    shown = [np.asarray(LoadFrame()(item["image"])) for item in items]
+    for index in range(3):
+        np.testing.assert_array_equal(shown[index], CineReader(cine).frame(index))
+    np.testing.assert_array_equal(shown[3], CineReader(twin).frame(0))
 
 
 def test_what_is_no_image_is_named_with_a_reason(folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_series_is_its_folder_and_an_enhanced_one_its_file_and_each_can_be_loa
     series(tmp_path / "b" / "ct", 1)
     write_enhanced(tmp_path / "b" / "whole.dcm")
     nifti(tmp_path / "a.nii.gz")
-    assert found(tmp_path) == (["a.nii.gz", "b/whole.dcm", "b/ct"], {})
+    assert found(tmp_path) == (["a.nii.gz", "b/ct", "b/whole.dcm"], {})
     for item in find_images(tmp_path, kind="volume").items:
         assert LoadVolume()(item["image"], item["case"]).ndim == 4
         assert item["case"] == case_name(Path(item["image"]).relative_to(tmp_path).as_posix())

@@ -45,7 +45,7 @@ class TestRefusals:
             ("a: {off: {}}", "another form"),
             ("a: {../x: {}}", "another form"),
             ("a: {x: 5}", "a=x with neither"),
-            ("a: [", "ParserError"),
+            ("a: [", "a syntax error in line 1"),
             ("a: {x: {config: sotf_labels}}", "evaluate, soft_labels, train, found 'sotf_labels'"),
             ("a: {x: {config: null}}", "overlays by name, found None in a=x"),
             ("a: {x: {config: {soft_labels: true}}}", "overlays by name, found {'soft_labels': True} in a=x"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import torch
 from pyraseg.pipeline.inference.backends import build_backend, choose
 from pyraseg.pipeline.inference.backends.agreement import Agreement
 from pyraseg.pipeline.inference.backends.base import Runtime
+from pyraseg.pipeline.inference.backends.export import read_facts, write_facts
 from pyraseg.transforms.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -140,9 +140,9 @@ def test_auto_falls_back_on_torch_and_says_so_where_classes_differ(
 def test_the_verdict_on_an_export_is_kept(small, own_cache, monkeypatch, only_onnxruntime):
     build("onnxruntime", small())
     (note,) = own_cache.glob("*/onnxruntime-*.json")
-    facts = json.loads(note.read_text())
+    facts = read_facts(note)
     assert Agreement(**facts).holds
-    note.write_text(json.dumps({**facts, "exported": 0.5}))
+    write_facts(note, {**facts, "exported": 0.5})
     with pytest.raises(ConfigError, match=r"50\.00%"):
         build("onnxruntime", small())
     note.write_text("damaged")
@@ -168,4 +168,4 @@ def test_a_real_measurement_has_a_time_for_each(small, own_cache, only_onnxrunti
     reason = build("auto", small(), batch_size=2, network_threads=2, threads=2).reason
     assert "ms an image against" in reason
     (note,) = (own_cache / "timings").iterdir()
-    assert all(value > 0 for value in json.loads(note.read_text())["milliseconds"].values())
+    assert all(value > 0 for value in read_facts(note)["milliseconds"].values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import multiprocessing
 import shutil
@@ -13,7 +14,7 @@ import torch
 
 from pyraseg.pipeline.inference.backends import export
 from pyraseg.pipeline.inference.backends.export import entry, export_network, onnx_file
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import ConfigError, OutputError
 
 SHAPE = (1, 32, 40)
 
@@ -21,7 +22,7 @@ SHAPE = (1, 32, 40)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, small):
     """The folder of an intact entry, to copy."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("whole") / "entry"
     stored(small(), folder)
     return folder
 
@@ -49,12 +50,13 @@ def test_the_second_use_finds_the_first_one_s_export(small, tmp_path, exports):
     assert len(exports) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "note", "no note", "no file"])
-def test_a_damaged_entry_is_made_anew(small, tmp_path, whole, exports, damage):
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-    content = stored(small(), tmp_path)
+@pytest.mark.parametrize("damage", ["cut", "flip", "note", "forged", "moved", "no note", "no file"])
+def test_an_entry_that_was_damaged_or_forged_is_made_anew(small, tmp_path, whole, exports, damage):
+    folder = tmp_path / whole.name
+    shutil.copytree(whole, folder)
+    content = stored(small(), folder)
     assert exports == []
-    file, note = tmp_path / "network.onnx", tmp_path / "network.json"
+    file, note = folder / "network.onnx", folder / "network.json"
     match damage:
         case "cut":
             file.write_bytes(content[:-100])
@@ -62,14 +64,33 @@ def test_a_damaged_entry_is_made_anew(small, tmp_path, whole, exports, damage):
             file.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
         case "note":
             note.write_text('{"sha256": ')
+        case "forged":
+            file.write_bytes(content[:-1] + b"x")
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            note.write_text(note.read_text().replace(hashlib.sha256(content).hexdigest(), digest))
+        case "moved":
+            folder = folder.rename(tmp_path / "of another network")
         case "no note":
             note.unlink()
         case "no file":
             file.unlink()
-    assert len(stored(small(), tmp_path)) == len(content)
+    assert len(stored(small(), folder)) == len(content)
     assert len(exports) == 1
-    stored(small(), tmp_path)
+    stored(small(), folder)
     assert len(exports) == 1
+
+
+def test_the_cache_is_its_user_s_alone(small, tmp_path, setting, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "pyraseg" / "backends").mkdir(parents=True)
+    (tmp_path / "pyraseg").chmod(0o777)
+    stored(small(), entry(small(), setting))
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert len(folders) == 3
+    assert {oct(path.stat().st_mode & 0o777) for path in folders} == {"0o700"}
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    with pytest.raises(OutputError, match=r"found another user's\. .*XDG_CACHE_HOME"):
+        entry(small(), setting)
 
 
 def test_without_a_folder_to_write_the_export_is_temporary_and_said_so(small, tmp_path, caplog):

@@ -298,9 +298,9 @@ def test_processes_give_what_one_process_gives_and_a_killer_costs_itself_alone(i
     for number in range(6):
         image(f"{number}.dcm")
     image("killer.dcm")
-    assert find_items([tmp_path], RULES, map_headers=in_processes(2, few=0)) == find_items([tmp_path], RULES)
+    assert find_items([tmp_path], RULES, map_files=in_processes(2, few=0)) == find_items([tmp_path], RULES)
     monkeypatch.setattr("pyraseg.pipeline.prediction.discovery.find_items.header_or_error", dies_on_bad_files)
-    found = find_items([tmp_path], RULES, map_headers=in_processes(2, few=0))
+    found = find_items([tmp_path], RULES, map_files=in_processes(2, few=0))
     assert len(found.items) == 6
     assert list(failures(found)) == ["killer.dcm"]
     assert "SIGABRT" in failures(found)["killer.dcm"]

@@ -106,3 +106,7 @@ def test_a_frame_is_judged_by_its_area():
 
 def test_low_confidence_is_flagged():
     assert flags(500, confidence=0.69) == ("low confidence",)
+
+
+def test_strange_greys_are_a_flag():
+    assert flags(500, contrast="nearly black") == ("nearly black",)

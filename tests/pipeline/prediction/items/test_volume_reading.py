@@ -27,7 +27,9 @@ def item(tmp_path) -> Item:
         values = stored_values(4) + 1000 * number
         write_series(tmp_path / str(number), values, modality="MR", edit=edit, first_uid=100 * (number + 1))
     paths = sorted(map(str, tmp_path.rglob("*.dcm")))
-    return Item("c1", source_ref(paths[0]), paths[0], 1, 1, paths=tuple(paths), slices=8)
+    refs = [source_ref(path) for path in paths]
+    stamps = tuple(ref.stamp for ref in refs)
+    return Item("c1", refs[0], paths[0], 1, 1, paths=tuple(paths), slices=8, stamps=stamps)
 
 
 def test_a_stack_is_refused_with_what_to_type_and_then_chosen(item):

@@ -126,3 +126,24 @@ def test_grey_that_is_shown_nearly_black_is_noted(write_dicom, grey, brightest, 
         warnings.simplefilter("always")
         np.testing.assert_array_equal(CineReader(write_dicom(frame)).frame(0)[0], frame)
     assert [("shown dark" in str(note.message)) for note in notes] == [True] * noted
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_declared_range_shows_grey_without_a_window_and_nothing_else(write_dicom, deep, grey, photometric):
+    load = LoadFrame(reading={"value_range": [100, 1123]})
+    expected = np.clip((deep.astype(float) - 100) / 1023, 0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is not shown dark
+        image = ScaleDisplay()(load(str(write_dicom(deep, photometric=photometric))))
+    inverted = 1 - expected if photometric == "MONOCHROME1" else expected
+    np.testing.assert_allclose(image[0].numpy(), inverted, atol=1e-4)
+    windowed = write_dicom(deep, photometric=photometric, WindowCenter=512, WindowWidth=1024)
+    np.testing.assert_array_equal(load(str(windowed)).numpy(), LoadFrame()(str(windowed)).numpy())
+    assert load(str(write_dicom(grey))).meta["display_max"] == 255
+
+
+def test_a_file_is_not_shown_by_the_range_that_another_reader_declared(write_dicom, deep):
+    path = str(write_dicom(deep))
+    assert LoadFrame(reading={"value_range": [0, 1023]})(path).meta["display_max"] == 65535
+    stored = LoadFrame(reading={"value_range": [0, 4095]})(path)
+    np.testing.assert_allclose(stored[0].numpy() / 65535, deep / 4095, atol=1e-4)

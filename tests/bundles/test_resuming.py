@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import monai.bundle
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -15,39 +17,68 @@ from pyraseg.pipeline.networks.checkpoint import facts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP = 5  # in the second epoch
+SAME = {"max_epochs": 2}  # as the training that the folder's tests share
 
 
 def command(ultrasound, name: str, *more_configs: str, **overrides) -> list[str]:
     """The words of a shell command, as a user types them."""
     configs = [ultrasound.config("train"), *more_configs]
-    options = (
-        ultrasound.training(name)
-        | {"max_epochs": 2, "seed": 1, "run_name": name, "num_workers": 1}
-        | overrides
-    )
+    options = ultrasound.training(name) | SAME | {"run_name": name, "num_workers": 1} | overrides
     words = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     return ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), *words]
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+RECORDER = """
+import os, socket
+def record(name):
+    real = getattr(socket, name)
+    def recorded(host, *more, **options):
+        with open(os.environ["LOOKUPS"], "a") as file:
+            file.write(f"{host}\\n")
+        return real(host, *more, **options)
+    setattr(socket, name, recorded)
+for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
+    record(name)
+"""
+SILENCERS = ("PYTEST_CURRENT_TEST", "CI", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "ORT_DISABLE_TELEMETRY")
 
 
 @pytest.fixture(scope="module")
-def resumed(ultrasound, tmp_path_factory) -> tuple[Path, Path]:
-    """The folders of an unbroken training, and of one that was killed in its second epoch and resumed."""
+def lookups(tmp_path_factory) -> Path:
+    """Where every process that a test of this file starts writes the names of computers that it asks for."""
+    folder = tmp_path_factory.mktemp("recorder")
+    (folder / "sitecustomize.py").write_text(RECORDER)
+    (folder / "lookups").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKUPS", str(folder / "lookups"))
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder / "lookups"
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name not in SILENCERS}
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def resumed(ultrasound, trained, tmp_path_factory, lookups) -> tuple[Path, Path]:
+    """The folders of an unbroken training, and of one that was killed in its second epoch and resumed.
+
+    The unbroken one loads its frames in its own process, the killed one in another.
+    """
     overlay = tmp_path_factory.mktemp("overlay") / "kill.yaml"
     overlay.write_text(
         f"+train::handlers:\n- _target_: tests.pipeline.training.kill.KillAt\n  step: {STEP}\n"
     )
-    assert run(command(ultrasound, "whole")).returncode == 0
     killed = run(command(ultrasound, "killed", str(overlay)))
     assert killed.returncode == -signal.SIGKILL
     (stale,) = tracked(ultrasound, "killed")
     assert stale.info.status == "RUNNING"
-    again = run(command(ultrasound, "killed", resume="true"))
-    assert again.returncode == 0, again.stderr
-    return ultrasound.output / "whole", ultrasound.output / "killed"
+    again = {**ultrasound.training("killed"), **SAME, "run_name": "killed", "resume": True}
+    monai.bundle.run("training", config_file=ultrasound.config("train"), **again)
+    return trained.parent, ultrasound.output / "killed"
 
 
 def tracked(ultrasound, name):
@@ -66,7 +97,7 @@ def test_the_weights_are_those_of_a_training_that_nothing_interrupted(resumed, f
 
 def test_mlflow_has_one_run_whose_steps_are_those_of_an_unbroken_one(ultrasound, resumed):
     client = MlflowClient(ultrasound.store)
-    (whole,), (killed,) = tracked(ultrasound, "whole"), tracked(ultrasound, "killed")
+    (whole,), (killed,) = tracked(ultrasound, "trained"), tracked(ultrasound, "killed")
     assert killed.info.status == "FINISHED"
     assert killed.data.tags["pyraseg.resumed_from"] == "RUNNING"
     for key in ("loss", "learning_rate", "val_mean_dice", "val_dice_kidney"):
@@ -76,3 +107,27 @@ def test_mlflow_has_one_run_whose_steps_are_those_of_an_unbroken_one(ultrasound,
         ]
         assert sorted(histories[1]) == sorted(histories[0]), key
         assert histories[0], key
+
+
+def test_nothing_that_is_run_looks_up_the_name_of_another_computer(ultrasound, resumed, lookups, tmp_path):
+    """Trainings, an evaluation, a prediction and a comparison, with no variable that keeps MLflow silent."""
+    image = min(ultrasound.data.rglob("*.dcm"))
+    where = {
+        "output_dir": str(tmp_path / "eval"),
+        "tracking_uri": ultrasound.store,
+        "experiment_name": "tests",
+    }
+    checkpoint = str(resumed[0] / "model.pt")
+    options = ultrasound.common | where | {"checkpoint": checkpoint, "surfaces": False, "resamples": 0}
+    predict = ["predict", str(image), "--bundle", str(ultrasound.bundle), "--checkpoint", checkpoint]
+    compare = ["compare", "--experiment", "tests", "--tracking_uri", ultrasound.store]
+    code = f"""
+from monai.bundle import run
+from pyraseg.pipeline.cli import main
+run("evaluating", config_file={ultrasound.config("evaluate")!r}, **{options!r})
+assert main({[*predict, "--output", str(tmp_path / "out"), "--workers", "1"]!r}) == 0
+assert main({[*compare, "--output", str(tmp_path / "comparison")]!r}) in (0, 1)
+"""
+    done = run(["-c", code])
+    assert done.returncode == 0, done.stderr
+    assert lookups.read_text() == ""

@@ -86,7 +86,7 @@ def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
         warnings.warn(f"an ultrasound region with pixels of {fault} is ignored", stacklevel=2)
         return None
     ends = [number(item, f"RegionLocation{end}") for end in ("MinY0", "MinX0", "MaxY1", "MaxX1")]
-    top, left, bottom, right = (-1 if end is None else int(end) for end in ends)
+    top, left, bottom, right = (-1 if end is None or not math.isfinite(end) else int(end) for end in ends)
     inside = 0 <= top < min(bottom, rows) and 0 <= left < min(right, columns)
     if not inside or bottom >= rows + EDGE_TOLERANCE or right >= columns + EDGE_TOLERANCE:
         warnings.warn("an ultrasound region that is not inside the image is ignored", stacklevel=2)

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.pipeline.prediction.batch import BUNDLE, ROOT, write_image
 from tests.pipeline.prediction.runs import write_checkpoint
 from tests.pipeline.prediction.volume_runs import BUNDLES, write_numbered, write_volume_checkpoint
 
-__all__ = ["header_reads"]
+__all__ = ["Case", "header_reads"]
 
 LOG = "HEADER_READS"
 # Every way to a header leads through read_partial; Python runs sitecustomize.py at the start of each process.
@@ -36,22 +37,49 @@ filereader.read_partial = counted
 """
 
 
-def header_reads(inputs: Path, folder: Path, *, bundle: Path, checkpoint: Path) -> dict[Path, list[float]]:
-    """Predict ``inputs`` in all formats; for each of their files the seconds of every parse."""
+# a file, since processes that are started anew import what starts them
+RUN = """
+import sys
+from pyraseg.pipeline.cli import main
+
+if __name__ == "__main__":
+    sys.exit(sum(map(main, {commands})))
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is predicted, in all formats."""
+
+    inputs: Path
+    bundle: Path
+    checkpoint: Path
+
+
+def header_reads(folder: Path, *cases: Case) -> list[dict[Path, list[float]]]:
+    """Predict one after the other in one process; for each input file of each the seconds of every parse."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(COUNTER)
-    paths = os.pathsep.join([str(folder), str(ROOT)])
-    command = [sys.executable, "-m", "pyraseg.pipeline", "predict", str(inputs), "--bundle", str(bundle)]
-    command += ["--checkpoint", str(checkpoint), "--output", str(folder / "out"), "--backend", "torch"]
-    formats = ["--formats", "seg,sr,nifti,overlay" + ("" if bundle == BUNDLE else ",rtstruct")]
-    environment = {**os.environ, "PYTHONPATH": paths, LOG: str(folder / "log")}
-    subprocess.run([*command, *formats], env=environment, check=True, capture_output=True)
-    seconds: dict[Path, list[float]] = defaultdict(list)
+    commands = []
+    for number, case in enumerate(cases):
+        formats = "seg,sr,nifti,overlay" + ("" if case.bundle == BUNDLE else ",rtstruct")
+        words = ["predict", case.inputs, "--bundle", case.bundle, "--checkpoint", case.checkpoint]
+        words += ["--output", folder / f"out_{number}", "--backend", "torch", "--formats", formats]
+        commands.append([str(word) for word in words])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        LOG: str(folder / "log"),
+    }
+    (folder / "run.py").write_text(RUN.format(commands=commands))
+    subprocess.run([sys.executable, folder / "run.py"], env=environment, check=True, capture_output=True)
+    reads: list[dict[Path, list[float]]] = [defaultdict(list) for _ in cases]
     for line in (folder / "log").read_text().splitlines():
         time, _, name = line.partition(" ")
-        if Path(name).is_relative_to(inputs):
-            seconds[Path(name)].append(float(time))
-    return dict(seconds)
+        for case, seconds in zip(cases, reads, strict=True):
+            if Path(name).is_relative_to(case.inputs):
+                seconds[Path(name)].append(float(time))
+    return reads
 
 
 def main() -> None:
@@ -62,11 +90,11 @@ def main() -> None:
         inputs = folder / "images"
         write_image(inputs / "frame.dcm", 1)
         write_image(inputs / "cine.dcm", 2, frames=20)
-        reads = header_reads(inputs, folder / "frames", bundle=BUNDLE, checkpoint=weights)
-        lines = {path.name: (len(times), sum(times)) for path, times in reads.items()}
+        frames = Case(inputs, BUNDLE, weights)
         series = write_numbered(folder / "series", 1)
-        weights = write_volume_checkpoint(folder / "volumes.pt")
-        reads = header_reads(series, folder / "volumes", bundle=BUNDLES["ct"], checkpoint=weights)
+        volumes = Case(series, BUNDLES["ct"], write_volume_checkpoint(folder / "volumes.pt"))
+        of_frames, reads = header_reads(folder / "run", frames, volumes)
+        lines = {path.name: (len(times), sum(times)) for path, times in of_frames.items()}
         label = f"a series of {len(reads)} slices"
         lines[label] = (sum(map(len, reads.values())), sum(map(sum, reads.values())))
     sys.stdout.write("| item | headers parsed | ms |\n| --- | --- | --- |\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,64 +21,62 @@ ERRORS: dict[str, Callable[[], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class FaultyTask(FrameTask):
-    """Has a function of ours raise what nobody expects, while a worker does the image of that name."""
+FUNCTIONS = {  # of ours, with the file that is to be told
+    "header": ("pipeline.prediction.items.header._frame_time", "pipeline/prediction/items/header.py"),
+    "writer": ("pipeline.writers.dicom.source._compression", "pipeline/writers/dicom/source.py"),
+    # MONAI wraps what a transform raises
+    "transform": ("transforms.frame.tissue.BlankOutsideTissue.__call__", "transforms/dictionary.py"),
+    "task": ("pipeline.prediction.items.frame_task.measure_frame", "pipeline/prediction/items/frame_task.py"),
+}
+FAULTY = {f"{function}.{error}.dcm": (function, error) for function in FUNCTIONS for error in ERRORS}
 
-    function: str = ""
-    error: str = ""
+
+class FaultyTask(FrameTask):
+    """Has a function of ours raise what nobody expects, while a worker does the image that is named so."""
 
     def process(self, item: Any, *arguments: Any) -> Any:
-        if item.file != "faulty.dcm":
+        function, error = FAULTY.get(item.file, ("", ""))
+        if not function:
             return super().process(item, *arguments)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.function, lambda *_, **__: ERRORS[self.error]())
+            patch.setattr(f"pyraseg.{FUNCTIONS[function][0]}", lambda *_, **__: ERRORS[error]())
             return super().process(item, *arguments)
 
 
 def faulty_header(path: Path) -> Any:
-    return ERRORS["AttributeError"]() if path.stem == "faulty" else header_or_error(path)
+    return ERRORS["AttributeError"]() if path.name in FAULTY else header_or_error(path)
 
 
-@pytest.fixture
-def run(checkpoint, tmp_path) -> Callable[[], Run]:
-    for number, name in enumerate(("first", "faulty", "last")):
-        write_image(tmp_path / "in" / f"{name}.dcm", number)
-    return lambda: predict(tmp_path / "in", output=tmp_path / "out", checkpoints=[checkpoint])
+def run(names: list[str], checkpoint: Path, folder: Path) -> Run:
+    for number, name in enumerate(("first.dcm", *names, "last.dcm")):
+        write_image(folder / "in" / name, number)
+    return predict(folder / "in", output=folder / "out", checkpoints=[checkpoint])
 
 
-def check(run: Run, error: str, file: str) -> None:
+def check(run: Run, told: dict[str, str]) -> None:
+    """The other files are done, and of each faulty one this is told."""
     assert run.status == 1
     assert {row["file"] for row in run.results} == {"first.dcm", "last.dcm"}
-    (row,) = run.table("failures")
-    assert row["file"] == "faulty.dcm"
-    assert f"an internal error of pyraseg, an unexpected {error} in {file}, line " in row["reason"]
-    assert "Report it" in row["remedy"]
-    assert "Export the file again" not in str(row)
-    assert SECRET not in str(row) + run.stdout + run.stderr
+    assert {row["file"] for row in run.table("failures")} == set(told)
+    for row in run.table("failures"):
+        assert f"an internal error of pyraseg, an unexpected {told[row['file']]}, line " in row["reason"]
+        assert "Report it" in row["remedy"]
+        assert "Export the file again" not in str(row)
+        assert SECRET not in str(row) + run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize(
-    ("function", "file"),
-    [
-        ("pipeline.prediction.items.header._frame_time", "pipeline/prediction/items/header.py"),
-        ("pipeline.writers.dicom.source._compression", "pipeline/writers/dicom/source.py"),
-        # MONAI wraps what a transform raises
-        ("transforms.frame.tissue.BlankOutsideTissue.__call__", "transforms/dictionary.py"),
-        ("pipeline.prediction.items.frame_task.measure_frame", "pipeline/prediction/items/frame_task.py"),
-    ],
-)
 def test_an_error_of_ours_while_an_item_is_done_is_an_internal_one_and_the_others_go_on(
-    run, monkeypatch, function, file, error
+    checkpoint, tmp_path, monkeypatch
 ):
-    def task(**options: Any) -> FaultyTask:
-        return FaultyTask(**options, function=f"pyraseg.{function}", error=error)
-
-    monkeypatch.setattr("pyraseg.pipeline.prediction.batch.FrameTask", task)
-    check(run(), error, file)
+    monkeypatch.setattr("pyraseg.pipeline.prediction.batch.FrameTask", FaultyTask)
+    told = {name: f"{error} in {FUNCTIONS[function][1]}" for name, (function, error) in FAULTY.items()}
+    check(run([*FAULTY], checkpoint, tmp_path), told)
 
 
-def test_an_error_of_ours_while_files_are_looked_for_is_an_internal_one_too(run, monkeypatch):
+def test_an_error_of_ours_while_files_are_looked_for_is_an_internal_one_too(
+    checkpoint, tmp_path, monkeypatch
+):
     monkeypatch.setattr("pyraseg.pipeline.prediction.discovery.find_items.header_or_error", faulty_header)
-    check(run(), "AttributeError", "pipeline/prediction/discovery/find_items.py")
+    name = next(iter(FAULTY))
+    place = "pipeline/prediction/discovery/find_items.py"
+    check(run([name], checkpoint, tmp_path), {name: f"AttributeError in {place}"})

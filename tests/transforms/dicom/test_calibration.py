@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 
 from pyraseg.transforms.dicom.calibration import calibrate
 
@@ -71,3 +71,10 @@ def test_pixels_of_a_size_that_none_can_have_are_no_calibration(region, millimet
     made = Dataset()
     made.PixelSpacing = [f"{millimetres:g}", "0.5"]
     assert calibrate(made, 100, 120).spacing_mm is None
+
+
+def test_a_region_with_an_end_that_is_no_number_is_ignored(region):
+    made = region((0, 0, 50, 59), (0.1, 0.1))
+    made[0x0018601C] = DataElement(0x0018601C, "LO", "inf")
+    with pytest.warns(UserWarning, match="not inside the image"):
+        assert calibrate(dataset(made), 100, 120).spacing_mm is None

@@ -141,7 +141,8 @@ def _contour(item: Dataset, path: Path) -> Contour:
     values = _points(item, path)
     count = number(item, "NumberOfContourPoints")
     if len(values) % 3 or count not in (None, len(values) // 3):
-        found = f"{len(values)} numbers for {'an unknown number of' if count is None else int(count)} points"
+        points = "an unknown number of" if count is None else f"{count:g}"
+        found = f"{len(values)} numbers for {points} points"
         raise InputError(found=found, path=path, **NUMBERS)
     return Contour(
         kind=text(item, "ContourGeometricType").upper(),

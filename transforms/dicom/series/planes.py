@@ -14,6 +14,7 @@ from pydicom.datadict import keyword_for_tag
 from pyraseg.transforms.dicom.files.header import TAGS, ImageHeader, ParsedFile, image_header
 from pyraseg.transforms.dicom.files.values import (
     BrokenFile,
+    attribute,
     first_item,
     foreign,
     items,
@@ -263,6 +264,8 @@ def _padding(values: Mapping[str, Any], image: ImageHeader) -> tuple[int, int] |
         return None
     size = 2**image.bits_allocated
     lowest = -size // 2 if image.pixel_representation else 0
-    ends = (int(value) for value in (first, first if last is None else last))
-    low, high = sorted((value - lowest) % size + lowest for value in ends)
+    ends = [first, first if last is None else last]
+    if not all(map(float.is_integer, ends)):  # nor is infinity one
+        raise BrokenFile(f"{attribute('PixelPaddingValue')} that is no whole number")
+    low, high = sorted((int(value) - lowest) % size + lowest for value in ends)
     return low, high

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import uid
+from pydicom import DataElement, uid
 
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import read_series
@@ -354,4 +354,13 @@ def test_a_place_outside_any_room_is_refused(tmp_path):
         dataset.ImagePositionPatient = ["1e30", "0", str(index)]
 
     with pytest.raises(GeometryError, match="100 m away"):
+        read(write_series(tmp_path, edit=edit))
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "0.5"])
+def test_a_padding_value_that_is_no_whole_number_is_refused_by_its_name(tmp_path, value):
+    def edit(index, dataset):
+        dataset[0x00280120] = DataElement(0x00280120, "LO", value)
+
+    with pytest.raises(InputError, match="Pixel Padding Value"):
         read(write_series(tmp_path, edit=edit))

@@ -175,11 +175,14 @@ def _limit_memory(names: Iterable[str]) -> None:
 def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--read":
         begin, end, seed, *files = arguments[1:]
+        for name in ("nibabel.global", "pyraseg"):  # they say what they mend, and what is old
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
         warnings.simplefilter("always")
         # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL")
-        logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it says what it mends
+        warnings.filterwarnings(
+            "ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL|torch"
+        )
         for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
             print(line, flush=True)  # noqa: T201
         return

@@ -63,7 +63,7 @@ class Grouping:
         groups = {image: name and shown(name) for image, name in names.items()}
         entries = (replace(entry, group=groups[entry.image]) for entry in collected.entries)
         pattern = "the group's pattern does not match its path"
-        reason = "no PatientID" if self.source == "patient_id" else pattern
+        reason = "no PatientID that can be read" if self.source == "patient_id" else pattern
         without = tuple((image, reason) for image, group in groups.items() if not group)
         kept = tuple(entry for entry in entries if entry.group)
         alike = tuple(tuple(map(shown, same)) for same in alike_names(filter(None, names.values())))

@@ -21,6 +21,7 @@ from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.frame.source_view import source_view
+from pyraseg.transforms.io.display_range import CONTRAST
 from pyraseg.transforms.records import Segment
 
 __all__ = ["SavePredictions", "infer"]
@@ -119,6 +120,8 @@ class SavePredictions:
             self._save_one(batch["case"], output["image"].meta, labels)
 
     def _save_one(self, case: str, meta: Mapping[str, Any], labels: np.ndarray) -> None:
+        if fault := meta.get(CONTRAST):
+            logger.warning("the image of case %s is %s", case, fault)
         path = self._paths[case]
         source = self.view({"image": path, "case": case})["image"]
         spacing_mm = meta.get("spacing_mm")

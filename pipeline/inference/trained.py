@@ -182,12 +182,16 @@ def _correct_metadata(facts: Mapping[str, Any]) -> None:
         )
 
 
+class _Network(BaseModel, extra="allow"):
+    in_channels: PositiveInt
+
+
 class _Facts(BaseModel):
     """What a checkpoint may say of its training; its other entries are not for whoever uses it."""
 
     label_names: Annotated[list[str], Field(min_length=1)] = []
     input_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] = []
-    network: dict[str, Any] = {}
+    network: _Network = _Network(in_channels=1)
     preprocessing: dict[str, dict[str, Any]] = {}
 
 

@@ -93,8 +93,6 @@ def read_checkpoint(path: str | Path) -> Any:
         file.seek(0)
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
-        except MemoryError:
-            raise
         except Exception as error:  # whatever the unpickler stumbles over in bytes that are no checkpoint
             raise _unreadable(f"a file that torch.load refuses ({type(error).__name__})", path) from error
     if not archive:
@@ -123,14 +121,20 @@ def facts_of(content: Any) -> dict[str, Any]:
     nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
     beside = {str(k): v for k, v in content.items() if k != nest and not isinstance(v, Tensor)}
     state = content if nest is None else content[nest]
-    within = getattr(state, "_metadata", {}).get(FACTS)
+    metadata = getattr(state, "_metadata", None)
+    within = metadata.get(FACTS) if isinstance(metadata, Mapping) else None
     return beside | (dict(within) if isinstance(within, Mapping) else {})
 
 
 def _require_intact(file: IO[bytes], path: str | Path) -> None:
-    """Compare each record of the archive with its CRC-32, at which torch does not look."""
+    """Compare each record with its CRC-32, at which torch does not look; torch.save compresses none."""
     try:
-        damaged = zipfile.ZipFile(file).testzip()
+        archive = zipfile.ZipFile(file)
+        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+            raise _unreadable("compressed records, which may hold more than the memory", path)
+        damaged = archive.testzip()
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged directory or record leads zipfile anywhere
         raise _unreadable(f"a damaged archive ({type(error).__name__})", path) from error
     if damaged is not None:

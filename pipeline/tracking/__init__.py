@@ -8,8 +8,12 @@ hash.
 
 from __future__ import annotations
 
+from mlflow.telemetry import set_telemetry_client
+
 from pyraseg.pipeline.tracking.split import split_record
 from pyraseg.pipeline.tracking.store import default_experiment, default_tracking_uri
 from pyraseg.pipeline.tracking.tracker import RunTracker
 
 __all__ = ["RunTracker", "default_experiment", "default_tracking_uri", "split_record"]
+
+set_telemetry_client()  # `pyraseg.pipeline` has switched it off, and MONAI may have imported MLflow before

@@ -27,12 +27,14 @@ NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's
 
 
 class EngineLog:
-    """Ignite handler: loss and learning rate of a trainer per iteration, metrics of an evaluator per epoch.
+    """Ignite handler: loss and learning rate of a trainer per iteration; per epoch its mean loss as
+    ``train_loss`` and an evaluator's metrics.
 
     The trainer and the evaluator share it, so that validation metrics stand at the trainer's epoch.
     """
 
     _trainer: Any = None
+    _losses: tuple[float, int] = (0.0, 0)  # of the present epoch: their sum and number
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
         """Log the scalars of ``metrics``."""
@@ -52,11 +54,17 @@ class EngineLog:
             else engine.state.output["loss"]
         )
         rate = engine.optimizer.param_groups[0]["lr"]
+        self._losses = (self._losses[0] + loss.item(), self._losses[1] + 1)
         self.log_metrics({"loss": loss.item(), "learning_rate": rate}, step=engine.state.iteration)
 
     def _epoch_completed(self, engine: Engine) -> None:
         step = self._trainer.state.epoch if self._trainer is not None else 0
         self.log_metrics(engine.state.metrics, step=step)
+        if engine is self._trainer:
+            total, number = self._losses
+            if number == engine.state.epoch_length:  # else the epoch was resumed in its middle
+                self.log_metrics({"train_loss": total / number}, step=step)
+            self._losses = (0.0, 0)
 
 
 class RunLog(EngineLog):

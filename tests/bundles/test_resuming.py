@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -30,12 +31,42 @@ def command(ultrasound, name: str, *more_configs: str, **overrides) -> list[str]
     return ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), *words]
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+RECORDER = """
+import os, socket
+def record(name):
+    real = getattr(socket, name)
+    def recorded(host, *more, **options):
+        with open(os.environ["LOOKUPS"], "a") as file:
+            file.write(f"{host}\\n")
+        return real(host, *more, **options)
+    setattr(socket, name, recorded)
+for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
+    record(name)
+"""
+SILENCERS = ("PYTEST_CURRENT_TEST", "CI", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "ORT_DISABLE_TELEMETRY")
 
 
 @pytest.fixture(scope="module")
-def resumed(ultrasound, trained, tmp_path_factory) -> tuple[Path, Path]:
+def lookups(tmp_path_factory) -> Path:
+    """Where every process that a test of this file starts writes the names of computers that it asks for."""
+    folder = tmp_path_factory.mktemp("recorder")
+    (folder / "sitecustomize.py").write_text(RECORDER)
+    (folder / "lookups").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKUPS", str(folder / "lookups"))
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder / "lookups"
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name not in SILENCERS}
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def resumed(ultrasound, trained, tmp_path_factory, lookups) -> tuple[Path, Path]:
     """The folders of an unbroken training, and of one that was killed in its second epoch and resumed.
 
     The unbroken one loads its frames in its own process, the killed one in another.
@@ -96,3 +127,27 @@ def test_a_refused_command_leaves_files_and_a_finished_run_as_they_were(ultrasou
             monai_run("training", config_file=ultrasound.config("train"), resume=True, **options | changed)
         assert isinstance(own_error(raised.value), CheckpointError)
         assert record() == before
+
+
+def test_nothing_that_is_run_looks_up_the_name_of_another_computer(ultrasound, resumed, lookups, tmp_path):
+    """Trainings, an evaluation, a prediction and a comparison, with no variable that keeps MLflow silent."""
+    image = min(ultrasound.data.rglob("*.dcm"))
+    where = {
+        "output_dir": str(tmp_path / "eval"),
+        "tracking_uri": ultrasound.store,
+        "experiment_name": "tests",
+    }
+    checkpoint = str(resumed[0] / "model.pt")
+    options = ultrasound.common | where | {"checkpoint": checkpoint, "surfaces": False, "resamples": 0}
+    predict = ["predict", str(image), "--bundle", str(ultrasound.bundle), "--checkpoint", checkpoint]
+    compare = ["compare", "--experiment", "tests", "--tracking_uri", ultrasound.store]
+    code = f"""
+from monai.bundle import run
+from pyraseg.pipeline.cli import main
+run("evaluating", config_file={ultrasound.config("evaluate")!r}, **{options!r})
+assert main({[*predict, "--output", str(tmp_path / "out"), "--workers", "1"]!r}) == 0
+assert main({[*compare, "--output", str(tmp_path / "comparison")]!r}) in (0, 1)
+"""
+    done = run(["-c", code])
+    assert done.returncode == 0, done.stderr
+    assert lookups.read_text() == ""

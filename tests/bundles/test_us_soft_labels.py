@@ -80,7 +80,7 @@ def test_the_second_epoch_reads_soft_labels_from_the_cache_and_the_network_sees_
     ultrasound, soft, options
 ):
     trainer, dataset = parsed(ultrasound, "train::trainer", "train::dataset", **options | {"track": False})
-    stored = {path: torch.load(path, weights_only=False) for path in dataset.cache_dir.iterdir()}
+    stored = {path: torch.load(path, weights_only=False)["item"] for path in dataset.cache_dir.iterdir()}
     softened = [item["soft_label"] for item in stored.values() if "soft_label" in item]
     assert {(labels.shape, labels.dtype) for labels in softened} == {((3, 64, 64), torch.uint8)}
     assert any(((labels > 0) & (labels < 255)).any() for labels in softened)

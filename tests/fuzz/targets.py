@@ -329,18 +329,22 @@ def _table_seeds(scratch: Path) -> Iterable[bytes]:
 
 
 def _read_checkpoint(path: Path) -> None:
-    from pyraseg.pipeline.networks.checkpoint import read_checkpoint, read_state
+    from pyraseg.pipeline.networks.checkpoint import facts_of, read_checkpoint, read_state
 
-    _each((read_checkpoint, read_state), path)
+    _each((lambda each: facts_of(read_checkpoint(each)), read_state), path)
 
 
 def _checkpoint_seeds(scratch: Path) -> Iterable[bytes]:
     import torch
 
-    for content in ({"weight": torch.ones(2, 3)}, {"model": {"bias": torch.zeros(2)}, "epoch": 3}):
-        file = BytesIO()
-        torch.save(content, file)
-        yield file.getvalue()
+    from pyraseg.pipeline.networks.checkpoint import with_facts
+
+    state = with_facts({"weight": torch.ones(2, 3)}, {"label_names": ["background", "kidney"]})
+    for content in (state, {"model": {"bias": torch.zeros(2)}, "epoch": 3}):
+        for zipped in (True, False):  # without, as before PyTorch 1.6, no check sum hides the pickle
+            file = BytesIO()
+            torch.save(content, file, _use_new_zipfile_serialization=zipped)
+            yield file.getvalue()
 
 
 TARGETS = {

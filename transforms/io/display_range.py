@@ -10,7 +10,7 @@ import numpy as np
 
 from pyraseg.transforms.errors import InputError, Option
 
-__all__ = ["CONTRAST", "ValueRange", "contrast_fault", "from_black", "is_dark"]
+__all__ = ["CONTRAST", "ValueRange", "check_within", "contrast_fault", "from_black", "is_dark"]
 
 ValueRange = tuple[float, float]  # the values that are shown as black and as white
 
@@ -63,7 +63,7 @@ def from_black(
         InputError: neither is given, or the declared one does not hold the values.
     """
     if stated is None and declared is not None:
-        _check_within(array, declared, path)
+        check_within(array, declared, path)
     elif stated is None and full is not None and not is_dark(float(array.max()), full):
         stated = (0.0, full)
     chosen = stated or declared
@@ -73,7 +73,12 @@ def from_black(
     return (array.astype(np.float32) - np.float32(black) if black else array), white - black
 
 
-def _check_within(array: np.ndarray, declared: ValueRange, path: str | Path) -> None:
+def check_within(array: np.ndarray, declared: ValueRange, path: str | Path) -> None:
+    """Refuse a declared range that does not hold an array's values.
+
+    Raises:
+        InputError: more than 1 % of them lie beyond.
+    """
     spare = ROUNDING * (declared[1] - declared[0])
     share = float(np.mean((array < declared[0] - spare) | (array > declared[1] + spare)))
     if share > BEYOND:

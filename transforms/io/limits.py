@@ -45,9 +45,8 @@ FEW_FRAMES, SIDE = 1000, 16
 VOXELS = 2**30
 VOLUME_BYTES = 4 * VOXELS  # as stored; computed with float32
 AXIS_MM = 3000.0  # tables of whole-body scanners move 2.2 m
-CUBIC_METRES = (
-    2.0  # the widest field of view, 0.85 m, over 2.2 m has 1.6: at 3 mm no more than 74 million voxels
-)
+# The widest field of view, 0.85 m, over 2.2 m has 1.6: at 3 mm no more than 74 million voxels
+CUBIC_METRES = 2.0
 SPACING_MM = (1e-3, 100.0)  # of pixels, voxels or slices: from below micro-CT's to scouts with gaps
 WHERE_MM = 1e5  # from the origin, which lies within the room
 INFLATION = 1032  # times that deflate makes data smaller at most (zlib's technical notes)

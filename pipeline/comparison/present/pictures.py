@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from monai.bundle import ConfigParser
 from PIL import Image
 
 from pyraseg.pipeline.bundle.segments import resolve_segments
-from pyraseg.pipeline.comparison.read.runs import Arm, Run, damage_of
+from pyraseg.pipeline.comparison.read.artifacts import damage_of, require_size
+from pyraseg.pipeline.comparison.read.runs import Arm, Run
 from pyraseg.pipeline.comparison.read.store import Store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
@@ -29,7 +28,6 @@ SIDE = 420  # pixels, the longer side of a picture
 GREY = 0.12  # behind masks without a frame
 QUALITY = 88
 ARCHIVE = "predictions.npz"
-DAMAGE = (OSError, BadZipFile, zlib.error)  # when opened if cut short, else when a mask is read
 # The colours of Okabe and Ito
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0))
 Tile = tuple[str, bytes]
@@ -118,7 +116,8 @@ def side_by_side(
     for arm, run in shown:
         if run is not None:
             path = store.fetch(run.run_id, f"{run.folder}/{ARCHIVE}".lstrip("/"), folder)
-            with damage_of(ARCHIVE, run.name, *DAMAGE):
+            require_size(ARCHIVE, path.stat().st_size, run=run.name)
+            with damage_of(ARCHIVE, run.name):
                 archives.append((arm, run, np.load(path, allow_pickle=False)))
     segments = shown_segments(comparison, frames)
     for case in comparison.most_different:
@@ -136,14 +135,14 @@ def shown_segments(comparison: Comparison, frames: Frames | None) -> Sequence[Se
 
 def _case(
     case: str,
-    archives: Sequence[tuple[Arm, Run, Mapping[str, Any]]],
+    archives: Sequence[tuple[Arm, Run, Any]],
     segments: Sequence[Segment],
     frames: Frames | None,
 ) -> SideBySide:
-    masks = []
+    masks: list[np.ndarray] = []
     for _, run, archive in archives:
-        with damage_of(ARCHIVE, run.name, *DAMAGE):
-            masks.append(np.asarray(archive[case]))
+        with damage_of(ARCHIVE, run.name):
+            masks.append(_mask(archive, case, like=masks))
     framed = frames.load(case) if frames else None
     if framed is not None and framed[1].shape != masks[0].shape:
         framed = None  # a different image with this name
@@ -159,6 +158,15 @@ def _case(
         tiles.append((f"{arm.name}: {dice}", _jpeg(picture)))
     group = next(row["group"] for row in archives[0][1].scores if row["case"] == case)
     return SideBySide(f"{case} of {group}", tuple(tiles), over_frame=framed is not None)
+
+
+def _mask(archive: Any, case: str, *, like: Sequence[np.ndarray]) -> np.ndarray:
+    """A label map (H, W) or (H, W, D) of a ``.npz``, whose few bytes may unpack to many."""
+    require_size(ARCHIVE, archive.zip.getinfo(f"{case}.npy").file_size, run=case)
+    mask = np.asarray(archive[case])
+    if mask.dtype.kind not in "iu" or mask.ndim not in (2, 3) or any(mask.shape != one.shape for one in like):
+        raise ValueError("not the label map of this case")
+    return mask
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:

@@ -42,12 +42,18 @@ def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
         >>> [sentence.split(".")[0] for _, sentence in verdicts(comparison)]
         ['kidney, Dice: “cbam” is better than “none”']
     """
+    missed = {(s.arm, s.label) for s in comparison.scores if s.metric == "missed" and s.mean >= 1}
     for d in comparison.differences:
         what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
         p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
         arm, against, counted = f"“{d.arm}”", f"“{d.against}”", _counted(d)
         differ = f"{what}: {arm} and {against} differ, but"
-        if not math.isfinite(d.p):
+        if {(d.arm, d.label), (d.against, d.label)} <= missed:
+            yield (
+                "unclear",
+                f"{what}: {arm} and {against} both missed it in every case; nothing can be compared.",
+            )
+        elif not math.isfinite(d.p):
             why = f"not tested, for there are fewer than {LEAST_GROUPS} groups"
             yield "untested", f"{what}: {why}. {counted}."
         elif d.adjusted >= ALPHA:

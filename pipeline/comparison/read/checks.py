@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pyraseg.pipeline.comparison.read.runs import Run, damage_of
+from pyraseg.pipeline.comparison.read.artifacts import damage_of
+from pyraseg.pipeline.comparison.read.runs import Run
 from pyraseg.pipeline.comparison.statistics.metrics import row_values
 from pyraseg.transforms.errors import DatalistError, InputError
 
-__all__ = ["require_comparable"]
+__all__ = ["require_comparable", "require_table"]
 
 Key = tuple[str, str, str]  # case, group, class
 NEEDED = {
@@ -34,7 +35,7 @@ def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
         InputError: a table lacks the columns of an evaluation, or repeats a row.
     """
     for run in runs:
-        _require_table(run)
+        require_table(run)
     # The pixels of each class in each case's reference: another mask of the same case is another test.
     first, *others = [
         {(row["case"], row["group"], row["class"]): row["reference_pixels"] for row in run.scores}
@@ -49,13 +50,18 @@ def require_comparable(runs: Sequence[Run], *, split: str = "test") -> None:
     _refuse_seen(runs, {group for _, group, _ in first}, split=split)
 
 
-def _require_table(run: Run) -> None:
+def require_table(run: Run) -> None:
+    """Check that a run's ``cases.csv`` is one of an evaluation.
+
+    Raises:
+        InputError: it lacks columns, holds what is no number, or repeats a row.
+    """
     remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
     missing = sorted(NEEDED - set(run.scores[0])) if run.scores else ["any row"]
     if missing:
         found = f"one of {run.name!r} without {', '.join(missing)}"
         raise InputError("the cases.csv of an evaluation", found=found, remedy=remedy)
-    with damage_of("cases.csv", run.name, TypeError):  # a row that was cut short has None
+    with damage_of("cases.csv", run.name):
         for row in run.scores:
             row_values(row)
     twice = sum(count > 1 for count in Counter((row["case"], row["class"]) for row in run.scores).values())

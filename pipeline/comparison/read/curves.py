@@ -89,6 +89,6 @@ def _by_step(logged: Iterable[Logged]) -> dict[int, float]:
 
 def _steps_in_epoch(training: StoredRun, *, iterations: int, epochs: int) -> int | None:
     accumulated = training.params.get(ACCUMULATED, "1")
-    if not accumulated.isdigit() or min(int(accumulated), iterations, epochs) < 1 or iterations % epochs:
+    if not accumulated.isdecimal() or min(int(accumulated), iterations, epochs) < 1 or iterations % epochs:
         return None
     return math.ceil(iterations / epochs / int(accumulated))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from pyraseg.pipeline.comparison.read.artifacts import (
+    damage_of,
+    finite,
+    read_document,
+    read_rows,
+    require_size,
+)
+from pyraseg.pipeline.comparison.read.checks import require_table
 from pyraseg.pipeline.comparison.read.curves import read_curve
-from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingData, damage_of
+from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingData
 from pyraseg.pipeline.comparison.read.settings import run_settings, surroundings
 from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
-from pyraseg.pipeline.utils.documents import parse_json, parse_yaml, read_rows, read_text
-from pyraseg.transforms.errors import TrackingError, UsageError
+from pyraseg.transforms.errors import InputError, TrackingError, UsageError
 
 __all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
 
@@ -65,7 +72,6 @@ def find_runs(
     Raises:
         UsageError: no such experiment, or no run of that name.
         TrackingError: a named run is unfinished or has no table of the split, or fewer than two runs have.
-        InputError: a table cannot be read.
     """
     stored = [run for run in store.runs(store.experiment_id(experiment)) if KIND not in run.tags]
     trainings = {run.tags[TRAINED]: run for run in stored if TRAINED in run.tags}
@@ -82,7 +88,10 @@ def find_runs(
         elif tables.get(run.parent) is not None:
             left_out.append((run.name, "it is a part of a run that pools it"))
         else:
-            measured.append(_read(store, run, table_folder, trainings, folder))
+            try:
+                measured.append(_read(store, run, table_folder, trainings, folder))
+            except InputError as error:  # another tool's, or a damaged one: the others can be compared
+                left_out.append((run.name, f"wanted {error.wanted}, found {error.found}"))
     kept, repeats = _latest(measured)
     _require_named(names, stored, kept, left_out)
     if len(kept) < 2:
@@ -138,30 +147,35 @@ def _split(run: StoredRun) -> str:
 def _read(
     store: Store, run: StoredRun, table_folder: str, trainings: Mapping[str, StoredRun], folder: Path
 ) -> Run:
-    files = {Path(path).name for path in store.files(run.run_id, table_folder)}
+    files = {Path(path).name: size for path, size in store.files(run.run_id, table_folder).items()}
     checkpoint = run.tags.get(EVALUATED, run.tags.get(TRAINED, ""))
     training = trainings.get(checkpoint)
     source = training or run
-    config = _document(store, run, "config.yaml", parse_yaml, folder)
-    if training is None:
-        settings = run_settings(None, config)
-    elif training.run_id == run.run_id:
-        settings = run_settings(config, {})
-    else:
-        settings = run_settings(_document(store, training, "config.yaml", parse_yaml, folder), config)
+    config = _document(store, run, "config.yaml", folder)
+    with damage_of("config.yaml", run.name):
+        if training is None:
+            settings = run_settings(None, config)
+        elif training.run_id == run.run_id:
+            settings = run_settings(config, {})
+        else:
+            settings = run_settings(_document(store, training, "config.yaml", folder), config)
 
     def table(name: str) -> list[dict[str, str]]:
         if name not in files:
             return []
-        return _rows(store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder), run=run)
+        require_size(name, files[name], run=run.name)
+        path = store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder)
+        return read_rows(path, run=run.name)
 
     scores, quantities, confidences = map(table, (TABLE, QUANTITIES, CONFIDENCE))
     with damage_of(QUANTITIES, run.name):  # its numbers are read later
         for row in (row for row in quantities if row["error"]):
-            _ = float(row["predicted"]), float(row["reference"]), row["quantity"], row["unit"], row["group"]
+            _ = finite(row["predicted"]), finite(row["reference"]), row["quantity"], row["unit"], row["group"]
     with damage_of(CONFIDENCE, run.name):
         counts = read_confidences(confidences)
-    return Run(
+    with damage_of("split.json", run.name):
+        data = _training_data(source, _document(store, source, "split.json", folder))
+    measured = Run(
         run.run_id,
         run.name,
         run.started,
@@ -172,30 +186,31 @@ def _read(
         training_id=training.run_id if training is not None else "",
         settings=settings,
         surroundings=surroundings(source.params),
-        data=_training_data(source, _document(store, source, "split.json", parse_json, folder)),
+        data=data,
         quantities=quantities,
         confidences=counts,
         label_names=_label_names(run.params.get("label_names", "")),
         folder=table_folder,
         masks=MASKS in files,
     )
+    require_table(measured)
+    return measured
 
 
-def _document(
-    store: Store, run: StoredRun, name: str, parse: Callable[[str], Any], folder: Path
-) -> dict[str, Any]:
+def _document(store: Store, run: StoredRun, name: str, folder: Path) -> dict[str, Any]:
     """A document that a run logged; empty where there is none."""
-    if name not in store.files(run.run_id):
+    files = store.files(run.run_id)
+    if name not in files:
         return {}
-    path = store.fetch(run.run_id, name, folder)
-    with damage_of(name, run.name):
-        content = parse(read_text(path))
-    return content if isinstance(content, dict) else {}
+    require_size(name, files[name], run=run.name)
+    return read_document(store.fetch(run.run_id, name, folder), run=run.name)
 
 
 def _training_data(run: StoredRun, split: Mapping[str, Any]) -> TrainingData:
-    with damage_of("split.json", run.name):
-        trained_on, validated_on = (frozenset(split.get(name) or ()) for name in ("training", "validation"))
+    groups = [split.get(name) or {} for name in ("training", "validation")]
+    if not all(isinstance(each, dict) for each in groups):
+        raise TypeError("groups with their cases")
+    trained_on, validated_on = map(frozenset, groups)
     return TrainingData(
         str(split.get("digest") or run.params.get("dataset_digest", "")),
         groups=trained_on | validated_on,
@@ -205,21 +220,13 @@ def _training_data(run: StoredRun, split: Mapping[str, Any]) -> TrainingData:
     )
 
 
-def _rows(path: Path, *, run: StoredRun) -> list[dict[str, str]]:
-    with damage_of(path.name, run.name):
-        rows, _ = read_rows(path)
-        if any(None in row or None in row.values() for row in rows):
-            raise ValueError("a row with more or fewer cells than columns")  # cut short
-    return rows
-
-
 def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
     """The counts in ``confidence.csv``, which leaves out empty bins."""
     curves = tuple(dict.fromkeys(row["curve"] for row in rows))
     counts: dict[tuple[str, str], np.ndarray] = {}
     for row in rows:
         stack = counts.setdefault((row["case"], row["group"]), np.zeros((3, len(curves), BINS)))
-        values = [float(row[name]) for name in ("pixels", "confidence_sum", "correct")]
+        values = [finite(row[name]) for name in ("pixels", "confidence_sum", "correct")]
         stack[:, curves.index(row["curve"]), int(row["bin"])] = values
     return [CaseConfidence(case, group, curves, *stack) for (case, group), stack in counts.items()]
 
@@ -228,7 +235,7 @@ def _label_names(text: str) -> tuple[str, ...]:
     """``"['background', 'kidney']"`` as names; none if MLflow has cut a long list."""
     try:
         names = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 

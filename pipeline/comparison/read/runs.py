@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyraseg.pipeline.comparison.read.curves import NO_TRAINING, Curve
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
-from pyraseg.transforms.errors import InputError
 
-__all__ = ["Arm", "LeftOut", "Row", "Run", "TrainingData", "damage_of"]
+__all__ = ["Arm", "LeftOut", "Row", "Run", "TrainingData"]
 
 Row = Mapping[str, str]
 LeftOut = tuple[str, str]  # the name of a run, and why it is left out
@@ -106,20 +104,3 @@ class Arm:
     def known(self) -> bool:
         """Whether the store has the trainings of all its runs."""
         return all(run.known for run in self.runs)
-
-
-@contextmanager
-def damage_of(file: str, run: str, *more: type[Exception]) -> Iterator[None]:
-    """Turn the errors of reading a run's damaged file into an InputError that names the run.
-
-    Args:
-        more: errors of the reading library, beside Python's for missing columns, wrong types and values.
-    """
-    damage: tuple[type[Exception], ...] = (KeyError, IndexError, TypeError, ValueError, *more)
-    try:
-        yield
-    except damage as error:
-        remedy = "Evaluate the checkpoint again, or leave the run out with --runs."
-        raise InputError(
-            f"a {file} that can be read", found=f"a damaged one of {run!r}", remedy=remedy
-        ) from error

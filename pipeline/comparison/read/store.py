@@ -96,10 +96,11 @@ class Store:
             entries = self.client.get_metric_history(run_id, metric)
         return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in entries]
 
-    def files(self, run_id: str, folder: str = "") -> list[str]:
-        """The paths of a run's artifacts in one folder."""
+    def files(self, run_id: str, folder: str = "") -> dict[str, int | None]:
+        """The paths of a run's artifacts in one folder, with their bytes where the store knows them."""
         with store_errors(READABLE, remedy=REMEDY):
-            return [entry.path for entry in self.client.list_artifacts(run_id, folder or None)]
+            entries = self.client.list_artifacts(run_id, folder or None)
+        return {entry.path: entry.file_size for entry in entries}
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path:
         """Copy an artifact below ``folder`` and return the path of the copy."""

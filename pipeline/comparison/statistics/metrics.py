@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
+from pyraseg.pipeline.comparison.read.artifacts import finite
 from pyraseg.transforms.errors import UsageError
 
 __all__ = ["choose", "decimals", "higher_is_better", "is_share", "row_values", "title"]
@@ -33,12 +34,12 @@ def row_values(row: Mapping[str, str]) -> dict[str, float]:
         KeyError, ValueError: the table is not from an evaluation.
     """
     if int(row["reference_pixels"]) == 0:
-        return {"false_positive": float(row["false_positive"])}
+        return {"false_positive": finite(row["false_positive"])}
     named = {name: name for name in OVERLAPS} | {f"{name}_{row['distance_unit']}": name for name in DISTANCES}
-    scores = {name: float(row[column]) for name, column in named.items() if row.get(column)}
-    scores |= {"missed": float(row["missed"]), "area_error_pixels": abs(float(row["area_error_pixels"]))}
+    scores = {name: finite(row[column]) for name, column in named.items() if row.get(column)}
+    scores |= {"missed": finite(row["missed"]), "area_error_pixels": abs(finite(row["area_error_pixels"]))}
     if row.get("size_error"):
-        scores[f"size_error_{row['size_unit']}"] = abs(float(row["size_error"]))
+        scores[f"size_error_{row['size_unit']}"] = abs(finite(row["size_error"]))
     return scores
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -69,10 +68,7 @@ def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np
     Raises:
         ConfigError: ONNX Runtime does not take the file.
     """
-    # Its telemetry, on by default since 1.29, sends the graph's names and hashes. The variable also holds for
-    # child processes; the API's switch comes too late for the first event.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime  # an optional library
+    import onnxruntime  # an optional library; `pyraseg.pipeline` has switched its telemetry off
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = max(1, setting.threads // setting.network_threads)

@@ -218,8 +218,8 @@ def _several(group: list[_Member]) -> PyrasegError:
     names = ", ".join(file.name for file, _ in group[:NAMED])
     more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
     return InputError(
-        "a SOP Instance UID of its own",
-        found=f"files of other content under the same one: {names}{more}",
+        "a UID of its own for each image",
+        found=f"files of other content under the same SOP Instance UID: {names}{more}",
         remedy="Keep the right one, or give each a SOP Instance UID of its own.",
     )
 

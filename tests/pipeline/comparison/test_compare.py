@@ -548,3 +548,14 @@ def test_what_an_arm_misses_is_counted_beside_its_agreement():
     (table,) = sections(found)["agreement"]
     assert [row[table.columns.index("missed")] for row in table.rows] == ["0", "4", "8"]
     assert len(list(agreement_plots(found.agreements))) == 2
+
+
+def test_two_arms_that_missed_everything_are_not_called_equal():
+    nothing = dices(*[0.0] * 8)
+    ((kind, sentence),) = verdicts(compared(run("one", nothing), run("other", nothing)))
+    assert kind == "unclear"
+    assert "both missed it in every case" in sentence
+    assert "no difference" not in sentence
+    found = compared(run("one", nothing), run("other", dices(*[0.0] * 7, 0.1)))
+    ((kind, _),) = verdicts(found)
+    assert kind == "none"

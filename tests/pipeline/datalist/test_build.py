@@ -233,7 +233,7 @@ def test_the_patient_id_can_be_the_group_and_is_never_shown(tmp_path: Path, make
         make_image(tmp_path / f"masks/{number}.png", values=(0, 255))
     report = built(folders(tmp_path, source="patient_id"), keep_groups=True)
     assert sum(split.groups for split in report.splits) == 3
-    assert reasons(report) == {"images/4.dcm": "no PatientID"}
+    assert reasons(report) == {"images/4.dcm": "no PatientID that can be read"}
     text = report.path.read_text() + "\n".join(report.lines())
     assert "doe" not in text.casefold()
     assert "only: " + ", ".join(map(group_name, ["DOE^2", "doe^02"])) in text

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 
 from pyraseg.pipeline.inference import Ensemble, load_checkpoints, trained_facts, trained_network
 from pyraseg.pipeline.inference.trained import checkpoint_paths
+from pyraseg.pipeline.networks.checkpoint import with_facts
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.transforms.errors import CheckpointError
 from tests.pipeline.inference.test_ensemble import infer, member
@@ -110,6 +111,26 @@ class TestFacts:
         path = save_checkpoint(tmp_path / "model.pt", {"model": {}, **self.FACTS})
         wanted = self.FACTS | {"network": {"depth": 18, "in_channels": 1, "out_channels": 2}}
         assert self.told(path) == wanted
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("label_names", 5),
+            ("label_names", []),
+            ("input_size", [0, 64]),
+            ("input_size", "large"),
+            ("network", {"depth": 18}),
+            ("preprocessing", {"Spacingd": [4.0]}),
+        ],
+    )
+    def test_facts_of_another_kind_are_refused_by_their_name(self, tmp_path, name, value):
+        content = with_facts({"weight": torch.ones(2)}, {**self.FACTS, name: value})
+        with pytest.raises(CheckpointError, match=f"a checkpoint's {name}, found another kind"):
+            facts_of(save_checkpoint(tmp_path / "model.pt", content))
+
+    def test_what_a_file_does_not_say_is_said(self, tmp_path, caplog):
+        facts_of(save_checkpoint(tmp_path / "earlier.pt", {"model": {}, **self.FACTS}))
+        assert "does not say its preprocessing: the bundle's are taken" in caplog.text
 
     def test_a_file_that_is_no_checkpoint_is_refused(self, tmp_path):
         (tmp_path / "model.pt").write_text("weights")

@@ -179,6 +179,26 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_are_loaded(value,
             load(trained, tmp_path / "model.pt")
 
 
+def test_compressed_records_are_refused_before_they_fill_the_memory(tmp_path):
+    torch.save({"weight": torch.zeros(2**22)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w") as packed,
+    ):
+        for record in plain.infolist():
+            packed.writestr(record.filename, plain.read(record), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.pt").stat().st_size < 2**16
+    with pytest.raises(CheckpointError, match="compressed records"):
+        read_checkpoint(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02X\xff\xff\xff\xff", b"\x80\x02\x8a\x7f" + b"\xff" * 9])
+def test_a_length_of_gigabytes_in_the_old_format_is_refused(content, tmp_path):
+    (tmp_path / "old.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="refuses"):
+        read_checkpoint(tmp_path / "old.pt")
+
+
 def test_the_format_without_checksums_is_loaded_and_said_to_be_one(trained, tmp_path, caplog):
     torch.save(trained.state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     load_checkpoint(trained, tmp_path / "old.pt")

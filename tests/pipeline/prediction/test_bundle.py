@@ -74,6 +74,20 @@ def test_a_wrong_value_of_an_override_is_an_error_of_ours(checkpoint):
         load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], overrides={"inference_size": "nonsense"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("inference_size", "[128, 64]", r"input_size \[96, 96\], found input_size \[128, 64\]"),
+        ("label_names", "[background, kidney, cyst]", "'hydronephrosis'.*, found label_names .*'cyst'"),
+    ],
+)
+def test_another_size_or_label_set_than_the_checkpoint_s_is_refused_with_both(
+    checkpoint, name, value, wanted
+):
+    with pytest.raises(CheckpointError, match=wanted):
+        load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], overrides={name: value})
+
+
 def test_overrides_change_the_bundle_and_its_digest(checkpoint):
     plain = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint])
     overrides = {"inference_mode": "sliding", "inference_size": "[128, 64]", "tta_flips": "[w]"}

@@ -40,3 +40,4 @@ def test_metrics_of_a_validation_stand_at_the_trainer_s_epoch_also_when_it_begin
     assert [step for name, step in log.logged if name == "loss"] == [3, 4, 5, 6]
     assert [step for name, step in log.logged if name == "learning_rate"] == [3, 4, 5, 6]
     assert [step for name, step in log.logged if name == "val"] == [2, 3]
+    assert [step for name, step in log.logged if name == "train_loss"] == [2, 3]

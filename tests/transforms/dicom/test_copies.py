@@ -100,7 +100,7 @@ def test_slices_of_one_uid_are_one_slice_or_refused(tmp_path, change):
     else:
         with pytest.raises(GeometryError, match="one image under each SOP Instance UID"):
             read_series(the_series(find_series(folder)), repair=["copies"])
-        assert "other content under the same one" in found.failures[0].reason
+        assert "other content under the same SOP Instance UID" in found.failures[0].reason
 
 
 @pytest.mark.parametrize("change", [compress, pixels])

@@ -44,7 +44,7 @@ from pyraseg.transforms.dicom.pixels.encapsulated import (
 )
 from pyraseg.transforms.dicom.pixels.window import WHITE, has_depth, has_window, range_table, window_table
 from pyraseg.transforms.errors import InputError
-from pyraseg.transforms.io.display_range import ValueRange, is_dark
+from pyraseg.transforms.io.display_range import ValueRange, check_within, is_dark
 
 __all__ = ["CineReader", "FrameDecoder", "check_readable"]
 
@@ -221,6 +221,8 @@ class CineReader(FrameDecoder):
     def _display(self, frame: np.ndarray, ybr: bool) -> np.ndarray:
         photometric = self.header.photometric
         if self._window is not None:
+            if self._declared is not None and not has_window(self.header):
+                check_within(frame, self._declared, self.header.path)
             low = -len(self._window) // 2 if self.header.pixel_representation else 0
             frame = self._window.take(frame.astype(np.int32) - low, mode="clip")
         elif photometric == "MONOCHROME2" and self.bits > 8:

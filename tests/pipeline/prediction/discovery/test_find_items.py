@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
+from pyraseg.pipeline.prediction.discovery import find_items as find_items_module
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import read_rules
 from pyraseg.pipeline.prediction.discovery.find_items import (
     Discovered,
@@ -22,9 +25,10 @@ from pyraseg.pipeline.prediction.discovery.find_items import (
     in_processes,
 )
 from pyraseg.pipeline.prediction.plan import Plan, describe
+from pyraseg.transforms.dicom.copies import image_key
 from pyraseg.transforms.dicom.files.objects import ObjectHeader
 from pyraseg.transforms.dicom.pixels.decode import CineReader
-from pyraseg.transforms.errors import InputError
+from pyraseg.transforms.errors import InputError, PyrasegError
 from tests.pipeline.prediction.discovery.test_dicomdir import write_dicomdir
 from tests.transforms.dicom.conftest import image_dataset, set_native
 
@@ -304,6 +308,81 @@ def test_processes_give_what_one_process_gives_and_a_killer_costs_itself_alone(i
     assert len(found.items) == 6
     assert list(failures(found)) == ["killer.dcm"]
     assert "SIGABRT" in failures(found)["killer.dcm"]
+
+
+def dies_on_killers(path: Path) -> str | PyrasegError:
+    if path.name.startswith("killer"):
+        os.abort()
+    return image_key(path)
+
+
+def test_a_decoder_that_crashes_on_files_of_one_uid_costs_these_files_alone(image, tmp_path, monkeypatch):
+    image("good.dcm")
+    for name in ("a.dcm", "killer.dcm"):
+        image(name, SOPInstanceUID="1.2.9", ImageComments=name)
+    monkeypatch.setattr("pyraseg.transforms.dicom.copies.image_key", dies_on_killers)
+    found = find_items([tmp_path], RULES, map_files=in_processes(1, few=0))
+    assert files(found) == ["good.dcm"]
+    assert set(failures(found)) == {"a.dcm", "killer.dcm"}
+    assert all("SIGABRT" in reason for reason in failures(found).values())
+
+
+def test_each_file_of_one_uid_is_decoded_once_however_many_there_are(image, tmp_path):
+    decoded = []
+
+    def counting(function, paths):
+        decoded.extend(paths if function is image_key else [])
+        return map(function, paths)
+
+    dataset = pydicom.dcmread(image("0.dcm"))
+    for number in range(12):
+        dataset.ImageComments = str(number // 2)
+        dataset.save_as(tmp_path / f"{number}.dcm")
+    assert len(find_items([tmp_path], RULES, map_files=counting).left_out) == 11
+    assert len(decoded) == 6  # of files of the same bytes, one
+
+
+def test_a_path_longer_than_the_system_takes_fails_alone(image, tmp_path):
+    image("good.dcm")
+    with contextlib.ExitStack() as opened:
+        handle = os.open(tmp_path, os.O_RDONLY)
+        opened.callback(os.close, handle)
+        for _ in range(20):
+            os.mkdir("d" * 250, dir_fd=handle)
+            handle = os.open("d" * 250, os.O_RDONLY, dir_fd=handle)
+            opened.callback(os.close, handle)
+        found = find_items([tmp_path], RULES)
+    subprocess.run(["rm", "-rf", tmp_path / ("d" * 250)], check=True)  # Python cannot remove it by its path
+    assert files(found) == ["good.dcm"]
+    assert "a path that is too long" in " ".join(failures(found).values())
+
+
+def test_a_uid_that_reads_like_a_file_shares_no_name_with_that_file(image, tmp_path):
+    image("a.dcm", SOPInstanceUID=None)
+    path = image("b.dcm", SOPInstanceUID="1.2.9")
+    path.write_bytes(path.read_bytes().replace(b"1.2.9\0", b"file:a"))
+    bare = pydicom.dcmread(tmp_path / "a.dcm")
+    del bare.file_meta.MediaStorageSOPInstanceUID
+    bare.save_as(tmp_path / "a.dcm", enforce_file_format=False)
+    cases = {item.case for item in find_items([tmp_path], RULES).items}
+    assert len(cases) == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError(), PermissionError(13, "Permission denied")])
+def test_whatever_reading_one_file_raises_is_that_files_failure(image, tmp_path, monkeypatch, error):
+    image("good.dcm")
+    bad, read = image("bad.dcm"), find_items_module.read_object
+
+    def raising(path):
+        if path == bad:
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(find_items_module, "read_object", raising)
+    found = find_items([tmp_path], RULES)
+    assert files(found) == ["good.dcm"]
+    words = {MemoryError: "fits into the memory", PermissionError: "the system refuses (Permission denied)"}
+    assert words.get(type(error), "an unexpected RecursionError") in failures(found)["bad.dcm"]
 
 
 def test_a_description_groups_reasons_and_ends_in_counts(image, tmp_path):

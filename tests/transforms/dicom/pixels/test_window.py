@@ -140,6 +140,8 @@ def test_a_declared_range_shows_grey_without_a_window_and_nothing_else(write_dic
     windowed = write_dicom(deep, photometric=photometric, WindowCenter=512, WindowWidth=1024)
     np.testing.assert_array_equal(load(str(windowed)).numpy(), LoadFrame()(str(windowed)).numpy())
     assert load(str(write_dicom(grey))).meta["display_max"] == 255
+    with pytest.raises(InputError, match="% beyond"):
+        LoadFrame(reading={"value_range": [0, 10]})(str(write_dicom(deep, photometric=photometric)))
 
 
 def test_a_file_is_not_shown_by_the_range_that_another_reader_declared(write_dicom, deep):

@@ -93,7 +93,9 @@ def _require_writable(folder: Path) -> None:
 def require_same_images(
     facts: Mapping[str, Any], validation: Compose, *, inferer: Any, pretrained: str | None = None
 ) -> None:
-    """Refuse a training whose network would see other images in validation, or saw others in pretraining.
+    """Refuse a training whose network would see other images in validation.
+
+    Pretrained weights that saw others are said in the log: to carry them over may be what is wanted.
 
     Args:
         facts: of its checkpoints.
@@ -103,7 +105,7 @@ def require_same_images(
 
     Raises:
         ConfigError: training and validation differ.
-        CheckpointError: training and pretraining differ; or the file cannot be read.
+        CheckpointError: the file of weights cannot be read.
     """
     if unequal := image_differences(facts, validation, inferer=inferer):
         raise ConfigError(
@@ -114,11 +116,8 @@ def require_same_images(
     seen = facts_of(read_checkpoint(pretrained)) if pretrained else {}
     images = {name: seen[name] for name in ("preprocessing",) if name in seen}
     if unequal := differences(images, facts, besides=("size", "spatial_size")):
-        raise CheckpointError(
-            f"images as the pretrained weights saw, {sentence(unequal, 0)}",
-            found=sentence(unequal, 1),
-            remedy="Train with these values, or give weights alone: torch.save(dict(torch.load(FILE)), NEW).",
-            path=pretrained,
+        logger.warning(
+            "the pretrained weights saw other images, %s; here %s", sentence(unequal, 0), sentence(unequal, 1)
         )
 
 

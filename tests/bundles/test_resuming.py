@@ -121,7 +121,7 @@ def test_a_refused_command_leaves_files_and_a_finished_run_as_they_were(ultrasou
         return str(run.info), str(run.data), [Path(text).read_text() for text in texts], files
 
     before = record()
-    options = ultrasound.training("killed") | {"max_epochs": 2, "seed": 1, "run_name": "killed"}
+    options = ultrasound.training("killed") | SAME | {"run_name": "killed"}
     for changed in ({"learning_rate": 0.05}, {"optimizer::lr": 0.05}, {"ema_decay": 0.9}, {"max_epochs": 1}):
         with pytest.raises((CheckpointError, RuntimeError)) as raised:
             monai_run("training", config_file=ultrasound.config("train"), resume=True, **options | changed)

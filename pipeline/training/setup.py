@@ -23,7 +23,7 @@ from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.groups import images_as_groups
-from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, OutputError
+from pyraseg.transforms.errors import ConfigError, DatalistError, OutputError
 from pyraseg.transforms.io.display_range import CONTRAST
 
 __all__ = [

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.metrics import Metric
+from monai.utils import convert_to_tensor
+from torch import Tensor, nn
 
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence, count_confidence
 from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
@@ -29,6 +33,9 @@ __all__ = ["PROBABILITIES", "SegmentationScores"]
 
 SOURCE = "source"  # the item's entry with the path of its image
 PROBABILITIES = "probabilities"  # the item's entry that SourceGridLabelsd fills
+LOSS_VOXELS = (
+    2**22
+)  # more than a frame has: of a volume every n-th voxel along each axis is enough for a loss
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +44,9 @@ class SegmentationScores(Metric):
     """Collects the records of every case and reports their summary.
 
     Its value is ``mean_dice``. The rest of the summary joins ``engine.state.metrics`` as ``<prefix>_<name>``,
-    and ``engine.state.results`` has the `Results`. It reads from the decollated output and batch, per item:
-    ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case`` and ``group``, the spacing in the metadata, and
-    optional ``probabilities`` (K, H, W[, D]) on the same grid.
+    with ``<prefix>_loss``, the mean over the cases, and ``engine.state.results`` has the `Results`. It reads
+    from the decollated output and batch, per item: ``pred`` and ``label`` (1, H, W) or (1, H, W, D), ``case``
+    and ``group``, the spacing in the metadata and optional ``probabilities`` (K, H, W[, D]) on the same grid.
 
     Args:
         label_names: the classes, background first.
@@ -52,8 +59,9 @@ class SegmentationScores(Metric):
         lesions: whether to compare connected components, see `CaseLesions`. None: for volumes, with surfaces.
         resamples, seed: of the bootstrap; 0 resamples for no intervals.
         reading: how the series of volumes are read, as in the data set.
+        loss: of logits (1, K, H, W[, D]) and labels (1, 1, H, W[, D]), on the labels' grid from the items'
+            ``probabilities``; what lies outside the network's image is background there.
 
-    >>> import torch
     >>> metric, label = SegmentationScores(["background", "kidney"]), torch.ones(1, 8, 8)
     >>> metric.update([{"pred": label, "label": label, "case": "c1", "group": "g1"}])
     >>> metric.compute()
@@ -72,6 +80,7 @@ class SegmentationScores(Metric):
         resamples: int = 0,
         seed: int = 0,
         reading: ReadingOptions | None = None,
+        loss: nn.Module | None = None,
     ) -> None:
         self.label_names = list(label_names)
         self.prefix = prefix
@@ -82,6 +91,8 @@ class SegmentationScores(Metric):
         self.resamples = resamples
         self.seed = seed
         self.reading = reading
+        self.loss = loss
+        self.losses: dict[str, float] = {}
         self.rows: list[CaseScore] = []
         self.confidences: list[CaseConfidence] = []
         self.quantities: list[QuantityError] = []
@@ -92,7 +103,7 @@ class SegmentationScores(Metric):
 
     def reset(self) -> None:
         self.rows, self.confidences, self.quantities, self.lesions = [], [], [], []
-        self._results = None
+        self.losses, self._results = {}, None
 
     def update(self, output: Sequence[Mapping[str, Any]]) -> None:
         self._results = None
@@ -110,6 +121,8 @@ class SegmentationScores(Metric):
             self.lesions += compare_lesions(prediction, reference, spacing_mm=spacing, **known)
         if PROBABILITIES in item:
             self.confidences.append(count_confidence(item[PROBABILITIES], reference, **known))
+            if self.loss is not None:
+                self.losses[case] = _loss(self.loss, item[PROBABILITIES], reference)
         grid: dict[str, Any] = {"spacing_mm": spacing}
         if self.declared and volume:
             grid = {"affine": np.asarray(reference.affine.cpu())}
@@ -136,12 +149,13 @@ class SegmentationScores(Metric):
 
         A case that a sampler gave to two processes counts once.
         """
-        parts = gather((self.rows, self.confidences, self.quantities, self.lesions))
+        parts = gather((self.rows, self.confidences, self.quantities, self.lesions, [*self.losses.items()]))
         if len(parts) == 1:
             return
-        rows, confidences, quantities, lesions = (
+        rows, confidences, quantities, lesions, losses = (
             list(chain.from_iterable(part)) for part in zip(*parts, strict=True)
         )
+        self.losses = dict(losses)
         self.rows = list({(row.case, row.label): row for row in rows}.values())
         self.confidences = list({record.case: record for record in confidences}.values())
         self.quantities = list({(row.case, row.reference.name): row for row in quantities}.values())
@@ -175,9 +189,23 @@ class SegmentationScores(Metric):
     def completed(self, engine: Any, name: str) -> None:
         results = self.results()
         engine.state.metrics |= {f"{self.prefix}_{key}": value for key, value in results.metrics().items()}
+        if self.losses:
+            engine.state.metrics[f"{self.prefix}_loss"] = float(np.mean(list(self.losses.values())))
         engine.state.results = results
         if self._said != results.absent and is_main():  # validations of one training all say the same
             self._said = results.absent
             for name in results.absent:
                 logger.warning("%s: no case shows %s: no score says how it is segmented", self.prefix, name)
         super().completed(engine, name)
+
+
+def _loss(loss: nn.Module, probabilities: Tensor, reference: Tensor) -> float:
+    """Of probabilities (K, H, W[, D]), all 0 outside the network's image, and labels (1, H, W[, D])."""
+    shares, labels = (convert_to_tensor(x, track_meta=False).detach() for x in (probabilities, reference))
+    step = math.ceil((labels.numel() / LOSS_VOXELS) ** (1 / (labels.ndim - 1)))
+    every = (slice(None), *[slice(None, None, max(step, 1))] * (labels.ndim - 1))
+    shares, labels = shares[every].float(), labels[every].to(shares.device)
+    background = torch.zeros_like(shares)
+    background[0] = shares.sum(dim=0) == 0
+    logits = (shares + background).clamp_min(torch.finfo(torch.float32).tiny).log()
+    return float(loss.to(logits.device)(logits[None], labels[None]))

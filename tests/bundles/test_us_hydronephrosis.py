@@ -49,7 +49,8 @@ def test_training_is_one_mlflow_run_with_what_a_reader_looks_for(ultrasound, tra
     assert tracked.info.status == "FINISHED"
     assert tracked.data.params["depth"] == "18"
     assert tracked.data.params["dataset_digest"]
-    assert {"loss", "learning_rate", "val_mean_dice", "val_dice_kidney"} <= set(tracked.data.metrics)
+    expected = {"loss", "learning_rate", "train_loss", "val_loss", "val_mean_dice", "val_dice_kidney"}
+    assert expected <= set(tracked.data.metrics)
     stored = [
         a.path
         for folder in ("overlays", "checkpoints")

@@ -8,6 +8,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from pyraseg.pipeline.evaluation import SegmentationScores
+from pyraseg.pipeline.losses import Float32DiceCELoss
 from pyraseg.transforms.errors import DatalistError
 
 NAMES = ["background", "kidney", "hydronephrosis"]
@@ -50,6 +51,30 @@ def test_its_value_is_the_mean_over_groups_and_a_reset_forgets():
     assert metric.compute() == first
 
 
+def test_the_loss_of_validation_is_that_of_training_on_the_source_grid():
+    loss = Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)
+    metric = SegmentationScores(NAMES, loss=loss)
+    logits = torch.randn(2, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    items = [item(k, probabilities=torch.softmax(scores, dim=0)) for k, scores in enumerate(logits)]
+    engine = Engine(lambda engine, batch: batch)
+    metric.attach(engine, "val_mean_dice")
+    engine.state.output = items
+    metric.update(items)
+    metric.completed(engine, "val_mean_dice")
+    expected = [
+        loss(scores[None], x["label"].as_tensor()[None]) for scores, x in zip(logits, items, strict=True)
+    ]
+    assert engine.state.metrics["val_loss"] == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
+
+
+def test_what_lies_outside_the_network_s_image_is_background_for_the_loss():
+    loss = Float32DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True)
+    metric = SegmentationScores(NAMES, loss=loss)
+    nothing = {"label": MetaTensor(torch.zeros(1, 12, 16)), "pred": torch.zeros(1, 12, 16)}
+    metric.update([{**item(1), **nothing, "probabilities": torch.zeros(3, 12, 16)}])
+    assert metric.losses["c1"] < 0.7  # the Dice terms of two classes that are not there; no cross entropy
+
+
 def test_probabilities_become_counts_of_confidence():
     probabilities = torch.softmax(torch.randn(3, 12, 16, generator=torch.Generator().manual_seed(0)), dim=0)
     metric = SegmentationScores(NAMES)
@@ -76,7 +101,10 @@ def test_two_processes_see_every_case_once(monkeypatch):
         metric.update([item(seed, group=f"g{seed}") for seed in seeds])
     alone = SegmentationScores(NAMES, quantities=[HARP], lesions=True)
     alone.update([item(seed, group=f"g{seed}") for seed in range(1, 6)])
-    records = [(metric.rows, metric.confidences, metric.quantities, metric.lesions) for metric in parts]
+    records: list = []
+    monkeypatch.setattr("pyraseg.pipeline.evaluation.metric.gather", lambda own: records.append(own) or [own])
+    for metric in parts:
+        metric.gather()
     monkeypatch.setattr("pyraseg.pipeline.evaluation.metric.gather", lambda own: records)
     for metric in parts:
         assert metric.compute() == pytest.approx(alone.compute())

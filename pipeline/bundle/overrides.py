@@ -211,7 +211,7 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
 
 def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """Refuse the override of a top-level id that nothing refers to, such as a baseline's depth."""
-    text = json.dumps(written, default=str)
+    text = json.dumps([written, config], default=str)
     for key, value in config.items():
         plain = key in written and not isinstance(value, Mapping) and not isinstance(written[key], Mapping)
         if plain and value != written[key] and f"@{key}" not in text:

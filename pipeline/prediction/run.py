@@ -71,6 +71,8 @@ def predict(job: Job) -> Iterator[str]:
     algorithm = bundle.algorithm
     yield f"bundle {bundle.folder}, version {algorithm.version}, weights sha256 {algorithm.weights}"
     discovered = _discover(job, rules)
+    if job.overwrite and lock.folder.exists():
+        check_found(discovered)  # earlier results are not given up for none
     folder = OutputFolder(lock.folder, shard=job.shard, fingerprint=mark)
     plan = make_plan(job, discovered.items, folder)
     if job.dry_run:

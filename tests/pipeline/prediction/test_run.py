@@ -32,9 +32,12 @@ def test_results_survive_an_overwrite_that_cannot_begin_and_portions_come_to_an_
     assert "1 to do (1 more beyond the limit)" in first.stdout
 
     (tmp_path / "empty").mkdir()
-    refused = predict(tmp_path / "empty", output=out, checkpoints=[checkpoint], options=["--overwrite"])
-    assert refused.status == 3
-    assert refused.results == first.results
+    for name in ("", "notes.txt"):  # nothing at all, and nothing that the bundle takes
+        if name:
+            (tmp_path / "empty" / name).write_text("nothing")
+        refused = predict(tmp_path / "empty", output=out, checkpoints=[checkpoint], options=["--overwrite"])
+        assert refused.status == 3
+        assert refused.results == first.results
 
     again = ["--limit", "1", "--resume", *LITTLE]
     second = predict(pair, output=out, checkpoints=[checkpoint], options=again)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -86,8 +87,8 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
     A link is followed.
 
     Raises:
-        OutputError: another user owns it, and could change what is read back; or it cannot be made, closed
-            or written.
+        OutputError: another user owns it, and could change what is read back; all users share it, as /tmp; or
+            it cannot be made, closed or written.
     """
     path = Path(path)
     try:
@@ -95,10 +96,11 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
             path.mkdir(parents=True, exist_ok=True)
         status = path.stat()
         others = hasattr(os, "geteuid") and status.st_uid != os.geteuid()
-        if not others and status.st_mode & 0o077:
+        shared = status.st_mode & stat.S_ISVTX
+        if not others and not shared and status.st_mode & 0o077:
             path.chmod(0o700)
-        found = "another user's" if others else ""
-        if not others and not os.access(path, os.W_OK | os.X_OK):
+        found = "another user's" if others else "one that all users share" if shared else ""
+        if not found and not os.access(path, os.W_OK | os.X_OK):
             found = "one that cannot be written"
     except OSError as error:
         found = f"one that cannot be written ({error.strerror})"

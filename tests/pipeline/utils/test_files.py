@@ -103,6 +103,12 @@ class TestPrivateFolder:
             private_folder(tmp_path)
         assert mode(tmp_path) == 0o755
 
+    def test_one_for_all_users_is_refused_and_left_as_it_is(self, tmp_path):
+        tmp_path.chmod(0o1777)  # as /tmp: who may close it would close it to everyone
+        with pytest.raises(OutputError, match="all users share"):
+            private_folder(tmp_path)
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
     def test_a_link_is_as_good_as_the_folder_that_it_leads_to(self, tmp_path):
         (tmp_path / "far").mkdir(mode=0o755)
         (tmp_path / "link").symlink_to(tmp_path / "far")

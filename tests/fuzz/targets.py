@@ -329,9 +329,11 @@ def _table_seeds(scratch: Path) -> Iterable[bytes]:
 
 
 def _read_checkpoint(path: Path) -> None:
-    from pyraseg.pipeline.networks.checkpoint import facts_of, read_checkpoint, read_state
+    from pyraseg.pipeline.networks.checkpoint import facts_of, find_state, read_checkpoint
 
-    _each((lambda each: facts_of(read_checkpoint(each)), read_state), path)
+    content = read_checkpoint(path)
+    facts_of(content)
+    find_state(content, path=path)
 
 
 def _checkpoint_seeds(scratch: Path) -> Iterable[bytes]:

@@ -114,6 +114,7 @@ def _frame_seeds(scratch: Path) -> Iterable[bytes]:
         kinds += [] if jpeg else [([grey.astype(np.uint16) * 200], "MONOCHROME2", deep)]
         for frames, photometric, more in kinds:
             dataset = image_dataset(frames, photometric=photometric, syntax=syntax, **more)
+            dataset.StudyInstanceUID = "1.2.3"  # by which results are filed
             (set_encoded if syntax.is_encapsulated else set_native)(dataset, frames)
             yield _saved(dataset)
 

@@ -158,6 +158,11 @@ def test_the_command_line_s_words_for_yes_no_and_nothing_are_read_and_none_stays
     assert flow.parser["train::loader::batch_size"] is True
 
 
+def test_the_run_id_of_monai_is_not_taken_for_one_of_mlflow(config_file):
+    sentence = refusal(config_file, init_id="run", run_id="new")
+    assert "found --run_id new. The MLflow run to go on in is --mlflow_run_id" in sentence
+
+
 def test_an_override_that_nothing_reads_stops_the_run(config_file):
     flow = create_workflow(config_file=config_file, logging_file=False, max_epochs=3)
     assert flow.parser["max_epochs"] == 3
@@ -177,7 +182,9 @@ def test_an_override_that_nothing_reads_stops_the_run(config_file):
         ("spacing_mm", [3, 1e-9, 3], "three lengths from 0.001"),
         ("spacing_mm", [3, 3], "three lengths from 0.001"),
         ("spacing_mm", 3, "three lengths from 0.001"),
-        ("patches_per_volume", 0, "a window or more"),
+        ("patches_per_volume", 0, "a whole number from 1"),
+        ("max_epochs", 0, "a whole number from 1"),
+        ("max_epochs", 2.5, "a whole number from 1"),
         ("in_channels", 3, "one channel of a volume"),
     ],
 )

@@ -39,25 +39,21 @@ BEST = "model.pt"  # a training's best network
 LAST = "last.pt"  # the state that a training resumes from
 FACTS = "pyraseg"  # the entry of a state dict's _metadata
 ZIP = b"PK\x03\x04"  # how torch.save's files begin since PyTorch 1.6
+FOLDER = 0x10  # MS-DOS's attribute of a folder, in an archive's directory
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
-NESTS = (
-    "state_dict",
-    "model",
-    "network",
-)  # where a training program keeps the state dict beside other things
+# where a training program keeps the state dict beside other things
+NESTS = ("state_dict", "model", "network")
 
 
-def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]:
+def read_state(path: str | Path) -> dict[str, Tensor]:
     """Read the state dict in a file that ``torch.save`` wrote, on the CPU and with ``weights_only``.
 
-    Args:
-        path: the file.
-        key: the state dict's entry. None takes the file itself, or its "state_dict", "model" or "network".
+    It is the file's content, or the entry "state_dict", "model" or "network" of that.
 
     Raises:
         CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
     """
-    return find_state(read_checkpoint(path), path=path, key=key)
+    return find_state(read_checkpoint(path), path=path)
 
 
 def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dict[str, Tensor]:
@@ -130,16 +126,19 @@ def _require_intact(file: IO[bytes], path: str | Path) -> None:
     """Compare each record with its CRC-32, at which torch does not look; torch.save compresses none."""
     try:
         archive = zipfile.ZipFile(file)
-        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
             raise _unreadable("compressed records, which may hold more than the memory", path)
-        damaged = archive.testzip()
+        # of what is marked as a folder torch reads nothing, and takes what lies in the memory
+        marked = (record.filename for record in records if record.external_attr & FOLDER)
+        damaged = next(marked, None) or archive.testzip()
     except CheckpointError:
         raise
     except Exception as error:  # a damaged directory or record leads zipfile anywhere
         raise _unreadable(f"a damaged archive ({type(error).__name__})", path) from error
     if damaged is not None:
         record = damaged.partition("/")[2]
-        raise _unreadable(f'a damaged one: its record "{record}" does not match its checksum', path)
+        raise _unreadable(f'a damaged one: its record "{record}" is not what was written', path)
 
 
 def _unreadable(found: str, path: str | Path) -> CheckpointError:
@@ -151,12 +150,12 @@ def _unreadable(found: str, path: str | Path) -> CheckpointError:
     )
 
 
-def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
-    """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
+def load_checkpoint(network: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into ``network``, every parameter and buffer of it.
 
-    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is
-    ignored where the network has none, since it serves the training alone. The configuration must keep
-    options without a trace in the weights (output stride, values of the bins, dropout).
+    The file is one that `read_state` takes. An auxiliary head in it is ignored where the network has none,
+    since it serves the training alone. The configuration must keep options without a trace in the weights
+    (output stride, values of the bins, dropout).
 
     Args:
         network: changed in place, unless an error is raised.
@@ -172,7 +171,7 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model")
         >>> network.weight.tolist()
         [[1.0, 1.0]]
     """
-    state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path, key=key).items()}
+    state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path).items()}
     own = network.state_dict()
     if not any(name.startswith("auxiliary.") for name in own):
         state = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
@@ -197,11 +196,10 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
         and content
         and all(isinstance(value, Tensor) for value in content.values())
     ):
-        entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
         raise CheckpointError(
-            "a dictionary of tensors by parameter name",
-            found=f"{entries}, not all of them tensors",
-            remedy="Name the entry that holds the state dict by key.",
+            "tensors by parameter name, in the file itself or under " + ", ".join(NESTS),
+            found="no tensors, or other things among them",
+            remedy="Choose another checkpoint, or save the network's state_dict() alone.",
             path=path,
         )
     state = {str(name): value for name, value in content.items()}

@@ -28,7 +28,6 @@ __all__ = [
     "find_state",
     "load_checkpoint",
     "read_checkpoint",
-    "read_state",
     "strip_prefixes",
     "with_facts",
 ]
@@ -41,28 +40,16 @@ FACTS = "pyraseg"  # the entry of a state dict's _metadata
 ZIP = b"PK\x03\x04"  # how torch.save's files begin since PyTorch 1.6
 FOLDER = 0x10  # MS-DOS's attribute of a folder, in an archive's directory
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
-# where a training program keeps the state dict beside other things
-NESTS = ("state_dict", "model", "network")
+NESTS = ("state_dict", "model", "network")  # where programs keep the state dict beside other things
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the state dict in a file that ``torch.save`` wrote, on the CPU and with ``weights_only``.
-
-    It is the file's content, or the entry "state_dict", "model" or "network" of that.
+def find_state(content: Any, *, path: str | Path) -> dict[str, Tensor]:
+    """The state dict in the output of ``read_checkpoint``: itself, or its "state_dict", "model" or "network".
 
     Raises:
-        CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
+        CheckpointError: there is none, or its weights are not finite.
     """
-    return find_state(read_checkpoint(path), path=path)
-
-
-def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """The state dict in the output of ``read_checkpoint``, as ``read_state`` finds it.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    for name in NESTS if key is None else (key,):
+    for name in NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     return _checked(content, path=path)
@@ -151,11 +138,11 @@ def _unreadable(found: str, path: str | Path) -> CheckpointError:
 
 
 def load_checkpoint(network: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint into ``network``, every parameter and buffer of it.
+    """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
 
-    The file is one that `read_state` takes. An auxiliary head in it is ignored where the network has none,
-    since it serves the training alone. The configuration must keep options without a trace in the weights
-    (output stride, values of the bins, dropout).
+    The file holds a state dict as ``find_state`` finds it. An auxiliary head in the file is
+    ignored where the network has none, since it serves the training alone. The configuration must keep
+    options without a trace in the weights (output stride, values of the bins, dropout).
 
     Args:
         network: changed in place, unless an error is raised.
@@ -171,7 +158,8 @@ def load_checkpoint(network: nn.Module, path: str | Path) -> None:
         >>> network.weight.tolist()
         [[1.0, 1.0]]
     """
-    state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path).items()}
+    given = find_state(read_checkpoint(path), path=path)
+    state = {strip_prefixes(name, WRAPPERS): value for name, value in given.items()}
     own = network.state_dict()
     if not any(name.startswith("auxiliary.") for name in own):
         state = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
@@ -197,13 +185,14 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
         and all(isinstance(value, Tensor) for value in content.values())
     ):
         raise CheckpointError(
-            "tensors by parameter name, in the file itself or under " + ", ".join(NESTS),
-            found="no tensors, or other things among them",
-            remedy="Choose another checkpoint, or save the network's state_dict() alone.",
+            "a dictionary of tensors by parameter name",
+            found=f"{entries}, not all of them tensors",
+            remedy=f"Save the state dict alone, or as an entry {', '.join(NESTS)}.",
             path=path,
         )
     state = {str(name): value for name, value in content.items()}
-    if broken := [name for name, value in state.items() if not _is_finite(value)]:
+    finite = {n for n, v in state.items() if v.layout == torch.strided and bool(torch.isfinite(v).all())}
+    if broken := [name for name in state if name not in finite]:
         raise CheckpointError(
             "weights that are finite numbers",
             found=f"NaN or infinity in {len(broken)} of {len(state)} tensors, the first {broken[0]}",
@@ -211,10 +200,6 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
             path=path,
         )
     return state
-
-
-def _is_finite(value: Tensor) -> bool:
-    return value.layout == torch.strided and bool(torch.isfinite(value).all())
 
 
 def _mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, path: str | Path) -> CheckpointError:

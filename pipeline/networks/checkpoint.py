@@ -185,8 +185,8 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
         and all(isinstance(value, Tensor) for value in content.values())
     ):
         raise CheckpointError(
-            "a dictionary of tensors by parameter name",
-            found=f"{entries}, not all of them tensors",
+            "tensors by parameter name",
+            found="none, or other things among them",
             remedy=f"Save the state dict alone, or as an entry {', '.join(NESTS)}.",
             path=path,
         )

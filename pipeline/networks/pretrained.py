@@ -83,7 +83,10 @@ def load_pretrained(network: nn.Module, path: str | Path) -> PretrainedReport:
     return PretrainedReport(
         loaded=tuple(sorted(loaded)),
         adapted=tuple(sorted(name for name in loaded if loaded[name] is not given[name])),
-        skipped={name: _reason(given[name], own[name]) for name in sorted(fitting.keys() - loaded.keys())},
+        skipped={
+            name: f"shape {tuple(given[name].shape)} in the file, {tuple(own[name].shape)} in the network"
+            for name in sorted(fitting.keys() - loaded.keys())
+        },
         missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(COUNTER))),
         unexpected=tuple(sorted(given.keys() - own.keys())),
     )
@@ -163,7 +166,3 @@ def _adapt(name: str, value: Tensor, own: Tensor) -> Tensor:
         return value
     mean = value.sum(dim=1, keepdim=True) / channels
     return mean.expand(-1, channels, *value.shape[2:]).contiguous()
-
-
-def _reason(given: Tensor, own: Tensor) -> str:
-    return f"shape {tuple(given.shape)} in the file, {tuple(own.shape)} in the network"

@@ -151,8 +151,9 @@ class RunTracker(RunLog):
 
     def _open_outbox(self, opened: OpenRun) -> Outbox:
         facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
+        folder = Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / opened.run_id
         try:
-            return Outbox(self._folder(opened.run_id), facts)
+            return Outbox(folder, facts)
         except OutputError:
             if not self._resume:
                 opened.client.set_terminated(opened.run_id, "FAILED")
@@ -201,9 +202,6 @@ class RunTracker(RunLog):
                 **parent,
             },
         )
-
-    def _folder(self, run_id: str) -> Path:
-        return Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / run_id
 
     def _catch_up(self, sender: Sender) -> OpenRun:
         """Send what the earlier process left, then read the run's last steps, unsent ones included."""

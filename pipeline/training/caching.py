@@ -145,8 +145,7 @@ def hash_files(item: Mapping[str, Any]) -> bytes:
 def _stamp(path: str) -> list[tuple[str, int, int]]:
     """Name, size and time of the file, or of each file below the folder of a series."""
     source = split_frame_path(path)[0]
-    files = search(source)[0] if source.is_dir() else [source]
-    return [(str(file.relative_to(source)), *_size_and_time(file)) for file in files]
+    return [(str(file.relative_to(source)), *_size_and_time(file)) for file in search(source)[0]]
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

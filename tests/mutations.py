@@ -1,8 +1,7 @@
 """Broken files, made from good ones by a seed: flipped bytes, cut tails, changed lengths, lies, moved chunks.
 
-``python -m tests.mutations FOLDER COUNT SEED`` makes them of the files in a folder, reads them, each in its
-turn, and says which ones broke the law of `tests.fuzz.targets`. A file below a folder with the name of a
-target is read by it, any other as frames.
+`survey` makes them of files, reads them, each in its turn, and says which ones broke the law of
+`tests.fuzz.targets`. A file in a folder with the name of a target is read by it, any other as frames.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def survey(files: Sequence[Path], count: int, seed: int = 0) -> Verdict:
     verdict, begin = Verdict(), 0
     while begin < count:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-            command = [sys.executable, "-m", "tests.mutations", "--read", str(begin), str(count), str(seed)]
+            command = [sys.executable, "-m", "tests.mutations", str(begin), str(count), str(seed)]
             root = Path(__file__).resolve().parents[1]
             done = subprocess.run(
                 [*command, *map(str, files)], stdout=out, stderr=errors, cwd=root, check=False
@@ -172,28 +171,16 @@ def _limit_memory(names: Iterable[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(arguments: Sequence[str]) -> None:
-    if arguments[0] == "--read":
-        begin, end, seed, *files = arguments[1:]
-        for name in ("nibabel.global", "pyraseg"):  # they say what they mend, and what is old
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
-        warnings.simplefilter("always")
-        # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
-        warnings.filterwarnings(
-            "ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL|torch"
-        )
-        for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
-            print(line, flush=True)  # noqa: T201
-        return
-    folder, count, seed = arguments
-    verdict = survey(
-        sorted(path for path in Path(folder).rglob("*") if path.is_file()), int(count), int(seed)
-    )
-    for outcome, times in verdict.outcomes.most_common():
-        print(f"{times:6d}  {outcome}")  # noqa: T201
-    print(*verdict.defects, sep="\n")  # noqa: T201
+def main(begin: str, end: str, seed: str, *files: str) -> None:
+    for name in ("nibabel.global", "pyraseg"):  # they say what they mend, and what is old
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    _limit_memory({Path(file).parent.name for file in files} & TARGETS.keys() | {"frame"})
+    warnings.simplefilter("always")
+    # Our notes on what is read all the same; what a library warns of may quote a patient's attributes
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pyraseg\.|tests\.|__main__|PIL|torch")
+    for line in read_broken(int(begin), int(end), int(seed), [Path(file) for file in files]):
+        print(line, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

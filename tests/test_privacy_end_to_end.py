@@ -124,7 +124,7 @@ def outcome(tmp_path_factory) -> Outcome:
     above, output = tmp_path_factory.mktemp("input"), tmp_path_factory.mktemp("output")
     data = write_data(above / PLACE / "us", SENTINEL)
     write_data(above / "other" / "us", OTHER)
-    first = json.loads((data / "datalist.json").read_text())["training"][0]["image"]
+    first = json.loads((data / "datalist.json").read_text())["validation"][0]["image"]
     broken = {"path": str(data / split_frame_path(first)[0]), "say": FAILING}
     *good, failing = jobs(output)
     script = json.dumps([*good, ("break", None, broken), failing])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import (
@@ -217,12 +216,8 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
     reading: Annotated[ReadingOptions, PlainValidator(_reading)] = ReadingOptions()
 
     @classmethod
-    def from_mapping(cls, declared: Mapping[str, Any], *, path: str | Path | None = None) -> BundleMetadata:
-        """Check a metadata.json, or some of its sections.
-
-        Args:
-            declared: as parsed from JSON.
-            path: of the file, for errors.
+    def from_mapping(cls, declared: Mapping[str, Any]) -> BundleMetadata:
+        """Check a metadata.json as parsed from JSON, or some of its sections.
 
         Raises:
             ConfigError: an unknown key in a section, a misspelt section, a value of another type or range, a
@@ -230,14 +225,14 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
         """
         for key in declared.keys() & set(MOVED):
             remedy = f"Take it out of {FILE}: network, transforms and clean-up stand in the bundle's configs."
-            raise ConfigError("no such section", found=f'"{key}"', remedy=remedy, path=path)
+            raise ConfigError("no such section", found=f'"{key}"', remedy=remedy)
         for key in declared.keys() - cls.model_fields.keys():
             if near := get_close_matches(key, cls.model_fields, n=1, cutoff=0.85):
-                raise ConfigError(near[0], found=f'"{key}"', remedy=f"Correct it in {FILE}.", path=path)
+                raise ConfigError(near[0], found=f'"{key}"', remedy=f"Correct it in {FILE}.")
         try:
             return cls.model_validate(dict(declared))
         except ValidationError as error:
-            raise _as_config_error(error.errors()[0], path) from error
+            raise _as_config_error(error.errors()[0]) from error
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -267,7 +262,7 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
                 yield from ((f"prediction.review.{key}", name) for name in getattr(review, key))
 
 
-def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigError:
+def _as_config_error(error: ErrorDetails) -> ConfigError:
     """One of pydantic's errors as a ``ConfigError``: wanted, found, and the nearest name."""
     context, value = error.get("ctx", {}), error["input"]
     wanted, found, known = error["msg"], context.get("found") or repr(value), context.get("known", ())
@@ -281,4 +276,4 @@ def _as_config_error(error: ErrorDetails, path: str | Path | None) -> ConfigErro
     where = ".".join(map(str, error["loc"]))
     near = [f'Did you mean "{name}"? ' for name in get_close_matches(found.strip("\"'"), known, n=1)]
     remedy = f"{''.join(near)}Correct it in {FILE}."
-    return ConfigError(f"{where}: {wanted}" if where else wanted, found=found, remedy=remedy, path=path)
+    return ConfigError(f"{where}: {wanted}" if where else wanted, found=found, remedy=remedy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from pyraseg.pipeline.bundle.one_place import follow_one_place, nested_changes
+from pyraseg.pipeline.bundle.one_place import follow_one_place, leaves, nested_changes
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import install_error_report
 from pyraseg.pipeline.utils.without_paths import safe_parameters
@@ -37,6 +38,7 @@ __all__ = [
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
 COUNTS = {"max_epochs", "val_interval", "batch_size", "accumulation_steps", "patches_per_volume"}
+IPV6 = re.compile(r"\[[\da-f:.]+\]", re.IGNORECASE)  # in the address of a server
 # how this start of a run differs from an earlier one
 START = {"resume", "overwrite", "mlflow_run_id", "parent_run_id", "save_execute_config"}
 # what a resumed training may have another value of: how long, where, under which name
@@ -88,6 +90,7 @@ class OverrideGuard:
             remedy = "Leave it out; --tracking_uri and --experiment_name say where to."
             raise ConfigError("MLflow runs as the bundle makes them", found="--tracking", remedy=remedy)
         require_known(config, self._files or beside, beside=beside)
+        _require_whole(config)
         changed = _read_flags(config)
         layers = self._files or _complete(beside, config)
         written = _merged(layers)
@@ -230,6 +233,19 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
         if plain and value != written[key] and f"@{key}" not in text:
             remedy = f"Leave --{key} out: the network or the loss of this run has no such option."
             raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
+
+
+def _require_whole(config: Mapping[str, Any]) -> None:
+    """Refuse values with ``#``, which MONAI has made ``::`` by now: paths to other places, other names."""
+    for key, value in leaves(config):
+        words = [word for word in (value if isinstance(value, list | tuple) else [value]) if _is_word(word)]
+        if any("::" in IPV6.sub("", word) for word in words):
+            remedy = f"Give --{key} without it; a folder by a link whose path has none."
+            raise ConfigError("values without #, which MONAI takes apart", found=f"--{key}", remedy=remedy)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and not value.startswith(("$", "@", "%"))
 
 
 def _require_ranges(config: Mapping[str, Any]) -> None:

@@ -16,10 +16,11 @@ __all__ = ["describe_preprocessing", "differences", "image_differences", "senten
 
 OMITTED = object()
 STEPS = "preprocessing"
+IMAGE = "image"
 
 
-def describe_preprocessing(preprocessing: Compose, *, key: str = "image") -> dict[str, dict[str, Any]]:
-    """The plain values of each transform of ``key``, by the name of its class, in their order.
+def describe_preprocessing(preprocessing: Compose) -> dict[str, dict[str, Any]]:
+    """The plain values of each transform of images, by the name of its class, in their order.
 
     They are read from the transforms themselves, so it does not matter which override or overlay set them. Of
     what loads a file only the name counts: how data are read is a matter of the data.
@@ -32,11 +33,11 @@ def describe_preprocessing(preprocessing: Compose, *, key: str = "image") -> dic
     """
     steps: dict[str, dict[str, Any]] = {}
     for step in preprocessing.flatten().transforms:
-        keys = list(getattr(step, "keys", [key]))
-        if key in keys and not isinstance(step, CheckSameGridd):
+        keys = list(getattr(step, "keys", [IMAGE]))
+        if IMAGE in keys and not isinstance(step, CheckSameGridd):
             name = type(step).__name__
             name += f" {count}" if (count := sum(n.split()[0] == name for n in steps)) else ""
-            steps[name] = {} if name.startswith("Load") else _values(step, keys=keys, key=key)
+            steps[name] = {} if name.startswith("Load") else _values(step, keys=keys)
     return steps
 
 
@@ -86,20 +87,20 @@ def sentence(unequal: Mapping[str, tuple[Any, Any]], side: int) -> str:
     return ", ".join(f"{path} {pair[side]}" for path, pair in unequal.items())
 
 
-def _values(step: Any, *, keys: list[Any], key: str) -> dict[str, Any]:
-    """Plain values of a transform and of the array transform within it; by key, those of ``key``."""
+def _values(step: Any, *, keys: list[Any]) -> dict[str, Any]:
+    """Plain values of a transform and of the array transform within it; by key, those of images."""
     own: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for name, value in vars(step).items():
         if name.startswith("_") or name in ("keys", "allow_missing_keys"):
             continue
         if isinstance(value, Transform):
-            inner |= _values(value, keys=[], key=key)
+            inner |= _values(value, keys=[])
         elif isinstance(value, Mapping):
             own |= {str(n): _plain(v) for n, v in value.items()}
         else:
             by_key = isinstance(value, tuple) and len(value) == len(keys)  # as MONAI repeats them
-            own[name] = _plain(value[keys.index(key)] if by_key else value)
+            own[name] = _plain(value[keys.index(IMAGE)] if by_key else value)
     return {name: value for name, value in (inner | own).items() if value is not OMITTED}
 
 

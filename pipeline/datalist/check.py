@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ import numpy as np
 from pyraseg.pipeline.datalist.items import Collection, Entry
 from pyraseg.pipeline.datalist.labels import sort_keys
 from pyraseg.pipeline.datalist.sources.headers import Grid, mask_values, read_grid
+from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.pipeline.utils.reading_options import as_typed, reason_and_option
 from pyraseg.transforms.dicom.copies import part_copies
 from pyraseg.transforms.dicom.files.objects import instance_uid
@@ -200,9 +200,9 @@ def check_duplicates(collected: Collection, *, shown: Callable[[str], str]) -> N
         DatalistError: with the groups; ``path`` has a file of two of them.
     """
     groups = {entry.image: entry.group for entry in collected.entries}
-    files = {image: _files(collected.root / image) for image in groups}
+    files = {image: search(collected.root / image)[0] for image in groups}
     by_size = _alike(groups, lambda image: sorted(file.stat().st_size for file in files[image]))
-    by_content = (_alike(same, lambda image: sorted(map(_digest, files[image]))) for same in by_size)
+    by_content = (_alike(same, lambda image: sorted(map(sha256_of, files[image]))) for same in by_size)
     for images in chain((copies for same in by_content for copies in same), _of_one_uid(groups, files)):
         concerned = {groups[image]: image for image in images}
         if len(concerned) > 1:
@@ -230,18 +230,9 @@ def _of_one_uid(groups: Mapping[str, str], files: Mapping[str, list[Path]]) -> I
         yield from (list(dict.fromkeys(homes[path] for path in same)) for same in images)
 
 
-def _files(path: Path) -> list[Path]:
-    return search(path)[0] if path.is_dir() else [path]
-
-
 def _alike(images: Iterable[str], key: Callable[[str], Iterable[object]]) -> list[list[str]]:
     """The images of one key, if there are several."""
     by_key: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for image in images:
         by_key[tuple(key(image))].append(image)
     return [sorted(same) for same in by_key.values() if len(same) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()

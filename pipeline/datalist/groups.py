@@ -89,8 +89,7 @@ def _matched(match: re.Match[str] | None) -> str:
 
 def _patient(path: Path) -> str:
     """PatientID; for a folder that of its first file with one."""
-    files = search(path)[0] if path.is_dir() else [path]
-    return next(filter(None, map(_patient_of_file, files)), "")
+    return next(filter(None, map(_patient_of_file, search(path)[0])), "")
 
 
 def _patient_of_file(path: Path) -> str:

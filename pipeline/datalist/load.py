@@ -243,17 +243,14 @@ def _absolute(item: Item, root: Path) -> Item:
     return item | paths
 
 
-def _holds_files(folder: Path) -> bool:
-    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK) and any(folder.iterdir())
-
-
 def _check_files(items: Iterable[Item]) -> None:
     absent: list[tuple[str, str]] = []
     for item in items:
         for key in ("image", "label"):
             file, _ = split_frame_path(item[key])
             # the image of a volume may be the folder of its series
-            if not os.path.isfile(file) and not (key == "image" and _holds_files(file)):
+            series = key == "image" and os.path.isdir(file) and os.access(file, os.R_OK | os.X_OK)
+            if not os.path.isfile(file) and not (series and any(file.iterdir())):
                 absent.append((item["case"], str(file)))
     if absent:
         cases = list(dict.fromkeys(case for case, _ in absent))

@@ -101,32 +101,13 @@ def measure_frame(
     return measure_declared(declared, FRAME_MEASURES, label_names=label_names, take=take)
 
 
-def _area(of: Structures) -> float:
-    return of.counts[0] * math.prod(of.spacing_mm)
-
-
 def _ratio(part: int, whole: int, scale: float = 1.0, *, without: str) -> float | str:
     return scale * part / whole if whole else f"no {without} in the frame"
 
 
-def _hydronephrosis_index(of: Structures) -> float | str:
-    parenchyma, fluid = of.counts
-    return _ratio(parenchyma, parenchyma + fluid, 100.0, without="kidney")
-
-
-def _fluid_fraction(of: Structures) -> float | str:
-    parenchyma, fluid = of.counts
-    return _ratio(fluid, parenchyma + fluid, without="kidney")
-
-
-def _harp(of: Structures) -> float | str:
-    parenchyma, fluid = of.counts
-    return _ratio(fluid, parenchyma, without="parenchyma")
-
-
-def _phar(of: Structures) -> float | str:
-    parenchyma, fluid = of.counts
-    return _ratio(parenchyma, fluid, without="fluid")
+def _share(index: int, scale: float = 1.0) -> Callable[[Structures], float | str]:
+    """Of a kidney its parenchyma (0) or its fluid (1)."""
+    return lambda of: _ratio(of.counts[index], sum(of.counts), scale, without="kidney")
 
 
 def _length(of: Structures) -> Measured:
@@ -154,13 +135,13 @@ def _thickness(reduce: Callable[[np.ndarray], Any]) -> Callable[[Structures], fl
 
 KIDNEY = ("parenchyma", "fluid")
 FRAME_MEASURES: dict[str, Measure] = {
-    "area": Measure(_area, "mm2", ("segment",), calibrated=True),
+    "area": Measure(lambda of: of.counts[0] * math.prod(of.spacing_mm), "mm2", ("segment",), calibrated=True),
     # 100 (A_t - A_f) / A_t: Shapiro et al., Urology 72:536, 2008
-    "hydronephrosis_index": Measure(_hydronephrosis_index, "%", KIDNEY),
+    "hydronephrosis_index": Measure(_share(0, 100.0), "%", KIDNEY),
     # A_f / A_p: Song et al., 2022; and its inverse
-    "harp": Measure(_harp, "{ratio}", KIDNEY),
-    "phar": Measure(_phar, "{ratio}", KIDNEY),
-    "fluid_fraction": Measure(_fluid_fraction, "{ratio}", KIDNEY),
+    "harp": Measure(lambda of: _ratio(*of.counts[::-1], without="parenchyma"), "{ratio}", KIDNEY),
+    "phar": Measure(lambda of: _ratio(*of.counts, without="fluid"), "{ratio}", KIDNEY),
+    "fluid_fraction": Measure(_share(1), "{ratio}", KIDNEY),
     # the largest Feret diameter of parenchyma and fluid together, of their largest component
     "length": Measure(_length, "mm", KIDNEY, calibrated=True),
     # the diameter of the largest inscribed circle

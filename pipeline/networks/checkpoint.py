@@ -28,7 +28,6 @@ __all__ = [
     "find_state",
     "load_checkpoint",
     "read_checkpoint",
-    "read_state",
     "strip_prefixes",
     "with_facts",
 ]
@@ -39,34 +38,18 @@ BEST = "model.pt"  # a training's best network
 LAST = "last.pt"  # the state that a training resumes from
 FACTS = "pyraseg"  # the entry of a state dict's _metadata
 ZIP = b"PK\x03\x04"  # how torch.save's files begin since PyTorch 1.6
+FOLDER = 0x10  # MS-DOS's attribute of a folder, in an archive's directory
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
-NESTS = (
-    "state_dict",
-    "model",
-    "network",
-)  # where a training program keeps the state dict beside other things
+NESTS = ("state_dict", "model", "network")  # where programs keep the state dict beside other things
 
 
-def read_state(path: str | Path, *, key: str | None = None) -> dict[str, Tensor]:
-    """Read the state dict in a file that ``torch.save`` wrote, on the CPU and with ``weights_only``.
-
-    Args:
-        path: the file.
-        key: the state dict's entry. None takes the file itself, or its "state_dict", "model" or "network".
+def find_state(content: Any, *, path: str | Path) -> dict[str, Tensor]:
+    """The state dict in the output of ``read_checkpoint``: itself, or its "state_dict", "model" or "network".
 
     Raises:
-        CheckpointError: no such file, no file of ``torch.save``, or no state dict in it.
+        CheckpointError: there is none, or its weights are not finite.
     """
-    return find_state(read_checkpoint(path), path=path, key=key)
-
-
-def find_state(content: Any, *, path: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """The state dict in the output of ``read_checkpoint``, as ``read_state`` finds it.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    for name in NESTS if key is None else (key,):
+    for name in NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     return _checked(content, path=path)
@@ -130,16 +113,19 @@ def _require_intact(file: IO[bytes], path: str | Path) -> None:
     """Compare each record with its CRC-32, at which torch does not look; torch.save compresses none."""
     try:
         archive = zipfile.ZipFile(file)
-        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
             raise _unreadable("compressed records, which may hold more than the memory", path)
-        damaged = archive.testzip()
+        # of what is marked as a folder torch reads nothing, and takes what lies in the memory
+        marked = (record.filename for record in records if record.external_attr & FOLDER)
+        damaged = next(marked, None) or archive.testzip()
     except CheckpointError:
         raise
     except Exception as error:  # a damaged directory or record leads zipfile anywhere
         raise _unreadable(f"a damaged archive ({type(error).__name__})", path) from error
     if damaged is not None:
         record = damaged.partition("/")[2]
-        raise _unreadable(f'a damaged one: its record "{record}" does not match its checksum', path)
+        raise _unreadable(f'a damaged one: its record "{record}" is not what was written', path)
 
 
 def _unreadable(found: str, path: str | Path) -> CheckpointError:
@@ -151,10 +137,10 @@ def _unreadable(found: str, path: str | Path) -> CheckpointError:
     )
 
 
-def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model") -> None:
+def load_checkpoint(network: nn.Module, path: str | Path) -> None:
     """Load a checkpoint of this project into ``network``, every parameter and buffer of it.
 
-    The file holds a state dict, or a dictionary with one under ``key``. An auxiliary head in the file is
+    The file holds a state dict as ``find_state`` finds it. An auxiliary head in the file is
     ignored where the network has none, since it serves the training alone. The configuration must keep
     options without a trace in the weights (output stride, values of the bins, dropout).
 
@@ -172,7 +158,8 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, key: str = "model")
         >>> network.weight.tolist()
         [[1.0, 1.0]]
     """
-    state = {strip_prefixes(name, WRAPPERS): value for name, value in read_state(path, key=key).items()}
+    given = find_state(read_checkpoint(path), path=path)
+    state = {strip_prefixes(name, WRAPPERS): value for name, value in given.items()}
     own = network.state_dict()
     if not any(name.startswith("auxiliary.") for name in own):
         state = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
@@ -197,15 +184,15 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
         and content
         and all(isinstance(value, Tensor) for value in content.values())
     ):
-        entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
         raise CheckpointError(
-            "a dictionary of tensors by parameter name",
-            found=f"{entries}, not all of them tensors",
-            remedy="Name the entry that holds the state dict by key.",
+            "tensors by parameter name",
+            found="none, or other things among them",
+            remedy=f"Save the state dict alone, or as an entry {', '.join(NESTS)}.",
             path=path,
         )
     state = {str(name): value for name, value in content.items()}
-    if broken := [name for name, value in state.items() if not _is_finite(value)]:
+    finite = {n for n, v in state.items() if v.layout == torch.strided and bool(torch.isfinite(v).all())}
+    if broken := [name for name in state if name not in finite]:
         raise CheckpointError(
             "weights that are finite numbers",
             found=f"NaN or infinity in {len(broken)} of {len(state)} tensors, the first {broken[0]}",
@@ -213,10 +200,6 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
             path=path,
         )
     return state
-
-
-def _is_finite(value: Tensor) -> bool:
-    return value.layout == torch.strided and bool(torch.isfinite(value).all())
 
 
 def _mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, path: str | Path) -> CheckpointError:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pyraseg.pipeline.networks.checked_arguments import choice
 from pyraseg.pipeline.networks.checkpoint import WRAPPERS, find_state, read_checkpoint, strip_prefixes
 from pyraseg.pipeline.networks.resnet import ResNet
 from pyraseg.transforms.errors import CheckpointError, ConfigError
@@ -17,7 +16,6 @@ from pyraseg.transforms.errors import CheckpointError, ConfigError
 __all__ = ["PretrainedReport", "freeze_backbone", "load_pretrained", "unfreeze_backbone"]
 
 PREFIXES = (*WRAPPERS, "model.", "network.", "backbone.", "encoder.")
-INPUT_RULES = ("sum", "mean", "skip")
 FIRST_CONVOLUTIONS = ("conv1.weight", "conv1.0.weight")
 RGB = 3
 COUNTER = "num_batches_tracked"  # absent from older files; without effect at a fixed momentum
@@ -46,26 +44,20 @@ class PretrainedReport:
     unexpected: tuple[str, ...]
 
 
-def load_pretrained(
-    network: nn.Module, path: str | Path, *, input_rule: str = "sum", key: str | None = None
-) -> PretrainedReport:
+def load_pretrained(network: nn.Module, path: str | Path) -> PretrainedReport:
     """Copy the weights of a ResNet's file into ``network.backbone``, or into ``network`` without one.
 
     The names are torchvision's, after "module.", "backbone.", "encoder." and the like. Nothing is downloaded,
-    and no code in the file runs.
+    and no code in the file runs. Of an RGB first convolution the sum over the channels is kept for another
+    number of them, so a grey image acts as it did in RGB.
 
     Args:
         network: changed in place, unless an error is raised.
         path: a file written by ``torch.save``.
-        input_rule: how to fit an RGB first convolution to another number of input channels. "sum" keeps the
-            sum over the channels, so a grey image acts as it did in RGB; "mean" gives each channel the mean
-            of the three; "skip" leaves the network's weights.
-        key: the entry of the file that holds the state dict; None looks for the usual ones.
 
     Raises:
         CheckpointError: no such file, no state dict in it, or nothing in it fits; or a file of
             ``pyraseg.pipeline.training.pretraining`` has other options than the network's backbone.
-        ConfigError: no such ``input_rule``.
 
     Example:
         >>> torch.save(ResNet(2, 3, depth=18).state_dict(), f"{folder}/resnet.pt")
@@ -73,18 +65,12 @@ def load_pretrained(
         >>> report.adapted, report.missing
         (('conv1.0.weight',), ())
     """
-    choice("input_rule", input_rule, INPUT_RULES)
     backbone = getattr(network, "backbone", network)
     own = backbone.state_dict()
     content = read_checkpoint(path)
     _refuse_another_backbone(content, network, path=path)
-    given = {
-        strip_prefixes(name, PREFIXES): value
-        for name, value in find_state(content, path=path, key=key).items()
-    }
-    fitting = {
-        name: _adapt(name, given[name], own[name], rule=input_rule) for name in own.keys() & given.keys()
-    }
+    given = {strip_prefixes(name, PREFIXES): value for name, value in find_state(content, path=path).items()}
+    fitting = {name: _adapt(name, given[name], own[name]) for name in own.keys() & given.keys()}
     loaded = {name: value for name, value in fitting.items() if value.shape == own[name].shape}
     if not any(value.dim() > 1 for value in loaded.values()):
         raise CheckpointError(
@@ -97,7 +83,10 @@ def load_pretrained(
     return PretrainedReport(
         loaded=tuple(sorted(loaded)),
         adapted=tuple(sorted(name for name in loaded if loaded[name] is not given[name])),
-        skipped={name: _reason(given[name], own[name]) for name in sorted(fitting.keys() - loaded.keys())},
+        skipped={
+            name: f"shape {tuple(given[name].shape)} in the file, {tuple(own[name].shape)} in the network"
+            for name in sorted(fitting.keys() - loaded.keys())
+        },
         missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(COUNTER))),
         unexpected=tuple(sorted(given.keys() - own.keys())),
     )
@@ -168,18 +157,12 @@ def _refuse_another_backbone(content: Any, network: nn.Module, *, path: str | Pa
         )
 
 
-def _adapt(name: str, value: Tensor, own: Tensor, *, rule: str) -> Tensor:
+def _adapt(name: str, value: Tensor, own: Tensor) -> Tensor:
     """Fit RGB weights (O, 3, ...) of the first convolution to the input channels; leave all others."""
-    if name not in FIRST_CONVOLUTIONS or rule == "skip" or value.dim() != own.dim():
+    if name not in FIRST_CONVOLUTIONS or value.dim() != own.dim():
         return value
     channels = own.shape[1]
     if value.shape[1] != RGB or channels == RGB:
         return value
-    mean = value.mean(dim=1, keepdim=True)
-    return (
-        (mean * (RGB / channels if rule == "sum" else 1)).expand(-1, channels, *value.shape[2:]).contiguous()
-    )
-
-
-def _reason(given: Tensor, own: Tensor) -> str:
-    return f"shape {tuple(given.shape)} in the file, {tuple(own.shape)} in the network"
+    mean = value.sum(dim=1, keepdim=True) / channels
+    return mean.expand(-1, channels, *value.shape[2:]).contiguous()

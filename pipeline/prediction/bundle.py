@@ -25,6 +25,7 @@ from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
+from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.transforms.errors import CheckpointError, ConfigError, InputError
 from pyraseg.transforms.records import Segment
@@ -152,7 +153,8 @@ def load_bundle(
     hashed = _hash_of_weights(weights)
     typed = {name: _value(text) for name, text in (overrides or {}).items()}
     _refuse_unknown(parser, typed)
-    parser.update({**typed, "bundle_root": str(folder), "checkpoint": [str(path) for path in weights]})
+    # paths, not words, in which MONAI would take a # for a separator of ids
+    parser.update({**typed, "bundle_root": str(folder), "checkpoint": weights})
     parser.update({"device": select_device(device)})
     if probabilities:
         parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
@@ -214,8 +216,7 @@ def _digest(*paths: Path, text: str = "") -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         found, remedy = f"a file that cannot be read ({error.strerror})", "Check its permissions."
         raise InputError("the bundle's files", found=found, remedy=remedy, path=path) from error

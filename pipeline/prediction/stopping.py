@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
-import threading
 from typing import Any
+
+from pyraseg.pipeline.utils.signals import handling
 
 __all__ = ["Stopping"]
 
@@ -16,19 +17,15 @@ class Stopping:
 
     def __init__(self) -> None:
         self.requested = False
-        self._former: dict[int, Any] = {}
+        self._handling = handling(self._request, (signal.SIGINT, signal.SIGTERM))
 
     def __enter__(self) -> Stopping:
         _take_signals_on_the_normal_stack()
-        if threading.current_thread() is threading.main_thread():
-            self._former = {
-                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
-            }
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has come."""

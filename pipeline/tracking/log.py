@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -17,7 +16,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from pyraseg.pipeline.tracking.outbox import Outbox
-from pyraseg.pipeline.utils.without_paths import safe_parameters
+from pyraseg.pipeline.utils.files import sha256_of
 
 __all__ = ["EngineLog", "RunLog", "now"]
 
@@ -89,11 +88,6 @@ class RunLog(EngineLog):
         if new:
             self._outbox.append({"kind": "metrics", "step": step, "time": now(), "values": new})
 
-    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Log parameters, without paths."""
-        if self._outbox is not None:
-            self._append("params", safe_parameters(parameters))
-
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; their values are sent as they are."""
         if self._outbox is not None:
@@ -112,9 +106,7 @@ class RunLog(EngineLog):
         if self._outbox is None:
             return
         self._outbox.add_file(path, "checkpoints", link=True)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._append("tags", {"checkpoint.sha256": digest, "checkpoint.name": Path(path).name})
+        self._append("tags", {"checkpoint.sha256": sha256_of(path), "checkpoint.name": Path(path).name})
 
     def log_model(self, network: Any, example: Any, *, facts: Mapping[str, Any] | None = None) -> None:
         """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
@@ -169,6 +161,3 @@ def now() -> int:
 def _folder_of(name: str) -> str:
     folder = Path(name).parent.as_posix()
     return "" if folder == "." else folder
-
-
-__all__ = ["EngineLog"]

@@ -7,9 +7,8 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from types import TracebackType
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -47,25 +46,29 @@ class Sender:
         """
         if not self.outbox.waiting(1):
             return True
-        attempt = _Attempt()
-        with attempt:
-            require_reachable(self.client.tracking_uri)
-            while not self.stopped.is_set() and (entries := self.outbox.waiting(LINES_AT_ONCE)):
-                for kind, group in groupby(entries, key=lambda pair: pair[1]["kind"]):
-                    if not self.stopped.is_set():
-                        self._send_kind(kind, list(group))
-        if attempt.error is not None:
-            self.failure = _reason(attempt.error)
+        error = _error_of(self._send_all)
+        if error is not None:
+            self.failure = _reason(error)
             logger.debug("sending to MLflow failed: %s", self.failure.found)
         elif not self.stopped.is_set():
             self.failure = None
-        return attempt.error is None
+        return error is None
 
     def send_status(self, status: str) -> None:
         """Tell the store how the run ended before all else has arrived, if it answers."""
-        with _Attempt():
+
+        def send() -> None:
             require_reachable(self.client.tracking_uri)
             self.client.set_terminated(self.run_id, status)
+
+        _error_of(send)
+
+    def _send_all(self) -> None:
+        require_reachable(self.client.tracking_uri)
+        while not self.stopped.is_set() and (entries := self.outbox.waiting(LINES_AT_ONCE)):
+            for kind, group in groupby(entries, key=lambda pair: pair[1]["kind"]):
+                if not self.stopped.is_set():
+                    self._send_kind(kind, list(group))
 
     def _send_kind(self, kind: str, group: Sequence[tuple[int, Entry]]) -> None:
         if kind not in LIMITS:
@@ -80,14 +83,12 @@ class Sender:
 
     def _offer(self, kind: str, entries: Sequence[Entry]) -> None:
         """Send entries of one kind; find the bad entries of a refused request."""
-        attempt = _Attempt()
-        with attempt:
-            self._send(kind, entries)
-        if attempt.error is None:
+        error = _error_of(lambda: self._send(kind, entries))
+        if error is None:
             return
-        reason = _reason(attempt.error)
+        reason = _reason(error)
         if not reason.final:
-            raise attempt.error
+            raise error
         if len(entries) == 1:
             self.outbox.set_aside(entries[0], reason.found)
             what = self.outbox.describe(entries[0])
@@ -123,11 +124,11 @@ class Sender:
         path = self.outbox.folder / entry["source"]
         if not path.exists():  # a newer one for the same path stands behind it
             return
-        attempt = _Attempt()
-        with attempt:
+        try:
             self.client.log_artifact(self.run_id, str(path), entry["folder"] or None)
-        if attempt.error is not None and path.exists():
-            raise attempt.error
+        except Exception:  # artifact stores raise types of foreign libraries
+            if path.exists():
+                raise
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def _send_dataset(self, entry: Entry) -> None:
@@ -203,18 +204,12 @@ def _singles(entry: Entry) -> Iterator[Entry]:
     return ({**shared, "key": key, "value": value} for key, value in entry["values"].items())
 
 
-class _Attempt:
-    """Keep any error of a block as ``error``: artifact stores raise types of foreign libraries."""
-
-    error: Exception | None = None
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        self.error = error if isinstance(error, Exception) else None
-        return self.error is not None
+def _error_of(action: Callable[[], None]) -> Exception | None:
+    try:
+        action()
+    except Exception as error:  # artifact stores raise types of foreign libraries
+        return error
+    return None
 
 
 def _reason(error: Exception) -> Refusal:

@@ -47,7 +47,7 @@ def require_reachable(tracking_uri: str) -> None:
         TrackingError: no server answers, it refuses, or the database cannot be read.
         OutputError: the folder of the sqlite file cannot be made.
     """
-    if _is_server(tracking_uri):
+    if tracking_uri.startswith(("http://", "https://")):
         _ask_server(tracking_uri)
     elif (file := database_file(tracking_uri)) is not None:
         prepare_database(file)
@@ -80,8 +80,10 @@ def the_experiment(client: Any, name: str | None) -> Any:
 def _by_name(client: Any, name: str) -> Any:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        file = database_file(client.tracking_uri)  # its artifacts lie beside it; a server decides for itself
+        location = None if file is None else (file.resolve().parent / ARTIFACTS).as_uri()
         try:
-            client.create_experiment(name, artifact_location=_artifact_location(client.tracking_uri))
+            client.create_experiment(name, artifact_location=location)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -139,16 +141,6 @@ def bounded_requests() -> Iterator[None]:
                 DATABASE_LOG.setLevel(_Limits.level)
                 for name in (name for name, value in _Limits.before.items() if value is None):
                     os.environ.pop(name, None)
-
-
-def _is_server(tracking_uri: str) -> bool:
-    return tracking_uri.startswith(("http://", "https://"))
-
-
-def _artifact_location(tracking_uri: str) -> str | None:
-    """Artifacts of a sqlite store lie beside the database; a server decides for itself."""
-    file = database_file(tracking_uri)
-    return None if file is None else (file.resolve().parent / ARTIFACTS).as_uri()
 
 
 def _ask_server(tracking_uri: str) -> None:

@@ -18,12 +18,12 @@ from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_
 from pyraseg.pipeline.tracking.log import RunLog, now
 from pyraseg.pipeline.tracking.opening import OpenRun, open_run
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
-from pyraseg.pipeline.tracking.process import is_first_process
 from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
 from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
 from pyraseg.pipeline.tracking.system import PREFIX as SYSTEM
 from pyraseg.pipeline.tracking.system import SystemSampler
+from pyraseg.pipeline.utils.distributed import is_main
 from pyraseg.pipeline.utils.signals import signals_unwind, signals_wait
 from pyraseg.pipeline.utils.without_paths import PARAMETER_LENGTH, safe_config, safe_parameters
 from pyraseg.transforms.errors import OutputError
@@ -105,7 +105,7 @@ class RunTracker(RunLog):
 
     def finished(self) -> bool:
         """Whether there is no run to end well: tracking is off, or the run to continue is FINISHED."""
-        if not self.enabled or not is_first_process():
+        if self._is_off():
             return True
         if self._resume is None:
             return False
@@ -113,8 +113,12 @@ class RunTracker(RunLog):
             require_reachable(self.tracking_uri)
             return self._open().status == "FINISHED"
 
+    def _is_off(self) -> bool:
+        """Of several processes the first one logs, also before they have joined."""
+        return not (self.enabled and is_main() and os.environ.get("RANK", "0") == "0")
+
     def __enter__(self) -> RunTracker:
-        if not self.enabled or not is_first_process():
+        if self._is_off():
             return self
         with ExitStack() as stack:
             stack.enter_context(bounded_requests())
@@ -147,8 +151,9 @@ class RunTracker(RunLog):
 
     def _open_outbox(self, opened: OpenRun) -> Outbox:
         facts = {"tracking_uri": without_login(self.tracking_uri), "run_id": opened.run_id}
+        folder = Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / opened.run_id
         try:
-            return Outbox(self._folder(opened.run_id), facts)
+            return Outbox(folder, facts)
         except OutputError:
             if not self._resume:
                 opened.client.set_terminated(opened.run_id, "FAILED")
@@ -197,9 +202,6 @@ class RunTracker(RunLog):
                 **parent,
             },
         )
-
-    def _folder(self, run_id: str) -> Path:
-        return Path(self.outbox_dir or tempfile.mkdtemp(prefix="pyraseg-outbox-")) / run_id
 
     def _catch_up(self, sender: Sender) -> OpenRun:
         """Send what the earlier process left, then read the run's last steps, unsent ones included."""

@@ -178,7 +178,9 @@ class Checkpoints:
         state.iteration, state.epoch = done, done // state.epoch_length
         self._evaluator.state.best_metric = content["best_metric"]
         self._evaluator.state.best_metric_epoch = content["best_metric_epoch"]
-        _seek(engine.data_loader, epochs=state.epoch, steps=done % state.epoch_length)
+        loader = engine.data_loader
+        if isinstance(loader.sampler, GroupSampler):  # others start their next epoch
+            loader.sampler.seek(state.epoch, draws=done % state.epoch_length * loader.batch_size)
         self._at_start, self._closed = done == 0, content["closed"]
         set_random_state(content["random"][distributed.rank() % len(content["random"])])
         return True
@@ -264,12 +266,6 @@ def stored_run_id(folder: str | Path) -> str | None:
     """
     path = Path(folder) / LAST
     return read_checkpoint(path).get("run_id") if path.is_file() else None
-
-
-def _seek(loader: Any, *, epochs: int, steps: int) -> None:
-    """Let the loader's sampler go on in the middle of an epoch; other samplers start their next epoch."""
-    if isinstance(loader.sampler, GroupSampler):
-        loader.sampler.seek(epochs, draws=steps * loader.batch_size)
 
 
 def random_state() -> dict[str, Any]:

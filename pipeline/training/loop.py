@@ -48,7 +48,8 @@ def train(
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
     with private_files(), unwrap_monai_errors(), logging_redirect_tqdm():
-        _check(trainer, checkpoints, resume=resume)
+        if resume and checkpoints.restore(trainer):  # what cannot go on is refused before a run is opened
+            logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
         complete = checkpoints.finished(trainer)
         if complete and not distributed.any_rank(not tracker.finished()):
             logger.info("this training is complete; nothing is left to do")
@@ -61,12 +62,6 @@ def train(
                 if not checkpoints.finished(trainer):
                     trainer.run()
             _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
-
-
-def _check(trainer: Any, checkpoints: Checkpoints, *, resume: bool) -> None:
-    """Refuse what cannot go on before a run is opened, described or written."""
-    if resume and checkpoints.restore(trainer):
-        logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:

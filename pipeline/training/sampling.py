@@ -74,7 +74,10 @@ class GroupSampler(Sampler[Draw]):
         padded = np.resize(indices, len(self) * self.ranks)  # starts over where it ends
         draws = padded[self.rank :: self.ranks][self._skip :]
         epoch, self._skip = self.epoch, 0
-        return (Draw(int(index), self._item_seed(epoch, int(index))) for index in draws)
+        return (
+            Draw(int(index), int(np.random.SeedSequence([self.seed, epoch, int(index)]).generate_state(1)[0]))
+            for index in draws
+        )
 
     def seek(self, epochs: int, *, draws: int = 0) -> None:
         """Go to the state after ``epochs`` whole epochs and ``draws`` draws of the next."""
@@ -101,6 +104,3 @@ class GroupSampler(Sampler[Draw]):
             queue = np.concatenate([queue, self.random.permutation(np.setdiff1d(members, queue))])
         self._waiting[group] = queue[count:]
         return queue[:count]
-
-    def _item_seed(self, epoch: int, index: int) -> int:
-        return int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])

@@ -101,9 +101,12 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
             path.chmod(0o700)
         found = "another user's" if others else "one that all users share" if shared else ""
         if not found and not os.access(path, os.W_OK | os.X_OK):
-            found = "one that cannot be written"
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         found = f"one that cannot be written ({error.strerror})"
+        raise OutputError(
+            "a folder of your own to write to", found=found, remedy=remedy, path=path
+        ) from error
     if found:
         raise OutputError("a folder of your own to write to", found=found, remedy=remedy, path=path)
     return path

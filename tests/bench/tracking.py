@@ -3,21 +3,15 @@ server."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tests.pipeline.tracking.conftest import running_server
 
 ROUNDS = 7
 STEPS = 8  # of an epoch
@@ -31,8 +25,9 @@ def table() -> str:
     with tempfile.TemporaryDirectory() as folder:
         epoch = _epoch()
         rows.append(_row("sqlite", f"sqlite:///{folder}/mlruns.db", epoch, Path(folder)))
-        with _server(Path(folder)) as uri:
-            rows.append(_row("server", uri, epoch, Path(folder)))
+        with running_server(Path(folder)) as server:
+            server.wait()
+            rows.append(_row("server", server.uri, epoch, Path(folder)))
     return (
         f"{STEPS} steps of a ResNet-18 at {BATCH[2]} x {BATCH[3]}, batch {BATCH[0]}: loss and learning rate each step, "
         f"12 metrics and a flush at the end; {ROUNDS} pairs of epochs in turns. Medians [quartiles of the ratio].\n\n"
@@ -98,51 +93,3 @@ def _epoch() -> Any:
         return end - start, inside + end - before
 
     return run
-
-
-@contextmanager
-def _server(folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/server.db",
-        "--artifacts-destination",
-        f"{folder}/files",
-    ]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        _wait(uri)
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait(uri: str) -> None:
-    limit = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-        except OSError:
-            if time.monotonic() > limit:
-                raise
-            time.sleep(0.2)
-        else:
-            return

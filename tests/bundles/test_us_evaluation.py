@@ -73,9 +73,8 @@ def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys
     digest = hashlib.sha256(trained.read_bytes()).hexdigest()
     assert found.data.tags["evaluated.sha256"] == digest
     runs = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
-    assert {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest} == {
-        "trained"
-    }
+    trainings = {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest}
+    assert "trained" in trainings  # and whichever else gave the same bits
 
 
 def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ultrasound, trained):

@@ -60,7 +60,9 @@ def test_training_is_one_mlflow_run_with_what_a_reader_looks_for(ultrasound, tra
 
 
 def test_checkpoints_cache_database_and_artifacts_are_their_owner_s_alone(ultrasound, trained):
-    places = [ultrasound.output / name for name in ("models", "cache", "mlruns", "mlruns.db")]
+    (tracked,) = runs_named(ultrasound.store, "trained")
+    (artifacts,) = (ultrasound.output / "mlruns").rglob(tracked.info.run_id)
+    places = [*(ultrasound.output / name for name in ("models", "cache", "mlruns.db")), artifacts]
     paths = [path for place in places for path in (place, *place.rglob("*"))]
     assert len(paths) > 30
     wrong = [p.name for p in paths if stat.S_IMODE(p.stat().st_mode) != (0o700 if p.is_dir() else 0o600)]

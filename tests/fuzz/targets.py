@@ -114,6 +114,7 @@ def _frame_seeds(scratch: Path) -> Iterable[bytes]:
         kinds += [] if jpeg else [([grey.astype(np.uint16) * 200], "MONOCHROME2", deep)]
         for frames, photometric, more in kinds:
             dataset = image_dataset(frames, photometric=photometric, syntax=syntax, **more)
+            dataset.StudyInstanceUID = "1.2.3"  # by which results are filed
             (set_encoded if syntax.is_encapsulated else set_native)(dataset, frames)
             yield _saved(dataset)
 
@@ -329,9 +330,11 @@ def _table_seeds(scratch: Path) -> Iterable[bytes]:
 
 
 def _read_checkpoint(path: Path) -> None:
-    from pyraseg.pipeline.networks.checkpoint import facts_of, read_checkpoint, read_state
+    from pyraseg.pipeline.networks.checkpoint import facts_of, find_state, read_checkpoint
 
-    _each((lambda each: facts_of(read_checkpoint(each)), read_state), path)
+    content = read_checkpoint(path)
+    facts_of(content)
+    find_state(content, path=path)
 
 
 def _checkpoint_seeds(scratch: Path) -> Iterable[bytes]:

@@ -26,3 +26,4 @@ def test_broken_copies_give_a_result_or_one_of_our_errors(tmp_path):
     verdict = survey(files, COPIES * len(TARGETS))
     assert verdict.defects == []
     assert sum(verdict.outcomes.values()) == COPIES * len(TARGETS)
+    assert 0 < verdict.outcomes["a result"] < COPIES * len(TARGETS)

@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from tests.fuzz.targets import write_seeds
 from tests.mutations import mutate
 from tests.pipeline.prediction.batch import Batch, files_of, result_of
 from tests.pipeline.prediction.runs import write_checkpoint
-from tests.torture.copies import copies, kinds
+from tests.torture.copies import copies
 
 __all__ = ["run"]
 
@@ -21,10 +22,10 @@ def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
     """Predict ``count`` mutated files; the table of outcomes and whatever broke a promise."""
     images, faults = folder / "images", []
     images.mkdir()
-    good = list(kinds(folder).items())
-    for kind, (name, content) in enumerate(good):
-        for number, copy in copies(content, range(kind, count, len(good))):
-            (images / f"{name}-{number:05d}.dcm").write_bytes(mutate(copy, f"{seed}/{number}"))
+    seeds = write_seeds("frame", folder / "seeds")
+    for kind, seed_file in enumerate(seeds):
+        for number, copy in copies(seed_file.read_bytes(), range(kind, count, len(seeds))):
+            (images / f"{seed_file.name}-{number:05d}.dcm").write_bytes(mutate(copy, f"{seed}/{number}"))
     batch = Batch((images,), write_checkpoint(folder / "weights.pt"))
     with batch.started(folder / "out", "--item-timeout", "60") as process:
         said, errors = process.communicate()

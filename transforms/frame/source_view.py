@@ -27,9 +27,8 @@ def source_view(preprocessing: Compose) -> Compose:
     if any(isinstance(step, LoadVolumed) for step in preprocessing.transforms):
         return _volume_view(preprocessing)
     kinds = {type(step) for step in preprocessing.transforms}
-    reading = next(
-        step.load_image.reader.reading for step in preprocessing.transforms if isinstance(step, LoadFramed)
-    )
+    loads = [step.load_image.reader for step in preprocessing.transforms if isinstance(step, LoadFramed)]
+    reading = loads[0].reading if loads else None
     steps: list[Any] = [LoadFramed("image", reading=reading)]
     steps += [kind("image") for kind in (CropToTissued, BlankOutsideTissued) if kind in kinds]
     view = Compose([*steps, ScaleDisplayd("image")])

@@ -51,11 +51,6 @@ def flat_levels(grey: Grey, counts: NDArray[np.intp]) -> tuple[int, int | None]:
     return background, int(above[counts[above].argmax()]) if above.size else None
 
 
-def _difference(grey: Grey, level: int) -> Grey:
-    """The distance of every pixel from a level."""
-    return np.maximum(grey, np.uint8(level)) - np.minimum(grey, np.uint8(level))
-
-
 def find_speckle(
     grey: Grey, flat: Mask, levels: tuple[int, int | None], *, block: int
 ) -> tuple[list[Mask], list[Mask]]:
@@ -73,7 +68,7 @@ def find_speckle(
         block: pixels.
     """
     background, fill = levels
-    contrast = _difference(grey, background)
+    contrast = np.maximum(grey, np.uint8(background)) - np.minimum(grey, np.uint8(background))
     strokes = _strokes(contrast[::block, ::block])
     contrast *= ~flat  # like np.putmask below, several times faster than a boolean index
     if fill is not None:

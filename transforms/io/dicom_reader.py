@@ -131,8 +131,8 @@ class DicomReader(ImageReader):
         self._workers, self._as_labels = workers, as_labels
 
     def verify_suffix(self, filename: Sequence[Named] | Named) -> bool:
-        """Whether every file is DICOM by its content, because the suffix says nothing."""
-        return all(_holds_dicom(handle.path) for handle in handles(listed(filename)))
+        """Whether every file, or one in every folder, is DICOM by its content: suffixes say nothing."""
+        return all(any(map(is_dicom, search(each.path)[0])) for each in handles(listed(filename)))
 
     def read(self, data: Sequence[Named] | Named, **kwargs: Any) -> list[Named]:
         """List the paths; `get_data` looks what they name, and opens the files."""
@@ -244,11 +244,6 @@ def _is_of_volume(path: Path, *, alone: bool) -> bool:
     except InputError:
         return False
     return not passed_over(parsed) and (not alone or parsed.text("NumberOfFrames") not in ("", "1"))
-
-
-def _holds_dicom(path: Path) -> bool:
-    """Whether the path is DICOM; for a folder, whether a file in it is."""
-    return any(map(is_dicom, search(path)[0])) if path.is_dir() else is_dicom(path)
 
 
 def _frame_index(handle: FrameHandle, frames: int) -> int:

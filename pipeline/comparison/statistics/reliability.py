@@ -49,7 +49,9 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
     if not all(run.confidences for arm in arms for run in arm.runs):
         return
     groups = sorted({c.group for arm in arms for run in arm.runs for c in run.confidences})
-    weights = _draws(len(groups), resamples, seed)
+    number = len(groups)
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
+    weights = np.concatenate([np.ones((1, number)), drawn])  # each group once, then as drawn
     stacks = {arm.name: [_shares(run.confidences, groups) for run in arm.runs] for arm in arms}
     errors = {name: [_errors(weights, shares) for shares in runs] for name, runs in stacks.items()}
     first = np.mean(errors[arms[0].name], axis=0)
@@ -66,12 +68,6 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
                 difference=NAN if arm is arms[0] else float(mean[0, index] - first[0, index]),
                 difference_interval=(NAN, NAN) if arm is arms[0] else _percentiles((mean - first)[1:, index]),
             )
-
-
-def _draws(number: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each group counts, (1 + resamples, groups): first once each, then as often as drawn."""
-    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
-    return np.concatenate([np.ones((1, number)), drawn])
 
 
 def _shares(cases: Sequence[CaseConfidence], groups: Sequence[str]) -> np.ndarray:

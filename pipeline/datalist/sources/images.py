@@ -82,7 +82,8 @@ def find_images(
     if kind not in WANTED:
         raise ConfigError('"frame" or "volume"', found=repr(kind), remedy="Correct the preprocessing's kind.")
     root, files, left_out = _files(source)
-    left_out |= {file: FOREIGN_LINK for file in files if _leads_out(file, root)}
+    links = (file for file in files if file.is_symlink())
+    left_out |= {file: FOREIGN_LINK for file in links if not file.resolve().is_relative_to(root.resolve())}
     candidates = [file for file in files if file not in left_out]
     if kind == "volume":
         images = _volumes(candidates, left_out, ReadingOptions.of(reading))
@@ -161,14 +162,10 @@ def _files(source: str | Path) -> tuple[Path, list[Path], dict[Path, str]]:
     files: set[Path] = set()
     passed: dict[Path, str] = {}
     for match in matches:
-        found, others = walk(match) if os.path.isdir(match) else ([match], [])
+        found, others = walk(match)
         files.update(found)
         passed |= {each.path: each.reason for each in others}
     return root, sorted(files), passed
-
-
-def _leads_out(file: Path, root: Path) -> bool:
-    return file.is_symlink() and not file.resolve().is_relative_to(root.resolve())
 
 
 def _frames(

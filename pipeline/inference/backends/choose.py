@@ -130,7 +130,10 @@ def _fastest(loader: _Loader, options: Mapping[str, Any], *, worth_measuring: bo
     known = {"network": describe(loader.network), "versions": versions, "processor": _processor()}
     folder = cache_path(asdict(loader.setting) | known, "timings")
     note = None if folder is None else folder.with_suffix(".json")
-    timing = _checked_timing(read_facts(note), versions)
+    facts = read_facts(note)
+    times, timing = facts.get("milliseconds", {}), None
+    if {"torch"} <= set(times) <= set(versions):  # and not of libraries that are not installed any more
+        timing = _Timing(times, facts["refused"])
     if timing is None and not worth_measuring:
         return loader.backend("torch", options, reason=f"below {MANY} frames not worth measuring others")
     if timing is None:
@@ -160,12 +163,6 @@ class _Timing:
         slower = ", ".join(f"{loader.label(name)} {self.milliseconds[name]:.0f} ms" for name in others)
         words = f"{self.milliseconds[best]:.0f} ms an image" + (f" against {slower}" if others else "")
         return words + "".join(f"; {name} is left out: {found}" for name, found in self.refused.items())
-
-
-def _checked_timing(facts: Mapping[str, Any], versions: Mapping[str, str]) -> _Timing | None:
-    """An earlier measurement; None if there is none, or of libraries that are not installed."""
-    times = facts.get("milliseconds", {})
-    return _Timing(times, facts["refused"]) if {"torch"} <= set(times) <= set(versions) else None
 
 
 def _measure(loader: _Loader) -> _Timing:

@@ -30,7 +30,8 @@ def work(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o077)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
-    _one_thread()
+    if "torch" in sys.modules:  # the processes share the cores
+        sys.modules["torch"].set_num_threads(1)
     _be_quiet()
     if memory_limit is not None:
         _limit_memory(memory_limit)
@@ -59,12 +60,6 @@ def _answer(
         return "done", task(item, network), None
     except Exception as error:  # whatever one item raises fails that item alone, and is reported
         return "failed", item_error(error), None
-
-
-def _one_thread() -> None:
-    """One thread for each process: the processes share the cores."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 def _be_quiet() -> None:

@@ -68,6 +68,15 @@ def test_known_overrides_and_new_arguments_of_a_component_pass(config_file):
     workflow(config_file, max_epochs=3, **{"train::loader::shuffle": True}).initialize()
 
 
+@pytest.mark.parametrize("value", ["/data/run#1", ["/data/run#1"], {"place": "run::1"}])
+def test_a_path_that_monai_would_take_apart_stops_the_run(config_file, value):
+    assert "without #, which MONAI takes apart, found --folder" in refusal(config_file, folder=value)
+
+
+def test_a_server_whose_address_has_colons_passes(config_file):
+    workflow(config_file, folder="http://[::1]:5000").initialize()
+
+
 def test_an_overlay_may_define_ids_of_its_own(config_file, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("extra: 1\nmax_epochs: $@extra + 1\n")

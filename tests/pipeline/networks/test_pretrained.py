@@ -50,19 +50,6 @@ def test_a_grey_image_acts_as_the_same_image_in_rgb(channels, donor, tmp_path):
     )
 
 
-def test_the_other_input_rules_average_or_skip(donor, tmp_path):
-    file = saved(donor, tmp_path / "resnet.pth")
-    network = CBAMResNetPSPNet(2, 1, depth=18, stem="plain7")
-    own = network.backbone.conv1.weight.clone()
-    report = load_pretrained(network, file, input_rule="skip")
-    assert report.skipped == {"conv1.weight": "shape (64, 3, 7, 7) in the file, (64, 1, 7, 7) in the network"}
-    assert torch.equal(network.backbone.conv1.weight, own)
-    load_pretrained(network, file, input_rule="mean")
-    torch.testing.assert_close(network.backbone.conv1.weight, donor.conv1.weight.mean(1, keepdim=True))
-    with pytest.raises(ConfigError, match="'mean'"):
-        load_pretrained(network, file, input_rule="average")
-
-
 def test_another_stem_is_reported(donor, tmp_path):
     network = CBAMResNetPSPNet(depth=18)
     report = load_pretrained(network, saved(donor, tmp_path / "resnet.pth"))

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,41 +49,28 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    """A server that may still be starting, with its database and artifacts in a folder."""
+    port = free_port()
+    options = f"--host 127.0.0.1 --port {port} --workers 1 --backend-store-uri sqlite:///server.db"
+    command = [sys.executable, "-m", "mlflow", "server", *options.split(), "--artifacts-destination", "files"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)
+    server = Server(process, f"http://127.0.0.1:{port}")
+    try:
+        yield server
+    finally:
+        server.signal(signal.SIGKILL)
+        process.wait()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _booting(tmp_path_factory):
     """Starts while the tests that need no server run: it takes ten seconds and more."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlruns.db",
-        "--artifacts-destination",
-        f"{folder}/artifacts",
-    ]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    server = Server(process, f"http://127.0.0.1:{port}")
-    yield server
-    server.signal(signal.SIGKILL)
-    process.wait()
+    with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom import Dataset, uid
@@ -35,6 +36,7 @@ from pyraseg.transforms.io.nifti_volumes import check_nifti_volume, read_nifti_l
 from pyraseg.transforms.records import SourceRef
 from tests.transforms.dicom.series_cases import write_series
 
+COMPRESSED = (uid.JPEGBaseline8Bit, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless)
 ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
 READERS = {
     "discovery": read_object,
@@ -107,6 +109,34 @@ def test_a_header_of_items_without_content_is_refused(tmp_path, form):
     for read in (read_object, read_attributes):
         with pytest.raises(InputError, match=f"more than {most_items(path.stat().st_size)} sequence items"):
             read(path)
+
+
+def stating(path: Path, size: int) -> Path:
+    """The file with a header that says ``size`` rows and columns."""
+    dataset = pydicom.dcmread(path)
+    dataset.Rows = dataset.Columns = size
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, *COMPRESSED])
+def test_a_size_that_no_frame_has_takes_no_memory(write_dicom, grey, syntax):
+    path = stating(write_dicom(grey, syntax=syntax), 60000)
+    with little_memory(2**24), pytest.raises(InputError, match="60000 x 60000"):
+        CineReader(path)
+    if syntax in COMPRESSED[1:]:
+        with little_memory(2**24), pytest.raises(InputError, match="compressed frame"):
+            CineReader(stating(path, 9000)).frame(0)
+
+
+def test_a_length_of_gigabytes_takes_no_memory(write_dicom, grey):
+    path = write_dicom(grey, PixelSpacing=[0.5, 0.5], syntax=uid.ImplicitVRLittleEndian)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x28\x00\x30\x00")
+    data[place + 4 : place + 8] = (0xFFFFFFF0).to_bytes(4, "little")
+    path.write_bytes(data)
+    with little_memory(2**24), pytest.raises(InputError):
+        CineReader(path)
 
 
 def test_many_frames_of_a_pixel_are_refused_and_a_few_are_read(write_dicom, grey):

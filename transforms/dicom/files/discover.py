@@ -96,7 +96,7 @@ def _files(
     files: dict[str, Path] = {}
     passed: list[Passed] = []
     for root in [Path(source)] if isinstance(source, str | Path) else map(Path, source):
-        paths, others = search(root) if os.path.isdir(root) else ([root], [])
+        paths, others = search(root)
         passed += others
         for path in paths:
             if path is root or path.suffix.lower() in suffixes or is_dicom(path):

@@ -44,12 +44,14 @@ def is_dicomdir_name(name: str) -> bool:
 
 
 def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], list[Passed]]:
-    """The regular files below ``root`` at any depth, sorted, and what is skipped.
+    """The regular files below ``root`` at any depth, sorted, and what is skipped; what is no folder, itself.
 
     Names that begin with a dot, links, and whatever is no regular file (a pipe would never end) are skipped;
     so there are no circles of links. The root itself may be a link. DICOMDIR and the folders ``without``
     (real paths) are skipped silently.
     """
+    if not os.path.isdir(root):
+        return [root], []
     files: list[Path] = []
     passed: list[Passed] = []
     real = os.path.realpath(root)

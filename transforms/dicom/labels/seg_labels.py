@@ -259,7 +259,7 @@ def _pixels(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.n
     """The frames, (rows, columns), one after another."""
     if segmentation.bit_stream:
         return _bits(segmentation, indices, *segmentation.bit_stream)
-    return _decoded(segmentation, indices)
+    return map(FrameDecoder(read_header(segmentation.path)).stored, indices)
 
 
 def _bits(
@@ -279,11 +279,6 @@ def _bits(
             start = index * size - first * 8
             bits = np.unpackbits(data, bitorder="little")[start : start + size]
             yield bits.reshape(segmentation.rows, segmentation.columns)
-
-
-def _decoded(segmentation: Segmentation, indices: Sequence[int]) -> Iterator[np.ndarray]:
-    decoder = FrameDecoder(read_header(segmentation.path))
-    return (decoder.stored(index) for index in indices)
 
 
 def _cut_off(segmentation: Segmentation) -> InputError:

@@ -225,8 +225,8 @@ class CineReader(FrameDecoder):
                 check_within(frame, self._declared, self.header.path)
             low = -len(self._window) // 2 if self.header.pixel_representation else 0
             frame = self._window.take(frame.astype(np.int32) - low, mode="clip")
-        elif photometric == "MONOCHROME2" and self.bits > 8:
-            self._note_dark(int(frame.max()))
+        elif photometric == "MONOCHROME2" and self.bits > 8 and is_dark(int(frame.max()), self.display_max):
+            warnings.warn(DARK_NOTE, stacklevel=3)
         if photometric == "PALETTE COLOR":
             frame = apply_palette(frame, *self._palette)
         elif photometric == "MONOCHROME1":
@@ -235,7 +235,3 @@ class CineReader(FrameDecoder):
             frame = ybr_to_rgb(frame, self.header.bits_stored)
         frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
         return frame[None] if frame.ndim == 2 else frame.transpose(2, 0, 1)
-
-    def _note_dark(self, brightest: int) -> None:
-        if is_dark(brightest, self.display_max):
-            warnings.warn(DARK_NOTE, stacklevel=4)

@@ -86,7 +86,7 @@ def _facts(headers: Sequence[Header], enhanced: bool) -> PetFacts:
     injection = clock.parse(text(drug, "RadiopharmaceuticalStartDateTime"))
     time_of_day = _seconds(text(drug, "RadiopharmaceuticalStartTime"))
     if time_of_day is None and injection and injection.time() != time():  # midnight stands for no time
-        time_of_day = _after_midnight(injection)
+        time_of_day = (injection - datetime.combine(injection, time(), injection.tzinfo)).total_seconds()
     return PetFacts(
         enhanced=enhanced,
         units=text(first, "Units"),
@@ -183,10 +183,6 @@ def _seconds(text: str) -> float | None:
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
     return 3600 * hours + 60 * minutes + seconds + float(f"0.{match[4] or 0}")
-
-
-def _after_midnight(moment: datetime) -> float:
-    return (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ def paint_body(tissue: NDArray[np.uint8], points: Points, *, fat_mm: float) -> N
     fill(tissue, Tissue.FAT, depth > 0)
     beneath: NDArray[np.bool_] = (trunk > fat_mm) | (thigh > 0.8 * fat_mm) | (head > 4)
     fill(tissue, Tissue.MUSCLE, beneath)
-    _paint_cavity(tissue, trunk, points[2], fat_mm)
+    # The cavities of abdomen and chest are full of fat; in the pelvis they are narrower than the trunk
+    wall = fat_mm + WALL_MM + np.clip((70 - points[2]) * 0.6, 0, 45)
+    fill(tissue, Tissue.FAT, (trunk > wall) & (points[2] > -30) & (points[2] < 510))
     _paint_ribs(tissue, trunk, points, fat_mm)
     _paint_septa(tissue, thigh, points, fat_mm)
     _paint_hip(tissue, trunk, points, fat_mm)
@@ -65,12 +67,6 @@ def _thigh_depth(points: Points) -> Array:
     radius = np.where(z < 30, 90 - 26 * share, 0).astype(np.float32)
     depth: Array = radius - np.hypot(np.abs(x) - (91 - 13 * share), y - 3)
     return depth
-
-
-def _paint_cavity(tissue: NDArray[np.uint8], trunk: Array, z: Array, fat_mm: float) -> None:
-    """Fill the cavities of abdomen and chest with fat; in the pelvis they are narrower than the trunk."""
-    wall = fat_mm + WALL_MM + np.clip((70 - z) * 0.6, 0, 45)
-    fill(tissue, Tissue.FAT, (trunk > wall) & (z > -30) & (z < 510))
 
 
 def _paint_ribs(tissue: NDArray[np.uint8], trunk: Array, points: Points, fat_mm: float) -> None:

@@ -8,9 +8,19 @@ import pytest
 import torch
 from torch import nn
 
+from pyraseg.pipeline.inference.backends import build_backend
 from pyraseg.pipeline.inference.backends.base import Setting
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports ONNX Runtime
+
+
+CPU = torch.device("cpu")
+SIZE = (32, 40)
+
+
+def build(name, network, **options):
+    given = {"device": CPU, "amp": False, "input_size": SIZE, "in_channels": 1, "threads": 1}
+    return build_backend(name, network=network, **{**given, "weights_hash": "f" * 64, **options})
 
 
 class SmallNetwork(nn.Module):

@@ -8,26 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pyraseg.pipeline.inference.backends import build_backend, choose
+from pyraseg.pipeline.inference.backends import choose
 from pyraseg.pipeline.inference.backends.agreement import Agreement
 from pyraseg.pipeline.inference.backends.base import Runtime
 from pyraseg.pipeline.inference.backends.export import read_facts, write_facts
 from pyraseg.transforms.errors import ConfigError
-
-CPU = torch.device("cpu")
-SIZE = (32, 40)
-
-
-def build(name, network, **options):
-    given = {
-        "device": CPU,
-        "amp": False,
-        "input_size": SIZE,
-        "in_channels": 1,
-        "weights_hash": "f" * 64,
-        "threads": 1,
-    }
-    return build_backend(name, network=network, **{**given, **options})
+from tests.pipeline.inference.backends.conftest import build
 
 
 @pytest.fixture

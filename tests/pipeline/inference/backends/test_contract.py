@@ -8,15 +8,12 @@ import threading
 import pytest
 import torch
 
-from pyraseg.pipeline.inference.backends import build_backend
 from pyraseg.pipeline.inference.backends.agreement import BAR, class_agreement, smooth_images
 from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.pipeline.networks import NETWORKS, build_network
 from pyraseg.transforms.errors import ConfigError
-
-CPU = torch.device("cpu")
-SIZE = (32, 40)
+from tests.pipeline.inference.backends.conftest import CPU, SIZE, build
 
 
 @pytest.fixture(params=["torch", "openvino", "onnxruntime"])
@@ -24,18 +21,6 @@ def backend_name(request, cache):
     if request.param != "torch":
         pytest.importorskip(request.param, reason="an optional library")
     return request.param
-
-
-def build(name, network, **options):
-    given = {
-        "device": CPU,
-        "amp": False,
-        "input_size": SIZE,
-        "in_channels": 1,
-        "weights_hash": "f" * 64,
-        "threads": 1,
-    }
-    return build_backend(name, network=network, **{**given, **options})
 
 
 def images(number: int, size=SIZE) -> torch.Tensor:

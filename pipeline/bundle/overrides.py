@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from pyraseg.pipeline.bundle.one_place import follow_one_place, nested_changes
+from pyraseg.pipeline.bundle.one_place import follow_one_place, leaves, nested_changes
 from pyraseg.pipeline.utils.devices import select_device
+from pyraseg.pipeline.utils.errors import install_error_report
 from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, UsageError
 from pyraseg.transforms.io.limits import SPACING_MM, spacing_fault
@@ -35,8 +37,10 @@ __all__ = [
 ]
 
 FLAGS = {"true": True, "false": False, "null": None}  # "none" is a value: of attention, of lr_decay
+COUNTS = {"max_epochs", "val_interval", "batch_size", "accumulation_steps", "patches_per_volume"}
+IPV6 = re.compile(r"\[[\da-f:.]+\]", re.IGNORECASE)  # in the address of a server
 # how this start of a run differs from an earlier one
-START = {"resume", "overwrite", "run_id", "parent_run_id", "save_execute_config"}
+START = {"resume", "overwrite", "mlflow_run_id", "parent_run_id", "save_execute_config"}
 # what a resumed training may have another value of: how long, where, under which name
 RESUMED = {
     *("max_epochs", "patience", "num_workers", "device", "store_network", "track"),
@@ -66,6 +70,7 @@ class OverrideGuard:
         self._files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
         if self._workflow is not None:  # a changed config builds another guard, when these frames are gone
             self._files = self._workflow.__dict__.setdefault("config_files", self._files)
+            _require_run_id(self._workflow)
 
     def check(self) -> None:
         """Read ``true``, ``false`` and ``null``; refuse typing errors and values that MONAI accepts silently.
@@ -85,6 +90,7 @@ class OverrideGuard:
             remedy = "Leave it out; --tracking_uri and --experiment_name say where to."
             raise ConfigError("MLflow runs as the bundle makes them", found="--tracking", remedy=remedy)
         require_known(config, self._files or beside, beside=beside)
+        _require_whole(config)
         changed = _read_flags(config)
         layers = self._files or _complete(beside, config)
         written = _merged(layers)
@@ -209,6 +215,16 @@ def override_pairs(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def _require_run_id(workflow: ConfigWorkflow) -> None:
+    """Refuse ``run training --run_id X``: MONAI would train in place of its checks, then miss ``X``."""
+    if workflow.run_id not in workflow.parser and workflow.init_id in workflow.parser:
+        install_error_report()
+        remedy = (
+            "The MLflow run to go on in is --mlflow_run_id; MONAI's --run_id is another word for training."
+        )
+        raise ConfigError("an id of the config to run", found=f"--run_id {workflow.run_id}", remedy=remedy)
+
+
 def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """Refuse the override of a top-level id that nothing refers to, such as a baseline's depth."""
     text = json.dumps([written, config], default=str)
@@ -217,6 +233,19 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
         if plain and value != written[key] and f"@{key}" not in text:
             remedy = f"Leave --{key} out: the network or the loss of this run has no such option."
             raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
+
+
+def _require_whole(config: Mapping[str, Any]) -> None:
+    """Refuse values with ``#``, which MONAI has made ``::`` by now: paths to other places, other names."""
+    for key, value in leaves(config):
+        words = [word for word in (value if isinstance(value, list | tuple) else [value]) if _is_word(word)]
+        if any("::" in IPV6.sub("", word) for word in words):
+            remedy = f"Give --{key} without it; a folder by a link whose path has none."
+            raise ConfigError("values without #, which MONAI takes apart", found=f"--{key}", remedy=remedy)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and not value.startswith(("$", "@", "%"))
 
 
 def _require_ranges(config: Mapping[str, Any]) -> None:
@@ -230,8 +259,8 @@ def _require_ranges(config: Mapping[str, Any]) -> None:
             sides = value if isinstance(value, list | tuple) else ()
             wanted = f"a spacing of three lengths from {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm"
             valid = len(sides) == 3 and all(map(_is_number, sides)) and not spacing_fault(sides)
-        elif key == "patches_per_volume":
-            wanted, valid = "a window or more of each volume", isinstance(value, int) and value >= 1
+        elif key in COUNTS:
+            wanted, valid = "a whole number from 1 on", type(value) is int and value >= 1
         elif key == "in_channels" and "spacing_mm" in config:
             wanted, valid = "one channel of a volume", value == 1
         else:

@@ -20,7 +20,10 @@ __all__ = ["RESERVED_BY_ARMS", "Arm", "read_grid"]
 CONFIG = "config"  # the key of a setting's overlays
 NAME = re.compile(r"[\w.+-]+")  # of folders and MLflow runs
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
-RESERVED_BY_ARMS = RESERVED_IDS | {"seed": "Use --seeds.", "run_id": "Leave it out; each step has its own."}
+RESERVED_BY_ARMS = RESERVED_IDS | {
+    "seed": "Use --seeds.",
+    "mlflow_run_id": "Leave it out; each step has its own.",
+}
 SAME_FOR_ALL = ("run_name", "experiment_name", "tracking_uri", "track")
 RESERVED_IN_GRIDS = RESERVED_BY_ARMS | dict.fromkeys(SAME_FOR_ALL, "Set it for all arms, after a --.")
 

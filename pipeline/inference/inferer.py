@@ -205,7 +205,7 @@ class SegmentationInferer(Inferer):
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             scores = network(batch, *args, **kwargs).float()
         if not torch.is_grad_enabled() and not are_finite(scores):  # of a training the loss is looked at
-            remedy = "Check the image's values; a network in training needs a lower --learning_rate."
+            remedy = "Check the image's values and the checkpoint; a training needs a lower --learning_rate."
             raise InputError("scores of finite numbers", found="NaN or infinite ones", remedy=remedy)
         return scores
 

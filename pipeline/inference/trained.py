@@ -94,6 +94,11 @@ def trained_facts(
     stated = [_stated(path) if len(paths) > 1 or path.is_file() else {} for path in paths]
     members = [defaults | facts for facts in stated]
     for path, member in zip(paths, members, strict=True):
+        dimensions, own = len(member["input_size"]), len(input_size)
+        if dimensions != own:
+            wanted, found = f"a checkpoint for images of {own} dimensions", f"one for {dimensions}"
+            remedy = "Choose a checkpoint of this bundle, or its own bundle."
+            raise CheckpointError(wanted, found=found, remedy=remedy, path=path)
         _require_agreement(members[0], member, path=path)
     first = members[0]
     networks = [{**m["network"], "out_channels": len(first["label_names"])} for m in members]

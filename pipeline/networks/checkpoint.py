@@ -38,6 +38,7 @@ BEST = "model.pt"  # a training's best network
 LAST = "last.pt"  # the state that a training resumes from
 FACTS = "pyraseg"  # the entry of a state dict's _metadata
 ZIP = b"PK\x03\x04"  # how torch.save's files begin since PyTorch 1.6
+FOLDER = 0x10  # MS-DOS's attribute of a folder, in an archive's directory
 WRAPPERS = ("module.", "_orig_mod.")  # added by distributed training and by torch.compile
 NESTS = ("state_dict", "model", "network")  # where programs keep the state dict beside other things
 
@@ -112,16 +113,19 @@ def _require_intact(file: IO[bytes], path: str | Path) -> None:
     """Compare each record with its CRC-32, at which torch does not look; torch.save compresses none."""
     try:
         archive = zipfile.ZipFile(file)
-        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
             raise _unreadable("compressed records, which may hold more than the memory", path)
-        damaged = archive.testzip()
+        # of what is marked as a folder torch reads nothing, and takes what lies in the memory
+        marked = (record.filename for record in records if record.external_attr & FOLDER)
+        damaged = next(marked, None) or archive.testzip()
     except CheckpointError:
         raise
     except Exception as error:  # a damaged directory or record leads zipfile anywhere
         raise _unreadable(f"a damaged archive ({type(error).__name__})", path) from error
     if damaged is not None:
         record = damaged.partition("/")[2]
-        raise _unreadable(f'a damaged one: its record "{record}" does not match its checksum', path)
+        raise _unreadable(f'a damaged one: its record "{record}" is not what was written', path)
 
 
 def _unreadable(found: str, path: str | Path) -> CheckpointError:
@@ -180,10 +184,9 @@ def _checked(content: Any, *, path: str | Path) -> dict[str, Tensor]:
         and content
         and all(isinstance(value, Tensor) for value in content.values())
     ):
-        entries = f"{len(content)} entries" if isinstance(content, Mapping) else "a single object"
         raise CheckpointError(
-            "a dictionary of tensors by parameter name",
-            found=f"{entries}, not all of them tensors",
+            "tensors by parameter name",
+            found="none, or other things among them",
             remedy=f"Save the state dict alone, or as an entry {', '.join(NESTS)}.",
             path=path,
         )

@@ -153,7 +153,8 @@ def load_bundle(
     hashed = _hash_of_weights(weights)
     typed = {name: _value(text) for name, text in (overrides or {}).items()}
     _refuse_unknown(parser, typed)
-    parser.update({**typed, "bundle_root": str(folder), "checkpoint": [str(path) for path in weights]})
+    # paths, not words, in which MONAI would take a # for a separator of ids
+    parser.update({**typed, "bundle_root": str(folder), "checkpoint": weights})
     parser.update({"device": select_device(device)})
     if probabilities:
         parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})

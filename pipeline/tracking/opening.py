@@ -77,5 +77,5 @@ def _no_such_run(found: str) -> TrackingError:
     return TrackingError(
         "the MLflow run to go on in",
         found=found,
-        remedy="Check --tracking_uri, restore the run there, or log the rest to a new run with --run_id new.",
+        remedy="Check --tracking_uri, restore the run, or log the rest to a new one: --mlflow_run_id new.",
     )

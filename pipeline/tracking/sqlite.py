@@ -121,7 +121,8 @@ def _find_artifacts_again(database: sqlite3.Connection, artifacts: Path) -> None
     except sqlite3.OperationalError as error:
         logger.warning("the store was moved, and cannot be told so (%s): its files may be missing", error)
     else:
-        logger.info("the store was moved or copied: its %d runs find their files beside it", len(runs))
+        if runs:  # MLflow's own experiment, without any, lies wherever the store was first opened
+            logger.info("the store was moved or copied: its %d runs find their files beside it", len(runs))
 
 
 def _beside(uri: str | None, artifacts: Path) -> str:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose
 from monai.utils import TraceKeys, convert_to_tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
+from pyraseg.pipeline.networks import read_checkpoint
 from pyraseg.pipeline.training.checkpoints import save_tensors
 from pyraseg.pipeline.training.sampling import Draw
 from pyraseg.pipeline.utils.files import private_folder
@@ -120,9 +119,8 @@ def _read(path: Path, key: str) -> Any:
     if not path.is_file():
         return None
     try:
-        with zipfile.ZipFile(path) as archive, safe_globals(STORED_TYPES):
-            # torch looks at no checksum
-            entry = torch.load(path, weights_only=True) if archive.testzip() is None else {}
+        with safe_globals(STORED_TYPES):
+            entry = read_checkpoint(path)
         if entry["key"] == key:
             return entry["item"]
     except Exception:  # bytes that were flipped raise anything in an unpickler

@@ -84,13 +84,18 @@ def _other_cases(
         else:
             number = sum(known[key] != keys[key] for key in known)
             what = f"the reference of {number} cases and classes is another"
-        parts.append(f"{run.label!r}: {what}")
+        parts.append(f"{_both_names(run)}: {what}")
     more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
     return DatalistError(
-        f"runs measured on the same cases as {first.label!r}",
+        f"runs measured on the same cases as {_both_names(first)}",
         found="; ".join(parts) + more,
         remedy="Evaluate all of them on one datalist, with one hash key, or choose others with --runs.",
     )
+
+
+def _both_names(run: Run) -> str:
+    """One training may have evaluations on several data sets."""
+    return repr(run.name) if run.trained_by in ("", run.name) else f"{run.name!r} of {run.label!r}"
 
 
 def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None:

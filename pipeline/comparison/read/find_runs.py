@@ -62,7 +62,7 @@ def find_runs(
 
     A run counts if it evaluated ``split``. On the validation split trainings count too, with the tables of
     their best epoch, unless the same checkpoint was evaluated. Where a run pools folds, only that run counts.
-    Of two evaluations of one checkpoint with the same settings the later one counts.
+    Of two evaluations of one checkpoint on the same cases with the same settings the later one counts.
 
     Args:
         folder: for the files, as long as the comparison lasts.
@@ -241,8 +241,8 @@ def _label_names(text: str) -> tuple[str, ...]:
 
 
 def _latest(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
-    """The last measurement of each checkpoint with the same settings."""
-    last = {(run.checkpoint or run.run_id, *sorted(run.settings.items())): run for run in runs}
+    """The last measurement of each checkpoint on the same cases with the same settings."""
+    last = {(run.checkpoint or run.run_id, run.cases, *sorted(run.settings.items())): run for run in runs}
     evaluated = {run.checkpoint for run in runs if run.checkpoint and not run.folder}
     kept = [run for run in last.values() if not (run.folder and run.checkpoint in evaluated)]
     return kept, [(run.name, "a later run measured the same checkpoint") for run in runs if run not in kept]

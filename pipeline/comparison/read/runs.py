@@ -87,6 +87,11 @@ class Run:
         return {self.name, self.run_id, self.trained_by, self.training_id} - {""}
 
     @property
+    def cases(self) -> frozenset[str]:
+        """The cases that it measured, by hash."""
+        return frozenset(row["case"] for row in self.scores)
+
+    @property
     def label(self) -> str:
         """Its name on the page: the name of the training, with its seed."""
         name = self.trained_by or self.name

@@ -12,7 +12,16 @@ EVALUATION = "evaluation: "  # before an id of the evaluation's config
 # Where and under which name a run went; not what it did.
 IGNORED = {
     *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"),
-    *("run_name", "run_id", "run_tags", "parent_run_id", "experiment_name", "tracking_uri", "track"),
+    *(
+        "run_name",
+        "run_id",
+        "mlflow_run_id",
+        "run_tags",
+        "parent_run_id",
+        "experiment_name",
+        "tracking_uri",
+        "track",
+    ),
     *("store_network", "seed", "resume", "overwrite", "num_workers", "resamples"),
 }
 SURROUNDINGS = ("code.", "version.", "hardware.")

@@ -68,6 +68,15 @@ def test_known_overrides_and_new_arguments_of_a_component_pass(config_file):
     workflow(config_file, max_epochs=3, **{"train::loader::shuffle": True}).initialize()
 
 
+@pytest.mark.parametrize("value", ["/data/run#1", ["/data/run#1"], {"place": "run::1"}])
+def test_a_path_that_monai_would_take_apart_stops_the_run(config_file, value):
+    assert "without #, which MONAI takes apart, found --folder" in refusal(config_file, folder=value)
+
+
+def test_a_server_whose_address_has_colons_passes(config_file):
+    workflow(config_file, folder="http://[::1]:5000").initialize()
+
+
 def test_an_overlay_may_define_ids_of_its_own(config_file, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("extra: 1\nmax_epochs: $@extra + 1\n")
@@ -158,6 +167,11 @@ def test_the_command_line_s_words_for_yes_no_and_nothing_are_read_and_none_stays
     assert flow.parser["train::loader::batch_size"] is True
 
 
+def test_the_run_id_of_monai_is_not_taken_for_one_of_mlflow(config_file):
+    sentence = refusal(config_file, init_id="run", run_id="new")
+    assert "found --run_id new. The MLflow run to go on in is --mlflow_run_id" in sentence
+
+
 def test_an_override_that_nothing_reads_stops_the_run(config_file):
     flow = create_workflow(config_file=config_file, logging_file=False, max_epochs=3)
     assert flow.parser["max_epochs"] == 3
@@ -177,7 +191,9 @@ def test_an_override_that_nothing_reads_stops_the_run(config_file):
         ("spacing_mm", [3, 1e-9, 3], "three lengths from 0.001"),
         ("spacing_mm", [3, 3], "three lengths from 0.001"),
         ("spacing_mm", 3, "three lengths from 0.001"),
-        ("patches_per_volume", 0, "a window or more"),
+        ("patches_per_volume", 0, "a whole number from 1"),
+        ("max_epochs", 0, "a whole number from 1"),
+        ("max_epochs", 2.5, "a whole number from 1"),
         ("in_channels", 3, "one channel of a volume"),
     ],
 )

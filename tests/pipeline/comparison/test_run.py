@@ -181,6 +181,20 @@ def test_runs_with_other_cases_are_refused_by_name(fresh, tables, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
+def test_an_internal_and_an_external_evaluation_of_one_checkpoint_are_two(fresh, tables, tmp_path, capsys):
+    outside = evaluate(tmp_path / "outside", error=0.5, groups=(9, 4), surfaces=False)
+    for name in ("good_0", "poor_0"):
+        fresh.training(name, kind=name)
+        fresh.evaluation(f"inside {name}", tables[name], of=name)
+        fresh.evaluation(f"outside {name}", outside, of=name)
+    assert compare(fresh, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "found 'outside good_0' of 'good_0 (seed 0)': 0 of its cases are not there" in said
+    for where in ("inside", "outside"):
+        names = [f"{where} {name}" for name in ("good_0", "poor_0")]
+        assert compare(fresh, tmp_path / where, "--runs", *names) == 0
+
+
 def test_trainings_alone_are_no_comparison_on_the_test_split_and_one_on_the_validation_split(
     fresh, tables, tmp_path, capsys
 ):

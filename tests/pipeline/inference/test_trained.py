@@ -207,3 +207,9 @@ class TestCheckpoints:
             facts_of([])
         with pytest.raises(CheckpointError, match="2 checkpoints, one a network, found 1"):
             load_checkpoints(Ensemble([member(0), member(1)]), path)
+
+
+def test_a_checkpoint_for_volumes_is_refused_where_images_are_frames(tmp_path):
+    torch.save(with_facts({"weight": torch.ones(1)}, {"input_size": [32, 32, 32]}), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="images of 2 dimensions, found one for 3"):
+        trained_facts(tmp_path / "model.pt", **DEFAULTS)

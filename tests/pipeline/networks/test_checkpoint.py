@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pyraseg.pipeline.networks import CBAMResNetPSPNet, load_checkpoint, load_pretrained, read_checkpoint
-from pyraseg.pipeline.networks.checkpoint import facts_of, with_facts
+from pyraseg.pipeline.networks.checkpoint import facts_of, find_state, with_facts
 from pyraseg.transforms.errors import CheckpointError
 
 
@@ -158,15 +158,35 @@ def test_one_flipped_bit_or_512_zeroed_bytes_of_any_record_are_refused(seed, tra
             load(path)
 
 
-def test_a_bit_between_the_records_is_refused_or_changes_nothing(trained, file, tmp_path):
-    random, whole = np.random.default_rng(7), file.read_bytes()
-    for _ in range(10):
+def test_a_bit_of_the_archives_directory_is_refused_or_changes_nothing(tmp_path):
+    state, path = {"weight": torch.arange(4.0), "bias": torch.ones(2)}, tmp_path / "model.pt"
+    torch.save(state, path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        begin, end = archive.start_dir, len(whole)
+    for bit in range(8 * begin, 8 * end, 3):
         content = bytearray(whole)
-        content[random.integers(len(content) - 4000, len(content))] ^= 1 << random.integers(8)
-        (tmp_path / "model.pt").write_bytes(content)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
         with contextlib.suppress(CheckpointError):
-            load_checkpoint(trained, tmp_path / "model.pt")
-        assert all(torch.isfinite(value).all() for value in trained.state_dict().values())
+            loaded = find_state(read_checkpoint(path), path=path)
+            assert all(torch.equal(loaded[name], state[name]) for name in state), bit
+
+
+def test_a_record_marked_as_a_folder_which_torch_leaves_unread_is_refused(tmp_path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "model.pt")
+    content = bytearray((tmp_path / "model.pt").read_bytes())
+    content[content.rindex(b"/data/0") - len("model") - 46 + 38] ^= 0x10
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="data/0"):
+        read_checkpoint(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("nest", [None, "state_dict", "model", "network"])
+def test_weights_are_found_where_training_programs_keep_them(nest, trained, tmp_path):
+    state = trained.state_dict()
+    torch.save(state if nest is None else {nest: state, "epoch": 3}, tmp_path / "model.pt")
+    load_checkpoint(trained, tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -219,7 +239,7 @@ def test_a_plain_state_dict_keeps_its_facts_when_copied_saved_again_or_nested(tr
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, {"model": {"lr": 0.1}}, torch.zeros(2)])
 def test_a_file_without_a_state_dict_is_refused(content, trained, tmp_path):
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="dictionary of tensors"):
+    with pytest.raises(CheckpointError, match="tensors by parameter name"):
         load_checkpoint(trained, tmp_path / "model.pt")
 
 

@@ -107,6 +107,15 @@ def test_other_weights_have_another_hash_and_their_order_counts(checkpoint, tmp_
     )
 
 
+def test_a_checkpoint_says_what_its_network_saw_in_a_folder_whose_name_monai_would_take_apart(tmp_path):
+    (tmp_path / "run#1").mkdir()
+    path = write_checkpoint(tmp_path / "run#1" / "model.pt", labels=("background", "hydronephrosis"))
+    assert load_bundle(read_bundle(BUNDLE), checkpoints=[path]).label_names == (
+        "background",
+        "hydronephrosis",
+    )
+
+
 def test_members_of_other_classes_are_no_ensemble(checkpoint, tmp_path):
     two = write_checkpoint(tmp_path / "two.pt", labels=("background", "hydronephrosis"))
     with pytest.raises(CheckpointError):

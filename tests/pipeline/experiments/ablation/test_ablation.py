@@ -62,7 +62,9 @@ class TestRefusals:
         with pytest.raises(UsageError, match="--seeds"):
             plan(seeds=seeds)
 
-    @pytest.mark.parametrize("name", ["seed", "output_dir", "resume", "checkpoint", "config_file", "run_id"])
+    @pytest.mark.parametrize(
+        "name", ["seed", "output_dir", "resume", "checkpoint", "config_file", "mlflow_run_id"]
+    )
     def test_an_override_of_what_each_step_sets_for_itself(self, plan, name):
         with pytest.raises(ConfigError, match=f"found --{name}"):
             plan(f"--{name}", "1")

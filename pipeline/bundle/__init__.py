@@ -6,5 +6,3 @@ from pyraseg.pipeline.bundle.copy import copy_bundle
 from pyraseg.pipeline.bundle.overrides import OverrideGuard
 from pyraseg.pipeline.bundle.preprocessing import describe_preprocessing
 from pyraseg.pipeline.bundle.segments import resolve_segments
-
-__all__ = ["OverrideGuard", "copy_bundle", "describe_preprocessing", "resolve_segments"]

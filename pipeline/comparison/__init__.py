@@ -9,14 +9,3 @@ from pyraseg.pipeline.comparison.present.wording import verdicts
 from pyraseg.pipeline.comparison.read.find_runs import read_runs
 from pyraseg.pipeline.comparison.read.runs import Run
 from pyraseg.pipeline.comparison.statistics.results import Comparison
-
-__all__ = [
-    "Comparison",
-    "Run",
-    "compare",
-    "read_runs",
-    "verdicts",
-    "write_csv",
-    "write_markdown",
-    "write_page",
-]

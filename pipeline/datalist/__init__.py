@@ -13,19 +13,3 @@ from pyraseg.pipeline.datalist.sources.images import find_images, unlabelled_fra
 from pyraseg.pipeline.datalist.sources.series import SeriesSource
 from pyraseg.pipeline.datalist.sources.table import TableSource
 from pyraseg.pipeline.datalist.write import write_datalist
-
-__all__ = [
-    "Datalist",
-    "DatalistReport",
-    "FolderSource",
-    "Grouping",
-    "SeriesSource",
-    "TableSource",
-    "build_datalist",
-    "check_label_names",
-    "find_images",
-    "load_datalist",
-    "parse_label_map",
-    "unlabelled_frames",
-    "write_datalist",
-]

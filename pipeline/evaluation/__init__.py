@@ -11,18 +11,3 @@ from pyraseg.pipeline.evaluation.result_files import CaseResults, evaluate, writ
 from pyraseg.pipeline.evaluation.scores import CaseScore, score_case
 from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.evaluation.surfaces import surface_scores
-
-__all__ = [
-    "CaseResults",
-    "CaseScore",
-    "OverlayGrid",
-    "Results",
-    "SegmentationScores",
-    "compare_lesions",
-    "count_confidence",
-    "estimate",
-    "evaluate",
-    "score_case",
-    "surface_scores",
-    "write_results",
-]

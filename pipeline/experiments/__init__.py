@@ -12,11 +12,3 @@ from pyraseg.pipeline.experiments.ablation import Ablation
 from pyraseg.pipeline.experiments.cross_validation import CrossValidation
 from pyraseg.pipeline.experiments.grid import Arm, read_grid
 from pyraseg.pipeline.experiments.running import run_experiment
-
-__all__ = [
-    "Ablation",
-    "Arm",
-    "CrossValidation",
-    "read_grid",
-    "run_experiment",
-]

@@ -14,18 +14,3 @@ from pyraseg.pipeline.inference.trained import (
     trained_facts,
     trained_network,
 )
-
-__all__ = [
-    "CleanUpLabels",
-    "CleanUpLabelsd",
-    "Ensemble",
-    "SavePredictions",
-    "SegmentationInferer",
-    "Slab",
-    "SourceGridLabelsd",
-    "infer",
-    "load_checkpoints",
-    "require_as_trained",
-    "trained_facts",
-    "trained_network",
-]

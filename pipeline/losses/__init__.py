@@ -14,17 +14,3 @@ from pyraseg.pipeline.losses.soft import (
     SoftTargets,
     soft_label_loss,
 )
-
-__all__ = [
-    "SOFT_LOSSES",
-    "AuxiliaryLoss",
-    "Float32DiceCELoss",
-    "FocalTerm",
-    "LabelSmoothing",
-    "NeighbourAwareTerm",
-    "SoftLabelDivergence",
-    "SoftLabelLoss",
-    "SoftTargets",
-    "SpatiallyVaryingLabelSmoothing",
-    "soft_label_loss",
-]

@@ -6,14 +6,3 @@ from pyraseg.pipeline.measurement.declared import Measure
 from pyraseg.pipeline.measurement.frame import FRAME_MEASURES, measure_frame
 from pyraseg.pipeline.measurement.lengths import feret_diameter, inscribed_diameter, wall_thickness
 from pyraseg.pipeline.measurement.volume import VOLUME_MEASURES, measure_volume
-
-__all__ = [
-    "FRAME_MEASURES",
-    "VOLUME_MEASURES",
-    "Measure",
-    "feret_diameter",
-    "inscribed_diameter",
-    "measure_frame",
-    "measure_volume",
-    "wall_thickness",
-]

@@ -19,20 +19,3 @@ from pyraseg.pipeline.networks.pretrained import (
     load_pretrained,
     unfreeze_backbone,
 )
-
-__all__ = [
-    "DEFAULT_NETWORK",
-    "NETWORKS",
-    "CBAMResNetPSPNet",
-    "DynUNet",
-    "FlexibleUNet",
-    "PretrainedReport",
-    "SegResNet",
-    "UNet",
-    "build_network",
-    "freeze_backbone",
-    "load_checkpoint",
-    "load_pretrained",
-    "read_checkpoint",
-    "unfreeze_backbone",
-]

@@ -2,5 +2,3 @@
 
 from pyraseg.pipeline.phantom.dataset import generate
 from pyraseg.pipeline.phantom.records import PhantomReport
-
-__all__ = ["PhantomReport", "generate"]

@@ -14,6 +14,4 @@ from pyraseg.pipeline.tracking.split import split_record
 from pyraseg.pipeline.tracking.store import default_experiment, default_tracking_uri
 from pyraseg.pipeline.tracking.tracker import RunTracker
 
-__all__ = ["RunTracker", "default_experiment", "default_tracking_uri", "split_record"]
-
 set_telemetry_client()  # `pyraseg.pipeline` has switched it off, and MONAI may have imported MLflow before

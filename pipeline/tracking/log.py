@@ -47,14 +47,11 @@ class EngineLog:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def _iteration_completed(self, engine: Engine) -> None:
-        loss = (
-            engine.state.output[0]["loss"]
-            if isinstance(engine.state.output, list)
-            else engine.state.output["loss"]
-        )
+        output = engine.state.output
+        loss = (output[0] if isinstance(output, list) else output)["loss"].item()
         rate = engine.optimizer.param_groups[0]["lr"]
-        self._losses = (self._losses[0] + loss.item(), self._losses[1] + 1)
-        self.log_metrics({"loss": loss.item(), "learning_rate": rate}, step=engine.state.iteration)
+        self._losses = (self._losses[0] + loss, self._losses[1] + 1)
+        self.log_metrics({"loss": loss, "learning_rate": rate}, step=engine.state.iteration)
 
     def _epoch_completed(self, engine: Engine) -> None:
         step = self._trainer.state.epoch if self._trainer is not None else 0

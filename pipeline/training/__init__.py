@@ -25,28 +25,3 @@ from pyraseg.pipeline.training.setup import (
     to_device,
 )
 from pyraseg.pipeline.training.stopping import EarlyStopping, FinalValidation, Interruption
-
-__all__ = [
-    "CachedDataset",
-    "Checkpoints",
-    "EarlyStopping",
-    "FinalValidation",
-    "FiniteLoss",
-    "FrozenBackbone",
-    "GradientClipping",
-    "GroupSampler",
-    "Interruption",
-    "Progress",
-    "ScheduleStep",
-    "WarmupSchedule",
-    "WeightAverage",
-    "check_contrast",
-    "check_output_dir",
-    "data_facts",
-    "require_same_images",
-    "seed_everything",
-    "shared_handler",
-    "stored_run_id",
-    "to_device",
-    "train",
-]

@@ -56,11 +56,8 @@ class Progress:
             self._bar.close()
 
     def _start(self, engine: Any) -> None:
-        self._first_step, self._started, self._said = (
-            engine.state.iteration,
-            time.monotonic(),
-            time.monotonic(),
-        )
+        self._first_step = engine.state.iteration
+        self._started = self._said = time.monotonic()
         self._total = engine.state.max_epochs * engine.state.epoch_length
         if self.terminal:
             self._bar = tqdm(
@@ -116,19 +113,10 @@ class Progress:
         if self._trainer is None or name is None or not distributed.is_main():
             return
         value, best = engine.state.metrics[name], engine.state.best_metric_epoch
-        best_text = (
-            "the best so far"
-            if best == engine.state.epoch
-            else f"best {engine.state.best_metric:.3f}, epoch {best}"
-        )
-        logger.info(
-            "epoch %d/%d: %s %.3f (%s)",
-            engine.state.epoch,
-            self._trainer.state.max_epochs,
-            name,
-            value,
-            best_text,
-        )
+        so_far = f"best {engine.state.best_metric:.3f}, epoch {best}"
+        so_far = "the best so far" if best == engine.state.epoch else so_far
+        epochs = self._trainer.state.max_epochs
+        logger.info("epoch %d/%d: %s %.3f (%s)", engine.state.epoch, epochs, name, value, so_far)
 
     def _epoch_completed(self, engine: Any) -> None:
         if self._losses and distributed.is_main():

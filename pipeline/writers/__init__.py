@@ -8,15 +8,3 @@ from pyraseg.pipeline.writers.dicom.sr import write_sr
 from pyraseg.pipeline.writers.nifti import write_label, write_labels, write_probabilities
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
-
-__all__ = [
-    "Algorithm",
-    "Prediction",
-    "write_label",
-    "write_labels",
-    "write_overlay",
-    "write_probabilities",
-    "write_rtstruct",
-    "write_seg",
-    "write_sr",
-]

@@ -36,6 +36,7 @@ __all__ = [
     "handles",
     "listed",
     "open_frames",
+    "spatial_metadata",
     "the_only",
     "volume_metadata",
 ]
@@ -197,30 +198,26 @@ def frame_metadata(
     The affine is diag(row spacing, column spacing, 1, 1) in mm with its origin at 0. Without calibration it
     is the identity, and ``spacing_mm`` is absent. Entries of ``more`` that are None are left out.
     """
-    row, column = spacing_mm or (1.0, 1.0)
-    affine = np.diag([row, column, 1.0, 1.0]).astype(np.float64)
-    metadata: dict[str, Any] = {
+    more |= {"spacing_mm": [float(side) for side in spacing_mm] if spacing_mm else None}
+    known = {key: value for key, value in more.items() if value is not None}
+    known |= {"spacing_source": spacing_source, "display_max": display_max}
+    return spatial_metadata(np.diag([*(spacing_mm or (1.0, 1.0)), 1.0, 1.0]), shape[1:]) | known
+
+
+def spatial_metadata(affine: np.ndarray, shape: Sequence[int]) -> dict[str, Any]:
+    """What MONAI's transforms ask of an array whose axes behind the channel have this shape."""
+    return {
         str(MetaKeys.AFFINE): affine,
         str(MetaKeys.ORIGINAL_AFFINE): affine.copy(),
-        str(MetaKeys.SPATIAL_SHAPE): np.asarray(shape[1:], dtype=np.int64),
+        str(MetaKeys.SPATIAL_SHAPE): np.asarray(shape, dtype=np.int64),
         str(MetaKeys.SPACE): str(SpaceKeys.RAS),
         str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
-        "spacing_source": spacing_source,
-        "display_max": display_max,
     }
-    if spacing_mm:
-        metadata["spacing_mm"] = [float(row), float(column)]
-    return metadata | {key: value for key, value in more.items() if value is not None}
 
 
 def volume_metadata(volume: Volume) -> dict[str, Any]:
     """Affine to RAS+ mm, spacing, unit, modality and the series' UID; nothing that identifies a patient."""
-    return {
-        str(MetaKeys.AFFINE): volume.grid.affine,
-        str(MetaKeys.ORIGINAL_AFFINE): volume.grid.affine,
-        str(MetaKeys.SPATIAL_SHAPE): np.asarray(volume.grid.shape, dtype=np.int64),
-        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
-        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+    return spatial_metadata(volume.grid.affine, volume.grid.shape) | {
         "spacing_mm": list(volume.grid.spacing),
         "spacing_source": "series",
         "unit": volume.unit,

@@ -14,7 +14,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
-from monai.utils import MetaKeys, SpaceKeys
 
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.labels.overlaps import CROP
@@ -23,7 +22,7 @@ from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import Volume, read_series
 from pyraseg.transforms.errors import GeometryError, Option, PyrasegError
 from pyraseg.transforms.geometry.grid import find_turns, turned, turned_affine
-from pyraseg.transforms.io.dicom_reader import volume_metadata
+from pyraseg.transforms.io.dicom_reader import spatial_metadata, volume_metadata
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
 from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
@@ -236,12 +235,7 @@ def _placed(
 
 
 def _nifti_metadata(volume: NiftiVolume) -> dict[str, Any]:
-    return {
-        str(MetaKeys.AFFINE): volume.affine,
-        str(MetaKeys.ORIGINAL_AFFINE): volume.affine.copy(),
-        str(MetaKeys.SPATIAL_SHAPE): np.asarray(volume.array.shape, dtype=np.int64),
-        str(MetaKeys.SPACE): str(SpaceKeys.RAS),
-        str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0,
+    return spatial_metadata(volume.affine, volume.array.shape) | {
         "spacing_mm": [float(side) for side in np.linalg.norm(volume.affine[:3, :3], axis=0)],
         "spacing_source": "nifti",
         "modality": "",

@@ -4,5 +4,3 @@ from __future__ import annotations
 
 from pyraseg.pipeline.inference.backends.base import BACKENDS, Backend
 from pyraseg.pipeline.inference.backends.choose import build_backend
-
-__all__ = ["BACKENDS", "Backend", "build_backend"]

@@ -23,6 +23,8 @@ UPGRADE = "Use the MLflow that made it, or copy the database, then run `mlflow d
 KNOWN = (
     (r"CERTIFICATE_VERIFY_FAILED", "a certificate that this machine does not trust",
      "Name the certificate's file with MLFLOW_TRACKING_SERVER_CERT_PATH or REQUESTS_CA_BUNDLE"),
+    (r"TLS CA certificate bundle", "a file of certificates that is not there",
+     "Correct MLFLOW_TRACKING_SERVER_CERT_PATH, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"),
     (r"database is locked|database table is locked", "a database that another process keeps locked",
      "Wait until that process is done, or end it, and try again"),
     (r"database or disk is full|No space left on device", "no room left for it",

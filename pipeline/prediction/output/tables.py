@@ -138,14 +138,11 @@ def _options(job: Job, rules: AcceptanceRules) -> dict[str, Any]:
         name: getattr(job, name)
         for name in ("seg_type", "probabilities", "identify", "device", "backend", "limit", "resume")
     }
-    series = {
-        "roi": "" if job.roi is None else ",".join(f"{bound:g}" for bound in job.roi.bounds),
-        "stack": job.reading.stack,
-        "repair": ", ".join(job.reading.repair),
-        "assume_hu": job.reading.assume_hu,
-    }
-    given = series if rules.volumes else {}
-    return {"formats": ", ".join(job.formats), **options, **given, "overrides": ", ".join(job.overrides)}
+    if rules.volumes:
+        options["roi"] = "" if job.roi is None else ",".join(f"{bound:g}" for bound in job.roi.bounds)
+    for name, value in job.reading.given.items():
+        options[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return {"formats": ", ".join(job.formats), **options, "overrides": ", ".join(job.overrides)}
 
 
 def _in_words(options: Mapping[str, Any]) -> dict[str, str]:

@@ -501,12 +501,13 @@ def test_several_checkpoints_are_one_ensemble(inputs, predicted, checkpoint, tmp
 
 def test_overrides_reach_the_bundle(inputs, predicted, checkpoint, tmp_path):
     """Without the clean-up, small islands stay."""
-    options, name = ["--formats", "nifti", "--", "--cleanup", "None"], Path(PHANTOM[1]).name
+    given = ["--formats", "nifti", "--value-range", "0", "255"]
+    options, name = [*given, "--", "--cleanup", "None"], Path(PHANTOM[1]).name
     run = predict(inputs / PHANTOM[1], output=tmp_path / "out", checkpoints=[checkpoint], options=options)
     assert run.status == 0
     assert (run.labels(name) > 0).sum() > (predicted.labels(PHANTOM[1]) > 0).sum()
     options = json.loads((run.output / "manifest.json").read_bytes())["options"]
-    assert options["overrides"] == "cleanup"
+    assert (options["overrides"], options["value_range"]) == ("cleanup", "0.0, 255.0")
 
 
 def test_a_repeated_run_writes_the_same_uids(inputs, predicted, checkpoint, tmp_path):

@@ -43,12 +43,7 @@ VERBS: tuple[Verb, ...] = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status.
-
-    Example:
-        >>> main(["bundle", "us_hydronephrosis", "--output", "bundle"])  # doctest: +SKIP
-        0
-    """
+    """Run one verb and return the exit status."""
     _open_streams()
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)

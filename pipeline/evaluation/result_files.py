@@ -62,9 +62,6 @@ def evaluate(
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
         OutputError: ``folder`` cannot be written.
-
-    Example:
-        >>> evaluate(evaluator, tracker, checkpoint="models/model.pt", folder="eval")  # doctest: +SKIP
     """
     load_checkpoints(evaluator.network, checkpoint)
     evaluated = " ".join(map(sha256_of, checkpoint_paths(checkpoint)))

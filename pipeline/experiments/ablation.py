@@ -47,10 +47,6 @@ class Ablation(Experiment):
         ConfigError: no bundle, a grid that ``read_grid`` refuses, or an override that each step sets itself,
             that an arm sets as well, or that no config defines.
         DatalistError: ``load_datalist`` refuses, there is no test split, or seeds have different test cases.
-
-    Example:
-        >>> experiment = Ablation("BUNDLE", "DATA", grid="GRID.yaml", output="OUT")  # doctest: +SKIP
-        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
 
     article = "an"

@@ -46,10 +46,6 @@ class CrossValidation(Experiment):
         UsageError: overrides without a value.
         ConfigError: no such bundle, fold or overlay, or an override that is set by each step or unknown.
         DatalistError: ``load_datalist`` refuses, or the datalist has no folds.
-
-    Example:
-        >>> experiment = CrossValidation("BUNDLE", "DATA", output="CV")  # doctest: +SKIP
-        >>> print(*run_experiment(experiment), sep="\\n")  # doctest: +SKIP
     """
 
     article = "a"

@@ -49,9 +49,6 @@ def infer(
     Raises:
         CheckpointError: the checkpoint is missing or does not fit the network.
         PyrasegError: a file cannot be read, with the case's name.
-
-    Example:
-        >>> infer(evaluator, checkpoint="models/model.pt", folder="eval")  # doctest: +SKIP
     """
     load_checkpoints(evaluator.network, checkpoint)
     with private_files(), unwrap_monai_errors():

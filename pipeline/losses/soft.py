@@ -87,8 +87,7 @@ class SoftLabelDivergence(nn.Module):
 class SoftTargets:
     """MONAI's ``prepare_batch`` with soft labels: the targets are the hard label, then the soft one.
 
-    Args:
-        key: of the soft labels (B, K, H, W[, D]) in the batch; without it the targets are the hard labels.
+    A batch without ``soft_label``, (B, K, H, W[, D]), gives the hard labels alone.
 
     Example:
         >>> batch = {"image": torch.zeros(1, 1, 4, 4), "label": torch.zeros(1, 1, 4, 4)}
@@ -96,9 +95,6 @@ class SoftTargets:
         >>> [tuple(part.shape) for part in SoftTargets()(batch)]
         [(1, 1, 4, 4), (1, 3, 4, 4)]
     """
-
-    def __init__(self, key: str = "soft_label") -> None:
-        self.key = key
 
     def __call__(
         self,
@@ -109,9 +105,9 @@ class SoftTargets:
     ) -> tuple[Tensor, Tensor]:
         """The images, and targets (B, 1 + K, H, W[, D]) of the soft labels' type."""
         images, labels = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
-        if self.key not in batchdata:
+        if "soft_label" not in batchdata:
             return images, labels
-        soft = batchdata[self.key].to(device=device, non_blocking=non_blocking, **kwargs)
+        soft = batchdata["soft_label"].to(device=device, non_blocking=non_blocking, **kwargs)
         return images, torch.cat([labels.to(soft.dtype), soft], dim=1)
 
 

@@ -103,27 +103,17 @@ def freeze_backbone(network: nn.Module) -> None:
     Example:
         >>> from pyraseg.pipeline.networks import build_network
         >>> network = build_network(depth=18)
-        >>> freeze_backbone(network)
-        >>> any(weight.requires_grad for weight in network.backbone.parameters())
+        >>> for change in (freeze_backbone, unfreeze_backbone):
+        ...     change(network)
+        ...     any(weight.requires_grad for weight in network.backbone.parameters())
         False
+        True
     """
     _resnet(network).freeze()
 
 
 def unfreeze_backbone(network: nn.Module) -> None:
-    """Undo ``freeze_backbone``.
-
-    Raises:
-        ConfigError: the network has no ``ResNet`` as its ``backbone``.
-
-    Example:
-        >>> from pyraseg.pipeline.networks import build_network
-        >>> network = build_network(depth=18)
-        >>> freeze_backbone(network)
-        >>> unfreeze_backbone(network)
-        >>> all(weight.requires_grad for weight in network.parameters())
-        True
-    """
+    """Undo ``freeze_backbone``; its errors and its example are those."""
     _resnet(network).unfreeze()
 
 

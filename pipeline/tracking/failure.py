@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyraseg.pipeline.utils.errors import own_error
 
-__all__ = ["describe_error", "error_name", "final_status"]
+__all__ = ["causes", "describe_error", "error_name", "final_status"]
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT}  # exit statuses after SIGTERM and Ctrl-C
@@ -31,12 +31,12 @@ def error_name(error: BaseException) -> str:
 def describe_error(error: BaseException) -> str:
     """A traceback of file names, lines, functions and types; messages of this project's errors only."""
     ours = own_error(error)
-    parts = ["\n".join(_frames(one)) for one in _chain(error)]
+    parts = ["\n".join(_frames(one)) for one in causes(error)]
     text = "\n\nwhich led to\n\n".join(reversed(parts)) + "\n"
     return text if ours is None else f"{text}\n{type(ours).__name__}: {ours}\n"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """The error and its causes, latest first."""
     seen: set[int] = set()
     one: BaseException | None = error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pyraseg.pipeline.tracking.failure import causes
 from pyraseg.pipeline.utils.errors import printable
 from pyraseg.transforms.errors import PyrasegError, TrackingError
 
@@ -22,6 +23,8 @@ UPGRADE = "Use the MLflow that made it, or copy the database, then run `mlflow d
 KNOWN = (
     (r"CERTIFICATE_VERIFY_FAILED", "a certificate that this machine does not trust",
      "Name the certificate's file with MLFLOW_TRACKING_SERVER_CERT_PATH or REQUESTS_CA_BUNDLE"),
+    (r"TLS CA certificate bundle", "a file of certificates that is not there",
+     "Correct MLFLOW_TRACKING_SERVER_CERT_PATH, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"),
     (r"database is locked|database table is locked", "a database that another process keeps locked",
      "Wait until that process is done, or end it, and try again"),
     (r"database or disk is full|No space left on device", "no room left for it",
@@ -82,7 +85,7 @@ class Refusal:
 
 def refusal(error: BaseException) -> Refusal:
     """The reason in an error of MLflow, or of the database or the library that it calls."""
-    text = " ".join(f"{type(one).__name__}: {one}" for one in _chain(error))
+    text = " ".join(f"{type(one).__name__}: {one}" for one in causes(error))
     code = getattr(error, "error_code", None)
     status = _status(error, text, str(code))
     if status in BY_STATUS:
@@ -117,12 +120,6 @@ def store_errors(wanted: str, *, remedy: str = "") -> Iterator[None]:
 def without_login(text: str) -> str:
     """An address, or a text with addresses, without ``user:password@``: fit to be shown or stored."""
     return LOGIN.sub("", text)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _status(error: BaseException, text: str, code: str) -> int | None:

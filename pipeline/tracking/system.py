@@ -28,7 +28,6 @@ class SystemSampler:
     Args:
         log: takes the values and their step.
         first_step: the first step's number; not 0 in a resumed run.
-        interval: seconds between two samples.
     """
 
     def __init__(
@@ -36,11 +35,9 @@ class SystemSampler:
         log: Callable[[Mapping[str, float], int], None],
         *,
         first_step: int = 0,
-        interval: float = INTERVAL,
     ) -> None:
         self._log = log
         self._step = first_step
-        self._interval = interval
         self._stop = threading.Event()
         self._probes = _probes()
         self._thread = threading.Thread(target=self._run, name="mlflow-system", daemon=True)
@@ -52,7 +49,7 @@ class SystemSampler:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        while not self._stop.wait(INTERVAL):
             self._sample()
         self._sample()
 

@@ -3,7 +3,6 @@ kept."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 
@@ -15,6 +14,7 @@ from monai.bundle import ConfigWorkflow, run
 from pyraseg.pipeline.cli import main
 from pyraseg.pipeline.phantom import generate
 from pyraseg.transforms.io.frames import LoadFrame
+from tests.pipeline.evaluation.engines import read
 
 FILES = {
     "cases.csv",
@@ -37,11 +37,6 @@ def evaluate(workspace, checkpoint, split: str, **overrides):
         **(common | overrides),
     )
     return folder
-
-
-def read(path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys):

@@ -13,7 +13,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
 from monai.transforms import MapTransform, Transform
-from monai.utils import ensure_tuple
 from PIL import Image, ImageOps
 
 from pyraseg.transforms.dicom.files.search import check_regular
@@ -164,8 +163,7 @@ class LoadFramed(MapTransform):
     """`LoadFrame` on the entries of a dictionary.
 
     Args:
-        keys: entries that hold path strings.
-        label_keys: the keys of masks.
+        keys: entries that hold path strings; "label" is a mask.
         reading: see `FrameReader`, for images.
         allow_missing_keys: skip keys that an item lacks.
 
@@ -177,19 +175,17 @@ class LoadFramed(MapTransform):
         self,
         keys: KeysCollection,
         *,
-        label_keys: KeysCollection = ("label",),
         reading: ReadingOptions | Mapping[str, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.label_keys = frozenset(ensure_tuple(label_keys))
         self.load_image, self.load_label = LoadFrame(reading=reading), LoadFrame(as_labels=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load every entry; its case is the item's ``case``, or else the path's keyed hash."""
         item = dict(data)
         for key in self.key_iterator(item):
-            load = self.load_label if key in self.label_keys else self.load_image
+            load = self.load_label if key == "label" else self.load_image
             item[key] = load(item[key], item.get("case"))
         return item
 

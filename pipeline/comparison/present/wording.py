@@ -42,7 +42,8 @@ def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:
         >>> [sentence.split(".")[0] for _, sentence in verdicts(comparison)]
         ['kidney, Dice: “cbam” is better than “none”']
     """
-    missed = {(s.arm, s.label) for s in comparison.scores if s.metric == "missed" and s.mean >= 1}
+    nothing = {"missed": 1.0, "dice": 0.0}  # not found at all, or found elsewhere in every case
+    missed = {(s.arm, s.label) for s in comparison.scores if s.mean == nothing.get(s.metric)}
     for d in comparison.differences:
         what, shown = f"{spaced(d.label)}, {title(d.metric)}", p_text(d.adjusted)
         p = f"p {shown}" if shown.startswith("<") else f"p = {shown}"

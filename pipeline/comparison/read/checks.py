@@ -95,7 +95,7 @@ def _other_cases(
 
 def _both_names(run: Run) -> str:
     """One training may have evaluations on several data sets."""
-    return repr(run.name) if run.trained_by in ("", run.name) else f"{run.name!r} of {run.label!r}"
+    return repr(run.label) if run.trained_by in ("", run.name) else f"{run.name!r} of {run.label!r}"
 
 
 def _refuse_seen(runs: Sequence[Run], measured: set[str], *, split: str) -> None:

@@ -47,9 +47,6 @@ def read_runs(
 
     Raises:
         TrackingError, UsageError, InputError: as `open_store` and `find_runs`.
-
-    Example:
-        >>> runs, left_out = read_runs("sqlite:///mlruns.db", "us_hydronephrosis")  # doctest: +SKIP
     """
     with open_store(tracking_uri) as store, TemporaryDirectory() as folder:
         return find_runs(store, experiment, folder=Path(folder), names=names, split=split)

@@ -42,7 +42,6 @@ def write_cine(
     segments: Sequence[Segment],
     *,
     frame_time_ms: float | None = None,
-    alpha: float = 0.35,
 ) -> Path:
     """Write an endless animated WebP of the frames with their masks, at the cine's speed.
 
@@ -56,7 +55,6 @@ def write_cine(
         labels: (F, H, W), class values on the frames' grid; it may be a memory map.
         segments: the classes; the one with value 0 is not drawn.
         frame_time_ms: between frames; None (unknown) means 100 ms.
-        alpha: opacity of the fill.
 
     Raises:
         ConfigError: a time that is not above 0.
@@ -69,7 +67,7 @@ def write_cine(
         remedy = "Leave it out."
         raise ConfigError("a time above 0 from frame to frame", found=f"{frame_time_ms}", remedy=remedy)
     chosen = _evenly(labels, MOST)
-    pictures = [Image.fromarray(each) for each in _drawn(frames, labels, segments, chosen, LONGEST, alpha)]
+    pictures = [Image.fromarray(each) for each in _drawn(frames, labels, segments, chosen, LONGEST)]
     with atomic_path(path) as draft:
         pictures[0].save(
             draft,
@@ -104,7 +102,7 @@ def write_contact_sheet(
     if key_frame not in chosen:
         nearest = min(chosen, key=lambda index: abs(index - key_frame))
         chosen[chosen.index(nearest)] = key_frame
-    tiles = _drawn(frames, labels, segments, chosen, TILE, alpha=0.35)
+    tiles = _drawn(frames, labels, segments, chosen, TILE)
     for index, tile in zip(chosen, tiles, strict=True):
         if index == key_frame:
             tile[:EDGE], tile[-EDGE:], tile[:, :EDGE], tile[:, -EDGE:] = KEY, KEY, KEY, KEY
@@ -120,7 +118,6 @@ def _drawn(
     segments: Sequence[Segment],
     chosen: Sequence[int],
     longest: int,
-    alpha: float,
 ) -> list[np.ndarray]:
     """The chosen frames, reduced, with their masks, cropped to the tissue of all of them: RGB uint8."""
     pairs = [_reduced(frames(index), labels[index], segments, longest) for index in chosen]
@@ -134,7 +131,7 @@ def _drawn(
     pictures = []
     for image, mask in pairs:
         picture = to_picture(image)
-        paint(picture, mask, segments, alpha=alpha)
+        paint(picture, mask, segments, alpha=0.35)
         pictures.append(picture[rows, columns])
     return pictures
 

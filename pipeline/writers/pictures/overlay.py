@@ -78,12 +78,11 @@ def write_overlay(
     segments: Iterable[Segment],
     *,
     reference: ArrayLike | None = None,
-    alpha: float = 0.35,
 ) -> Path:
     """Write what ``draw_overlay`` draws of the same arguments as a PNG without metadata.
 
     Raises:
-        ConfigError, GeometryError, LabelError: as ``draw_overlay``.
+        GeometryError, LabelError: as ``draw_overlay``.
         OutputError: the file cannot be written.
 
     >>> import tempfile
@@ -96,4 +95,4 @@ def write_overlay(
     ...     path.read_bytes()[:4]
     b'\\x89PNG'
     """
-    return write_png(path, draw_overlay(image, mask, segments, reference=reference, alpha=alpha))
+    return write_png(path, draw_overlay(image, mask, segments, reference=reference))

@@ -556,6 +556,9 @@ def test_two_arms_that_missed_everything_are_not_called_equal():
     assert kind == "unclear"
     assert "both missed it in every case" in sentence
     assert "no difference" not in sentence
+    elsewhere = tuple({**row, "predicted_pixels": "50", "missed": "0"} for row in run("", nothing).scores)
+    beside = [replace(run(name, nothing), scores=elsewhere) for name in ("one", "other")]
+    assert next(verdicts(compared(*beside)))[0] == "unclear"
     found = compared(run("one", nothing), run("other", dices(*[0.0] * 7, 0.1)))
     ((kind, _),) = verdicts(found)
     assert kind == "none"

@@ -4,6 +4,7 @@ and a network that calls what is bright kidney or tumour.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,8 @@ def evaluator(
         key_val_metric={name: metric or SegmentationScores(names)},
         val_handlers=list(handlers),
     )
+
+
+def read(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pyraseg.pipeline.evaluation import CaseResults, CaseScore, Results, SegmentationScores, write_results
 from pyraseg.pipeline.evaluation.result_files import pack, report, unpack, write_masks
-from tests.pipeline.evaluation.engines import Artifacts, evaluator, write_case
+from tests.pipeline.evaluation.engines import Artifacts, evaluator, read, write_case
 
 FILES = {"cases.csv", "summary.json", "confidence.csv", "reliability.png", "predictions.npz"}
 
@@ -67,11 +67,6 @@ def test_a_worse_epoch_leaves_the_best_one_s_files(items, tmp_path):
 
 NAMES = ["background", "kidney", "hydronephrosis"]
 DECLARED = [{"name": "harp", "measure": "harp", "segments": ["kidney", "hydronephrosis"]}]
-
-
-def read(path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -12,16 +11,11 @@ from pyraseg.pipeline.evaluation import CaseResults, SegmentationScores
 from pyraseg.pipeline.evaluation.quantities import image_units, source_values
 from pyraseg.pipeline.evaluation.result_files import report
 from pyraseg.transforms.errors import ConfigError
-from tests.pipeline.evaluation.engines import TUMOUR, VOLUMES, Artifacts, evaluator, write_volume
+from tests.pipeline.evaluation.engines import TUMOUR, VOLUMES, Artifacts, evaluator, read, write_volume
 
 VOXEL_ML = 0.036
 UNITS = {"volume": "ml", "suv_max": "g/ml{SUVbw}", "suv_mean": "g/ml{SUVbw}", "total_lesion_glycolysis": "g"}
 DECLARED = [{"name": name, "measure": name, "segments": ["tumour"]} for name in UNITS]
-
-
-def read(path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,10 @@ def test_a_server_with_a_certificate_of_its_own_is_trusted_where_mlflow_trusts_i
     with answering(200, "{}", certificate=certificate) as uri:
         with pytest.raises(TrackingError, match="certificate that this machine does not trust"):
             require_reachable(uri)
+        if value is None:
+            monkeypatch.setenv(variable, "gone.pem")
+            with pytest.raises(TrackingError, match="certificates that is not there"):
+                require_reachable(uri)
         monkeypatch.setenv(variable, value or certificate)
         require_reachable(uri)
 

@@ -19,7 +19,7 @@ from pyraseg.pipeline.writers.pictures.overlay import write_overlay
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report import Run, write_report
-from pyraseg.pipeline.writers.tables.csv_tables import write_failures, write_manifest
+from pyraseg.pipeline.writers.tables.csv_tables import write_failures, write_manifest, write_results
 from pyraseg.pipeline.writers.tables.item_records import Failure
 from pyraseg.transforms.errors import OutputError
 
@@ -45,6 +45,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
         ".csv",
         lambda path: write_failures(path, [Failure("1.dcm", "truncated", "Copy it again.")]),
     ),
+    "results": (".csv", lambda path: write_results(path, [], units={"kidney_area": "mm2"})),
     "manifest": (".json", lambda path: write_manifest(path, {"items": 1})),
     "report": (".html", lambda path: write_report(path, [], run=RUN)),
 }

@@ -21,7 +21,6 @@ from pyraseg.pipeline.writers.prediction import Algorithm
 from pyraseg.pipeline.writers.report import Run, write_report
 from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
 from pyraseg.pipeline.writers.tables.text import shown_unit
-from pyraseg.transforms.errors import OutputError
 from pyraseg.transforms.records import Segment
 from tests.pipeline.writers import items
 
@@ -312,12 +311,6 @@ def test_a_report_that_breaks_off_leaves_the_old_one_and_nothing_else(tmp_path):
         write_report(path, records(), run=RUN)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path):
-    (tmp_path / "taken").write_bytes(b"")
-    with pytest.raises(OutputError):
-        write_report(tmp_path / "taken" / "report.html", [], run=RUN)
 
 
 @pytest.mark.parametrize(

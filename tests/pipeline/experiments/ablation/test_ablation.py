@@ -237,24 +237,9 @@ class TestTracking:
 
 
 def test_wrong_usage_ends_with_2_before_anything_is_made(workspace, capsys):
-    words = [
-        "ablation",
-        "--bundle",
-        str(workspace / "bundle"),
-        "--grid",
-        str(workspace / "grid.yaml"),
-        "--seeds",
-        "x",
-    ]
-    words += [
-        "--dataset_dir",
-        str(workspace / "data"),
-        "--output",
-        str(workspace / "out"),
-        "--",
-        "--depth",
-        "18",
-    ]
+    places = {name: str(workspace / name) for name in ("bundle", "data", "out", "grid.yaml")}
+    words = ["ablation", "--bundle", places["bundle"], "--grid", places["grid.yaml"], "--seeds", "x"]
+    words += ["--dataset_dir", places["data"], "--output", places["out"], "--", "--depth", "18"]
     assert main(words) == 2
     assert "--seeds" in capsys.readouterr().err
     assert not (workspace / "out").exists()

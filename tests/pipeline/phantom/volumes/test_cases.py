@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -15,16 +14,10 @@ from pyraseg.pipeline.phantom import generate
 from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.io.volumes import LoadVolumed
+from tests.pipeline.phantom.test_dataset import digests
 
 MODALITIES = ("ct", "mr", "pet")
 RAS = np.diag([-1, -1, 1, 1])
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,6 @@ from pyraseg.pipeline.writers.tables.csv_tables import (
 )
 from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
 from pyraseg.pipeline.writers.tables.text import neutralise
-from pyraseg.transforms.errors import OutputError
 from tests.pipeline.writers import items
 
 UNITS = {"kidney_area": "mm2", "harp": "{ratio}", "hydronephrosis_index": "%"}
@@ -222,12 +221,6 @@ def test_a_table_that_breaks_off_leaves_the_old_one(tmp_path):
         write_results(path, records(), units=UNITS)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path):
-    (tmp_path / "taken").write_bytes(b"")
-    with pytest.raises(OutputError):
-        write_results(tmp_path / "taken" / "results.csv", [], units=UNITS)
 
 
 def test_the_manifest_is_the_same_json_whatever_the_order_of_its_keys(tmp_path):

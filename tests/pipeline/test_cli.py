@@ -226,8 +226,8 @@ class TestEntryPoints:
             f"        with open({str(tmp_path / 'result')!r}, 'w') as file:\n"
             "            yield 'line'\n"
             "            look = [sys.executable, '-c', 'import os; [os.fstat(n) for n in range(3)]']\n"
-            "            file.write(f'{file.fileno() > 2}, a process of it ends with {subprocess.call(look)}')\n"
+            "            file.write(f'{file.fileno() > 2}, its process ends with {subprocess.call(look)}')\n"
             "cli.VERBS = (Saying(),)\nsys.exit(cli.main(['v']))\n"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
-        assert (done.returncode, (tmp_path / "result").read_text()) == (0, "True, a process of it ends with 0")
+        assert (done.returncode, (tmp_path / "result").read_text()) == (0, "True, its process ends with 0")

@@ -22,7 +22,7 @@ from pyraseg.pipeline.bundle.one_place import follow_one_place, leaves, nested_c
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import install_error_report
 from pyraseg.pipeline.utils.without_paths import safe_parameters
-from pyraseg.transforms.errors import ConfigError, UsageError
+from pyraseg.transforms.errors import CheckpointError, ConfigError, UsageError
 from pyraseg.transforms.io.limits import SPACING_MM, spacing_fault
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "known_overrides",
     "override_pairs",
     "require_known",
+    "require_stated",
     "running_parser",
     "unknown_ids",
 ]
@@ -81,6 +82,8 @@ class OverrideGuard:
             ConfigError: an override of an id that no config file of the run defines, or that nothing reads;
                 the remedy is the nearest id, or the file that defines it. Or a probability outside [0, 1], a
                 spacing that is not three lengths, volumes without a window.
+            CheckpointError: another value than the checkpoint states.
+            CheckpointError: another value than the checkpoint states.
         """
         if self._workflow is None:
             return
@@ -98,6 +101,7 @@ class OverrideGuard:
             parser.ref_resolver.reset()
         if self._files:
             _require_read(config, written)
+        require_stated(parser, nested_changes(config, written))
         _require_ranges(config)
         if isinstance(config.get("device"), str) and not config["device"].startswith(("$", "@")):
             config["device"] = select_device(config["device"])
@@ -233,6 +237,24 @@ def _require_read(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
         if plain and value != written[key] and f"@{key}" not in text:
             remedy = f"Leave --{key} out: the network or the loss of this run has no such option."
             raise ConfigError("overrides that this run reads", found=f"--{key}", remedy=remedy)
+
+
+def require_stated(parser: ConfigParser, changes: Mapping[str, Any]) -> None:
+    """Refuse an override of what the checkpoint says itself: `trained` only fills in what it does not say.
+
+    Raises:
+        CheckpointError: with both values.
+    """
+    for key, value in changes.items():
+        head, *names = key.replace("#", "::").split("::")
+        if head != "trained" or names == ["checkpoint"]:
+            continue
+        told: Any = parser.get_parsed_content(head)["stated"]
+        for name in names:
+            told = told.get(name) if isinstance(told, Mapping) else None
+        if told is not None and told != value:
+            remedy = f"Leave --{key} out, or name a checkpoint that was trained so."
+            raise CheckpointError(f"{told}, as the checkpoint says", found=f"--{key} {value}", remedy=remedy)
 
 
 def _require_whole(config: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from monai.transforms import Compose
 from torch import nn
 from yaml import YAMLError
 
-from pyraseg.pipeline.bundle.overrides import FLAGS, unknown_ids
+from pyraseg.pipeline.bundle.overrides import FLAGS, require_stated, unknown_ids
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
@@ -160,6 +160,7 @@ def load_bundle(
         parser.update({"postprocessing::transforms::0::probabilities": "probabilities"})
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # like MONAI's runner, for the bundle's own components
+    require_stated(parser, typed)
     network = config.build("network").eval()
     load_checkpoints(network, weights)
     preprocessing, inferer = config.build("preprocessing"), config.build("inferer")

@@ -73,6 +73,17 @@ def test_a_path_that_monai_would_take_apart_stops_the_run(config_file, value):
     assert "without #, which MONAI takes apart, found --folder" in refusal(config_file, folder=value)
 
 
+def test_what_a_checkpoint_says_itself_is_no_option(config_file):
+    trained = "trained: {stated: {size: [64, 64]}, size: [32, 32], depth: 18}\n"
+    Path(config_file).write_text(CONFIG + trained + "use: '@trained'\n")
+    workflow(config_file, **{"trained::size": [64, 64], "trained::depth": 34}).initialize()
+    with pytest.raises(RuntimeError) as wrapped:
+        workflow(config_file, **{"trained::size": [48, 48]}).initialize()
+    assert "wanted [64, 64], as the checkpoint says, found --trained::size [48, 48]" in str(
+        own_error(wrapped.value)
+    )
+
+
 def test_a_server_whose_address_has_colons_passes(config_file):
     workflow(config_file, folder="http://[::1]:5000").initialize()
 

@@ -79,6 +79,7 @@ def test_a_wrong_value_of_an_override_is_an_error_of_ours(checkpoint):
     [
         ("inference_size", "[128, 64]", r"input_size \[96, 96\], found input_size \[128, 64\]"),
         ("label_names", "[background, kidney, cyst]", "'hydronephrosis'.*, found label_names .*'cyst'"),
+        ("trained::network::depth", "50", r"18, as the checkpoint says, found --trained::network::depth 50"),
     ],
 )
 def test_another_size_or_label_set_than_the_checkpoint_s_is_refused_with_both(

@@ -63,8 +63,9 @@ def supervise(name: str, folder: Path, *, seconds: float, runs: int) -> int:
         command = [sys.executable, "-m", "tests.fuzz", name, "--one", "--folder", str(folder)]
         command += ["--seconds", str(int(left) + 1), "--runs", str(runs - done if runs else 0)]
         log = folder / f"{name}.log"
-        with log.open("wb") as file:
-            subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        with log.open("wb") as file, tempfile.TemporaryDirectory(prefix="pyraseg-fuzz-") as scratch:
+            variables = os.environ | {"TMPDIR": scratch}  # removed however the process ends
+            subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=variables, check=False)
         counts = [int(count) for count in RUNS.findall(log.read_text(encoding="utf-8", errors="replace"))]
         if not counts:
             (folder / "findings" / name / "start").write_bytes(log.read_bytes()[-10_000:])
@@ -81,7 +82,7 @@ def fuzz(name: str, folder: Path, *, seconds: float, runs: int) -> int:
     warnings.simplefilter("ignore")
     corpus, findings = folder / "corpus" / name, folder / "findings" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="pyraseg-fuzz-"))
+    scratch = Path(tempfile.mkdtemp())
     with atheris.instrument_imports(include=list(OURS)):
         from tests.fuzz.targets import TARGETS, write_seeds
 

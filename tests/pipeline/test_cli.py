@@ -216,7 +216,7 @@ class TestEntryPoints:
 
     def test_work_goes_on_with_closed_streams_and_prints_into_no_other_file(self, tmp_path):
         code = (
-            "import os, sys\n"
+            "import os, subprocess, sys\n"
             "os.closerange(0, 3); sys.stdin = sys.stdout = sys.stderr = None\n"
             "from pyraseg.pipeline import cli\n"
             "class Saying(cli.Verb):\n"
@@ -225,8 +225,9 @@ class TestEntryPoints:
             "    def run(self, arguments):\n"
             f"        with open({str(tmp_path / 'result')!r}, 'w') as file:\n"
             "            yield 'line'\n"
-            "            file.write(f'{file.fileno() > 2}')\n"
+            "            look = [sys.executable, '-c', 'import os; [os.fstat(n) for n in range(3)]']\n"
+            "            file.write(f'{file.fileno() > 2}, its process ends with {subprocess.call(look)}')\n"
             "cli.VERBS = (Saying(),)\nsys.exit(cli.main(['v']))\n"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
-        assert (done.returncode, (tmp_path / "result").read_text()) == (0, "True")
+        assert (done.returncode, (tmp_path / "result").read_text()) == (0, "True, its process ends with 0")

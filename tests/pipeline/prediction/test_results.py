@@ -507,7 +507,7 @@ def test_overrides_reach_the_bundle(inputs, predicted, checkpoint, tmp_path):
     assert run.status == 0
     assert (run.labels(name) > 0).sum() > (predicted.labels(PHANTOM[1]) > 0).sum()
     options = json.loads((run.output / "manifest.json").read_bytes())["options"]
-    assert (options["overrides"], options["value_range"]) == ("cleanup", "0.0, 255.0")
+    assert (options["overrides"], options["value_range"]) == ("cleanup", "0, 255")
 
 
 def test_a_repeated_run_writes_the_same_uids(inputs, predicted, checkpoint, tmp_path):

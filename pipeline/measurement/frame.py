@@ -81,7 +81,7 @@ def measure_frame(
     boxes = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
     cropped = labels if boxes[0] is None else labels[boxes[0]]
     spacing = (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)
-    fault = spacing_fault(spacing)
+    fault = spacing_fault(spacing, labels.shape)
 
     @cache
     def structures(*segments: str) -> Structures:

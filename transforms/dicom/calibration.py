@@ -55,7 +55,7 @@ def calibrate(dataset: Dataset, rows: int, columns: int) -> Calibration:
     """
     regions = tissue_regions(dataset, rows, columns)
     if not regions:
-        spacing = _pixel_spacing(dataset)
+        spacing = _pixel_spacing(dataset, rows, columns)
         return Calibration(spacing, "pixel_spacing" if spacing else "none", None)
     tops, lefts, bottoms, rights = zip(*(region.box for region in regions), strict=True)
     box = (min(tops), min(lefts), max(bottoms), max(rights))
@@ -82,7 +82,7 @@ def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
     if kind != (FORMAT_2D, TISSUE) or units != (CENTIMETRES, CENTIMETRES):
         return None
     down, across = (10 * abs(number(item, f"PhysicalDelta{axis}") or 0) for axis in "YX")
-    if fault := spacing_fault((down, across)):
+    if fault := spacing_fault((down, across), (rows, columns)):
         warnings.warn(f"an ultrasound region with pixels of {fault} is ignored", stacklevel=2)
         return None
     ends = [number(item, f"RegionLocation{end}") for end in ("MinY0", "MinX0", "MaxY1", "MaxX1")]
@@ -94,13 +94,13 @@ def _region(item: Dataset, rows: int, columns: int) -> CalibratedRegion | None:
     return CalibratedRegion((top, left, min(bottom + 1, rows), min(right + 1, columns)), (down, across))
 
 
-def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+def _pixel_spacing(dataset: Dataset, rows: int, columns: int) -> tuple[float, float] | None:
     try:
         spacing = numbers(dataset, "PixelSpacing", 2)
     except BrokenFile as error:
         if error.remedy:  # a decimal comma: the user has a spacing, and would miss it
             raise
         return None
-    if spacing is None or spacing_fault(spacing):
+    if spacing is None or spacing_fault(spacing, (rows, columns)):
         return None
     return spacing[0], spacing[1]

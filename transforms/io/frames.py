@@ -300,7 +300,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, ValueRange | None, tuple[float, 
         scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
     array = _channels_last(stored)
     spacing = None if (row, column) == (1.0, 1.0) else (row * scale, column * scale)
-    if spacing and (fault := spacing_fault(spacing)):
+    if spacing and (fault := spacing_fault(spacing, array.shape[1::-1])):
         warnings.warn(f"the size of a NIfTI's pixels, {fault}, is ignored", stacklevel=2)
         spacing = None
     return array.transpose(2, 1, 0), _stated_range(array, image.header), spacing

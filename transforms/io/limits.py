@@ -94,13 +94,15 @@ def are_finite(values: Any) -> bool:
     return 0 in values.shape or all(math.isfinite(float(end)) for end in (values.min(), values.max()))
 
 
-def spacing_fault(spacing_mm: Iterable[float]) -> str:
-    """The spacing in words where no image can have it; empty where one can.
+def spacing_fault(spacing_mm: Iterable[float], shape: Iterable[int] = ()) -> str:
+    """The spacing in words where no image, or none of ``shape`` along the same axes, can have it; else empty.
 
-    >>> spacing_fault([0.5, 1e-320]), spacing_fault([0.5, 0.5])
-    ('0.5 x 9.99989e-321 mm', '')
+    >>> spacing_fault([0.5, 1e-320]), spacing_fault([50.0, 50.0], (480, 640)), spacing_fault([0.5, 0.5])
+    ('0.5 x 9.99989e-321 mm', '50 x 50 mm over 32 m', '')
     """
     values = [float(value) for value in spacing_mm]
-    if all(SPACING_MM[0] <= value <= SPACING_MM[1] for value in values):
-        return ""
-    return " x ".join(f"{value:g}" for value in values) + " mm"
+    words = " x ".join(f"{value:g}" for value in values) + " mm"
+    if not all(SPACING_MM[0] <= value <= SPACING_MM[1] for value in values):
+        return words
+    longest = max((count * value for count, value in zip(shape, values, strict=False)), default=0.0)
+    return f"{words} over {longest / 1000:.3g} m" if longest > AXIS_MM else ""

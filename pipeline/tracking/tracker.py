@@ -177,7 +177,7 @@ class RunTracker(RunLog):
             self._outbox.sync()
             patience = min(self.patience, PATIENCE_KILLED) if status == "KILLED" else self.patience
             sent = self._sender.close(patience=patience, hurry=hurry)
-            if not sent:
+            if not sent and status != "FINISHED":  # that comes behind everything that is still to be stored
                 self._sender.sender.send_status(status)
             if not sent or self._outbox.lacks_files():
                 self._say_what_waits(self._outbox)

@@ -18,6 +18,7 @@ import yaml
 from mlflow import MlflowClient
 
 from pyraseg.pipeline.tracking import RunTracker, default_tracking_uri
+from pyraseg.pipeline.tracking.sync import sync
 from pyraseg.transforms.errors import InputError, OutputError, TrackingError
 from tests.pipeline.tracking.conftest import artifact, runs, steps
 
@@ -136,6 +137,21 @@ class TestTheEnd:
         text = artifact(store, interrupted(store, error), "error/traceback.txt", tmp_path)
         assert "InputError: wanted an image, found a gap. Mend it." in text
         assert "DOE" not in text
+
+    def test_a_run_whose_files_still_wait_is_not_finished_before_they_are_stored(
+        self, store, tmp_path, monkeypatch
+    ):
+        def busy(*_):
+            raise ConnectionError("busy")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_artifact", busy)
+            with RunTracker(store, experiment_name="waits", outbox_dir=tmp_path, patience=0) as tracker:
+                tracker.log_text("a file", "a.txt")
+        assert [run.info.status for run in runs(store, "waits")] == ["RUNNING"]
+        assert list(sync(tmp_path))
+        assert [run.info.status for run in runs(store, "waits")] == ["FINISHED"]
+        assert artifacts(store, tracker.run_id) >= {"a.txt"}
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
     def test_sigterm_ends_a_run_killed_and_the_process_as_ctrl_c_does(self, store):

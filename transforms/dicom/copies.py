@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 from pydicom.multival import MultiValue
-from pydicom.pixels import iter_pixels
 from pydicom.sequence import Sequence as Items
 
 from pyraseg.transforms.dicom.files.header import parse_file, read_header
@@ -87,12 +86,8 @@ def image_key(path: Path) -> Key:
         key = hashlib.blake2b(repr(_attributes(path)).encode("utf-8", "surrogateescape"), person=b"image")
         with foreign(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
-            decoder, frames = FrameDecoder(read_header(path)), iter_pixels(path)
-            for index in range(len(decoder)):
-                decoder.stored(
-                    index
-                )  # has the limits and checks that pydicom's decoding, with its colours, lacks
-                frame = next(frames)
+            decoder = FrameDecoder(read_header(path))
+            for frame in map(decoder.as_rgb, range(len(decoder))):
                 key.update(repr(frame.shape).encode() + _same_type(frame).tobytes())
         return key.hexdigest()
     except (InputError, BrokenFile):

@@ -92,6 +92,11 @@ class FrameDecoder:
         """
         return self._decoded(index)[0]
 
+    def as_rgb(self, index: int) -> np.ndarray:
+        """As `stored`, with YBR samples as RGB."""
+        frame, ybr = self._decoded(index)
+        return ybr_to_rgb(frame, self.header.bits_stored) if ybr else frame
+
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:
         with self.header.opened() as file:

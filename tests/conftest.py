@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -27,6 +28,14 @@ def _strict_dicom_writing():
 def _hash_key():
     """Case names that no test run stores a key for."""
     os.environ["PYRASEG_HASH_KEY"] = "the key of the tests"
+
+
+@pytest.fixture(autouse=True)
+def _no_log_into_the_output_of_an_earlier_test():
+    """MONAI's ``run`` makes a handler for the output as it is then, which pytest closes after the test."""
+    yield
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
 
 
 @pytest.fixture(scope="session")

@@ -98,8 +98,8 @@ class GradientClipping:
 
     def __call__(self, engine: Engine) -> None:
         if steps_now(engine):
-            parameters = [part for part in self.network.parameters() if part.grad is not None]
-            norm = nn.utils.get_total_norm([part.grad for part in parameters])
+            parameters = list(self.network.parameters())
+            norm = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None])
             if not norm <= self.max_norm:  # most are: a pass over all gradients less
                 nn.utils.clip_grads_with_norm_(parameters, self.max_norm, norm)
 

@@ -130,6 +130,8 @@ class Results:
         quantities: one per case and quantity, if requested.
         lesions: one per case and class, if lesions were compared.
         tolerance: of surface Dice, by unit; empty if surfaces were not compared.
+        operating: by class the operating point, its rates and those of the argmax, and the curve
+            (`pyraseg.pipeline.trust.OperatingCurves`), if it was looked at.
         resamples, seed: of the bootstrap; see `estimate`.
 
     >>> scores = (CaseScore("c1", "g1", "kidney", 10, 10, 5), CaseScore("c2", "g2", "kidney", 10, 0, 0))
@@ -143,6 +145,7 @@ class Results:
     quantities: tuple[QuantityError, ...] = ()
     lesions: tuple[CaseLesions, ...] = ()
     tolerance: Mapping[str, float] = field(default_factory=dict)
+    operating: Mapping[str, Any] = field(default_factory=dict)
     resamples: int = 0
     seed: int = 0
 
@@ -211,4 +214,5 @@ class Results:
             "classes": {name: summary.document() for name, summary in self.classes.items()},
             "calibration": {"bins": BINS, "curves": curves} if curves else {},
             "quantities": {name: summary.document() for name, summary in self.measured.items()},
+            "operating_point": dict(self.operating),
         } | ({"lesions": {"overlap": OVERLAP, "classes": lesions}} if lesions else {})

@@ -3,4 +3,5 @@
 from __future__ import annotations
 
 from pyraseg.pipeline.trust.calibration import Calibration
+from pyraseg.pipeline.trust.evaluated import OperatingCurves
 from pyraseg.pipeline.trust.operating_point import OperatingPoints

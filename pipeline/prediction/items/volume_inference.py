@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import SegmentationInferer
-from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
+from pyraseg.pipeline.inference.source_grid import decided, source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 
@@ -35,9 +35,11 @@ class VolumeScores:
     affine: np.ndarray
     confidence: float | None
 
-    def labels(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
+    def labels(
+        self, affine: np.ndarray, out: np.ndarray, *, weights: torch.Tensor | None = None
+    ) -> Iterator[slice]:
         """Fill a label map (X, Y, Z) on the source grid; yields finished slices."""
-        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape}
+        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape, "weights": weights}
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices
@@ -66,7 +68,13 @@ def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
 
 
 def infer(
-    image: torch.Tensor, affine: np.ndarray, *, network: NetworkClient, overlap: float, folder: Path
+    image: torch.Tensor,
+    affine: np.ndarray,
+    *,
+    network: NetworkClient,
+    overlap: float,
+    folder: Path,
+    weights: torch.Tensor | None = None,
 ) -> VolumeScores:
     """Score a volume (C, x, y, z) by windows with Gaussian weights; memory holds one row of windows.
 
@@ -74,6 +82,7 @@ def infer(
         affine: (4, 4), from index to RAS+ mm.
         network: its shapes are the window's.
         folder: for arrays too large for memory.
+        weights: of the classes, see `class_weights`.
 
     Raises:
         PyrasegError: a window cannot be scored, or the disk is full.
@@ -92,7 +101,11 @@ def infer(
     certainty, voxels = 0.0, 0
     for slab in inferer.slabs(image, distant_network(network), axis=2):
         values[(slice(None), *slab.slices)] = slab.probabilities
-        inside = slab.labels > 0
-        certainty += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
+        labels = slab.labels
+        if weights is not None:
+            labels = decided(torch.from_numpy(slab.probabilities), weights).numpy()
+        inside = labels > 0
+        winning = np.take_along_axis(slab.probabilities, labels[None].astype(np.intp), axis=0)[0]
+        certainty += float(winning[inside].sum(dtype=np.float64))
         voxels += int(np.count_nonzero(inside))
     return VolumeScores(values, affine, certainty / voxels if voxels else None)

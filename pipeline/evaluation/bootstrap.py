@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEVEL", "Estimate", "estimate", "plain"]
+__all__ = ["LEVEL", "Estimate", "estimate", "plain", "rate_in_words"]
 
 LEVEL = 0.95
 NAN = float("nan")
@@ -90,6 +90,16 @@ def estimate(
         cases=array.size,
         groups=number,
     )
+
+
+def rate_in_words(rate: Mapping[str, Any]) -> str:
+    """A mean over cases with its interval, and the mean over groups beside it.
+
+    >>> rate_in_words({"mean": 0.1, "low": 0.02, "high": 0.2, "over_groups": 0.4})
+    '0.100 (0.020 to 0.200), over groups 0.400'
+    """
+    interval = "" if rate["low"] is None else f" ({rate['low']:.3f} to {rate['high']:.3f})"
+    return f"{rate['mean']:.3f}{interval}, over groups {rate['over_groups']:.3f}"
 
 
 def _percentiles(means: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pyraseg.pipeline.evaluation.bootstrap import rate_in_words
 from pyraseg.pipeline.evaluation.summary import Results
+from pyraseg.pipeline.inference.decision import threshold_in_words
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.pages import data_uri, page_template, policy_hash, read_part
 
@@ -68,7 +70,8 @@ def _rows(label: str, found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
     false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
     names = {"missed": "missed", "false": false, "dice": "dice"}
-    decided = {"rates": f"as delivered: above {found['threshold']:g}{size}", "argmax": "by the argmax"}
+    point = f"as delivered: {threshold_in_words(found['threshold'])}{size}"
+    decided = {"rates": point, "argmax": "by the argmax"}
     for key in ("rates",) if found["rates"] == found["argmax"] else decided:
         yield {"label": label, "decided": decided[key]} | {
             k: _rate(found[key].get(n)) for k, n in names.items()
@@ -76,10 +79,7 @@ def _rows(label: str, found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _rate(rate: Mapping[str, Any] | None) -> str:
-    if rate is None:
-        return "no case"
-    interval = "" if rate["low"] is None else f" ({rate['low']:.3f} to {rate['high']:.3f})"
-    return f"{rate['mean']:.3f}{interval}, groups: {rate['groups']}"
+    return "no case" if rate is None else f"{rate_in_words(rate)}; {rate['cases']} of {rate['groups']} groups"
 
 
 def _pictures(folder: Path) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from pyraseg.pipeline.evaluation.bootstrap import Estimate
+from pyraseg.pipeline.evaluation.bootstrap import Estimate, rate_in_words
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
 from pyraseg.pipeline.evaluation.lesions import CaseLesions
 from pyraseg.pipeline.evaluation.page import write_page
 from pyraseg.pipeline.evaluation.quantities import QuantityError
 from pyraseg.pipeline.evaluation.scores import CaseScore
 from pyraseg.pipeline.evaluation.summary import Results
+from pyraseg.pipeline.inference.decision import threshold_in_words
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.distributed import gather, is_main
@@ -258,10 +259,11 @@ def report(results: Results) -> str:
         lines.append(_estimate("false positive lesions in a case", lesions.false_positives))
     for name, found in results.operating.items():
         size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
-        lines.append(f"{name}, operating point above {found['threshold']:g}{size}; (the plain argmax)")
+        point = threshold_in_words(found["threshold"])
+        lines.append(f"{name}, operating point {point}{size}; (the plain argmax); rates over cases")
         for rate in ("missed", *sorted(found["rates"].keys() - {"missed", "dice"})):
-            pair = [_interval(found[key][rate]) for key in ("rates", "argmax") if rate in found[key]]
-            lines += [f"  {rate.replace('_', ' '):<36}{pair[0]:>26}{f'({pair[1]})':>30}"] if pair else []
+            pair = [rate_in_words(found[key][rate]) for key in ("rates", "argmax") if rate in found[key]]
+            lines += [f"  {rate.replace('_', ' '):<14}{pair[0]:>42}{f'({pair[1]})':>46}"] if pair else []
     if results.reliability:
         errors = (f"{curve.name} {curve.error:.4f}" for curve in results.reliability)
         lines.append(f"calibration error: {', '.join(errors)}")
@@ -271,11 +273,6 @@ def report(results: Results) -> str:
 def _estimate(name: str, value: Estimate) -> str:
     interval = f"{value.low:.3f} to {value.high:.3f}" if np.isfinite(value.low) else "none"
     return _line(name, f"{value.group_mean:.3f}", interval, f"{value.frame_mean:.3f}", str(value.cases))
-
-
-def _interval(rate: Mapping[str, Any]) -> str:
-    interval = "no interval" if rate["low"] is None else f"{rate['low']:.3f} to {rate['high']:.3f}"
-    return f"{rate['mean']:.3f}, {interval}"
 
 
 def _line(name: str, groups: str, interval: str, frames: str, cases: str) -> str:

@@ -12,11 +12,11 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_data_type, convert_to_dst_type
 from scipy import ndimage
 
-from pyraseg.pipeline.inference.decision import Decision
+from pyraseg.pipeline.inference.decision import WEAK, Decision
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.geometry.components import label_regions
 
-__all__ = ["CleanUpLabels", "CleanUpLabelsd"]
+__all__ = ["CleanUpLabels", "CleanUpLabelsd", "keep_strong"]
 
 KIDNEY, FLUID = "kidney", "hydronephrosis"
 OFF = {"minimum_area": 0.0, "fill_holes": False, "fluid_in_kidney": False}  # all but the smallest sizes
@@ -192,6 +192,30 @@ class CleanUpLabelsd(MapTransform):
             for key in self.key_iterator(item):
                 item[key] = self.clean_up(item[key])
         return item
+
+
+def keep_strong(labels: LabelMap) -> None:
+    """Remove, in place, components of which all pixels are marked with `WEAK`; take the marks away.
+
+    What is removed takes the most frequent class of its face neighbours, as in `CleanUpLabels`.
+
+    Args:
+        labels: (H, W) or (X, Y, Z), uint8.
+
+    >>> labels = np.array([[1, 129, 0, 129, 129]], np.uint8)
+    >>> keep_strong(labels)
+    >>> labels
+    array([[1, 1, 0, 0, 0]], dtype=uint8)
+    """
+    if labels.max(initial=0) < WEAK:
+        return
+    for region in label_regions(labels):
+        weak = region.own & (region.labels >= WEAK)
+        region.labels[weak] -= WEAK
+        numbers, sizes, _ = region.components()
+        gone = np.ones(len(sizes), bool)
+        gone[numbers[region.own & ~weak]] = gone[0] = False
+        _blend(region.labels, gone[numbers])
 
 
 def _voxel_ml(labels: LabelMap, img: NdarrayOrTensor, spacing_mm: Sequence[float] | None) -> float:

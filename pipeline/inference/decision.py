@@ -12,10 +12,22 @@ from torch import Tensor, tensor
 
 from pyraseg.transforms.errors import CheckpointError, ConfigError
 
-__all__ = ["ARGMAX", "PLAIN", "TRAINED", "Decision", "OperatingPoint", "class_weights", "decide"]
+__all__ = [
+    "ARGMAX",
+    "PLAIN",
+    "PLAINLY",
+    "TRAINED",
+    "WEAK",
+    "Decision",
+    "OperatingPoint",
+    "class_weights",
+    "decide",
+    "threshold_in_words",
+]
 
 PLAIN = 0.5  # the threshold of the argmax
 ARGMAX, TRAINED = "argmax", "trained"  # values of --operating_point, beside a mapping
+WEAK = 128  # added to a class in a label map, where it has not reached its threshold
 UNITS = {2: "of the frame", 3: "ml"}
 
 logger = logging.getLogger(__name__)
@@ -26,7 +38,10 @@ class OperatingPoint:
     """Where a class is taken to be there.
 
     Attributes:
-        threshold: the probability above which it wins, where there is one other class; see `class_weights`.
+        threshold: a probability. Up to 0.5 the class's mask is all pixels above it. Above 0.5 the mask is the
+            argmax's, and a component stays if one of its pixels is above it (hysteresis): so a higher
+            threshold drops structures and does not shrink those that stay. That is so where there is one
+            other class; of several see `class_weights`.
         smallest: its smallest component, as a fraction of a frame, or in ml of a volume; 0 keeps all.
 
     Raises:
@@ -49,19 +64,36 @@ class OperatingPoint:
 class Decision:
     """How probabilities become labels: the operating points by class; the others follow the argmax.
 
+    Raises:
+        ConfigError: a threshold above 0.5 with more classes than `WEAK`.
+
     >>> decision = Decision(("background", "fluid"), {"fluid": OperatingPoint(0.8, 0.002)})
     >>> str(decision)
-    'fluid above 0.8, from 0.002 of the frame'
+    'fluid peak above 0.8, from 0.002 of the frame'
     """
 
-    label_names: tuple[str, ...]
+    label_names: tuple[str, ...] = ()
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     axes: int = 2
 
+    def __post_init__(self) -> None:
+        if self.seeds is not None and len(self.label_names) > WEAK:
+            remedy = "Use --operating_point argmax, or a threshold up to 0.5."
+            wanted = f"at most {WEAK} classes for a threshold above {PLAIN}"
+            raise ConfigError(wanted, found=str(len(self.label_names)), remedy=remedy)
+
     @property
     def weights(self) -> Tensor | None:
-        """See `class_weights`."""
-        return class_weights(self.points, self.label_names)
+        """Of the masks, see `class_weights`: thresholds above 0.5 leave the argmax's."""
+        capped = {name: min(point.threshold, PLAIN) for name, point in self.points.items()}
+        return class_weights(capped, self.label_names)
+
+    @property
+    def seeds(self) -> Tensor | None:
+        """The weights with which a class must win in one pixel of a component that stays; None: all stay."""
+        thresholds = {name: point.threshold for name, point in self.points.items()}
+        higher = max(thresholds.values(), default=PLAIN) > PLAIN
+        return class_weights(thresholds, self.label_names) if higher else None
 
     @property
     def smallest(self) -> dict[str, float]:
@@ -73,25 +105,37 @@ class Decision:
         parts = []
         for name, point in self.points.items():
             size = f", from {point.smallest:g} {UNITS[self.axes]}" if point.smallest else ""
-            parts.append(f"{name} above {point.threshold:g}{size}")
+            parts.append(f"{name} {threshold_in_words(point.threshold)}{size}")
         return "; ".join(parts) or ARGMAX
 
 
-def class_weights(points: Mapping[str, OperatingPoint], label_names: Sequence[str]) -> Tensor | None:
+PLAINLY = Decision()  # the argmax, whatever the classes
+
+
+def threshold_in_words(threshold: float) -> str:
+    """What must be above a threshold: each pixel, or the largest probability of a component.
+
+    >>> threshold_in_words(0.3), threshold_in_words(0.8)
+    ('above 0.3', 'peak above 0.8')
+    """
+    return f"{'peak ' if threshold > PLAIN else ''}above {threshold:g}"
+
+
+def class_weights(thresholds: Mapping[str, float], label_names: Sequence[str]) -> Tensor | None:
     """The factors (K,) of the classes' probabilities before the argmax; None where all are 1.
 
     A class with the threshold t has (1 - t) / t. So of two classes it wins where its probability is above t;
-    of several, where its odds against the best other one are above t / (1 - t). This is the decision of least
-    expected cost where missing it costs (1 - t) / t times as much as a false alarm (Elkan, The foundations of
-    cost-sensitive learning, IJCAI 2001).
+    of several, where its odds against the best other one are above t / (1 - t). Pixel by pixel this is the
+    decision of least expected cost where missing it costs (1 - t) / t times as much as a false alarm (Elkan,
+    The foundations of cost-sensitive learning, IJCAI 2001).
 
-    >>> class_weights({"fluid": OperatingPoint(0.8)}, ["background", "fluid"])
+    >>> class_weights({"fluid": 0.8}, ["background", "fluid"])
     tensor([1.0000, 0.2500])
     """
     weights = [1.0] * len(label_names)
-    for name, point in points.items():
-        weights[list(label_names).index(name)] = (1 - point.threshold) / point.threshold
-    return None if set(weights) == {1.0} else tensor(weights)
+    for name, threshold in thresholds.items():
+        weights[list(label_names).index(name)] = (1 - threshold) / threshold
+    return None if set(weights) <= {1.0} else tensor(weights)
 
 
 def decide(chosen: str | Mapping[str, Any] | None, trained: Mapping[str, Any]) -> Decision:
@@ -108,7 +152,7 @@ def decide(chosen: str | Mapping[str, Any] | None, trained: Mapping[str, Any]) -
 
     >>> facts = {"label_names": ["background", "fluid"], "input_size": [64, 64], "calibrations": [{}]}
     >>> str(decide({"fluid": {"threshold": 0.6}}, facts)), str(decide("trained", facts))
-    ('fluid above 0.6', 'argmax')
+    ('fluid peak above 0.6', 'argmax')
     """
     names, axes = tuple(trained["label_names"]), len(trained["input_size"])
     if chosen in (None, ARGMAX):

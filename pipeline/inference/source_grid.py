@@ -14,13 +14,21 @@ from monai.transforms import Compose, MapTransform
 from monai.utils import TraceKeys
 from torch import Tensor
 
-from pyraseg.pipeline.inference.decision import Decision
+from pyraseg.pipeline.inference.clean_up import keep_strong
+from pyraseg.pipeline.inference.decision import PLAINLY, WEAK, Decision
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.frame.source_view import restoration
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 
-__all__ = ["SourceGridLabelsd", "argmax_channels", "decided", "source_labels", "source_probabilities"]
+__all__ = [
+    "SourceGridLabelsd",
+    "argmax_channels",
+    "decided",
+    "labels_of",
+    "source_labels",
+    "source_probabilities",
+]
 
 VOLUME_META = ("original_affine", "spatial_shape", "spacing_mm", "spacing_source", "space", "case")
 SLAB = 16  # slices
@@ -48,6 +56,24 @@ def decided(probabilities: Tensor, weights: Tensor | None) -> Tensor:
         return argmax_channels(probabilities)
     factors = weights.to(probabilities.device).reshape(-1, *[1] * (probabilities.ndim - 1))
     return argmax_channels(probabilities * factors)
+
+
+def labels_of(probabilities: Tensor, decision: Decision) -> Tensor:
+    """The label map, (...) of all of an image's probabilities (K, ...), by the operating points."""
+    labels = _marked(probabilities, decision)
+    if decision.seeds is None:
+        return labels
+    kept = labels.cpu().numpy()
+    keep_strong(kept)
+    return torch.from_numpy(kept).to(labels.device)
+
+
+def _marked(probabilities: Tensor, decision: Decision) -> Tensor:
+    """The masks of the classes, plus `WEAK` where one does not reach its threshold; see `keep_strong`."""
+    labels = decided(probabilities, decision.weights)
+    if decision.seeds is not None:
+        labels[decided(probabilities, decision.seeds) != labels] += WEAK
+    return labels
 
 
 class SourceGridLabelsd(MapTransform):
@@ -82,9 +108,14 @@ class SourceGridLabelsd(MapTransform):
         decision: Decision | None = None,
     ) -> None:
         super().__init__(keys)
-        self.weights = None if decision is None else decision.weights
+        self.decision = PLAINLY if decision is None else decision
         self.restore = restoration(preprocessing, keys="restored")
         self.probabilities = probabilities
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Of the classes' probabilities, for their masks; see `class_weights`."""
+        return self.decision.weights
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -104,9 +135,9 @@ class SourceGridLabelsd(MapTransform):
             {"image": image, "restored": MetaTensor(soft if letterbox is None else soft[:0])}
         )["restored"]
         if letterbox is None:
-            labels = decided(whole.as_tensor(), self.weights)
+            labels = labels_of(whole.as_tensor(), self.decision)
         else:
-            labels = _windowed_argmax(soft, tuple(whole.shape[1:]), *letterbox, weights=self.weights)
+            labels = _windowed_argmax(soft, tuple(whole.shape[1:]), *letterbox, decision=self.decision)
         traced = MetaTensor(labels[None], meta=whole.meta, applied_operations=whole.applied_operations)
         return traced, whole if self.probabilities else None
 
@@ -117,8 +148,9 @@ class SourceGridLabelsd(MapTransform):
             "source_affine": np.asarray(meta["original_affine"]),
             "source_shape": meta["spatial_shape"].tolist(),
         }
-        slabs = source_labels(values, affine, **grid, weights=self.weights)
+        slabs = source_labels(values, affine, **grid, decision=self.decision)
         labels = np.concatenate([part for _, part in slabs], axis=-1)
+        keep_strong(labels)
         kept = {key: meta[key] for key in VOLUME_META if key in meta} | {"affine": meta["original_affine"]}
         traced = MetaTensor(torch.from_numpy(labels)[None], meta=kept)
         if not self.probabilities:
@@ -151,7 +183,7 @@ def _windowed_argmax(
     corner: tuple[int, int],
     boxed: Mapping[str, Any],
     *,
-    weights: Tensor | None,
+    decision: Decision,
 ) -> Tensor:
     """The label map (H, W) on the source grid of probabilities (K, h, w) on the network's.
 
@@ -162,7 +194,7 @@ def _windowed_argmax(
     (high, wide), (top, left) = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
     inner = soft[:, top : top + high, left : left + wide]
     labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
-    spans = _spans(decided(inner, weights) > 0)
+    spans = _spans(decided(inner, decision.weights) > 0)
     if spans is None:
         return labels
     window, target = [], []
@@ -172,7 +204,8 @@ def _windowed_argmax(
         side = slice(max(0, begin), min(size, end))
         window.append(side)
         target.append(slice(side.start + offset, side.stop + offset))
-    labels[tuple(target)] = decided(resample(inner, picture, window=(window[0], window[1])), weights)
+    # a pixel of background is around all foreground, so the window is as good as the frame
+    labels[tuple(target)] = labels_of(resample(inner, picture, window=(window[0], window[1])), decision)
     return labels
 
 
@@ -203,9 +236,11 @@ def source_labels(
     source_affine: np.ndarray,
     source_shape: Sequence[int],
     slab: int = SLAB,
-    weights: Tensor | None = None,
+    decision: Decision = PLAINLY,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the source grid's labels, a few slices at a time, in memory independent of the volume.
+
+    Components are not known before all slices are: `keep_strong` finishes the whole label map.
 
     Probabilities are interpolated (trilinear); the highest wins, the first of equals. Beyond the network's
     grid there is background.
@@ -216,7 +251,7 @@ def source_labels(
         source_affine: the same for the source grid.
         source_shape: (X, Y, Z).
         slab: slices along Z at once.
-        weights: (K,), of the classes' probabilities; see `class_weights`. None for the plain argmax.
+        decision: the operating points of classes.
 
     Yields:
         The slices along Z, and their labels (X, Y, n) uint8.
@@ -228,10 +263,10 @@ def source_labels(
     for slices in grid.slabs(slab):
         labels = np.zeros((*grid.shape[:2], slices.stop - slices.start), np.uint8)
         part, first = grid.read(slices)
-        window = None if part is None else grid.foreground(part, weights)
+        window = None if part is None else grid.foreground(part, decision.weights)
         if part is not None and window is not None:
             values, inside = grid.interpolated(part, (*window, slices), first=first)
-            labels[window] = np.where(inside, decided(values, weights).numpy(), 0)
+            labels[window] = np.where(inside, _marked(values, decision).numpy(), 0)
         yield slices, labels
 
 

@@ -15,14 +15,17 @@ from pyraseg.pipeline.evaluation.bootstrap import estimate
 from pyraseg.pipeline.evaluation.lesions import OVERLAP
 from pyraseg.pipeline.evaluation.scores import as_labels
 from pyraseg.pipeline.inference.clean_up import ROUNDING, CleanUpLabels
-from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights
-from pyraseg.pipeline.inference.source_grid import decided
+from pyraseg.pipeline.inference.decision import Decision, OperatingPoint
+from pyraseg.pipeline.inference.source_grid import decided, labels_of
 
 __all__ = ["RATES", "SIZES", "THRESHOLDS", "CaseTrace", "Curve", "trace_case", "trace_used"]
 
-# denser where the probabilities of trained networks lie
-THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
-SIZES = {"frame": (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02), "ml": (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)}
+# denser where the peaks of false structures lie
+THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+SIZES = {
+    "frame": (0.0, 0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.015, 0.02, 0.03),
+    "ml": (0.0, 0.5, 1.0, 2.0, 5.0, 10.0),
+}
 RATES = ("missed", "false_alarms", "false_lesions", "dice")
 NAN = float("nan")
 
@@ -55,8 +58,8 @@ def trace_case(
 ) -> CaseTrace:
     """Decide a case at each threshold, clean it up as ever, and look at the components of one class.
 
-    Only a box that holds all that may be foreground at the lowest threshold is decided, and a threshold that
-    changes no pixel costs nothing.
+    Only a box that holds all that may be foreground at the lowest threshold is decided. Above 0.5 only whole
+    components go, so most thresholds change no pixel, and such a one is neither cleaned up nor compared.
 
     Args:
         item: ``probabilities`` (K, H, W[, D]) and ``label`` (1, H, W[, D]) on the source grid, and ``group``.
@@ -66,12 +69,13 @@ def trace_case(
     truth, value, unit = _truth(item, label, label_names, spacing_mm)
     reference = as_labels(item["label"])
     soft = torch.as_tensor(item["probabilities"]).detach().cpu().float()
-    box = _box(soft, class_weights({label: OperatingPoint(THRESHOLDS[0])}, label_names))
+    decisions = [Decision(tuple(label_names), {label: OperatingPoint(each)}) for each in THRESHOLDS]
+    box = _box(soft, decisions[0].weights)
     soft, truth.numbers = soft[(slice(None), *box)], truth.numbers[box]
     labels = np.zeros_like(reference[box])
     columns = [truth.compare(labels == value, SIZES[unit])]
-    for threshold in THRESHOLDS:
-        now = decided(soft, class_weights({label: OperatingPoint(threshold)}, label_names)).numpy()
+    for decision in decisions:
+        now = labels_of(soft, decision).numpy()
         if np.array_equal(now, labels):
             columns.append(columns[-1])
             continue
@@ -187,28 +191,35 @@ class Curve:
         counts = {rate: np.concatenate([curve.counts[rate] for curve in curves]) for rate in RATES}
         return cls(first.label, first.unit, groups, totals, counts)
 
-    def mean(self, rate: str) -> np.ndarray:
-        """The mean over the groups, (thresholds, sizes); NaN where no case can tell."""
+    def over_cases(self, rate: str) -> np.ndarray:
+        """The mean over the cases (of `missed` in volumes over lesions), (thresholds, sizes); NaN of none."""
+        return np.asarray(self.totals[rate].sum(axis=0) / (self.counts[rate].sum() or NAN))
+
+    def over_groups(self, rate: str) -> np.ndarray:
+        """The mean of the groups' means, (thresholds, sizes); NaN where no case can tell."""
         told = self.counts[rate] > 0
         if not told.any():
             return np.full(self.totals[rate].shape[1:], NAN)
         return np.asarray((self.totals[rate][told] / self.counts[rate][told, None, None]).mean(axis=0))
 
     def rates(self, at: tuple[int, int], *, resamples: int, seed: int = 0) -> dict[str, dict[str, Any]]:
-        """Each rate that the cases tell at one point: over groups with its interval, and over cases."""
+        """Each rate that the cases tell at one point.
+
+        Returns:
+            By rate ``mean`` over the cases with ``low`` and ``high``, an interval that resamples groups; the
+            mean ``over_groups``; the number of ``cases`` and ``groups``.
+        """
         found = {}
         for rate in RATES:
             told = self.counts[rate] > 0
             totals, counts = self.totals[rate][told][:, at[0], at[1]], self.counts[rate][told]
             if len(counts):
                 names = [g for g, here in zip(self.groups, told, strict=True) if here]
-                over = estimate(list(totals / counts), names, resamples=resamples, seed=seed)
-                mean, low, high = (_rounded(v) for v in (over.group_mean, over.low, over.high))
-                found[rate] = {"mean": mean, "low": low, "high": high, "groups": over.groups}
-                found[rate] |= {
-                    "over_cases": _rounded(totals.sum() / counts.sum()),
-                    "cases": int(counts.sum()),
-                }
+                means, owners = (np.repeat(each, counts) for each in (totals / counts, names))
+                over = estimate(means, owners, resamples=resamples, seed=seed)
+                mean, low, high = (_rounded(v) for v in (over.frame_mean, over.frame_low, over.frame_high))
+                found[rate] = {"mean": mean, "low": low, "high": high, "cases": over.cases}
+                found[rate] |= {"over_groups": _rounded(over.group_mean), "groups": over.groups}
         return found
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from pyraseg.pipeline.evaluation.bootstrap import rate_in_words
 from pyraseg.pipeline.evaluation.scores import as_labels, source_spacing
 from pyraseg.pipeline.inference.clean_up import CleanUpLabels
-from pyraseg.pipeline.inference.decision import PLAIN
+from pyraseg.pipeline.inference.decision import PLAIN, threshold_in_words
 from pyraseg.pipeline.trust.curve import SIZES, THRESHOLDS, CaseTrace, Curve, trace_case
 from pyraseg.pipeline.trust.curve_table import TABLE, write_table
 from pyraseg.pipeline.utils.files import atomic_write
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 RESAMPLES = 2000
+EQUAL = 0.005  # rates that differ less are as good as each other
 LEAST_GROUPS = 2  # patients that can break a rule: one says nothing of others
 KINDS = ("missed", "false_alarms", "false_lesions")
 HINT = 'Write for example {"hydronephrosis": {"false_alarms": 0.10}}; {} for the plain argmax.'
@@ -47,6 +49,9 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Rule:
     """What the operating point of a class must keep on the validation split: ``kind`` at most ``limit``.
+
+    It is held against the share over all cases, not the mean over groups: most groups have few cases that can
+    break it, and a single one of them would count as much as all of another group's.
 
     Attributes:
         kind: "missed": the share of cases with the structure in which nothing is predicted, in volumes the
@@ -120,21 +125,22 @@ def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
     """The indices of the threshold and of the smallest size that meet a rule; None where none does, and where
     fewer than `LEAST_GROUPS` groups can break it.
 
-    Among those that meet it the one with the best other rate; ties by mean Dice, then by nearness to the
+    Among those that meet it the one with the best other rate over the cases; those within `EQUAL` of it are
+    as good, and of these the one with the best mean Dice over groups is taken, then the one nearest to the
     argmax, so that a rule which the argmax meets as well as any other point changes nothing.
     """
     if np.count_nonzero(curve.counts[rule.kind]) < LEAST_GROUPS:
         return None
-    kept = curve.mean(rule.kind)
-    other = np.nan_to_num(curve.mean(false_rate(curve.unit) if rule.kind == "missed" else "missed"))
-    dice = np.nan_to_num(curve.mean("dice"))
-    meeting = [(int(i), int(j)) for i, j in np.argwhere(kept <= rule.limit + 1e-9)]
+    other = np.nan_to_num(curve.over_cases(false_rate(curve.unit) if rule.kind == "missed" else "missed"))
+    dice = np.nan_to_num(curve.over_groups("dice"))
+    meeting = curve.over_cases(rule.kind) <= rule.limit + 1e-9
+    best = meeting & (other <= np.min(other, where=meeting, initial=np.inf) + EQUAL)
 
     def order(at: tuple[int, int]) -> tuple[float, ...]:
         far = abs(math.log(THRESHOLDS[at[0]] / (1 - THRESHOLDS[at[0]])))
-        return (round(float(other[at]), 9), -round(float(dice[at]), 4), round(far, 9), at[1])
+        return (-round(float(dice[at]), 4), round(far, 9), at[1])
 
-    return min(meeting, key=order, default=None)
+    return min(((int(i), int(j)) for i, j in np.argwhere(best)), key=order, default=None)
 
 
 def describe_point(
@@ -160,9 +166,11 @@ def describe_point(
 
 
 def front(curve: Curve) -> list[dict[str, float]]:
-    """The points that none beats in both rates, by rising share of missed; of equals the best Dice."""
+    """The points that none beats in both rates over the cases, by rising share of missed; of equals the one
+    with the best ``dice`` over groups."""
     false = false_rate(curve.unit)
-    rates = {name: np.round(np.nan_to_num(curve.mean(name)), 6) for name in ("missed", false, "dice")}
+    rates = {name: curve.over_cases(name) for name in ("missed", false)} | {"dice": curve.over_groups("dice")}
+    rates = {name: np.round(np.nan_to_num(rate), 6) for name, rate in rates.items()}
     order = [rates["missed"], rates[false], -rates["dice"]]
     points = sorted(np.ndindex(rates["missed"].shape), key=lambda at: [float(rate[at]) for rate in order])
     kept: list[dict[str, float]] = []
@@ -240,7 +248,7 @@ class OperatingPoints:
             rates = point["rates" if point["met"] else "argmax"]
             if point["met"]:
                 size = f", smallest {point['smallest']:g} ({point['unit']})" if point["smallest"] else ""
-                text = f"threshold {point['threshold']:g}{size}"
+                text = f"{threshold_in_words(point['threshold'])}{size}"
                 logger.info("operating point of %s: %s; %s", name, text, in_words(rates))
             elif rates.get(rule.kind, {}).get("groups", 0) < LEAST_GROUPS:
                 logger.warning("%s", self._cannot(name, rates.get(rule.kind, {}).get("groups", 0)))
@@ -281,16 +289,12 @@ def curves_of(traces: Iterable[CaseTrace]) -> list[Curve]:
 
 
 def in_words(rates: Mapping[str, Mapping[str, Any]]) -> str:
-    """Rates with their intervals in a line.
+    """Rates over cases with their intervals in a line, over groups beside them.
 
-    >>> in_words({"missed": {"mean": 0.1, "low": 0.02, "high": 0.2}, "dice": {"mean": 0.8, "low": None}})
-    'missed 0.100 (0.020 to 0.200), dice 0.800'
+    >>> in_words({"missed": {"mean": 0.1, "low": 0.02, "high": 0.2, "over_groups": 0.4}})
+    'missed 0.100 (0.020 to 0.200), over groups 0.400'
     """
-    parts = []
-    for name, rate in rates.items():
-        interval = "" if rate["low"] is None else f" ({rate['low']:.3f} to {rate['high']:.3f})"
-        parts.append(f"{name.replace('_', ' ')} {rate['mean']:.3f}{interval}")
-    return ", ".join(parts)
+    return "; ".join(f"{name.replace('_', ' ')} {rate_in_words(rate)}" for name, rate in rates.items())
 
 
 def write_points(path: Path, facts: Mapping[str, Any]) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import SegmentationInferer
+from pyraseg.pipeline.inference.decision import PLAINLY, Decision
 from pyraseg.pipeline.inference.source_grid import decided, source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
@@ -35,11 +36,9 @@ class VolumeScores:
     affine: np.ndarray
     confidence: float | None
 
-    def labels(
-        self, affine: np.ndarray, out: np.ndarray, *, weights: torch.Tensor | None = None
-    ) -> Iterator[slice]:
-        """Fill a label map (X, Y, Z) on the source grid; yields finished slices."""
-        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape, "weights": weights}
+    def labels(self, affine: np.ndarray, out: np.ndarray, *, decision: Decision = PLAINLY) -> Iterator[slice]:
+        """Fill a label map (X, Y, Z) on the source grid, to be finished by `keep_strong`; yields slices."""
+        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape, "decision": decision}
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyraseg.pipeline.inference import CleanUpLabelsd, SourceGridLabelsd
+from pyraseg.pipeline.inference import CleanUpLabelsd, Decision, SourceGridLabelsd
+from pyraseg.pipeline.inference.clean_up import keep_strong
+from pyraseg.pipeline.inference.decision import PLAINLY
 from pyraseg.pipeline.measurement.volume import as_ucum, measure_volume
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox
 from pyraseg.pipeline.prediction.items.header import ItemHeader, read_item_header
@@ -164,14 +166,15 @@ class VolumeTask(ItemTask):
             if self.box is not None:
                 plain, affine = self._searched(volume, plain, affine, network.shapes.inputs[1:])
         with stages("windows"):
-            options: dict[str, Any] = {"overlap": self.overlap, "folder": folder, "weights": self._weights}
+            options: dict[str, Any] = {"overlap": self.overlap, "folder": folder}
+            options["weights"] = self._decision.weights
             return contrast, infer(plain, affine, network=network, **options)
 
     @property
-    def _weights(self) -> torch.Tensor | None:
-        """The weights of the classes where the postprocessing decides."""
+    def _decision(self) -> Decision:
+        """The operating points by which the postprocessing decides."""
         steps = self.postprocessing.transforms
-        return next((step.weights for step in steps if isinstance(step, SourceGridLabelsd)), None)
+        return next((step.decision for step in steps if isinstance(step, SourceGridLabelsd)), PLAINLY)
 
     def _searched(
         self, volume: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
@@ -190,9 +193,10 @@ class VolumeTask(ItemTask):
         """(slices, rows, columns) on the source grid, after postprocessing."""
         labels = scratch_array(folder / ".labels", volume.array.shape[::-1], np.uint8)
         with stages("label maps"):
-            for slices in scores.labels(volume.affine, labels.T, weights=self._weights):
+            for slices in scores.labels(volume.affine, labels.T, decision=self._decision):
                 self._blank(volume, labels.T, slices)
                 stages.beat()
+            keep_strong(labels)
             for step in self.postprocessing.transforms:
                 if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
                     labels = np.asarray(step.clean_up(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyraseg.pipeline.inference.decision import threshold_in_words
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["draw_operating_curves"]
@@ -29,7 +30,8 @@ MISSED = {"false_alarms": "missed (share of cases with it)", "false_lesions": "m
 def draw_operating_curves(found: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     """Draw a panel for each class: the best trades over thresholds and smallest sizes, from left to right.
 
-    The argmax is a circle, the operating point that is used a square, with the 95 % intervals over groups.
+    Rates are over cases. The argmax is a circle, the operating point that is used a square, with 95 %
+    intervals that resample groups.
     Curves of volumes are free-response curves (FROC), of lesions.
 
     Args:
@@ -74,7 +76,7 @@ def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
     marks = [("argmax", "argmax", "o", ARGMAX)]
     if "rates" in found:
         size = f", from {found['smallest']:g} {found['unit']}" if found["smallest"] else ""
-        marks.append(("rates", f"used: above {found['threshold']:g}{size}", "s", USED))
+        marks.append(("rates", f"used: {threshold_in_words(found['threshold'])}{size}", "s", USED))
     for key, label, marker, hue in marks:
         _mark(panel, found[key], false, label=label, marker=marker, hue=hue)
     panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)

@@ -7,10 +7,13 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
+from scipy.ndimage import gaussian_filter
+from skimage.measure import label
 
 from pyraseg.pipeline.inference import CleanUpLabels, CleanUpLabelsd, SourceGridLabelsd
+from pyraseg.pipeline.inference.clean_up import keep_strong
 from pyraseg.pipeline.inference.decision import Decision, OperatingPoint, class_weights, decide
-from pyraseg.pipeline.inference.source_grid import argmax_channels, decided, source_labels
+from pyraseg.pipeline.inference.source_grid import argmax_channels, decided, labels_of, source_labels
 from pyraseg.transforms.errors import CheckpointError, ConfigError
 from pyraseg.transforms.geometry.letterbox import Letterboxd
 
@@ -30,30 +33,37 @@ def probabilities(classes: int, *shape: int) -> torch.Tensor:
     return torch.rand(classes, *shape, generator=torch.Generator().manual_seed(1)).softmax(dim=0)
 
 
+def smooth(classes: int, *shape: int) -> torch.Tensor:
+    """Probabilities with components of many sizes and peaks."""
+    noise = np.random.default_rng(1).normal(size=(classes, *shape))
+    scores = [gaussian_filter(each, 1.5) for each in noise]
+    return torch.from_numpy(np.stack(scores) * 8).float().softmax(dim=0)
+
+
 class TestAThreshold:
     @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.7, 0.99])
     def test_of_two_classes_is_the_probability_above_which_one_wins(self, threshold):
         soft = torch.rand(1, 50, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         soft = torch.cat([1 - soft, soft])
-        labels = decided(soft, class_weights({"fluid": OperatingPoint(threshold)}, TWO))
+        labels = decided(soft, class_weights({"fluid": threshold}, TWO))
         assert torch.equal(labels > 0, soft[1] > threshold)
 
     def test_of_a_half_is_the_argmax_bit_for_bit(self):
         soft = probabilities(3, 40, 40)
-        points = {"fluid": OperatingPoint(0.5), "kidney": OperatingPoint(0.5, 0.1)}
-        assert class_weights(points, THREE) is None
+        decision = Decision(THREE, {"fluid": OperatingPoint(0.5), "kidney": OperatingPoint(0.5, 0.1)})
+        assert (decision.weights, decision.seeds) == (None, None)
         assert torch.equal(decided(soft, None), argmax_channels(soft))
 
     def test_that_rises_only_takes_away_from_its_class(self):
         soft, before = probabilities(3, 40, 40), None
         for threshold in (0.1, 0.3, 0.5, 0.8):
-            found = decided(soft, class_weights({"fluid": OperatingPoint(threshold)}, THREE)) == 2
+            found = decided(soft, class_weights({"fluid": threshold}, THREE)) == 2
             assert before is None or bool((before | ~found).all())
             before = found
 
     def test_leaves_pixels_to_the_best_of_the_other_classes(self):
         soft = probabilities(3, 40, 40)
-        labels = decided(soft, class_weights({"fluid": OperatingPoint(0.9)}, THREE))
+        labels = decided(soft, class_weights({"fluid": 0.9}, THREE))
         others = labels != 2
         assert torch.equal(labels[others], argmax_channels(soft[:2])[others])
 
@@ -63,8 +73,45 @@ class TestAThreshold:
             OperatingPoint(**point)
 
 
+class TestAThresholdAboveAHalf:
+    @pytest.mark.parametrize("shape", [(60, 60), (30, 30, 30)])
+    def test_keeps_the_components_of_the_argmax_that_reach_it_as_they_are(self, shape):
+        soft = smooth(2, *shape)
+        for threshold in (0.55, 0.6, 0.7, 0.9):
+            found = labels_of(soft, Decision(TWO, {"fluid": OperatingPoint(threshold)})).numpy()
+            fluid, numbers = soft[1].numpy(), label(soft[1].numpy() > 0.5, connectivity=len(shape))
+            kept = np.isin(numbers, np.unique(numbers[fluid > threshold])) & (numbers > 0)
+            assert np.array_equal(found > 0, kept)
+
+    def test_gives_what_goes_to_the_class_around_it(self):
+        fluid = torch.zeros(30, 30)
+        fluid[5:9, 5:9], fluid[20:24, 20:24] = 0.6, 0.6  # in the kidney, and on background
+        kidney = torch.zeros(30, 30)
+        kidney[2:12, 2:12] = 1.0
+        soft = torch.stack([(1 - fluid) * (1 - kidney), (1 - fluid) * kidney, fluid])
+        labels = labels_of(soft, Decision(THREE, {"fluid": OperatingPoint(0.8)}))
+        assert torch.equal(labels == 1, kidney > 0)
+        assert set(labels.unique().tolist()) == {0, 1}
+
+    def test_never_adds_a_pixel_whatever_the_others_thresholds(self):
+        soft = smooth(3, 60, 60)
+        for kidney in (0.2, 0.5, 0.7):
+            points = {"kidney": OperatingPoint(kidney)}
+            before = labels_of(soft, Decision(THREE, {**points, "fluid": OperatingPoint(0.5)})) == 2
+            for threshold in (0.6, 0.7, 0.8):
+                found = labels_of(soft, Decision(THREE, {**points, "fluid": OperatingPoint(threshold)})) == 2
+                assert bool((before | ~found).all())
+
+    def test_needs_a_bit_of_the_label_map(self):
+        with pytest.raises(ConfigError, match="at most 128 classes"):
+            Decision(tuple(map(str, range(129))), {"1": OperatingPoint(0.6)})
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.9])
 class TestOnTheSourceGrid:
-    decision = Decision(THREE, {"fluid": OperatingPoint(0.2)})
+    @pytest.fixture
+    def decision(self, threshold) -> Decision:
+        return Decision(THREE, {"fluid": OperatingPoint(threshold)})
 
     def item(self) -> dict:
         preprocessing = Compose([Letterboxd("image", (16, 16))])
@@ -72,31 +119,31 @@ class TestOnTheSourceGrid:
         scores = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(3))
         return {"preprocessing": preprocessing, "item": {**item, "pred": scores}}
 
-    def test_a_frame_has_the_same_labels_with_and_without_kept_probabilities(self):
+    def test_a_frame_has_the_same_labels_with_and_without_kept_probabilities(self, decision):
         made = self.item()
-        fast = SourceGridLabelsd("pred", made["preprocessing"], decision=self.decision)
-        whole = SourceGridLabelsd("pred", made["preprocessing"], "soft", decision=self.decision)
+        fast = SourceGridLabelsd("pred", made["preprocessing"], decision=decision)
+        whole = SourceGridLabelsd("pred", made["preprocessing"], "soft", decision=decision)
         one, other = fast(made["item"]), whole(made["item"])
         assert torch.equal(one["pred"].as_tensor(), other["pred"].as_tensor())
         plain = SourceGridLabelsd("pred", made["preprocessing"])(made["item"])
         assert not torch.equal(one["pred"].as_tensor(), plain["pred"].as_tensor())
 
-    def test_kept_probabilities_stay_the_network_s(self):
+    def test_kept_probabilities_stay_the_network_s(self, decision):
         made = self.item()
         steps = [
-            SourceGridLabelsd("pred", made["preprocessing"], "soft", decision=decision)
-            for decision in (None, self.decision)
+            SourceGridLabelsd("pred", made["preprocessing"], "soft", decision=each)
+            for each in (None, decision)
         ]
         one, other = (step(made["item"])["soft"] for step in steps)
         assert torch.equal(one.as_tensor(), other.as_tensor())
 
-    def test_a_volume_is_decided_as_its_probabilities_are(self):
-        soft, weights = probabilities(3, 6, 7, 8).numpy(), self.decision.weights
-        grid = {"source_affine": np.eye(4), "source_shape": (6, 7, 8)}
-        labels = np.concatenate(
-            [p for _, p in source_labels(soft, np.eye(4), **grid, weights=weights)], axis=-1
-        )
-        assert np.array_equal(labels, decided(torch.from_numpy(soft), weights).numpy())
+    def test_a_volume_in_slabs_is_decided_as_its_probabilities_are(self, decision):
+        soft = smooth(3, 20, 21, 22)
+        grid = {"source_affine": np.eye(4), "source_shape": (20, 21, 22), "slab": 5, "decision": decision}
+        labels = np.concatenate([p for _, p in source_labels(soft.numpy(), np.eye(4), **grid)], axis=-1)
+        keep_strong(labels)
+        assert np.array_equal(labels, labels_of(soft, decision).numpy())
+        assert not np.array_equal(labels, argmax_channels(soft).numpy())
 
 
 class TestASmallestSize:
@@ -126,7 +173,9 @@ class TestASmallestSize:
 
 class TestDecide:
     def test_takes_the_checkpoint_s_point_where_its_rule_was_met(self):
-        assert str(decide("trained", facts(met(0.7, 0.002)))) == "fluid above 0.7, from 0.002 of the frame"
+        assert (
+            str(decide("trained", facts(met(0.7, 0.002)))) == "fluid peak above 0.7, from 0.002 of the frame"
+        )
 
     def test_leaves_the_argmax_to_a_class_whose_rule_was_not_met_and_says_so(self, caplog):
         assert decide("trained", facts({"fluid": {"met": False, "rule": {"missed": 0.1}}})).points == {}
@@ -140,7 +189,9 @@ class TestDecide:
         assert decide("trained", facts()).points == {}
 
     def test_refuses_members_that_disagree_and_says_what_helps(self):
-        with pytest.raises(CheckpointError, match=r"fluid above 0.7 and fluid above 0.8.*--operating_point"):
+        with pytest.raises(
+            CheckpointError, match=r"above 0.7 and fluid peak above 0.8.*--operating_point"
+        ):
             decide("trained", facts(met(0.7), met(0.8)))
         assert decide("argmax", facts(met(0.7), met(0.8))).points == {}
 

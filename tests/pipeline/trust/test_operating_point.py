@@ -8,11 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from pyraseg.pipeline.experiments.operating_points import pool_operating_points
-from pyraseg.pipeline.inference import CleanUpLabels, trained_facts
-from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights, decide
-from pyraseg.pipeline.inference.source_grid import decided
+from pyraseg.pipeline.inference import CleanUpLabels, CleanUpLabelsd, trained_facts
+from pyraseg.pipeline.inference.decision import Decision, OperatingPoint, decide
+from pyraseg.pipeline.inference.source_grid import labels_of
 from pyraseg.pipeline.networks.checkpoint import BEST, with_facts
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.pipeline.trust.curve import RATES, SIZES, THRESHOLDS, Curve, trace_case, trace_used
@@ -54,32 +55,34 @@ def frames() -> list[dict]:
 
 class TestTheCurve:
     def test_is_what_deciding_and_cleaning_up_gives_at_each_threshold(self):
-        item = case("a", shown=True, peak=0.6)
-        generator = torch.Generator().manual_seed(2)
-        soft = torch.rand(1, 24, 24, generator=generator)
-        item["probabilities"] = torch.cat([1 - soft, soft])
-        clean_up = CleanUpLabels(NAMES, minimum_area=0.01)
-        (trace,) = traces([item], clean_up=clean_up)
+        names = ("background", "kidney", "hydronephrosis")
+        noise = np.random.default_rng(2).normal(size=(3, 40, 40))
+        scores = torch.from_numpy(np.stack([gaussian_filter(each, 2) for each in noise])).float() * 12
+        item = {**case("a", shown=True, peak=0.6), "probabilities": scores.softmax(dim=0)}
+        item["label"] = (scores[2:] > 1).float() * 2
+        known = {"label_names": names, "spacing_mm": None}
+        options = {"minimum_area": 0.002}
+        trace = trace_case(item, names[2], clean_up=CleanUpLabels(names, **options), **known)
         for row, threshold in enumerate(THRESHOLDS):
-            weights = class_weights({"fluid": OperatingPoint(threshold)}, NAMES)
             for column, size in enumerate(SIZES["frame"]):
-                smallest = CleanUpLabels(NAMES, minimum_area=0.01, smallest={"fluid": size})
-                pred = torch.as_tensor(smallest(decided(item["probabilities"], weights)[None].numpy()))
-                used = trace_used({**item, "pred": pred}, "fluid", label_names=NAMES, spacing_mm=None)
+                decision = Decision(names, {names[2]: OperatingPoint(threshold, size)})
+                pred = labels_of(item["probabilities"], decision)[None]
+                pred = CleanUpLabelsd("pred", names, options, decision=decision)({"pred": pred})["pred"]
+                used = trace_used({**item, "pred": pred}, names[2], **known)
                 for rate in ("missed", "dice"):
-                    assert used.values[rate][0, 0] == pytest.approx(trace.values[rate][row, column]), (
-                        threshold
-                    )
+                    at = trace.values[rate][row, column]
+                    assert used.values[rate][0, 0] == pytest.approx(at), (threshold, size)
+        assert len(np.unique(trace.values["dice"][ARGMAX:])) > 5
 
     def test_never_misses_less_and_never_has_more_false_alarms_at_a_larger_size(self):
         curve = Curve.of(traces(frames()))
-        assert (np.diff(curve.mean("missed"), axis=1) >= 0).all()
-        assert (np.diff(curve.mean("false_alarms"), axis=1) <= 0).all()
+        assert (np.diff(curve.over_cases("missed"), axis=1) >= 0).all()
+        assert (np.diff(curve.over_cases("false_alarms"), axis=1) <= 0).all()
 
-    def test_weighs_groups_alike_whatever_their_number_of_cases(self):
+    def test_is_over_cases_with_the_mean_over_groups_beside_it(self):
         cases = [case("a", shown=True, peak=0.97)] * 9 + [case("b", shown=True, peak=0.001)]
         rates = Curve.of(traces(cases)).rates((ARGMAX, 0), resamples=0)["missed"]
-        assert (rates["mean"], rates["over_cases"], rates["groups"], rates["cases"]) == (0.5, 0.1, 2, 10)
+        assert (rates["mean"], rates["over_groups"], rates["groups"], rates["cases"]) == (0.1, 0.5, 2, 10)
 
     def test_has_no_rate_that_no_case_can_tell(self):
         rates = Curve.of(traces(frames()[:2])).rates((ARGMAX, 0), resamples=0)
@@ -99,7 +102,7 @@ class TestTheCurve:
         read = [read_table(write_table(tmp_path / f"{n}.csv", part))[0] for n, part in enumerate(parts)]
         joined, whole = Curve.join(read), Curve.of(traces(frames()))
         for rate in RATES:
-            assert np.array_equal(joined.mean(rate), whole.mean(rate), equal_nan=True)
+            assert np.array_equal(joined.over_cases(rate), whole.over_cases(rate), equal_nan=True)
 
 
 class TestTheChoice:
@@ -107,11 +110,17 @@ class TestTheChoice:
 
     def rates(self, rule: Rule) -> tuple[float, float]:
         at = choose(self.curve, rule)
-        return self.curve.mean("missed")[at], self.curve.mean("false_alarms")[at]
+        return self.curve.over_cases("missed")[at], self.curve.over_cases("false_alarms")[at]
 
     def test_meets_the_rule_with_the_best_other_rate(self):
         assert self.rates(Rule("false_alarms", 0.1)) == (0.0, 0.0)  # above 0.55 and larger than 2 x 2
         assert self.rates(Rule("missed", 0.5))[0] <= 0.5
+
+    def test_is_held_against_cases_not_groups(self):
+        false = [case("x", shown=False, peak=0.97), *(case("y", shown=False, peak=0.001) for _ in range(19))]
+        curve = Curve.of(traces([*frames()[:2], *false]))
+        assert curve.over_groups("false_alarms")[ARGMAX, 0] == 0.5
+        assert choose(curve, Rule("false_alarms", 0.1)) == (ARGMAX, 0)
 
     def test_stays_with_the_argmax_where_nothing_is_better(self):
         curve = Curve.of(traces([case("a", shown=True, peak=0.97), case("b", shown=False, peak=0.001)]))

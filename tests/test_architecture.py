@@ -37,7 +37,7 @@ LAYERS = (  # left may import right, never back
     ("cli", "__main__"),
     ("commands",),
     ("prediction", "comparison", "experiments", "datalist", "phantom"),
-    ("evaluation", "inference", "training", "tracking", "writers", "measurement"),
+    ("evaluation", "inference", "training", "tracking", "writers", "measurement", "trust"),
     ("networks", "losses", "bundle", "utils"),
 )
 

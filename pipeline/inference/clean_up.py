@@ -95,15 +95,23 @@ class CleanUpLabels(Transform):
         """The steps that run, in order: those switched on for which the label set has the classes."""
         return tuple(self._steps)
 
-    def __call__(self, img: NdarrayOrTensor, *, spacing_mm: Sequence[float] | None = None) -> NdarrayOrTensor:
+    def __call__(
+        self,
+        img: NdarrayOrTensor,
+        *,
+        spacing_mm: Sequence[float] | None = None,
+        whole: int | None = None,
+    ) -> NdarrayOrTensor:
         """Clean up one label map.
 
         Args:
             spacing_mm: per axis, for ``minimum_ml``; by default that in a `MetaTensor`'s metadata.
+            whole: the pixels that ``minimum_area`` is a fraction of, where ``img`` is a part of the frame
+                with all its foreground and, but at the frame's edge, one pixel of background around it.
         """
         source = convert_data_type(img, np.ndarray)[0]
         labels = self._checked(source)
-        limits = {"minimum_area": self.minimum_area * labels.size}
+        limits = {"minimum_area": self.minimum_area * (whole or labels.size)}
         if self.minimum_ml:
             limits["minimum_ml"] = self.minimum_ml / _voxel_ml(labels, img, spacing_mm)
         for box in ndimage.find_objects((labels > 0).view(np.uint8)):

@@ -19,13 +19,21 @@ from pyraseg.pipeline.networks import build_network, load_checkpoint, read_check
 from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
 from pyraseg.transforms.errors import CheckpointError
 
-__all__ = ["checkpoint_paths", "load_checkpoints", "require_as_trained", "trained_facts", "trained_network"]
+__all__ = [
+    "CALIBRATION",
+    "checkpoint_paths",
+    "load_checkpoints",
+    "require_as_trained",
+    "trained_facts",
+    "trained_network",
+]
 
 logger = logging.getLogger(__name__)
 
 Checkpoints: TypeAlias = str | Path | Sequence[str | Path]
 
 FOLDS = "fold_*"
+CALIBRATION = "calibration"  # what a checkpoint knows of its reliability; see pyraseg.pipeline.trust
 
 
 def checkpoint_paths(checkpoint: Checkpoints) -> list[Path]:
@@ -74,7 +82,8 @@ def trained_facts(
 
     Returns:
         ``label_names``, ``input_size``, ``preprocessing``, ``network`` (of the first), ``networks``, the
-        arguments of `build_network` for each, and ``stated``, what the first file says itself.
+        arguments of `build_network` for each, ``calibrations``, what each knows of its reliability (empty
+        without), and ``stated``, what the first file says itself.
 
     Raises:
         CheckpointError: one of several files is missing, a file is no checkpoint, or they differ in more than
@@ -111,6 +120,7 @@ def trained_facts(
         "preprocessing": seen,
         "network": networks[0],
         "networks": networks,
+        "calibrations": [member.get(CALIBRATION, {}) for member in members],
         "stated": stated[0],
     }
 
@@ -198,6 +208,7 @@ class _Facts(BaseModel):
     input_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] = []
     network: _Network = _Network(in_channels=1)
     preprocessing: dict[str, dict[str, Any]] = {}
+    calibration: dict[str, Any] = {}
 
 
 def _stated(path: Path) -> dict[str, Any]:
@@ -210,7 +221,7 @@ def _stated(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"a checkpoint's {name}", found="another kind of value", remedy=remedy, path=path
         ) from error
-    if missing := [name for name in _Facts.model_fields if name not in facts]:
+    if missing := [name for name in _Facts.model_fields if name not in {*facts, CALIBRATION}]:
         logger.warning("the checkpoint does not say its %s: the bundle's are taken", ", ".join(missing))
     return facts
 
@@ -218,7 +229,8 @@ def _stated(path: Path) -> dict[str, Any]:
 def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, path: Path) -> None:
     """All members must have the same labels, images and number of input channels."""
     one, two = (
-        {**facts, "network": {"in_channels": facts["network"].get("in_channels")}} for facts in (first, other)
+        {**facts, "network": {"in_channels": facts["network"].get("in_channels")}, CALIBRATION: None}
+        for facts in (first, other)
     )
     if unequal := differences(one, two):
         raise CheckpointError(

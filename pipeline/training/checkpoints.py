@@ -14,7 +14,7 @@ from monai.engines import Trainer
 
 from pyraseg.pipeline.bundle.preprocessing import differences, sentence
 from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
-from pyraseg.pipeline.networks.checkpoint import BEST, LAST, with_facts
+from pyraseg.pipeline.networks.checkpoint import BEST, LAST, facts_of, with_facts
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.files import atomic_write
@@ -184,6 +184,11 @@ class Checkpoints:
         self._at_start, self._closed = done == 0, content["closed"]
         set_random_state(content["random"][distributed.rank() % len(content["random"])])
         return True
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Let ``model.pt`` say more of itself. The main process calls it."""
+        state = read_checkpoint(self.folder / BEST)
+        self._save(BEST, with_facts(state, {**facts_of(state), **facts}))
 
     def close_epoch(self, engine: Any) -> None:
         """Repeat the validation in which the training was stopped, if it was."""

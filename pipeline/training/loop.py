@@ -30,6 +30,7 @@ def train(
     interruption: Interruption,
     resume: bool = False,
     example: Any = None,
+    calibration: Any = None,
 ) -> None:
     """Run a MONAI trainer inside its MLflow run; store the best checkpoint and the best network there.
 
@@ -42,6 +43,7 @@ def train(
         interruption: another handler, for Ctrl-C, SIGTERM and SIGUSR1.
         resume: go on from ``last.pt`` where there is one.
         example: an input (1, C, H, W) to store the network in MLflow with; None stores the checkpoint alone.
+        calibration: what the best network learns from the validation split at the end (`Calibration`).
 
     Raises:
         KeyboardInterrupt: the training was stopped; everything is saved.
@@ -50,7 +52,7 @@ def train(
     with private_files(), unwrap_monai_errors(), logging_redirect_tqdm():
         if resume and checkpoints.restore(trainer):  # what cannot go on is refused before a run is opened
             logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
-        complete = checkpoints.finished(trainer)
+        complete = checkpoints.finished(trainer) and _is_calibrated(calibration, checkpoints)
         if complete and not distributed.any_rank(not tracker.finished()):
             logger.info("this training is complete; nothing is left to do")
             return
@@ -61,7 +63,15 @@ def train(
                 checkpoints.close_epoch(trainer)
                 if not checkpoints.finished(trainer):
                     trainer.run()
+            if not distributed.any_rank(_is_calibrated(calibration, checkpoints)):
+                calibration.make()
             _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
+
+
+def _is_calibrated(calibration: Any, checkpoints: Checkpoints) -> bool:
+    """Whether there is nothing to calibrate, or it is done, also by an earlier start of this training."""
+    best = checkpoints.folder / BEST
+    return calibration is None or not best.is_file() or calibration.is_made(best)
 
 
 def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
@@ -79,4 +89,6 @@ def _log(tracker: Any, checkpoints: Checkpoints, *, best: Path, example: Any) ->
     tracker.log_checkpoint(best)
     if example is not None:
         load_checkpoint(checkpoints.network, best)
-        tracker.log_model(checkpoints.network, example, facts=facts_of(read_checkpoint(best)))
+        # what the network is; what it learnt of itself is for those who have this package
+        facts = {k: v for k, v in facts_of(read_checkpoint(best)).items() if k != "calibration"}
+        tracker.log_model(checkpoints.network, example, facts=facts)

@@ -1,0 +1,136 @@
+"""The pass over the validation split at a training's end, and what it leaves in ``model.pt``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose
+
+from pyraseg.pipeline.inference.trained import CALIBRATION
+from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
+from pyraseg.pipeline.utils.distributed import gather, is_main
+
+__all__ = ["Calibration", "Calibrator"]
+
+
+logger = logging.getLogger(__name__)
+
+
+class Calibrator(Protocol):
+    """One thing that is learnt from the validation split.
+
+    Attributes:
+        name: of its entry in the facts.
+        settings: plain values that its facts depend on; with others they are made anew.
+        records: what it keeps of each case, small; of several processes they are put together.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    records: list[Any]
+
+    def check(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Say, before a training, what the validation items (their ``group``) cannot give."""
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """See a case: ``pred`` and ``label`` (1, H, W[, D]), ``probabilities`` (K, H, W[, D]), its ``image``
+        with metadata, ``case`` and ``group``, all on the source grid but the image."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values, or small tensors, for the checkpoint."""
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write files for people, and return their paths."""
+
+
+class Calibration:
+    """Learn from the validation split how far a trained network can be relied on; keep it in ``model.pt``.
+
+    The best network goes once over the split, with the inferer and the postprocessing of the validation. Each
+    calibrator sees each case. What they find joins the facts of ``model.pt`` as ``calibration``: the label
+    names, the input size, and an entry for each calibrator.
+
+    Args:
+        calibrators: by what they find; see `Calibrator`.
+        checkpoints: of the training (`Checkpoints`).
+        validator: MONAI's evaluator of the training; its network gets the best weights.
+        postprocessing: of the validation; it keeps ``probabilities``.
+        tracker: the MLflow run, which gets the calibrators' files as artifacts below ``calibration``.
+    """
+
+    def __init__(
+        self,
+        calibrators: Iterable[Calibrator],
+        *,
+        checkpoints: Any,
+        validator: Any,
+        postprocessing: Compose,
+        tracker: Any,
+    ) -> None:
+        self.calibrators = list(calibrators)
+        self.checkpoints = checkpoints
+        self.validator = validator
+        self.postprocessing = postprocessing
+        self.tracker = tracker
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the calibration is made with; with other values it is made anew."""
+        inferer, stated = self.validator.inferer, self.checkpoints.facts
+        settings: dict[str, Any] = {name: getattr(inferer, name) for name in ("mode", "overlap")}
+        settings |= {each.name: dict(each.settings) for each in self.calibrators}
+        return {**{name: stated[name] for name in ("label_names", "input_size")}, "settings": settings}
+
+    def check(self) -> None:
+        """Let each calibrator say, before hours of training, what the validation split cannot give it."""
+        for calibrator in self.calibrators:
+            calibrator.check(self.validator.data_loader.dataset)
+
+    def is_made(self, path: str | Path) -> bool:
+        """Whether a checkpoint has this calibration, made with these settings."""
+        made = facts_of(read_checkpoint(path)).get(CALIBRATION)
+        return isinstance(made, Mapping) and {k: made.get(k) for k in self.facts} == self.facts
+
+    def make(self) -> None:
+        """Calibrate the best network. Every process calls it, with its part of the split.
+
+        Raises:
+            OutputError: ``model.pt`` or the calibrators' files cannot be written.
+        """
+        folder = self.checkpoints.folder
+        load_checkpoint(self.validator.network, folder / BEST)
+        logger.info("calibrating the best network on the validation split")
+        self._see()
+        if is_main():
+            found = {each.name: each.facts() for each in self.calibrators}
+            self.checkpoints.add_facts({CALIBRATION: {**self.facts, **found}})
+            for path in chain.from_iterable(each.write(folder / CALIBRATION) for each in self.calibrators):
+                self.tracker.log_file(path, CALIBRATION)
+        gather(None)  # nobody goes on before the file is there
+
+    def _see(self) -> None:
+        for calibrator in self.calibrators:
+            calibrator.records = []
+        evaluator = SupervisedEvaluator(
+            device=self.validator.inferer.device,
+            val_data_loader=self.validator.data_loader,
+            network=self.validator.network,
+            inferer=self.validator.inferer,
+            postprocessing=self.postprocessing,
+        )
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        evaluator.run()
+        for calibrator in self.calibrators:
+            calibrator.records = list(chain.from_iterable(gather(calibrator.records)))
+
+    def _add(self, engine: Any) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
+            for calibrator in self.calibrators:
+                calibrator.add({**batch, **output})

@@ -1,0 +1,204 @@
+"""What is missed and what is false over probability threshold and smallest size, by case and by group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from pyraseg.pipeline.evaluation.bootstrap import estimate
+from pyraseg.pipeline.evaluation.lesions import OVERLAP
+from pyraseg.pipeline.evaluation.scores import as_labels
+from pyraseg.pipeline.inference.clean_up import ROUNDING, CleanUpLabels
+from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights
+from pyraseg.pipeline.inference.source_grid import argmax_channels
+
+__all__ = ["RATES", "SIZES", "THRESHOLDS", "CaseTrace", "Curve", "trace_case"]
+
+# denser where the probabilities of trained networks lie
+THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+SIZES = {"frame": (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02), "ml": (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)}
+RATES = ("missed", "false_alarms", "false_lesions", "dice")
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class CaseTrace:
+    """One class in one case: for each of `THRESHOLDS` and each of the unit's `SIZES` what would be predicted.
+
+    Attributes:
+        unit: of the sizes: "frame", a fraction of it, or "ml".
+        present: cases or, in volumes, lesions of the reference that can be missed.
+        values: by the name of the rate, (thresholds, sizes): the number of missed ones, whether there is a
+            false alarm, the number of false lesions, the Dice; NaN where the case cannot tell.
+    """
+
+    group: str
+    label: str
+    unit: str
+    present: int
+    values: Mapping[str, np.ndarray]
+
+
+def trace_case(
+    item: Mapping[str, Any],
+    label: str,
+    *,
+    label_names: Sequence[str],
+    clean_up: CleanUpLabels | None,
+    spacing_mm: Sequence[float] | None,
+) -> CaseTrace:
+    """Decide a case at each threshold, clean it up as ever, and look at the components of one class.
+
+    Only a box that holds all that may be foreground at the lowest threshold is decided, and a threshold that
+    changes no pixel costs nothing.
+
+    Args:
+        item: ``probabilities`` (K, H, W[, D]) and ``label`` (1, H, W[, D]) on the source grid, and ``group``.
+        label: the class; the others are decided by the argmax.
+        spacing_mm: of a volume.
+    """
+    value, reference = list(label_names).index(label), as_labels(item["label"])
+    one, unit = 1 / reference.size, "frame"
+    if reference.ndim == 3:
+        one, unit = (float(np.prod(spacing_mm)) / 1000 if spacing_mm else NAN), "ml"
+    soft = torch.as_tensor(item["probabilities"]).detach().float()
+    truth = _Truth(reference == value, one)
+    box = _box(soft, class_weights({label: OperatingPoint(THRESHOLDS[0])}, label_names))
+    soft, truth.numbers = soft[(slice(None), *box)], truth.numbers[box]
+    labels = np.zeros_like(reference[box])
+    columns = [truth.compare(labels == value, SIZES[unit])]
+    for threshold in THRESHOLDS:
+        decided = _decide(soft, class_weights({label: OperatingPoint(threshold)}, label_names))
+        if np.array_equal(decided, labels):
+            columns.append(columns[-1])
+            continue
+        cleaned = labels = decided
+        if clean_up is not None:
+            cleaned = clean_up(labels[None], spacing_mm=spacing_mm, whole=reference.size)[0]
+        columns.append(truth.compare(np.asarray(cleaned) == value, SIZES[unit]))
+    values = {name: np.array([column[name] for column in columns[1:]]) for name in RATES}
+    return CaseTrace(str(item["group"]), label, unit, truth.present, values)
+
+
+class _Truth:
+    """A class in the reference, and what any prediction of it misses and invents."""
+
+    def __init__(self, mask: np.ndarray, one: float) -> None:
+        self.one = one  # the size of a pixel
+        self.pixels = int(np.count_nonzero(mask))
+        self.numbers, number = ndimage.label(mask, np.ones((3,) * mask.ndim))
+        self.lesions = np.bincount(self.numbers[mask], minlength=number + 1)[1:]
+        self.volume = mask.ndim == 3
+
+    @property
+    def present(self) -> int:
+        return len(self.lesions) if self.volume else int(self.pixels > 0)
+
+    def compare(self, predicted: np.ndarray, sizes: Sequence[float]) -> dict[str, list[float]]:
+        """The rates at each smallest size."""
+        numbers, number = ndimage.label(predicted, np.ones((3,) * predicted.ndim))
+        # pixels that a lesion (row, 0: none) and a component (column) share
+        pairs = self.numbers[predicted] * (number + 1) + numbers[predicted]
+        shared = np.bincount(pairs, minlength=(len(self.lesions) + 1) * (number + 1))
+        shared = shared.reshape(-1, number + 1)[:, 1:]
+        rows = [self._rates(shared[:, self._large(shared, size)]) for size in sizes]
+        return {name: [row[name] for row in rows] for name in RATES}
+
+    def _large(self, shared: np.ndarray, size: float) -> np.ndarray:
+        return np.asarray(shared.sum(axis=0) * self.one >= size * (1 - ROUNDING))
+
+    def _rates(self, shared: np.ndarray) -> dict[str, float]:
+        predicted, common = int(shared.sum()), int(shared[1:].sum())
+        missed = float(predicted == 0)
+        if self.volume:
+            missed = float(np.count_nonzero(shared[1:].sum(axis=1) < OVERLAP * self.lesions))
+        return {
+            "missed": missed if self.pixels else NAN,
+            "false_alarms": NAN if self.pixels else float(predicted > 0),
+            "false_lesions": float(np.count_nonzero(shared[1:].sum(axis=0) == 0)),
+            "dice": 2 * common / (predicted + self.pixels) if self.pixels else NAN,
+        }
+
+
+def _decide(soft: torch.Tensor, weights: torch.Tensor | None) -> np.ndarray:
+    weighted = soft if weights is None else soft * weights.reshape(-1, *[1] * (soft.ndim - 1))
+    return np.asarray(argmax_channels(weighted))
+
+
+def _box(soft: torch.Tensor, weights: torch.Tensor | None) -> tuple[slice, ...]:
+    """The box of all that is foreground at the lowest threshold of a class, at which it is largest."""
+    found = ndimage.find_objects((_decide(soft, weights) > 0).view(np.uint8))
+    box = found[0] if found else (slice(1, 1),) * (soft.ndim - 1)
+    return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)  # as the clean-up sees it
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The rates of one class at each threshold and smallest size, by group.
+
+    Attributes:
+        totals: by the name of the rate, (groups, thresholds, sizes): the sums over the cases of a group.
+        counts: by the name of the rate, (groups,): what they are shares of: cases, or lesions in volumes.
+        groups: their hashes.
+    """
+
+    label: str
+    unit: str
+    groups: tuple[str, ...]
+    totals: Mapping[str, np.ndarray]
+    counts: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, traces: Iterable[CaseTrace]) -> Curve:
+        """The curve of one class from its traces."""
+        by_group: dict[str, list[CaseTrace]] = defaultdict(list)
+        for trace in traces:
+            by_group[trace.group].append(trace)
+        first = next(iter(by_group.values()))[0]
+        totals = {r: np.stack([_sum(r, cases) for cases in by_group.values()]) for r in RATES}
+        counts = {r: np.array([_count(r, cases) for cases in by_group.values()]) for r in RATES}
+        return cls(first.label, first.unit, tuple(by_group), totals, counts)
+
+    def mean(self, rate: str) -> np.ndarray:
+        """The mean over the groups, (thresholds, sizes); NaN where no case can tell."""
+        told = self.counts[rate] > 0
+        if not told.any():
+            return np.full(self.totals[rate].shape[1:], NAN)
+        return np.asarray((self.totals[rate][told] / self.counts[rate][told, None, None]).mean(axis=0))
+
+    def rates(self, at: tuple[int, int], *, resamples: int, seed: int = 0) -> dict[str, dict[str, Any]]:
+        """Each rate that the cases tell at one point: over groups with its interval, and over cases."""
+        found = {}
+        for rate in RATES:
+            told = self.counts[rate] > 0
+            totals, counts = self.totals[rate][told][:, at[0], at[1]], self.counts[rate][told]
+            if len(counts):
+                names = [g for g, here in zip(self.groups, told, strict=True) if here]
+                over = estimate(list(totals / counts), names, resamples=resamples, seed=seed)
+                mean, low, high = (_rounded(v) for v in (over.group_mean, over.low, over.high))
+                found[rate] = {"mean": mean, "low": low, "high": high, "groups": over.groups}
+                found[rate] |= {
+                    "over_cases": _rounded(totals.sum() / counts.sum()),
+                    "cases": int(counts.sum()),
+                }
+        return found
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _sum(rate: str, cases: Sequence[CaseTrace]) -> np.ndarray:
+    return np.asarray(np.nansum([case.values[rate] for case in cases], axis=0))
+
+
+def _count(rate: str, cases: Sequence[CaseTrace]) -> int:
+    if rate == "missed":
+        return sum(case.present for case in cases)
+    return sum(bool(np.isfinite(case.values[rate]).all()) for case in cases)

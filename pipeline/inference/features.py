@@ -16,13 +16,13 @@ __all__ = ["FeatureTap", "encoder_of"]
 
 
 def encoder_of(network: nn.Module) -> nn.Module | None:
-    """The module whose output is a network's deepest features, which its ``encoder_end`` names; None without."""
+    """The module whose output is a network's deepest features: what its ``encoder_end`` names; or None."""
     name = getattr(network, "encoder_end", None)
     return None if name is None else network.get_submodule(name)
 
 
 class FeatureTap:
-    """Keeps the mean over space of the encoders' output, of whatever runs through a network between two calls.
+    """Keeps the mean over space of the encoders' output for all that runs through a network between two calls.
 
     Each thread has its own. The network's output does not change; `close` takes the hooks away.
 
@@ -64,7 +64,9 @@ class FeatureTap:
         """
         found = []
         for passes in self.passes():
-            passes = passes if len(passes) else torch.zeros(images, 0)
+            if not passes.numel():
+                found.append(np.zeros((images, 0), np.float32))
+                continue
             shape = (images, -1) if by_image else (-1, images)
             found.append(passes.reshape(*shape, passes.shape[1]).mean(1 if by_image else 0).cpu().numpy())
         return found

@@ -23,6 +23,7 @@ from pyraseg.pipeline.bundle.overrides import FLAGS, require_stated, unknown_ids
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
+from pyraseg.pipeline.trust.judge import Judge
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.utils.files import sha256_of
@@ -78,6 +79,7 @@ class LoadedBundle:
         segments: the classes, background first.
         input_shape: (C, h, w) of the network; for volumes (C, x, y, z) of its windows.
         inferer: the config's, for its mode, overlap, precision and flips.
+        judge: of the results, by what the checkpoint has learnt of its reliability.
     """
 
     folder: Path
@@ -91,6 +93,7 @@ class LoadedBundle:
     network: nn.Module
     device: torch.device
     inferer: SegmentationInferer
+    judge: Judge = Judge()
 
     @property
     def volumes(self) -> bool:
@@ -181,6 +184,7 @@ def load_bundle(
         network=network,
         device=config.build("device"),
         inferer=inferer,
+        judge=Judge.of(config.build("trained")) if "trained" in parser.config else Judge(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint knows of its own reliability, found on validation: operating points, warnings, intervals."""
+"""What a checkpoint knows of its reliability, found on validation: operating points, warnings, intervals."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEVEL", "Interval", "Spread", "fewest_groups", "quantile_over_groups"]
+__all__ = ["LEVEL", "Interval", "Spread", "fewest_groups", "quantile_over_groups", "relative_size"]
 
 LEVEL = 0.9
 LOWEST = {"[hnsf'U]": -math.inf}  # the least value that a unit allows; 0 for all others
@@ -48,6 +48,15 @@ def fewest_groups(level: float = LEVEL) -> int:
     return math.ceil(share / (1 - share) - 1e-9)
 
 
+def relative_size(row: Any, pixels: int) -> float:
+    """A class's size in a unit that every case has: ml of a volume, pixels of a frame by all of its pixels.
+
+    Args:
+        row: the case, a `CaseScore`.
+    """
+    return row.size(pixels) if row.size_unit == "ml" else pixels / max(row.pixels, 1)
+
+
 @dataclass(frozen=True)
 class Interval:
     """Where the true value lies in 9 of 10 new groups, by what happened in the validation."""
@@ -83,7 +92,8 @@ class Spread:
         """From pairs of values; None where there are too few groups.
 
         >>> values = [10.0 + n for n in range(40)]
-        >>> spread = Spread.fit(values, [1.1 * v for v in values], groups=[str(v) for v in values], unit="mm2")
+        >>> groups = [str(value) for value in values]
+        >>> spread = Spread.fit(values, [1.1 * v for v in values], groups=groups, unit="mm2")
         >>> interval = spread.around(20.0)
         >>> 20 < interval.low < 22.2 < interval.high < 24
         True

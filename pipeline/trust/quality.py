@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from pyraseg.pipeline.inference.source_grid import argmax_channels
 
-__all__ = ["FLAG", "FLAGGED", "Expected", "MapSums", "agreement"]
+__all__ = ["FLAG", "FLAGGED", "Expected", "MapSums", "agreement", "share_over_groups"]
 
 FLAG = "likely to be wrong"
 FLAGGED = 0.2  # the share of the validation's items that are flagged
@@ -52,6 +51,11 @@ class MapSums:
         mass, peak = soft.sum(dim=1, dtype=torch.float64), soft.amax(dim=1)
         return cls(*(np.asarray(part, np.float64) for part in (inside, won, mass.tolist(), peak.tolist())))
 
+    @classmethod
+    def of_scores(cls, scores: Tensor, weights: Tensor | None = None) -> MapSums:
+        """Of scores (K, h, w[, d]), before the softmax."""
+        return cls.of(torch.as_tensor(scores).detach().float().softmax(dim=0), weights)
+
     def __add__(self, other: MapSums) -> MapSums:
         added = [getattr(self, name) + getattr(other, name) for name in ("inside", "won", "mass")]
         return MapSums(*added, np.maximum(self.peak, other.peak))
@@ -71,6 +75,19 @@ class MapSums:
 def agreement(predicted: int, reference: int, common: int) -> float:
     """Dice, and where a class is in neither map 1: an absence that was seen is right."""
     return 2 * common / (predicted + reference) if predicted + reference else 1.0
+
+
+def share_over_groups(values: Sequence[float], groups: Sequence[str], share: float) -> float:
+    """The largest value that no more than a share of the items does not exceed, all groups weighing the same.
+
+    >>> share_over_groups([0.1, 0.2, 0.3, 0.4], ["a", "b", "c", "d"], 0.5)
+    0.2
+    """
+    _, member, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(1 / counts[member][order]) / len(counts)
+    below = np.asarray(values, float)[order][reached <= share + 1e-9]
+    return float(below[-1]) if len(below) else float(np.min(values, initial=np.inf))
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ class Unlike:
 
     def with_threshold(self, features: Array, groups: Sequence[str]) -> Unlike:
         """With the threshold that flags 5 % of the validation's images, all groups weighing the same."""
-        threshold = quantile_over_groups(self.distances(features), groups, 1 - FLAGGED)
+        distances = self.distances(features)
+        # with too few groups for a share, the farthest
+        threshold = min(quantile_over_groups(distances, groups, 1 - FLAGGED), distances.max())
         return Unlike(self.mean, self.scale, self.components, self.variances, self.rest, float(threshold))
 
     def facts(self) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class ForwardServer:
         for request in requests:
             part = slice(begins, begins + len(request.inputs))
             request.scores[:] = scores[part].numpy()
-            if features is not None and request.features is not None:
+            if features is not None and request.features is not None and request.features.size:
                 request.features[:] = features[part]
             begins = part.stop
         with self._lock:

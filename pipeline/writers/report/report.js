@@ -33,6 +33,8 @@
   const measures = [
     ...quantities.map(({ name, unit }, index) => ({ label: words(name), unit, get: (row) => row.values[index] })),
     { label: "confidence", unit: "", get: (row) => row.confidence },
+    { label: "expected Dice", unit: "", get: (row) => row.quality },
+    { label: "unlike", unit: "", get: (row) => row.unlike },
   ];
   for (const measure of measures) {
     measure.sorted = ascending(rows.map(measure.get));
@@ -291,7 +293,7 @@
       const button = el("button", { type: "button", title: "Sort" }, el("span", {}, column.label), el("small", {}, column.unit || ""));
       button.addEventListener("click", () => sort(column));
       const way = sorting?.column === column ? (sorting.way > 0 ? "ascending" : "descending") : "none";
-      const numeric = column.first < 0 && column.label !== "flags" || column.label === "confidence";
+      const numeric = column.first < 0 && column.label !== "flags" || ["confidence", "expected Dice", "unlike"].includes(column.label);
       return el("th", { scope: "col", className: numeric ? "number" : "", "aria-sort": way, "data-column": "" }, button);
     });
     head.replaceChildren(el("tr", { "aria-rowindex": "1" }, el("th", { scope: "col", "aria-label": "Details" }), ...cells));

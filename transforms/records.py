@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Code", "Quantity", "Segment", "SourceRef"]
+__all__ = ["BACKGROUND", "Code", "Quantity", "Segment", "SourceRef"]
+
+BACKGROUND = "background"  # a key of items: the image shows none of the classes, and has no label
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ RESUMED = {
     *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "tracking_uri"),
     *("experiment_name", "run_name", "run_tags"),
 }
+# ids of what comes after the last step: where they change, a resumed training makes it anew
+AFTER = {"operating_point", "calibration"}
 
 
 class OverrideGuard:
@@ -125,7 +127,8 @@ class OverrideGuard:
             return {}
         nested = nested_changes(self._workflow.parser.config, _merged(self._files)) if self._files else {}
         values = self.parameters() | nested
-        return safe_parameters({k: v for k, v in values.items() if k.split("::")[-1] not in RESUMED})
+        other = [k for k in values if k.split("::")[-1] in RESUMED or k.split("::")[0] in AFTER]
+        return safe_parameters({k: v for k, v in values.items() if k not in other})
 
     def config(self) -> dict[str, Any]:
         """Every id, overrides included: plain ones as their values, the rest as written."""

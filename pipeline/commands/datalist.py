@@ -10,7 +10,7 @@ from pyraseg.pipeline.utils.reading_options import add_reading_options, reading_
 from pyraseg.transforms.errors import DatalistError
 
 if TYPE_CHECKING:
-    from pyraseg.pipeline.datalist import FolderSource, SeriesSource, TableSource
+    from pyraseg.pipeline.datalist import FolderSource, Grouping, SeriesSource, TableSource
 
 __all__ = ["Datalist"]
 
@@ -63,6 +63,11 @@ class Datalist(Verb):
         add("--series", metavar="DIR", help=series)
         add("--modality", choices=MODALITIES, help="take only these series")
         add("--label-kind", choices=LABEL_KINDS, help="take only these labels")
+        background = (
+            "images for training that show none of the classes: frames, volumes or series as the others, "
+            "of patients that are told apart as theirs"
+        )
+        add("--background", metavar="DIR", help=background)
         root = "what paths are relative to (default: holds both)"
         add("--dataset_dir", "--dataset-dir", metavar="DIR", help=root)
         label_map = (
@@ -99,14 +104,16 @@ class Datalist(Verb):
         add("--output", required=True, metavar="JSON", help="the datalist to write")
 
     def run(self, arguments: argparse.Namespace) -> list[str]:
-        from pyraseg.pipeline.datalist import build_datalist
+        from pyraseg.pipeline.datalist import BackgroundSource, build_datalist
 
+        folder = arguments.background
         same = ("label_map", "fractions", "folds", "seed", "keep_groups", "strict")
         return build_datalist(
             _source(arguments),
             arguments.output,
             find_duplicates=not arguments.no_duplicates_check,
             reading=reading_options(arguments),
+            background=BackgroundSource(folder, _grouping(arguments)) if folder is not None else None,
             **{name: getattr(arguments, name) for name in same},
         ).lines()
 
@@ -117,7 +124,7 @@ def _source(arguments: argparse.Namespace) -> TableSource | FolderSource | Serie
     Raises:
         DatalistError: none or several are named.
     """
-    from pyraseg.pipeline.datalist import FolderSource, Grouping, SeriesSource, TableSource
+    from pyraseg.pipeline.datalist import FolderSource, SeriesSource, TableSource
 
     folders = arguments.images is not None and arguments.labels is not None
     given = [arguments.table is not None, folders, arguments.series is not None]
@@ -133,10 +140,7 @@ def _source(arguments: argparse.Namespace) -> TableSource | FolderSource | Serie
     if arguments.table is not None:
         columns = (arguments.image, arguments.label, arguments.group, arguments.category)
         return TableSource(arguments.table, *columns)
-    source = arguments.group_from
-    if arguments.series is not None and arguments.group_pattern is None and source is None:
-        source = "patient_id"
-    grouping = Grouping(pattern=arguments.group_pattern, source=source)
+    grouping = _grouping(arguments)
     if arguments.series is not None:
         return SeriesSource(
             arguments.series,
@@ -153,3 +157,12 @@ def _source(arguments: argparse.Namespace) -> TableSource | FolderSource | Serie
         label_suffix=arguments.label_suffix,
         image_suffix=arguments.image_suffix,
     )
+
+
+def _grouping(arguments: argparse.Namespace) -> Grouping:
+    from pyraseg.pipeline.datalist import Grouping
+
+    source = arguments.group_from
+    if arguments.series is not None and arguments.group_pattern is None and source is None:
+        source = "patient_id"
+    return Grouping(pattern=arguments.group_pattern, source=source)

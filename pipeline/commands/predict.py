@@ -30,6 +30,8 @@ class Predict(Verb):
         add("--output", metavar="DIR", help="items/, results.csv, failures.csv, report.html, ...")
         weights = "weights (default: the bundle's models/model.pt)"
         add("--checkpoint", nargs="+", default=[], metavar="FILE", help=weights)
+        point = "argmax, or {'CLASS':{'threshold':0.6,'smallest':0.002}} (default: what the weights say)"
+        add("--operating-point", default=None, metavar="POINT", help=point)
 
         add = parser.add_argument_group("results").add_argument
         formats = f"of {FORMATS},rtstruct (default: {FORMATS})"

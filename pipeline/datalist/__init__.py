@@ -8,6 +8,7 @@ from pyraseg.pipeline.datalist.items import Datalist
 from pyraseg.pipeline.datalist.labels import check_label_names, parse_label_map
 from pyraseg.pipeline.datalist.load import load_datalist
 from pyraseg.pipeline.datalist.report import DatalistReport
+from pyraseg.pipeline.datalist.sources.background import BackgroundSource
 from pyraseg.pipeline.datalist.sources.folders import FolderSource
 from pyraseg.pipeline.datalist.sources.images import find_images, unlabelled_frames
 from pyraseg.pipeline.datalist.sources.series import SeriesSource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,11 +14,13 @@ from pyraseg.pipeline.datalist.items import SPLITS, Collection, Entry, Item
 from pyraseg.pipeline.datalist.labels import parse_label_map, sort_keys, suggestion
 from pyraseg.pipeline.datalist.report import SHOWN, DatalistReport, SplitReport
 from pyraseg.pipeline.datalist.rules import complete_item, content_digest
+from pyraseg.pipeline.datalist.sources.background import BackgroundSource
 from pyraseg.pipeline.datalist.split import Part, assign, check_fractions, classes_of, make_parts
 from pyraseg.pipeline.datalist.write import write_datalist
 from pyraseg.transforms.errors import DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
+from pyraseg.transforms.records import BACKGROUND
 
 __all__ = ["build_datalist"]
 
@@ -42,6 +45,7 @@ def build_datalist(
     find_duplicates: bool = True,
     strict: bool = False,
     reading: ReadingOptions | None = None,
+    background: BackgroundSource | None = None,
 ) -> DatalistReport:
     """Make a datalist whose splits share no group and are balanced in frames, classes and groups.
 
@@ -56,6 +60,7 @@ def build_datalist(
         find_duplicates: refuse identical images in two groups.
         strict: refuse to leave anything out.
         reading: how to read series and the labels drawn on them; the list keeps it for training.
+        background: images for training that show none of the classes.
 
     Raises:
         DatalistError: nothing usable, too few groups, a leak by duplicates, or (strict) anything left out.
@@ -72,10 +77,15 @@ def build_datalist(
     if not mapping:
         raise _undeclared(entries)
     shown: Callable[[str], str] = (lambda group: group) if keep_groups else group_name
-    if find_duplicates:
-        check_duplicates(checked, shown=shown)
     chosen = assign(entries, parts, mapping, seed=seed)
-    splits = _items(entries, parts, chosen, shown)
+    homes = {group: (parts[part].split, parts[part].fold) for group, part in chosen.items()}
+    blank = Collection(checked.root, ())
+    if background is not None:
+        blank = background.collect(entries, homes, root=checked.root, reading=reading)
+    every = (*entries, *blank.entries)
+    if find_duplicates:
+        check_duplicates(replace(checked, entries=every), shown=shown)
+    splits = _items(every, homes, shown)
     written = _with_both_of_one_bit(mapping, entries)
     head: dict[str, object] = {"seed": seed, **({"keep_names": True} if keep_groups else {})}
     if folds is None:
@@ -89,8 +99,9 @@ def build_datalist(
         path=path,
         splits=tuple(reports),
         largest_groups=_largest(entries, parts, chosen),
-        alike=checked.alike,
-        left_out=checked.left_out,
+        alike=checked.alike + blank.alike,
+        left_out=checked.left_out + blank.left_out,
+        background=len(blank.entries),
         noted=tuple((entry.image, note) for entry in entries for note in entry.notes),
         dataset_dir=checked.root,
         label_names=tuple(names),
@@ -125,19 +136,20 @@ def _with_both_of_one_bit(mapping: Mapping[int | str, int], entries: Sequence[En
 
 
 def _items(
-    entries: Sequence[Entry], parts: Sequence[Part], chosen: Mapping[str, int], shown: Callable[[str], str]
+    entries: Sequence[Entry], homes: Mapping[str, tuple[str, int | None]], shown: Callable[[str], str]
 ) -> dict[str, list[Item]]:
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
-    names = {group: shown(group) for group in chosen}
+    names = {group: shown(group) for group in {entry.group for entry in entries}}
     for entry in entries:
-        part = parts[chosen[entry.group]]
+        split, fold = homes.get(entry.group, ("training", None))
         image, label = (
             path if frame is None else frame_path(path, frame)
             for path, frame in ((entry.image, entry.frame), (entry.label, entry.label_frame))
         )
-        item = complete_item({"image": image, "label": label, "group": names[entry.group]})
-        more = {"class": entry.category, "fold": part.fold}
-        splits[part.split].append(item | {key: value for key, value in more.items() if value is not None})
+        shows = {"label": label} if label else {BACKGROUND: True}
+        item = complete_item({"image": image, **shows, "group": names[entry.group]})
+        more = {"class": entry.category, "fold": fold}
+        splits[split].append(item | {key: value for key, value in more.items() if value is not None})
     return splits
 
 

@@ -23,7 +23,8 @@ class Datalist:
 
     Attributes:
         training, validation, test: items with absolute ``image`` and ``label`` paths, ``case``, ``group``
-            and, if the list has them, ``class`` and ``fold``. One frame of a cine is ``path#frame_index=3``,
+            and, if the list has them, ``class`` and ``fold``. A training item with ``background`` (true)
+            has no label: it shows none of the classes. One frame of a cine is ``path#frame_index=3``,
             counted from 0. The image of a volume is a NIfTI file, a multi-frame file or the folder of one
             series; its label is NIfTI, or a SEG or RTSTRUCT that was drawn on that series.
         label_names: the classes in the order of their values; the first is "background". Where parts of a SEG
@@ -63,7 +64,7 @@ class Entry:
     """One image with its mask, before the split; paths are POSIX and relative to the data set's folder.
 
     Attributes:
-        image, label: the files.
+        image, label: the files; the label is empty for an image that shows none of the classes.
         frame, label_frame: the frame of a multi-frame file, from 0; None for the whole file.
         group: its original name. It may identify, so its hash is written.
         category: a class of the whole image ("normal"), from the table; None without one.

@@ -24,6 +24,7 @@ from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_tex
 from pyraseg.transforms.errors import ConfigError, DatalistError, LabelError
 from pyraseg.transforms.io.paths import frame_source, split_frame_path
 from pyraseg.transforms.io.reading_options import ReadingOptions
+from pyraseg.transforms.records import BACKGROUND
 
 __all__ = ["load_datalist"]
 
@@ -231,7 +232,7 @@ def _choose_fold(
         remedy = f"Choose one of {folds}." if folds else "Build the datalist with --folds."
         raise DatalistError(f"a datalist with the fold {fold}", found=f"the folds {folds}", remedy=remedy)
     training = [item for item in splits["training"] if item.get("fold") != fold]
-    held_out = [item for item in splits["training"] if item.get("fold") == fold]
+    held_out = [item for item in splits["training"] if item.get("fold") == fold and BACKGROUND not in item]
     return {**splits, "training": training, "validation": held_out}
 
 
@@ -246,7 +247,7 @@ def _absolute(item: Item, root: Path) -> Item:
 def _check_files(items: Iterable[Item]) -> None:
     absent: list[tuple[str, str]] = []
     for item in items:
-        for key in ("image", "label"):
+        for key in ("image", "label")[: 2 if "label" in item else 1]:
             file, _ = split_frame_path(item[key])
             # the image of a volume may be the folder of its series
             series = key == "image" and os.path.isdir(file) and os.access(file, os.R_OK | os.X_OK)

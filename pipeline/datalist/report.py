@@ -44,6 +44,7 @@ class DatalistReport:
         left_out: (path relative to the data set, reason).
         noted: (path, note) of labels of which something was left out or taken for something else, and of
             images that are nearly black, constant or clipped.
+        background: number of images of training that show none of the classes, besides those in ``splits``.
         dataset_dir: the folder that the datalist's paths are relative to.
         label_names, seed, digest: as written.
     """
@@ -58,6 +59,7 @@ class DatalistReport:
     label_names: tuple[str, ...]
     seed: int
     digest: str = field(repr=False)
+    background: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -66,7 +68,7 @@ class DatalistReport:
 
     def lines(self) -> list[str]:
         """The report as aligned text, for a terminal."""
-        lines = [*self._table(), *self._absent(), *self._few(), *self._alike()]
+        lines = [*self._table(), *self._background(), *self._absent(), *self._few(), *self._alike()]
         left_out = _listed("left out", self.left_out, "reasons")
         noted = _listed("notes", self.noted, "notes") if self.noted else ()
         for part in (self._groups(), [*left_out, *noted], self._written()):
@@ -97,6 +99,10 @@ class DatalistReport:
             lacking = [split.name for split in self.splits if not split.frames_by_class.get(name)]
             if lacking:
                 yield f"warning: nothing with {name} in {', '.join(lacking)}"
+
+    def _background(self) -> Iterator[str]:
+        if self.background:
+            yield f"and {self.background} in training that show none of the classes (background)"
 
     def _few(self) -> Iterator[str]:
         for split in self.splits:

@@ -16,11 +16,12 @@ from pyraseg.pipeline.datalist.items import SPLITS, UNLABELLED, Item
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.io.paths import split_frame_path
 from pyraseg.transforms.privacy import case_name, image_group, is_hashed
+from pyraseg.transforms.records import BACKGROUND
 
 __all__ = ["check_items", "check_shared_files", "complete_item", "content_digest", "nameless", "nearest"]
 
 REQUIRED = ("image", "label")
-ITEM_KEYS = (*REQUIRED, "case", "group", "class", "fold")
+ITEM_KEYS = (*REQUIRED, BACKGROUND, "case", "group", "class", "fold")
 HASHED_KEYS = ("case", "group")  # not in the digest: they depend on the machine's hash key
 
 
@@ -82,7 +83,11 @@ def check_items(splits: Mapping[str, Sequence[Item]]) -> None:
     for split, items in splits.items():
         required = ("image",) if split == UNLABELLED else REQUIRED
         for position, item in enumerate(items):
-            _check_item(item, f"item {position} of {split}", required)
+            where = f"item {position} of {split}"
+            blank = isinstance(item, dict) and BACKGROUND in item
+            if blank:
+                _check_background(item, where, trains=split == "training")
+            _check_item(item, where, ("image",) if blank else required)
     every = [item for items in splits.values() for item in items]
     for key in ("case", "image"):
         counts = Counter(item[key] for item in every)
@@ -141,6 +146,20 @@ def _inode(file: str) -> object:
     except OSError:
         return file
     return (status.st_dev, status.st_ino) if status.st_ino else file
+
+
+def _check_background(item: Item, where: str, *, trains: bool) -> None:
+    faults = {
+        f"{item[BACKGROUND]!r}": item[BACKGROUND] is not True,
+        "it beside a label": "label" in item,
+        "it outside training": not trains,
+    }
+    if fault := next((fault for fault, found in faults.items() if found), ""):
+        raise DatalistError(
+            'items with "background": true, without a label and in training only',
+            found=f"{where} with {fault}",
+            remedy="Give its label, where it may be empty, or leave the item out.",
+        )
 
 
 def _check_item(item: Any, where: str, required: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pyraseg.pipeline.evaluation.bootstrap import Estimate
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
 from pyraseg.pipeline.evaluation.judgements import CaseJudgement, JudgementSummary
 from pyraseg.pipeline.evaluation.lesions import CaseLesions
+from pyraseg.pipeline.evaluation.page import write_page
 from pyraseg.pipeline.evaluation.quantities import QuantityError
 from pyraseg.pipeline.evaluation.scores import CaseScore
 from pyraseg.pipeline.evaluation.summary import Results
@@ -76,7 +77,10 @@ def evaluate(
     with private_files(), unwrap_monai_errors(), tracker:
         tracker.log_tags({"evaluated.sha256": evaluated})
         evaluator.run()
-    logger.info("%s", report(evaluator.state.results))
+        results = evaluator.state.results
+        text = report(results)
+        tracker.log_file(write_page(Path(folder), results, report=text, weights=evaluated))
+    logger.info("%s", text)
 
 
 class CaseResults:
@@ -280,6 +284,12 @@ def report(results: Results) -> str:
         lines.append(f"{name}: {lesions.detected} of {lesions.lesions} lesions detected")
         lines += [_estimate("lesion sensitivity", lesions.sensitivity)] if lesions.lesions else []
         lines.append(_estimate("false positive lesions in a case", lesions.false_positives))
+    for name, found in results.operating.items():
+        size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
+        lines.append(f"{name}, operating point above {found['threshold']:g}{size}; (the plain argmax)")
+        for rate in ("missed", *sorted(found["rates"].keys() - {"missed", "dice"})):
+            pair = [_interval(found[key][rate]) for key in ("rates", "argmax") if rate in found[key]]
+            lines += [f"  {rate.replace('_', ' '):<36}{pair[0]:>26}{f'({pair[1]})':>30}"] if pair else []
     if results.reliability:
         errors = (f"{curve.name} {curve.error:.4f}" for curve in results.reliability)
         lines.append(f"calibration error: {', '.join(errors)}")
@@ -302,6 +312,11 @@ def _warning_lines(warnings: JudgementSummary) -> list[str]:
 def _estimate(name: str, value: Estimate) -> str:
     interval = f"{value.low:.3f} to {value.high:.3f}" if np.isfinite(value.low) else "none"
     return _line(name, f"{value.group_mean:.3f}", interval, f"{value.frame_mean:.3f}", str(value.cases))
+
+
+def _interval(rate: Mapping[str, Any]) -> str:
+    interval = "no interval" if rate["low"] is None else f"{rate['low']:.3f} to {rate['high']:.3f}"
+    return f"{rate['mean']:.3f}, {interval}"
 
 
 def _line(name: str, groups: str, interval: str, frames: str, cases: str) -> str:

@@ -132,6 +132,8 @@ class Results:
         lesions: one per case and class, if lesions were compared.
         judged: one per case, if the checkpoint can judge.
         tolerance: of surface Dice, by unit; empty if surfaces were not compared.
+        operating: by class the operating point, its rates and those of the argmax, and the curve
+            (`pyraseg.pipeline.trust.OperatingCurves`), if it was looked at.
         resamples, seed: of the bootstrap; see `estimate`.
 
     >>> scores = (CaseScore("c1", "g1", "kidney", 10, 10, 5), CaseScore("c2", "g2", "kidney", 10, 0, 0))
@@ -146,6 +148,7 @@ class Results:
     lesions: tuple[CaseLesions, ...] = ()
     judged: tuple[CaseJudgement, ...] = ()
     tolerance: Mapping[str, float] = field(default_factory=dict)
+    operating: Mapping[str, Any] = field(default_factory=dict)
     resamples: int = 0
     seed: int = 0
 
@@ -222,6 +225,7 @@ class Results:
                 "surface_tolerance": dict(self.tolerance),
                 "classes": {name: summary.document() for name, summary in self.classes.items()},
                 "calibration": {"bins": BINS, "curves": curves} if curves else {},
+                "operating_point": dict(self.operating),
                 "quantities": {name: summary.document() for name, summary in self.measured.items()},
             }
             | ({"lesions": {"overlap": OVERLAP, "classes": lesions}} if lesions else {})

@@ -18,6 +18,7 @@ from pyraseg.pipeline.experiments.experiment import (
     is_done,
     overlay_files,
 )
+from pyraseg.pipeline.experiments.operating_points import pool_operating_points
 from pyraseg.pipeline.experiments.pooling import TEST, pool, read_rows, write_pooled
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.transforms.errors import ConfigError, DatalistError
@@ -108,8 +109,13 @@ class CrossValidation(Experiment):
         return {"folds": len(self.cases), "dataset_digest": self.digest}
 
     def steps(self) -> Iterator[Step]:
-        """The steps of each fold; after the last one, the evaluation of their ensemble on the test split."""
+        """The steps of each fold; after the last one, the evaluation of their ensemble on the test split.
+
+        Before that the folds' operating curves become one, whose points the ensemble uses.
+        """
         yield from super().steps()
+        if self.finished_folds() == list(self.cases):
+            pool_operating_points([self.trial(fold).folder for fold in self.cases], self.output)
         if self.has_test and self.finished_folds() == list(self.cases):
             ids = {"split": TEST, "checkpoint": self.output, "overwrite": True}
             command = self.command("evaluating", self.output / TEST, ids, name="ensemble, test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyraseg.pipeline.inference.clean_up import CleanUpLabels, CleanUpLabelsd
+from pyraseg.pipeline.inference.decision import Decision, OperatingPoint, decide
 from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.inference.folder import SavePredictions, infer
 from pyraseg.pipeline.inference.inferer import SegmentationInferer

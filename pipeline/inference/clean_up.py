@@ -12,12 +12,14 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_data_type, convert_to_dst_type
 from scipy import ndimage
 
+from pyraseg.pipeline.inference.decision import Decision
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 from pyraseg.transforms.geometry.components import label_regions
 
 __all__ = ["CleanUpLabels", "CleanUpLabelsd"]
 
 KIDNEY, FLUID = "kidney", "hydronephrosis"
+OFF = {"minimum_area": 0.0, "fill_holes": False, "fluid_in_kidney": False}  # all but the smallest sizes
 ROUNDING = 1e-9  # of a limit in voxels that comes from a spacing
 LabelMap = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
@@ -30,7 +32,9 @@ class CleanUpLabels(Transform):
        depends on the field of view.
     2. ``largest_component``: keep the largest component of each class, the first of equals.
     3. ``fill_holes``: fill background that face neighbours do not join to the frame's edge.
-    4. ``fluid_in_kidney``: remove components of hydronephrosis that neither touch nor lie in the kidney with
+    4. ``smallest``: remove components of a class below its own smallest size, as an operating point has it.
+       They are measured as they will be delivered, with their holes filled.
+    5. ``fluid_in_kidney``: remove components of hydronephrosis that neither touch nor lie in the kidney with
        its holes filled; without a kidney, all of them.
 
     Removed and filled pixels take the most frequent class of their face neighbours. So a speck of fluid
@@ -41,6 +45,7 @@ class CleanUpLabels(Transform):
         label_names: the classes in the order of their values, "background" first.
         minimum_area: a fraction from 0 (off) to below 1. The default is 45 pixels of 473 x 473.
         minimum_ml: millilitres, 0 for off; for volumes only.
+        smallest: by class, a fraction of a frame, or millilitres of a volume.
         largest_component, fill_holes, fluid_in_kidney: the switches. ``fluid_in_kidney`` needs the classes
             "kidney" and "hydronephrosis", else the step is left out (see ``steps``).
 
@@ -68,6 +73,7 @@ class CleanUpLabels(Transform):
         largest_component: bool = False,
         fill_holes: bool = True,
         fluid_in_kidney: bool = True,
+        smallest: Mapping[str, float] | None = None,
     ) -> None:
         if not 0 <= minimum_area < 1:
             remedy = "Give the smallest component as a fraction of the frame, for example 0.0002."
@@ -78,7 +84,8 @@ class CleanUpLabels(Transform):
         self.label_names = tuple(label_names)
         self.minimum_area = minimum_area
         self.minimum_ml = minimum_ml
-        self._steps: dict[str, Callable[[LabelMap, float], None]] = {}
+        self.smallest = [float((smallest or {}).get(name, 0.0)) for name in self.label_names]
+        self._steps: dict[str, Callable[[LabelMap, Any], None]] = {}
         if minimum_area:
             self._steps["minimum_area"] = _remove_small
         if minimum_ml:
@@ -87,6 +94,8 @@ class CleanUpLabels(Transform):
             self._steps["largest_component"] = _keep_largest
         if fill_holes:
             self._steps["fill_holes"] = _fill_holes
+        if any(self.smallest):
+            self._steps["smallest"] = _remove_small
         if fluid_in_kidney and {KIDNEY, FLUID} <= set(self.label_names):
             self._steps["fluid_in_kidney"] = self._remove_stray_fluid
 
@@ -111,9 +120,12 @@ class CleanUpLabels(Transform):
         """
         source = convert_data_type(img, np.ndarray)[0]
         labels = self._checked(source)
-        limits = {"minimum_area": self.minimum_area * (whole or labels.size)}
+        limits: dict[str, Any] = {"minimum_area": self.minimum_area * (whole or labels.size)}
         if self.minimum_ml:
             limits["minimum_ml"] = self.minimum_ml / _voxel_ml(labels, img, spacing_mm)
+        if any(self.smallest):
+            one = 1 / (whole or labels.size) if labels.ndim == 2 else _voxel_ml(labels, img, spacing_mm)
+            limits["smallest"] = np.array(self.smallest) / one
         for box in ndimage.find_objects((labels > 0).view(np.uint8)):
             # one more pixel, which joins the background around the foreground
             around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
@@ -150,6 +162,9 @@ class CleanUpLabels(Transform):
 class CleanUpLabelsd(MapTransform):
     """`CleanUpLabels` in a dictionary; ``options`` are its switches, or None for no clean-up.
 
+    Args:
+        decision: the operating points, for the smallest sizes of classes.
+
     >>> clean_up = CleanUpLabelsd("pred", ["background", "tumour"], {"minimum_area": 0, "minimum_ml": 0.5})
     >>> clean_up.clean_up.steps
     ('minimum_ml', 'fill_holes')
@@ -164,9 +179,17 @@ class CleanUpLabelsd(MapTransform):
         options: Mapping[str, Any] | None,
         *,
         allow_missing_keys: bool = False,
+        decision: Decision | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.clean_up = None if options is None else CleanUpLabels(label_names, **options)
+        smallest = {} if decision is None else decision.smallest
+        chosen = OFF if options is None and smallest else options
+        self.clean_up = None if chosen is None else CleanUpLabels(label_names, **chosen, smallest=smallest)
+        self._given = (keys, label_names, options)
+
+    def at(self, decision: Decision) -> CleanUpLabelsd:
+        """The same with other operating points."""
+        return CleanUpLabelsd(*self._given, allow_missing_keys=self.allow_missing_keys, decision=decision)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -188,11 +211,11 @@ def _voxel_ml(labels: LabelMap, img: NdarrayOrTensor, spacing_mm: Sequence[float
     return math.prod(sides) / 1000
 
 
-def _remove_small(labels: LabelMap, limit: float) -> None:
-    """Remove components of fewer pixels."""
+def _remove_small(labels: LabelMap, limit: float | np.ndarray) -> None:
+    """Remove components of fewer pixels than the limit, or than their class's, (K,)."""
     for region in label_regions(labels):
-        numbers, sizes, _ = region.components()
-        small = sizes < limit * (1 - ROUNDING)
+        numbers, sizes, classes = region.components()
+        small = sizes < (limit if isinstance(limit, float) else limit[classes]) * (1 - ROUNDING)
         small[0] = False
         _blend(region.labels, small[numbers])
 

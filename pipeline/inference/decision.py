@@ -1,18 +1,24 @@
-"""From probabilities to classes: the plain argmax, or a threshold and a smallest size of some classes."""
+"""From probabilities to classes: the plain argmax, or the operating points that a checkpoint brings along."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-import torch
-from torch import Tensor
+from pydantic import BaseModel, ValidationError
+from torch import Tensor, tensor
 
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
-__all__ = ["PLAIN", "OperatingPoint", "class_weights"]
+__all__ = ["ARGMAX", "PLAIN", "TRAINED", "Decision", "OperatingPoint", "class_weights", "decide"]
 
 PLAIN = 0.5  # the threshold of the argmax
+ARGMAX, TRAINED = "argmax", "trained"  # values of --operating_point, beside a mapping
+UNITS = {2: "of the frame", 3: "ml"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class OperatingPoint:
     """Where a class is taken to be there.
 
     Attributes:
-        threshold: the probability from which it wins, where there is one other class; see `class_weights`.
+        threshold: the probability above which it wins, where there is one other class; see `class_weights`.
         smallest: its smallest component, as a fraction of a frame, or in ml of a volume; 0 keeps all.
 
     Raises:
@@ -31,12 +37,44 @@ class OperatingPoint:
     smallest: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
+        if not _is_number(self.threshold) or not 0 < self.threshold < 1:
             remedy = "Give a probability, for example 0.6; 0.5 is the plain argmax."
             raise ConfigError("a threshold between 0 and 1", found=f"{self.threshold}", remedy=remedy)
-        if not 0 <= self.smallest < float("inf"):
+        if not _is_number(self.smallest) or not 0 <= self.smallest < float("inf"):
             remedy = "Give a fraction of the frame, or ml of a volume; 0 keeps every component."
             raise ConfigError("a smallest size of 0 or more", found=f"{self.smallest}", remedy=remedy)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become labels: the operating points by class; the others follow the argmax.
+
+    >>> decision = Decision(("background", "fluid"), {"fluid": OperatingPoint(0.8, 0.002)})
+    >>> str(decision)
+    'fluid above 0.8, from 0.002 of the frame'
+    """
+
+    label_names: tuple[str, ...]
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    axes: int = 2
+
+    @property
+    def weights(self) -> Tensor | None:
+        """See `class_weights`."""
+        return class_weights(self.points, self.label_names)
+
+    @property
+    def smallest(self) -> dict[str, float]:
+        """The smallest size by class, for those that have one."""
+        return {name: point.smallest for name, point in self.points.items() if point.smallest}
+
+    def __str__(self) -> str:
+        """In words, for reports and objects; of the plain argmax "argmax"."""
+        parts = []
+        for name, point in self.points.items():
+            size = f", from {point.smallest:g} {UNITS[self.axes]}" if point.smallest else ""
+            parts.append(f"{name} above {point.threshold:g}{size}")
+        return "; ".join(parts) or ARGMAX
 
 
 def class_weights(points: Mapping[str, OperatingPoint], label_names: Sequence[str]) -> Tensor | None:
@@ -53,4 +91,84 @@ def class_weights(points: Mapping[str, OperatingPoint], label_names: Sequence[st
     weights = [1.0] * len(label_names)
     for name, point in points.items():
         weights[list(label_names).index(name)] = (1 - point.threshold) / point.threshold
-    return None if set(weights) == {1.0} else torch.tensor(weights)
+    return None if set(weights) == {1.0} else tensor(weights)
+
+
+def decide(chosen: str | Mapping[str, Any] | None, trained: Mapping[str, Any]) -> Decision:
+    """The operating points that are used.
+
+    Args:
+        chosen: "trained": the checkpoint's, as far as its rules were met; "argmax" or None: none; or a
+            mapping, ``{"hydronephrosis": {"threshold": 0.6, "smallest": 0.002}}``.
+        trained: of `trained_facts`.
+
+    Raises:
+        ConfigError: another value, an unknown class or key, a threshold or a size out of its range.
+        CheckpointError: the members of an ensemble have different operating points.
+
+    >>> facts = {"label_names": ["background", "fluid"], "input_size": [64, 64], "calibrations": [{}]}
+    >>> str(decide({"fluid": {"threshold": 0.6}}, facts)), str(decide("trained", facts))
+    ('fluid above 0.6', 'argmax')
+    """
+    names, axes = tuple(trained["label_names"]), len(trained["input_size"])
+    if chosen in (None, ARGMAX):
+        return Decision(names, {}, axes)
+    if isinstance(chosen, Mapping):
+        return Decision(names, {name: _given(name, each, names) for name, each in chosen.items()}, axes)
+    if chosen != TRAINED:
+        remedy = "Write for example \"{'hydronephrosis':{'threshold':0.6}}\"."
+        wanted = f"--operating_point {TRAINED}, {ARGMAX} or a mapping of classes"
+        raise ConfigError(wanted, found=repr(chosen), remedy=remedy)
+    members = [_stored(each, names) for each in trained.get("calibrations", ())] or [{}]
+    if any(member != members[0] for member in members):
+        found = " and ".join(dict.fromkeys(str(Decision(names, each, axes)) for each in members))
+        remedy = (
+            "Name the folder of the cross-validation, which has a common one, or give --operating_point: "
+            "argmax, or a mapping."
+        )
+        raise CheckpointError("members of one operating point", found=found, remedy=remedy)
+    decision = Decision(names, members[0], axes)
+    if members[0]:
+        logger.info("operating point: %s", decision)
+    return decision
+
+
+def _given(name: str, content: Any, label_names: Sequence[str]) -> OperatingPoint:
+    if name not in label_names[1:]:
+        wanted, remedy = f"classes among {', '.join(label_names[1:])}", "Correct --operating_point."
+        raise ConfigError(wanted, found=f'"{name}"', remedy=remedy)
+    keys = set(OperatingPoint.__dataclass_fields__)
+    if not isinstance(content, Mapping) or not set(content) <= keys:
+        wanted, remedy = f"an operating point of {' and '.join(sorted(keys))}", "Correct --operating_point."
+        raise ConfigError(f"{wanted} for {name}", found=repr(content), remedy=remedy)
+    return OperatingPoint(**content)
+
+
+class _Found(BaseModel):
+    """What is used of a class's entry in a checkpoint; the rest, such as its curve, is for people."""
+
+    met: bool = False
+    threshold: float = PLAIN
+    smallest: float = 0.0
+    rule: dict[str, float] = {}
+
+
+def _stored(calibration: Mapping[str, Any], label_names: Sequence[str]) -> dict[str, OperatingPoint]:
+    """The operating points that a checkpoint has found."""
+    points = {}
+    try:
+        for name, content in dict(calibration.get("operating_point", {})).items():
+            found = _Found.model_validate(content)
+            if found.met and name in label_names[1:]:
+                points[name] = OperatingPoint(found.threshold, found.smallest)
+            elif found.rule:
+                logger.warning("validation did not meet the rule of %s: it follows the argmax", name)
+    except (ValidationError, ConfigError, ValueError, TypeError) as error:
+        remedy = "Choose another checkpoint: this one was changed since its training; or use the argmax."
+        wanted = "a checkpoint's operating_point"
+        raise CheckpointError(wanted, found="another kind of value", remedy=remedy) from error
+    return points
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

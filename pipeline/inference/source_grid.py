@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,13 @@ from monai.transforms import Compose, MapTransform
 from monai.utils import TraceKeys
 from torch import Tensor
 
+from pyraseg.pipeline.inference.decision import Decision
 from pyraseg.transforms.errors import GeometryError
 from pyraseg.transforms.frame.source_view import restoration
 from pyraseg.transforms.frame.tissue import CropToTissue
 from pyraseg.transforms.geometry.letterbox import Letterbox, resample
 
-__all__ = ["SourceGridLabelsd", "argmax_channels", "source_labels", "source_probabilities"]
+__all__ = ["SourceGridLabelsd", "argmax_channels", "decided", "source_labels", "source_probabilities"]
 
 VOLUME_META = ("original_affine", "spatial_shape", "spacing_mm", "spacing_source", "space", "case")
 SLAB = 16  # slices
@@ -41,6 +43,14 @@ def argmax_channels(values: Tensor) -> Tensor:
     return index
 
 
+def decided(probabilities: Tensor, weights: Tensor | None) -> Tensor:
+    """The class of each pixel, (...) of probabilities (K, ...): the argmax, after the weights (K,) if any."""
+    if weights is None:
+        return argmax_channels(probabilities)
+    factors = weights.to(probabilities.device).reshape(-1, *[1] * (probabilities.ndim - 1))
+    return argmax_channels(probabilities * factors)
+
+
 class SourceGridLabelsd(MapTransform):
     """Scores on the network's grid to a label map on the source grid: softmax, inverse transforms, argmax.
 
@@ -54,6 +64,7 @@ class SourceGridLabelsd(MapTransform):
         preprocessing: the transforms of ``image``, to be inverted.
         probabilities: an entry for the class probabilities, (K, H, W) or (K, X, Y, Z) on the source grid, 0
             for all classes outside the network's image; None keeps none.
+        decision: the operating points of classes; None for the plain argmax. Probabilities stay as they are.
 
     >>> from pyraseg.transforms.geometry.letterbox import Letterboxd
     >>> preprocessing = Compose([Letterboxd("image", (64, 64))])
@@ -64,11 +75,23 @@ class SourceGridLabelsd(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, preprocessing: Compose, probabilities: str | None = None
+        self,
+        keys: KeysCollection,
+        preprocessing: Compose,
+        probabilities: str | None = None,
+        *,
+        decision: Decision | None = None,
     ) -> None:
         super().__init__(keys)
+        self.weights = None if decision is None else decision.weights
         self.restore = restoration(preprocessing, keys="restored")
         self.probabilities = probabilities
+
+    def at(self, decision: Decision) -> SourceGridLabelsd:
+        """The same with other operating points."""
+        other = copy.copy(self)
+        other.weights = decision.weights
+        return other
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -88,9 +111,9 @@ class SourceGridLabelsd(MapTransform):
             {"image": image, "restored": MetaTensor(soft if letterbox is None else soft[:0])}
         )["restored"]
         if letterbox is None:
-            labels = argmax_channels(whole.as_tensor())
+            labels = decided(whole.as_tensor(), self.weights)
         else:
-            labels = _windowed_argmax(soft, tuple(whole.shape[1:]), *letterbox)
+            labels = _windowed_argmax(soft, tuple(whole.shape[1:]), *letterbox, weights=self.weights)
         traced = MetaTensor(labels[None], meta=whole.meta, applied_operations=whole.applied_operations)
         return traced, whole if self.probabilities else None
 
@@ -101,7 +124,8 @@ class SourceGridLabelsd(MapTransform):
             "source_affine": np.asarray(meta["original_affine"]),
             "source_shape": meta["spatial_shape"].tolist(),
         }
-        labels = np.concatenate([part for _, part in source_labels(values, affine, **grid)], axis=-1)
+        slabs = source_labels(values, affine, **grid, weights=self.weights)
+        labels = np.concatenate([part for _, part in slabs], axis=-1)
         kept = {key: meta[key] for key in VOLUME_META if key in meta} | {"affine": meta["original_affine"]}
         traced = MetaTensor(torch.from_numpy(labels)[None], meta=kept)
         if not self.probabilities:
@@ -129,7 +153,12 @@ def _placed_letterbox(image: Any) -> tuple[tuple[int, int], Mapping[str, Any]] |
 
 
 def _windowed_argmax(
-    soft: Tensor, shape: tuple[int, ...], corner: tuple[int, int], boxed: Mapping[str, Any]
+    soft: Tensor,
+    shape: tuple[int, ...],
+    corner: tuple[int, int],
+    boxed: Mapping[str, Any],
+    *,
+    weights: Tensor | None,
 ) -> Tensor:
     """The label map (H, W) on the source grid of probabilities (K, h, w) on the network's.
 
@@ -140,7 +169,7 @@ def _windowed_argmax(
     (high, wide), (top, left) = ([int(v) for v in info[key]] for key in ("scaled", "offset"))
     inner = soft[:, top : top + high, left : left + wide]
     labels = torch.zeros(shape, dtype=torch.uint8, device=soft.device)
-    spans = _spans(argmax_channels(inner) > 0)
+    spans = _spans(decided(inner, weights) > 0)
     if spans is None:
         return labels
     window, target = [], []
@@ -150,7 +179,7 @@ def _windowed_argmax(
         side = slice(max(0, begin), min(size, end))
         window.append(side)
         target.append(slice(side.start + offset, side.stop + offset))
-    labels[tuple(target)] = argmax_channels(resample(inner, picture, window=(window[0], window[1])))
+    labels[tuple(target)] = decided(resample(inner, picture, window=(window[0], window[1])), weights)
     return labels
 
 
@@ -181,6 +210,7 @@ def source_labels(
     source_affine: np.ndarray,
     source_shape: Sequence[int],
     slab: int = SLAB,
+    weights: Tensor | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the source grid's labels, a few slices at a time, in memory independent of the volume.
 
@@ -193,6 +223,7 @@ def source_labels(
         source_affine: the same for the source grid.
         source_shape: (X, Y, Z).
         slab: slices along Z at once.
+        weights: (K,), of the classes' probabilities; see `class_weights`. None for the plain argmax.
 
     Yields:
         The slices along Z, and their labels (X, Y, n) uint8.
@@ -204,10 +235,10 @@ def source_labels(
     for slices in grid.slabs(slab):
         labels = np.zeros((*grid.shape[:2], slices.stop - slices.start), np.uint8)
         part, first = grid.read(slices)
-        window = None if part is None else grid.foreground(part)
+        window = None if part is None else grid.foreground(part, weights)
         if part is not None and window is not None:
             values, inside = grid.interpolated(part, (*window, slices), first=first)
-            labels[window] = np.where(inside, argmax_channels(values).numpy(), 0)
+            labels[window] = np.where(inside, decided(values, weights).numpy(), 0)
         yield slices, labels
 
 
@@ -268,11 +299,11 @@ class _Grids:
         part = self.values[..., first : max(1, min(size, int(np.ceil(high)) + 1))]
         return torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)), first
 
-    def foreground(self, part: Tensor) -> tuple[slice, slice] | None:
+    def foreground(self, part: Tensor, weights: Tensor | None) -> tuple[slice, slice] | None:
         """The source's X and Y that can be foreground: between background voxels there is only background."""
         if len(part) < 2:
             return None
-        spans = _spans((part[1:] > part[:1]).any(dim=0).any(dim=2))
+        spans = _spans((decided(part, weights) > 0).any(dim=2))
         if spans is None:
             return None
         window = []

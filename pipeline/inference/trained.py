@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from monai.transforms import Compose
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, TypeAdapter, ValidationError
 from torch import nn
 
 from pyraseg.pipeline.bundle.network_format import describe_network
@@ -17,10 +17,12 @@ from pyraseg.pipeline.bundle.preprocessing import differences, image_differences
 from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.networks import build_network, load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
+from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_text
 from pyraseg.transforms.errors import CheckpointError
 
 __all__ = [
     "CALIBRATION",
+    "COMMON_POINTS",
     "checkpoint_paths",
     "load_checkpoints",
     "require_as_trained",
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 Checkpoints: TypeAlias = str | Path | Sequence[str | Path]
 
 FOLDS = "fold_*"
+COMMON_POINTS = "operating_point.json"  # of a cross-validation's networks, beside their folders
 CALIBRATION = "calibration"  # what a checkpoint knows of its reliability; see pyraseg.pipeline.trust
 
 
@@ -109,6 +112,7 @@ def trained_facts(
             remedy = "Choose a checkpoint of this bundle, or its own bundle."
             raise CheckpointError(wanted, found=found, remedy=remedy, path=path)
         _require_agreement(members[0], member, path=path)
+        _require_own_calibration(member, path=path)
     first = members[0]
     networks = [{**m["network"], "out_channels": len(first["label_names"])} for m in members]
     seen = dict(preprocessing or {})
@@ -120,7 +124,7 @@ def trained_facts(
         "preprocessing": seen,
         "network": networks[0],
         "networks": networks,
-        "calibrations": [member.get(CALIBRATION, {}) for member in members],
+        "calibrations": [member.get(CALIBRATION, {}) | _common_points(paths) for member in members],
         "stated": stated[0],
     }
 
@@ -211,6 +215,9 @@ class _Facts(BaseModel):
     calibration: dict[str, Any] = {}
 
 
+_Points = TypeAdapter(dict[str, dict[str, Any]])
+
+
 def _stated(path: Path) -> dict[str, Any]:
     """What a file says of its training; a line in the log names what it does not say."""
     try:
@@ -224,6 +231,36 @@ def _stated(path: Path) -> dict[str, Any]:
     if missing := [name for name in _Facts.model_fields if name not in {*facts, CALIBRATION}]:
         logger.warning("the checkpoint does not say its %s: the bundle's are taken", ", ".join(missing))
     return facts
+
+
+def _common_points(paths: Sequence[Path]) -> dict[str, Any]:
+    """The operating points that a cross-validation has found for all its networks together.
+
+    They hold for its whole ensemble alone, however its files are named.
+    """
+    folders = {path.absolute().parent.parent for path in paths}
+    folder = folders.pop()
+    file, members = folder / COMMON_POINTS, {path.absolute() for path in paths}
+    if folders or len(paths) < 2 or not file.is_file() or members != set(folder.glob(f"{FOLDS}/{BEST}")):
+        return {}
+    try:
+        return {"operating_point": _Points.validate_python(parse_json(read_text(file)))}
+    except (DocumentError, ValidationError, OSError) as error:
+        remedy = "Run the cross-validation again with --resume, which writes it anew."
+        wanted, found = "the networks' common operating points", "a file that cannot be read"
+        raise CheckpointError(wanted, found=found, remedy=remedy, path=file) from error
+
+
+def _require_own_calibration(facts: Mapping[str, Any], *, path: Path) -> None:
+    """What was learnt from other labels or images says nothing of this network."""
+    own = {name: facts[name] for name in ("label_names", "input_size")}
+    if unequal := differences(own, facts.get(CALIBRATION, {})):
+        raise CheckpointError(
+            f"a calibration of the checkpoint's own, {sentence(unequal, 0)}",
+            found=f"one with {sentence(unequal, 1)}",
+            remedy="Choose the checkpoint as its training wrote it; the training makes both together.",
+            path=path,
+        )
 
 
 def _require_agreement(first: Mapping[str, Any], other: Mapping[str, Any], *, path: Path) -> None:

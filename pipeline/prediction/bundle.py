@@ -22,6 +22,7 @@ from yaml import YAMLError
 from pyraseg.pipeline.bundle.overrides import FLAGS, require_stated, unknown_ids
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
+from pyraseg.pipeline.inference.decision import ARGMAX
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
 from pyraseg.pipeline.trust.judge import Judge
 from pyraseg.pipeline.utils.devices import select_device
@@ -172,9 +173,11 @@ def load_bundle(
         require_as_trained(config.build("trained"), preprocessing, inferer=inferer, label_names=label_names)
     # Frames are letterboxed to a fixed size; volumes are cut into windows of the training's size
     size = config.build("inference_size" if "inference_size" in parser.config else "input_size")
+    decision = str(config.build("decision")) if "decision" in parser.config else ARGMAX
+    name, version = str(metadata["name"]), str(metadata["version"])
     return LoadedBundle(
         folder=folder,
-        algorithm=Algorithm(str(metadata["name"]), str(metadata["version"]), hashed, folder.name),
+        algorithm=Algorithm(name, version, hashed, folder.name, decision),
         digest=_digest(*config.sources, text=repr(sorted(typed.items()))),
         metadata=metadata,
         preprocessing=preprocessing,

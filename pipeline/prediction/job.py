@@ -25,6 +25,7 @@ __all__ = ["Job", "fingerprint", "for_bundle", "parse_job"]
 # Config ids that command-line options set
 RESERVED_IDS = (
     "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers", "reading",
+    "operating_point",
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "checkpoints": tuple(Path(text) for text in arguments.checkpoint),
             "formats": tuple(name for name in FORMATS if name in formats),
             "shard": parse_shard(arguments.shard),
-            "overrides": _overrides(arguments.overrides),
+            "overrides": _overrides(arguments.overrides) | _operating_point(arguments.operating_point),
             "roi": None if arguments.roi is None else parse_search_box(arguments.roi),
             "reading": reading_options(arguments),
         }
@@ -142,6 +143,10 @@ def _overrides(words: list[str]) -> dict[str, str]:
         remedy = "Use the option of its own, before the --, or leave it out."
         raise UsageError("overrides of what has no option of its own", found=f"--{name}", remedy=remedy)
     return pairs
+
+
+def _operating_point(text: str | None) -> dict[str, str]:
+    return {} if text is None else {"operating_point": text}
 
 
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:

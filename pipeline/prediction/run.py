@@ -70,6 +70,7 @@ def predict(job: Job) -> Iterator[str]:
             check_earlier(job.earlier)
     algorithm = bundle.algorithm
     yield f"bundle {bundle.folder}, version {algorithm.version}, weights sha256 {algorithm.weights}"
+    yield f"operating point: {algorithm.operating_point}"
     discovered = _discover(job, rules)
     if job.overwrite and lock.folder.exists():
         check_found(discovered)  # earlier results are not given up for none

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
-from monai.transforms import Compose
+from monai.transforms import Compose, Randomizable
 from monai.utils import TraceKeys, convert_to_tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
@@ -71,11 +71,16 @@ class CachedDataset(PersistentDataset):
         super().__init__(data, flat, None, hash_transform=pickle_hashing, track_meta=track_meta)
         self.cache_dir = Path(cache_dir)
         self._opened = self._full = False
+        self._random = np.random.RandomState()  # the kind that MONAI takes
 
     def __getitem__(self, index: Any) -> Any:
         """The item, augmented with the random numbers of its draw, whichever process loads it."""
         if isinstance(index, Draw) and isinstance(self.transform, Compose):
-            self.transform.set_random_state(seed=index.seed)
+            # one generator for all: making one for each transform takes as long as all that they do
+            self._random.seed(index.seed)
+            for transform in self.transform.transforms:
+                if isinstance(transform, Randomizable):
+                    transform.set_random_state(state=self._random)
         return super().__getitem__(index)
 
     def _cachecheck(self, item_transformed: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def train(
         KeyboardInterrupt: the training was stopped; everything is saved.
         CheckpointError: ``last.pt`` is of other data, another network or other labels.
     """
-    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm():
+    with private_files(), unwrap_monai_errors(), logging_redirect_tqdm(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Num foregrounds 0")  # of images that show none of the classes
         if resume and checkpoints.restore(trainer):  # what cannot go on is refused before a run is opened
             logger.info("going on after epoch %d, step %d", trainer.state.epoch, trainer.state.iteration)
         complete = checkpoints.finished(trainer) and _is_calibrated(calibration, checkpoints)

@@ -98,7 +98,10 @@ class GradientClipping:
 
     def __call__(self, engine: Engine) -> None:
         if steps_now(engine):
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
+            parameters = list(self.network.parameters())
+            norm = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None])
+            if not norm <= self.max_norm:  # most are: a pass over all gradients less
+                nn.utils.clip_grads_with_norm_(parameters, self.max_norm, norm)
 
 
 class WeightAverage:

@@ -11,6 +11,8 @@ from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["Draw", "GroupSampler"]
 
+BACKGROUND = ""  # no group has this name
+
 
 class Draw(int):
     """One item of an epoch: its index in the dataset, an integer, with a ``seed`` for random transforms.
@@ -39,11 +41,13 @@ class GroupSampler(Sampler[Draw]):
         groups: the group of each item of the dataset.
         frames_per_group: None for all.
         seed: of all draws.
+        background: of each item whether it shows none of the classes; None: no item does.
+        background_per_epoch: at most so many of these per epoch, whatever their groups; None for all.
         share: number of this process and number of processes; each gets the same number of draws, so that
             none waits for another's batch.
 
     Raises:
-        ConfigError: a number of frames below 1.
+        ConfigError: a number of frames below 1, or of background below 0.
     """
 
     def __init__(
@@ -53,21 +57,33 @@ class GroupSampler(Sampler[Draw]):
         frames_per_group: int | None,
         seed: int = 0,
         share: tuple[int, int] = (0, 1),
+        background: Sequence[bool] | None = None,
+        background_per_epoch: int | None = None,
     ) -> None:
+        if background_per_epoch is not None and background_per_epoch < 0:
+            found, remedy = str(background_per_epoch), "Leave it out for all."
+            raise ConfigError("background_per_epoch of 0 or more", found=found, remedy=remedy)
         if frames_per_group is not None and frames_per_group < 1:
             raise ConfigError(
                 "frames_per_group above 0", found=str(frames_per_group), remedy="Leave it out for all."
             )
-        self.members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
-        self.frames_per_group = frames_per_group
+        blank = background if background is not None else [False] * len(groups)
+        # background is one group among the others, with a limit of its own
+        names = [BACKGROUND if alone else group for group, alone in zip(groups, blank, strict=True)]
+        self.members = [np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)]
+        limits = {BACKGROUND: background_per_epoch}
+        self.counts = [
+            len(members) if limit is None else min(len(members), limit)
+            for name, members in zip(dict.fromkeys(names), self.members, strict=True)
+            for limit in (limits.get(name, frames_per_group),)
+        ]
         self.seed = seed
         self.rank, self.ranks = share
         self._skip = 0
         self._rewind()
 
     def __len__(self) -> int:
-        total = sum(min(len(members), self.frames_per_group or len(members)) for members in self.members)
-        return -(-total // self.ranks)
+        return -(-sum(self.counts) // self.ranks)
 
     def __iter__(self) -> Iterator[Draw]:
         indices = self._next_epoch()
@@ -98,8 +114,7 @@ class GroupSampler(Sampler[Draw]):
         )
 
     def _draw(self, group: int) -> np.ndarray:
-        members, queue = self.members[group], self._waiting[group]
-        count = min(len(members), self.frames_per_group or len(members))
+        members, queue, count = self.members[group], self._waiting[group], self.counts[group]
         if len(queue) < count:
             queue = np.concatenate([queue, self.random.permutation(np.setdiff1d(members, queue))])
         self._waiting[group] = queue[count:]

@@ -40,8 +40,8 @@ class Calibrator(Protocol):
     settings: Mapping[str, Any]
     records: list[Any]
 
-    def check(self, items: Sequence[Mapping[str, Any]]) -> None:
-        """Say, before a training, what the validation items (their ``group``) cannot give."""
+    def check(self, items: Any) -> None:
+        """Say, before a training, what the validation split, a data set, cannot give."""
 
     def add(self, item: Mapping[str, Any]) -> None:
         """See a case: ``pred`` and ``label`` (1, H, W[, D]), ``probabilities`` (K, H, W[, D]), its ``image``
@@ -51,8 +51,8 @@ class Calibrator(Protocol):
     def facts(self) -> dict[str, Any]:
         """Plain values, or small tensors, for the checkpoint."""
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write files for people, and return their paths."""
+    def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+        """Write files for people, of the facts, and return their paths."""
 
 
 class Calibration:
@@ -100,7 +100,7 @@ class Calibration:
 
     def check(self) -> None:
         """Let each calibrator say, before hours of training, what the validation split cannot give it."""
-        for calibrator in self.calibrators:
+        for calibrator in self.calibrators if is_main() else ():
             calibrator.check(self.validator.data_loader.dataset)
 
     def is_made(self, path: str | Path) -> bool:
@@ -125,8 +125,9 @@ class Calibration:
             found |= facts
         if is_main():
             self.checkpoints.add_facts({CALIBRATION: {**self.facts, **found}})
-            for path in chain.from_iterable(each.write(folder / CALIBRATION) for each in self.calibrators):
-                self.tracker.log_file(path, CALIBRATION)
+            for calibrator in self.calibrators:
+                for path in calibrator.write(folder / CALIBRATION, found[calibrator.name]):
+                    self.tracker.log_file(path, CALIBRATION)
         gather(None)  # nobody goes on before the file is there
 
     def _decision(self, found: Mapping[str, Any]) -> Decision:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,27 @@ from pyraseg.pipeline.trust.unlike import LEAST, Unlike
 __all__ = ["ExpectedDice", "Intervals", "TrainingFeatures"]
 
 logger = logging.getLogger(__name__)
-Items: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+class _Learner:
+    """What these calibrators have in common."""
+
+    uses_point = True
+
+    def __init__(self) -> None:
+        self.settings: Mapping[str, Any] = {}
+        self.records: list[Any] = []
+
+    def check(self, items: Any) -> None:
+        """Nothing can be missing."""
+
+    def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+        """Nothing: it is for the checkpoint alone."""
+        return []
+
+
+def _groups(items: Any) -> int:
+    return len({str(item["group"]) for item in items.data})
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +53,7 @@ class Seen:
     training: bool
 
 
-class TrainingFeatures:
+class TrainingFeatures(_Learner):
     """The calibrator of the warning `unlike.FLAG`: what the training images look like to the network."""
 
     name = "unlike"
@@ -76,10 +96,6 @@ class TrainingFeatures:
         features = np.stack([seen.features for seen in other]).astype(np.float64)
         return fitted.with_threshold(features, [seen.group for seen in other]).facts()
 
-    def write(self, folder: Path) -> list[Path]:
-        """Nothing."""
-        return []
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -94,7 +110,7 @@ class Judged:
     observed: float
 
 
-class ExpectedDice:
+class ExpectedDice(_Learner):
     """The calibrator of the warning `quality.FLAG`.
 
     Args:
@@ -102,15 +118,10 @@ class ExpectedDice:
     """
 
     name = "quality"
-    uses_point = True
 
     def __init__(self, label_names: Sequence[str]) -> None:
+        super().__init__()
         self.label_names = list(label_names)
-        self.settings: Mapping[str, Any] = {}
-        self.records: list[Judged] = []
-
-    def check(self, items: Items) -> None:
-        """Nothing is missing."""
 
     def add(self, item: Mapping[str, Any]) -> None:
         """Compare each class of a case with its reference."""
@@ -138,10 +149,6 @@ class ExpectedDice:
         threshold = share_over_groups([*worst.values()], [groups[case] for case in worst], quality.FLAGGED)
         return {"classes": classes, "threshold": threshold}
 
-    def write(self, folder: Path) -> list[Path]:
-        """Nothing."""
-        return []
-
 
 def _curve(rows: Sequence[Judged]) -> Expected:
     counts: dict[str, int] = {}
@@ -151,7 +158,7 @@ def _curve(rows: Sequence[Judged]) -> Expected:
     return Expected.fit(table, [row.observed for row in rows], [1 / counts[row.group] for row in rows])
 
 
-class Intervals:
+class Intervals(_Learner):
     """The calibrator of the intervals of quantities and of the classes' sizes.
 
     Args:
@@ -203,10 +210,6 @@ class Intervals:
             kind: {name: spread.facts() for name, spread in found.items() if spread is not None}
             for kind, found in (("quantities", quantities), ("sizes", sizes))
         }
-
-    def write(self, folder: Path) -> list[Path]:
-        """Nothing."""
-        return []
 
 
 def _by(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:

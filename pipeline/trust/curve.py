@@ -16,9 +16,9 @@ from pyraseg.pipeline.evaluation.lesions import OVERLAP
 from pyraseg.pipeline.evaluation.scores import as_labels
 from pyraseg.pipeline.inference.clean_up import ROUNDING, CleanUpLabels
 from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights
-from pyraseg.pipeline.inference.source_grid import argmax_channels
+from pyraseg.pipeline.inference.source_grid import decided
 
-__all__ = ["RATES", "SIZES", "THRESHOLDS", "CaseTrace", "Curve", "trace_case"]
+__all__ = ["RATES", "SIZES", "THRESHOLDS", "CaseTrace", "Curve", "trace_case", "trace_used"]
 
 # denser where the probabilities of trained networks lie
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -63,27 +63,45 @@ def trace_case(
         label: the class; the others are decided by the argmax.
         spacing_mm: of a volume.
     """
-    value, reference = list(label_names).index(label), as_labels(item["label"])
-    one, unit = 1 / reference.size, "frame"
-    if reference.ndim == 3:
-        one, unit = (float(np.prod(spacing_mm)) / 1000 if spacing_mm else NAN), "ml"
-    soft = torch.as_tensor(item["probabilities"]).detach().float()
-    truth = _Truth(reference == value, one)
+    truth, value, unit = _truth(item, label, label_names, spacing_mm)
+    reference = as_labels(item["label"])
+    soft = torch.as_tensor(item["probabilities"]).detach().cpu().float()
     box = _box(soft, class_weights({label: OperatingPoint(THRESHOLDS[0])}, label_names))
     soft, truth.numbers = soft[(slice(None), *box)], truth.numbers[box]
     labels = np.zeros_like(reference[box])
     columns = [truth.compare(labels == value, SIZES[unit])]
     for threshold in THRESHOLDS:
-        decided = _decide(soft, class_weights({label: OperatingPoint(threshold)}, label_names))
-        if np.array_equal(decided, labels):
+        now = decided(soft, class_weights({label: OperatingPoint(threshold)}, label_names)).numpy()
+        if np.array_equal(now, labels):
             columns.append(columns[-1])
             continue
-        cleaned = labels = decided
+        cleaned = labels = now
         if clean_up is not None:
             cleaned = clean_up(labels[None], spacing_mm=spacing_mm, whole=reference.size)[0]
         columns.append(truth.compare(np.asarray(cleaned) == value, SIZES[unit]))
     values = {name: np.array([column[name] for column in columns[1:]]) for name in RATES}
     return CaseTrace(str(item["group"]), label, unit, truth.present, values)
+
+
+def trace_used(
+    item: Mapping[str, Any], label: str, *, label_names: Sequence[str], spacing_mm: Sequence[float] | None
+) -> CaseTrace:
+    """The same of the label map ``pred`` as it is delivered, at one threshold and one size."""
+    truth, value, unit = _truth(item, label, label_names, spacing_mm)
+    rates = truth.compare(as_labels(item["pred"]) == value, (0.0,))
+    values = {name: np.array([rates[name]]) for name in RATES}
+    return CaseTrace(str(item["group"]), label, unit, truth.present, values)
+
+
+def _truth(
+    item: Mapping[str, Any], label: str, label_names: Sequence[str], spacing_mm: Sequence[float] | None
+) -> tuple[_Truth, int, str]:
+    """The reference of a class, the class's value, and the unit of sizes."""
+    value, reference = list(label_names).index(label), as_labels(item["label"])
+    if reference.ndim == 2:
+        return _Truth(reference == value, 1 / reference.size), value, "frame"
+    one = float(np.prod(spacing_mm)) / 1000 if spacing_mm else NAN
+    return _Truth(reference == value, one), value, "ml"
 
 
 class _Truth:
@@ -121,19 +139,14 @@ class _Truth:
         return {
             "missed": missed if self.pixels else NAN,
             "false_alarms": NAN if self.pixels else float(predicted > 0),
-            "false_lesions": float(np.count_nonzero(shared[1:].sum(axis=0) == 0)),
+            "false_lesions": float(np.count_nonzero(shared[1:].sum(axis=0) == 0)) if self.volume else NAN,
             "dice": 2 * common / (predicted + self.pixels) if self.pixels else NAN,
         }
 
 
-def _decide(soft: torch.Tensor, weights: torch.Tensor | None) -> np.ndarray:
-    weighted = soft if weights is None else soft * weights.reshape(-1, *[1] * (soft.ndim - 1))
-    return np.asarray(argmax_channels(weighted))
-
-
 def _box(soft: torch.Tensor, weights: torch.Tensor | None) -> tuple[slice, ...]:
     """The box of all that is foreground at the lowest threshold of a class, at which it is largest."""
-    found = ndimage.find_objects((_decide(soft, weights) > 0).view(np.uint8))
+    found = ndimage.find_objects((decided(soft, weights).numpy() > 0).view(np.uint8))
     box = found[0] if found else (slice(1, 1),) * (soft.ndim - 1)
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)  # as the clean-up sees it
 
@@ -164,6 +177,15 @@ class Curve:
         totals = {r: np.stack([_sum(r, cases) for cases in by_group.values()]) for r in RATES}
         counts = {r: np.array([_count(r, cases) for cases in by_group.values()]) for r in RATES}
         return cls(first.label, first.unit, tuple(by_group), totals, counts)
+
+    @classmethod
+    def join(cls, curves: Sequence[Curve]) -> Curve:
+        """One curve of the groups of several: of the folds of a cross-validation, each group once."""
+        first = curves[0]
+        groups = tuple(group for curve in curves for group in curve.groups)
+        totals = {rate: np.concatenate([curve.totals[rate] for curve in curves]) for rate in RATES}
+        counts = {rate: np.concatenate([curve.counts[rate] for curve in curves]) for rate in RATES}
+        return cls(first.label, first.unit, groups, totals, counts)
 
     def mean(self, rate: str) -> np.ndarray:
         """The mean over the groups, (thresholds, sizes); NaN where no case can tell."""

@@ -5,23 +5,38 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyraseg.pipeline.evaluation.scores import source_spacing
+from pyraseg.pipeline.evaluation.scores import as_labels, source_spacing
 from pyraseg.pipeline.inference.clean_up import CleanUpLabels
 from pyraseg.pipeline.inference.decision import PLAIN
 from pyraseg.pipeline.trust.curve import SIZES, THRESHOLDS, CaseTrace, Curve, trace_case
+from pyraseg.pipeline.trust.curve_table import TABLE, write_table
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.writers.pictures.operating_curve import draw_operating_curves
+from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["OperatingPoints", "Rule", "choose", "read_rules"]
+__all__ = [
+    "OperatingPoints",
+    "Rule",
+    "choose",
+    "curves_of",
+    "describe_point",
+    "false_rate",
+    "in_words",
+    "read_rules",
+    "write_points",
+]
 
 RESAMPLES = 2000
+LEAST_GROUPS = 2  # patients that can break a rule: one says nothing of others
 KINDS = ("missed", "false_alarms", "false_lesions")
 HINT = 'Write for example {"hydronephrosis": {"false_alarms": 0.10}}; {} for the plain argmax.'
 ARGMAX = THRESHOLDS.index(PLAIN), 0
@@ -45,6 +60,10 @@ class Rule:
     def document(self) -> dict[str, float]:
         """As in a bundle's metadata."""
         return {self.kind: self.limit}
+
+    def concerns(self, present: bool) -> bool:
+        """Whether a case with, or without, the structure can break it."""
+        return self.kind == "false_lesions" or present == (self.kind == "missed")
 
 
 def read_rules(
@@ -92,17 +111,22 @@ def _rule(name: str, content: Any) -> Rule:
     return Rule(kind, float(limit))
 
 
+def false_rate(unit: str) -> str:
+    """The rate of what is false: of cases in frames, of lesions in volumes."""
+    return "false_lesions" if unit == "ml" else "false_alarms"
+
+
 def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
-    """The indices of the threshold and of the smallest size that meet a rule; None where none does.
+    """The indices of the threshold and of the smallest size that meet a rule; None where none does, and where
+    fewer than `LEAST_GROUPS` groups can break it.
 
     Among those that meet it the one with the best other rate; ties by mean Dice, then by nearness to the
     argmax, so that a rule which the argmax meets as well as any other point changes nothing.
     """
-    kept = curve.mean(rule.kind)
-    if not np.isfinite(kept).any():
+    if np.count_nonzero(curve.counts[rule.kind]) < LEAST_GROUPS:
         return None
-    false = "false_lesions" if curve.unit == "ml" else "false_alarms"
-    other = np.nan_to_num(curve.mean(false if rule.kind == "missed" else "missed"))
+    kept = curve.mean(rule.kind)
+    other = np.nan_to_num(curve.mean(false_rate(curve.unit) if rule.kind == "missed" else "missed"))
     dice = np.nan_to_num(curve.mean("dice"))
     meeting = [(int(i), int(j)) for i, j in np.argwhere(kept <= rule.limit + 1e-9)]
 
@@ -111,6 +135,42 @@ def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
         return (round(float(other[at]), 9), -round(float(dice[at]), 4), round(far, 9), at[1])
 
     return min(meeting, key=order, default=None)
+
+
+def describe_point(
+    curve: Curve, rule: Rule | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """What is found of a class, as plain values for checkpoints and JSON.
+
+    Returns:
+        ``unit`` of the sizes, ``groups``, the rates of the ``argmax``, the ``curve`` (see `front`); with a
+        rule also ``rule``, ``met`` and, where it is met, ``threshold``, ``smallest`` and their ``rates``.
+    """
+    bootstrap = {"resamples": resamples, "seed": seed}
+    found: dict[str, Any] = {"unit": curve.unit, "groups": len(curve.groups)}
+    found |= {"argmax": curve.rates(ARGMAX, **bootstrap), "curve": front(curve)}
+    if rule is None:
+        return found
+    at = choose(curve, rule)
+    found |= {"rule": rule.document(), "met": at is not None}
+    if at is not None:
+        threshold, smallest = THRESHOLDS[at[0]], SIZES[curve.unit][at[1]]
+        found |= {"threshold": threshold, "smallest": smallest, "rates": curve.rates(at, **bootstrap)}
+    return found
+
+
+def front(curve: Curve) -> list[dict[str, float]]:
+    """The points that none beats in both rates, by rising share of missed; of equals the best Dice."""
+    false = false_rate(curve.unit)
+    rates = {name: np.round(np.nan_to_num(curve.mean(name)), 6) for name in ("missed", false, "dice")}
+    order = [rates["missed"], rates[false], -rates["dice"]]
+    points = sorted(np.ndindex(rates["missed"].shape), key=lambda at: [float(rate[at]) for rate in order])
+    kept: list[dict[str, float]] = []
+    for i, j in points:
+        values = {name: float(rate[i, j]) for name, rate in rates.items()}
+        if not kept or values[false] < kept[-1][false]:
+            kept.append({"threshold": THRESHOLDS[i], "smallest": SIZES[curve.unit][j], **values})
+    return kept
 
 
 class OperatingPoints:
@@ -141,64 +201,105 @@ class OperatingPoints:
         self.label_names = list(label_names)
         known = [str(segment.get("name")) for segment in segments]
         self.rules = read_rules(rules, label_names=self.label_names, known=known)
-        self.settings = {name: rule.document() for name, rule in self.rules.items()} | {"cleanup": cleanup}
+        documents = {name: rule.document() for name, rule in self.rules.items()}
+        self.settings: dict[str, Any] = {"rules": documents, "cleanup": cleanup}
         self.clean_up = None if cleanup is None else CleanUpLabels(self.label_names, **cleanup)
         self.records: list[CaseTrace] = []
 
-    def check(self, items: Sequence[Mapping[str, Any]]) -> None:
-        """Say which rules the validation split cannot meet: a class that is nowhere, or everywhere."""
+    def check(self, items: Any) -> None:
+        """Say which rules the validation split cannot meet: they need two groups that can break them.
+
+        Args:
+            items: the split as a data set; it is looked through, at places spread over it, until enough is
+                seen.
+        """
+        lacking = {name: set[str]() for name in self.rules}
+        for index in np.random.default_rng(0).permutation(len(items)) if self.rules else ():
+            if all(len(groups) >= LEAST_GROUPS for groups in lacking.values()):
+                return
+            item = items[int(index)]
+            shown = set(np.unique(as_labels(item["label"])))
+            for name, groups in lacking.items():
+                if self.rules[name].concerns(self.label_names.index(name) in shown):
+                    groups.add(str(item["group"]))
+        for name, groups in lacking.items():
+            if len(groups) < LEAST_GROUPS:
+                logger.warning("%s", self._cannot(name, len(groups)))
 
     def add(self, item: Mapping[str, Any]) -> None:
         """Trace each class of a case."""
-        spacing = source_spacing(item)
-        known: dict[str, Any] = {"label_names": self.label_names, "clean_up": self.clean_up}
+        known: dict[str, Any] = {"label_names": self.label_names, "spacing_mm": source_spacing(item)}
         self.records += [
-            trace_case(item, label, spacing_mm=spacing, **known) for label in self.label_names[1:]
+            trace_case(item, label, clean_up=self.clean_up, **known) for label in self.label_names[1:]
         ]
 
     def facts(self) -> dict[str, Any]:
-        """By class: the curve, the argmax's rates, and the point that meets the rule, if there is one."""
-        return {name: self._class(curve) for name, curve in self.curves().items()}
-
-    def curves(self) -> dict[str, Curve]:
-        """The curve of each class."""
-        labels = dict.fromkeys(trace.label for trace in self.records)
-        return {name: Curve.of(t for t in self.records if t.label == name) for name in labels}
-
-    def _class(self, curve: Curve) -> dict[str, Any]:
-        return describe_point(curve, self.rules.get(curve.label))
-
-    def write(self, folder: Path) -> list[Path]:
-        """``operating_point.json``."""
-        path = folder / "operating_point.json"
-        with atomic_write(path, "w") as file:
-            file.write(json.dumps(self.facts(), indent=1, allow_nan=False) + "\n")
-        return [path]
-
-
-def describe_point(curve: Curve, rule: Rule | None) -> dict[str, Any]:
-    """The entry of a class in a checkpoint's facts."""
-    found: dict[str, Any] = {"unit": curve.unit, "groups": len(curve.groups)}
-    found |= {"argmax": curve.rates(ARGMAX, resamples=RESAMPLES), "curve": front(curve)}
-    if rule is None:
+        """By class the result of `describe_point`; a line in the log says what became of each rule."""
+        found = {curve.label: describe_point(curve, self.rules.get(curve.label)) for curve in self.curves()}
+        for name, rule in self.rules.items():
+            point = found[name]
+            rates = point["rates" if point["met"] else "argmax"]
+            if point["met"]:
+                size = f", smallest {point['smallest']:g} ({point['unit']})" if point["smallest"] else ""
+                text = f"threshold {point['threshold']:g}{size}"
+                logger.info("operating point of %s: %s; %s", name, text, in_words(rates))
+            elif rates.get(rule.kind, {}).get("groups", 0) < LEAST_GROUPS:
+                logger.warning("%s", self._cannot(name, rates.get(rule.kind, {}).get("groups", 0)))
+            else:
+                wanted = f"{rule.kind.replace('_', ' ')} of {rule.limit:g} at most"
+                logger.warning(
+                    "no point of %s has %s: it keeps the argmax; %s", name, wanted, in_words(rates)
+                )
         return found
-    at = choose(curve, rule) if len(curve.groups) > 1 else None
-    found |= {"rule": rule.document(), "met": at is not None}
-    if at is not None:
-        threshold, smallest = THRESHOLDS[at[0]], SIZES[curve.unit][at[1]]
-        found |= {"threshold": threshold, "smallest": smallest}
-        found["rates"] = curve.rates(at, resamples=RESAMPLES)
-    return found
+
+    def curves(self) -> list[Curve]:
+        """The curve of each class."""
+        return curves_of(self.records)
+
+    def _cannot(self, name: str, groups: int) -> str:
+        kind = self.rules[name].kind
+        shown = "without it" if kind == "false_alarms" else "with it" if kind == "missed" else "at all"
+        return (
+            f"the rule of {name} ({kind}) needs validation cases {shown} of {LEAST_GROUPS} groups (patients) "
+            f"or more, and there are {groups}: {name} will keep the argmax"
+        )
+
+    def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+        """``operating_point.json`` with the facts, the picture of them, and a table by group."""
+        return [
+            write_points(folder / "operating_point.json", facts),
+            write_png(folder / "operating_curve.png", draw_operating_curves(facts)),
+            write_table(folder / TABLE, self.curves()),
+        ]
 
 
-def front(curve: Curve) -> list[dict[str, float]]:
-    """The points that no other one beats in both rates, by falling share of missed."""
-    false = "false_lesions" if curve.unit == "ml" else "false_alarms"
-    rates = {name: np.round(np.nan_to_num(curve.mean(name)), 6) for name in ("missed", false, "dice")}
-    points = sorted(np.ndindex(rates["missed"].shape), key=lambda at: (rates["missed"][at], rates[false][at]))
-    kept: list[dict[str, float]] = []
-    for i, j in points:
-        values = {name: float(rate[i, j]) for name, rate in rates.items()}
-        if not kept or values[false] < kept[-1][false]:
-            kept.append({"threshold": THRESHOLDS[i], "smallest": SIZES[curve.unit][j], **values})
-    return kept
+def curves_of(traces: Iterable[CaseTrace]) -> list[Curve]:
+    """The curve of each class."""
+    by_class: dict[str, list[CaseTrace]] = defaultdict(list)
+    for trace in traces:
+        by_class[trace.label].append(trace)
+    return [Curve.of(members) for members in by_class.values()]
+
+
+def in_words(rates: Mapping[str, Mapping[str, Any]]) -> str:
+    """Rates with their intervals in a line.
+
+    >>> in_words({"missed": {"mean": 0.1, "low": 0.02, "high": 0.2}, "dice": {"mean": 0.8, "low": None}})
+    'missed 0.100 (0.020 to 0.200), dice 0.800'
+    """
+    parts = []
+    for name, rate in rates.items():
+        interval = "" if rate["low"] is None else f" ({rate['low']:.3f} to {rate['high']:.3f})"
+        parts.append(f"{name.replace('_', ' ')} {rate['mean']:.3f}{interval}")
+    return ", ".join(parts)
+
+
+def write_points(path: Path, facts: Mapping[str, Any]) -> Path:
+    """Write what was found by class as JSON.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_write(path, "w") as file:
+        file.write(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    return path

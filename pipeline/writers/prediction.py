@@ -28,6 +28,7 @@ class Algorithm:
         version: the bundle's version.
         weights: SHA-256 of the checkpoint, hexadecimal; of all of them together for an ensemble.
         bundle: the name of the bundle's folder, such as "us_hydronephrosis".
+        operating_point: how probabilities became labels, in words; see `Decision`.
 
     >>> Algorithm("Kidney segmentation", version="2.0").weights
     'unknown'
@@ -37,6 +38,7 @@ class Algorithm:
     version: str = "unknown"
     weights: str = "unknown"
     bundle: str = "pyraseg"
+    operating_point: str = "argmax"
 
 
 @dataclass(frozen=True)

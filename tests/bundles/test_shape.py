@@ -112,6 +112,8 @@ class TestOneBundle:
 
     def test_evaluation_validates_as_training_does(self, bundle):
         train, evaluate = read(bundle, "train"), read(bundle, "evaluate")
+        decided = evaluate["validate"]["postprocessing"]["transforms"]
+        assert [step.pop("decision") for step in decided] == ["@decision"] * 2  # a training has the argmax
         assert evaluate["validate"]["postprocessing"] == train["validate"]["postprocessing"]
         flips = {"tta_flips": "@tta_flips"}
         assert evaluate["validate"]["inferer"] == train["validate"]["inferer"] | flips

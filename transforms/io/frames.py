@@ -32,7 +32,9 @@ from pyraseg.transforms.io.limits import FRAME_BYTES, SCANS, are_finite, spacing
 from pyraseg.transforms.io.nifti_files import nifti_data, open_nifti
 from pyraseg.transforms.io.paths import is_nifti, is_picture
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
+from pyraseg.transforms.labels.label_values import background_label
 from pyraseg.transforms.privacy import case_name
+from pyraseg.transforms.records import BACKGROUND
 
 __all__ = [
     "FrameReader",
@@ -182,9 +184,16 @@ class LoadFramed(MapTransform):
         self.load_image, self.load_label = LoadFrame(reading=reading), LoadFrame(as_labels=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Load every entry; its case is the item's ``case``, or else the path's keyed hash."""
+        """Load every entry; its case is the item's ``case``, or else the path's keyed hash.
+
+        An item with ``background`` shows none of the classes; its label is 0 everywhere.
+        """
         item = dict(data)
-        for key in self.key_iterator(item):
+        blank = bool(item.pop(BACKGROUND, False)) and "label" in self.keys
+        for key in self.key_iterator({**item, "label": ""} if blank else item):
+            if key == "label" and blank:
+                item[key] = background_label(item["image"])
+                continue
             load = self.load_label if key == "label" else self.load_image
             item[key] = load(item[key], item.get("case"))
         return item

@@ -26,8 +26,9 @@ from pyraseg.transforms.io.dicom_reader import spatial_metadata, volume_metadata
 from pyraseg.transforms.io.nifti_volumes import NiftiVolume, read_nifti_labels, read_nifti_volume
 from pyraseg.transforms.io.paths import is_nifti
 from pyraseg.transforms.io.reading_options import ReadingOptions, as_reading
-from pyraseg.transforms.labels.label_values import RemapLabels
+from pyraseg.transforms.labels.label_values import RemapLabels, background_label
 from pyraseg.transforms.privacy import case_name
+from pyraseg.transforms.records import BACKGROUND
 
 __all__ = ["LoadVolume", "LoadVolumed", "put_on_grid", "read_volume"]
 
@@ -143,12 +144,17 @@ class LoadVolumed(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load the item; its case is its ``case``, or else the path's keyed hash.
 
+        An item with ``background`` shows none of the classes; its label is 0 everywhere.
+
         Raises:
             PyrasegError: as `LoadVolume`; the label does not belong to the image, or has undeclared values.
         """
         item = dict(data)
         item["image"], series = self.load.with_series(item["image"], item.get("case"))
-        if "label" in self.keys:
+        blank = item.pop(BACKGROUND, False)
+        if "label" in self.keys and blank:
+            item["label"] = background_label(item["image"])
+        elif "label" in self.keys:
             item["label"] = self._label(Path(item["label"]), item["image"], series)
         return item
 

@@ -12,10 +12,19 @@ from monai.transforms import MapTransform, Transform
 from pyraseg.transforms.dictionary import DictionaryTransform
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
 
-__all__ = ["CheckSameGridd", "RemapLabels", "RemapLabelsd"]
+__all__ = ["CheckSameGridd", "RemapLabels", "RemapLabelsd", "background_label"]
 
 MAXIMUM_CLASSES = 256  # class indices are bytes
 SHOWN = 10  # values that an error lists
+
+
+def background_label(image: MetaTensor) -> MetaTensor:
+    """The label map of an image (C, H, W[, D]) that shows none of the classes: uint8 zeros (1, H, W[, D]).
+
+    >>> background_label(MetaTensor(torch.rand(3, 2, 2), meta={"case": "c1"})).tolist()
+    [[[0, 0], [0, 0]]]
+    """
+    return MetaTensor(torch.zeros(1, *image.shape[1:], dtype=torch.uint8), meta=dict(image.meta))
 
 
 class RemapLabels(Transform):

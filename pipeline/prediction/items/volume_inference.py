@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import SegmentationInferer
-from pyraseg.pipeline.inference.source_grid import source_labels, source_probabilities
+from pyraseg.pipeline.inference.source_grid import decided, source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.trust.quality import MapSums
@@ -41,9 +41,11 @@ class VolumeScores:
     sums: MapSums
     features: np.ndarray
 
-    def labels(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
+    def labels(
+        self, affine: np.ndarray, out: np.ndarray, *, weights: torch.Tensor | None = None
+    ) -> Iterator[slice]:
         """Fill a label map (X, Y, Z) on the source grid; yields finished slices."""
-        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape}
+        options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape, "weights": weights}
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices
@@ -79,7 +81,13 @@ def distant_network(client: NetworkClient, features: list[np.ndarray]) -> Callab
 
 
 def infer(
-    image: torch.Tensor, affine: np.ndarray, *, network: NetworkClient, overlap: float, folder: Path
+    image: torch.Tensor,
+    affine: np.ndarray,
+    *,
+    network: NetworkClient,
+    overlap: float,
+    folder: Path,
+    weights: torch.Tensor | None = None,
 ) -> VolumeScores:
     """Score a volume (C, x, y, z) by windows with Gaussian weights; memory holds one row of windows.
 
@@ -87,6 +95,7 @@ def infer(
         affine: (4, 4), from index to RAS+ mm.
         network: its shapes are the window's.
         folder: for arrays too large for memory.
+        weights: of the classes, see `class_weights`.
 
     Raises:
         PyrasegError: a window cannot be scored, or the disk is full.
@@ -106,9 +115,13 @@ def infer(
     sums, features = list[MapSums](), list[np.ndarray]()
     for slab in inferer.slabs(image, distant_network(network, features), axis=2):
         values[(slice(None), *slab.slices)] = slab.probabilities
-        sums.append(MapSums.of(torch.from_numpy(slab.probabilities)))
-        inside = slab.labels > 0
-        certainty += float(slab.probabilities.max(axis=0)[inside].sum(dtype=np.float64))
+        sums.append(MapSums.of(torch.from_numpy(slab.probabilities), weights))
+        labels = slab.labels
+        if weights is not None:
+            labels = decided(torch.from_numpy(slab.probabilities), weights).numpy()
+        inside = labels > 0
+        winning = np.take_along_axis(slab.probabilities, labels[None].astype(np.intp), axis=0)[0]
+        certainty += float(winning[inside].sum(dtype=np.float64))
         voxels += int(np.count_nonzero(inside))
     pooled = np.concatenate(features).mean(axis=0)
     total = functools.reduce(operator.add, sums)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyraseg.pipeline.inference import CleanUpLabelsd
+from pyraseg.pipeline.inference import CleanUpLabelsd, SourceGridLabelsd
 from pyraseg.pipeline.measurement.volume import as_ucum, measure_volume
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox
 from pyraseg.pipeline.prediction.items.header import ItemHeader, read_item_header
@@ -165,7 +165,14 @@ class VolumeTask(ItemTask):
             if self.box is not None:
                 plain, affine = self._searched(volume, plain, affine, network.shapes.inputs[1:])
         with stages("windows"):
-            return contrast, infer(plain, affine, network=network, overlap=self.overlap, folder=folder)
+            options: dict[str, Any] = {"overlap": self.overlap, "folder": folder, "weights": self._weights}
+            return contrast, infer(plain, affine, network=network, **options)
+
+    @property
+    def _weights(self) -> torch.Tensor | None:
+        """The weights of the classes where the postprocessing decides."""
+        steps = self.postprocessing.transforms
+        return next((step.weights for step in steps if isinstance(step, SourceGridLabelsd)), None)
 
     def _searched(
         self, volume: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
@@ -184,7 +191,7 @@ class VolumeTask(ItemTask):
         """(slices, rows, columns) on the source grid, after postprocessing."""
         labels = scratch_array(folder / ".labels", volume.array.shape[::-1], np.uint8)
         with stages("label maps"):
-            for slices in scores.labels(volume.affine, labels.T):
+            for slices in scores.labels(volume.affine, labels.T, weights=self._weights):
                 self._blank(volume, labels.T, slices)
                 stages.beat()
             for step in self.postprocessing.transforms:

@@ -108,6 +108,7 @@ def write_tables(
                 "digest": bundle.digest,
             },
             "weights_sha256": bundle.algorithm.weights,
+            "operating_point": bundle.algorithm.operating_point,
             "trained_on": rules.trained_on or None,
             "fingerprint": folder.fingerprint,
             "versions": {

@@ -45,6 +45,7 @@ def segment_items(prediction: Prediction, *, background: bool) -> list[Dataset]:
     """
     algorithm = prediction.algorithm
     parameters = f"bundle {algorithm.bundle}, weights SHA-256 {algorithm.weights}"
+    parameters += f", operating point {algorithm.operating_point}"
     identification = make_item(  # Algorithm Identification, PS3.3 section 10.16
         AlgorithmFamilyCodeSequence=[code_item(ARTIFICIAL_INTELLIGENCE)],
         AlgorithmName=cut(algorithm.name),

@@ -86,3 +86,20 @@ def test_a_draw_is_its_index_and_keeps_its_seed_on_the_way_to_another_process():
     draw = pickle.loads(pickle.dumps(Draw(3, 99)))
     assert [10, 11, 12, 13][draw] == 13
     assert draw.seed == 99
+
+
+def test_background_is_drawn_up_to_its_own_number_whatever_its_groups() -> None:
+    groups, blank = ["a", "a", "a", "b", "c", "d"], [False] * 3 + [True] * 3
+    sampler = GroupSampler(groups, frames_per_group=2, background=blank, background_per_epoch=1)
+    epochs = [[int(draw) for draw in sampler] for _ in range(3)]
+    assert [sum(draw > 2 for draw in epoch) for epoch in epochs] == [1, 1, 1]
+    assert [len(epoch) for epoch in epochs] == [len(sampler)] * 3 == [3] * 3
+    assert {draw for epoch in epochs for draw in epoch if draw > 2} == {3, 4, 5}
+
+
+def test_without_a_number_all_background_is_drawn_and_with_zero_none() -> None:
+    options = {"frames_per_group": 1, "background": [False, True, True]}
+    assert len(GroupSampler(["a", "b", "b"], **options)) == 3
+    assert len(GroupSampler(["a", "b", "b"], background_per_epoch=0, **options)) == 1
+    with pytest.raises(ConfigError, match="background_per_epoch"):
+        GroupSampler(["a", "b", "b"], background_per_epoch=-1, **options)

@@ -87,9 +87,9 @@ class CaseResults:
     """Ignite handler for an evaluator with `SegmentationScores`: write and log the results of the cases.
 
     It acts whenever the key metric is the best so far, and replaces earlier files. The files are those of
-    `write_results`, ``reliability.png`` if there are probabilities, ``warnings.png`` if the checkpoint can tell
-    what is likely to be wrong and some of it is, and ``predictions.npz``, the predicted
-    label maps on the source grids by case.
+    `write_results`, ``reliability.png`` if there are probabilities, ``warnings.png`` if the checkpoint can
+    tell what is likely to be wrong and some of it is, and ``predictions.npz``, the predicted label maps on
+    the source grids by case.
 
     Args:
         tracker: the MLflow run.

@@ -156,7 +156,7 @@ def score_case(
         if surfaces:
             distances = surface_scores(maps[0] == k, maps[1] == k, spacing_mm=spacing, tolerance=tolerance)
         numbers = int(counts[k].sum()), int(counts[:, k].sum()), int(counts[k, k])
-        known = {"spacing_mm": spacing, "surfaces": distances, "pixels": maps[1].size}
+        known: dict[str, Any] = {"spacing_mm": spacing, "surfaces": distances, "pixels": maps[1].size}
         scores.append(CaseScore(case, group, name, *numbers, **known))
     return scores
 

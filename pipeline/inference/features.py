@@ -22,7 +22,7 @@ def encoder_of(network: nn.Module) -> nn.Module | None:
 
 
 class FeatureTap:
-    """Keeps the mean over space of the encoders' output for all that runs through a network between two calls.
+    """Keeps the mean over space of the encoders' output for all that runs through a network between calls.
 
     Each thread has its own. The network's output does not change; `close` takes the hooks away.
 

@@ -69,9 +69,9 @@ class SavePredictions:
     """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and ``cases.csv``.
 
     Files are named by the case's keyed hash. ``cases.csv`` has the input's path relative to ``dataset_dir``,
-    each class's pixels and, if the frame is calibrated, its area in mm2, then the warnings of the checkpoint, if
-    it has any (``expected_dice`` is the least of the classes). A volume's label map has the
-    source's affine, its overlay is a montage of slices, and the table has voxels and ml.
+    each class's pixels and, if the frame is calibrated, its area in mm2, then the warnings of the checkpoint,
+    if it can tell (``expected_dice`` is the least of the classes). A volume's label map has the source's
+    affine, its overlay is a montage of slices, and the table has voxels and ml.
 
     Args:
         folder: the output folder.

@@ -9,7 +9,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class LoadedBundle:
     network: nn.Module
     device: torch.device
     inferer: SegmentationInferer
-    judge: Judge = Judge()
+    judge: Judge = field(default_factory=Judge)
 
     @property
     def volumes(self) -> bool:

@@ -57,15 +57,10 @@ class TrainingFeatures(_Learner):
     """The calibrator of the warning `unlike.FLAG`: what the training images look like to the network."""
 
     name = "unlike"
-    uses_point = True
-    settings: Mapping[str, Any] = {}
 
-    def __init__(self) -> None:
-        self.records: list[Seen] = []
-
-    def check(self, items: Items) -> None:
+    def check(self, items: Any) -> None:
         """Say how coarse the threshold will be with few groups."""
-        number = len({str(item["group"]) for item in items})
+        number = _groups(items)
         if number < fewest_groups():
             logger.warning(
                 "validation has %d groups: an image is flagged as unlike the training data where it is "
@@ -166,16 +161,14 @@ class Intervals(_Learner):
     """
 
     name = "intervals"
-    uses_point = True
-    settings: Mapping[str, Any] = {}
 
     def __init__(self, scores: Any) -> None:
+        super().__init__()
         self.scores = scores
-        self.records: list[CaseScore | QuantityError] = []
 
-    def check(self, items: Items) -> None:
+    def check(self, items: Any) -> None:
         """Say where there will be no interval."""
-        number, needed = len({str(item["group"]) for item in items}), fewest_groups()
+        number, needed = _groups(items), fewest_groups()
         if number < needed:
             logger.warning("no intervals: validation has %d groups, and they need %d", number, needed)
 

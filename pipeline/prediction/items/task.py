@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class ItemTask(ABC):
     drafts: Path
     fingerprint: str
     computed_by: str = ""
-    judge: Judge = Judge()
+    judge: Judge = field(default_factory=Judge)
     earlier: Path | None = None
     replace: bool = False
 

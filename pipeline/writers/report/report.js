@@ -176,8 +176,9 @@
     const lines = measures.map((measure, at) => {
       const value = measure.get(row), why = row.reasons[at];
       const values = cine && row.spread[at] ? [value, ...row.spread[at]] : [value];
+      const interval = row.intervals[at], range = interval ? `${measure.write(interval[0])} to ${measure.write(interval[1])}` : "";
       const cells = values.map((each) => el("td", { className: "number" }, measure.write(each)));
-      const missing = value === null ? el("td", { className: "absent" }, why || "no value") : el("td");
+      const missing = value === null ? el("td", { className: "absent" }, why || "no value") : el("td", { title: "where 9 of 10 true values lie" }, range);
       return el("tr", {}, el("th", { scope: "row" }, measure.title), ...cells,
         ...Array.from({ length: titles.length - 1 - values.length }, () => el("td")), missing);
     });

@@ -64,21 +64,22 @@ def write_page(folder: Path, results: Results, *, report: str, weights: str) -> 
 
 
 def _rows(label: str, found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The rates at the operating point and, where it is another one, by the plain argmax."""
+    """The rates as delivered and, where they are others, by the plain argmax."""
     size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
-    used = f"above {found['threshold']:g}{size}"
-    plain = found["threshold"] == 0.5 and not size
-    for decided, key in (("argmax", "argmax"),) if plain else ((used, "rates"), ("argmax", "argmax")):
-        false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
-        names = {"missed": "missed", "false": false, "dice": "dice"}
-        yield {"label": label, "decided": decided} | {k: _rate(found[key].get(n)) for k, n in names.items()}
+    false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
+    names = {"missed": "missed", "false": false, "dice": "dice"}
+    decided = {"rates": f"as delivered: above {found['threshold']:g}{size}", "argmax": "by the argmax"}
+    for key in ("rates",) if found["rates"] == found["argmax"] else decided:
+        yield {"label": label, "decided": decided[key]} | {
+            k: _rate(found[key].get(n)) for k, n in names.items()
+        }
 
 
 def _rate(rate: Mapping[str, Any] | None) -> str:
     if rate is None:
         return "no case"
     interval = "" if rate["low"] is None else f" ({rate['low']:.3f} to {rate['high']:.3f})"
-    return f"{rate['mean']:.3f}{interval}, {rate['groups']} groups"
+    return f"{rate['mean']:.3f}{interval}, groups: {rate['groups']}"
 
 
 def _pictures(folder: Path) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,12 @@ class Algorithm:
     bundle: str = "pyraseg"
     operating_point: str = "argmax"
 
+    @property
+    def parameters(self) -> list[str]:
+        """What the result depends on beside name and version, in phrases."""
+        weights = f"weights SHA-256 {self.weights}"
+        return [f"bundle {self.bundle}", weights, f"operating point {self.operating_point}"]
+
 
 @dataclass(frozen=True)
 class Replaced:

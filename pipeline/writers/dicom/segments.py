@@ -44,13 +44,11 @@ def segment_items(prediction: Prediction, *, background: bool) -> list[Dataset]:
         background: describe value 0 too, as a label map does.
     """
     algorithm = prediction.algorithm
-    parameters = f"bundle {algorithm.bundle}, weights SHA-256 {algorithm.weights}"
-    parameters += f", operating point {algorithm.operating_point}"
     identification = make_item(  # Algorithm Identification, PS3.3 section 10.16
         AlgorithmFamilyCodeSequence=[code_item(ARTIFICIAL_INTELLIGENCE)],
         AlgorithmName=cut(algorithm.name),
         AlgorithmVersion=cut(algorithm.version),
-        AlgorithmParameters=parameters,
+        AlgorithmParameters=", ".join(algorithm.parameters),
         AlgorithmSource=MANUFACTURER,
     )
     items = []

@@ -247,11 +247,7 @@ def _measurement_groups(header: SourceHeader, prediction: Prediction, seg: Writt
     algorithm = AlgorithmIdentification(
         name=maker.name,
         version=maker.version,
-        parameters=[
-            f"bundle {maker.bundle}",
-            f"weights SHA-256 {maker.weights}",
-            f"operating point {maker.operating_point}",
-        ],
+        parameters=maker.parameters,
         family=concept(ARTIFICIAL_INTELLIGENCE),
         manufacturer=MANUFACTURER,
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from pyraseg.pipeline.inference import CleanUpLabels
-from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights
+from pyraseg.pipeline.experiments.operating_points import pool_operating_points
+from pyraseg.pipeline.inference import CleanUpLabels, trained_facts
+from pyraseg.pipeline.inference.decision import OperatingPoint, class_weights, decide
 from pyraseg.pipeline.inference.source_grid import decided
+from pyraseg.pipeline.networks.checkpoint import BEST, with_facts
+from pyraseg.pipeline.training.checkpoints import save_checkpoint
 from pyraseg.pipeline.trust.curve import RATES, SIZES, THRESHOLDS, Curve, trace_case, trace_used
 from pyraseg.pipeline.trust.curve_table import read_table, write_table
 from pyraseg.pipeline.trust.operating_point import (
@@ -22,7 +26,7 @@ from pyraseg.pipeline.trust.operating_point import (
     read_rules,
 )
 from pyraseg.pipeline.writers.pictures.operating_curve import draw_operating_curves
-from pyraseg.transforms.errors import ConfigError
+from pyraseg.transforms.errors import CheckpointError, ConfigError
 
 NAMES = ["background", "fluid"]
 ARGMAX = THRESHOLDS.index(0.5)
@@ -170,3 +174,36 @@ class TestRules:
         caplog.clear()
         points.check([case(name, shown=False, peak=0.5) for name in "ab"])
         assert caplog.text == ""
+
+
+class TestManyNetworks:
+    """The common operating points of a cross-validation's networks."""
+
+    def fold(self, output, number: int, cases, rule) -> None:
+        folder = output / f"fold_{number}"
+        points = OperatingPoints({"fluid": rule}, label_names=NAMES, segments=[], cleanup=None)
+        for each in cases:
+            points.add(each)
+        facts = {"label_names": NAMES, "input_size": [24, 24], "settings": {points.name: points.settings}}
+        facts |= {points.name: points.facts()}
+        network = {"in_channels": 1}
+        stated = {"label_names": NAMES, "input_size": [24, 24], "network": network, "calibration": facts}
+        save_checkpoint(folder / BEST, with_facts({"weight": torch.ones(1)}, stated))
+        points.write(folder / "calibration", facts[points.name])
+
+    def test_rest_on_all_folds_and_are_found_beside_them(self, tmp_path):
+        rule = {"false_alarms": 0.1}
+        easy = [case(name, shown=name < "g", peak=0.97 if name < "g" else 0.001) for name in "efgh"]
+        self.fold(tmp_path, 0, frames(), rule)
+        self.fold(tmp_path, 1, easy, rule)
+        known = {"label_names": NAMES, "input_size": [24, 24], "network": {"in_channels": 1}}
+        with pytest.raises(CheckpointError, match="members of one operating point"):
+            decide("trained", trained_facts(tmp_path, **known))
+        path = pool_operating_points([tmp_path / "fold_0", tmp_path / "fold_1"], tmp_path)
+        assert path is not None
+        decision = decide("trained", trained_facts(tmp_path, **known))
+        found = json.loads(path.read_text())["fluid"]
+        assert decision.points["fluid"].threshold == found["threshold"]
+        assert (found["groups"], found["met"]) == (8, True)
+        one = trained_facts(tmp_path / "fold_1" / BEST, **known)
+        assert decide("trained", one).points["fluid"].threshold == 0.5

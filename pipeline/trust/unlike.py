@@ -19,6 +19,7 @@ FLAGGED = 0.05  # the share of the validation's images that are flagged
 DIMENSIONS = 32
 KEPT = 0.9  # of the variance, in no more dimensions than these
 LEAST = 8  # training images
+MOST = {2: 512, 3: 64}  # frames, or volumes, whose features are taken
 Array = NDArray[np.float64]
 
 
@@ -101,20 +102,26 @@ class Unlike:
         return cls(**arrays, rest=float(facts["rest"]), threshold=float(facts["threshold"]))
 
 
-def spread(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """At most so many items, spread over their groups: of every group one, then of every group a second one.
+def spread(
+    items: Sequence[Mapping[str, Any]], spatial_dims: int = 2, *, most: int | None = None
+) -> list[Mapping[str, Any]]:
+    """At most 512 frames or 64 volumes, spread over groups: of every group one, then of every group a second.
 
     The items of a group are taken from its whole length, since neighbouring frames are alike.
 
-    >>> [item["group"] for item in spread([{"group": g} for g in "aaaab"], 3)]
+    Args:
+        most: another number.
+
+    >>> [item["group"] for item in spread([{"group": g} for g in "aaaab"], most=3)]
     ['a', 'b', 'a']
     """
+    number = MOST[spatial_dims] if most is None else most
     members: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         members.setdefault(str(item["group"]), []).append(item)
     turns = [(turn, list(_far_apart(items))) for turn, items in enumerate(members.values())]
     ranked = sorted(((place, turn) for turn, own in turns for place in range(len(own))))
-    return [turns[turn][1][place] for place, turn in ranked[:most]]
+    return [turns[turn][1][place] for place, turn in ranked[:number]]
 
 
 def _far_apart(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

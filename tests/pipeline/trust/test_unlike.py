@@ -30,7 +30,11 @@ def test_a_direction_in_which_no_training_image_varied_is_seen(features):
     """A Mahalanobis distance within the main directions alone would be blind to it."""
     unlike = fitted(features)
     null = np.linalg.svd(unlike.components.T)[2][-1]
-    odd = features[200:201] + 1.0 * unlike.scale * null
+    along = unlike.scale * unlike.components[:, 0]
+    usual, odd = (
+        features[200:201] + unlike.scale.mean() * d / np.linalg.norm(d) for d in (along, unlike.scale * null)
+    )
+    assert unlike.ratios(usual)[0] < 1
     assert unlike.ratios(odd)[0] > 1
 
 
@@ -59,9 +63,9 @@ def test_with_too_few_groups_for_a_share_the_threshold_is_the_farthest(features)
 
 def test_items_are_spread_over_groups_and_over_the_length_of_each():
     items = [{"group": g, "n": n} for g, size in (("a", 100), ("b", 2), ("c", 1)) for n in range(size)]
-    chosen = spread(items, 8)
+    chosen = spread(items, most=8)
     assert [item["group"] for item in chosen[:5]] == ["a", "b", "c", "a", "b"]
     taken = sorted(item["n"] for item in chosen if item["group"] == "a")
     assert taken[0] == 0
     assert taken[-1] > 50
-    assert len(spread(items, 1000)) == 103
+    assert len(spread(items, most=1000)) == 103

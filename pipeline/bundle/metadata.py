@@ -101,6 +101,7 @@ Sizes = Annotated[tuple[Size, Size], LIST, WrapValidator(_ascending), _says("[sm
 UID = Annotated[str, Field(pattern=RE_VALID_UID)]
 
 
+Rate = Literal["missed", "false_alarms", "false_lesions"]
 Kind = Literal["colour_doppler", "without_tissue", "3d_rendering", "localizer"]
 
 
@@ -214,6 +215,7 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
     prediction: DeclaredPrediction | None = None
     evaluation: DeclaredEvaluation | None = None
     reading: Annotated[ReadingOptions, PlainValidator(_reading)] = ReadingOptions()
+    operating_point: dict[str, dict[Rate, Amount]] = {}
 
     @classmethod
     def from_mapping(cls, declared: Mapping[str, Any]) -> BundleMetadata:
@@ -252,6 +254,7 @@ found "color". Did you mean "colour"? Correct it in configs/metadata.json.
 
     def _named_segments(self) -> Iterable[tuple[str, str]]:
         """The segments that other sections name, with the key's path of each."""
+        yield from (("operating_point", name) for name in self.operating_point)
         for index, quantity in enumerate(self.quantities):
             yield from ((f"quantities.{index}.segments", name) for name in quantity.segments)
         if self.prediction is not None:

@@ -140,6 +140,9 @@ def require_as_trained(
         inferer: "whole" images must have the training's size; of others its windows must.
         label_names: the classes, background first.
 
+    What the checkpoint has learnt of its reliability was learnt with one way of inference; of another one
+    the log says so.
+
     Raises:
         CheckpointError: with both values of whatever differs.
     """
@@ -150,6 +153,12 @@ def require_as_trained(
         remedy = "Leave out the override, or give the training's value; or name a checkpoint trained so."
         wanted = f"what the checkpoint was trained with, {sentence(unequal, 0)}"
         raise CheckpointError(wanted, found=sentence(unequal, 1), remedy=remedy)
+    settings = {"mode": inferer.mode, "overlap": inferer.overlap, "flips": list(inferer.tta_flips)}
+    for calibration in trained.get("calibrations", ()):
+        if unequal := differences(calibration.get("settings", {}), settings):
+            found_with, here = (sentence(unequal, side) for side in (0, 1))
+            logger.warning("operating point and the like were found with %s; here it is %s", found_with, here)
+            return
 
 
 def trained_network(trained: Mapping[str, Any]) -> nn.Module:

@@ -94,7 +94,9 @@ class Calibration:
     def facts(self) -> dict[str, Any]:
         """What the calibration is made with; with other values it is made anew."""
         inferer, stated = self.validator.inferer, self.checkpoints.facts
-        settings: dict[str, Any] = {name: getattr(inferer, name) for name in ("mode", "overlap")}
+        read = ("mode", "overlap") if inferer.mode == "sliding" else ("mode",)
+        settings: dict[str, Any] = {name: getattr(inferer, name) for name in read}
+        settings["flips"] = list(inferer.tta_flips)
         settings |= {each.name: dict(each.settings) for each in self.calibrators}
         return {**{name: stated[name] for name in ("label_names", "input_size")}, "settings": settings}
 

@@ -131,30 +131,38 @@ def _timed_parts(trainer: Any, dataset: Any) -> dict[str, float]:
 def _measure(
     trainer: Any, bare: Callable[[int], tuple[float, float]], parts: dict[str, float], rounds: int
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]], dict[str, float]]:
-    """Seconds, by the clock and of the processor, of an epoch of the trainer and of as many steps of the bare
-    loop, in turns, and the sums of the parts; the cache is filled before."""
+    """Seconds, by the clock and of the processor, of the epochs of the trainer and of as many steps of the bare
+    loop, step by step in turns, and the sums of the parts; the cache is filled before."""
     from ignite.engine import Events
 
     ours: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []
     sums: dict[str, float] = defaultdict(float)
-    start = [0.0, 0.0]
+    start, besides = [0.0, 0.0], [0.0, 0.0]
 
     def started(engine: Any) -> None:
         parts.clear()
         start[:] = time.perf_counter(), time.process_time()
+        besides[:] = 0.0, 0.0
+
+    def stepped(engine: Any) -> None:
+        besides[:] = (sum(pair) for pair in zip(besides, bare(1), strict=True))
 
     def completed(engine: Any) -> None:
-        seconds = time.perf_counter() - start[0], time.process_time() - start[1]
-        ours.append(seconds)
+        now = time.perf_counter(), time.process_time()
+        wall, processor = (end - begin - bare for end, begin, bare in zip(now, start, besides, strict=True))
+        parts["handlers, tracking"] -= besides[1]  # the bare step is one of them
         for name, each in parts.items():
             sums[name] += each
-        alone.append(bare(len(trainer.data_loader)))
+        sums["backward and all else"] += processor - sum(parts.values())
+        ours.append((wall, processor))
+        alone.append((besides[0], besides[1]))
 
     for index in range(len(trainer.data_loader.dataset)):
         trainer.data_loader.dataset[index]
     bare(2)
     trainer.add_event_handler(Events.EPOCH_STARTED, started)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stepped)
     # first of the handlers: validation and checkpoints are not part of the comparison
     trainer._event_handlers[Events.EPOCH_COMPLETED].insert(0, (completed, (trainer,), {}))
     trainer.run()

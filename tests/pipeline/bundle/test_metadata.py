@@ -90,6 +90,8 @@ WRONG = [
     (FRAMES, "prediction.review.area_mm2.liver", [1, 2], 'prediction.review.area_mm2: .*"liver"'),
     (FRAMES, "evaluation.surface_tolerance.cm", 1, 'evaluation.surface_tolerance: .*"cm"'),
     (FRAMES, "evaluation.surface_tolerance.mm", -1, "evaluation.surface_tolerance.mm: a number of 0 or more"),
+    (FRAMES, "operating_point", {"kidny": {"missed": 1}}, 'operating_point: .*Did you mean "kidney"'),
+    (FRAMES, "operating_point", {"kidney": {"mised": 0.1}}, "operating_point.kidney.mised"),
     (FRAMES, "reading", {"stack": 1}, "reading: options for single files, .* found stack"),
     (VOLUMES, "reading", {"value_range": [0, 1]}, "reading: options for series, which this bundle takes"),
     (VOLUMES, "reading", {"repair": ["all"]}, "reading: a list of repairs.*found 'all'. Correct it"),

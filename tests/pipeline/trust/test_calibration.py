@@ -10,7 +10,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose
 
-from pyraseg.pipeline.inference import SegmentationInferer, trained_facts
+from pyraseg.pipeline.inference import SegmentationInferer, require_as_trained, trained_facts
 from pyraseg.pipeline.networks.checkpoint import facts_of, read_checkpoint, with_facts
 from pyraseg.pipeline.training.checkpoints import BEST, Checkpoints, save_checkpoint
 from pyraseg.pipeline.trust import Calibration
@@ -98,7 +98,7 @@ class TestACalibration:
 
     def test_is_read_back_with_the_checkpoint_s_facts(self, tmp_path):
         calibration(tmp_path, Recorder()).make()
-        facts = trained_facts(tmp_path / BEST, **{k: FACTS[k] for k in FACTS})
+        facts = trained_facts(tmp_path / BEST, **FACTS)
         assert facts["calibrations"][0]["counting"] == {"cases": ["a", "b"]}
 
     def test_of_other_labels_is_refused(self, tmp_path):
@@ -109,4 +109,15 @@ class TestACalibration:
             changed = {**facts, "calibration": {**facts["calibration"], **wrong}}
             save_checkpoint(tmp_path / "changed.pt", with_facts(state, changed))
             with pytest.raises(CheckpointError, match="calibration of the checkpoint's own"):
-                trained_facts(tmp_path / "changed.pt", **{k: FACTS[k] for k in FACTS})
+                trained_facts(tmp_path / "changed.pt", **FACTS)
+
+    def test_is_named_in_the_log_where_inference_differs_from_its_own(self, tmp_path, caplog):
+        calibration(tmp_path, Recorder()).make()
+        trained = trained_facts(tmp_path / BEST, **FACTS)
+        caplog.clear()
+        known = {"preprocessing": Compose([]), "label_names": FACTS["label_names"]}
+        require_as_trained({**trained, "stated": {}}, inferer=SegmentationInferer(device="cpu"), **known)
+        assert caplog.text == ""
+        flipped = SegmentationInferer(device="cpu", tta_flips=["w"])
+        require_as_trained({**trained, "stated": {}}, inferer=flipped, **known)
+        assert "were found with flips []; here it is flips ['w']" in caplog.text

@@ -48,7 +48,7 @@ class Quantity:
         segments: the names of the measured classes.
         code: the concept for a structured report, if declared.
         derivation: from the concept's values, such as their mean; None where ``code`` says it all.
-        interval: (low, high), where the true value is likely to be, by the checkpoint's validation; None without.
+        interval: (low, high), where the true value is likely to be; None where unknown.
         ends: of a length in a frame, its two (row, column) in pixels, whose centres are whole numbers.
     """
 

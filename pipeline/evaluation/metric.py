@@ -142,8 +142,9 @@ class SegmentationScores(Metric):
                 prediction, reference, declared=self.declared, **known, **grid
             )
         if self.judging is not None and JUDGEMENT in item:
-            own = [[row for row in rows if row.case == case] for rows in (self.rows, self.quantities)]
-            self.judged.append(judge_case(self.judging.judge, item[JUDGEMENT], *own))
+            scores = [row for row in self.rows if row.case == case]
+            measured = [row for row in self.quantities if row.case == case]
+            self.judged.append(judge_case(self.judging.judge, item[JUDGEMENT], scores, measured))
 
     def iteration_completed(self, engine: Any) -> None:
         """Case and group are in the batch, the prediction in the output, the path in the data set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ class MapSums:
         inside = [float(soft[k][labels == k].sum(dtype=torch.float64)) for k in numbers]
         won = [float((labels == k).sum()) for k in numbers]
         mass, peak = soft.sum(dim=1, dtype=torch.float64), soft.amax(dim=1)
-        return cls(*(np.asarray(part, np.float64) for part in (inside, won, mass.tolist(), peak.tolist())))
+        parts = (np.asarray(part, np.float64) for part in (inside, won, mass.tolist(), peak.tolist()))
+        return cls(*parts)
 
     @classmethod
     def of_scores(cls, scores: Tensor, weights: Tensor | None = None) -> MapSums:
@@ -57,8 +59,8 @@ class MapSums:
         return cls.of(torch.as_tensor(scores).detach().float().softmax(dim=0), weights)
 
     def __add__(self, other: MapSums) -> MapSums:
-        added = [getattr(self, name) + getattr(other, name) for name in ("inside", "won", "mass")]
-        return MapSums(*added, np.maximum(self.peak, other.peak))
+        inside, won, mass = self.inside + other.inside, self.won + other.won, self.mass + other.mass
+        return MapSums(inside, won, mass, np.maximum(self.peak, other.peak))
 
     def expected_dice(self) -> Array:
         """(K,) the expected Dice if probabilities are what they say, for a class that is found.
@@ -106,11 +108,11 @@ class Expected:
     absent: Sequence[Sequence[float]]
 
     @classmethod
-    def fit(cls, sums: Sequence[Array], observed: Sequence[float], weights: Sequence[float]) -> Expected:
+    def fit(cls, sums: Any, observed: Sequence[float], weights: Sequence[float]) -> Expected:
         """Of items.
 
         Args:
-            sums: of each item (expected Dice, largest probability, 1 where the class is found).
+            sums: (N, 3), of each item expected Dice, largest probability, and 1 where the class is found.
             observed: see `agreement`.
             weights: of the items; 1 over the size of the group.
         """

@@ -48,6 +48,7 @@ class Quantity:
         segments: the names of the measured classes.
         code: the concept for a structured report, if declared.
         derivation: from the concept's values, such as their mean; None where ``code`` says it all.
+        interval: (low, high), where the true value is likely to be; None where unknown.
         ends: of a length in a frame, its two (row, column) in pixels, whose centres are whole numbers.
     """
 
@@ -59,6 +60,7 @@ class Quantity:
     code: Code | None = None
     derivation: Code | None = None
     ends: tuple[tuple[float, float], ...] = field(default=(), compare=False)
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

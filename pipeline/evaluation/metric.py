@@ -15,6 +15,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence, count_confidence
+from pyraseg.pipeline.evaluation.judgements import CaseJudgement, judge_case
 from pyraseg.pipeline.evaluation.lesions import CaseLesions, compare_lesions
 from pyraseg.pipeline.evaluation.quantities import (
     QuantityError,
@@ -25,6 +26,7 @@ from pyraseg.pipeline.evaluation.quantities import (
 from pyraseg.pipeline.evaluation.scores import CaseScore, score_case, source_spacing
 from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.evaluation.surfaces import TOLERANCE
+from pyraseg.pipeline.trust.judge import JUDGEMENT, JudgeItems
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.io.reading_options import ReadingOptions
@@ -61,6 +63,8 @@ class SegmentationScores(Metric):
         reading: how the series of volumes are read, as in the data set.
         loss: of logits (1, K, H, W[, D]) and labels (1, 1, H, W[, D]), on the labels' grid from the items'
             ``probabilities``; what lies outside the network's image is background there.
+        judging: the handler that judges the items, whose warnings and intervals are held against the
+            references; None for none.
 
     >>> metric, label = SegmentationScores(["background", "kidney"]), torch.ones(1, 8, 8)
     >>> metric.update([{"pred": label, "label": label, "case": "c1", "group": "g1"}])
@@ -81,6 +85,7 @@ class SegmentationScores(Metric):
         seed: int = 0,
         reading: ReadingOptions | None = None,
         loss: nn.Module | None = None,
+        judging: JudgeItems | None = None,
     ) -> None:
         self.label_names = list(label_names)
         self.prefix = prefix
@@ -92,18 +97,20 @@ class SegmentationScores(Metric):
         self.seed = seed
         self.reading = reading
         self.loss = loss
+        self.judging = judging
         self.losses: dict[str, float] = {}
         self.rows: list[CaseScore] = []
         self.confidences: list[CaseConfidence] = []
         self.quantities: list[QuantityError] = []
         self.lesions: list[CaseLesions] = []
+        self.judged: list[CaseJudgement] = []
         self._results: Results | None = None
         self._said: tuple[str, ...] = ()
         super().__init__(output_transform=lambda output: output)
 
     def reset(self) -> None:
         self.rows, self.confidences, self.quantities, self.lesions = [], [], [], []
-        self.losses, self._results = {}, None
+        self.losses, self.judged, self._results = {}, [], None
 
     def update(self, output: Sequence[Mapping[str, Any]]) -> None:
         self._results = None
@@ -134,6 +141,10 @@ class SegmentationScores(Metric):
             self.quantities += compare_quantities(
                 prediction, reference, declared=self.declared, **known, **grid
             )
+        if self.judging is not None and JUDGEMENT in item:
+            scores = [row for row in self.rows if row.case == case]
+            measured = [row for row in self.quantities if row.case == case]
+            self.judged.append(judge_case(self.judging.judge, item[JUDGEMENT], scores, measured))
 
     def iteration_completed(self, engine: Any) -> None:
         """Case and group are in the batch, the prediction in the output, the path in the data set."""
@@ -149,16 +160,18 @@ class SegmentationScores(Metric):
 
         A case that a sampler gave to two processes counts once.
         """
-        parts = gather((self.rows, self.confidences, self.quantities, self.lesions, [*self.losses.items()]))
+        records = (self.rows, self.confidences, self.quantities, self.lesions, self.judged)
+        parts = gather((*records, [*self.losses.items()]))
         if len(parts) == 1:
             return
-        rows, confidences, quantities, lesions, losses = (
+        rows, confidences, quantities, lesions, judged, losses = (
             list(chain.from_iterable(part)) for part in zip(*parts, strict=True)
         )
         self.losses = dict(losses)
         self.rows = list({(row.case, row.label): row for row in rows}.values())
         self.confidences = list({record.case: record for record in confidences}.values())
         self.quantities = list({(row.case, row.reference.name): row for row in quantities}.values())
+        self.judged = list({record.case: record for record in judged}.values())
         self.lesions = list({(record.case, record.label): record for record in lesions}.values())
 
     def results(self) -> Results:
@@ -170,6 +183,7 @@ class SegmentationScores(Metric):
                 confidences=tuple(self.confidences),
                 quantities=tuple(self.quantities),
                 lesions=tuple(self.lesions),
+                judged=tuple(self.judged),
                 tolerance=self.tolerance if self.surfaces else {},
                 resamples=self.resamples,
                 seed=self.seed,

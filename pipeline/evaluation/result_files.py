@@ -18,6 +18,7 @@ from ignite.engine import Engine, Events
 
 from pyraseg.pipeline.evaluation.bootstrap import Estimate, rate_in_words
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
+from pyraseg.pipeline.evaluation.judgements import CaseJudgement, JudgementSummary
 from pyraseg.pipeline.evaluation.lesions import CaseLesions
 from pyraseg.pipeline.evaluation.page import write_page
 from pyraseg.pipeline.evaluation.quantities import QuantityError
@@ -31,6 +32,7 @@ from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_write, private_files, sha256_of
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
+from pyraseg.pipeline.writers.pictures.shares import draw_shares
 
 __all__ = ["CaseResults", "evaluate", "pack", "report", "unpack", "write_masks", "write_results"]
 
@@ -39,8 +41,13 @@ CASES = (
     *("hd95", "assd", "surface_dice", "distance_unit"),
     *("reference_pixels", "predicted_pixels", "area_error_pixels"),
     *("reference_size", "predicted_size", "size_error", "size_unit", "missed", "false_positive"),
+    *("predicted_pixels_low", "predicted_pixels_high", "predicted_size_low", "predicted_size_high"),
+    *("expected_dice", "unlike", "warnings"),
 )
-QUANTITIES = ("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason")
+QUANTITIES = (
+    *("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason"),
+    *("predicted_low", "predicted_high"),
+)
 LESIONS = ("case", "group", "class", "kind", "voxels", "volume_ml", "common_voxels", "result")
 CONFIDENCE = ("case", "group", "curve", "bin", "pixels", "confidence_sum", "correct")
 
@@ -81,8 +88,9 @@ class CaseResults:
     """Ignite handler for an evaluator with `SegmentationScores`: write and log the results of the cases.
 
     It acts whenever the key metric is the best so far, and replaces earlier files. The files are those of
-    `write_results`, ``reliability.png`` if there are probabilities, and ``predictions.npz``, the predicted
-    label maps on the source grids by case.
+    `write_results`, ``reliability.png`` if there are probabilities, ``warnings.png`` if the checkpoint can
+    tell what is likely to be wrong and some of it is, and ``predictions.npz``, the predicted label maps on
+    the source grids by case.
 
     Args:
         tracker: the MLflow run.
@@ -122,6 +130,9 @@ class CaseResults:
                 if results.reliability:
                     plot = draw_reliability(results.reliability)
                     paths.append(write_png(self.folder / "reliability.png", plot))
+                if results.warnings is not None and results.warnings.curve:
+                    plot = draw_shares(results.warnings.curve, base=results.warnings.wrong.frame_mean)
+                    paths.append(write_png(self.folder / "warnings.png", plot))
                 for path in [*paths, write_masks(self.folder / "predictions.npz", masks)]:
                     self.tracker.log_file(path, self.artifacts)
         self._masks = {}
@@ -169,14 +180,16 @@ def write_results(folder: str | Path, results: Results) -> list[Path]:
     ['cases.csv', 'summary.json']
     """
     folder = Path(folder)
+    judged = {row.case: row for row in results.judged}
+    scores = (_score_row(score, judged.get(score.case)) for score in results.scores)
     paths = [
-        _write_table(folder / "cases.csv", CASES, map(_score_row, results.scores)),
+        _write_table(folder / "cases.csv", CASES, scores),
         folder / "summary.json",
     ]
     with atomic_write(paths[1], "w") as file:
         file.write(json.dumps(results.document(), indent=1, allow_nan=False) + "\n")
     if results.quantities:
-        rows = map(_quantity_row, results.quantities)
+        rows = (_quantity_row(row, judged.get(row.case)) for row in results.quantities)
         paths.append(_write_table(folder / "quantities.csv", QUANTITIES, rows))
     if results.lesions:
         lesions = (row for record in results.lesions for row in _lesion_rows(record))
@@ -202,7 +215,7 @@ def _cell(value: Any) -> Any:
     return "" if value is None else int(value) if isinstance(value, bool) else value
 
 
-def _score_row(score: CaseScore) -> list[Any]:
+def _score_row(score: CaseScore, judged: CaseJudgement | None) -> list[Any]:
     s = score.surfaces
     sizes = [score.size(n) for n in (score.reference_pixels, score.predicted_pixels)]
     return [
@@ -210,12 +223,27 @@ def _score_row(score: CaseScore) -> list[Any]:
         *((s.hd95, s.assd, s.surface_dice, s.unit) if s else (None, None, None, "")),
         *(score.reference_pixels, score.predicted_pixels, score.predicted_pixels - score.reference_pixels),
         *(*sizes, sizes[1] - sizes[0], score.size_unit, score.missed, score.false_positive),
+        *_judged_cells(score, judged),
     ]
 
 
-def _quantity_row(row: QuantityError) -> list[Any]:
+def _judged_cells(score: CaseScore, judged: CaseJudgement | None) -> list[Any]:
+    if judged is None:
+        return [None] * 7
+    pixels: list[float | None] = [None, None]
+    if (interval := judged.sizes.get(score.label)) is not None:
+        one = score.size(1) if score.size_unit == "ml" else 1 / max(score.pixels, 1)
+        pixels = [interval.low / one, interval.high / one]
+    sizes = [None if value is None else score.size(1) * value for value in pixels]
+    told = judged.judgement
+    return [*pixels, *sizes, told.expected_dice.get(score.label), told.unlike, "; ".join(told.flags)]
+
+
+def _quantity_row(row: QuantityError, judged: CaseJudgement | None) -> list[Any]:
     values = row.predicted.value, row.reference.value, row.error
-    return [row.case, row.group, row.reference.name, row.reference.unit, *values, row.reason]
+    interval = None if judged is None else judged.quantities.get(row.reference.name)
+    limits = (None, None) if interval is None else (interval.low, interval.high)
+    return [row.case, row.group, row.reference.name, row.reference.unit, *values, row.reason, *limits]
 
 
 def _lesion_rows(record: CaseLesions) -> Iterable[list[Any]]:
@@ -267,7 +295,20 @@ def report(results: Results) -> str:
     if results.reliability:
         errors = (f"{curve.name} {curve.error:.4f}" for curve in results.reliability)
         lines.append(f"calibration error: {', '.join(errors)}")
+    if results.warnings is not None:
+        lines += _warning_lines(results.warnings)
     return "\n".join(lines)
+
+
+def _warning_lines(warnings: JudgementSummary) -> list[str]:
+    shares = {
+        "flagged: unlike the training data": warnings.unlike,
+        "flagged: likely to be wrong": warnings.flagged,
+        "wrong (Dice below 0.5)": warnings.wrong,
+        "wrong ones that are flagged": warnings.caught,
+    }
+    shares |= {f"inside the interval: {name}": value for name, value in warnings.coverage.items()}
+    return ["warnings", *(_estimate(name, value) for name, value in shares.items() if value.cases)]
 
 
 def _estimate(name: str, value: Estimate) -> str:

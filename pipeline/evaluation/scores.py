@@ -33,6 +33,7 @@ class CaseScore:
         reference_pixels, predicted_pixels, common_pixels: pixels, or voxels, on the source grid.
         spacing_mm: of the source grid, one number per axis; None without calibration.
         surfaces: None if they were not computed or the reference is empty.
+        pixels: of the whole source grid.
 
     Example:
         >>> label = torch.ones(1, 4, 4, dtype=torch.uint8)
@@ -49,6 +50,7 @@ class CaseScore:
     common_pixels: int
     spacing_mm: tuple[float, ...] | None = None
     surfaces: SurfaceScores | None = None
+    pixels: int = 0
 
     @property
     def dice(self) -> float:
@@ -154,7 +156,8 @@ def score_case(
         if surfaces:
             distances = surface_scores(maps[0] == k, maps[1] == k, spacing_mm=spacing, tolerance=tolerance)
         numbers = int(counts[k].sum()), int(counts[:, k].sum()), int(counts[k, k])
-        scores.append(CaseScore(case, group, name, *numbers, spacing_mm=spacing, surfaces=distances))
+        known: dict[str, Any] = {"spacing_mm": spacing, "surfaces": distances, "pixels": maps[1].size}
+        scores.append(CaseScore(case, group, name, *numbers, **known))
     return scores
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyraseg.pipeline.evaluation.bootstrap import LEVEL, Estimate, estimate, plain
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence, Reliability, pool
+from pyraseg.pipeline.evaluation.judgements import CaseJudgement, JudgementSummary
 from pyraseg.pipeline.evaluation.lesions import OVERLAP, CaseLesions, LesionSummary, summarise_lesions
 from pyraseg.pipeline.evaluation.quantities import QuantityError, QuantitySummary, summarise_quantities
 from pyraseg.pipeline.evaluation.scores import CaseScore
@@ -129,6 +130,7 @@ class Results:
         confidences: one per case with probabilities.
         quantities: one per case and quantity, if requested.
         lesions: one per case and class, if lesions were compared.
+        judged: one per case, if the checkpoint can judge.
         tolerance: of surface Dice, by unit; empty if surfaces were not compared.
         operating: by class the operating point, its rates and those of the argmax, and the curve
             (`pyraseg.pipeline.trust.OperatingCurves`), if it was looked at.
@@ -144,6 +146,7 @@ class Results:
     confidences: tuple[CaseConfidence, ...] = ()
     quantities: tuple[QuantityError, ...] = ()
     lesions: tuple[CaseLesions, ...] = ()
+    judged: tuple[CaseJudgement, ...] = ()
     tolerance: Mapping[str, float] = field(default_factory=dict)
     operating: Mapping[str, Any] = field(default_factory=dict)
     resamples: int = 0
@@ -185,6 +188,13 @@ class Results:
         """The detection of lesions class by class."""
         return summarise_lesions(self.lesions, resamples=self.resamples, seed=self.seed)
 
+    @cached_property
+    def warnings(self) -> JudgementSummary | None:
+        """How good the warnings and intervals are; None where the checkpoint has none."""
+        if not any(row.judgement.unlike is not None or row.judgement.expected_dice for row in self.judged):
+            return None
+        return JudgementSummary.of(self.judged, resamples=self.resamples, seed=self.seed)
+
     @property
     def mean_dice(self) -> float:
         """The key metric: the mean over the classes of their means over groups; NaN without any case."""
@@ -195,7 +205,7 @@ class Results:
         flat = flatten(self.classes) | {f"ece_{curve.name}": curve.error for curve in self.reliability}
         for lesions in self.detection.values():
             flat |= lesions.metrics()
-        return flat
+        return flat | ({} if self.warnings is None else self.warnings.metrics())
 
     def document(self) -> dict[str, Any]:
         """The content of ``summary.json``; undefined values are null."""
@@ -203,16 +213,21 @@ class Results:
         curves = {c.name: {"ece": c.error, "ece_over_pixels": by_pixel[c.name]} for c in self.reliability}
         interval = {"level": LEVEL, "resamples": self.resamples, "seed": self.seed, "resampled": "groups"}
         lesions = {name: summary.document() for name, summary in self.detection.items()}
-        return {
-            **plain({"mean_dice": self.mean_dice}),
-            "cases": len({score.case for score in self.scores}),
-            "calibrated_cases": len({score.case for score in self.scores if score.spacing_mm}),
-            "groups": len(self.groups),
-            "notes": list(self.notes),
-            "interval": interval,
-            "surface_tolerance": dict(self.tolerance),
-            "classes": {name: summary.document() for name, summary in self.classes.items()},
-            "calibration": {"bins": BINS, "curves": curves} if curves else {},
-            "quantities": {name: summary.document() for name, summary in self.measured.items()},
-            "operating_point": dict(self.operating),
-        } | ({"lesions": {"overlap": OVERLAP, "classes": lesions}} if lesions else {})
+        warnings = {} if self.warnings is None else {"warnings": self.warnings.document()}
+        return (
+            {
+                **plain({"mean_dice": self.mean_dice}),
+                "cases": len({score.case for score in self.scores}),
+                "calibrated_cases": len({score.case for score in self.scores if score.spacing_mm}),
+                "groups": len(self.groups),
+                "notes": list(self.notes),
+                "interval": interval,
+                "surface_tolerance": dict(self.tolerance),
+                "classes": {name: summary.document() for name, summary in self.classes.items()},
+                "calibration": {"bins": BINS, "curves": curves} if curves else {},
+                "operating_point": dict(self.operating),
+                "quantities": {name: summary.document() for name, summary in self.measured.items()},
+            }
+            | ({"lesions": {"overlap": OVERLAP, "classes": lesions}} if lesions else {})
+            | warnings
+        )

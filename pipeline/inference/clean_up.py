@@ -185,6 +185,11 @@ class CleanUpLabelsd(MapTransform):
         smallest = {} if decision is None else decision.smallest
         chosen = OFF if options is None and smallest else options
         self.clean_up = None if chosen is None else CleanUpLabels(label_names, **chosen, smallest=smallest)
+        self._given = (keys, label_names, options)
+
+    def at(self, decision: Decision) -> CleanUpLabelsd:
+        """The same with other operating points."""
+        return CleanUpLabelsd(*self._given, allow_missing_keys=self.allow_missing_keys, decision=decision)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

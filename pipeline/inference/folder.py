@@ -69,8 +69,9 @@ class SavePredictions:
     """Ignite handler for an evaluator: ``labels/<case>.nii.gz``, ``overlays/<case>.png`` and ``cases.csv``.
 
     Files are named by the case's keyed hash. ``cases.csv`` has the input's path relative to ``dataset_dir``,
-    each class's pixels and, if the frame is calibrated, its area in mm2. A volume's label map has the
-    source's affine, its overlay is a montage of slices, and the table has voxels and ml.
+    each class's pixels and, if the frame is calibrated, its area in mm2, then the warnings of the checkpoint,
+    if it can tell (``expected_dice`` is the least of the classes). A volume's label map has the source's
+    affine, its overlay is a montage of slices, and the table has voxels and ml.
 
     Args:
         folder: the output folder.
@@ -99,7 +100,7 @@ class SavePredictions:
         self.segments = tuple(segments)
         self.view = source_view(preprocessing)
         self._rows: list[list[Any]] = []
-        self._volumes = False
+        self._volumes = self._judged = False
         self._paths: dict[str, str] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -114,9 +115,9 @@ class SavePredictions:
     def _save(self, engine: Any) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
             labels = np.asarray(output["pred"].cpu())[0].astype(np.uint8)
-            self._save_one(batch["case"], output["image"].meta, labels)
+            self._save_one(batch["case"], output["image"].meta, labels, judgement=output.get("judgement"))
 
-    def _save_one(self, case: str, meta: Mapping[str, Any], labels: np.ndarray) -> None:
+    def _save_one(self, case: str, meta: Mapping[str, Any], labels: np.ndarray, *, judgement: Any) -> None:
         if fault := meta.get(CONTRAST):
             logger.warning("the image of case %s is %s", case, fault)
         path = self._paths[case]
@@ -144,17 +145,26 @@ class SavePredictions:
         # dataset_dir may also be one file, or a glob with several levels of wildcards
         root = next(folder for folder in (self.dataset_dir, *self.dataset_dir.parents) if folder.is_dir())
         relative = _utf8(os.path.relpath(path, root))
-        self._rows.append([case, relative, meta["spacing_source"], *counts, *sizes])
+        told = [] if judgement is None else _warnings(judgement)
+        self._judged = self._judged or bool(told)
+        self._rows.append([case, relative, meta["spacing_source"], *counts, *sizes, *told])
 
     def _finish(self, engine: Any) -> None:
         units = ("voxels", "ml") if self._volumes else ("pixels", "mm2")
         sizes = [f"{segment.name}_{unit}" for unit in units for segment in self.segments[1:]]
         with atomic_write(self.folder / "cases.csv", "w") as file:
             table = csv.writer(file)
-            table.writerow(["case", "image", "spacing_source", *sizes])
+            told = ["unlike", "expected_dice", "warnings"] if self._judged else []
+            table.writerow(["case", "image", "spacing_source", *sizes, *told])
             table.writerows(self._rows)
         message = "%d images predicted: label maps, overlays and cases.csv are in the output folder"
         logger.info(message, len(self._rows))
+
+
+def _warnings(judgement: Any) -> list[str]:
+    """The cells of a `Judgement`."""
+    numbers = (judgement.unlike, judgement.quality)
+    return [*("" if value is None else f"{value:.3f}" for value in numbers), "; ".join(judgement.flags)]
 
 
 def _utf8(name: str) -> str:

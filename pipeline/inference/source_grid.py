@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,12 @@ class SourceGridLabelsd(MapTransform):
     def weights(self) -> Tensor | None:
         """Of the classes' probabilities, for their masks; see `class_weights`."""
         return self.decision.weights
+
+    def at(self, decision: Decision) -> SourceGridLabelsd:
+        """The same with other operating points."""
+        other = copy.copy(self)
+        other.decision = decision
+        return other
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

@@ -40,9 +40,14 @@ class PaddedNetwork(nn.Module):
         stride: its input sizes must be multiples of it.
         options: the arguments of ``build_network`` that build it again; an attribute.
 
+    Attributes:
+        encoder_end: the name of the module whose output are the deepest features; None where nobody knows.
+
     Raises:
         ConfigError: an option out of its range.
     """
+
+    encoder_end: str | None = None
 
     def __init__(self, network: nn.Module, stride: int, *, options: dict[str, Any]) -> None:
         super().__init__()
@@ -95,6 +100,8 @@ class UNet(PaddedNetwork):
         torch.Size([1, 3, 40, 50])
     """
 
+    encoder_end = "network.model.1.submodule.1.submodule.1.submodule.1.submodule"
+
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
     ) -> None:
@@ -113,6 +120,8 @@ class FlexibleUNet(PaddedNetwork):
         >>> FlexibleUNet(2, 1, 3).options["name"]
         'flexible_unet'
     """
+
+    encoder_end = "network.encoder.layer4"
 
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
@@ -143,6 +152,8 @@ class SegResNet(PaddedNetwork):
         torch.Size([1, 3, 40, 50])
     """
 
+    encoder_end = "network.down_layers.3"
+
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1
     ) -> None:
@@ -158,6 +169,8 @@ class DynUNet(PaddedNetwork):
         >>> DynUNet(2, 1, 3).stride
         32
     """
+
+    encoder_end = "network.bottleneck"
 
     def __init__(
         self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 3, dropout: float = 0.1

@@ -49,6 +49,7 @@ class CBAMResNetPSPNet(nn.Module):
 
     Attributes:
         out_channels, output_stride: as given.
+        encoder_end: the name of the module whose output are the deepest features.
         options: all arguments by name, plain values; a checkpoint keeps them to build the network again.
 
     Raises:
@@ -59,6 +60,8 @@ class CBAMResNetPSPNet(nn.Module):
         >>> network(torch.zeros(1, 1, 64, 80)).shape
         torch.Size([1, 3, 64, 80])
     """
+
+    encoder_end = "attention_end"
 
     def __init__(
         self,

@@ -125,7 +125,10 @@ class Batch:
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
         threads = network_threads(self.bundle)
-        server = ForwardServer(backend, batch_size=batch_size(self.job, self.bundle), threads=threads)
+        features = self.bundle.judge.features and backend.features
+        server = ForwardServer(
+            backend, batch_size=batch_size(self.job, self.bundle), threads=threads, features=features or None
+        )
         number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
         memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
         workers = Workers(
@@ -152,7 +155,8 @@ class Batch:
         """Volumes get enough slots that a single volume keeps all threads of the network busy."""
         classes, shape = len(self.bundle.segments), self.bundle.input_shape
         share = -(-network_threads(self.bundle) // workers) if self.bundle.volumes else 0
-        return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), max(SLOTS, share))
+        slots, features = max(SLOTS, share), sum(self.bundle.judge.features)
+        return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), slots, features)
 
     def _task(self) -> ItemTask:
         bundle, job = self.bundle, self.job
@@ -165,6 +169,7 @@ class Batch:
             segments=bundle.segments,
             quantities=tuple(bundle.metadata.get("quantities", ())),
             rules=self.rules,
+            judge=bundle.judge,
             algorithm=bundle.algorithm,
             formats=job.formats,
             seg_type=job.seg_type,

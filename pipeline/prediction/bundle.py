@@ -9,7 +9,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.decision import ARGMAX
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
+from pyraseg.pipeline.trust.judge import Judge
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
 from pyraseg.pipeline.utils.files import sha256_of
@@ -79,6 +80,7 @@ class LoadedBundle:
         segments: the classes, background first.
         input_shape: (C, h, w) of the network; for volumes (C, x, y, z) of its windows.
         inferer: the config's, for its mode, overlap, precision and flips.
+        judge: of the results, by what the checkpoint has learnt of its reliability.
     """
 
     folder: Path
@@ -92,6 +94,7 @@ class LoadedBundle:
     network: nn.Module
     device: torch.device
     inferer: SegmentationInferer
+    judge: Judge = field(default_factory=Judge)
 
     @property
     def volumes(self) -> bool:
@@ -184,6 +187,7 @@ def load_bundle(
         network=network,
         device=config.build("device"),
         inferer=inferer,
+        judge=Judge.of(config.build("trained")) if "trained" in parser.config else Judge(),
     )
 
 

@@ -196,6 +196,7 @@ class OperatingPoints:
     """
 
     name = "operating_point"
+    uses_point = False
 
     def __init__(
         self,

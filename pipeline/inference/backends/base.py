@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pyraseg.pipeline.inference.features import FeatureTap
 from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["BACKENDS", "Backend", "ExportedNetwork", "Runtime", "Setting", "place_for_torch", "precision"]
+
+Run: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 BACKENDS = ("auto", "torch", "openvino", "onnxruntime")
 
@@ -39,10 +43,20 @@ class Backend:
     network: nn.Module
     inferer: SegmentationInferer
 
+    @cached_property
+    def _tap(self) -> FeatureTap:
+        return FeatureTap(self.network)
+
     def __call__(self, batch: Tensor) -> Tensor:
+        self._tap.start()
         with torch.inference_mode():
             scores = self.inferer(batch.to(self.inferer.device, non_blocking=True), self.network)
         return scores.to("cpu", copy=True)  # after inference_mode: the caller may change it in place
+
+    def features(self, images: int) -> np.ndarray:
+        """The encoders' pooled features (images, F), of all members, in this thread's last call."""
+        taken = self._tap.take(images, by_image=self.inferer.mode == "sliding")
+        return np.concatenate(taken, axis=1)
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,15 @@ class Runtime:
         name: of the backend, and of the library's package.
         requirement: for pip.
         has_bfloat16: it can compute in bfloat16.
-        load: (file, setting) -> (B, C, H, W) -> (B, K, H, W), arrays of float32; safe to call from several
-            threads. It raises ConfigError for a file that the library does not take.
+        load: (file, setting) -> (B, C, H, W) -> the file's outputs, the scores (B, K, H, W) and, if it has
+            them, features (B, F), arrays of float32; safe to call from several threads. It raises ConfigError
+            for a file that the library does not take.
     """
 
     name: str
     requirement: str
     has_bfloat16: bool
-    load: Callable[[Path, Setting], Callable[[np.ndarray], np.ndarray]]
+    load: Callable[[Path, Setting], Run]
 
     @property
     def installed(self) -> bool:
@@ -101,12 +116,17 @@ class Runtime:
 class ExportedNetwork(nn.Module):
     """A module that replaces an exported network: (B, C, H, W[, D]) -> (B, K, H, W[, D]), on the CPU.
 
+    The features that come with the scores pass through a module of their own, where a `FeatureTap` sees them.
+
     Raises:
         ConfigError: when called with images of another size than it was exported for.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], np.ndarray], shape: Sequence[int]) -> None:
+    encoder_end = "encoder"
+
+    def __init__(self, run: Run, shape: Sequence[int]) -> None:
         super().__init__()
+        self.encoder = nn.Identity()
         self.run = run
         self.shape = tuple(shape)
 
@@ -115,7 +135,10 @@ class ExportedNetwork(nn.Module):
             wanted, found = (" x ".join(map(str, shape)) for shape in (self.shape, x.shape[1:]))
             remedy = "Build the backend for the images' size, or use --backend torch."
             raise ConfigError(f"images of {wanted}, channels first", found=found, remedy=remedy)
-        return torch.from_numpy(self.run(x.contiguous().numpy()))
+        scores, *features = map(torch.from_numpy, self.run(x.contiguous().numpy()))
+        for pooled in features:
+            self.encoder(pooled)
+        return scores
 
 
 def precision(dtype: torch.dtype | None) -> str:

@@ -20,6 +20,7 @@ from filelock import FileLock
 from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
+from pyraseg.pipeline.inference.features import FeatureTap, encoder_of
 from pyraseg.pipeline.utils.files import atomic_path, atomic_write, private_folder, sha256_of
 from pyraseg.transforms.errors import ConfigError, OutputError
 from pyraseg.transforms.privacy import keyed_digest
@@ -28,7 +29,7 @@ __all__ = ["cache_path", "describe", "entry", "export_network", "onnx_file", "re
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # part of every entry's name; raised when the export changes
+FORMAT = 2  # part of every entry's name; raised when the export changes
 CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -146,6 +147,8 @@ def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) 
 def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> None:
     """Write a network in evaluation mode, in float32, to an ONNX file; the network does not change.
 
+    Its outputs are the scores and, of a network that names its ``encoder_end``, the pooled features.
+
     Args:
         shape: of one image, (C, H, W[, D]); the batch is free.
 
@@ -154,6 +157,9 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
         OutputError: the file cannot be written.
     """
     evaluated = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    outputs = ["scores"]
+    if encoder_of(evaluated) is not None:
+        evaluated, outputs = _WithFeatures(evaluated), [*outputs, "features"]
     example = torch.zeros(2, *shape)  # two images: an axis of one would count as fixed
     try:
         with _quiet():
@@ -163,7 +169,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
                 dynamo=True,
                 verbose=False,
                 input_names=["image"],
-                output_names=["scores"],
+                output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
     except RuntimeError as error:  # the exporter's errors are among them
@@ -173,6 +179,20 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
         ) from error
     with atomic_path(path) as draft, _quiet():
         program.save(draft)
+
+
+class _WithFeatures(nn.Module):
+    """(B, C, H, W[, D]) -> the scores, and the pooled features (B, F)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.tap = FeatureTap(network)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.tap.start()
+        scores = self.network(x)
+        return scores, self.tap.passes()[0]
 
 
 def _kept(network: nn.Module, shape: Sequence[int], folder: Path) -> Path | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyraseg.pipeline.inference.backends.base import Runtime, Setting
+from pyraseg.pipeline.inference.backends.base import Run, Runtime, Setting
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["ONNXRUNTIME", "OPENVINO"]
@@ -18,7 +18,7 @@ __all__ = ["ONNXRUNTIME", "OPENVINO"]
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 
 
-def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
+def _load_openvino(path: Path, setting: Setting) -> Run:
     """Compile an ONNX file.
 
     One stream per caller: for one caller that is the LATENCY hint, whose threads share each image. The
@@ -43,10 +43,11 @@ def _load_openvino(path: Path, setting: Setting) -> Callable[[np.ndarray], np.nd
         raise _refused("OpenVINO", error) from error
     requests = threading.local()  # a request is busy while it runs, so each thread has one
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(images: np.ndarray) -> Sequence[np.ndarray]:
         if not hasattr(requests, "request"):
             requests.request = compiled.create_infer_request()
-        return requests.request.infer([images], share_inputs=True, share_outputs=False)[0]
+        outputs = requests.request.infer([images], share_inputs=True, share_outputs=False)
+        return [outputs[number] for number in range(len(compiled.outputs))]
 
     return run
 
@@ -62,7 +63,7 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
+def _load_onnxruntime(path: Path, setting: Setting) -> Run:
     """Open an ONNX file; always in float32, because ONNX Runtime has no bfloat16 convolution on the CPU.
 
     Raises:
@@ -78,7 +79,7 @@ def _load_onnxruntime(path: Path, setting: Setting) -> Callable[[np.ndarray], np
     except _onnxruntime_errors() as error:
         raise _refused("ONNX Runtime", error) from error
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+    return lambda images: session.run(None, {name: images})
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:

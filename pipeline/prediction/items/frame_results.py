@@ -17,6 +17,7 @@ from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.items.quality import colour_fraction, confidence
 from pyraseg.pipeline.prediction.processes.network_client import SLOTS, NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.trust.quality import MapSums
 from pyraseg.transforms.frame.display import ScaleDisplayd
 from pyraseg.transforms.io.display_range import CONTRAST
 
@@ -97,6 +98,7 @@ class FrameResults:
         probabilities: (F, K, H, W) float16; None where not asked for.
         views: (F, C, H, W) uint8, black outside the tissue; None where not kept.
         confidences, colours: see `pyraseg.pipeline.prediction.items.quality`.
+        evidence: of each frame, for its `Judgement`: the features (F,) and the sums of the probabilities.
         contrasts: what is wrong with each frame's greys, see `contrast_fault`.
         spacing_mm: (row, column); ``spacing_source``: where it comes from.
     """
@@ -107,15 +109,21 @@ class FrameResults:
     confidences: list[float | None] = field(default_factory=list)
     colours: list[float] = field(default_factory=list)
     contrasts: list[str] = field(default_factory=list)
+    evidence: list[tuple[np.ndarray, MapSums]] = field(default_factory=list)
     spacing_mm: tuple[float, float] | None = None
     spacing_source: str = "none"
 
-    def add(self, index: int, frame: Frame, scores: np.ndarray, postprocessing: Compose) -> None:
-        """Add a frame and its scores (K, h, w)."""
+    def add(
+        self, index: int, frame: Frame, scored: tuple[np.ndarray, np.ndarray], postprocessing: Compose
+    ) -> None:
+        """Add a frame, its scores (K, h, w) and its features (F,)."""
+        scores, features = scored
         entry = postprocessing({"pred": torch.from_numpy(scores), "image": frame.image})
         self.labels[index] = np.asarray(entry["pred"])[0]
         if self.probabilities is not None:
             self.probabilities[index] = np.asarray(entry[PROBABILITIES])
+        weights = next((s.weights for s in postprocessing.transforms if hasattr(s, "weights")), None)
+        self.evidence.append((features, MapSums.of_scores(torch.from_numpy(scores), weights)))
         self.confidences.append(confidence(scores))
         self.colours.append(colour_fraction(frame.image.as_tensor()))
         self.contrasts.append(str(frame.image.meta.get(CONTRAST, "")))
@@ -151,9 +159,9 @@ def score_frames(
     if probabilities:
         shape = (frames, classes, *size)
         results.probabilities = scratch_array(folder / ".probabilities", shape, np.float16)
-    for index, frame, scores in _scored(reading, network, stages, views=views):
+    for index, frame, scored in _scored(reading, network, stages, views=views):
         with stages("label maps"):
-            results.add(index, frame, scores, postprocessing)
+            results.add(index, frame, scored, postprocessing)
         if frame.view is not None:
             if results.views is None:
                 results.views = scratch_array(folder / ".views", (frames, *frame.view.shape), np.uint8)
@@ -163,8 +171,8 @@ def score_frames(
 
 def _scored(
     reading: FrameReading, network: NetworkClient, stages: Stages, *, views: bool
-) -> Iterator[tuple[int, Frame, np.ndarray]]:
-    """Every frame with its scores; the next chunk is read while the network scores one."""
+) -> Iterator[tuple[int, Frame, tuple[np.ndarray, np.ndarray]]]:
+    """Every frame with its scores and features; the next chunk is read while the network scores one."""
     ahead: deque[list[tuple[int, Frame]]] = deque()
     size, frames = network.shapes.frames, len(reading.frames)
     for start in range(0, frames, size):
@@ -174,10 +182,13 @@ def _scored(
             network.send([frame.image for _, frame in chunk])
         ahead.append(chunk)
         if len(ahead) == SLOTS:
-            yield from _paired(ahead.popleft(), network.receive())
+            yield from _paired(ahead.popleft(), network)
     while ahead:
-        yield from _paired(ahead.popleft(), network.receive())
+        yield from _paired(ahead.popleft(), network)
 
 
-def _paired(chunk: list[tuple[int, Frame]], scores: np.ndarray) -> Iterator[tuple[int, Frame, np.ndarray]]:
-    return ((index, frame, scores[number]) for number, (index, frame) in enumerate(chunk))
+def _paired(
+    chunk: list[tuple[int, Frame]], network: NetworkClient
+) -> Iterator[tuple[int, Frame, tuple[np.ndarray, np.ndarray]]]:
+    scores, features = network.receive(), network.features.copy()
+    return ((index, frame, (scores[n], features[n])) for n, (index, frame) in enumerate(chunk))

@@ -57,6 +57,7 @@ class FrameTask(ItemTask):
             measured = [measure_frame(frame, label_names=self.names, **options) for frame in labels]
             areas = np.array([np.bincount(frame.ravel(), minlength=len(self.segments)) for frame in labels])
             key = key_frame(areas, names=self.names, segment=self.rules.key_frame)
+            measured = [self.judge.with_intervals(values) for values in measured]
             rows = [self._row(index, frames, values, areas[index]) for index, values in enumerate(measured)]
         prediction = self.predicted(
             item,
@@ -83,7 +84,14 @@ class FrameTask(ItemTask):
             colour=frames.colours[index],
             contrast=frames.contrasts[index],
         )
-        return frame_record(quantities, frame=index, confidence=frames.confidences[index], flags=flags)
+        evidence = self.judge.evidence(*frames.evidence[index])
+        return frame_record(
+            quantities,
+            frame=index,
+            confidence=frames.confidences[index],
+            flags=flags,
+            judgement=self.judge.judge(evidence, found=[bool(area) for area in areas[1:]]),
+        )
 
 
 def _pictures(frames: FrameResults, key: int, reading: FrameReading, frame_time_ms: float | None) -> Pictures:

@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pyraseg.pipeline.prediction.items.quality import item_flags
 from pyraseg.pipeline.prediction.output.folder import RECORD
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
 from pyraseg.pipeline.prediction.progress import Stages
+from pyraseg.pipeline.trust.judge import Judge, Judgement
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.dicom.object import replaced_objects
 from pyraseg.pipeline.writers.prediction import Algorithm, Prediction
@@ -77,6 +78,7 @@ class ItemTask(ABC):
         preprocessing, postprocessing: of the bundle.
         quantities: as its metadata declares them.
         rules: which objects it accepts, and what to review.
+        judge: of the results, by what the checkpoint has learnt of its reliability.
         formats, seg_type, probabilities, identify: what to write.
         drafts: the folder of this run's drafts.
         fingerprint: of weights, bundle and options.
@@ -97,6 +99,7 @@ class ItemTask(ABC):
     drafts: Path
     fingerprint: str
     computed_by: str = ""
+    judge: Judge = field(default_factory=Judge)
     earlier: Path | None = None
     replace: bool = False
 
@@ -208,7 +211,12 @@ def _check_unchanged(item: Item) -> None:
 
 
 def frame_record(
-    quantities: tuple[Quantity, ...], *, frame: int, confidence: float | None, flags: tuple[str, ...]
+    quantities: tuple[Quantity, ...],
+    *,
+    frame: int,
+    confidence: float | None,
+    flags: tuple[str, ...],
+    judgement: Judgement,
 ) -> FrameRecord:
     """The measurements of a frame or a volume, rounded as in the tables."""
     return FrameRecord(
@@ -216,7 +224,14 @@ def frame_record(
         values={quantity.name: _rounded(quantity.value) for quantity in quantities},
         reasons={quantity.name: quantity.reason for quantity in quantities if quantity.reason},
         confidence=_rounded(confidence),
-        flags=flags,
+        flags=(*flags, *judgement.flags),
+        unlike=_rounded(judgement.unlike),
+        expected_dice={name: round(value, 4) for name, value in judgement.expected_dice.items()},
+        intervals={
+            each.name: (float(f"{each.interval[0]:.8g}"), float(f"{each.interval[1]:.8g}"))
+            for each in quantities
+            if each.interval is not None
+        },
     )
 
 

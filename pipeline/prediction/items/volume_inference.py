@@ -5,6 +5,8 @@ Here are all calls of ``predict`` into `pyraseg.pipeline.inference` for volumes.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from pyraseg.pipeline.inference.decision import PLAINLY, Decision
 from pyraseg.pipeline.inference.source_grid import decided, source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
+from pyraseg.pipeline.trust.quality import MapSums
 
 __all__ = ["VolumeScores", "distant_network", "infer"]
 
@@ -30,11 +33,14 @@ class VolumeScores:
         values: probabilities (K, x, y, z) float32; may lie on disk.
         affine: (4, 4), from their index to RAS+ mm.
         confidence: the mean probability of the winning class over the foreground; None without foreground.
+        sums: of the probabilities; ``features``: (F,), the mean over the windows.
     """
 
     values: np.ndarray
     affine: np.ndarray
     confidence: float | None
+    sums: MapSums
+    features: np.ndarray
 
     def labels(self, affine: np.ndarray, out: np.ndarray, *, decision: Decision = PLAINLY) -> Iterator[slice]:
         """Fill a label map (X, Y, Z) on the source grid, to be finished by `keep_strong`; yields slices."""
@@ -51,8 +57,10 @@ class VolumeScores:
             yield slices
 
 
-def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
+def distant_network(client: NetworkClient, features: list[np.ndarray]) -> Callable[..., torch.Tensor]:
     """The network in another process, behind ``client``: windows (B, C, x, y, z) to scores (B, K, x, y, z).
+
+    The windows' features (n, F) join the list.
 
     Windows are sent in one part for each slot of the client, so that every network thread has work.
     """
@@ -61,7 +69,12 @@ def distant_network(client: NetworkClient) -> Callable[..., torch.Tensor]:
         parts = windows.split(client.shapes.frames)
         for part in parts:
             client.send([*part.numpy()])
-        return torch.cat([torch.from_numpy(client.receive().copy()) for _ in parts])
+        return torch.cat([received() for _ in parts])
+
+    def received() -> torch.Tensor:
+        scores = torch.from_numpy(client.receive().copy())
+        features.append(client.features.copy())
+        return scores
 
     return network
 
@@ -98,8 +111,10 @@ def infer(
     x, y, z = image.shape[1:]
     values = scratch_array(folder / ".scores", (z, shapes.scores[0], y, x), np.float32).transpose(1, 3, 2, 0)
     certainty, voxels = 0.0, 0
-    for slab in inferer.slabs(image, distant_network(network), axis=2):
+    sums, features = list[MapSums](), list[np.ndarray]()
+    for slab in inferer.slabs(image, distant_network(network, features), axis=2):
         values[(slice(None), *slab.slices)] = slab.probabilities
+        sums.append(MapSums.of(torch.from_numpy(slab.probabilities), weights))
         labels = slab.labels
         if weights is not None:
             labels = decided(torch.from_numpy(slab.probabilities), weights).numpy()
@@ -107,4 +122,6 @@ def infer(
         winning = np.take_along_axis(slab.probabilities, labels[None].astype(np.intp), axis=0)[0]
         certainty += float(winning[inside].sum(dtype=np.float64))
         voxels += int(np.count_nonzero(inside))
-    return VolumeScores(values, affine, certainty / voxels if voxels else None)
+    pooled = np.concatenate(features).mean(axis=0)
+    total = functools.reduce(operator.add, sums)
+    return VolumeScores(values, affine, certainty / voxels if voxels else None, total, pooled)

@@ -113,6 +113,7 @@ class VolumeTask(ItemTask):
                 affine=volume.affine,
                 image_unit=volume.unit,
             )
+            quantities = self.judge.with_intervals(quantities)
             sizes = [np.bincount(plane.ravel(), minlength=len(self.segments)) for plane in labels]
             row = self._row(volume, scores, quantities, np.sum(sizes, axis=0), contrast)
         series = None if volume.series is None else volume.series.source
@@ -240,7 +241,10 @@ class VolumeTask(ItemTask):
             contrast=contrast,
             voxel_ml=abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000,
         )
-        return frame_record(quantities, frame=0, confidence=scores.confidence, flags=flags)
+        evidence = self.judge.evidence(scores.features, scores.sums)
+        judgement = self.judge.judge(evidence, found=[bool(size) for size in sizes[1:]])
+        known: dict[str, Any] = {"confidence": scores.confidence, "flags": flags, "judgement": judgement}
+        return frame_record(quantities, frame=0, **known)
 
     def _view(self, item: Item, volume: ItemVolume) -> np.ndarray:
         data: Any = {"image": volume.image, "case": item.case}

@@ -22,41 +22,47 @@ SLOTS = 2  # the network has one while the worker processes the other's scores
 class Shapes:
     """The shapes of one chunk, float32, and how many chunks (``slots``) may be on their way.
 
-    At most ``frames`` inputs (C, h, w) and scores (K, h, w); windows of volumes have one axis more.
+    At most ``frames`` inputs (C, h, w), scores (K, h, w) and features (F,); windows of volumes have one axis
+    more.
     """
 
     frames: int
     inputs: tuple[int, ...]
     scores: tuple[int, ...]
     slots: int = SLOTS
+    features: int = 0
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of one frame's inputs, scores and features."""
+        return self.inputs, self.scores, (self.features,)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Inputs (n, C, h, w) of one item, memory for their scores (n, K, h, w), and a callback."""
+    """Inputs (n, C, h, w) of one item, memory for scores (n, K, h, w) and features (n, F), and a callback."""
 
     inputs: np.ndarray
     scores: np.ndarray
     answer: Callable[[PyrasegError | None], None]
+    features: np.ndarray | None = None
 
 
-def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, Any]:
-    """Shared memory for the inputs and scores of all slots, to pass to a process at its start.
+def shared_memory(context: Any, shapes: Shapes) -> tuple[Any, ...]:
+    """Shared memory for the inputs, scores and features of all slots, to pass to a process at its start.
 
     Only slot numbers go through the pipe: megabytes would block both ends once each waits for the other.
     """
-    sizes = (shapes.slots * shapes.frames * math.prod(shape) for shape in (shapes.inputs, shapes.scores))
-    inputs, scores = (context.RawArray("f", size) for size in sizes)
-    return inputs, scores
+    sizes = (shapes.slots * shapes.frames * math.prod(shape) for shape in shapes.parts)
+    return tuple(context.RawArray("f", size) for size in sizes)
 
 
-def views(memory: tuple[Any, Any], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
-    """The memory as (slots, frames, C, h, w) and (slots, frames, K, h, w)."""
-    inputs, scores = (
-        np.frombuffer(part, np.float32).reshape(shapes.slots, shapes.frames, *shape)
-        for part, shape in zip(memory, (shapes.inputs, shapes.scores), strict=True)
+def views(memory: tuple[Any, ...], shapes: Shapes) -> tuple[np.ndarray, ...]:
+    """The memory as (slots, frames, C, h, w), (slots, frames, K, h, w) and (slots, frames, F)."""
+    return tuple(
+        np.ctypeslib.as_array(part).reshape(shapes.slots, shapes.frames, *shape)
+        for part, shape in zip(memory, shapes.parts, strict=True)
     )
-    return inputs, scores
 
 
 class NetworkClient:
@@ -67,12 +73,16 @@ class NetworkClient:
     Args:
         connection: to that process.
         memory, shapes: see ``shared_memory``.
+
+    Attributes:
+        features: (n, F) of the inputs whose scores `receive` gave last; as long valid as these.
     """
 
-    def __init__(self, connection: Connection, memory: tuple[Any, Any], shapes: Shapes) -> None:
+    def __init__(self, connection: Connection, memory: tuple[Any, ...], shapes: Shapes) -> None:
         self.connection = connection
         self.shapes = shapes
-        self._inputs, self._scores = views(memory, shapes)
+        self._inputs, self._scores, self._features = views(memory, shapes)
+        self.features = self._features[0, :0]
         self._waiting: deque[tuple[int, int]] = deque()
         self._answered: dict[int, PyrasegError | None] = {}
         self._next = 0
@@ -97,6 +107,7 @@ class NetworkClient:
         error = self._answered.pop(slot)
         if error is not None:
             raise error
+        self.features = self._features[slot, :number]
         return self._scores[slot, :number]
 
     def report_alive(self) -> None:

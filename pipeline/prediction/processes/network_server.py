@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from pyraseg.pipeline.prediction.processes.network_client import Request
@@ -26,12 +27,22 @@ class ForwardServer:
     Args:
         forward: (B, C, h, w) float32 -> scores (B, K, h, w) float32.
         batch_size: the most frames in one pass.
+        features: (n) -> the features (n, F) of the frames in this thread's last call of ``forward``; None for
+            none.
         threads: parallel passes. On a CPU several passes of one core each do more than one pass of several
             cores, because they do not wait for each other; on a GPU one is enough.
     """
 
-    def __init__(self, forward: Forward, *, batch_size: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        batch_size: int,
+        threads: int = 1,
+        features: Callable[[int], np.ndarray] | None = None,
+    ) -> None:
         self.forward = forward
+        self.features = features
         self.batch_size = batch_size
         self.seconds = 0.0
         self.frames = 0
@@ -114,10 +125,14 @@ class ForwardServer:
         parts = [torch.from_numpy(request.inputs) for request in requests]
         with torch.inference_mode():
             scores = self.forward(parts[0] if len(parts) == 1 else torch.cat(parts))
+        features = None if self.features is None else self.features(len(scores))
         begins = 0
         for request in requests:
-            request.scores[:] = scores[begins : begins + len(request.inputs)].numpy()
-            begins += len(request.inputs)
+            part = slice(begins, begins + len(request.inputs))
+            request.scores[:] = scores[part].numpy()
+            if features is not None and request.features is not None and request.features.size:
+                request.features[:] = features[part]
+            begins = part.stop
         with self._lock:
             self.seconds += time.perf_counter() - begin
             self.frames += begins

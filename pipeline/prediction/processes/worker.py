@@ -21,7 +21,7 @@ __all__ = ["work"]
 def work(
     connection: Connection,
     task: Callable[[Any, NetworkClient | None], Any],
-    memory: tuple[Any, Any] | None,
+    memory: tuple[Any, ...] | None,
     shapes: Shapes | None,
     memory_limit: int | None,
 ) -> None:

@@ -56,7 +56,7 @@ class Workers:
         seconds: the longest that an item may be silent, without an answer or request.
         memory: bytes that a process may take for an item; None for no limit.
         shapes: of the network's inputs and scores; None for a task without network.
-        serve: called with (worker, inputs, scores) for each request to the network.
+        serve: called with each request to the network.
         preload: modules that the processes share.
     """
 
@@ -191,8 +191,8 @@ class _Worker:
             )
         with self._lock:
             self._asked += 1
-        inputs, scores = self._views
-        self._pool.serve(Request(inputs[slot, :number], scores[slot, :number], partial(self._answer, slot)))
+        inputs, scores, features = (view[slot, :number] for view in self._views)
+        self._pool.serve(Request(inputs, scores, partial(self._answer, slot), features))
 
     def _answer(self, slot: int, error: PyrasegError | None) -> None:
         """Called from a thread of the network."""

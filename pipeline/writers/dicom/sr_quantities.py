@@ -15,6 +15,8 @@ from highdicom.sr import (
     CoordinatesForMeasurement,
     ImageContentItem,
     Measurement,
+    MeasurementProperties,
+    NumContentItem,
     SourceImageForRegion,
 )
 
@@ -35,6 +37,8 @@ UNITS = {
     "g/ml{SUVbw}": "Standardized Uptake Value body weight",
     "1": "no units",
 }
+UPPER = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+LOWER = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 DIGITS = 6  # significant; a decimal string has no more than 16 characters
 MOST = 8000  # points: Graphic Data (0070,0022) holds less than 64 KiB
 CORNER = 0.5  # C.18.6.1.1: 0 is the edge of the first pixel, whose centre is 0 for us
@@ -52,10 +56,36 @@ def measurement(quantity: Quantity, where: list[CoordinatesForMeasurement] | Non
     return Measurement(
         name=concept(code),
         value=float(f"{quantity.value:.{DIGITS}g}"),
-        unit=CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit)),
+        unit=_unit(quantity),
+        properties=_uncertainty(quantity),
         derivation=None if how is None or how.value == code.value else concept(how),
         referenced_coordinates=where,
     )
+
+
+def _uncertainty(quantity: Quantity) -> MeasurementProperties | None:
+    """How far the quantity's interval reaches up and down, by TID 310, in the quantity's unit.
+
+    highdicom's own have no unit.
+    """
+    if quantity.interval is None or quantity.value is None:
+        return None
+    low, high = quantity.interval
+    properties = MeasurementProperties()
+    for code, reach in ((UPPER, high - quantity.value), (LOWER, quantity.value - low)):
+        properties.append(
+            NumContentItem(
+                name=concept(code),
+                value=float(f"{max(reach, 0.0):.{DIGITS}g}"),
+                unit=_unit(quantity),
+                relationship_type="HAS PROPERTIES",
+            )
+        )
+    return properties
+
+
+def _unit(quantity: Quantity) -> CodedConcept:
+    return CodedConcept(quantity.unit, "UCUM", UNITS.get(quantity.unit, quantity.unit))
 
 
 def outline(mask: np.ndarray) -> np.ndarray | None:

@@ -81,7 +81,7 @@ def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
         _mark(panel, found[key], false, label=label, marker=marker, hue=hue)
     panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)
     panel.set(xlabel=FALSE[false], ylabel=MISSED[false], ylim=(-0.03, 1.03))
-    panel.set_xlim(-0.03, 1.03 if false == "false_alarms" else None)
+    panel.set_xlim(-0.03, max(1.03, panel.get_xlim()[1]) if false == "false_lesions" else 1.03)
     panel.grid(alpha=0.3)
     panel.legend(loc="upper right", frameon=False, fontsize="small")
 

@@ -33,6 +33,8 @@
   const measures = [
     ...quantities.map(({ name, unit }, index) => ({ label: words(name), unit, get: (row) => row.values[index] })),
     { label: "confidence", unit: "", get: (row) => row.confidence },
+    { label: "expected Dice", unit: "", get: (row) => row.quality },
+    { label: "unlike", unit: "", get: (row) => row.unlike },
   ];
   for (const measure of measures) {
     measure.sorted = ascending(rows.map(measure.get));
@@ -174,8 +176,9 @@
     const lines = measures.map((measure, at) => {
       const value = measure.get(row), why = row.reasons[at];
       const values = cine && row.spread[at] ? [value, ...row.spread[at]] : [value];
+      const interval = row.intervals[at], range = interval ? `${measure.write(interval[0])} to ${measure.write(interval[1])}` : "";
       const cells = values.map((each) => el("td", { className: "number" }, measure.write(each)));
-      const missing = value === null ? el("td", { className: "absent" }, why || "no value") : el("td");
+      const missing = value === null ? el("td", { className: "absent" }, why || "no value") : el("td", { title: "where 9 of 10 true values lie" }, range);
       return el("tr", {}, el("th", { scope: "row" }, measure.title), ...cells,
         ...Array.from({ length: titles.length - 1 - values.length }, () => el("td")), missing);
     });
@@ -291,7 +294,7 @@
       const button = el("button", { type: "button", title: "Sort" }, el("span", {}, column.label), el("small", {}, column.unit || ""));
       button.addEventListener("click", () => sort(column));
       const way = sorting?.column === column ? (sorting.way > 0 ? "ascending" : "descending") : "none";
-      const numeric = column.first < 0 && column.label !== "flags" || column.label === "confidence";
+      const numeric = column.first < 0 && column.label !== "flags" || ["confidence", "expected Dice", "unlike"].includes(column.label);
       return el("th", { scope: "col", className: numeric ? "number" : "", "aria-sort": way, "data-column": "" }, button);
     });
     head.replaceChildren(el("tr", { "aria-rowindex": "1" }, el("th", { scope: "col", "aria-label": "Details" }), ...cells));

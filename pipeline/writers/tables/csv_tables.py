@@ -30,6 +30,7 @@ IDENTITY = ("patient_name", "patient_id", "birth_date")
 UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 UNITS = {"%": "percent", "[hnsf'U]": "HU"}
 DECIMALS = 6
+ENDS = ("low", "high")
 
 
 def write_results(
@@ -44,7 +45,8 @@ def write_results(
 
     Frames count from 0. A quantity's column is its name and unit, such as ``kidney_area_mm2``; for a cine,
     columns that end in ``_median`` and ``_max`` are over its frames. Cells of absent quantities are empty,
-    and so is ``searched_mm`` where the whole volume was searched.
+    and so is ``searched_mm`` where the whole volume was searched. ``NAME_UNIT_low`` and ``_high`` are the
+    quantity's interval, empty where the checkpoint has none.
 
     Args:
         records: read one by one; may be a generator.
@@ -67,7 +69,8 @@ def write_results(
         ),
         *columns,
         *(f"{name}_{kind}" for name in columns for kind in spread),
-        *("confidence", "flags", "notes", "seconds", "outputs"),
+        *(f"{name}_{end}" for name in columns for end in ENDS),
+        *("confidence", "unlike", "expected_dice", "flags", "notes", "seconds", "outputs"),
     ]
     return _write(path, header, (_result(record, units, identify, volumes) for record in records))
 
@@ -78,10 +81,16 @@ def write_frames(path: str | Path, records: Iterable[ItemRecord], *, units: Mapp
     Raises:
         OutputError: the file cannot be written.
     """
-    columns = (column(name, unit) for name, unit in units.items())
-    header = ["case", "file", "frame", *columns, "confidence", "flags"]
+    columns = [column(name, unit) for name, unit in units.items()]
+    limits = [f"{name}_{end}" for name in columns for end in ENDS]
+    warned = ("confidence", "unlike", "expected_dice", "flags")
+    header = ["case", "file", "frame", *columns, *limits, *warned]
     rows = (
-        [*(record.case, record.file, f.frame), *_values(f, units), f.confidence, "; ".join(f.flags)]
+        [
+            *(record.case, record.file, f.frame),
+            *(*_values(f, units), *_limits(f, units)),
+            *(f.confidence, f.unlike, f.quality, "; ".join(f.flags)),
+        ]
         for record in records
         for f in record.rows_of_frames
     )
@@ -164,6 +173,10 @@ def _values(frame: FrameRecord, units: Mapping[str, str]) -> list[float | None]:
     return [frame.values.get(name) for name in units]
 
 
+def _limits(frame: FrameRecord, units: Mapping[str, str]) -> list[float | None]:
+    return [value for name in units for value in frame.intervals.get(name, (None, None))]
+
+
 def _result(record: ItemRecord, units: Mapping[str, str], identify: bool, volumes: bool) -> list[Any]:
     identity = record.identity or {}
     rows, columns = record.spacing_mm or (None, None)
@@ -175,6 +188,14 @@ def _result(record: ItemRecord, units: Mapping[str, str], identify: bool, volume
         *(record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid),
         *(record.frames, record.rows, record.columns, rows, columns, *([record.slice_mm] if volumes else ())),
         *(record.spacing_source, searched if volumes else record.key_frame),
-        *(*_values(record.key, units), *spread),
-        *(record.key.confidence, flags, notes, record.seconds, outputs),
+        *(*_values(record.key, units), *spread, *_limits(record.key, units)),
+        *(
+            record.key.confidence,
+            record.key.unlike,
+            record.key.quality,
+            flags,
+            notes,
+            record.seconds,
+            outputs,
+        ),
     ]

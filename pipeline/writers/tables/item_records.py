@@ -95,6 +95,9 @@ class FrameRecord:
         reasons: why quantities are absent, by name.
         confidence: the mean probability of the winning class over the foreground; None without foreground.
         flags: review flags of this frame.
+        unlike: its distance from the training data over the distance that is flagged; None where unknown.
+        expected_dice: of each class, from 0 to 1; empty where unknown.
+        intervals: (low, high) of the quantities that have one, by name.
     """
 
     frame: int
@@ -102,6 +105,14 @@ class FrameRecord:
     reasons: Mapping[str, str] = field(default_factory=dict)
     confidence: float | None = None
     flags: tuple[str, ...] = ()
+    unlike: float | None = None
+    expected_dice: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def quality(self) -> float | None:
+        """The least expected Dice of a class; None where unknown."""
+        return min(self.expected_dice.values(), default=None)
 
 
 @dataclass(frozen=True)

@@ -189,9 +189,7 @@ class TestDecide:
         assert decide("trained", facts()).points == {}
 
     def test_refuses_members_that_disagree_and_says_what_helps(self):
-        with pytest.raises(
-            CheckpointError, match=r"above 0.7 and fluid peak above 0.8.*--operating_point"
-        ):
+        with pytest.raises(CheckpointError, match=r"above 0.7 and fluid peak above 0.8.*--operating_point"):
             decide("trained", facts(met(0.7), met(0.8)))
         assert decide("argmax", facts(met(0.7), met(0.8))).points == {}
 

@@ -23,6 +23,7 @@ class Counting:
     """A calibrator that remembers the cases."""
 
     name = "counting"
+    uses_point = False
 
     def __init__(self, rule: float = 0.1) -> None:
         self.settings = {"rule": rule}

@@ -110,7 +110,7 @@ def test_auto_falls_back_on_torch_and_says_so_where_classes_differ(
 ):
     def wrong(path, setting):
         load = choose.ONNXRUNTIME.load(path, setting)
-        return lambda images: -load(images)
+        return lambda images: [-part for part in load(images)]
 
     runtime = replace(choose.ONNXRUNTIME, load=wrong)
     monkeypatch.setattr(choose, "RUNTIMES", {"onnxruntime": runtime})

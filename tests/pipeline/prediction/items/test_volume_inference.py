@@ -27,6 +27,7 @@ class Thresholds:
         self.shapes = Shapes(frames, (1, *WINDOW), (2, *WINDOW), slots)
         self.waiting: deque[np.ndarray] = deque()
         self.most = 0
+        self.features = np.zeros((frames, 0), np.float32)
 
     def send(self, inputs: Any) -> None:
         values = np.stack(list(inputs))

@@ -20,7 +20,8 @@ def ends() -> tuple[NetworkClient, Connection, np.ndarray, np.ndarray]:
     """A worker's end; the other end's connection, inputs and scores."""
     ours, theirs = multiprocessing.Pipe()
     memory = shared_memory(multiprocessing.get_context("spawn"), SHAPES)
-    return NetworkClient(theirs, memory, SHAPES), ours, *views(memory, SHAPES)
+    inputs, scores, _ = views(memory, SHAPES)
+    return NetworkClient(theirs, memory, SHAPES), ours, inputs, scores
 
 
 def image(value: float) -> np.ndarray:

@@ -72,18 +72,24 @@ def trace_case(
     decisions = [Decision(tuple(label_names), {label: OperatingPoint(each)}) for each in THRESHOLDS]
     box = _box(soft, decisions[0].weights)
     soft, truth.numbers = soft[(slice(None), *box)], truth.numbers[box]
-    labels = np.zeros_like(reference[box])
-    columns = [truth.compare(labels == value, SIZES[unit])]
+    columns = list[dict[str, list[float]]]()
+    numbers, inside = np.zeros(0, np.intp), soft.new_zeros(len(soft), 0)
     for decision in decisions:
-        now = labels_of(soft, decision).numpy()
-        if np.array_equal(now, labels):
-            columns.append(columns[-1])
-            continue
-        cleaned = labels = now
+        if decision.seeds is not None:  # the components are those of the threshold before, or fewer
+            reached = numbers[decided(inside, decision.seeds).numpy() == value]
+            if len(np.unique(reached)) == numbers.max(initial=0):
+                columns.append(columns[-1])
+                continue
+        labels = labels_of(soft, decision).numpy()
+        mask = labels == value
+        numbers, inside = (
+            ndimage.label(mask, np.ones((3,) * mask.ndim))[0][mask],
+            soft[:, torch.as_tensor(mask)],
+        )
         if clean_up is not None:
-            cleaned = clean_up(labels[None], spacing_mm=spacing_mm, whole=reference.size)[0]
-        columns.append(truth.compare(np.asarray(cleaned) == value, SIZES[unit]))
-    values = {name: np.array([column[name] for column in columns[1:]]) for name in RATES}
+            labels = np.asarray(clean_up(labels[None], spacing_mm=spacing_mm, whole=reference.size))[0]
+        columns.append(truth.compare(labels == value, SIZES[unit]))
+    values = {name: np.array([column[name] for column in columns]) for name in RATES}
     return CaseTrace(str(item["group"]), label, unit, truth.present, values)
 
 
@@ -216,7 +222,7 @@ class Curve:
             if len(counts):
                 names = [g for g, here in zip(self.groups, told, strict=True) if here]
                 means, owners = (np.repeat(each, counts) for each in (totals / counts, names))
-                over = estimate(means, owners, resamples=resamples, seed=seed)
+                over = estimate(list(means), list(owners), resamples=resamples, seed=seed)
                 mean, low, high = (_rounded(v) for v in (over.frame_mean, over.frame_low, over.frame_high))
                 found[rate] = {"mean": mean, "low": low, "high": high, "cases": over.cases}
                 found[rate] |= {"over_groups": _rounded(over.group_mean), "groups": over.groups}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from pyraseg.pipeline.trust.quality import Expected, agreement, share_over_group
 from pyraseg.pipeline.trust.unlike import LEAST, Unlike
 
 __all__ = ["ExpectedDice", "Intervals", "TrainingFeatures"]
+
+FRACTIONS = ("fluid_fraction",)  # measures that end at 1, which their unit does not say
 
 logger = logging.getLogger(__name__)
 
@@ -184,9 +187,12 @@ class Intervals(_Learner):
         """By quantity and by class; those with too few groups are absent."""
         measured = [row for row in self.records if isinstance(row, QuantityError) and np.isfinite(row.error)]
         sized = [row for row in self.records if isinstance(row, CaseScore)]
+        fractions = {each["name"] for each in self.scores.declared if each["measure"] in FRACTIONS}
         quantities = {
             name: _spread(
-                [(r.predicted.value, r.reference.value, r.group) for r in rows], rows[0].reference.unit
+                [(r.predicted.value, r.reference.value, r.group) for r in rows],
+                rows[0].reference.unit,
+                most=1.0 if name in fractions else math.inf,
             )
             for name, rows in _by((row.reference.name, row) for row in measured).items()
         }
@@ -212,6 +218,6 @@ def _by(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
     return found
 
 
-def _spread(rows: Sequence[tuple[Any, Any, str]], unit: str = "") -> Spread | None:
+def _spread(rows: Sequence[tuple[Any, Any, str]], unit: str = "", *, most: float = math.inf) -> Spread | None:
     predicted, reference, groups = zip(*rows, strict=True)
-    return Spread.fit(predicted, reference, groups=groups, unit=unit)
+    return Spread.fit(predicted, reference, groups=groups, unit=unit, most=most)

@@ -77,6 +77,7 @@ class Spread:
         margin: the median size of the predicted values, in the quantity's unit.
         unit: UCUM.
         groups: the number of them that it comes from.
+        most: the largest value that the quantity can have.
     """
 
     low: float
@@ -84,10 +85,17 @@ class Spread:
     margin: float
     unit: str
     groups: int
+    most: float = math.inf
 
     @classmethod
     def fit(
-        cls, predicted: Sequence[float], reference: Sequence[float], *, groups: Sequence[str], unit: str = ""
+        cls,
+        predicted: Sequence[float],
+        reference: Sequence[float],
+        *,
+        groups: Sequence[str],
+        unit: str = "",
+        most: float = math.inf,
     ) -> Spread | None:
         """From pairs of values; None where there are too few groups.
 
@@ -106,12 +114,12 @@ class Spread:
         errors = (after - before) / (np.abs(before) + margin)
         share = (1 + LEVEL) / 2
         low, high = -quantile_over_groups(-errors, groups, share), quantile_over_groups(errors, groups, share)
-        return cls(low, high, margin, unit, number)
+        return cls(low, high, margin, unit, number, most)
 
     def around(self, value: float) -> Interval:
         """The interval around a predicted value, within what its unit allows."""
         size = abs(value) + self.margin
-        least, most = LOWEST.get(self.unit, 0.0), HIGHEST.get(self.unit, math.inf)
+        least, most = LOWEST.get(self.unit, 0.0), min(self.most, HIGHEST.get(self.unit, math.inf))
         low, high = (min(max(value + part * size, least), most) for part in (self.low, self.high))
         return Interval(low, high)
 

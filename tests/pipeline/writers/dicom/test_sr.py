@@ -55,6 +55,14 @@ def content(written):
     return highdicom.sr.srread(written.path).content
 
 
+def items(dataset):
+    """All content items below one, by depth."""
+    for item in dataset.get("ContentSequence", ()):
+        if "ConceptNameCodeSequence" in item:
+            yield item
+        yield from items(item)
+
+
 def groups(written):
     """Those of segments; outlines are in others."""
     found = content(written).get_planar_roi_measurement_groups()
@@ -103,6 +111,19 @@ def test_a_quantity_without_a_code_has_a_private_one_and_the_scheme_is_named(tmp
         write(replace(single, quantities=(other,)), tmp_path).path
     ).CodingSchemeIdentificationSequence
     assert [item.CodingSchemeDesignator for item in schemes] == ["99LUNG"]
+
+
+def test_an_interval_is_the_measurement_s_uncertainty_in_its_unit(tmp_path, single):
+    area = replace(QUANTITIES[0], value=20.0, interval=(15.0, 26.0))
+    dataset = dcmread(write(replace(single, quantities=(area,)), tmp_path).path)
+    found = {
+        item.ConceptNameCodeSequence[0].CodeMeaning[0]: item.MeasuredValueSequence[0]
+        for item in items(dataset)
+        if "uncertainty" in item.ConceptNameCodeSequence[0].CodeMeaning
+    }
+    assert {sign: float(value.NumericValue) for sign, value in found.items()} == {"+": 6.0, "-": 5.0}
+    units = {value.MeasurementUnitsCodeSequence[0].CodeValue for value in found.values()}
+    assert units == {QUANTITIES[0].unit}
 
 
 def test_an_absent_quantity_is_absent(tmp_path, single):

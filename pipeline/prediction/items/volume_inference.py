@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import SegmentationInferer
+from pyraseg.pipeline.inference.clean_up import keep_strong
 from pyraseg.pipeline.inference.decision import PLAINLY, Decision
 from pyraseg.pipeline.inference.source_grid import decided, source_labels, source_probabilities
 from pyraseg.pipeline.prediction.items.outputs import scratch_array
@@ -43,11 +44,12 @@ class VolumeScores:
     features: np.ndarray
 
     def labels(self, affine: np.ndarray, out: np.ndarray, *, decision: Decision = PLAINLY) -> Iterator[slice]:
-        """Fill a label map (X, Y, Z) on the source grid, to be finished by `keep_strong`; yields slices."""
+        """Fill a label map (X, Y, Z) on the source grid; yields its slices, then sees to the components."""
         options: dict[str, Any] = {"source_affine": affine, "source_shape": out.shape, "decision": decision}
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices
+        keep_strong(out)
 
     def probabilities(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
         """Fill probabilities (K, X, Y, Z) on the source grid in the same manner."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from pyraseg.pipeline.inference import CleanUpLabelsd, Decision, SourceGridLabelsd
-from pyraseg.pipeline.inference.clean_up import keep_strong
 from pyraseg.pipeline.inference.decision import PLAINLY
 from pyraseg.pipeline.measurement.volume import as_ucum, measure_volume
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox
@@ -197,7 +196,6 @@ class VolumeTask(ItemTask):
             for slices in scores.labels(volume.affine, labels.T, decision=self._decision):
                 self._blank(volume, labels.T, slices)
                 stages.beat()
-            keep_strong(labels)
             for step in self.postprocessing.transforms:
                 if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
                     labels = np.asarray(step.clean_up(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]

@@ -143,6 +143,11 @@ class TestOnTheSourceGrid:
         labels = np.concatenate([p for _, p in source_labels(soft.numpy(), np.eye(4), **grid)], axis=-1)
         keep_strong(labels)
         assert np.array_equal(labels, labels_of(soft, decision).numpy())
+        meta = {"original_affine": np.eye(4), "spatial_shape": np.array([20, 21, 22])}
+        item = {"image": MetaTensor(torch.zeros(1, 20, 21, 22), meta=meta), "pred": soft.log()}
+        assert np.array_equal(
+            SourceGridLabelsd("pred", Compose([]), decision=decision)(item)["pred"][0], labels
+        )
         assert not np.array_equal(labels, argmax_channels(soft).numpy())
 
 

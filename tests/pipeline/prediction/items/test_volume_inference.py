@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.inference import Decision, OperatingPoint
 from pyraseg.pipeline.prediction.items.volume_inference import infer
 from pyraseg.pipeline.prediction.processes.network_client import Shapes
 from tests.chains import volume_preprocessing
@@ -79,6 +80,18 @@ def test_a_lesion_comes_back_bit_for_bit(tmp_path, truth, write, orientation):
     assert list(scored.probabilities(volume.grid.affine, probabilities)) == slices
     np.testing.assert_array_equal(probabilities.argmax(axis=0), labels)
     assert scored.confidence == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0.5, True), (0.55, True), (0.8, False)])
+def test_a_lesion_that_does_not_reach_its_threshold_is_not_delivered(tmp_path, truth, threshold, kept):
+    bright = 2000 * truth.astype(np.int16)
+    bright[12, 9, 18] = 1002  # with a probability of 0.6
+    volume = read(write_series(tmp_path / "series", bright))
+    decision = Decision(("background", "lesion"), {"lesion": OperatingPoint(threshold)})
+    labels = np.zeros(volume.grid.shape, np.uint8)
+    list(score(volume, tmp_path, Thresholds()).labels(volume.grid.affine, labels, decision=decision))
+    truth[12, 9, 18] = kept
+    np.testing.assert_array_equal(labels.T, truth)
 
 
 def test_windows_go_out_to_every_slot(tmp_path, truth):

@@ -81,7 +81,7 @@ class Batch:
             stopped = True
         except PyrasegError as error:  # the run itself failed; finished items are in the tables
             run_error = error
-        if run_error is not None and not self.folder.path.is_dir():
+        if run_error is not None and self.folder.is_gone():
             raise run_error  # there is no place for tables
         self._count_again()
         self.totals.seconds = (datetime.now(UTC) - self.started).total_seconds()

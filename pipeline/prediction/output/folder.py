@@ -70,6 +70,15 @@ class OutputFolder:
             wanted = "the output folder in which the run began"
             raise OutputError(wanted, found=found, remedy=remedy, path=self.path)
 
+    def is_gone(self) -> bool:
+        """Whether the folder was removed, for good: a worker that was writing a draft has made it anew."""
+        if not self.items.is_dir():
+            self.close()
+            with contextlib.suppress(OSError):  # not empty: it is another's
+                for folder in (self.drafts.parent, self.path / STATE, self.path):
+                    folder.rmdir()
+        return not self.items.is_dir()
+
     def is_done(self, item: Item) -> bool:
         """Whether there are results of the current file with the same weights and options."""
         record = self.read(item.case)

@@ -24,6 +24,8 @@ def test_what_was_removed_midway_is_not_counted_as_done(checkpoint, tmp_path, mo
             removed = tmp_path / "removed"  # moved first: the workers write while a folder is being removed
             (output / "items" / case if lost == "an item" else output).rename(removed)
             shutil.rmtree(removed, ignore_errors=True)
+            if lost == "the folder":  # as a worker does that is writing a draft just then
+                (folder.draft(case) / "overlay").mkdir(parents=True)
 
     monkeypatch.setattr(OutputFolder, "publish", publish_and_lose)
     done = predict(tmp_path / "in", output=output, checkpoints=[checkpoint], options=["--formats", "nifti"])

@@ -18,6 +18,12 @@ NETWORKS = {
     "U-Net, ResNet-34 encoder": {"name": "flexible_unet"},
     "CBAM-ResNet-18-PSPNet, stride 8": {**PSPNET, "output_stride": 8},
     "CBAM-ResNet-18-PSPNet, stride 16, skips [2, 1]": {**PSPNET, "output_stride": 16, "skips": [2, 1]},
+    "the same, stem plain7, stride 32, skips [3, 2, 1]": {
+        **PSPNET,
+        "stem": "plain7",
+        "output_stride": 32,
+        "skips": [3, 2, 1],
+    },
 }
 
 

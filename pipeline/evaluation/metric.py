@@ -123,7 +123,8 @@ class SegmentationScores(Metric):
         volume = reference.ndim == 4
         known: dict[str, Any] = {"label_names": self.label_names, "case": case, "group": group}
         distances: dict[str, Any] = {"surfaces": self.surfaces, "tolerance": self.tolerance}
-        self.rows += score_case(prediction, reference, spacing_mm=spacing, **known, **distances)
+        scores = score_case(prediction, reference, spacing_mm=spacing, **known, **distances)
+        self.rows += scores
         if self.compares_lesions or (self.compares_lesions is None and self.surfaces and volume):
             self.lesions += compare_lesions(prediction, reference, spacing_mm=spacing, **known)
         if PROBABILITIES in item:
@@ -137,13 +138,11 @@ class SegmentationScores(Metric):
                 unit = min(units) if len(units) == 1 else ""
                 read: dict[str, Any] = {"case": case, "unit": unit, "reading": self.reading}
                 grid["image"], grid["image_unit"] = source_values(item[SOURCE], **read)
+        measured: Sequence[QuantityError] = ()
         if self.declared:
-            self.quantities += compare_quantities(
-                prediction, reference, declared=self.declared, **known, **grid
-            )
+            measured = compare_quantities(prediction, reference, declared=self.declared, **known, **grid)
+        self.quantities += measured
         if self.judging is not None and JUDGEMENT in item:
-            scores = [row for row in self.rows if row.case == case]
-            measured = [row for row in self.quantities if row.case == case]
             self.judged.append(judge_case(self.judging.judge, item[JUDGEMENT], scores, measured))
 
     def iteration_completed(self, engine: Any) -> None:

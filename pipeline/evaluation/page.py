@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pyraseg.pipeline.evaluation.bootstrap import rate_in_words
 from pyraseg.pipeline.evaluation.summary import Results
-from pyraseg.pipeline.inference.decision import threshold_in_words
+from pyraseg.pipeline.inference.decision import point_in_words
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.pages import data_uri, page_template, policy_hash, read_part
 
@@ -67,11 +67,10 @@ def write_page(folder: Path, results: Results, *, report: str, weights: str) -> 
 
 def _rows(label: str, found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """The rates as delivered and, where they are others, by the plain argmax."""
-    size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
     false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
     names = {"missed": "missed", "false": false, "dice": "dice"}
-    point = f"as delivered: {threshold_in_words(found['threshold'])}{size}"
-    decided = {"rates": point, "argmax": "by the argmax"}
+    point = point_in_words(found["threshold"], found["smallest"], unit=found["unit"])
+    decided = {"rates": f"as delivered: {point}", "argmax": "by the argmax"}
     for key in ("rates",) if found["rates"] == found["argmax"] else decided:
         yield {"label": label, "decided": decided[key]} | {
             k: _rate(found[key].get(n)) for k, n in names.items()

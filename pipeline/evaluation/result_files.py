@@ -24,9 +24,10 @@ from pyraseg.pipeline.evaluation.page import write_page
 from pyraseg.pipeline.evaluation.quantities import QuantityError
 from pyraseg.pipeline.evaluation.scores import CaseScore
 from pyraseg.pipeline.evaluation.summary import Results
-from pyraseg.pipeline.inference.decision import threshold_in_words
+from pyraseg.pipeline.inference.decision import point_in_words
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.trust import quality
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_write, private_files, sha256_of
@@ -131,7 +132,8 @@ class CaseResults:
                     plot = draw_reliability(results.reliability)
                     paths.append(write_png(self.folder / "reliability.png", plot))
                 if results.warnings is not None and results.warnings.curve:
-                    plot = draw_shares(results.warnings.curve, base=results.warnings.wrong.frame_mean)
+                    base = results.warnings.wrong.frame_mean
+                    plot = draw_shares(results.warnings.curve, base=base, flagged=quality.FLAGGED)
                     paths.append(write_png(self.folder / "warnings.png", plot))
                 for path in [*paths, write_masks(self.folder / "predictions.npz", masks)]:
                     self.tracker.log_file(path, self.artifacts)
@@ -286,9 +288,8 @@ def report(results: Results) -> str:
         lines += [_estimate("lesion sensitivity", lesions.sensitivity)] if lesions.lesions else []
         lines.append(_estimate("false positive lesions in a case", lesions.false_positives))
     for name, found in results.operating.items():
-        size = f", from {found['smallest']:g} ({found['unit']})" if found["smallest"] else ""
-        point = threshold_in_words(found["threshold"])
-        lines.append(f"{name}, operating point {point}{size}; (the plain argmax); rates over cases")
+        point = point_in_words(found["threshold"], found["smallest"], unit=found["unit"])
+        lines.append(f"{name}, operating point {point}; (the plain argmax); rates over cases")
         for rate in ("missed", *sorted(found["rates"].keys() - {"missed", "dice"})):
             pair = [rate_in_words(found[key][rate]) for key in ("rates", "argmax") if rate in found[key]]
             lines += [f"  {rate.replace('_', ' '):<14}{pair[0]:>42}{f'({pair[1]})':>46}"] if pair else []

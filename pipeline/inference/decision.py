@@ -22,13 +22,13 @@ __all__ = [
     "OperatingPoint",
     "class_weights",
     "decide",
-    "threshold_in_words",
+    "point_in_words",
 ]
 
 PLAIN = 0.5  # the threshold of the argmax
 ARGMAX, TRAINED = "argmax", "trained"  # values of --operating_point, beside a mapping
 WEAK = 128  # added to a class in a label map, where it has not reached its threshold
-UNITS = {2: "of the frame", 3: "ml"}
+UNITS = {2: "frame", 3: "ml"}
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Decision:
 
     >>> decision = Decision(("background", "fluid"), {"fluid": OperatingPoint(0.8, 0.002)})
     >>> str(decision)
-    'fluid peak above 0.8, from 0.002 of the frame'
+    'fluid peak above 0.8, from 0.002 (frame)'
     """
 
     label_names: tuple[str, ...] = ()
@@ -102,23 +102,22 @@ class Decision:
 
     def __str__(self) -> str:
         """In words, for reports and objects; of the plain argmax "argmax"."""
-        parts = []
-        for name, point in self.points.items():
-            size = f", from {point.smallest:g} {UNITS[self.axes]}" if point.smallest else ""
-            parts.append(f"{name} {threshold_in_words(point.threshold)}{size}")
-        return "; ".join(parts) or ARGMAX
+        unit = UNITS[self.axes]
+        words = {n: point_in_words(p.threshold, p.smallest, unit=unit) for n, p in self.points.items()}
+        return "; ".join(f"{name} {point}" for name, point in words.items()) or ARGMAX
 
 
 PLAINLY = Decision()  # the argmax, whatever the classes
 
 
-def threshold_in_words(threshold: float) -> str:
-    """What must be above a threshold: each pixel, or the largest probability of a component.
+def point_in_words(threshold: float, smallest: float = 0.0, *, unit: str) -> str:
+    """What must be above the threshold, each pixel or the largest probability of a component, and its size.
 
-    >>> threshold_in_words(0.3), threshold_in_words(0.8)
-    ('above 0.3', 'peak above 0.8')
+    >>> point_in_words(0.3, unit="frame"), point_in_words(0.8, 0.002, unit="frame")
+    ('above 0.3', 'peak above 0.8, from 0.002 (frame)')
     """
-    return f"{'peak ' if threshold > PLAIN else ''}above {threshold:g}"
+    size = f", from {smallest:g} ({unit})" if smallest else ""
+    return f"{'peak ' if threshold > PLAIN else ''}above {threshold:g}{size}"
 
 
 def class_weights(thresholds: Mapping[str, float], label_names: Sequence[str]) -> Tensor | None:

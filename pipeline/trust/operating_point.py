@@ -16,7 +16,7 @@ import numpy as np
 from pyraseg.pipeline.evaluation.bootstrap import rate_in_words
 from pyraseg.pipeline.evaluation.scores import as_labels, source_spacing
 from pyraseg.pipeline.inference.clean_up import CleanUpLabels
-from pyraseg.pipeline.inference.decision import PLAIN, threshold_in_words
+from pyraseg.pipeline.inference.decision import PLAIN, point_in_words
 from pyraseg.pipeline.trust.curve import SIZES, THRESHOLDS, CaseTrace, Curve, trace_case
 from pyraseg.pipeline.trust.curve_table import TABLE, write_table
 from pyraseg.pipeline.utils.files import atomic_write
@@ -248,8 +248,7 @@ class OperatingPoints:
             point = found[name]
             rates = point["rates" if point["met"] else "argmax"]
             if point["met"]:
-                size = f", smallest {point['smallest']:g} ({point['unit']})" if point["smallest"] else ""
-                text = f"{threshold_in_words(point['threshold'])}{size}"
+                text = point_in_words(point["threshold"], point["smallest"], unit=point["unit"])
                 logger.info("operating point of %s: %s; %s", name, text, in_words(rates))
             elif rates.get(rule.kind, {}).get("groups", 0) < LEAST_GROUPS:
                 logger.warning("%s", self._cannot(name, rates.get(rule.kind, {}).get("groups", 0)))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pyraseg.pipeline.inference.decision import threshold_in_words
+from pyraseg.pipeline.inference.decision import point_in_words
+from pyraseg.pipeline.writers.pictures.figures import render_figure
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["draw_operating_curves"]
@@ -54,11 +53,7 @@ def draw_operating_curves(found: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
         panel.set_axis_off()
     for panel, (name, each) in zip(panels.flat, found.items(), strict=False):
         _draw(panel, name, each)
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # in a class's name
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return render_figure(figure)
 
 
 def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
@@ -75,8 +70,8 @@ def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
     )
     marks = [("argmax", "argmax", "o", ARGMAX)]
     if "rates" in found:
-        size = f", from {found['smallest']:g} {found['unit']}" if found["smallest"] else ""
-        marks.append(("rates", f"used: {threshold_in_words(found['threshold'])}{size}", "s", USED))
+        point = point_in_words(found["threshold"], found["smallest"], unit=found["unit"])
+        marks.append(("rates", f"used: {point}", "s", USED))
     for key, label, marker, hue in marks:
         _mark(panel, found[key], false, label=label, marker=marker, hue=hue)
     panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)

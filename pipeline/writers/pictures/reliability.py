@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyraseg.pipeline.writers.pictures.figures import render_figure
 from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["Curve", "draw_reliability"]
@@ -61,11 +60,7 @@ def draw_reliability(curves: Sequence[Curve]) -> np.ndarray:
     for index, curve in enumerate(curves):
         row, column = divmod(index, columns)
         _draw(curve, panels[2 * row, column], panels[2 * row + 1, column])
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # in a class's name
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return render_figure(figure)
 
 
 def _draw(curve: Curve, accuracy: Axes, share: Axes) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyraseg.pipeline.writers.pictures.figures import render_figure
 from pyraseg.pipeline.writers.pictures.reliability import BAR, DPI, LINE, SHARE
 
 __all__ = ["draw_shares"]
@@ -15,12 +15,13 @@ __all__ = ["draw_shares"]
 SIDE = 4.2  # inches
 
 
-def draw_shares(curve: Sequence[tuple[float, float]], *, base: float) -> np.ndarray:
+def draw_shares(curve: Sequence[tuple[float, float]], *, base: float, flagged: float) -> np.ndarray:
     """Draw the share of wrong cases that are caught over the share of cases that are flagged.
 
     Args:
         curve: pairs of (flagged, caught), from 0 to 1.
         base: the share of wrong cases; a perfect order would catch all of them by then.
+        flagged: the share that the threshold flags in validation.
 
     Returns:
         RGB, uint8 (height, width, 3).
@@ -31,11 +32,9 @@ def draw_shares(curve: Sequence[tuple[float, float]], *, base: float) -> np.ndar
     panel.plot([0, base, 1], [0, 1, 1], "--", color=grey, label="a perfect order")
     panel.plot([0, 1], [0, 1], ":", color=grey, label="by chance")
     panel.plot(*zip(*curve, strict=True), color=blue, linewidth=2, label="by expected Dice")
-    panel.axvline(0.2, color=orange, label="flagged in validation: 20 %")
+    panel.axvline(flagged, color=orange, label=f"flagged in validation: {100 * flagged:.0f} %")
     panel.set(
         xlim=(0, 1), ylim=(0, 1.02), xlabel="share of cases flagged", ylabel="share of wrong cases caught"
     )
     panel.legend(loc="lower right", frameon=False, fontsize="small")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return render_figure(figure)

@@ -178,9 +178,7 @@ class TestASmallestSize:
 
 class TestDecide:
     def test_takes_the_checkpoint_s_point_where_its_rule_was_met(self):
-        assert (
-            str(decide("trained", facts(met(0.7, 0.002)))) == "fluid peak above 0.7, from 0.002 of the frame"
-        )
+        assert str(decide("trained", facts(met(0.7, 0.002)))) == "fluid peak above 0.7, from 0.002 (frame)"
 
     def test_leaves_the_argmax_to_a_class_whose_rule_was_not_met_and_says_so(self, caplog):
         assert decide("trained", facts({"fluid": {"met": False, "rule": {"missed": 0.1}}})).points == {}

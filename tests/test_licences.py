@@ -39,7 +39,7 @@ def tree(texts: Iterable[str], extras: frozenset[str] = frozenset({""})) -> set[
             continue
         done.add((name, wanted))
         waiting += [(text, wanted) for text in distribution(name).requires or ()]
-    return {name for name, _ in done}
+    return {name for name, _ in done} - {"pyraseg"}  # which names its own extras
 
 
 def stated_licence(name: str) -> str:

@@ -118,7 +118,7 @@ class Arrivals:
         """Series to predict now, the longest complete first; each once, and again with a new image."""
         with self._lock:
             quiet = [(each.last, series) for series, each in self._waiting.items() if self._is_quiet(each)]
-        found = []
+        found: list[tuple[float, str]] = []
         for last, series in sorted(quiet):
             if len(found) < most and self._is_whole(series):  # may ask an archive: not while others wait
                 found.append((last, series))

@@ -37,7 +37,7 @@ __all__ = ["IMAGES", "OUTBOX", "STATE", "Listening", "listen"]
 IMAGES, OUTBOX, STATE = "received", "outbox", ".pyraseg"
 ROUND = 16  # series that are predicted before the next are looked for
 PAUSE = 0.1  # seconds
-SHARE = 20  # times as long as tables take passes until they are written again
+SHARE = 5  # times as long as tables take passes until they are written again
 LEFT_OUT = 10_000  # that the tables name at most
 LAST_TRY = 3.0  # seconds for what waits at the end, while it gets through
 
@@ -172,16 +172,16 @@ class _Listener:
         for name, engine in self.engines.items():
             due: dict[str, tuple[str, Item]] = {}
             for each in images:
-                found = find_items([self.arrivals.images / each], engine.rules)
-                if not found.items and not found.failures:
-                    reasons[each].update(left.reason for left in found.left_out)
+                content = find_items([self.arrivals.images / each], engine.rules)
+                if not content.items and not content.failures:
+                    reasons[each].update(left.reason for left in content.left_out)
                     continue
                 taken.add(each)
-                self.left_out[name] += found.left_out
-                for failure in found.failures:
+                self.left_out[name] += content.left_out
+                for failure in content.failures:
                     failed.add(each)
                     yield self._fail(name, failure)
-                for item in found.items:
+                for item in content.items:
                     if engine.folder.is_done(item):
                         self._hand_on(name, item)
                     else:

@@ -78,8 +78,8 @@ class _Parent:
         with self._lock:
             try:
                 self.connection.send(words)
-            except OSError:  # the parent is gone; what is on the disk is found at the next start
-                os._exit(1)
+            except OSError:
+                _end()
 
 
 class _Server:
@@ -130,7 +130,7 @@ class _Server:
                 try:
                     self.parent.connection.recv()
                 except (EOFError, OSError):
-                    os._exit(1)  # threads of associations would go on
+                    _end()
                 if not draining:
                     draining = True
                     self._scp.shutdown()
@@ -163,6 +163,11 @@ class _Server:
         return answer
 
 
+def _end() -> None:
+    """The parent is gone, and threads would go on. The next start finds what is on the disk."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _negotiate(wanted: list[PresentationContext], ours: list[PresentationContext], roles: Any = None) -> Any:
     """Accept every SOP class of storage, also private and unknown ones, in the first syntax that we can read.
 
@@ -184,7 +189,7 @@ class _Listening(ThreadedAssociationServer):
     """Leaves the handshake of TLS to the thread of the association: one who keeps still stops no others."""
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        client, place = self.socket.accept()  # type: ignore[union-attr]
+        client, place = self.socket.accept()
         client.settimeout(SECONDS)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer is short, and waited for
         if self.ssl_context:
@@ -203,7 +208,7 @@ class _Request(RequestHandler):
         association = super()._create_association()
         association.dimse = _Storing(association, self._images)
         wire = association.dul.socket
-        wire.recv = partial(_read, wire)  # type: ignore[union-attr, method-assign]
+        wire.recv = partial(_read, wire)
         return association
 
 
@@ -220,16 +225,19 @@ def _read(wire: Any, size: int) -> bytearray:
 class _Storing(DIMSEServiceProvider):
     """Writes data sets to drafts, where pynetdicom would collect them in memory."""
 
+    message: DIMSEMessage | None
+
     def __init__(self, association: Association, images: Images) -> None:
         super().__init__(association)
         self._images, self._drafts = images, set[Draft]()
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        if self.message is None:
+        message = self.message
+        if message is None:
             self.message = message = DIMSEMessage()
             message.data_set = draft = self._images.draft(partial(self._head, message))
             self._drafts = {each for each in self._drafts if each.begun} | {draft}
-        message, context = self.message, primitive.presentation_data_value_list[0][0]
+        context = primitive.presentation_data_value_list[0][0]
         super().receive_primitive(primitive)
         if self.message is None and isinstance(message, C_STORE_RQ) and not _names_object(message):
             self._refuse_unnamed(message, context)

@@ -37,7 +37,7 @@ fuzz: .venv/.installed  ## coverage-guided fuzzing of every reader, with the cor
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-torture: .venv/.installed  ## batch prediction under 100 kills, 10,000 broken files and 10,000 small ones: about an hour
+torture: .venv/.installed  ## 100 kills, 10,000 broken files, 10,000 small ones, a PACS under 30 kills: about two hours
 	$(BIN)/python -m tests.torture
 
 clients/.installed:  # what cannot be had is said by the tests that need it; Debian has orthanc-dicomweb and chromium

@@ -23,6 +23,8 @@ class Listen(Verb):
         add = parser.add_argument
         bundle = "a bundle's folder; its configs are code. Again for others: each takes what it is for"
         add("--bundle", required=True, action="append", metavar="DIR", help=bundle)
+        weights = "weights, of a single bundle (default: each bundle's models/model.pt)"
+        add("--checkpoint", nargs="+", default=[], metavar="FILE", help=weights)
         add("--output", required=True, metavar="DIR", help="what came, results by bundle, what waits")
 
         add = parser.add_argument_group("receive").add_argument

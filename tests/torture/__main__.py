@@ -1,9 +1,9 @@
 """``python -m tests.torture [PART] [--count N] [--seed S]``: what the suite does a handful of times, done in
 earnest.
 
-Parts: kills (100 random kills), mutations (10,000 broken files), many (10,000 small files). Prints Markdown
-    tables and
-ends with status 1 where a promise was broken. Scratch folders are in ``TMPDIR`` and go at the end.
+Parts: kills (100 random kills), mutations (10,000 broken files), many (10,000 small files), pacs (2,000
+instances through a listener, 30 kills; of another count in proportion). Prints Markdown tables and ends with
+status 1 where a promise was broken. Scratch folders are in ``TMPDIR`` and go at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-COUNTS = {"kills": 100, "mutations": 10_000, "many": 10_000}
+COUNTS = {"kills": 100, "mutations": 10_000, "many": 10_000, "pacs": 2_000}
 
 
 def main() -> int:

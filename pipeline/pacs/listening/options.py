@@ -16,7 +16,7 @@ __all__ = ["parse_listening"]
 
 # What `predict` has beside: inputs come, results are continued, one bundle's options are not all's
 GIVEN: dict[str, Any] = {
-    "inputs": (), "checkpoint": [], "operating_point": None, "probabilities": False, "earlier": None,
+    "inputs": (), "operating_point": None, "probabilities": False, "earlier": None,
     "identify": False, "roi": None, "dry_run": False, "limit": None, "shard": "1/1", "resume": True,
     "overwrite": False, "overrides": [], "batch_size": None,
 }  # fmt: skip
@@ -52,6 +52,9 @@ def parse_listening(arguments: argparse.Namespace) -> Listening:
 
 def _jobs(arguments: argparse.Namespace) -> dict[str, Job]:
     """A job for each bundle; its results lie in a folder of the bundle's name."""
+    if arguments.checkpoint and len(arguments.bundle) > 1:
+        found, remedy = f"{len(arguments.bundle)}", "Put each one's weights into its models/model.pt."
+        raise UsageError("one bundle, for --checkpoint", found=found, remedy=remedy)
     jobs: dict[str, Job] = {}
     for text in arguments.bundle:
         name = Path(text).absolute().name

@@ -14,7 +14,15 @@ from typing import IO, Any, Literal, overload
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write", "output_error", "private_files", "private_folder", "sha256_of"]
+__all__ = [
+    "atomic_path",
+    "atomic_write",
+    "output_error",
+    "private_files",
+    "private_folder",
+    "sha256_of",
+    "sync_folder",
+]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -110,6 +118,19 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
     if found:
         raise OutputError("a folder of your own to write to", found=found, remedy=remedy, path=path)
     return path
+
+
+def sync_folder(path: str | Path) -> None:
+    """Bring a folder's names to the disk; the content of its files is there already.
+
+    Raises:
+        OSError: it cannot be opened or synced.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: str | Path) -> str:

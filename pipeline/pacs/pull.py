@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 from pyraseg.pipeline.pacs.archive import Archive, open_archive
 from pyraseg.pipeline.pacs.holding import holding
@@ -103,7 +103,7 @@ def _summary(folders: list[SeriesFolder]) -> str:
 def _fetch_all(archive: Archive, folders: list[SeriesFolder], output: Path) -> Iterator[str]:
     states: dict[str, str] = {}
     failing = 0
-    start = time.monotonic()
+    start = monotonic()
     try:
         for number, folder in enumerate(folders, 1):
             error = _fetch_series(archive, folder)
@@ -115,7 +115,7 @@ def _fetch_all(archive: Archive, folders: list[SeriesFolder], output: Path) -> I
             yield f"{number} of {len(folders)}: series {name}, {len(folder)} instances, {state}"
     finally:
         _write_ledger(output, folders, states)
-    size, seconds = sum(folder.bytes for folder in folders), time.monotonic() - start
+    size, seconds = sum(folder.bytes for folder in folders), monotonic() - start
     instances = sum(len(folder) for folder in folders)
     yield f"{instances} instances are here; {size / 1e6:.1f} MB came in {seconds:.0f} s"
     if broken := [state for state in states.values() if state != "whole"]:
@@ -131,7 +131,7 @@ def _fetch_series(archive: Archive, folder: SeriesFolder) -> PeerError | InputEr
     pause, error = SHORTEST, None
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(max(pause, getattr(error, "wait", 0.0)))
+            sleep(max(pause, getattr(error, "wait", 0.0)))
             pause *= 2
         before = len(folder)
         try:

@@ -24,6 +24,7 @@ from pyraseg.transforms.errors import UsageError
 from tests.orthanc import Orthanc
 from tests.pipeline.pacs.conftest import OURS, ROOT
 from tests.pipeline.pacs.peers import answering, data_set
+from tests.pipeline.writers.dicom_cases import write_source
 from tests.transforms.dicom.series_cases import write_series
 
 KINDS = {"frame": 1, "cine": 2, "CT": 3, "PT": 4}  # by the last number of their Study Instance UID
@@ -56,6 +57,25 @@ def test_what_comes_back_is_bit_for_bit_what_was_sent(stored, archive_peer, stud
         assert came.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
         assert came.file_meta.MediaStorageSOPInstanceUID == came.SOPInstanceUID
         assert came.PatientID == f"SENTINEL-{kind}"
+
+
+def test_by_dicomweb_there_and_back_it_is_the_same_file(orthanc, tmp_path):
+    source = write_source(
+        tmp_path / "source.dcm", StudyInstanceUID=f"{ROOT}.7", SOPInstanceUID=f"{ROOT}.7.1.1"
+    )
+    peer = parse_peer(orthanc.url)
+    assert [outcome.state for outcome in deliver([source], peer)] == ["stored"]
+    assert main(words(peer, tmp_path / "out", study=7)) == 0
+    assert [path.read_bytes() for path in fetched(tmp_path / "out")] == [source.read_bytes()]
+
+
+def test_dimse_changes_who_wrote_the_file_meta_and_nothing_else_of_it(stored, studies, tmp_path):
+    assert main(words(parse_peer(stored.address), tmp_path / "out", study=2)) == 0
+    (came,), (sent,) = fetched(tmp_path / "out"), studies["cine"]
+    there, here = (dcmread(path).file_meta for path in (came, sent))
+    assert {e.keyword for e in there if e != here.get(e.tag)} == {
+        "FileMetaInformationGroupLength", "ImplementationClassUID", "ImplementationVersionName",
+    }  # fmt: skip
 
 
 def test_names_and_lines_tell_nobody_who_it_is(stored, archive_peer, tmp_path, capfd):
@@ -237,7 +257,7 @@ class OneSeries:
 @pytest.fixture
 def no_pauses(monkeypatch) -> Iterator[list[float]]:
     pauses: list[float] = []
-    monkeypatch.setattr("pyraseg.pipeline.pacs.pull.time.sleep", pauses.append)
+    monkeypatch.setattr("pyraseg.pipeline.pacs.pull.sleep", pauses.append)
     return pauses
 
 

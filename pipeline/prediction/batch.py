@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-
-import psutil
 
 from pyraseg.pipeline.inference.backends import Backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered
-from pyraseg.pipeline.prediction.items.frame_task import FrameTask
-from pyraseg.pipeline.prediction.items.task import Done, ItemTask
-from pyraseg.pipeline.prediction.items.volume_task import VolumeTask
+from pyraseg.pipeline.prediction.engine import Engine, Settled
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.tables import Totals, write_tables
-from pyraseg.pipeline.prediction.plan import CHUNK, Plan, batch_size, count, network_threads
-from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Shapes
-from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
-from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers
+from pyraseg.pipeline.prediction.plan import Plan, count
 from pyraseg.pipeline.prediction.progress import Progress
 from pyraseg.pipeline.prediction.stopping import Stopping
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
-from pyraseg.transforms.errors import OutputError, PyrasegError, RunError
+from pyraseg.transforms.errors import PyrasegError, RunError
 
 __all__ = ["Batch"]
-
-LEAST_MEMORY = 2**31  # bytes for a worker's item, however many workers there are
 
 
 @dataclass
@@ -124,84 +113,26 @@ class Batch:
         self.totals.kept = sum(map(self.folder.is_done, self.plan.kept))
 
     def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        threads = network_threads(self.bundle)
-        features = self.bundle.judge.features and backend.features
-        server = ForwardServer(
-            backend, batch_size=batch_size(self.job, self.bundle), threads=threads, features=features or None
-        )
-        number = min(self.job.workers or (os.cpu_count() or 1) + 1, len(due))
-        memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // number)
-        workers = Workers(
-            self._task(),
-            number=number,
-            seconds=self.job.item_timeout,
-            memory=memory,
-            shapes=self._shapes(server.batch_size, workers=number),
-            serve=server.submit,
-        )
+        engine = Engine(self.job, self.bundle, self.rules, folder=self.folder, backend=backend, most=len(due))
         begin = time.monotonic()
         try:
-            with Progress(len(due)) as progress, workers:
-                watch = (server.check, stopping.check, self.folder.check)
-                for outcome in workers.run(due, watch=watch):
-                    failed = not self._settle(outcome)
-                    yield from progress.add(frames=outcome.item.frames, failed=failed)
+            with Progress(len(due)) as progress, engine:
+                for settled in engine.run(due, watch=[stopping.check]):
+                    self._count(settled)
+                    yield from progress.add(frames=settled.item.frames, failed=settled.done is None)
         finally:
-            server.close()
             self.totals.work = time.monotonic() - begin
-            self.stages["network"] += server.seconds  # type: ignore[assignment]
+            self.stages["network"] += engine.seconds  # type: ignore[assignment]
 
-    def _shapes(self, batch: int, *, workers: int) -> Shapes:
-        """Volumes get enough slots that a single volume keeps all threads of the network busy."""
-        classes, shape = len(self.bundle.segments), self.bundle.input_shape
-        share = -(-network_threads(self.bundle) // workers) if self.bundle.volumes else 0
-        slots, features = max(SLOTS, share), sum(self.bundle.judge.features)
-        return Shapes(min(CHUNK, batch), shape, (classes, *shape[1:]), slots, features)
-
-    def _task(self) -> ItemTask:
-        bundle, job = self.bundle, self.job
-        kind: Callable[..., ItemTask] = partial(FrameTask, value_range=job.reading.value_range)
-        if self.rules.volumes:
-            kind = partial(VolumeTask, reading=job.reading, box=job.roi, overlap=bundle.inferer.overlap)
-        return kind(
-            preprocessing=bundle.preprocessing,
-            postprocessing=bundle.postprocessing,
-            segments=bundle.segments,
-            quantities=tuple(bundle.metadata.get("quantities", ())),
-            rules=self.rules,
-            judge=bundle.judge,
-            algorithm=bundle.algorithm,
-            formats=job.formats,
-            seg_type=job.seg_type,
-            probabilities=job.probabilities,
-            identify=job.identify,
-            drafts=self.folder.drafts,
-            fingerprint=self.folder.fingerprint,
-            earlier=None if job.earlier is None else job.earlier / "items",
-            replace=job.replace,
-            computed_by="" if self.backend is None else self.backend.name,
-        )
-
-    def _settle(self, outcome: Outcome) -> bool:
-        """Publish a finished item or record its failure; returns whether it is done."""
-        item, error = outcome.item, outcome.error
-        if error is None:
-            try:
-                self.folder.publish(item.case)
-            except OutputError as refusal:
-                error = refusal
-        if error is not None:
-            self.folder.withdraw(item.case)
-            self.folder.add_failure(Failure.of(error, file=item.file, case=item.case))
+    def _count(self, settled: Settled) -> None:
+        if settled.done is None:
             self.totals.failed += 1
-            return False
-        done: Done = outcome.result
-        self.done.append(item)
+            return
+        self.done.append(settled.item)
         self.totals.done += 1
-        self.totals.frames += done.frames
-        self.totals.flagged += bool(done.flags)
-        self.stages.update(done.seconds)
-        return True
+        self.totals.frames += settled.done.frames
+        self.totals.flagged += bool(settled.done.flags)
+        self.stages.update(settled.done.seconds)
 
     def _summary(self, stopped: bool) -> Iterator[str]:
         totals, noun = self.totals, "slice" if self.rules.volumes else "frame"

@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pyraseg.pipeline.bundle.metadata import BundleMetadata
 from pyraseg.pipeline.bundle.overrides import override_pairs
-from pyraseg.pipeline.prediction.bundle import LoadedBundle
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
+from pyraseg.pipeline.prediction.bundle import BundleConfig, LoadedBundle, load_bundle, read_bundle
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules, read_rules
 from pyraseg.pipeline.prediction.discovery.search_box import SearchBox, parse_search_box
 from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
-from pyraseg.pipeline.prediction.output.folder_lock import Shard, parse_shard
+from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, Shard, parse_shard
 from pyraseg.pipeline.utils.reading_options import FLAGS, reading_options
 from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.errors import UsageError
 from pyraseg.transforms.io.reading_options import OF_FRAMES, ReadingOptions
 
-__all__ = ["Job", "fingerprint", "for_bundle", "parse_job"]
+__all__ = ["Job", "fingerprint", "for_bundle", "load_job", "lock_of", "parse_job", "read_job"]
 
 # Config ids that command-line options set
 RESERVED_IDS = (
@@ -120,6 +121,33 @@ def _formats(text: str) -> set[str]:
     return words
 
 
+def read_job(job: Job) -> tuple[BundleConfig, AcceptanceRules, Job]:
+    """Read the configs of a job's bundle: none of their code runs; the job with what they say.
+
+    Raises:
+        ConfigError: it is no bundle, or does not say what it takes.
+        UsageError: as `for_bundle`.
+    """
+    config = read_bundle(job.bundle)
+    rules = read_rules(config.metadata)
+    return config, rules, for_bundle(job, rules, BundleMetadata.from_mapping(config.metadata).reading)
+
+
+def load_job(job: Job, config: BundleConfig) -> LoadedBundle:
+    """Load a job's bundle and weights, as `load_bundle`.
+
+    Raises:
+        ConfigError, CheckpointError: as there.
+    """
+    return load_bundle(
+        config,
+        checkpoints=job.checkpoints,
+        device=job.device,
+        overrides=job.overrides,
+        probabilities=job.probabilities or job.seg_type == "fractional",
+    )
+
+
 def for_bundle(job: Job, rules: AcceptanceRules, reading: ReadingOptions) -> Job:
     """The job with the bundle's ``reading`` where the command line gives none.
 
@@ -160,3 +188,14 @@ def fingerprint(job: Job, bundle: LoadedBundle) -> str:
         "series": [None if job.roi is None else job.roi.bounds, job.reading.given],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def lock_of(job: Job, mark: str) -> FolderLock:
+    """The lock on the job's output folder, for results with the fingerprint ``mark``.
+
+    Raises:
+        UsageError: the job names none.
+    """
+    if job.output is None:
+        raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
+    return FolderLock(job.output.absolute(), job.shard, mark, job.resume, job.overwrite)

@@ -7,28 +7,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from pyraseg.pipeline.bundle.metadata import BundleMetadata
 from pyraseg.pipeline.prediction.batch import Batch
-from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
-from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules, read_rules
+from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
-from pyraseg.pipeline.prediction.job import Job, fingerprint, for_bundle
+from pyraseg.pipeline.prediction.engine import PRELOAD, hold_folder
+from pyraseg.pipeline.prediction.job import Job, fingerprint, load_job, lock_of, read_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
-from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, check_earlier
+from pyraseg.pipeline.prediction.output.folder_lock import check_earlier
 from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
-from pyraseg.pipeline.utils.files import private_files
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
-
-PRELOAD = (
-    "pyraseg.pipeline.prediction.items.frame_task",
-    "pyraseg.pipeline.prediction.items.volume_task",
-    "highdicom.sr",
-    "PIL.WebPImagePlugin",
-    "skimage.measure",
-)
 
 
 def predict(job: Job) -> Iterator[str]:
@@ -45,26 +35,16 @@ def predict(job: Job) -> Iterator[str]:
     start_ahead(PRELOAD)
     started = datetime.now(UTC)
     with before_work():
-        config = read_bundle(job.bundle)
-        rules = read_rules(config.metadata)
-        job = for_bundle(job, rules, BundleMetadata.from_mapping(config.metadata).reading)
+        config, rules, job = read_job(job)
     if job.dry_run and not job.resume:
         discovered = _discover(job, rules)
         yield from describe(discovered, make_plan(job, discovered.items, None))
         check_found(discovered)
         return
     with before_work():
-        bundle = load_bundle(
-            config,
-            checkpoints=job.checkpoints,
-            device=job.device,
-            overrides=job.overrides,
-            probabilities=job.probabilities or job.seg_type == "fractional",
-        )
-        if job.output is None:
-            raise UsageError("an output folder", found="none", remedy="Name a new one with --output.")
+        bundle = load_job(job, config)
         mark = fingerprint(job, bundle)
-        lock = FolderLock(job.output.absolute(), job.shard, mark, job.resume, job.overwrite)
+        lock = lock_of(job, mark)
         lock.check()
         if job.earlier not in (None, job.output):
             check_earlier(job.earlier)
@@ -88,10 +68,7 @@ def predict(job: Job) -> Iterator[str]:
         yield f"backend {backend.reason}"
     with ExitStack() as held:
         with before_work():
-            held.enter_context(private_files())
-            held.enter_context(lock.hold())
-            folder.prepare()
-            held.callback(folder.close)
+            held.enter_context(hold_folder(lock, folder))
             if backend is not None:
                 folder.save_backend(backend.name.split()[0])
         yield from Batch(job, bundle, rules, folder, discovered, plan, backend, started).run()

@@ -96,18 +96,26 @@ class Workers:
     def run(self, items: Iterable[Any], *, watch: Iterable[Callable[[], None]] = ()) -> Iterator[Outcome]:
         """Give out the items and yield outcomes as items end; not in order.
 
+        A run that is left before its end ends the processes of the items in work; the next run starts others.
+
         Args:
             watch: called at least about twice a second; an exception ends the run.
         """
         waiting = iter(items)
-        self._give(waiting)
-        while any(worker.busy for worker in self._workers):
-            ready = self._wait()
-            # First: the watch may end the run, and the workers with it
-            for check in watch:
-                check()
-            yield from self._ended(ready)
+        try:
             self._give(waiting)
+            while any(worker.busy for worker in self._workers):
+                ready = self._wait()
+                # First: the watch may end the run, and the workers with it
+                for check in watch:
+                    check()
+                yield from self._ended(ready)
+                self._give(waiting)
+        finally:
+            for worker in self._workers:
+                if worker.busy:
+                    worker.end()
+                    worker.busy = False
 
     def _give(self, waiting: Iterator[Any]) -> None:
         free = (index for index, worker in enumerate(self._workers) if not worker.busy)

@@ -68,7 +68,7 @@ def check(run: Run, told: dict[str, str]) -> None:
 def test_an_error_of_ours_while_an_item_is_done_is_an_internal_one_and_the_others_go_on(
     checkpoint, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pyraseg.pipeline.prediction.batch.FrameTask", FaultyTask)
+    monkeypatch.setattr("pyraseg.pipeline.prediction.engine.FrameTask", FaultyTask)
     told = {name: f"{error} in {FUNCTIONS[function][1]}" for name, (function, error) in FAULTY.items()}
     check(run([*FAULTY], checkpoint, tmp_path), told)
 

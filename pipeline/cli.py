@@ -18,6 +18,7 @@ from pyraseg.pipeline.commands.bundle import Bundle
 from pyraseg.pipeline.commands.compare import Compare
 from pyraseg.pipeline.commands.crossval import Crossval
 from pyraseg.pipeline.commands.datalist import Datalist
+from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
 from pyraseg.pipeline.commands.sync import Sync
@@ -37,6 +38,7 @@ VERBS: tuple[Verb, ...] = (
     Crossval(),
     Ablation(),
     Predict(),
+    Listen(),
     Compare(),
     Sync(),
 )

@@ -23,6 +23,7 @@ __all__ = [
     "private_files",
     "private_folder",
     "sha256_of",
+    "sync_folder",
 ]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -138,6 +139,19 @@ def hold_file(path: Path) -> IO[bytes] | None:
         except OSError:  # a network file system without locks
             return file
     return file
+
+
+def sync_folder(path: str | Path) -> None:
+    """Bring a folder's names to the disk; the content of its files is there already.
+
+    Raises:
+        OSError: it cannot be opened or synced.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: str | Path) -> str:

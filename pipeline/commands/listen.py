@@ -39,12 +39,16 @@ class Listen(Verb):
         add("--tls-ca", default="", metavar="PEM", help="whose certificates a sender or peer must have")
         quiet = "seconds without a new image that complete a series (default: 10)"
         add("--quiet-seconds", type=_seconds, default=10.0, metavar="S", help=quiet)
+        archive = "an archive (AET@HOST:PORT, https://...) whose count of a series must be reached as well"
+        add("--archive", metavar="PEER", help=archive)
         others = "remove images that no bundle takes (default: kept in received/)"
         add("--drop-others", action="store_true", help=others)
 
         add = parser.add_argument_group("return").add_argument
         peer = "AET@HOST:PORT, or https://HOST/dicom-web; again for others (default: nothing is sent)"
         add("--return-to", action="append", default=[], metavar="PEER", help=peer)
+        commit = "ask for Storage Commitment; PORT takes the reports (default: any)"
+        add("--commit", nargs="?", const=0, type=positive, metavar="PORT", help=commit)
         insecure = "allow http:// beyond this machine: images and logins can be read on the way"
         add("--insecure-http", action="store_true", help=insecure)
 

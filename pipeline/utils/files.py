@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -17,6 +18,7 @@ from pyraseg.transforms.errors import OutputError
 __all__ = [
     "atomic_path",
     "atomic_write",
+    "hold_file",
     "output_error",
     "private_files",
     "private_folder",
@@ -118,6 +120,25 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
     if found:
         raise OutputError("a folder of your own to write to", found=found, remedy=remedy, path=path)
     return path
+
+
+def hold_file(path: Path) -> IO[bytes] | None:
+    """Lock a file while it is open and the process lives, if the file system has locks; None: another does.
+
+    A POSIX record lock: unlike ``flock``'s, processes that survive a killed one do not keep it.
+    """
+    file = open(path, "ab")  # noqa: SIM115  # it stays open
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            return None
+        except OSError:  # a network file system without locks
+            return file
+    return file
 
 
 def sync_folder(path: str | Path) -> None:

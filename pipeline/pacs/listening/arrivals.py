@@ -13,6 +13,7 @@ from typing import Any
 
 from pyraseg.pipeline.pacs.listening.objects import SUFFIX
 from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.transforms.errors import PeerError
 
 __all__ = ["Arrivals", "Expected", "Outcome", "images_of"]
 
@@ -144,15 +145,23 @@ class Arrivals:
 
     def _is_whole(self, series: str) -> bool:
         images, former = images_of(self.images / series), self.outcome(series)
-        wanted, who = (former.images, "its last result was of") if former else (0, "")
-        if images and self._expected and (counted := self._expected(images[0])) is not None:
-            wanted, who = max((wanted, who), (counted, "the archive has"))
-        if images and len(images) < wanted:
+        if not images:
+            return True
+        wanted, reason = 0, ""
+        try:
+            counted = self._expected(images[0]) if self._expected else None
+            wanted = max(counted or 0, former.images if former else 0)
+        except PeerError as error:  # not known: rather later than in part
+            reason = f"the archive does not say how many there are: {error.found}"
+        if len(images) < wanted:
+            who = "the archive has" if counted == wanted else "its last result was of"
+            reason = f"{len(images)} images here, {who} {wanted}"
+        if reason:
             with self._lock:
                 waiting = self._waiting[series]
                 waiting.check = self._clock() + max(self._quiet, 1.0)
-                self._tell(waiting, f"{len(images)} images here, {who} {wanted}")
-        return not images or len(images) >= wanted
+                self._tell(waiting, reason)
+        return not reason
 
     def _tell(self, waiting: _Waiting, reason: str) -> None:
         if waiting.told.removeprefix("*") != reason:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pyraseg.pipeline.pacs.listening.arrivals import Arrivals, Expected, Outcome, images_of
+from pyraseg.pipeline.pacs.archive import instance_count
+from pyraseg.pipeline.pacs.delivery import deliver
+from pyraseg.pipeline.pacs.listening.arrivals import Arrivals, Outcome, images_of
 from pyraseg.pipeline.pacs.listening.figures import Figures
 from pyraseg.pipeline.pacs.listening.reception import Reception
 from pyraseg.pipeline.pacs.listening.settings import Address
 from pyraseg.pipeline.pacs.outbox import Outbox
-from pyraseg.pipeline.pacs.peers import Peer
+from pyraseg.pipeline.pacs.outcome import Outcome as Sent
+from pyraseg.pipeline.pacs.peers import DicomPeer, Peer
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items
 from pyraseg.pipeline.prediction.engine import Engine, Settled, open_engine
 from pyraseg.pipeline.prediction.job import Job
@@ -29,6 +33,7 @@ from pyraseg.pipeline.prediction.run import before_work
 from pyraseg.pipeline.prediction.stopping import Stopping
 from pyraseg.pipeline.utils.files import atomic_write, private_files, private_folder
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
+from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.errors import UsageError
 from pyraseg.transforms.privacy import case_name
 
@@ -53,7 +58,8 @@ class Listening:
         quiet: seconds without a new image, after which a series is complete.
         drop_others: images that no bundle takes are removed once their series is complete.
         metrics_port: on loopback; None for none.
-        expected: the count of a series in an archive.
+        archive: whose count of a series must be reached before it is complete; None for none.
+        commit: ask DIMSE peers for Storage Commitment, with our port for their reports (0: any).
     """
 
     jobs: Mapping[str, Job]
@@ -63,7 +69,8 @@ class Listening:
     quiet: float = 10.0
     drop_others: bool = False
     metrics_port: int | None = None
-    expected: Expected | None = None
+    archive: Peer | None = None
+    commit: int | None = None
 
 
 def listen(options: Listening) -> Iterator[str]:
@@ -84,15 +91,16 @@ def listen(options: Listening) -> Iterator[str]:
             held.enter_context(private_files())
             held.enter_context(_hold(private_folder(options.output).absolute()))
             state = options.output.absolute()
+            expected = None if options.archive is None else partial(_counted, options.archive)
             arrivals = Arrivals(
-                state / IMAGES, state / STATE / "series", quiet=options.quiet, expected=options.expected
+                state / IMAGES, state / STATE / "series", quiet=options.quiet, expected=expected
             )
 
             def hear(words: tuple[Any, ...]) -> None:
                 arrivals.hear(words)
                 figures.hear(words)
 
-            outbox = held.enter_context(Outbox(state / OUTBOX))
+            outbox = held.enter_context(Outbox(state / OUTBOX, send=_sender(options, held)))
             metrics = held.enter_context(figures.served(options.metrics_port))
             reception = held.enter_context(Reception(options.address, state / IMAGES, hear))
             outbox.start()
@@ -268,6 +276,32 @@ class _Listener:
         for peer in self.options.peers:
             if waiting := self.outbox.counts(peer).waiting:
                 yield f"{count(waiting, 'file')} wait for {peer}; the next start goes on"
+
+
+def _counted(archive: Peer, path: Path) -> int | None:
+    """An archive's count of the series that a file is of.
+
+    Raises:
+        PeerError: it does not say.
+    """
+    parsed = parse_file(path, tags=("StudyInstanceUID", "SeriesInstanceUID"))
+    return instance_count(archive, parsed.text("StudyInstanceUID"), parsed.text("SeriesInstanceUID"))
+
+
+def _sender(options: Listening, held: ExitStack) -> Callable[[Sequence[Path], Peer], Iterable[Sent]]:
+    """How results are sent; with commitment, reports are received as long as ``held``."""
+    if options.commit is None:
+        return deliver
+    from pyraseg.pipeline.pacs.dimse.commitment import receiving_reports
+
+    reports = {
+        peer: held.enter_context(receiving_reports(peer, port=options.commit, patience=peer.timeout))
+        for peer in options.peers
+        if isinstance(peer, DicomPeer)
+    }
+    return lambda files, peer: deliver(
+        files, peer, commitments=reports.get(peer) if isinstance(peer, DicomPeer) else None
+    )
 
 
 @contextmanager

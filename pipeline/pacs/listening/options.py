@@ -47,6 +47,8 @@ def parse_listening(arguments: argparse.Namespace) -> Listening:
         quiet=arguments.quiet_seconds,
         drop_others=arguments.drop_others,
         metrics_port=arguments.metrics_port,
+        archive=parse_peer(arguments.archive, **peer_options) if arguments.archive else None,
+        commit=arguments.commit,
     )
 
 

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="other kills and mutations (default 0)"
     )
+    parser.add_argument("--kills", type=int, metavar="N", help="of pacs, instead of 15 for 1,000 instances")
     arguments = parser.parse_args()
     os.environ["PYRASEG_HASH_KEY"] = "the key of the torture"
     broken = []
@@ -33,7 +34,8 @@ def main() -> int:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="pyraseg-torture-") as folder:
             module = importlib.import_module(f"tests.torture.{part}")
-            table, faults = module.run(Path(folder), arguments.count or COUNTS[part], arguments.seed)
+            more = {"kills": arguments.kills} if part == "pacs" else {}
+            table, faults = module.run(Path(folder), arguments.count or COUNTS[part], arguments.seed, **more)
         print(f"## {part}\n\n{table}\n\n({time.monotonic() - began:.0f} s)\n", flush=True)
         print(*(f"BROKEN: {fault}" for fault in faults), sep="\n", flush=True)
         broken += faults

@@ -31,9 +31,9 @@ PAUSE = (1.0, 6.0)  # seconds between two kills
 END = 1800.0  # seconds for the rest, once nothing is killed any more
 
 
-def run(folder: Path, count: int, seed: int) -> tuple[str, list[str]]:
-    """Send ``count`` instances through as many kills as `KILLS` for 2,000; the table and broken promises."""
-    draw, kills = random.Random(seed), max(1, KILLS * count // 2000)
+def run(folder: Path, count: int, seed: int, *, kills: int | None = None) -> tuple[str, list[str]]:
+    """Send ``count`` instances through ``kills``, by default `KILLS` for 2,000; table and broken promises."""
+    draw, kills = random.Random(seed), kills or max(1, KILLS * count // 2000)
     files = [
         write_image(folder / "images" / f"{number:05d}.dcm", number, frames=4 if number % 10 == 9 else 1)
         for number in range(count)

@@ -3,6 +3,7 @@ network cut, until every image has been taken; then every result is in Orthanc, 
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -27,8 +28,8 @@ __all__ = ["run"]
 
 KILLS = 30  # for 2,000 instances
 BATCH = 40  # files in one association of the sender
-PAUSE = (1.0, 6.0)  # seconds between two kills
-END = 1800.0  # seconds for the rest, once nothing is killed any more
+PAUSE = (0.0, 6.0)  # seconds before a kill
+END = 3600.0  # seconds for the rest, once nothing is killed any more
 
 
 def run(folder: Path, count: int, seed: int, *, kills: int | None = None) -> tuple[str, list[str]]:
@@ -44,6 +45,9 @@ def run(folder: Path, count: int, seed: int, *, kills: int | None = None) -> tup
     began, seen = time.monotonic(), Counter[str]()
     try:
         for number in range(kills):
+            while count - len(scene.left()) < number * count // kills:  # spread over all that is sent
+                scene.go_on()
+                time.sleep(0.2)
             scene.go_on()
             time.sleep(draw.uniform(*PAUSE))
             what = draw.choice(["listener", "receiver", "worker", "orthanc", "sender", "network"])
@@ -142,19 +146,24 @@ class _Scene:
         return self.draw.choice((receivers if what == "receiver" else workers) or children)
 
     def results(self) -> list[str]:
-        """Of each segmentation in Orthanc, the series that it is of."""
-        self.found = []
-        with suppress(OSError):
-            for one in self.orthanc.ask("/instances?expand"):
-                series = self.orthanc.ask(f"/series/{one['ParentSeries']}")
-                if series["MainDicomTags"].get("Modality") == "SEG":
-                    tags = self.orthanc.ask(f"/instances/{one['ID']}/simplified-tags")
-                    self.found.append(tags["ReferencedSeriesSequence"][0]["SeriesInstanceUID"])
+        """The segmentations in Orthanc, by its own IDs."""
+        query = {"Level": "Instance", "Query": {"Modality": "SEG"}}
+        with suppress(OSError):  # it may just have been killed
+            self.found = self.orthanc.ask("/tools/find", "POST", json.dumps(query).encode())
         return self.found
+
+    def _sources(self) -> Counter[str]:
+        """The series that they are of."""
+        return Counter(
+            self.orthanc.ask(f"/instances/{one}/simplified-tags")["ReferencedSeriesSequence"][0][
+                "SeriesInstanceUID"
+            ]
+            for one in self.results()
+        )
 
     def faults(self, count: int) -> Iterator[str]:
         wanted = Counter(str(dcmread(path, stop_before_pixels=True).SeriesInstanceUID) for path in self.files)
-        found = Counter(self.results())
+        found = self._sources()
         if lost := wanted - found:
             yield f"{lost.total()} of {count} results are not in Orthanc"
         if doubled := found - wanted:

@@ -15,6 +15,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -35,6 +36,7 @@ class Figures:
     """
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series beside each figure, of which none is asked for
         self.registry = registry = CollectorRegistry()
         names: dict[str, Any] = {"namespace": "pyraseg", "registry": registry}
         self._objects = Counter("received_objects", "Objects on the disk.", **names)

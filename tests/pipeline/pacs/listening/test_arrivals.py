@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyraseg.pipeline.pacs.listening.arrivals import BROKEN, Arrivals, Outcome, images_of
+from pyraseg.transforms.errors import PeerAwayError
 
 QUIET = 10.0
 
@@ -138,6 +139,22 @@ def test_where_an_archive_is_known_its_count_must_be_reached(tmp_path):
     assert bench.after(QUIET) == ["b"]
     assert list(bench.arrivals.remarks()) == ["a: waits, 1 images here, the archive has 2"]
     bench.come("a", "2")
+    assert bench.after(QUIET) == ["a"]
+
+
+def test_while_the_archive_does_not_say_how_many_there_are_a_series_waits(tmp_path):
+    answers = [PeerAwayError("an answer", found="none", remedy="Wait."), 1]
+
+    def expected(path: Path) -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, PeerAwayError):
+            raise answer
+        return answer
+
+    bench = Bench(tmp_path, expected=expected)
+    bench.come("a", "1")
+    assert bench.after(QUIET) == []
+    assert list(bench.arrivals.remarks()) == ["a: waits, the archive does not say how many there are: none"]
     assert bench.after(QUIET) == ["a"]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -24,11 +26,12 @@ from tests.pipeline.pacs.listening.listeners import (
     until,
 )
 from tests.pipeline.pacs.listening.nodes import sent, stored
+from tests.pipeline.pacs.peers import data_set
 from tests.pipeline.prediction.batch import published
 from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
 from tests.pipeline.prediction.volume_runs import BUNDLES, write_numbered, write_volume_checkpoint
 
-QUIET = ("--quiet-seconds", "0.5", "--allow", "SENDER")
+QUIET = ("--quiet-seconds", "0.5", "--allow", "SENDER", "ORTHANC")
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +46,14 @@ def there() -> Iterator[Archive]:
 
 
 @pytest.fixture(scope="module")
-def node(_key, us_bundle, there, tmp_path_factory) -> Iterator[Running]:
-    """It takes frames, CT and PET, and returns SEG and SR."""
+def node(_key, us_bundle, there, tmp_path_factory, request) -> Iterator[Running]:
+    """It takes frames, CT and PET, and returns SEG and SR, also to Orthanc where that is installed."""
     folder = tmp_path_factory.mktemp("listening")
     bundles = [us_bundle]
     bundles += [bundle_with(folder, BUNDLES[name], write_volume_checkpoint) for name in ("ct", "pet")]
     options = (*QUIET, "--formats", "seg,sr,nifti", "--return-to", there.address)
+    if shutil.which("Orthanc"):
+        options += ("--return-to", request.getfixturevalue("orthanc").address)
     with listening(folder / "out", bundles, *options) as node:
         yield node
 
@@ -87,6 +92,29 @@ def test_what_comes_is_segmented_and_returns_under_its_patient_and_study(
     )
     assert dcmread(own) == result
     assert result.SegmentationType == "BINARY"
+
+
+def test_a_cine_that_orthanc_sends_has_its_segmentation_in_orthanc_bit_for_bit(orthanc, node, new_image):
+    path = new_image(frames=3)
+    orthanc.ask("/modalities/node", "PUT", json.dumps(["PYRASEG", "127.0.0.1", node.port]).encode())
+    stored_there = orthanc.ask("/instances", "POST", path.read_bytes())
+    answer = orthanc.ask("/modalities/node/store", "POST", stored_there["ID"].encode())
+    assert answer["FailedInstancesCount"] == 0
+    study = orthanc.ask(f"/instances/{stored_there['ID']}/study")["ID"]
+
+    def segmentations() -> list[str]:
+        series = orthanc.ask(f"/studies/{study}/series")
+        return [each["Instances"][0] for each in series if each["MainDicomTags"]["Modality"] == "SEG"]
+
+    until(segmentations)
+    (instance,) = segmentations()
+    uid = orthanc.ask(f"/instances/{instance}")["MainDicomTags"]["SOPInstanceUID"]
+    (own,) = (
+        each
+        for each in node.output.glob("*/items/*/seg.dcm")
+        if dcmread(each, stop_before_pixels=True).SOPInstanceUID == uid
+    )
+    assert data_set(orthanc.file(uid)) == data_set(own)
 
 
 def test_each_bundle_takes_its_own_and_the_rest_is_kept(node, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import time
@@ -23,7 +24,9 @@ from pynetdicom.presentation import build_context
 from pyraseg.pipeline.pacs.listening.objects import LARGEST
 from pyraseg.pipeline.pacs.listening.receiver import receive
 from pyraseg.pipeline.pacs.listening.settings import Address
+from pyraseg.pipeline.pacs.peers import Tls
 from tests.pipeline.pacs.listening.nodes import associated, receiving, sent, stored
+from tests.pipeline.pacs.peers import data_set
 
 SYNTAXES = (
     "CT_small.dcm",
@@ -32,12 +35,6 @@ SYNTAXES = (
     "examples_jpeg2k.dcm",
     "SC_rgb_rle.dcm",
 )
-
-
-def data_set(path: Path) -> bytes:
-    """The bytes behind the file meta information."""
-    meta = dcmread(path, stop_before_pixels=True).file_meta
-    return path.read_bytes()[132 + 12 + meta.FileMetaInformationGroupLength :]
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
@@ -228,6 +225,42 @@ def test_it_ends_with_its_parent(tmp_path):
         node.connection.close()
         node.process.join(30)
         assert not node.process.is_alive()
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl, which makes certificates, is not installed"
+)
+def test_over_tls_a_sender_needs_a_certificate_and_one_who_keeps_still_stops_no_other(new_image, tmp_path):
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run([*command, *more], check=True, capture_output=True)
+    address = Address("PYRASEG", port=0, tls=Tls(ca=certificate, cert=certificate, key=key))
+    context = ssl.create_default_context(cafile=certificate)
+    with (
+        receiving(tmp_path / "received", address) as node,
+        socket.create_connection(("127.0.0.1", node.port)),
+    ):
+        image = dcmread(new_image())
+        with associated(node.port, [image], tls_args=(context, "127.0.0.1")) as association:
+            assert not association.is_established
+        context.load_cert_chain(certificate, key)
+        with associated(node.port, [image], tls_args=(context, "127.0.0.1")) as association:
+            assert association.send_c_store(image).Status == 0
+        with associated(node.port, [image]) as association:  # plain DICOM
+            assert not association.is_established
+        assert len(node.files()) == 1
 
 
 def _sent_as(association: Any, content: Any, sop_class: str, instance: str | None) -> Any:

@@ -66,20 +66,16 @@ class WebArchive:
 
     def _find(self, path: str, keys: Mapping[str, str], fields: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """The answers, page by page; an archive that knows no pages gives all at once, again and again."""
-        offset, seen = 0, set()
+        offset, seen = 0, set[str]()
         while True:
             asked: list[tuple[str, str]] = [*keys.items(), *(("includefield", name) for name in fields)]
-            asked += [("limit", str(PAGE)), ("offset", str(offset))]
-            page = self._page(path, asked)
-            new = [
-                one
-                for one in page
-                if (text := json.dumps(one, sort_keys=True)) not in seen and not seen.add(text)
-            ]
-            yield from new
+            page = self._page(path, [*asked, ("limit", str(PAGE)), ("offset", str(offset))])
+            new = {json.dumps(one, sort_keys=True): one for one in page}
+            yield from (one for text, one in new.items() if text not in seen)
             offset += len(page)
-            if len(page) < PAGE or not new:
+            if len(page) < PAGE or seen.issuperset(new):
                 return
+            seen.update(new)
 
     def _page(self, path: str, asked: Sequence[tuple[str, str]]) -> list[Mapping[str, Any]]:
         # some archives know wildcards only as themselves, which RFC 3986 allows

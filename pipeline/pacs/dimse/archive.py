@@ -58,7 +58,7 @@ class DicomArchive:
     def series(self, query: Query) -> Iterator[SeriesAt]:
         for study in self._find("STUDY", query.study):
             if uid := whole_uid(_text(study, "StudyInstanceUID")):
-                fields = {"SeriesInstanceUID": "", "Modality": "", COUNT: ""} | query.series
+                fields = {"SeriesInstanceUID": "", "Modality": "", COUNT: "", **query.series}
                 for series in self._find("SERIES", {"StudyInstanceUID": uid} | fields):
                     if own := whole_uid(_text(series, "SeriesInstanceUID")):
                         count = _text(series, COUNT)

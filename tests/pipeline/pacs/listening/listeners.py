@@ -30,7 +30,7 @@ __all__ = ["Archive", "Running", "archive", "bundle_with", "listening", "started
 QUICK = ("--port", "0", "--metrics-port", "0", "--backend", "torch", "--device", "cpu", "--workers", "1")
 
 
-def until(condition: Callable[[], object], *, seconds: float = 120) -> None:
+def until(condition: Callable[[], object], *, seconds: float = 300) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

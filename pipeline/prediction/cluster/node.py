@@ -49,7 +49,9 @@ def common_to_nodes(output: Path, shard: str, *, inputs: Sequence[Path]) -> Iter
     Raises:
         OSError: it cannot be written.
     """
-    token = output / STATE / f"nodes-{secrets.token_hex(8)}"
+    token = output / STATE / f"nodes-{shard}-{secrets.token_hex(8)}"
+    for stale in token.parent.glob(f"nodes-{shard}-*"):  # of a driver that was killed
+        stale.unlink()
     token.touch(mode=0o600)
     try:
         yield Common(output, token.name, f"run-{shard}.lock", inputs, package_version())

@@ -90,8 +90,13 @@ def _map_in_processes(
     following = 0
 
     def given() -> Iterator[tuple[int, list[Path]]]:
-        while again or (chunk := next(chunks, None)) is not None:
-            yield again.popleft() if again else chunk
+        while True:
+            if again:
+                yield again.popleft()
+            elif (chunk := next(chunks, None)) is not None:
+                yield chunk
+            else:
+                return
 
     task = _ReadChunk(function)
     with Workers(task, number=number, seconds=SECONDS, memory=MEMORY, preload=[__name__]) as pool:

@@ -37,6 +37,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback
+        patch.setenv("RAY_worker_niceness", "0")  # 15 would starve beside other tests
         utils = pytest.importorskip("ray.cluster_utils")
         cluster = started(lambda: utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0}))
         try:

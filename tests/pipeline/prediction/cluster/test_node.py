@@ -37,6 +37,7 @@ def test_a_node_with_all_of_it_can_begin_and_leaves_nothing(common):
 
 def test_the_token_goes_with_the_run(tmp_path):
     (tmp_path / ".pyraseg").mkdir()
+    (tmp_path / ".pyraseg" / "nodes-1-of-1-0123").write_text("of a driver that was killed")
     with common_to_nodes(tmp_path, "1-of-1", inputs=[]) as common:
         assert (tmp_path / ".pyraseg" / common.token).exists()
     assert list((tmp_path / ".pyraseg").iterdir()) == []

@@ -22,7 +22,7 @@ from pyraseg.transforms.errors import PyrasegError, RunError, UsageError
 __all__ = ["RayEngine", "connect"]
 
 LOOK = 0.5  # seconds between looks at the watch
-ALONE = 600.0  # seconds without any engine before the run ends
+ALONE = 3600.0  # seconds without any engine before the run ends
 CORES = 8  # of an engine at most, where the user says nothing
 TURNS, TURNS_OF_SERIES = 16, 2  # items for each core in a chunk, at most
 CHUNKS = 4  # for each engine, where items are few

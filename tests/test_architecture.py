@@ -36,6 +36,7 @@ PURE = ("torch", "monai", "numpy", *sys.stdlib_module_names)
 LAYERS = (  # left may import right, never back
     ("cli", "__main__"),
     ("commands",),
+    ("pacs",),
     ("prediction", "comparison", "experiments", "datalist", "phantom"),
     ("evaluation", "inference", "training", "tracking", "writers", "measurement", "trust"),
     ("networks", "losses", "bundle", "utils"),

@@ -25,6 +25,8 @@ __all__ = [
     "NothingFoundError",
     "Option",
     "OutputError",
+    "PeerAwayError",
+    "PeerError",
     "PyrasegError",
     "RunError",
     "TrackingError",
@@ -159,6 +161,19 @@ class CheckpointError(PyrasegError):
 
 class OutputError(PyrasegError):
     """An output folder or file cannot be written, or existing files would be overwritten."""
+
+
+class PeerError(PyrasegError):
+    """A PACS or archive refuses for a reason that a person must mend, such as an AE title or a login."""
+
+
+class PeerAwayError(PeerError):
+    """A PACS or archive gives no answer, or cannot serve now: what was asked of it may be asked again.
+
+    ``wait`` are the seconds that it asks to wait, 0 where it does not say.
+    """
+
+    wait = 0.0
 
 
 class TrackingError(PyrasegError):

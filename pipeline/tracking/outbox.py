@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, hold_file
 from pyraseg.transforms.errors import OutputError, TrackingError
 
 __all__ = ["FACTS", "Entry", "Outbox"]
@@ -190,26 +190,14 @@ def _open_journal(path: Path) -> IO[bytes]:
 
 
 def _hold(path: Path) -> IO[bytes]:
-    """Lock a file while it is open and the process lives, if the file system has locks.
-
-    A POSIX record lock: unlike ``flock``'s, processes that survive a killed training do not keep it.
-    """
-    file = open(path, "ab")  # noqa: SIM115  # it stays open
-    with contextlib.suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            file.close()
-            raise TrackingError(
-                "a run that no other process is tracking",
-                found="one that a live process holds",
-                remedy="Wait until that training has ended, or start a new run.",
-            ) from error
-        except OSError:  # a network file system without locks
-            return file
-    return file
+    held = hold_file(path)
+    if held is None:
+        raise TrackingError(
+            "a run that no other process is tracking",
+            found="one that a live process holds",
+            remedy="Wait until that training has ended, or start a new run.",
+        )
+    return held
 
 
 @contextmanager

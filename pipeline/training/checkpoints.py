@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,8 @@ from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, LAST, facts_of, with_facts
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
-from pyraseg.pipeline.utils.files import atomic_write
-from pyraseg.transforms.errors import CheckpointError, RunError
+from pyraseg.pipeline.utils.files import atomic_write, hold_file
+from pyraseg.transforms.errors import CheckpointError, OutputError, RunError
 from pyraseg.transforms.io.limits import are_finite
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "set_random_state",
     "stored_run_id",
 ]
+
+LOCK = ".lock"
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> Path:
@@ -84,7 +87,8 @@ class Checkpoints:
     stopping, the best metric, every random state and the MLflow run. It is written from the start, so that a
     training killed in its first step is resumed in its MLflow run; where another training's files are to be
     replaced, only after the first step, and its ``model.pt`` goes at the same time. As a context manager
-    around a training, the handler removes ``last.pt`` where an error came before the first step.
+    around a training, the handler holds the folder, and removes ``last.pt`` where an error came before the
+    first step.
 
     Args:
         folder: folder of both files.
@@ -113,6 +117,8 @@ class Checkpoints:
         self.settings = dict(settings or {})
         self.tracker: Any = None
         self._evaluator: Any = None
+        self._held: IO[bytes] | None = None
+        self._made = False
         self._closed = True  # the epoch's end, validation included, is in the state
         self._at_start = False  # last.pt is this training's, and nothing has been learned yet
         self._replaces = False  # the files of another training are still there
@@ -128,11 +134,25 @@ class Checkpoints:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_best)
 
     def __enter__(self) -> Checkpoints:
+        if distributed.is_main():
+            self._made = not self.folder.exists()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._held = hold_file(self.folder / LOCK)
+            if self._held is None:
+                remedy = "Wait until it has ended, or name another folder with --output_dir."
+                found = "one that a training which is running writes to"
+                raise OutputError("an output folder of its own", found=found, remedy=remedy, path=self.folder)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, Exception) and self._at_start:
             (self.folder / LAST).unlink(missing_ok=True)
+        if self._held is not None:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self._held.close()
+            if self._made:
+                with suppress(OSError):  # not empty; a training that could not begin leaves no folder
+                    self.folder.rmdir()
 
     def save_last(self, engine: Engine) -> None:
         """Write ``last.pt`` from the trainer ``engine``. All processes call it, between two steps."""

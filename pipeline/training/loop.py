@@ -58,9 +58,9 @@ def train(
         if complete and not distributed.any_rank(not tracker.finished()):
             logger.info("this training is complete; nothing is left to do")
             return
-        with tracker:
+        with checkpoints, tracker:
             checkpoints.tracker = tracker
-            with checkpoints, interruption.watching():
+            with interruption.watching():
                 ClassesSeen(checkpoints.facts.get("label_names", ())).attach(trainer)
                 checkpoints.close_epoch(trainer)
                 if not checkpoints.finished(trainer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -14,7 +15,16 @@ from typing import IO, Any, Literal, overload
 
 from pyraseg.transforms.errors import OutputError
 
-__all__ = ["atomic_path", "atomic_write", "output_error", "private_files", "private_folder", "sha256_of"]
+__all__ = [
+    "atomic_path",
+    "atomic_write",
+    "hold_file",
+    "output_error",
+    "private_files",
+    "private_folder",
+    "sha256_of",
+    "sync_folder",
+]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -110,6 +120,38 @@ def private_folder(path: str | Path, *, remedy: str = "Name another folder.") ->
     if found:
         raise OutputError("a folder of your own to write to", found=found, remedy=remedy, path=path)
     return path
+
+
+def hold_file(path: Path) -> IO[bytes] | None:
+    """Lock a file while it is open and the process lives, if the file system has locks; None: another does.
+
+    A POSIX record lock: unlike ``flock``'s, processes that survive a killed one do not keep it.
+    """
+    file = open(path, "ab")  # noqa: SIM115  # it stays open
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            return None
+        except OSError:  # a network file system without locks
+            return file
+    return file
+
+
+def sync_folder(path: str | Path) -> None:
+    """Bring a folder's names to the disk; the content of its files is there already.
+
+    Raises:
+        OSError: it cannot be opened or synced.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -9,10 +9,7 @@ import http.client
 import json
 import os
 import shutil
-import socket
-import subprocess
 import threading
-import time
 import urllib.request
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,8 +20,8 @@ from PIL import Image
 from scipy import ndimage
 
 from tests.clients.conftest import CASES, VOLUME, Case, client, run
+from tests.orthanc import Orthanc
 
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 CINE = Path(__file__).resolve().parents[2] / "docs" / "ohif-cine.js"
 CONFIG = """window.config = { routerBasename: null, extensions: [], modes: [], showStudyList: true,
   disableConfirmationPrompts: true, defaultDataSourceName: "orthanc", dataSources: [{
@@ -40,28 +37,11 @@ STRONG = 20  # of 255: the least change that counts as colour
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory):
     """Its port."""
-    if not (shutil.which("Orthanc") and PLUGIN.exists() and shutil.which("chromium")):
-        pytest.skip("needs Debian's packages orthanc, orthanc-dicomweb and chromium")
-    folder = tmp_path_factory.mktemp("orthanc")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"StorageDirectory": str(folder), "IndexDirectory": str(folder), "Plugins": [str(PLUGIN)],
-                "HttpPort": port, "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
-                "DicomServerEnabled": False, "HttpCompressionEnabled": False}  # fmt: skip
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["Orthanc", folder / "orthanc.json"], stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            with socket.socket() as there:
-                if there.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.3)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
+    if not shutil.which("chromium"):
+        pytest.skip("needs Debian's package chromium")
+    server = Orthanc(tmp_path_factory.mktemp("orthanc"), DicomServerEnabled=False).start()
+    yield server.http
+    server.stop(kill=True)
 
 
 @pytest.fixture(scope="module")

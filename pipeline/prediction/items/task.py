@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -194,6 +195,10 @@ class ItemTask(ABC):
     def predicted(self, item: Item, source: SourceRef, labels: np.ndarray, **more: Any) -> Prediction:
         """The prediction of an item, with what is the same for all items."""
         salt = f"{self.fingerprint} {self.computed_by}"
+        if (
+            series := more.get("series")
+        ) is not None:  # with a slice more it is another object, of other UIDs
+            salt += hashlib.sha256("\n".join(sorted(series.instances)).encode()).hexdigest()
         if self.earlier is not None:
             more["replaced"] = replaced_objects(self.earlier / item.case, keep_uids=self.replace)
         return Prediction(source, item.case, labels, self.segments, self.algorithm, salt=salt, **more)

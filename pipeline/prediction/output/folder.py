@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Shard
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, sync_folder
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, ItemRecord
 from pyraseg.transforms.errors import OutputError
 
@@ -141,7 +141,7 @@ class OutputFolder:
         """
         draft = self.draft(case)
         with _writable(self.path):
-            _sync(draft)
+            sync_folder(draft)
             former = self._hide(case)
             os.rename(draft, self.items / case)
         shutil.rmtree(former, ignore_errors=True)
@@ -180,7 +180,8 @@ class OutputFolder:
                     failure = Failure(**json.loads(line))
                     failures[failure.file] = failure
         failures |= self._failed_here
-        return [failures[file] for file in sorted(failures)]
+        still = (failures[file] for file in sorted(failures))  # not what has been done since
+        return [each for each in still if not each.case or not (self.items / each.case).exists()]
 
     def close(self) -> None:
         """Remove this run's drafts."""
@@ -197,12 +198,3 @@ def _writable(folder: Path) -> Iterator[None]:
         raise OutputError(
             "an output folder that can be written", found=found, remedy=remedy, path=folder
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    """Sync a folder's names to disk; the contents are there already."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -145,3 +147,23 @@ class TestCheckpoints:
         assert facts_of(best)["best_metric"] == pytest.approx(0.2)
         assert last["state"]["optimizer"]["state"][0]["momentum_buffer"].shape == (1, 1)
         assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, BEST]
+
+    def test_one_folder_takes_one_running_training_and_is_gone_where_none_could_begin(self, tmp_path):
+        folder = tmp_path / "models"
+        network = torch.nn.Linear(1, 1)
+        checkpoints = Checkpoints(folder, network=network, state={}, facts=FACTS)
+        with checkpoints:
+            pass
+        assert not folder.exists()
+        folder.mkdir()
+        script = (
+            "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.lockf(f, 2); print(flush=True); input()"
+        )
+        arguments = [sys.executable, "-c", script, folder / ".lock"]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            with pytest.raises(OutputError, match="a training which is running"), checkpoints:
+                pass
+            other.communicate(b"\n")
+        with checkpoints:
+            pass

@@ -1,0 +1,1 @@
+"""From a PACS and back: DIMSE and DICOMweb."""

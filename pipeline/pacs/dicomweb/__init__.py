@@ -1,0 +1,1 @@
+"""What is asked of a peer by DICOMweb, over HTTP (PS3.18)."""

@@ -1,0 +1,1 @@
+"""``pyraseg listen``: images come over the network, results go back."""

@@ -1,0 +1,219 @@
+"""From images that come to results that go back."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pydicom import dcmread
+
+from tests.pipeline.pacs.listening.listeners import (
+    Archive,
+    Running,
+    archive,
+    bundle_with,
+    listening,
+    started,
+    until,
+)
+from tests.pipeline.pacs.listening.nodes import sent, stored
+from tests.pipeline.prediction.batch import published
+from tests.pipeline.prediction.runs import BUNDLE, write_checkpoint
+from tests.pipeline.prediction.volume_runs import BUNDLES, write_numbered, write_volume_checkpoint
+
+QUIET = ("--quiet-seconds", "0.5", "--allow", "SENDER")
+
+
+@pytest.fixture(scope="module")
+def us_bundle(tmp_path_factory) -> Path:
+    return bundle_with(tmp_path_factory.mktemp("us"), BUNDLE, write_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Archive]:
+    with archive() as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def node(_key, us_bundle, there, tmp_path_factory) -> Iterator[Running]:
+    """It takes frames, CT and PET, and returns SEG and SR."""
+    folder = tmp_path_factory.mktemp("listening")
+    bundles = [us_bundle]
+    bundles += [bundle_with(folder, BUNDLES[name], write_volume_checkpoint) for name in ("ct", "pet")]
+    options = (*QUIET, "--formats", "seg,sr,nifti", "--return-to", there.address)
+    with listening(folder / "out", bundles, *options) as node:
+        yield node
+
+
+def series(folder: Path, number: int, **more: str) -> list[Path]:
+    """In the order of their places."""
+    files = write_numbered(folder, number, **more).iterdir()
+    return sorted(files, key=lambda path: dcmread(path).ImagePositionPatient[2])
+
+
+def segmented(there: Archive, series_uid: str) -> list:
+    """The segmentations of a series that the archive has, as they came."""
+    found = there.of("SEG")
+    return [each for each in found if each.ReferencedSeriesSequence[0].SeriesInstanceUID == series_uid]
+
+
+@pytest.mark.parametrize("kind", ["frame", "cine", "ct", "pet"])
+def test_what_comes_is_segmented_and_returns_under_its_patient_and_study(
+    node, there, new_image, tmp_path, kind
+):
+    if kind in ("frame", "cine"):
+        files = [new_image(frames={"frame": 1, "cine": 3}[kind])]
+    else:
+        files = series(tmp_path / kind, {"ct": 71, "pet": 72}[kind], modality={"ct": "CT", "pet": "PT"}[kind])
+    assert set(sent(node.port, *files)) == {0}
+    source = dcmread(files[0])
+    until(lambda: segmented(there, source.SeriesInstanceUID))
+    (result,) = segmented(there, source.SeriesInstanceUID)
+    for name in ("PatientID", "PatientName", "StudyInstanceUID"):
+        assert result[name].value == source[name].value
+    until(lambda: there.of("SR", StudyInstanceUID=source.StudyInstanceUID))
+    (own,) = (
+        path
+        for path in node.output.glob("*/items/*/seg.dcm")
+        if dcmread(path, stop_before_pixels=True).SOPInstanceUID == result.SOPInstanceUID
+    )
+    assert dcmread(own) == result
+    assert result.SegmentationType == "BINARY"
+
+
+def test_each_bundle_takes_its_own_and_the_rest_is_kept(node, tmp_path):
+    files = series(tmp_path / "mr", 73, modality="MR")
+    sent(node.port, *files)
+    (line,) = node.wait_for("no bundle takes it")
+    assert "modality MR" in line
+    assert "12 images kept" in line
+    assert len([path for path in stored(node.output / "received") if path.parent.name == line[:13]]) == 12
+
+
+def test_a_late_slice_gives_results_that_replace_the_earlier_ones(node, there, tmp_path):
+    files = series(tmp_path / "ct", 74)
+    uid = dcmread(files[0]).SeriesInstanceUID
+    sent(node.port, *files[:-1])
+    until(lambda: segmented(there, uid))
+    (first,) = segmented(there, uid)
+    sent(node.port, files[-1])
+    until(lambda: len(segmented(there, uid)) == 2)
+    (second,) = (each for each in segmented(there, uid) if each.SOPInstanceUID != first.SOPInstanceUID)
+    assert second.RelatedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
+    case = node.wait_for("ct_sarcoma: done", f"{len(files) - 1} slices")[0].split()[0]
+    assert node.wait_for(case, f"{len(files)} slices")
+
+
+def test_what_is_sent_twice_is_predicted_and_returned_once(node, there, new_image):
+    path = new_image()
+    sent(node.port, path)
+    uid = dcmread(path).SeriesInstanceUID
+    until(lambda: segmented(there, uid))
+    lines = len(node.told("done"))
+    sent(node.port, path)
+    time.sleep(1.5)
+    assert len(node.told("done")) == lines
+    (result,) = segmented(there, uid)
+    assert len(there.got[result.SOPInstanceUID]) == 1
+
+
+def test_a_receiving_process_that_is_killed_is_replaced(node, there, new_image):
+    child = next(
+        each
+        for each in psutil.Process().children()
+        if node.port in {c.laddr.port for c in each.net_connections()}
+    )
+    child.kill()
+    path = new_image()
+
+    def accepted() -> bool:
+        try:
+            return sent(node.port, path) == [0]
+        except (RuntimeError, ValueError):  # not associated
+            return False
+
+    until(accepted)
+    until(lambda: segmented(there, dcmread(path).SeriesInstanceUID))
+
+
+def test_an_archive_that_refuses_for_now_gets_its_results_later(node, there, new_image):
+    there.status = 0xA700
+    path = new_image()
+    sent(node.port, path)
+    uid = dcmread(path).SeriesInstanceUID
+    node.wait_for("done", number=len(node.told("done")) + 1)
+    there.status = 0
+    until(lambda: segmented(there, uid))
+
+
+def test_monitors_are_told_figures_and_no_identity_is_in_a_line(node, new_image, there):
+    path = new_image()
+    image = dcmread(path)
+    sent(node.port, path)
+    until(lambda: segmented(there, image.SeriesInstanceUID))
+    text = node.ask("metrics")
+    assert node.ask("healthz") == "ok\n"
+    figures = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line[0] != "#"
+    }
+    assert figures["pyraseg_received_objects_total"] >= 1
+    assert figures["pyraseg_received_bytes_total"] >= path.stat().st_size / 2
+    assert figures['pyraseg_items_total{bundle="us_hydronephrosis",outcome="done"}'] >= 1
+    assert figures['pyraseg_result_seconds_count{bundle="us_hydronephrosis"}'] >= 1
+    said = "\n".join(node.lines) + text
+    for value in (image.SOPInstanceUID, image.StudyInstanceUID, str(image.PatientName), "SENDER"):
+        assert value not in said
+
+
+def test_what_fails_is_told_with_a_remedy_and_the_tables_follow(node, tmp_path):
+    files = series(tmp_path / "gap", 75)
+    sent(node.port, *files[:4], *files[6:])
+    (line,) = node.wait_for("ct_sarcoma: failed")
+    assert "wanted" in line
+    table = node.output / "ct_sarcoma" / "failures.csv"
+
+    def rows() -> list[dict[str, str]]:
+        return list(csv.DictReader(table.open())) if table.exists() else []
+
+    until(lambda: line.split()[0] in {row["case"] for row in rows()})
+    sent(node.port, *files[4:6])
+    until(lambda: (node.output / "ct_sarcoma" / "items" / line.split()[0]).exists())
+    until(lambda: line.split()[0] not in {row["case"] for row in rows()})
+
+
+def test_nothing_is_lost_or_done_twice_when_the_listener_is_killed_at_random_moments(
+    us_bundle, new_image, tmp_path
+):
+    draw, files = random.Random(3), [new_image(frames=frames) for frames in (1, 1, 3, 1)]
+    left, kept, output = list(files), {}, tmp_path / "out"
+    with archive() as there:
+        options = (*QUIET, "--formats", "seg", "--return-to", there.address)
+        for kill in range(2):
+            with started(output, us_bundle, *options) as (process, port):
+                assert sent(port, left.pop()) == [0]
+                if kill:
+                    until(lambda: published(output / us_bundle.name))
+                time.sleep(draw.uniform(0, 1))
+                os.killpg(process.pid, signal.SIGKILL)
+            kept = published(output / us_bundle.name)
+        with listening(output, [us_bundle], *options) as node:
+            assert sent(node.port, *left) == [0] * len(left)
+            until(lambda: len(there.of("SEG")) == len(files))
+        wanted = {dcmread(path).SeriesInstanceUID for path in files}
+        found = [each.ReferencedSeriesSequence[0].SeriesInstanceUID for each in there.of("SEG")]
+    assert sorted(found) == sorted(wanted)
+    assert len(stored(output / "received")) == len(files)
+    assert not list((output / "received" / ".incoming").iterdir())
+    now = published(output / us_bundle.name)
+    assert {case: now[case] for case in kept} == kept
+    assert node.lines[-1] == f"ended: {len(files) - len(kept)} items done, 0 failed"

@@ -21,6 +21,8 @@ from pyraseg.pipeline.commands.datalist import Datalist
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
+from pyraseg.pipeline.commands.pull import Pull
+from pyraseg.pipeline.commands.push import Push
 from pyraseg.pipeline.commands.sync import Sync
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.errors import printable, report_error
@@ -38,7 +40,9 @@ VERBS: tuple[Verb, ...] = (
     Crossval(),
     Ablation(),
     Predict(),
+    Pull(),
     Listen(),
+    Push(),
     Compare(),
     Sync(),
 )

@@ -15,18 +15,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
 
 from pyraseg.pipeline.pacs.delivery import deliver
+from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.outcome import Outcome
 from pyraseg.pipeline.pacs.peers import Peer, stored_peer, written_peer
 from pyraseg.pipeline.utils.files import private_files, private_folder
-from pyraseg.transforms.errors import OutputError, PeerAwayError, PyrasegError, UsageError, item_error
+from pyraseg.transforms.errors import OutputError, PeerAwayError, PyrasegError, item_error
 
 __all__ = ["Counts", "Outbox", "Refused"]
 
@@ -76,6 +74,7 @@ class Outbox:
     Args:
         folder: made if missing; what an earlier process left waiting is still there.
         send: `deliver`, or what stands in for it.
+        tell: takes a line once a peer is away or refuses a file for good; None for nobody.
 
     Raises:
         UsageError: another process holds it.
@@ -83,11 +82,17 @@ class Outbox:
     """
 
     def __init__(
-        self, folder: str | Path, *, send: Callable[[Sequence[Path], Peer], Iterable[Outcome]] = deliver
+        self,
+        folder: str | Path,
+        *,
+        send: Callable[[Sequence[Path], Peer], Iterable[Outcome]] = deliver,
+        tell: Callable[[str], None] | None = logger.warning,
     ) -> None:
         self.folder = private_folder(folder)
         self._send = send
-        self._holder = _hold(self.folder / ".lock")
+        self._tell = tell or (lambda line: None)
+        self._held = ExitStack()
+        self._held.enter_context(holding(self.folder / ".lock", "this outbox"))
         self._copies = self.folder / "files"
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -132,7 +137,7 @@ class Outbox:
         with self._lock:
             rows = [self._row(path, in_place=in_place) for path in map(Path, files)]
             before = self._paths(key, address)
-            due = self._enter(key, address, rows, whole=not in_place, again=again)
+            due = self._enter(key, address, rows, again=again)
             if not in_place:
                 self._remove(({path for *_, path in rows} | before) - self._paths(key, address))
             self._changed.notify_all()
@@ -171,6 +176,11 @@ class Outbox:
                 self._changed.wait(min(left, 0.2))
         return not waiting
 
+    def wait(self, seconds: float) -> None:
+        """Wait until something changes, at most so long."""
+        with self._changed:
+            self._changed.wait(seconds)
+
     def close(self) -> None:
         """Stop sending and let go of the folder. A file that is on its way may be sent again."""
         if self._stopped.is_set():
@@ -182,7 +192,7 @@ class Outbox:
             self._thread.join(timeout=5.0)
         with self._lock:
             self._db.close()
-        self._holder.release()
+        self._held.close()
 
     def send_due(self) -> float:
         """Make one attempt at each peer that is due; the seconds until the next is."""
@@ -201,7 +211,7 @@ class Outbox:
             try:
                 seconds = self.send_due()
             except PyrasegError as error:  # the disk is full
-                logger.warning("%s", error)
+                self._tell(str(error))
                 seconds = LONGEST
             with self._changed:
                 if seconds and not self._stopped.is_set():
@@ -238,7 +248,7 @@ class Outbox:
             wait = max(pause.seconds, getattr(failure, "wait", 0.0))
             pause.until, pause.seconds = time.monotonic() + wait, min(2 * pause.seconds, LONGEST)
             if pause.failure is None or pause.failure.found != failure.found:  # told once
-                logger.warning("files wait for %s: found %s. %s", peer, failure.found, failure.remedy)
+                self._tell(f"files wait for {peer}: found {failure.found}. {failure.remedy}")
         pause.failure = failure
 
     def _settle(self, row: tuple[int, str, str], outcome: Outcome) -> None:
@@ -254,7 +264,7 @@ class Outbox:
         if done.rowcount and state == "sent":
             self._remove([str(outcome.path)])
         if done.rowcount and state == "refused":
-            logger.warning("a result of %s is refused for good: %s", key, outcome.reason)
+            self._tell(f"a result of {key} is refused for good: {outcome.reason}")
 
     def _row(self, path: Path, *, in_place: bool) -> tuple[str, str, str]:
         """Name, version and place of a file that is added."""
@@ -273,15 +283,10 @@ class Outbox:
                 _sync(each)
             return path.name, version, str(copy)
 
-    def _enter(
-        self, key: str, address: str, rows: Sequence[tuple[str, str, str]], *, whole: bool, again: bool
-    ) -> int:
-        unchanged = "" if again else " WHERE version!=excluded.version OR state='refused'"
+    def _enter(self, key: str, address: str, rows: Sequence[tuple[str, str, str]], *, again: bool) -> int:
+        unchanged = "" if again else " WHERE version!=excluded.version"
         with self._transaction() as db:
-            if whole:
-                marks = ",".join("?" * len(rows))
-                gone = f"DELETE FROM files WHERE key=? AND peer=? AND state!='sent' AND name NOT IN ({marks})"
-                db.execute(gone, (key, address, *(name for name, *_ in rows)))
+            db.execute("DELETE FROM files WHERE key=? AND peer=? AND state!='sent'", (key, address))
             before = db.total_changes
             db.executemany(
                 "INSERT INTO files (key, peer, name, version, path) VALUES (?, ?, ?, ?, ?)"
@@ -316,7 +321,7 @@ class Outbox:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
-            except BaseException:
+            except BaseException:  # whatever ends the block, it leaves nothing half done
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
@@ -332,16 +337,6 @@ class Outbox:
             remedy = "Free some space, or give yourself write access there."
             wanted = "room for what waits to be sent"
             raise OutputError(wanted, found=found, remedy=remedy, path=self.folder) from error
-
-
-def _hold(path: Path) -> Any:
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        found, remedy = "one that holds this outbox", "Wait until it has ended, or end it."
-        raise UsageError("no other process that sends the same", found=found, remedy=remedy) from error
-    return lock
 
 
 def _sync(path: Path) -> None:

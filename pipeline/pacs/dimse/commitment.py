@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from pyraseg.pipeline.pacs.dimse.association import NoContextError, associate
+from pyraseg.pipeline.pacs.dimse.association import NoContextError, associate, facing
 from pyraseg.pipeline.pacs.dimse.store import StoredObject, object_of
 from pyraseg.pipeline.pacs.outcome import Outcome
 from pyraseg.pipeline.pacs.peers import DicomPeer
@@ -149,7 +148,7 @@ def receiving_reports(peer: DicomPeer, *, port: int = 0, patience: float = 60.0)
     entity.require_calling_aet = [peer.title]
     commitments.support(entity)
     try:
-        server = entity.start_server((_facing(peer), port), block=False, evt_handlers=commitments.handlers)
+        server = entity.start_server((facing(peer), port), block=False, evt_handlers=commitments.handlers)
     except OSError as error:
         found, remedy = f"port {port}, which cannot be opened ({error.strerror})", "Name another one."
         raise UsageError("a port for reports of commitment", found=found, remedy=remedy) from error
@@ -157,11 +156,3 @@ def receiving_reports(peer: DicomPeer, *, port: int = 0, patience: float = 60.0)
         yield commitments
     finally:
         server.shutdown()
-
-
-def _facing(peer: DicomPeer) -> str:
-    """This machine's address as the peer sees it; nothing is sent."""
-    family, *_, address = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(address)
-        return str(probe.getsockname()[0])

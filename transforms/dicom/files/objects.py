@@ -33,6 +33,7 @@ __all__ = [
     "parse_object",
     "passed_over",
     "read_object",
+    "sop_class_uid",
     "volume_modality",
 ]
 
@@ -240,12 +241,17 @@ def is_localizer(image_type: Sequence[str]) -> bool:
 
 def is_dicomdir(path: Path) -> bool:
     """Whether a file is a DICOMDIR, by its name or the SOP class in its file meta group."""
-    return is_dicomdir_name(path.name) or _of_meta(path, "MediaStorageSOPClassUID") == DIRECTORY_CLASS
+    return is_dicomdir_name(path.name) or sop_class_uid(path) == DIRECTORY_CLASS
 
 
 def instance_uid(path: Path) -> str:
     """The SOP Instance UID by the file meta group alone; empty where there is none."""
     return _of_meta(path, "MediaStorageSOPInstanceUID")
+
+
+def sop_class_uid(path: Path) -> str:
+    """The SOP Class UID by the file meta group alone; empty where there is none."""
+    return _of_meta(path, "MediaStorageSOPClassUID")
 
 
 def _of_meta(path: Path, name: str) -> str:

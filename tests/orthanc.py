@@ -37,7 +37,7 @@ class Orthanc:
     title = "ORTHANC"
 
     def __init__(self, folder: Path, modalities: dict[str, int] | None = None, **settings: Any) -> None:
-        if not (shutil.which("Orthanc") and PLUGIN.exists()):
+        if not self.installed():
             pytest.skip("needs Debian's packages orthanc and orthanc-dicomweb")
         self.folder = folder
         self.http, self.dicom = free_port(), free_port()
@@ -56,6 +56,10 @@ class Orthanc:
         }  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "orthanc.json").write_text(json.dumps(content))
+
+    @staticmethod
+    def installed() -> bool:
+        return shutil.which("Orthanc") is not None and PLUGIN.exists()
 
     @property
     def url(self) -> str:

@@ -61,6 +61,13 @@ class Predict(Verb):
         timeout = "seconds without progress (default 600)"
         add("--item-timeout", type=positive, default=600, metavar="S", help=timeout)
 
+        add = parser.add_argument_group("several machines").add_argument
+        add("--engine", choices=("local", "ray"), default="local", help="ray: a Ray cluster's nodes")
+        address = "of the cluster's head, HOST:PORT (default: a Ray of this machine alone)"
+        add("--ray-address", metavar="ADDRESS", help=address)
+        cores = "cores of each of Ray's engines (default: a node's, at most 8)"
+        add("--ray-cores", type=positive, metavar="N", help=cores)
+
         work = parser.add_argument_group("what is done")
         dry_run = "say what would be done and what is left out, and why"
         work.add_argument("--dry-run", action="store_true", help=dry_run)

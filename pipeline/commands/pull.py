@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyraseg.pipeline.commands.verb import Verb
-from pyraseg.pipeline.pacs.peers import add_peer_options, peer_of
+from pyraseg.pipeline.pacs.peers import add_peer_options, peer_of, port_number
 from pyraseg.pipeline.utils.reading_options import positive
 
 __all__ = ["Pull"]
@@ -18,7 +18,6 @@ class Pull(Verb):
 
     name = "pull"
     help = "fetch series from a PACS by DIMSE or DICOMweb"
-    ends_at_once = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         where = parser.add_mutually_exclusive_group(required=True).add_argument
@@ -45,7 +44,7 @@ class Pull(Verb):
         add("--yes", action="store_true", help="a query that matches the whole archive is meant so")
         add("--dry-run", action="store_true", help="say how much there is and how much of it is here")
         port = "where our listener takes what a C-MOVE brings, where there is no C-GET"
-        add("--port", type=positive, metavar="PORT", help=port)
+        add("--port", type=port_number, metavar="PORT", help=port)
         add_peer_options(parser.add_argument_group("connection").add_argument)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:

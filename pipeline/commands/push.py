@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyraseg.pipeline.commands.verb import Verb
-from pyraseg.pipeline.pacs.peers import add_peer_options, peer_of
+from pyraseg.pipeline.pacs.peers import add_peer_options, peer_of, port_number
 from pyraseg.pipeline.utils.reading_options import positive
 
 __all__ = ["Push"]
@@ -18,7 +18,6 @@ class Push(Verb):
 
     name = "push"
     help = "send results to a PACS by DIMSE or DICOMweb"
-    ends_at_once = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         results = "an output folder of predict, or files and folders of DICOM"
@@ -28,7 +27,7 @@ class Push(Verb):
         where("--dicomweb", dest="peer", metavar="URL", help="by STOW-RS: what /studies is appended to")
         add = parser.add_argument
         commit = "ask for Storage Commitment; PORT takes its reports (default: any)"
-        add("--commit", nargs="?", const=0, type=positive, metavar="PORT", help=commit)
+        add("--commit", nargs="?", const=0, type=port_number, metavar="PORT", help=commit)
         add(
             "--patience",
             type=positive,

@@ -24,6 +24,10 @@ PICTURES = {
         "Each dot: the best trade at a probability threshold and a smallest size (docs/trust.md).",
     ),
     "overlays.png": ("Cases", "Filled: prediction; dashed: reference."),
+    "warnings.png": (
+        "Wrong results that the warning catches",
+        "The share of the wrong ones found, over the share of all that is looked at (docs/trust.md).",
+    ),
     "reliability.png": ("Calibration of the probabilities", "Of the network, before any clean-up."),
 }
 FILES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,10 +44,12 @@ def deliver(
 
 
 def require_extra() -> None:
-    """
+    """What comes before the first use of the extra ``pacs``; warnings that quote values are silenced.
+
     Raises:
-        UsageError: the extra ``pacs`` is not installed.
+        UsageError: it is not installed.
     """
+    warnings.filterwarnings("ignore", "Invalid value for VR")  # pydicom's; set for every thread
     if missing := [name for name in ("pynetdicom", "requests") if find_spec(name) is None]:
         remedy = 'Install it: pip install "pyraseg[pacs]".'
         raise UsageError("the extra pacs", found=f"no {missing[0]}", remedy=remedy)

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, peer TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
     path TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', reason TEXT NOT NULL DEFAULT '',
     tries INTEGER NOT NULL DEFAULT 0, UNIQUE (key, peer, name));
+CREATE TABLE IF NOT EXISTS peers (name TEXT PRIMARY KEY, settings TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS states ON files (state, peer, tries, id);
 """
 
@@ -133,8 +134,9 @@ class Outbox:
                 they must be replaced and never be changed.
             again: send what was sent before, too.
         """
-        address = written_peer(peer)
+        address = str(peer)
         with self._lock:
+            self.know(peer)
             rows = [self._row(path, in_place=in_place) for path in map(Path, files)]
             before = self._paths(key, address)
             due = self._enter(key, address, rows, again=again)
@@ -143,9 +145,14 @@ class Outbox:
             self._changed.notify_all()
         return due
 
+    def know(self, peer: Peer) -> None:
+        """Send what waits for a peer with these settings of TLS, time-out and our AE title from now on."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO peers VALUES (?, ?)", (str(peer), written_peer(peer)))
+
     def counts(self, peer: Peer | None = None) -> Counts:
         """How many files wait, were sent and are refused, of one peer or of all."""
-        where, values = ("WHERE peer=?", [written_peer(peer)]) if peer else ("", [])
+        where, values = ("WHERE peer=?", [str(peer)]) if peer else ("", [])
         with self._transaction() as db:
             found = db.execute(f"SELECT state, COUNT(*) FROM files {where} GROUP BY state", values)
             return Counts(**dict(found.fetchall()))
@@ -158,7 +165,7 @@ class Outbox:
 
     def failure(self, peer: Peer) -> PyrasegError | None:
         """Why the last attempt at a peer failed; None where it did not."""
-        return self._pauses.get(written_peer(peer), _Pause()).failure
+        return self._pauses.get(str(peer), _Pause()).failure
 
     def start(self) -> None:
         """Send in the background."""
@@ -218,13 +225,14 @@ class Outbox:
                     self._changed.wait(seconds)
 
     def _attempt(self, address: str, pause: _Pause) -> None:
-        peer = stored_peer(address)
         with self._transaction() as db:
+            (settings,) = db.execute("SELECT settings FROM peers WHERE name=?", (address,)).fetchone()
             rows = db.execute(
                 "SELECT id, key, version, path FROM files WHERE state='waiting' AND peer=? ORDER BY tries, id"
                 " LIMIT ?", (address, AT_ONCE),
             ).fetchall()  # fmt: skip
         left = {Path(path): (number, key, version) for number, key, version, path in rows}
+        peer = stored_peer(settings)
         failure: PyrasegError | None = None
         try:
             for outcome in self._send(list(left), peer):
@@ -238,9 +246,8 @@ class Outbox:
             if self._stopped.is_set():
                 return
             failure = item_error(error)
-            for path, row in list(left.items())[
-                :1
-            ]:  # it may be the reason: the others are not to wait for it
+            if left:  # the first may be the reason: the others are not to wait for it
+                path, row = next(iter(left.items()))
                 self._settle(row, Outcome(path, "again", failure.found))
         if failure is None:
             pause.until, pause.seconds = 0.0, SHORTEST

@@ -23,6 +23,7 @@ __all__ = [
     "ae_title",
     "parse_peer",
     "peer_of",
+    "port_number",
     "stored_peer",
     "written_peer",
 ]
@@ -167,6 +168,13 @@ def stored_peer(text: str) -> Peer:
     fields = json.loads(text)
     fields["tls"] = Tls(**fields["tls"]) if fields["tls"] else None
     return (WebPeer if "url" in fields else DicomPeer)(**fields)
+
+
+def port_number(text: str) -> int:
+    """A port, as the type of an argument."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"wanted a port from 1 to 65535, found {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

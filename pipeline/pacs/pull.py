@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TypeVar
 
 from pyraseg.pipeline.pacs.archive import Archive, open_archive
 from pyraseg.pipeline.pacs.holding import holding
@@ -30,9 +32,11 @@ __all__ = ["Fetch", "pull"]
 
 LEDGER, STATE = "series.csv", ".pyraseg-pull.json"
 COLUMNS = ("study", "series", "modality", "in_archive", "here", "state")
-ATTEMPTS = 5  # at a series, each after twice the pause of the one before
+ATTEMPTS = 5  # without progress, each after twice the pause of the one before
 SHORTEST = 1.0  # seconds
 IN_A_ROW = 3  # series that cannot be fetched before the archive is taken to be away
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,7 @@ def pull(fetch: Fetch) -> Iterator[str]:
 
 
 def _found(archive: Archive, fetch: Fetch) -> list[SeriesAt]:
-    found: list[SeriesAt] = []
-    for one in archive.series(fetch.query):
-        if len(found) == fetch.limit:
-            break
-        found.append(one)
+    found = _patiently(lambda: list(islice(archive.series(fetch.query), fetch.limit)))
     if not found:
         remedy = "Widen the query; what does the archive's own page find?"
         raise NothingFoundError("series that match the query", found="none", remedy=remedy)
@@ -128,38 +128,45 @@ def _fetch_series(archive: Archive, folder: SeriesFolder) -> PeerError | InputEr
     count = folder.series.instances
     if count is not None and len(folder) >= count > 0:
         return None
-    pause, error = SHORTEST, None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            sleep(max(pause, getattr(error, "wait", 0.0)))
-            pause *= 2
-        before = len(folder)
-        try:
-            if _fetch_missing(archive, folder):
-                return None
-            error = PeerAwayError(
-                "every instance", found="fewer instances than the archive lists", remedy="Run it again."
-            )
-        except PeerAwayError as away:
-            error = away
-        except (PeerError, InputError) as refusal:
-            return refusal
-        except OSError as full:
-            raise output_error(full, folder.path) from full
-        if len(folder) > before:
-            pause = SHORTEST
-    return error
+    try:
+        _patiently(lambda: _fetch_missing(archive, folder), lambda: len(folder))
+    except (PeerError, InputError) as error:
+        return error
+    except OSError as full:
+        raise output_error(full, folder.path) from full
+    return None
 
 
-def _fetch_missing(archive: Archive, folder: SeriesFolder) -> bool:
-    """Fetch once; whether all that the archive lists is here."""
+def _fetch_missing(archive: Archive, folder: SeriesFolder) -> None:
+    """Fetch once.
+
+    Raises:
+        PeerAwayError: not all that the archive lists, or counts, has come.
+    """
     folder.prepare()
-    instances = archive.instances(folder.series)
-    missing = [one for one in instances if not folder.holds(one.uid)]
+    missing = [one for one in archive.instances(folder.series) if not folder.holds(one.uid)]
     if missing:
         archive.fetch(folder.series, missing, folder)
         folder.sync()
-    return all(folder.holds(one.uid) for one in missing)
+    if len(folder) < (folder.series.instances or 1) or not all(folder.holds(one.uid) for one in missing):
+        found, remedy = "fewer instances than the archive counts", "Run it again."
+        raise PeerAwayError("every instance of the series", found=found, remedy=remedy)
+
+
+def _patiently(action: Callable[[], Answer], progress: Callable[[], int] = lambda: 0) -> Answer:
+    """Try again where the archive is away, until nothing more comes of it."""
+    pause, failed, before = SHORTEST, 0, progress()
+    while True:
+        try:
+            return action()
+        except PeerAwayError as error:
+            if progress() > before:
+                pause, failed, before = SHORTEST, 0, progress()
+            failed += 1
+            if failed == ATTEMPTS:
+                raise
+            sleep(max(pause, error.wait))
+            pause *= 2
 
 
 def _check_key(output: Path) -> None:

@@ -17,9 +17,17 @@ from pydicom.uid import UID
 from pyraseg.pipeline.pacs.delivery import deliver, require_extra
 from pyraseg.pipeline.pacs.outbox import Outbox
 from pyraseg.pipeline.pacs.peers import DicomPeer, Peer
+from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.transforms.dicom.files.discover import files_and_passed
-from pyraseg.transforms.dicom.files.objects import is_dicomdir, sop_class_uid
-from pyraseg.transforms.errors import NothingFoundError, PeerAwayError, PyrasegError, RunError, UsageError
+from pyraseg.transforms.dicom.files.objects import instance_uid, is_dicomdir, sop_class_uid
+from pyraseg.transforms.errors import (
+    InputError,
+    NothingFoundError,
+    PeerAwayError,
+    PyrasegError,
+    RunError,
+    UsageError,
+)
 from pyraseg.transforms.privacy import case_name
 
 __all__ = ["Sending", "push"]
@@ -56,16 +64,14 @@ def push(sending: Sending) -> Iterator[str]:
 
     Raises:
         NothingFoundError: there is no DICOM.
+        InputError: two files hold different objects under one UID.
         PeerAwayError, PeerError: the peer gives no answer, or a person must mend something; what has arrived
             is remembered.
         RunError: the peer refuses some files for good.
         UsageError: another process sends to this peer, or commitment is asked of DICOMweb.
     """
     require_extra()
-    files = [path for path in files_and_passed(sending.inputs)[0] if not is_dicomdir(path)]
-    if not files:
-        remedy = "Name the output folder of predict, or files and folders of DICOM."
-        raise NothingFoundError("files of DICOM to send", found="none", remedy=remedy)
+    files = _files(sending.inputs)
     size = sum(path.stat().st_size for path in files)
     kinds = Counter(UID(sop_class_uid(path)).name or "no SOP class" for path in files)
     listed = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
@@ -80,6 +86,21 @@ def push(sending: Sending) -> Iterator[str]:
         due = outbox.add(KEY, files, sending.peer, in_place=True, again=sending.again)
         yield f"{len(files) - due} were sent before, {due} are to be sent"
         yield from _follow(outbox, due, sending)
+
+
+def _files(inputs: Sequence[str]) -> list[Path]:
+    """The files to send, each object once; an archive keeps the first of two and calls both stored."""
+    files = [path for path in files_and_passed(inputs)[0] if not is_dicomdir(path)]
+    if not files:
+        remedy = "Name the output folder of predict, or files and folders of DICOM."
+        raise NothingFoundError("files of DICOM to send", found="none", remedy=remedy)
+    objects: dict[str, Path] = {}
+    for path in files:
+        first = objects.setdefault(instance_uid(path) or str(path), path)
+        if first is not path and sha256_of(first) != sha256_of(path):
+            found, remedy = "another one under the same SOP Instance UID", "Leave out the wrong one."
+            raise InputError("one object under each UID", found=found, remedy=remedy, path=path)
+    return list(objects.values())
 
 
 def _follow(outbox: Outbox, due: int, sending: Sending) -> Iterator[str]:

@@ -68,8 +68,9 @@ class SeriesFolder:
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(self._file(self._instance(draft)))
-        finally:
+        except BaseException:  # whatever it is, no draft stays
             draft.unlink(missing_ok=True)
+            raise
 
     def sync(self) -> None:
         """Bring the names to the disk, too."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pyraseg.pipeline.inference.backends import Backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
+from pyraseg.pipeline.prediction.cluster.ray_engine import RayEngine
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered
 from pyraseg.pipeline.prediction.engine import Engine, Settled
@@ -31,9 +31,9 @@ class Batch:
 
     Attributes:
         discovered: the content of the inputs; plan: the items of this run.
-        backend: scores the frames; None where no item is due.
+        engine: predicts the items; None where none is due.
         started: when the run began, discovery included.
-        done: the items published so far.
+        done: the cases published so far.
         totals, stages: the work so far, and its processor seconds by stage.
     """
 
@@ -43,9 +43,9 @@ class Batch:
     folder: OutputFolder
     discovered: Discovered
     plan: Plan
-    backend: Backend | None
+    engine: Engine | RayEngine | None
     started: datetime
-    done: list[Item] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
     totals: Totals = field(default_factory=Totals)
     stages: Counter[str] = field(default_factory=Counter)
 
@@ -61,10 +61,10 @@ class Batch:
 
     def _run(self, stopping: Stopping) -> Iterator[str]:
         self._begin()
-        run_error, stopped, backend = None, False, self.backend
+        run_error, stopped, engine = None, False, self.engine
         try:
-            if backend is not None:
-                yield from self._work(list(self.plan.due), backend, stopping)
+            if engine is not None:
+                yield from self._work(engine, stopping)
             self.folder.check()
         except KeyboardInterrupt:
             stopped = True
@@ -83,7 +83,7 @@ class Batch:
             totals=self.totals,
             started=self.started,
             stopped=stopped,
-            backend=None if backend is None else backend.name,
+            backend=None if engine is None else engine.name,
             stages=self.stages,
         )
         if run_error is not None:
@@ -103,17 +103,23 @@ class Batch:
 
     def _count_again(self) -> None:
         """What was done or kept and is not there at the end has failed: the totals say what is there."""
-        for item in (*self.done, *self.plan.kept):
-            if not self.folder.is_done(item):
-                reason = "results that are not in the output folder any more"
-                remedy = "Keep other programs out of the folder, and go on with --resume."
-                self.folder.add_failure(Failure(item.file, reason, remedy, item.case))
-                self.totals.failed += 1
-        self.totals.done = sum(map(self.folder.is_done, self.done))
-        self.totals.kept = sum(map(self.folder.is_done, self.plan.kept))
+        done = (item for item in self.plan.due if item.case in self.done)
+        self.totals.done, self.totals.kept = self._still_there(done), self._still_there(self.plan.kept)
 
-    def _work(self, due: list[Item], backend: Backend, stopping: Stopping) -> Iterator[str]:
-        engine = Engine(self.job, self.bundle, self.rules, folder=self.folder, backend=backend, most=len(due))
+    def _still_there(self, items: Iterable[Item]) -> int:
+        number = 0
+        for item in items:
+            if self.folder.is_done(item):
+                number += 1
+                continue
+            reason = "results that are not in the output folder any more"
+            remedy = "Keep other programs out of the folder, and go on with --resume."
+            self.folder.add_failure(Failure(item.file, reason, remedy, item.case))
+            self.totals.failed += 1
+        return number
+
+    def _work(self, engine: Engine | RayEngine, stopping: Stopping) -> Iterator[str]:
+        due = self.plan.due
         begin = time.monotonic()
         try:
             with Progress(len(due)) as progress, engine:
@@ -128,7 +134,7 @@ class Batch:
         if settled.done is None:
             self.totals.failed += 1
             return
-        self.done.append(settled.item)
+        self.done.add(settled.item.case)
         self.totals.done += 1
         self.totals.frames += settled.done.frames
         self.totals.flagged += bool(settled.done.flags)

@@ -28,7 +28,7 @@ from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
 from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers, start_ahead
 from pyraseg.pipeline.utils.files import private_files
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
-from pyraseg.transforms.errors import OutputError
+from pyraseg.transforms.errors import OutputError, RunError
 
 __all__ = ["PRELOAD", "Engine", "Settled", "hold_folder", "open_engine"]
 
@@ -77,9 +77,10 @@ class Engine:
         folder: for the results.
         backend: scores the frames.
         most: the most items of a round, where that is known: no more processes are started.
+        share: of the machine's memory that its processes may take, where several engines are on it.
 
     Attributes:
-        seconds: of the network, over its threads.
+        name: of the backend.
     """
 
     def __init__(
@@ -91,22 +92,33 @@ class Engine:
         folder: OutputFolder,
         backend: Backend,
         most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         self.job, self.bundle, self.rules, self.folder, self.backend = job, bundle, rules, folder, backend
         number = job.workers or (os.cpu_count() or 1) + 1
         self._number = number if most is None else min(number, most)
-        self.seconds = 0.0
+        self._share = share
+        self._server: ForwardServer | None = None
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def seconds(self) -> float:
+        """Of the network so far, over its threads."""
+        return 0.0 if self._server is None else self._server.seconds
 
     def __enter__(self) -> Engine:
         threads = network_threads(self.bundle)
         features = self.bundle.judge.features and self.backend.features
         size = batch_size(self.job, self.bundle)
-        memory = max(LEAST_MEMORY, int(0.8 * psutil.virtual_memory().available) // self._number)
+        memory = max(LEAST_MEMORY, int(0.8 * self._share * psutil.virtual_memory().available) // self._number)
         with ExitStack() as held:  # a process that cannot start leaves none of the others
             self._server = server = ForwardServer(
                 self.backend, batch_size=size, threads=threads, features=features or None
             )
-            held.callback(self._close, server)
+            held.callback(server.close)
             self._workers = Workers(
                 self._task(),
                 number=self._number,
@@ -123,12 +135,6 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def _close(self, server: ForwardServer) -> None:
-        try:
-            server.close()
-        finally:
-            self.seconds = server.seconds
-
     def run(self, items: Iterable[Item], *, watch: Iterable[Callable[[], None]] = ()) -> Iterator[Settled]:
         """Predict the items, read one by one, and yield each as it comes to its end; not in order.
 
@@ -139,6 +145,10 @@ class Engine:
             OutputError: the output folder was removed or replaced.
             RunError: the network's threads have ended.
         """
+        if self._server is None:
+            raise RunError(
+                "an engine that is open", found="one that is not", remedy="Use it in a with block."
+            )
         checks = (self._server.check, *watch, self.folder.check)
         for outcome in self._workers.run(items, watch=checks):
             yield self._settle(outcome)

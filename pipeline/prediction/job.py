@@ -21,7 +21,7 @@ from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.errors import UsageError
 from pyraseg.transforms.io.reading_options import OF_FRAMES, ReadingOptions
 
-__all__ = ["Job", "fingerprint", "for_bundle", "load_job", "lock_of", "parse_job", "read_job"]
+__all__ = ["Job", "absolute", "fingerprint", "for_bundle", "load_job", "lock_of", "parse_job", "read_job"]
 
 # Config ids that command-line options set
 RESERVED_IDS = (
@@ -57,6 +57,9 @@ class Job:
     overrides: Mapping[str, str] = field(default_factory=dict)
     roi: SearchBox | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    engine: str = "local"
+    ray_address: str | None = None
+    ray_cores: int | None = None
 
 
 def parse_job(arguments: argparse.Namespace) -> Job:
@@ -76,6 +79,9 @@ def parse_job(arguments: argparse.Namespace) -> Job:
         found = f"--seg-type {arguments.seg_type} without seg"
         remedy = "Add it to --formats, or leave --seg-type out."
         raise UsageError("seg among the formats", found=found, remedy=remedy)
+    if arguments.engine != "ray" and (arguments.ray_address or arguments.ray_cores):
+        remedy = "Add --engine ray, or leave the options of Ray out."
+        raise UsageError("options of this engine", found="options of another", remedy=remedy)
     return Job(
         **{
             **values,
@@ -133,8 +139,22 @@ def read_job(job: Job) -> tuple[BundleConfig, AcceptanceRules, Job]:
     return config, rules, for_bundle(job, rules, BundleMetadata.from_mapping(config.metadata).reading)
 
 
+def absolute(job: Job) -> Job:
+    """The job with absolute paths, for processes elsewhere."""
+    return replace(
+        job,
+        inputs=tuple(path.absolute() for path in job.inputs),
+        bundle=job.bundle.absolute(),
+        output=None if job.output is None else job.output.absolute(),
+        checkpoints=tuple(path.absolute() for path in job.checkpoints),
+        earlier=None if job.earlier is None else job.earlier.absolute(),
+    )
+
+
 def load_job(job: Job, config: BundleConfig) -> LoadedBundle:
     """Load a job's bundle and weights, as `load_bundle`.
+
+    Where others compute, this machine needs no GPU.
 
     Raises:
         ConfigError, CheckpointError: as there.

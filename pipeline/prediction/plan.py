@@ -11,6 +11,7 @@ import torch
 from pyraseg.pipeline.inference.backends import Backend, build_backend
 from pyraseg.pipeline.prediction.bundle import LoadedBundle
 from pyraseg.pipeline.prediction.discovery.find_items import COPY_OF, Discovered
+from pyraseg.pipeline.prediction.discovery.stored import Stored
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.writers.tables.item_records import Item
@@ -46,8 +47,8 @@ class Plan:
         beyond: how many more are due, beyond the limit.
     """
 
-    due: tuple[Item, ...]
-    kept: tuple[Item, ...] = ()
+    due: Sequence[Item]
+    kept: Sequence[Item] = ()
     beyond: int = 0
 
     @property
@@ -58,11 +59,17 @@ class Plan:
 
 def make_plan(job: Job, items: Sequence[Item], folder: OutputFolder | None) -> Plan:
     """Select this shard's items, without finished ones if the run resumes, and at most ``limit``."""
-    mine = [item for item in items if job.shard.takes(item.key)]
-    done = {item.case for item in mine if job.resume and folder is not None and folder.is_done(item)}
-    due = [item for item in mine if item.case not in done]
-    now = due[: job.limit]
-    return Plan(tuple(now), tuple(item for item in mine if item.case in done), len(due) - len(now))
+    due, kept, beyond = Stored[Item](), Stored[Item](), 0
+    for item in items:
+        if not job.shard.takes(item.key):
+            continue
+        if job.resume and folder is not None and folder.is_done(item):
+            kept.add("", item)
+        elif job.limit is None or len(due) < job.limit:
+            due.add("", item)
+        else:
+            beyond += 1
+    return Plan(due.in_memory(), kept.in_memory(), beyond)
 
 
 def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | None) -> Backend:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import torch
+
 from pyraseg.pipeline.prediction.batch import Batch
+from pyraseg.pipeline.prediction.cluster.ray_engine import RayEngine, connect
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
-from pyraseg.pipeline.prediction.engine import PRELOAD, hold_folder
-from pyraseg.pipeline.prediction.job import Job, fingerprint, load_job, lock_of, read_job
+from pyraseg.pipeline.prediction.engine import PRELOAD, Engine, hold_folder
+from pyraseg.pipeline.prediction.job import Job, absolute, fingerprint, load_job, lock_of, read_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import check_earlier
-from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
+from pyraseg.pipeline.prediction.plan import Plan, check_found, describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.workers import start_ahead
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
@@ -32,17 +36,19 @@ def predict(job: Job) -> Iterator[str]:
         RunError: at the end, some items have failed.
         KeyboardInterrupt: it was told to stop; finished items are in the tables.
     """
-    start_ahead(PRELOAD)
+    if job.engine == "local":
+        start_ahead(PRELOAD)
     started = datetime.now(UTC)
     with before_work():
-        config, rules, job = read_job(job)
+        config, rules, job = read_job(absolute(job) if job.engine == "ray" else job)
     if job.dry_run and not job.resume:
         discovered = _discover(job, rules)
         yield from describe(discovered, make_plan(job, discovered.items, None))
         check_found(discovered)
         return
     with before_work():
-        bundle = load_job(job, config)
+        elsewhere = job.engine == "ray"  # where this machine may have no GPU
+        bundle = load_job(replace(job, device="cpu") if elsewhere else job, config)
         mark = fingerprint(job, bundle)
         lock = lock_of(job, mark)
         lock.check()
@@ -61,17 +67,24 @@ def predict(job: Job) -> Iterator[str]:
         check_found(discovered)
         return
     yield outline(discovered, plan)
-    backend = None
-    if plan.due:
-        with before_work():
-            backend = make_backend(job, bundle, plan.frames, former=folder.backend())
-        yield f"backend {backend.reason}"
     with ExitStack() as held:
+        engine: Engine | RayEngine | None = None
+        if plan.due and job.engine == "local":
+            with before_work():
+                backend = make_backend(job, bundle, plan.frames, former=folder.backend())
+                number = len(plan.due)
+                engine = Engine(job, bundle, rules, folder=folder, backend=backend, most=number)
+            yield f"backend {backend.reason}"
         with before_work():
             held.enter_context(hold_folder(lock, folder))
-            if backend is not None:
-                folder.save_backend(backend.name.split()[0])
-        yield from Batch(job, bundle, rules, folder, discovered, plan, backend, started).run()
+            if plan.due and job.engine == "ray":
+                engine = held.enter_context(_connect(job, mark, folder=folder, plan=plan, rules=rules))
+                bundle = replace(bundle, device=torch.device(engine.device))
+            if engine is not None:
+                folder.save_backend(engine.name.split()[0])
+        if isinstance(engine, RayEngine):
+            yield f"backend {engine.reason}"
+        yield from Batch(job, bundle, rules, folder, discovered, plan, engine, started).run()
     check_found(discovered)
 
 
@@ -90,3 +103,9 @@ def _discover(job: Job, rules: AcceptanceRules) -> Discovered:
     if not discovered.left_out:
         check_found(discovered)  # nothing at all: no results folder either
     return discovered
+
+
+def _connect(
+    job: Job, mark: str, *, folder: OutputFolder, plan: Plan, rules: AcceptanceRules
+) -> AbstractContextManager[RayEngine]:
+    return connect(job, mark, folder=folder, items=len(plan.due), frames=plan.frames, volumes=rules.volumes)

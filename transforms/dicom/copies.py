@@ -31,7 +31,7 @@ INTEGERS = ("u1", "<i4", "<i8")  # the first that holds a frame's values, whatev
 
 Key = str | PyrasegError
 # Calls the function for every path, in processes or not, and yields the results in order of the paths.
-MapFiles = Callable[[Callable[[Path], Any], Sequence[Path]], Iterable[Any]]
+MapFiles = Callable[[Callable[[Path], Any], Iterable[Path]], Iterable[Any]]
 
 
 def part_copies(

@@ -107,7 +107,7 @@ class DicomArchive:
         model = StudyRootQueryRetrieveInformationModelGet
         classes = list(dict.fromkeys(UID(one.sop_class) for one in asked if one.sop_class)) or list(USUAL)
         # a context for each syntax, so that an archive need not change what it stores
-        kinds = [(one, syntax) for one in classes for syntax in SYNTAXES][: CONTEXTS - 1]
+        kinds = [(one, syntax) for syntax in SYNTAXES for one in classes][: CONTEXTS - 1]
         contexts = [build_context(model), *(build_context(*kind) for kind in kinds)]
         roles = [build_role(one, scp_role=True) for one in dict.fromkeys(one for one, _ in kinds)]
         try:

@@ -96,11 +96,18 @@ def client_context(tls: Tls) -> ssl.SSLContext:
 
 
 def facing(peer: DicomPeer) -> str:
-    """This machine's address as the peer sees it, to listen at; nothing is sent."""
-    family, *_, address = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(address)
-        return str(probe.getsockname()[0])
+    """This machine's address as the peer sees it, to listen at; nothing is sent.
+
+    Raises:
+        PeerAwayError: no way leads there.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise _unreachable(error.strerror or "no such host") from error
 
 
 def no_answer(found: str, *, remedy: str = AWAY) -> PeerAwayError:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,7 @@ class _Listener:
     """The main loop.
 
     Attributes:
-        totals, left_out: by bundle, for its tables; ``stale``: bundles whose tables are to be written.
+        totals, items, left_out: by bundle, for its tables (items without their paths); ``stale``: bundles whose tables are to be written.
     """
 
     options: Listening
@@ -136,6 +136,7 @@ class _Listener:
     outbox: Outbox
     figures: Figures
     totals: dict[str, Totals] = field(default_factory=lambda: defaultdict(Totals))
+    items: dict[str, dict[str, Item]] = field(default_factory=lambda: defaultdict(dict))
     left_out: dict[str, deque[LeftOut]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=LEFT_OUT))
     )
@@ -190,6 +191,7 @@ class _Listener:
                     failed.add(each)
                     yield self._fail(name, failure)
                 for item in content.items:
+                    self.items[name][item.case] = replace(item, paths=(), stamps=())
                     if engine.folder.is_done(item):
                         self._hand_on(name, item)
                     else:
@@ -262,7 +264,7 @@ class _Listener:
         for name in sorted(self.stale):
             totals = self.totals[name]
             totals.seconds = (datetime.now(UTC) - self._began).total_seconds()
-            found = Discovered((), tuple(self.left_out[name]), ())
+            found = Discovered(tuple(self.items[name].values()), tuple(self.left_out[name]), ())
             self.engines[name].write_tables(found, totals, started=self._began, stopped=stopped)
         self.stale.clear()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.input_files import InputFile, find_input_files
-from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items
+from pyraseg.pipeline.prediction.discovery.series_items import nifti_item, series_items, series_key
+from pyraseg.pipeline.prediction.discovery.stored import Stored
 from pyraseg.pipeline.prediction.processes.workers import Workers
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.copies import MapFiles, part_copies
@@ -29,15 +31,19 @@ CHUNK = 20  # files in one message; smaller where a process dies
 SECONDS = 60.0  # the longest time for a chunk
 MEMORY = 2**30  # bytes; a header takes some kilobytes
 FEW = 500  # files read faster than processes start
+COMPARED = 20_000  # files of shared UIDs that are compared at once
 Answer = ObjectHeader | PyrasegError
 _Member = tuple[InputFile, ObjectHeader]
 
 
 @dataclass(frozen=True)
 class Discovered:
-    """The content of INPUTs: items, files that the bundle does not accept, and failures; by file name."""
+    """The content of INPUTs: items, files that the bundle does not accept, and failures; by file name.
 
-    items: tuple[Item, ...]
+    Many items are on disk (`Stored`), and are read again each time.
+    """
+
+    items: Sequence[Item]
     left_out: tuple[LeftOut, ...]
     failures: tuple[Failure, ...]
 
@@ -72,25 +78,49 @@ class _ReadChunk:
 
 
 def _map_in_processes(
-    function: Callable[[Path], Any], paths: Sequence[Path], *, workers: int, few: int
+    function: Callable[[Path], Any], paths: Iterable[Path], *, workers: int, few: int
 ) -> Iterator[Any]:
-    chunks = [(start, list(paths[start : start + CHUNK])) for start in range(0, len(paths), CHUNK)]
+    """The answers in the order of the paths; memory holds those that wait for an earlier one."""
+    waiting = iter(paths)
+    first = list(islice(waiting, max(few, CHUNK * workers) + 1))
+    number = 1 if len(first) <= few else min(workers, -(-len(first) // CHUNK))
+    chunks = _chunks(chain(first, waiting))
+    again: deque[tuple[int, list[Path]]] = deque()
     answers: dict[int, Any] = {}
-    number = 1 if len(paths) <= few else min(workers, len(chunks))
+    following = 0
+
+    def given() -> Iterator[tuple[int, list[Path]]]:
+        while True:
+            if again:
+                yield again.popleft()
+            elif (chunk := next(chunks, None)) is not None:
+                yield chunk
+            else:
+                return
+
     task = _ReadChunk(function)
     with Workers(task, number=number, seconds=SECONDS, memory=MEMORY, preload=[__name__]) as pool:
-        while chunks:
-            failed = []
-            for outcome in pool.run(chunks):
+        while True:
+            for outcome in pool.run(given()):
                 start, chunk = outcome.item
                 if outcome.error is None:
                     answers.update(enumerate(outcome.result, start))
                 elif len(chunk) == 1:
                     answers[start] = outcome.error
                 else:
-                    failed += [(index, [path]) for index, path in enumerate(chunk, start)]
-            chunks = failed
-    return iter([answers[index] for index in range(len(paths))])
+                    again.extend((index, [path]) for index, path in enumerate(chunk, start))
+                while following in answers:
+                    yield answers.pop(following)
+                    following += 1
+            if not again:
+                return
+
+
+def _chunks(paths: Iterator[Path]) -> Iterator[tuple[int, list[Path]]]:
+    start = 0
+    while chunk := list(islice(paths, CHUNK)):
+        yield start, chunk
+        start += len(chunk)
 
 
 def find_items(
@@ -121,13 +151,12 @@ def find_items(
     """
     files = find_input_files(inputs, without=without)
     sorting = _Sorting(rules, list(files.left_out), list(files.failures), map_files=map_files)
-    answers = map_files(header_or_error, [file.path for file in files.files])
+    answers = map_files(header_or_error, (file.path for file in files.files))
     for file, answer in zip(files.files, answers, strict=True):
         sorting.add(file, answer)
     sorting.part_copies()
-    items = sorting.items()
     return Discovered(
-        items=tuple(sorted(items, key=lambda item: item.file)),
+        items=sorting.items().in_memory(),
         left_out=tuple(sorted(sorting.left_out, key=lambda left: left.file)),
         failures=tuple(sorted(sorting.failures, key=lambda failure: failure.file)),
     )
@@ -140,8 +169,9 @@ class _Sorting:
     rules: AcceptanceRules
     left_out: list[LeftOut]
     failures: list[Failure]
-    taken: list[tuple[InputFile, ObjectHeader]] = field(default_factory=list)
-    nifti: list[Item] = field(default_factory=list)
+    taken: Stored[_Member] = field(default_factory=Stored)  # by their UIDs
+    members: Stored[_Member] = field(default_factory=Stored)  # of series
+    found: Stored[Item] = field(default_factory=Stored)
     broken: set[Path] = field(default_factory=set)
     map_files: MapFiles = map
 
@@ -158,11 +188,12 @@ class _Sorting:
             case = file.case(answer.sop_instance_uid)
             self._fail(file, Failure.of(answer.problem, file=file.name, case=case))
         else:
-            self.taken.append((file, answer))
+            uid = answer.sop_instance_uid
+            self.taken.add(f"uid {uid}" if uid else f"file {file.name}", (file, answer))
 
     def _add_unread(self, file: InputFile, error: PyrasegError) -> None:
         if self.rules.volumes and file.asked and is_nifti(file.path):
-            self.nifti.append(nifti_item(file))
+            self.found.add(file.name, nifti_item(file))
         elif file.asked or file.path.suffix.lower() in DICOM_SUFFIXES or is_dicom(file.path):
             self._fail(file, Failure.of(error, file=file.name))
         else:  # neither suffix, content nor the user says that it is DICOM
@@ -172,26 +203,40 @@ class _Sorting:
         self.failures.append(failure)
         self.broken.add(file.path.parent)
 
-    def items(self) -> list[Item]:
+    def items(self) -> Stored[Item]:
         """The items to predict; a series that cannot be used is a failure."""
-        if not self.rules.volumes:
-            return [_item(file, header) for file, header in self.taken]
-        items, failures, captures = series_items(self.taken, broken=self.broken)
-        self.failures += failures
-        self.left_out += captures
-        return [*items, *self.nifti]
+        for group in self.members.groups():
+            items, failures, captures = series_items(group, broken=self.broken)
+            self.failures += failures
+            self.left_out += captures
+            for item in items:
+                self.found.add(item.file, item)
+        return self.found
 
     def part_copies(self) -> None:
         """Keep the first of the files of one image; refuse different images with one UID."""
-        groups: dict[tuple[str, str], list[_Member]] = defaultdict(list)
-        for file, header in self.taken:
-            uid = header.sop_instance_uid
-            groups[uid, "" if uid else file.name].append((file, header))
-        members = {file.path: (file, header) for file, header in self.taken}
-        self.taken = []
-        paths = [[file.path for file, _ in group] for group in groups.values()]
+        several: list[list[_Member]] = []
+        for group in self.taken.groups():
+            if len(group) == 1:
+                self._keep(*group[0])
+                continue
+            several.append(group)
+            if sum(map(len, several)) > COMPARED:
+                self._part(several)
+                several = []
+        self._part(several)
+
+    def _keep(self, file: InputFile, header: ObjectHeader) -> None:
+        if self.rules.volumes:
+            self.members.add(series_key(file, header), (file, header))
+        else:
+            self.found.add(file.name, _item(file, header))
+
+    def _part(self, groups: list[list[_Member]]) -> None:
+        members = {file.path: (file, header) for group in groups for file, header in group}
+        paths = [[file.path for file, _ in group] for group in groups]
         parted = part_copies(paths, map_files=self.map_files)
-        for group, images in zip(groups.values(), parted, strict=True):
+        for group, images in zip(groups, parted, strict=True):
             if isinstance(images, PyrasegError):
                 found = f"one that cannot be compared with another of its UID ({images.found})"
                 self._refuse(group, images.restated(found=found))
@@ -201,17 +246,17 @@ class _Sorting:
                 self.left_out += [LeftOut(members[copy][0].name, reason) for copy in copies]
             kept = [members[first] for first, *_ in images]
             if len(kept) == 1:
-                self.taken += kept
+                self._keep(*kept[0])
             else:
                 self._refuse(kept, _several(kept))
 
     def _refuse(self, group: list[_Member], problem: PyrasegError) -> None:
-        if self.rules.volumes:  # without the slice there would be a gap: the series fails
-            self.taken += [(file, replace(header, problem=problem)) for file, header in group]
-            return
         for file, header in group:
-            case = file.case(header.sop_instance_uid)
-            self.failures.append(Failure.of(problem, file=file.name, case=case))
+            if self.rules.volumes:  # without the slice there would be a gap: the series fails
+                self._keep(file, replace(header, problem=problem))
+            else:
+                case = file.case(header.sop_instance_uid)
+                self.failures.append(Failure.of(problem, file=file.name, case=case))
 
 
 def _several(group: list[_Member]) -> PyrasegError:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyraseg.pipeline.prediction.discovery.dicomdir import listed_files
+from pyraseg.pipeline.prediction.discovery.stored import Stored
 from pyraseg.pipeline.writers.tables.item_records import Failure, LeftOut
 from pyraseg.transforms.dicom.files.objects import is_dicomdir
-from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, PASSED_REMEDIES, search
+from pyraseg.transforms.dicom.files.search import FOREIGN_LINK, PASSED_REMEDIES, walk
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.privacy import case_name
 
@@ -45,7 +46,7 @@ class InputFile:
 class InputFiles:
     """The files of all INPUTs, sorted by name; what the search skipped; what could not be searched."""
 
-    files: tuple[InputFile, ...]
+    files: Stored[InputFile]
     left_out: tuple[LeftOut, ...]
     failures: tuple[Failure, ...]
 
@@ -65,20 +66,24 @@ def find_input_files(inputs: Sequence[Path], *, without: Sequence[Path] = ()) ->
             raise InputError(wanted, found=found, remedy="Check the INPUT.", path=path)
     roots = [path if os.path.isdir(path) else path.parent for path in inputs]
     prefixes = _prefixes(roots)
-    files: dict[str, InputFile] = {}
+    files, seen = Stored[InputFile](), set[str]()
     left_out: dict[str, LeftOut] = {}
     failures: dict[str, Failure] = {}
     for path, root in zip(inputs, roots, strict=True):
         prefix = prefixes[os.path.realpath(root)]
         for entry in _entries(path, root, prefix, {os.path.realpath(folder) for folder in without}):
             if isinstance(entry, InputFile):
-                files.setdefault(os.path.realpath(entry.path), entry)
+                if len(inputs) > 1 or entry.asked:  # links are not followed: a folder has no file twice
+                    real = os.path.realpath(entry.path)
+                    if real in seen:
+                        continue
+                    seen.add(real)
+                files.add(entry.name, entry)
             elif isinstance(entry, LeftOut):
                 left_out.setdefault(entry.file, entry)
             else:
                 failures.setdefault(entry.file, entry)
-    by_name = sorted(files.values(), key=lambda file: file.name)
-    return InputFiles(tuple(by_name), tuple(left_out.values()), tuple(failures.values()))
+    return InputFiles(files, tuple(left_out.values()), tuple(failures.values()))
 
 
 def _prefixes(roots: Sequence[Path]) -> dict[str, str]:
@@ -101,14 +106,15 @@ def _entries(
     path: Path, root: Path, prefix: str, without: set[str]
 ) -> Iterator[InputFile | LeftOut | Failure]:
     if os.path.isdir(path):
-        files, passed = search(path, without=without)
-        for item in passed:
+        for item in walk(path, without=without):
+            if isinstance(item, Path):
+                yield InputFile(item, _relative(item, root, prefix))
+                continue
             name = _relative(item.path, root, prefix)
             if item.reason in PASSED_REMEDIES and item.reason != FOREIGN_LINK:
                 yield Failure(name, item.reason, PASSED_REMEDIES[item.reason])
             else:
                 yield LeftOut(name, item.reason)
-        yield from (InputFile(file, _relative(file, root, prefix)) for file in files)
     elif os.path.isfile(path) and is_dicomdir(path):
         yield from _listed(path, prefix)
     elif os.path.isfile(path):

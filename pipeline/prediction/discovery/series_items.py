@@ -14,7 +14,7 @@ from pyraseg.transforms.dicom.series.find import AMONG_SLICES
 from pyraseg.transforms.errors import PyrasegError
 from pyraseg.transforms.records import SourceRef
 
-__all__ = ["nifti_item", "series_items"]
+__all__ = ["nifti_item", "series_items", "series_key"]
 
 Member = tuple[InputFile, ObjectHeader]
 
@@ -33,12 +33,9 @@ def series_items(
         members: the files that the bundle accepts, without copies.
         broken: folders with a file that cannot be read, which may be a slice.
     """
-    groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
+    groups: dict[str, list[Member]] = defaultdict(list)
     for file, header in members:
-        by_folder = ("", str(file.path.parent), header.study_instance_uid)
-        groups[(header.series_instance_uid,) if header.series_instance_uid else by_folder].append(
-            (file, header)
-        )
+        groups[series_key(file, header)].append((file, header))
     items, failures, left_out = [], [], []
     for found in groups.values():
         found.sort(key=lambda member: member[0].name)
@@ -52,6 +49,13 @@ def series_items(
         else:
             items.append(_item(group, broken))
     return items, failures, left_out
+
+
+def series_key(file: InputFile, header: ObjectHeader) -> str:
+    """What the files of one series have in common."""
+    if header.series_instance_uid:
+        return f"uid {header.series_instance_uid}"
+    return f"folder {file.path.parent}\0{header.study_instance_uid}"
 
 
 def nifti_item(file: InputFile) -> Item:

@@ -52,8 +52,7 @@ class OutputFolder:
             OutputError: they cannot be made.
         """
         with _writable(self.path):
-            for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            self.remove_drafts()
             self._failures.unlink(missing_ok=True)  # failed items are due again
             with FileLock(self.path / STATE / "tables.lock"):  # another shard may be writing its tables
                 for name in TABLES:
@@ -61,6 +60,12 @@ class OutputFolder:
                         stale.unlink()
             self.items.mkdir(parents=True, exist_ok=True)
             self.drafts.mkdir(parents=True)
+
+    def remove_drafts(self) -> None:
+        """Remove the drafts of this shard's other processes; those that live on cannot publish any more."""
+        for stale in self.drafts.parent.glob(f"{self.shard.label}-*"):
+            if stale != self.drafts:
+                shutil.rmtree(stale, ignore_errors=True)
 
     def check(self) -> None:
         """Raise an OutputError if the folder is not the one any more in which this run began."""

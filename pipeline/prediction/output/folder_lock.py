@@ -20,7 +20,8 @@ from pyraseg.transforms.privacy import case_name
 __all__ = ["STATE", "TABLES", "FolderLock", "Shard", "check_earlier", "parse_shard"]
 
 STATE = ".pyraseg"
-TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html")
+TABLES = ("results.csv", "frames.csv", "failures.csv", "left_out.csv", "manifest.json", "report.html",
+          "report-*.html")  # fmt: skip
 JOB = "job.json"
 REMEDY = "Go on in it with --resume, replace what it holds with --overwrite, or name a new one with --output."
 
@@ -209,8 +210,8 @@ def _clear(folder: Path, *, results: bool) -> None:
     shutil.rmtree(folder / STATE / "drafts", ignore_errors=True)
     if results:
         shutil.rmtree(folder / "items", ignore_errors=True)
-        for name in TABLES:
-            (folder / name).unlink(missing_ok=True)
+        for table in (path for name in TABLES for path in folder.glob(name)):
+            table.unlink()
 
 
 def _refusal(folder: Path, found: str, remedy: str) -> OutputError:

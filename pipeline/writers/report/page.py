@@ -30,6 +30,7 @@ __all__ = ["Run", "write_report"]
 HERE = "pyraseg.pipeline.writers.report"
 CHUNK = 64  # pictures in one script element, which the page reads when one comes into view
 DIGITS = 6  # significant ones of a value; the tables have more
+PAGE = 5000  # items
 LISTED = 1000  # files of a group on the page; the table of failures lists all
 
 
@@ -96,7 +97,8 @@ def write_report(
     """Write the page: failures and flags, distributions, then the items, flagged ones first.
 
     It needs no network and no other file. The same arguments give the same bytes. Memory holds one picture at
-    a time; the folder of ``path`` needs room for the page twice.
+    a time; the folder of ``path`` needs room for the page twice. Items beyond the first 5,000 are on pages of
+    their own, ``report-2.html`` and so on; those that an earlier report had are removed.
 
     Args:
         records: read once, one by one; may be a generator.
@@ -108,6 +110,7 @@ def write_report(
     Raises:
         OutputError: the file cannot be written.
     """
+    path = Path(path)
     with atomic_path(path) as draft, ExitStack() as stack:
         spools = [stack.enter_context(_open_spool(draft.parent)) for _ in range(2)]
         totals = Totals()
@@ -116,18 +119,32 @@ def write_report(
             row = _item_row(record, units=run.units, folder=folder_of(record), identify=identify)
             picture = data_uri(thumbnail(record))
             spools[not record.flags].add({**row, "picture": picture is not None}, picture)
-        parts = page_template(HERE, "report.html").generate(
+        rows = chain.from_iterable(spool.rows() for spool in spools)
+        pictures = chain.from_iterable(spool.pictures() for spool in spools)
+        pages = [path.name, *(_further(path, n).name for n in range(2, -(-totals.items // PAGE) + 1))]
+        content = {
             **_head(run, identify),
-            totals=totals,
-            flags=sorted(totals.flags.items(), key=lambda each: (-each[1], each[0])),
-            failures=_groups(failures),
-            left_out=_groups(left_out),
-            rows=chain.from_iterable(spool.rows() for spool in spools),
-            pictures=_chunks(chain.from_iterable(spool.pictures() for spool in spools)),
-        )
-        with open(draft, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(parts)
-    return Path(path)
+            "totals": totals,
+            "flags": sorted(totals.flags.items(), key=lambda each: (-each[1], each[0])),
+            "failures": _groups(failures),
+            "left_out": _groups(left_out),
+            "pages": pages,
+        }
+        for number, name in enumerate(pages):
+            listed = {"rows": islice(rows, PAGE), "pictures": _chunks(islice(pictures, PAGE))}
+            parts = page_template(HERE, "report.html").generate(**content, **listed, page=number)
+            with ExitStack() as own:
+                target = draft if number == 0 else own.enter_context(atomic_path(path.with_name(name)))
+                file = own.enter_context(open(target, "w", encoding="utf-8", newline="\n"))
+                file.writelines(parts)
+    for stale in path.parent.glob(_further(path, "*").name):
+        if stale.name not in pages:
+            stale.unlink()
+    return path
+
+
+def _further(path: Path, number: int | str) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _head(run: Run, identify: bool) -> dict[str, Any]:

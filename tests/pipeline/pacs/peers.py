@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,9 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def answering(answer: Callable[[str, str, dict[str, str], bytes], Answer]) -> Iterator[str]:
+def answering(
+    answer: Callable[[str, str, dict[str, str], bytes], Answer], context: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """The address of an HTTP server that answers (method, path, headers, body) by a function.
 
     A body longer than its Content-Length says is cut there; a shorter one ends with the connection.
@@ -66,9 +69,11 @@ def answering(answer: Callable[[str, str, dict[str, str], bytes], Answer]) -> It
         do_GET = do_POST = handle_any
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -155,6 +155,22 @@ def test_a_file_that_ends_every_association_does_not_keep_the_others_back(tmp_pa
         assert box.counts() == Counts(waiting=1, sent=2)
 
 
+def test_what_waits_is_sent_with_the_settings_that_count_now(tmp_path):
+    used: list[Peer] = []
+
+    def send(files, peer):
+        used.append(peer)
+        return [Outcome(path, "stored") for path in files]
+
+    with Outbox(tmp_path / "box", send=send) as box:
+        box.add("item", write(tmp_path / "item", seg="1"), PEER)
+        later = parse_peer(str(PEER), timeout=5)
+        box.know(later)
+        box.send_due()
+        assert used == [later]
+        assert box.counts(later) == box.counts(PEER) == Counts(sent=1)
+
+
 def test_one_process_at_a_time_holds_an_outbox(box, receiver):
     with pytest.raises(UsageError, match="holds this outbox"):
         Outbox(box.folder, send=receiver)

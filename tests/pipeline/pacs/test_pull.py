@@ -185,14 +185,19 @@ def long_series(orthanc, tmp_path_factory) -> list[Path]:
     return files
 
 
-def test_a_pull_that_is_killed_goes_on_with_what_is_missing(orthanc, archive_peer, long_series, tmp_path):
+@pytest.mark.parametrize(
+    ("way", "number"), [("address", signal.SIGKILL), ("url", signal.SIGKILL), ("address", signal.SIGINT)]
+)
+def test_a_pull_that_is_stopped_goes_on_with_what_is_missing(orthanc, long_series, tmp_path, way, number):
+    archive_peer = parse_peer(getattr(orthanc, way))
     output = tmp_path / "out"
     command = [sys.executable, "-m", "pyraseg.pipeline", *words(archive_peer, output, study=5)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while len(fetched(output)) < 5 and process.poll() is None:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    assert process.wait() == {signal.SIGKILL: -9, signal.SIGINT: 130}[number]
+    assert (output / "series.csv").exists() == (number == signal.SIGINT)
     first = {path: path.stat().st_mtime_ns for path in fetched(output)}
     assert all(data_set(path) for path in first)
     assert main(words(archive_peer, output, study=5)) == 0
@@ -207,6 +212,7 @@ class OneSeries:
     def __init__(self, files: list[Path], *answers) -> None:
         self.contents = {dcmread(path).SOPInstanceUID: path.read_bytes() for path in files}
         self.answers = list(answers)
+        self.counted = len(files)
         self.retrieved: list[str] = []
 
     def __call__(self, method, path, headers, body):
@@ -214,7 +220,7 @@ class OneSeries:
         if place.endswith("/studies"):
             return self._json([{"0020000D": f"{ROOT}.4"}])
         if place.endswith("/series"):
-            return self._json([{"0020000E": f"{ROOT}.4.1", "00201209": len(self.contents)}])
+            return self._json([{"0020000E": f"{ROOT}.4.1", "00201209": self.counted}])
         if place.endswith("/instances"):
             return self._json([{"00080018": uid} for uid in self.contents])
         self.retrieved.append(place)
@@ -268,6 +274,26 @@ def test_an_answer_that_is_cut_short_is_noticed_and_the_rest_fetched(studies, tm
         assert main(words(parse_peer(url), tmp_path, study=4)) == 0
     assert sorted(map(data_set, fetched(tmp_path))) == sorted(map(data_set, studies["PT"]))
     assert len(archive.retrieved) > 1
+
+
+def test_an_archive_that_has_fewer_than_it_counts_is_not_called_whole(studies, tmp_path, no_pauses):
+    archive = OneSeries(studies["PT"])
+    archive.counted += 1
+    with answering(archive) as url:
+        assert main(words(parse_peer(url), tmp_path, study=4)) == 1
+    (row,) = csv.DictReader((tmp_path / "series.csv").open())
+    assert (row["in_archive"], row["here"], row["state"]) == (
+        "6",
+        "5",
+        "fewer instances than the archive counts",
+    )
+
+
+def test_a_query_is_asked_again_where_the_archive_cannot_now(studies, tmp_path, no_pauses):
+    archive, said = OneSeries(studies["PT"]), [(503, {}, b""), (200, {}, b"[{")]
+    with answering(lambda *asked: said.pop() if said else archive(*asked)) as url:
+        assert main(words(parse_peer(url), tmp_path, study=4)) == 0
+    assert no_pauses == [1, 2]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -67,6 +67,18 @@ def test_a_second_push_sends_nothing_unless_it_is_to(results, archive_peer, caps
     assert "0 were sent before, 4 are to be sent" in capsys.readouterr().out
 
 
+def test_two_objects_under_one_uid_are_not_sent_and_a_copy_goes_once(studies, tmp_path, capsys):
+    source = studies["frame"][0].read_bytes()
+    for name, content in {"one": source, "copy": source}.items():
+        (tmp_path / f"{name}.dcm").write_bytes(content)
+    address = f"PEER@127.0.0.1:{free_port()}"
+    assert main(["push", str(tmp_path), "--to", address, "--dry-run"]) == 0
+    assert "1 files" in capsys.readouterr().out
+    (tmp_path / "other.dcm").write_bytes(source[:-2] + b"\x01\x02")
+    assert main(["push", str(tmp_path), "--to", address, "--dry-run"]) == 1
+    assert "same SOP Instance UID" in capsys.readouterr().err
+
+
 def test_a_dry_run_says_what_would_be_sent(results, archive_peer, tmp_path, capsys):
     assert main(words(results, archive_peer, "--dry-run")) == 0
     assert "4 files" in (said := capsys.readouterr().out)

@@ -234,15 +234,17 @@ def test_a_login_stays_at_its_archive(studies, monkeypatch, tmp_path, login):
     assert "secret" not in str(caught.value)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(scp, studies, tmp_path):
+@pytest.mark.parametrize("way", ["DIMSE", "DICOMweb"])
+def test_a_certificate_that_nobody_vouches_for_is_refused(scp, studies, tmp_path, way):
     certificate, key = self_signed(tmp_path)
+    other, _ = self_signed(tmp_path / "other")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    address = scp(0, ssl_context=context)
-    other, _ = self_signed(tmp_path / "other")
-    with pytest.raises(PeerError, match="certificate"):
-        send(studies["frame"], parse_peer(address, tls_ca=str(other)))
-    assert states(send(studies["frame"], parse_peer(address, tls_ca=str(certificate)))) == ["stored"]
+    with answering(lambda *_: (200, {}, b""), context) as url:
+        address = scp(0, ssl_context=context) if way == "DIMSE" else url
+        with pytest.raises(PeerError, match="certificate"):
+            send(studies["frame"], parse_peer(address, tls_ca=str(other)))
+        assert states(send(studies["frame"], parse_peer(address, tls_ca=str(certificate)))) == ["stored"]
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

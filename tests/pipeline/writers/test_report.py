@@ -351,3 +351,26 @@ def test_a_browser_lists_the_items_and_runs_no_text(browser, tmp_path):
     assert classes.count("pill") >= 5
     assert after.tags()["figure"] == len(UNITS) + 1
     assert [a for tag, a in after.elements if tag == "img" and a.get("class") != "thumb"] == []
+
+
+def test_many_items_go_on_pages_of_their_own_that_lead_to_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyraseg.pipeline.writers.report.page.PAGE", 3)
+    records = [item(f"c{n}", flags=("colour",) if n == 6 else ()) for n in range(7)]
+    failed = [Failure("x.dcm", "a broken one", "Copy it.")]
+    path = write_report(tmp_path / "report.html", records, run=RUN, failures=failed)
+    pages = [Page(tmp_path / name) for name in ("report.html", "report-2.html", "report-3.html")]
+    assert [[row["case"] for row in page.rows] for page in pages] == [
+        ["c6", "c0", "c1"], ["c2", "c3", "c4"], ["c5"]
+    ]  # fmt: skip
+    links = [[a["href"] for tag, a in page.elements if tag == "a"] for page in pages]
+    assert links == [
+        ["report-2.html"],
+        ["report.html", "report.html", "report-3.html"],
+        ["report.html", "report-2.html"],
+    ]
+    assert ["a broken one" in page.shown for page in pages] == [True, False, False]
+    assert all("7 items" in page.shown for page in pages)
+
+    write_report(path, records[:3], run=RUN)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["report.html"]
+    assert [a for tag, a in Page(path).elements if tag == "a"] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pyraseg.transforms.errors import InputError
 
 __all__ = [
     "FOREIGN_LINK", "HIDDEN", "INNER_LINK", "PASSED_REMEDIES", "Passed", "check_regular", "is_dicomdir_name",
-    "search",
+    "search", "walk",
 ]  # fmt: skip
 
 FOREIGN_LINK = "a link that leads out of the folder"
@@ -50,24 +50,32 @@ def search(root: Path, *, without: Collection[str] = ()) -> tuple[list[Path], li
     so there are no circles of links. The root itself may be a link. DICOMDIR and the folders ``without``
     (real paths) are skipped silently.
     """
+    found = [*walk(root, without=without)]
+    files = [each for each in found if isinstance(each, Path)]
+    passed = [each for each in found if isinstance(each, Passed)]
+    return sorted(files), sorted(passed, key=lambda item: item.path)
+
+
+def walk(root: Path, *, without: Collection[str] = ()) -> Iterator[Path | Passed]:
+    """As `search`, folder by folder, in no order."""
     if not os.path.isdir(root):
-        return [root], []
-    files: list[Path] = []
-    passed: list[Passed] = []
+        yield root
+        return
+    unlisted: list[Passed] = []
     real = os.path.realpath(root)
 
     def note_unlisted(error: OSError) -> None:
-        passed.append(Passed(Path(os.fsdecode(error.filename)), UNLISTED))
+        unlisted.append(Passed(Path(os.fsdecode(error.filename)), UNLISTED))
 
     for folder, subfolders, names in os.walk(root, onerror=note_unlisted):
         reasons = {name: _reason(Path(folder, name), real) for name in [*subfolders, *names]}
-        passed += [Passed(Path(folder, name), reason) for name, reason in reasons.items() if reason]
-        files += [Path(folder, name) for name in names if not reasons[name] and not is_dicomdir_name(name)]
+        yield from (Passed(Path(folder, name), reason) for name, reason in reasons.items() if reason)
+        yield from (Path(folder, name) for name in names if not reasons[name] and not is_dicomdir_name(name))
         visible = sorted(name for name in subfolders if not reasons[name])
         if without:  # realpath asks the disk for every part of a path
             visible = [name for name in visible if os.path.realpath(Path(folder, name)) not in without]
         subfolders[:] = visible
-    return sorted(files), sorted(passed, key=lambda item: item.path)
+    yield from unlisted
 
 
 def _reason(path: Path, root: str) -> str:

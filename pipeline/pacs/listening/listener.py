@@ -126,7 +126,8 @@ class _Listener:
     """The main loop.
 
     Attributes:
-        totals, items, left_out: by bundle, for its tables (items without their paths); ``stale``: bundles whose tables are to be written.
+        totals, items, left_out: by bundle, for its tables; items without their paths.
+        stale: bundles whose tables are to be written.
     """
 
     options: Listening

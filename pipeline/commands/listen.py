@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from pyraseg.pipeline.commands.predict import FORMATS
+from pyraseg.pipeline.commands.predict import FORMATS, Predict
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.reading_options import positive
 
@@ -76,7 +76,11 @@ class Listen(Verb):
         from pyraseg.pipeline.pacs.listening.listener import listen
         from pyraseg.pipeline.pacs.listening.options import parse_listening
 
-        return listen(parse_listening(arguments))
+        parser = argparse.ArgumentParser()
+        Predict().add_arguments(parser)
+        unasked = vars(parser.parse_args(["-", "--bundle", "-", "--output", "-"]))
+        unasked |= {"inputs": (), "resume": True, "overrides": []}  # images come; the next start goes on
+        return listen(parse_listening(argparse.Namespace(**{**unasked, **vars(arguments)})))
 
 
 def _seconds(text: str) -> float:

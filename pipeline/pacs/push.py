@@ -90,6 +90,10 @@ def push(sending: Sending) -> Iterator[str]:
 
 def _files(inputs: Sequence[str]) -> list[Path]:
     """The files to send, each object once; an archive keeps the first of two and calls both stored."""
+    for path in map(Path, inputs):
+        if not path.exists():
+            found, remedy = "nothing of that name", "Check RESULTS."
+            raise UsageError("a file or folder that can be read", found=found, remedy=remedy, path=path)
     files = [path for path in files_and_passed(inputs)[0] if not is_dicomdir(path)]
     if not files:
         remedy = "Name the output folder of predict, or files and folders of DICOM."

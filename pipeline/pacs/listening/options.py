@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from pyraseg.pipeline.pacs.listening.listener import IMAGES, OUTBOX, Listening
 from pyraseg.pipeline.pacs.listening.settings import Address
@@ -14,16 +13,12 @@ from pyraseg.transforms.errors import UsageError
 
 __all__ = ["parse_listening"]
 
-# What `predict` has beside: inputs come, results are continued, one bundle's options are not all's
-GIVEN: dict[str, Any] = {
-    "inputs": (), "operating_point": None, "probabilities": False, "earlier": None,
-    "identify": False, "roi": None, "dry_run": False, "limit": None, "shard": "1/1", "resume": True,
-    "overwrite": False, "overrides": [], "batch_size": None,
-}  # fmt: skip
-
 
 def parse_listening(arguments: argparse.Namespace) -> Listening:
     """The options of a command line, checked as far as possible without opening a bundle.
+
+    Args:
+        arguments: with those of ``predict`` that ``listen`` does not have at their defaults.
 
     Raises:
         UsageError: an invalid option, or certificates that cannot be read.
@@ -64,6 +59,6 @@ def _jobs(arguments: argparse.Namespace) -> dict[str, Job]:
             remedy = "Give each bundle's folder another name; results lie in one of the same name."
             raise UsageError("bundles of different names", found=f"{name!r} again", remedy=remedy)
         output = str(Path(arguments.output) / name)
-        each = argparse.Namespace(**{**GIVEN, **vars(arguments), "bundle": text, "output": output})
+        each = argparse.Namespace(**{**vars(arguments), "bundle": text, "output": output})
         jobs[name] = parse_job(each)
     return jobs

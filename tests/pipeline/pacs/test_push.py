@@ -147,3 +147,8 @@ def test_a_push_that_is_killed_goes_on_with_what_is_missing(orthanc, tmp_path, m
     process.wait()
     assert main(command) == 0
     assert there() == 60
+
+
+def test_results_that_are_not_there_are_a_sentence(tmp_path, capsys):
+    assert main(["push", str(tmp_path / "none"), "--to", "A@127.0.0.1:104"]) == 2
+    assert "nothing of that name. Check RESULTS." in capsys.readouterr().err

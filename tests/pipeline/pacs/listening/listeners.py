@@ -21,7 +21,6 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from pyraseg.pipeline.cli import _parse
 from pyraseg.pipeline.pacs.listening import listener
-from pyraseg.pipeline.pacs.listening.options import parse_listening
 from pyraseg.pipeline.prediction.stopping import Stopping
 from tests.pipeline.prediction.batch import ROOT
 
@@ -125,7 +124,8 @@ def listening(output: Path, bundles: Sequence[Path], *options: str) -> Iterator[
 
     def run() -> None:
         try:
-            for line in listener.listen(parse_listening(_parse(words))):
+            arguments = _parse(words)
+            for line in arguments.verb.run(arguments):
                 running.lines.append(line)
         except BaseException as error:
             running.error = error

@@ -18,7 +18,8 @@ __all__ = ["parse_listening"]
 GIVEN: dict[str, Any] = {
     "inputs": (), "operating_point": None, "probabilities": False, "earlier": None,
     "identify": False, "roi": None, "dry_run": False, "limit": None, "shard": "1/1", "resume": True,
-    "overwrite": False, "overrides": [], "batch_size": None,
+    "overwrite": False, "overrides": [], "batch_size": None, "engine": "local", "ray_address": None,
+    "ray_cores": None,
 }  # fmt: skip
 
 

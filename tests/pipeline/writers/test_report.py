@@ -349,7 +349,7 @@ def test_a_browser_lists_the_items_and_runs_no_text(browser, tmp_path):
     assert f"{len(records)} items, flagged first" in after.shown
     assert 5 < classes.count("row") < 60  # those in view, and a few more
     assert classes.count("pill") >= 5
-    assert after.tags()["figure"] == len(UNITS) + 1
+    assert after.tags()["figure"] == len(UNITS) + 3  # confidence, expected Dice, unlike
     assert [a for tag, a in after.elements if tag == "img" and a.get("class") != "thumb"] == []
 
 

@@ -23,7 +23,7 @@ from pyraseg.pipeline.pacs.delivery import deliver
 from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.outcome import Outcome
 from pyraseg.pipeline.pacs.peers import Peer, stored_peer, written_peer
-from pyraseg.pipeline.utils.files import private_files, private_folder
+from pyraseg.pipeline.utils.files import private_files, private_folder, sync_path
 from pyraseg.transforms.errors import OutputError, PeerAwayError, PyrasegError, item_error
 
 __all__ = ["Counts", "Outbox", "Refused"]
@@ -287,7 +287,7 @@ class Outbox:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(path, copy)
             for each in (copy, copy.parent, self._copies):
-                _sync(each)
+                sync_path(each)
             return path.name, version, str(copy)
 
     def _enter(self, key: str, address: str, rows: Sequence[tuple[str, str, str]], *, again: bool) -> int:
@@ -344,11 +344,3 @@ class Outbox:
             remedy = "Free some space, or give yourself write access there."
             wanted = "room for what waits to be sent"
             raise OutputError(wanted, found=found, remedy=remedy, path=self.folder) from error
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -16,7 +16,7 @@ from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.peers import Peer
 from pyraseg.pipeline.pacs.query import Query, SeriesAt
 from pyraseg.pipeline.pacs.received import SeriesFolder
-from pyraseg.pipeline.utils.files import atomic_write, output_error, private_folder
+from pyraseg.pipeline.utils.files import atomic_write, output_error, private_folder, sync_path
 from pyraseg.transforms.errors import (
     InputError,
     NothingFoundError,
@@ -147,7 +147,7 @@ def _fetch_missing(archive: Archive, folder: SeriesFolder) -> None:
     missing = [one for one in archive.instances(folder.series) if not folder.holds(one.uid)]
     if missing:
         archive.fetch(folder.series, missing, folder)
-        folder.sync()
+        sync_path(folder.path)
     if len(folder) < (folder.series.instances or 1) or not all(folder.holds(one.uid) for one in missing):
         found, remedy = "fewer instances than the archive counts", "Run it again."
         raise PeerAwayError("every instance of the series", found=found, remedy=remedy)

@@ -72,14 +72,6 @@ class SeriesFolder:
             draft.unlink(missing_ok=True)
             raise
 
-    def sync(self) -> None:
-        """Bring the names to the disk, too."""
-        number = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
     def _file(self, instance: str) -> Path:
         return self.path / f"{case_name(instance)}.dcm"
 

@@ -23,7 +23,7 @@ __all__ = [
     "private_files",
     "private_folder",
     "sha256_of",
-    "sync_folder",
+    "sync_path",
 ]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -141,8 +141,8 @@ def hold_file(path: Path) -> IO[bytes] | None:
     return file
 
 
-def sync_folder(path: str | Path) -> None:
-    """Bring a folder's names to the disk; the content of its files is there already.
+def sync_path(path: str | Path) -> None:
+    """Bring to the disk what a file holds, or the names in a folder.
 
     Raises:
         OSError: it cannot be opened or synced.

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from pyraseg.pipeline.utils.files import sync_folder
+from pyraseg.pipeline.utils.files import sync_path
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.io.limits import VOLUME_BYTES
@@ -205,9 +205,9 @@ class Images:
                 raise Refused(DUPLICATE, "another object of this SOP Instance UID is here")
             if not folder.exists():
                 folder.mkdir()
-                sync_folder(self.folder)
+                sync_path(self.folder)
             if new:
                 os.rename(draft, folder / name)
                 self._series[name] = series
-        sync_folder(folder)
+        sync_path(folder)
         return Kept(series, size, new)

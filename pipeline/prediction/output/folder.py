@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Shard
-from pyraseg.pipeline.utils.files import atomic_write, sync_folder
+from pyraseg.pipeline.utils.files import atomic_write, sync_path
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, ItemRecord
 from pyraseg.transforms.errors import OutputError
 
@@ -141,7 +141,7 @@ class OutputFolder:
         """
         draft = self.draft(case)
         with _writable(self.path):
-            sync_folder(draft)
+            sync_path(draft)
             former = self._hide(case)
             os.rename(draft, self.items / case)
         shutil.rmtree(former, ignore_errors=True)

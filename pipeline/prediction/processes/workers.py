@@ -142,7 +142,10 @@ class _Worker:
         self.process = pool._context.Process(
             target=work, args=(theirs, pool.task, memory, pool.shapes, pool.memory), daemon=True
         )
-        self.process.start()
+        try:
+            self.process.start()
+        except (EOFError, OSError):  # the template was killed in between; the next start makes another
+            self.process.start()
         theirs.close()
 
     def start(self, item: Any) -> None:

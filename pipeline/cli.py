@@ -18,6 +18,7 @@ from pyraseg.pipeline.commands.bundle import Bundle
 from pyraseg.pipeline.commands.compare import Compare
 from pyraseg.pipeline.commands.crossval import Crossval
 from pyraseg.pipeline.commands.datalist import Datalist
+from pyraseg.pipeline.commands.info import Info
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
@@ -45,6 +46,7 @@ VERBS: tuple[Verb, ...] = (
     Push(),
     Compare(),
     Sync(),
+    Info(),
 )
 
 

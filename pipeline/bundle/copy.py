@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pyraseg.transforms.errors import ConfigError, OutputError
 
-__all__ = ["copy_bundle"]
+__all__ = ["bundle_folders", "copy_bundle"]
 
 # Outputs of runs in a source tree
 OUTPUTS = shutil.ignore_patterns("__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*", "pretrained")
 
 
-def _folders() -> dict[str, Path]:
+def bundle_folders() -> dict[str, Path]:
     """The bundles' folders by name; ``importlib.resources`` fails on an editable install's placeholder."""
     spec = find_spec("pyraseg.bundles")
     folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or []]
@@ -30,7 +30,7 @@ def copy_bundle(name: str, folder: str | Path) -> Path:
         ConfigError: there is no such bundle.
         OutputError: the folder is there already, or cannot be made.
     """
-    folders = _folders()
+    folders = bundle_folders()
     names = sorted(folders)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)

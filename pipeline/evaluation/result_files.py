@@ -27,6 +27,7 @@ from pyraseg.pipeline.evaluation.summary import Results
 from pyraseg.pipeline.inference.decision import point_in_words
 from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints
 from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.tracking.logged_model import EVALUATED
 from pyraseg.pipeline.trust import quality
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
@@ -79,8 +80,9 @@ def evaluate(
         about = {name: tracker.parameters.get(name) for name in ("split", "dataset_digest")}
         about |= {"weights_sha256": evaluated.split(), "run_id": tracker.run_id}
         CaseResults(tracker, folder=folder, about=about).attach(evaluator)
-        tracker.log_tags({"evaluated.sha256": evaluated})
+        tracker.log_tags({EVALUATED: evaluated})
         evaluator.run()
+        tracker.log_evaluated(evaluated)
         results = evaluator.state.results
         text = report(results)
         tracker.log_file(write_page(Path(folder), results, report=text, weights=evaluated))

@@ -15,6 +15,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
+from pyraseg.pipeline.tracking.logged_model import TRAINED
 from pyraseg.pipeline.tracking.outbox import Outbox
 from pyraseg.pipeline.utils.files import sha256_of
 
@@ -95,20 +96,45 @@ class RunLog(EngineLog):
         if self._outbox is not None:
             self._outbox.add_file(path, folder)
 
-    def log_checkpoint(self, path: str | Path) -> None:
+    def log_checkpoint(self, path: str | Path) -> str:
         """Store a checkpoint as ``checkpoints/<name>``, its SHA-256 as the tag ``checkpoint.sha256``.
 
         The file may be replaced afterwards, and must not be changed in place.
+
+        Returns:
+            The SHA-256; empty where nothing is logged.
         """
         if self._outbox is None:
-            return
+            return ""
+        sha256 = sha256_of(path)
         self._outbox.add_file(path, "checkpoints", link=True)
-        self._append("tags", {"checkpoint.sha256": sha256_of(path), "checkpoint.name": Path(path).name})
+        self._append("tags", {TRAINED: sha256, "checkpoint.name": Path(path).name})
+        return sha256
 
-    def log_model(self, network: Any, example: Any, *, facts: Mapping[str, Any] | None = None) -> None:
+    def log_trained(self, sha256: str, *, epoch: int) -> None:
+        """Make the checkpoint of this training a LoggedModel, with the validation metrics of its epoch."""
+        if self._outbox is not None:
+            self._outbox.append({"kind": "trained", "sha256": sha256, "epoch": epoch})
+
+    def log_evaluated(self, sha256: str) -> None:
+        """Give this run's metrics to the LoggedModel of the checkpoint that it has measured, if there is one.
+
+        The tag ``evaluated.sha256`` names the checkpoint; an ensemble, which has one digest a member, is no
+        model of MLflow's.
+        """
+        if self._outbox is not None:
+            self._outbox.append({"kind": "evaluated", "sha256": sha256})
+
+    def log_model(
+        self, network: Any, example: Any, *, facts: Mapping[str, Any] | None = None, sha256: str = ""
+    ) -> None:
         """Store the network as the MLflow model ``model``, which loads without pickle; see ``save_model``.
 
         For a network that torch cannot export, the tag ``model.export`` says so.
+
+        Args:
+            facts: as ``save_model``.
+            sha256: of the checkpoint; its LoggedModel gets the network, too.
         """
         if self._outbox is None:
             return
@@ -123,6 +149,9 @@ class RunLog(EngineLog):
                 return
             for path in sorted(path for path in root.rglob("*") if path.is_file()):
                 self._outbox.add_file(path, path.parent.relative_to(root.parent).as_posix(), link=True)
+                if sha256:
+                    within = path.parent.relative_to(root).as_posix().removeprefix(".")
+                    self._outbox.add_file(path, within, link=True, model=sha256)
         self._append("tags", {"model.export": "pt2"})
 
     def log_image(self, image: np.ndarray, name: str) -> None:

@@ -61,25 +61,29 @@ class Outbox:
         with self._lock, _writing(self.folder):
             self._journal.write(json.dumps(entry).encode() + b"\n")
 
-    def add_file(self, path: str | Path, folder: str, *, name: str = "", link: bool = False) -> None:
+    def add_file(
+        self, path: str | Path, folder: str, *, name: str = "", link: bool = False, model: str = ""
+    ) -> None:
         """Append a file as a copy. It replaces a copy that still waits for the same path.
 
         Args:
             link: the file will be replaced and never changed in place, so a hard link serves as a copy.
+            model: the SHA-256 of the checkpoint whose LoggedModel gets the file, and not the run.
         """
         name = name or Path(path).name
         with _writing(self.folder):
             copy = self._artifact_path(name)
             _duplicate(Path(path), copy, link=link)
-        self._supersede(f"{folder}/{name}", copy)
-        self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
+        self._supersede(f"{model}:{folder}/{name}", copy)
+        entry = {"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder}
+        self.append(entry | ({"model": model} if model else {}))
 
     def add_text(self, text: str, folder: str, *, name: str) -> None:
         """Append a text file."""
         with _writing(self.folder):
             copy = self._artifact_path(name)
             copy.write_text(text, encoding="utf-8")
-        self._supersede(f"{folder}/{name}", copy)
+        self._supersede(f":{folder}/{name}", copy)
         self.append({"kind": "file", "source": copy.relative_to(self.folder).as_posix(), "folder": folder})
 
     def sync(self) -> None:

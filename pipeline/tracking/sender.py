@@ -12,7 +12,9 @@ from itertools import groupby
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
+from pyraseg.pipeline.tracking.logged_model import finish_model, link_evaluation, the_model
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
 from pyraseg.pipeline.tracking.refusal import Refusal, refusal
 from pyraseg.pipeline.tracking.store import require_reachable
@@ -27,6 +29,8 @@ SEND_SECONDS = 5.0
 LONGEST_WAIT = 60.0  # seconds between two attempts to reach a server that is away
 LINES_AT_ONCE = 2000
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's for one request
+# A server before MLflow 3, and one where this login may not write to another's model
+NO_MODELS = ("ENDPOINT_NOT_FOUND", "PERMISSION_DENIED")
 
 
 class Sender:
@@ -111,6 +115,8 @@ class Sender:
             self._send_file(first)
         elif kind == "dataset":
             self._send_dataset(first)
+        elif kind in ("trained", "evaluated"):
+            self._send_model(kind, first)
         elif kind == "untag":
             self.client.delete_tag(self.run_id, first["key"])
         elif first["status"] == "FINISHED" and self.outbox.lacks_files():
@@ -125,11 +131,30 @@ class Sender:
         if not path.exists():  # a newer one for the same path stands behind it
             return
         try:
-            self.client.log_artifact(self.run_id, str(path), entry["folder"] or None)
+            if "model" in entry:
+                self._send_model("file", entry)
+            else:
+                self.client.log_artifact(self.run_id, str(path), entry["folder"] or None)
         except Exception:  # artifact stores raise types of foreign libraries
             if path.exists():
                 raise
         shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _send_model(self, kind: str, entry: Entry) -> None:
+        """Send what belongs to a LoggedModel; a run is whole without."""
+        try:
+            if kind == "file":
+                model = the_model(self.client, self.run_id, entry["model"])
+                path = str(self.outbox.folder / entry["source"])
+                self.client.log_model_artifact(model.model_id, path, entry["folder"] or None)
+            elif kind == "trained":
+                finish_model(self.client, self.run_id, entry["sha256"], epoch=entry["epoch"])
+            elif not link_evaluation(self.client, self.run_id, entry["sha256"]):
+                logger.info("the store has no model of this checkpoint: its metrics are the run's alone")
+        except MlflowException as error:
+            if error.error_code not in NO_MODELS:
+                raise
+            logger.info("this server takes no metrics for a model (%s)", error.error_code)
 
     def _send_dataset(self, entry: Entry) -> None:
         source = json.dumps({"uri": f"runs:/{self.run_id}/split.json"})  # "local" is a type that MLflow shows

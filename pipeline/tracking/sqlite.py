@@ -62,7 +62,7 @@ def prepare_database(file: Path) -> None:
             if tables and "alembic_version" not in tables:  # MLflow would add its tables to it
                 raise sqlite3.DatabaseError("no such table: alembic_version")
             if {"experiments", "runs"} <= tables:
-                _find_artifacts_again(database, file.resolve().parent / ARTIFACTS)
+                _find_artifacts_again(database, file.resolve().parent / ARTIFACTS, tables)
 
 
 @contextmanager
@@ -94,28 +94,39 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
         lock.release()
 
 
-def _find_artifacts_again(database: sqlite3.Connection, artifacts: Path) -> None:
-    """Let runs and experiments point to the folder beside the database where their files lie there.
+def _find_artifacts_again(database: sqlite3.Connection, artifacts: Path, tables: set[str]) -> None:
+    """Let runs, models and experiments point to the folder beside the database where their files lie there.
 
-    Runs whose files are not there, but are where the store says, stay as they are.
+    Runs and models whose files are not there, but are where the store says, stay as they are.
     """
     if not artifacts.is_dir():
         return
-    runs = [
-        (new, run)
-        for run, old in database.execute("SELECT run_uuid, artifact_uri FROM runs")
-        if (new := _beside(old, artifacts)) and (_folder(new).is_dir() or not _folder(old).is_dir())
-    ]
+    runs, models = (
+        [
+            (new, one)
+            for one, old in database.execute(f"SELECT {key}, {uri} FROM {table}")
+            if (new := _beside(old, artifacts)) and (_folder(new).is_dir() or not _folder(old).is_dir())
+        ]
+        if table in tables
+        else []
+        for table, key, uri in (
+            ("runs", "run_uuid", "artifact_uri"),
+            ("logged_models", "model_id", "artifact_location"),
+        )
+    )
     experiments = [
         (new, experiment)
         for experiment, old in database.execute("SELECT experiment_id, artifact_location FROM experiments")
         if (new := _beside(old, artifacts)) and (runs or not _folder(old).is_dir())
     ]
-    if not runs and not experiments:
+    if not runs and not models and not experiments:
         return
     try:
         with database:
             database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", runs)
+            if models:
+                update = "UPDATE logged_models SET artifact_location = ? WHERE model_id = ?"
+                database.executemany(update, models)
             update = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
             database.executemany(update, experiments)
     except sqlite3.OperationalError as error:

@@ -19,6 +19,7 @@ from pyraseg.pipeline.tracking.sqlite import ARTIFACTS, SQLITE, database_file, p
 from pyraseg.transforms.errors import TrackingError
 
 __all__ = [
+    "all_pages",
     "bounded_requests",
     "default_experiment",
     "default_tracking_uri",
@@ -75,6 +76,16 @@ def the_experiment(client: Any, name: str | None) -> Any:
         found = f"{EXPERIMENT_VARIABLES[1]} of another than {EXPERIMENT_VARIABLES[0]}"
         raise TrackingError("one experiment", found=found, remedy="Unset one of the two.")
     return _require_active(experiment)
+
+
+def all_pages(search: Any, *arguments: Any, **options: Any) -> list[Any]:
+    """What all pages of a search of MLflow's client hold."""
+    page = search(*arguments, **options)
+    found = list(page)
+    while page.token:
+        page = search(*arguments, page_token=page.token, **options)
+        found += page
+    return found
 
 
 def _by_name(client: Any, name: str) -> Any:

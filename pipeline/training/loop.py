@@ -88,9 +88,10 @@ def _store(tracker: Any, checkpoints: Checkpoints, *, example: Any) -> None:
 
 
 def _log(tracker: Any, checkpoints: Checkpoints, *, best: Path, example: Any) -> None:
-    tracker.log_checkpoint(best)
+    sha256 = tracker.log_checkpoint(best)
+    # what the network is; what it learnt of itself is for those who have this package
+    facts = {k: v for k, v in facts_of(read_checkpoint(best)).items() if k != "calibration"}
     if example is not None:
         load_checkpoint(checkpoints.network, best)
-        # what the network is; what it learnt of itself is for those who have this package
-        facts = {k: v for k, v in facts_of(read_checkpoint(best)).items() if k != "calibration"}
-        tracker.log_model(checkpoints.network, example, facts=facts)
+        tracker.log_model(checkpoints.network, example, facts=facts, sha256=sha256)
+    tracker.log_trained(sha256, epoch=facts.get("epoch", 0))

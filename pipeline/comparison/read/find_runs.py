@@ -25,14 +25,13 @@ from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingDat
 from pyraseg.pipeline.comparison.read.settings import run_settings, surroundings
 from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
+from pyraseg.pipeline.tracking.logged_model import EVALUATED, TRAINED
 from pyraseg.transforms.errors import InputError, TrackingError, UsageError
 
 __all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
 
 TABLE, QUANTITIES, CONFIDENCE, MASKS = "cases.csv", "quantities.csv", "confidence.csv", "predictions.npz"
 VALIDATION = "validation"  # the folder of a training's tables
-EVALUATED = "evaluated.sha256"  # the checkpoint that an evaluation measured
-TRAINED = "checkpoint.sha256"  # the checkpoint that a training made
 KIND = "pyraseg.kind"  # marks the run of a comparison
 
 

@@ -11,7 +11,7 @@ __all__ = ["EVALUATION", "differing", "flatten", "merged", "run_settings", "surr
 EVALUATION = "evaluation: "  # before an id of the evaluation's config
 # Where and under which name a run went; not what it did.
 IGNORED = {
-    *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint"),
+    *("bundle_root", "dataset_dir", "datalist", "output_dir", "cache_dir", "checkpoint", "weights"),
     *(
         "run_name",
         "run_id",

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyraseg.pipeline.tracking.refusal import store_errors
 from pyraseg.pipeline.tracking.sqlite import database_file, one_at_a_time
-from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
+from pyraseg.pipeline.tracking.store import all_pages, bounded_requests, require_reachable
 from pyraseg.pipeline.writers.tables.text import clean
 from pyraseg.transforms.errors import TrackingError, UsageError
 
@@ -62,7 +62,7 @@ class Store:
             UsageError: there is none.
         """
         with store_errors(READABLE, remedy=REMEDY):
-            experiments = [e for page in _pages(self.client.search_experiments) for e in page]
+            experiments = all_pages(self.client.search_experiments)
         for experiment in experiments:
             if experiment.name == name:
                 return experiment.experiment_id
@@ -76,7 +76,7 @@ class Store:
     def runs(self, experiment_id: str) -> list[StoredRun]:
         """All runs that are not deleted, oldest first."""
         with store_errors(READABLE, remedy=REMEDY):
-            entries = [run for page in _pages(self.client.search_runs, [experiment_id]) for run in page]
+            entries = all_pages(self.client.search_runs, [experiment_id])
         runs = (
             StoredRun(
                 run.info.run_id,
@@ -145,12 +145,3 @@ def _no_bars() -> Iterator[None]:
     finally:
         if ours:
             os.environ.pop(BARS, None)
-
-
-def _pages(search: Any, *arguments: Any) -> Iterator[Any]:
-    """All pages of a search."""
-    page = search(*arguments)
-    yield page
-    while page.token:
-        page = search(*arguments, page_token=page.token)
-        yield page

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from pyraseg.pipeline.comparison.read.store import open_store
 from pyraseg.pipeline.tracking import RunTracker
+from pyraseg.pipeline.tracking.logged_model import the_model
 from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.tracking.sqlite import one_at_a_time
 from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable, the_experiment
@@ -66,6 +67,7 @@ def test_nobody_answers_where_nothing_listens():
 def test_a_store_that_was_copied_reads_its_own_files_and_one_that_was_moved_finds_them(store, tmp_path):
     with RunTracker(store, experiment_name="moved") as tracker:
         tracker.log_text("here", "a.txt")
+        tracker.log_trained("5" * 64, epoch=1)
     old = Path(store.removeprefix("sqlite:///")).parent
     shutil.copytree(old, tmp_path / "copy")
     copy = f"sqlite:///{tmp_path / 'copy' / 'mlruns.db'}"
@@ -77,6 +79,8 @@ def test_a_store_that_was_copied_reads_its_own_files_and_one_that_was_moved_find
     with open_store(f"sqlite:///{tmp_path / 'moved ö' / 'mlruns.db'}") as opened:
         assert opened.fetch(tracker.run_id, "a.txt", tmp_path).read_text() == "here"
         experiment = opened.client.get_experiment(run.info.experiment_id)
+        model = the_model(opened.client, tracker.run_id, "5" * 64)
+    assert model.artifact_location.startswith(experiment.artifact_location)
     assert experiment.artifact_location == (tmp_path / "moved ö" / "mlruns").as_uri()
 
 

@@ -33,6 +33,9 @@ class Recorder:
     def log_checkpoint(self, path):
         self.stored = path
 
+    def log_trained(self, sha256, *, epoch):
+        self.epoch = epoch
+
     def __exit__(self, kind, error, traceback):
         self.ended = error
 

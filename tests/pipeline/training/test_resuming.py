@@ -58,6 +58,9 @@ class Run:
     def log_checkpoint(self, path):
         self.checkpoint = path
 
+    def log_trained(self, sha256, *, epoch):
+        self.epoch = epoch
+
 
 class Killed(BaseException):
     """What no handler sees coming."""

@@ -18,6 +18,7 @@ from pyraseg.pipeline.commands.bundle import Bundle
 from pyraseg.pipeline.commands.compare import Compare
 from pyraseg.pipeline.commands.crossval import Crossval
 from pyraseg.pipeline.commands.datalist import Datalist
+from pyraseg.pipeline.commands.export import Export
 from pyraseg.pipeline.commands.info import Info
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
@@ -47,6 +48,7 @@ VERBS: tuple[Verb, ...] = (
     Compare(),
     Sync(),
     Info(),
+    Export(),
 )
 
 

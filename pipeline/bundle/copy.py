@@ -7,7 +7,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from pyraseg.transforms.errors import ConfigError, OutputError
+from pyraseg.pipeline.utils.files import atomic_folder
+from pyraseg.transforms.errors import ConfigError
 
 __all__ = ["bundle_folders", "copy_bundle"]
 
@@ -37,14 +38,6 @@ def copy_bundle(name: str, folder: str | Path) -> Path:
         raise ConfigError(
             f"a bundle among {', '.join(names)}", found=repr(name), remedy=f"Did you mean {near[0]}?"
         )
-    folder = Path(folder)
-    try:
-        shutil.copytree(folders[name], folder, ignore=OUTPUTS)
-    except FileExistsError as error:
-        raise OutputError(
-            "a new folder", found="one that is there", remedy="Name another.", path=folder
-        ) from error
-    except OSError as error:
-        found = f"one that cannot be made ({error.strerror})"
-        raise OutputError("a new folder", found=found, remedy="Name another.", path=folder) from error
-    return folder
+    with atomic_folder(folder) as draft:
+        shutil.copytree(folders[name], draft, ignore=OUTPUTS, dirs_exist_ok=True)
+    return Path(folder)

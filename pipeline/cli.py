@@ -23,6 +23,7 @@ from pyraseg.pipeline.commands.info import Info
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
+from pyraseg.pipeline.commands.publish import Publish
 from pyraseg.pipeline.commands.pull import Pull
 from pyraseg.pipeline.commands.push import Push
 from pyraseg.pipeline.commands.sync import Sync
@@ -49,6 +50,7 @@ VERBS: tuple[Verb, ...] = (
     Sync(),
     Info(),
     Export(),
+    Publish(),
 )
 
 

@@ -15,19 +15,18 @@ from monai.transforms import ResizeWithPadOrCrop
 from torch import Tensor, nn
 
 from pyraseg.pipeline.datalist import find_images
-from pyraseg.pipeline.delivery.info import EXPORT, checkpoint_info
+from pyraseg.pipeline.delivery.info import EXPORT, one_checkpoint, stated_info
 from pyraseg.pipeline.inference.backends.agreement import BAR, class_agreement, smooth_images
 from pyraseg.pipeline.inference.backends.base import ExportedNetwork, Runtime, Setting
 from pyraseg.pipeline.inference.backends.export import export_network
 from pyraseg.pipeline.inference.backends.runtimes import ONNXRUNTIME, OPENVINO, import_openvino
-from pyraseg.pipeline.inference.trained import checkpoint_paths
 from pyraseg.pipeline.networks import build_network, load_checkpoint
 from pyraseg.pipeline.networks.export import export_program, free_dimensions
 from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.utils.environment import package_versions
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_folder, sha256_of
-from pyraseg.transforms.errors import CheckpointError, ConfigError, UsageError
+from pyraseg.transforms.errors import ConfigError, UsageError
 
 __all__ = ["FORMATS", "export_checkpoint"]
 
@@ -83,14 +82,14 @@ def export_checkpoint(
     if (bundle is None) != (inputs is None):
         remedy = "Give both, or neither to compare on generated images."
         raise UsageError("--bundle and --inputs together", found="one of them", remedy=remedy)
-    path, chosen = _single(checkpoint), FORMATS[format]
+    path, chosen = one_checkpoint(checkpoint), FORMATS[format]
     if chosen.runtime is not None and not chosen.runtime.installed:
         remedy = f'Install it: pip install "{chosen.runtime.requirement}".'
         wanted = f"the library {chosen.runtime.name}, in which the export is tried"
         raise ConfigError(wanted, found="it is not installed", remedy=remedy)
     folder = path.with_name(f"{path.stem}_{format}") if output is None else Path(output)
     with atomic_folder(folder) as draft:
-        facts = checkpoint_info(path)
+        facts = stated_info(path)
         network = _network(facts, path)
         shape = (facts["network"]["in_channels"], *facts["input_size"])
         images = smooth_images(shape) if bundle is None else _prepared(bundle, inputs, path, shape)
@@ -114,23 +113,8 @@ def export_checkpoint(
     return folder, record
 
 
-def _single(checkpoint: str | Path) -> Path:
-    paths = checkpoint_paths(checkpoint)
-    if len(paths) > 1:
-        remedy = "Export each by itself; the mean of their probabilities is for whoever runs them."
-        raise CheckpointError("one checkpoint", found=f"{len(paths)}", remedy=remedy, path=checkpoint)
-    return paths[0]
-
-
 def _network(facts: Mapping[str, Any], path: Path) -> nn.Module:
     """In evaluation mode, on the CPU, without the auxiliary head of the training."""
-    if missing := [name for name in ("label_names", "input_size", "network") if not facts[name]]:
-        raise CheckpointError(
-            "a checkpoint that says what its network is",
-            found=f"one without {', '.join(missing)}",
-            remedy="Export one that a training of this project wrote.",
-            path=path,
-        )
     own = {"aux": False, "out_channels": len(facts["label_names"])}
     network = build_network(**{**facts["network"], **own}).eval().requires_grad_(False)
     load_checkpoint(network, path)

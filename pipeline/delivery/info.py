@@ -24,7 +24,7 @@ from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.pipeline.utils.version import package_version
 from pyraseg.transforms.errors import CheckpointError, InputError
 
-__all__ = ["EXPORT", "checkpoint_info", "describe", "read_record"]
+__all__ = ["EXPORT", "SUMMARY", "checkpoint_info", "describe", "one_checkpoint", "read_record", "stated_info"]
 
 EXPORT = "model.json"  # what an export's network takes, beside it
 MANIFEST, SUMMARY = "manifest.json", "summary.json"
@@ -107,10 +107,41 @@ def checkpoint_info(path: Path) -> dict[str, Any]:
             "operating_point": {
                 name: {key: point.get(key) for key in ("threshold", "smallest", "met", "rule")}
                 for name, point in points.items()
+                if "rule" in point
             },
             "calibration": sorted(key for key in learnt if key not in (*STATED, "settings")),
         }
     )
+
+
+def stated_info(path: Path) -> dict[str, Any]:
+    """`checkpoint_info` of a file that says what its network is.
+
+    Raises:
+        CheckpointError: it is no checkpoint, or does not say so.
+    """
+    facts = checkpoint_info(path)
+    if missing := [name for name in ("label_names", "input_size", "network") if not facts[name]]:
+        raise CheckpointError(
+            "a checkpoint that says what its network is",
+            found=f"one without {', '.join(missing)}",
+            remedy="Choose one that a training of this project wrote.",
+            path=path,
+        )
+    return facts
+
+
+def one_checkpoint(checkpoint: str | Path) -> Path:
+    """The file of a single network, by its name or by that of its training's folder.
+
+    Raises:
+        CheckpointError: there is none, or several.
+    """
+    paths = checkpoint_paths(checkpoint)
+    if len(paths) > 1:
+        remedy = "Hand each on by itself; the mean of their probabilities is for whoever runs them."
+        raise CheckpointError("one checkpoint", found=f"{len(paths)}", remedy=remedy, path=checkpoint)
+    return paths[0]
 
 
 def read_record(path: Path) -> dict[str, Any]:

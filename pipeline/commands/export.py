@@ -43,5 +43,5 @@ class Export(Verb):
         )
         least, images = record["agreement"]["least"], record["agreement"]["images"]
         kind = "generated images" if record["agreement"]["generated"] else "of your images"
-        yield f"{record['file']} has torch's class in {least:.3%} of the pixels or more, on {images} {kind}"
+        yield f"{record['file']} has torch's class in at least {least:.3%} of the pixels, on {images} {kind}"
         yield f"in {folder}, with what it takes in model.json; -1 is free: {record['input']['shape']}"

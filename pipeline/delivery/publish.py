@@ -143,7 +143,7 @@ def _copy(config: BundleConfig, draft: Path) -> None:
 
 
 def _write_weights(path: Path, draft: Path, *, sha256: str) -> None:
-    from safetensors.torch import save_file  # an optional library
+    from safetensors.torch import save  # an optional library
 
     original, tensors = (draft / name for name in WEIGHTS)
     original.parent.mkdir()
@@ -155,7 +155,7 @@ def _write_weights(path: Path, draft: Path, *, sha256: str) -> None:
     content = read_checkpoint(original)
     state = {name: value.contiguous() for name, value in find_state(content, path=path).items()}
     said = {name: facts_of(content).get(name) for name in ("label_names", "input_size", "network")}
-    save_file(state, tensors, metadata={"format": "pt", "pyraseg": json.dumps(said)})
+    tensors.write_bytes(save(state, metadata={"format": "pt", "pyraseg": json.dumps(said)}))
 
 
 def _metadata(
@@ -210,7 +210,8 @@ def _card(
         summary=summary,
         trained_on=_trained_on(facts),
         network=facts["network"].get("name", DEFAULT_NETWORK),
-        same_data=summary["evaluated"].get("dataset_digest") == facts["trained_on"]["dataset_digest"],
+        same_data=summary["evaluated"].get("dataset_digest")
+        == (facts["trained_on"]["dataset_digest"] or "none"),
         counts=facts["trained_on"]["data"] or {},
         points={
             name: point_in_words(found["threshold"], found["smallest"], unit=found["unit"])

@@ -21,6 +21,7 @@ from pyraseg.pipeline.commands.datalist import Datalist
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
+from pyraseg.pipeline.commands.promote import Promote
 from pyraseg.pipeline.commands.pull import Pull
 from pyraseg.pipeline.commands.push import Push
 from pyraseg.pipeline.commands.sync import Sync
@@ -44,6 +45,7 @@ VERBS: tuple[Verb, ...] = (
     Listen(),
     Push(),
     Compare(),
+    Promote(),
     Sync(),
 )
 

@@ -52,11 +52,15 @@ class StoredCheckpoint:
     sha256: str
 
     @property
+    def version(self) -> str:
+        """The number of the model's version; of a run its ID."""
+        return self.reference.rpartition("/")[2]
+
+    @property
     def model(self) -> str:
         """Model and version for people, or the training's run."""
-        kind, _, rest = self.reference.partition(":/")
-        name, _, version = rest.rpartition("/")
-        return f"{name} version {version}" if kind == "models" else f"MLflow run {rest}"
+        kind, _, name = self.reference.rpartition("/")[0].partition(":/")
+        return f"{name} version {self.version}" if kind == "models" else f"MLflow run {self.version}"
 
 
 def fetch_checkpoint(reference: str, *, tracking_uri: str) -> tuple[Path, StoredCheckpoint]:

@@ -120,7 +120,7 @@ def claimed(client: Any, promotion: Promotion) -> Iterator[Claim]:
     try:
         claim.require_first()
         yield claim
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C takes the claim back, too
         if not _withdraw(claim) and isinstance(error, TrackingError):
             remedy = f"{error.remedy} Then promote again, which goes on with version {claim.version}."
             raise TrackingError(error.wanted, found=error.found, remedy=remedy) from error

@@ -23,6 +23,7 @@ from pyraseg.pipeline.commands.info import Info
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
+from pyraseg.pipeline.commands.promote import Promote
 from pyraseg.pipeline.commands.publish import Publish
 from pyraseg.pipeline.commands.pull import Pull
 from pyraseg.pipeline.commands.push import Push
@@ -47,6 +48,7 @@ VERBS: tuple[Verb, ...] = (
     Listen(),
     Push(),
     Compare(),
+    Promote(),
     Sync(),
     Info(),
     Export(),

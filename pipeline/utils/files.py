@@ -26,6 +26,7 @@ __all__ = [
     "private_folder",
     "sha256_of",
     "sync_path",
+    "user_cache",
 ]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -173,6 +174,15 @@ def hold_file(path: Path) -> IO[bytes] | None:
         except OSError:  # a network file system without locks
             return file
     return file
+
+
+def user_cache() -> Path:
+    """This user's cache: ``$XDG_CACHE_HOME/pyraseg``, ``~/.cache/pyraseg`` without the variable.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyraseg"
 
 
 def sync_path(path: str | Path) -> None:

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,13 @@ from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
 from pyraseg.pipeline.inference.features import FeatureTap, encoder_of
-from pyraseg.pipeline.utils.files import atomic_path, atomic_write, private_folder, sha256_of
+from pyraseg.pipeline.utils.files import (
+    atomic_path,
+    atomic_write,
+    private_folder,
+    sha256_of,
+    user_cache,
+)
 from pyraseg.transforms.errors import ConfigError, OutputError
 from pyraseg.transforms.privacy import keyed_digest
 
@@ -44,12 +49,12 @@ def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
         OutputError: a folder is another user's.
     """
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = user_cache()
     except RuntimeError:
         return None
     text = json.dumps(facts, sort_keys=True, default=str)
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    for part in ("pyraseg", "backends", *parts):
+    for part in ("", "backends", *parts):
         root = root / part
         if not _own(root):
             return None

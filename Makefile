@@ -4,7 +4,7 @@ BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo ablation test lint bench torture fuzz clients mlflow clean
+.PHONY: demo ablation test lint bench torture fuzz clients mlflow lock sbom clean
 
 .venv/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
@@ -53,8 +53,22 @@ clients/.installed:  # what cannot be had is said by the tests that need it; Deb
 clients: .venv/.installed clients/.installed  ## results in OHIF, 3D Slicer's dcmqi and other readers: some minutes
 	$(BIN)/python -m pytest tests/clients -rs
 
+tools/.installed:  # of what is installed, not among it
+	$(PYTHON) -m venv tools
+	tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 cyclonedx-bom==7.5.0
+	touch $@
+
+lock: tools/.installed  ## requirements.lock: constraints.txt with the hashes of all files
+	tools/bin/uv pip compile pyproject.toml --quiet --constraints constraints.txt --output-file requirements.lock \
+	    --extra openvino --extra onnxruntime --extra pacs --extra publish \
+	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+sbom: .venv/.installed tools/.installed  ## sbom.json: what .venv holds, with licences, as CycloneDX
+	tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	    --output-format JSON --output-file sbom.json $(BIN)/python
+
 mlflow: .venv/.installed  ## the tracking page of the demo's runs, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///demo/mlruns.db
 
 clean:
-	rm -rf .venv demo clients
+	rm -rf .venv demo clients tools sbom.json

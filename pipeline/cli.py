@@ -20,9 +20,13 @@ from pyraseg.pipeline.commands.bundle import Bundle
 from pyraseg.pipeline.commands.compare import Compare
 from pyraseg.pipeline.commands.crossval import Crossval
 from pyraseg.pipeline.commands.datalist import Datalist
+from pyraseg.pipeline.commands.export import Export
+from pyraseg.pipeline.commands.info import Info
 from pyraseg.pipeline.commands.listen import Listen
 from pyraseg.pipeline.commands.phantom import Phantom
 from pyraseg.pipeline.commands.predict import Predict
+from pyraseg.pipeline.commands.promote import Promote
+from pyraseg.pipeline.commands.publish import Publish
 from pyraseg.pipeline.commands.pull import Pull
 from pyraseg.pipeline.commands.push import Push
 from pyraseg.pipeline.commands.sync import Sync
@@ -47,7 +51,11 @@ VERBS: tuple[Verb, ...] = (
     Listen(),
     Push(),
     Compare(),
+    Promote(),
     Sync(),
+    Info(),
+    Export(),
+    Publish(),
 )
 
 

@@ -36,7 +36,7 @@ PURE = ("torch", "monai", "numpy", *sys.stdlib_module_names)
 LAYERS = (  # left may import right, never back
     ("cli", "__main__"),
     ("commands",),
-    ("pacs",),
+    ("pacs", "delivery"),
     ("prediction", "comparison", "experiments", "datalist", "phantom"),
     ("evaluation", "inference", "training", "tracking", "writers", "measurement", "trust"),
     ("networks", "losses", "bundle", "utils"),

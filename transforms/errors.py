@@ -27,6 +27,7 @@ __all__ = [
     "OutputError",
     "PeerAwayError",
     "PeerError",
+    "PromotionError",
     "PyrasegError",
     "RunError",
     "TrackingError",
@@ -174,6 +175,10 @@ class PeerAwayError(PeerError):
     """
 
     wait = 0.0
+
+
+class PromotionError(PyrasegError):
+    """A candidate was not shown to be as good as is asked for, or another promotion came first."""
 
 
 class TrackingError(PyrasegError):

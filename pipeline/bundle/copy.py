@@ -7,15 +7,16 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from pyraseg.transforms.errors import ConfigError, OutputError
+from pyraseg.pipeline.utils.files import atomic_folder
+from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["copy_bundle"]
+__all__ = ["bundle_folders", "copy_bundle"]
 
 # Outputs of runs in a source tree
 OUTPUTS = shutil.ignore_patterns("__pycache__", "*.pt", "*.ts", "cache", "eval", "mlruns*", "pretrained")
 
 
-def _folders() -> dict[str, Path]:
+def bundle_folders() -> dict[str, Path]:
     """The bundles' folders by name; ``importlib.resources`` fails on an editable install's placeholder."""
     spec = find_spec("pyraseg.bundles")
     folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or []]
@@ -30,21 +31,13 @@ def copy_bundle(name: str, folder: str | Path) -> Path:
         ConfigError: there is no such bundle.
         OutputError: the folder is there already, or cannot be made.
     """
-    folders = _folders()
+    folders = bundle_folders()
     names = sorted(folders)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
         raise ConfigError(
             f"a bundle among {', '.join(names)}", found=repr(name), remedy=f"Did you mean {near[0]}?"
         )
-    folder = Path(folder)
-    try:
-        shutil.copytree(folders[name], folder, ignore=OUTPUTS)
-    except FileExistsError as error:
-        raise OutputError(
-            "a new folder", found="one that is there", remedy="Name another.", path=folder
-        ) from error
-    except OSError as error:
-        found = f"one that cannot be made ({error.strerror})"
-        raise OutputError("a new folder", found=found, remedy="Name another.", path=folder) from error
-    return folder
+    with atomic_folder(folder) as draft:
+        shutil.copytree(folders[name], draft, ignore=OUTPUTS, dirs_exist_ok=True)
+    return Path(folder)

@@ -23,8 +23,10 @@ class Listen(Verb):
         add = parser.add_argument
         bundle = "a bundle's folder; its configs are code. Again for others: each takes what it is for"
         add("--bundle", required=True, action="append", metavar="DIR", help=bundle)
-        weights = "weights, of a single bundle (default: each bundle's models/model.pt)"
-        add("--checkpoint", nargs="+", default=[], metavar="FILE", help=weights)
+        weights = "weights of a single bundle, as for predict (default: each bundle's models/model.pt)"
+        add("--checkpoint", nargs="+", default=[], metavar="WEIGHTS", help=weights)
+        store = "the MLflow store of models among them (default: that of the bundle's runs)"
+        add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         add("--output", required=True, metavar="DIR", help="what came, results by bundle, what waits")
 
         add = parser.add_argument_group("receive").add_argument

@@ -28,8 +28,11 @@ class Predict(Verb):
         add("inputs", nargs="+", metavar="INPUT", help=inputs)
         add("--bundle", required=True, metavar="DIR", help="the bundle's folder; its configs are code")
         add("--output", metavar="DIR", help="items/, results.csv, failures.csv, report.html, ...")
-        weights = "weights (default: the bundle's models/model.pt)"
-        add("--checkpoint", nargs="+", default=[], metavar="FILE", help=weights)
+        weights = "weights: files, or models:/NAME@ALIAS, models:/NAME/3, runs:/ID in MLflow"
+        weights += " (default: the bundle's models/model.pt)"
+        add("--checkpoint", nargs="+", default=[], metavar="WEIGHTS", help=weights)
+        store = "the MLflow store of such models (default: that of the bundle's runs)"
+        add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         point = "argmax, or {'CLASS':{'threshold':0.6,'smallest':0.002}} (default: what the weights say)"
         add("--operating-point", default=None, metavar="POINT", help=point)
 

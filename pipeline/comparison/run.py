@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,13 @@ from tempfile import TemporaryDirectory
 from pyraseg.pipeline.comparison.compare import RESAMPLES, compare
 from pyraseg.pipeline.comparison.present.files import write_csv, write_markdown
 from pyraseg.pipeline.comparison.present.page import write_page
-from pyraseg.pipeline.comparison.present.pictures import Frames, read_frames, shown_segments, side_by_side
+from pyraseg.pipeline.comparison.present.pictures import (
+    Frames,
+    SideBySide,
+    read_frames,
+    shown_segments,
+    side_by_side,
+)
 from pyraseg.pipeline.comparison.present.wording import verdicts
 from pyraseg.pipeline.comparison.read.arms import parse_arms
 from pyraseg.pipeline.comparison.read.find_runs import KIND, find_runs
@@ -20,7 +26,7 @@ from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.utils.documents import DocumentError, read_rows
 from pyraseg.transforms.errors import InputError, OutputError, UsageError
 
-__all__ = ["Job", "read_factors", "run_comparison"]
+__all__ = ["Job", "lines", "read_factors", "run_comparison", "write_comparison"]
 
 PAGE = "comparison.html"
 NO_FRAME = (
@@ -95,18 +101,33 @@ def run_comparison(job: Job) -> Iterator[str]:
                 label_names=comparison.arms[0].runs[0].label_names,
             )
         pictures = list(side_by_side(comparison, store, folder=folder, frames=frames))
-    segments = shown_segments(comparison, frames)
-    paths = [
-        write_csv(job.output / "comparison.csv", comparison),
-        write_markdown(job.output / "comparison.md", comparison),
-        write_page(job.output / PAGE, comparison, pictures, segments=segments),
-    ]
-    yield from _lines(comparison)
+    paths = write_comparison(job.output, comparison, pictures, frames=frames)
+    yield from lines(comparison)
     if frames is not None and pictures and not any(picture.over_frame for picture in pictures):
         yield NO_FRAME
     if job.log:
         yield f"logged as the run {_log(job, paths)}"
     yield f"written: {paths[-1]}"
+
+
+def write_comparison(
+    output: Path,
+    comparison: Comparison,
+    pictures: Sequence[SideBySide] = (),
+    *,
+    frames: Frames | None = None,
+) -> list[Path]:
+    """Write ``comparison.csv``, ``.md`` and ``.html``; the page comes last.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    segments = shown_segments(comparison, frames)
+    return [
+        write_csv(output / "comparison.csv", comparison),
+        write_markdown(output / "comparison.md", comparison),
+        write_page(output / PAGE, comparison, pictures, segments=segments),
+    ]
 
 
 def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
@@ -137,7 +158,8 @@ def read_factors(path: str | Path) -> dict[str, dict[str, str]]:
     return factors
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def lines(comparison: Comparison) -> Iterator[str]:
+    """What a comparison says on the command line."""
     yield f"{comparison.cases} cases of {comparison.groups} groups"
     for arm in comparison.arms:
         yield f"  {arm.name}: {len(arm.runs)} run{'s' * (len(arm.runs) > 1)}"

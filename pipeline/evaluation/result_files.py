@@ -8,7 +8,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,10 @@ def evaluate(
     """
     load_checkpoints(evaluator.network, checkpoint)
     evaluated = " ".join(map(sha256_of, checkpoint_paths(checkpoint)))
-    CaseResults(tracker, folder=folder).attach(evaluator)
     with private_files(), unwrap_monai_errors(), tracker:
+        about = {name: tracker.parameters.get(name) for name in ("split", "dataset_digest")}
+        about |= {"weights_sha256": evaluated.split(), "run_id": tracker.run_id}
+        CaseResults(tracker, folder=folder, about=about).attach(evaluator)
         tracker.log_tags({EVALUATED: evaluated})
         evaluator.run()
         tracker.log_evaluated(evaluated)
@@ -99,6 +101,7 @@ class CaseResults:
         tracker: the MLflow run.
         folder: for the files.
         artifacts: their folder among the run's artifacts.
+        about: plain values on what was evaluated, the entry ``evaluated`` of ``summary.json``.
 
     Example:
         >>> tracker = RunTracker("sqlite:///mlruns.db", experiment_name="kidney", enabled=False)
@@ -106,10 +109,18 @@ class CaseResults:
         'validation'
     """
 
-    def __init__(self, tracker: RunTracker, *, folder: str | Path, artifacts: str = "") -> None:
+    def __init__(
+        self,
+        tracker: RunTracker,
+        *,
+        folder: str | Path,
+        artifacts: str = "",
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         self.tracker = tracker
         self.folder = Path(folder)
         self.artifacts = artifacts
+        self.about = about
         self._masks: dict[str, bytes] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -129,7 +140,7 @@ class CaseResults:
             masks = {case: mask for part in gather(self._masks) for case, mask in part.items()}
             if is_main():
                 results = engine.state.results
-                paths = write_results(self.folder, results)
+                paths = write_results(self.folder, results, about=self.about)
                 if results.reliability:
                     plot = draw_reliability(results.reliability)
                     paths.append(write_png(self.folder / "reliability.png", plot))
@@ -167,11 +178,14 @@ def write_masks(path: str | Path, masks: dict[str, bytes]) -> Path:
     return Path(path)
 
 
-def write_results(folder: str | Path, results: Results) -> list[Path]:
+def write_results(
+    folder: str | Path, results: Results, *, about: Mapping[str, Any] | None = None
+) -> list[Path]:
     """Write the tables and the summary of an evaluation.
 
     These are ``cases.csv`` (a row per case and class), ``summary.json`` and, if there are such records,
-    ``quantities.csv``, ``lesions.csv`` and ``confidence.csv``.
+    ``quantities.csv``, ``lesions.csv`` and ``confidence.csv``. ``about`` is the
+    summary's entry ``evaluated``.
 
     Returns:
         Their paths.
@@ -191,7 +205,8 @@ def write_results(folder: str | Path, results: Results) -> list[Path]:
         folder / "summary.json",
     ]
     with atomic_write(paths[1], "w") as file:
-        file.write(json.dumps(results.document(), indent=1, allow_nan=False) + "\n")
+        document = ({"evaluated": dict(about)} if about else {}) | results.document()
+        file.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
     if results.quantities:
         rows = (_quantity_row(row, judged.get(row.case)) for row in results.quantities)
         paths.append(_write_table(folder / "quantities.csv", QUANTITIES, rows))

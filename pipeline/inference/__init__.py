@@ -10,6 +10,7 @@ from pyraseg.pipeline.inference.inferer import SegmentationInferer
 from pyraseg.pipeline.inference.sliding import Slab
 from pyraseg.pipeline.inference.source_grid import SourceGridLabelsd
 from pyraseg.pipeline.inference.trained import (
+    checkpoint_paths,
     load_checkpoints,
     require_as_trained,
     trained_facts,

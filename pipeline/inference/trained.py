@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -18,11 +19,14 @@ from pyraseg.pipeline.inference.ensemble import Ensemble
 from pyraseg.pipeline.networks import build_network, load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
 from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_text
+from pyraseg.pipeline.utils.without_paths import is_model_reference
 from pyraseg.transforms.errors import CheckpointError
 
 __all__ = [
     "CALIBRATION",
     "COMMON_POINTS",
+    "CheckpointFile",
+    "checkpoint_files",
     "checkpoint_paths",
     "load_checkpoints",
     "require_as_trained",
@@ -39,19 +43,56 @@ COMMON_POINTS = "operating_point.json"  # of a cross-validation's networks, besi
 CALIBRATION = "calibration"  # what a checkpoint knows of its reliability; see pyraseg.pipeline.trust
 
 
-def checkpoint_paths(checkpoint: Checkpoints) -> list[Path]:
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A file of weights; ``model`` names model and version, or the run, where it came from MLflow."""
+
+    path: Path
+    model: str = ""
+
+
+def checkpoint_paths(
+    checkpoint: Checkpoints, *, tracking_uri: str | None = None, bundle_root: str | Path = "."
+) -> list[Path]:
+    """The files of ``--checkpoint``; see `checkpoint_files`."""
+    return [
+        file.path for file in checkpoint_files(checkpoint, tracking_uri=tracking_uri, bundle_root=bundle_root)
+    ]
+
+
+def checkpoint_files(
+    checkpoint: Checkpoints, *, tracking_uri: str | None = None, bundle_root: str | Path = "."
+) -> list[CheckpointFile]:
     """The files of ``--checkpoint``: one, several, or a folder's ``model.pt`` or ``fold_*/model.pt``.
 
+    A name in MLflow, ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``runs:/ID``, is fetched from there.
+
+    Args:
+        tracking_uri: the MLflow store of such names; None: that of the bundle.
+        bundle_root: the bundle's folder.
+
     Raises:
-        CheckpointError: an empty list, or a folder without checkpoints.
+        CheckpointError: an empty list, a folder without checkpoints, or as `fetch_checkpoint`.
+        TrackingError, OutputError: as `fetch_checkpoint`.
     """
     if not isinstance(checkpoint, str | Path):
-        paths = [path for entry in checkpoint for path in checkpoint_paths(entry)]
-        if not paths:
+        store: dict[str, Any] = {"tracking_uri": tracking_uri, "bundle_root": bundle_root}
+        files = [file for entry in checkpoint for file in checkpoint_files(entry, **store)]
+        if not files:
             remedy = "Name them with --checkpoint."
             raise CheckpointError("one checkpoint or more", found="none", remedy=remedy)
-        return paths
-    path = Path(checkpoint)
+        return files
+    if is_model_reference(checkpoint):
+        from pyraseg.pipeline.tracking import default_tracking_uri  # MLflow takes seconds to import
+        from pyraseg.pipeline.tracking.registry import fetch_checkpoint
+
+        store_uri = tracking_uri or default_tracking_uri(bundle_root)
+        path, stored = fetch_checkpoint(str(checkpoint), tracking_uri=store_uri)
+        return [CheckpointFile(path, stored.model)]
+    return [CheckpointFile(path) for path in _local_paths(Path(checkpoint))]
+
+
+def _local_paths(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     if (path / BEST).is_file():

@@ -23,7 +23,7 @@ from pyraseg.pipeline.bundle.overrides import FLAGS, require_stated, unknown_ids
 from pyraseg.pipeline.bundle.segments import resolve_segments
 from pyraseg.pipeline.inference import SegmentationInferer
 from pyraseg.pipeline.inference.decision import ARGMAX
-from pyraseg.pipeline.inference.trained import checkpoint_paths, load_checkpoints, require_as_trained
+from pyraseg.pipeline.inference.trained import checkpoint_files, load_checkpoints, require_as_trained
 from pyraseg.pipeline.trust.judge import Judge
 from pyraseg.pipeline.utils.devices import select_device
 from pyraseg.pipeline.utils.errors import own_error
@@ -137,12 +137,14 @@ def load_bundle(
     device: str = "auto",
     overrides: Mapping[str, str] | None = None,
     probabilities: bool = False,
+    tracking_uri: str | None = None,
 ) -> LoadedBundle:
     """Run a bundle's config, which is code, and load its weights, which are not.
 
     Args:
-        checkpoints: one file; several, whose probabilities are averaged; a cross-validation's folder; or
-            none for ``models/model.pt``.
+        checkpoints: one file; several, whose probabilities are averaged; a cross-validation's folder; names
+            in MLflow; or none for ``models/model.pt``.
+        tracking_uri: the MLflow store of such names; None: the bundle's.
         device: as ``select_device``.
         overrides: ids of ``configs/inference.yaml`` with their values as typed.
         probabilities: let ``postprocessing`` keep them in an entry of that name.
@@ -152,8 +154,10 @@ def load_bundle(
         CheckpointError: the weights are missing, damaged or do not fit, or were trained on other images.
     """
     folder, parser, metadata = config.folder, config.parser, config.metadata
-    named = [Path(path) for path in checkpoints] or [folder / "models" / "model.pt"]
-    weights = [file for path in named for file in checkpoint_paths(path)]
+    named = list(checkpoints) or [folder / "models" / "model.pt"]
+    files = checkpoint_files(named, tracking_uri=tracking_uri, bundle_root=folder)
+    weights = [file.path for file in files]
+    models = "; ".join(dict.fromkeys(file.model for file in files if file.model))
     hashed = _hash_of_weights(weights)
     typed = {name: _value(text) for name, text in (overrides or {}).items()}
     _refuse_unknown(parser, typed)
@@ -177,7 +181,7 @@ def load_bundle(
     name, version = str(metadata["name"]), str(metadata["version"])
     return LoadedBundle(
         folder=folder,
-        algorithm=Algorithm(name, version, hashed, folder.name, decision),
+        algorithm=Algorithm(name, version, hashed, folder.name, decision, models),
         digest=_digest(*config.sources, text=repr(sorted(typed.items()))),
         metadata=metadata,
         preprocessing=preprocessing,

@@ -18,6 +18,7 @@ from pyraseg.pipeline.prediction.items.outputs import DEFAULT_FORMATS, FORMATS
 from pyraseg.pipeline.prediction.output.folder_lock import FolderLock, Shard, parse_shard
 from pyraseg.pipeline.utils.reading_options import FLAGS, reading_options
 from pyraseg.pipeline.utils.version import package_version
+from pyraseg.pipeline.utils.without_paths import is_model_reference
 from pyraseg.transforms.errors import UsageError
 from pyraseg.transforms.io.reading_options import OF_FRAMES, ReadingOptions
 
@@ -26,7 +27,7 @@ __all__ = ["Job", "absolute", "fingerprint", "for_bundle", "load_job", "lock_of"
 # Config ids that command-line options set
 RESERVED_IDS = (
     "bundle_root", "checkpoint", "device", "dataset_dir", "output_dir", "overwrite", "num_workers", "reading",
-    "operating_point",
+    "operating_point", "tracking_uri", "weights",
 )  # fmt: skip
 
 
@@ -37,7 +38,8 @@ class Job:
     inputs: tuple[Path, ...]
     bundle: Path
     output: Path | None
-    checkpoints: tuple[Path, ...] = ()
+    checkpoints: tuple[str | Path, ...] = ()
+    tracking_uri: str | None = None
     formats: tuple[str, ...] = DEFAULT_FORMATS
     seg_type: str = "binary"
     probabilities: bool = False
@@ -89,7 +91,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "bundle": Path(arguments.bundle),
             "output": None if arguments.output is None else Path(arguments.output),
             "earlier": _earlier(arguments),
-            "checkpoints": tuple(Path(text) for text in arguments.checkpoint),
+            "checkpoints": tuple(t if is_model_reference(t) else Path(t) for t in arguments.checkpoint),
             "formats": tuple(name for name in FORMATS if name in formats),
             "shard": parse_shard(arguments.shard),
             "overrides": _overrides(arguments.overrides) | _operating_point(arguments.operating_point),
@@ -140,15 +142,29 @@ def read_job(job: Job) -> tuple[BundleConfig, AcceptanceRules, Job]:
 
 
 def absolute(job: Job) -> Job:
-    """The job with absolute paths, for processes elsewhere."""
+    """The job with absolute paths, and with versions of models for their aliases, for processes elsewhere."""
+    tracking_uri = job.tracking_uri
+    if any(map(is_model_reference, job.checkpoints)):
+        from pyraseg.pipeline.tracking import default_tracking_uri
+
+        tracking_uri = tracking_uri or default_tracking_uri(job.bundle)
     return replace(
         job,
         inputs=tuple(path.absolute() for path in job.inputs),
         bundle=job.bundle.absolute(),
         output=None if job.output is None else job.output.absolute(),
-        checkpoints=tuple(path.absolute() for path in job.checkpoints),
+        checkpoints=tuple(_elsewhere(checkpoint, tracking_uri) for checkpoint in job.checkpoints),
+        tracking_uri=tracking_uri,
         earlier=None if job.earlier is None else job.earlier.absolute(),
     )
+
+
+def _elsewhere(checkpoint: str | Path, tracking_uri: str | None) -> str | Path:
+    if tracking_uri is None or not is_model_reference(checkpoint):
+        return Path(checkpoint).absolute()
+    from pyraseg.pipeline.tracking.registry import pinned
+
+    return pinned(str(checkpoint), tracking_uri=tracking_uri)
 
 
 def load_job(job: Job, config: BundleConfig) -> LoadedBundle:
@@ -165,6 +181,7 @@ def load_job(job: Job, config: BundleConfig) -> LoadedBundle:
         device=job.device,
         overrides=job.overrides,
         probabilities=job.probabilities or job.seg_type == "fractional",
+        tracking_uri=job.tracking_uri,
     )
 
 

@@ -53,6 +53,8 @@ def predict(job: Job) -> Iterator[str]:
             check_earlier(job.earlier)
     algorithm = bundle.algorithm
     yield f"bundle {bundle.folder}, version {algorithm.version}, weights sha256 {algorithm.weights}"
+    if algorithm.model:
+        yield f"model: {algorithm.model}"
     yield f"operating point: {algorithm.operating_point}"
     discovered = _discover(job, rules)
     if job.overwrite and lock.folder.exists():

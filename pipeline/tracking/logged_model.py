@@ -14,7 +14,7 @@ from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStat
 
 from pyraseg.pipeline.tracking.store import all_pages
 
-__all__ = ["EVALUATED", "TRAINED", "finish_model", "link_evaluation", "the_model"]
+__all__ = ["EVALUATED", "SHA256", "TRAINED", "finish_model", "link_evaluation", "the_model"]
 
 TRAINED = "checkpoint.sha256"  # tag of a run and of its model: the checkpoint that the training made
 EVALUATED = "evaluated.sha256"  # tag of a run: the checkpoint that it measured

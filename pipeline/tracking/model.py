@@ -14,13 +14,10 @@ from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
-from torch.fx import GraphModule
+
+from pyraseg.pipeline.networks.export import export_program, free_dimensions
 
 __all__ = ["save_model"]
-
-EXAMPLE_SIZE = 64  # pixels per axis: the example is stored with the model, as text
-BATCH = 2  # a dimension of 1 would be exported as the constant 1
 
 
 def save_model(
@@ -42,8 +39,8 @@ def save_model(
     """
     network = copy.deepcopy(getattr(network, "module", network)).cpu().eval().requires_grad_(False)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's annotations
-    program, x = _export(network, example)
-    free = _free_dimensions(program)
+    program, x = export_program(network, example)
+    free = free_dimensions(program)
     with torch.no_grad():
         signature = ModelSignature(_schema(x, free), _schema(network(x), free))
     # MLflow would export the network again: it gets a stand-in, whose archive is then replaced
@@ -56,42 +53,10 @@ def save_model(
         serialization_format="pt2",
         pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", "numpy"],
     )
-    _forget_places(program)
     (archive,) = Path(folder).rglob("*.pt2")
     torch.export.save(program, archive)
     _correct_record(Path(folder), archive)
     return Path(folder)
-
-
-def _export(network: nn.Module, example: Tensor) -> tuple[ExportedProgram, Tensor]:
-    """The exported program and zeros as its example: small ones where the size is free."""
-    batch, (channels, *size) = max(len(example), BATCH), example.shape[1:]
-    everything = (0, *range(2, example.dim()))
-    small = torch.zeros((batch, channels, *(min(pixels, EXAMPLE_SIZE) for pixels in size)))
-    try:
-        program = torch.export.export(
-            network, (small,), dynamic_shapes=(dict.fromkeys(everything, Dim.AUTO),)
-        )
-    except (RuntimeError, ValueError):
-        program = None
-    if program is not None and _free_dimensions(program) == everything:
-        return program, small
-    whole = torch.zeros((batch, channels, *size))
-    return torch.export.export(network, (whole,), dynamic_shapes=({0: Dim.AUTO},)), whole
-
-
-def _free_dimensions(program: ExportedProgram) -> tuple[int, ...]:
-    """The free dimensions: export silently turns others into the example's constants."""
-    inputs = program.graph_signature.user_inputs
-    (shape,) = (node.meta["val"].shape for node in program.graph.nodes if node.name in inputs)
-    return tuple(dim for dim, size in enumerate(shape) if not isinstance(size, int))
-
-
-def _forget_places(program: ExportedProgram) -> None:
-    """Remove the traceback with full paths that each node of the graph carries."""
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
-            node.meta.pop("stack_trace", None)
 
 
 def _schema(x: Tensor, free: Sequence[int]) -> Any:

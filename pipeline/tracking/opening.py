@@ -8,13 +8,14 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.default_context import DefaultRunContext
 
 from pyraseg.pipeline.tracking.refusal import store_errors
 from pyraseg.pipeline.tracking.sqlite import one_at_a_time
 from pyraseg.pipeline.tracking.store import the_experiment
 from pyraseg.transforms.errors import TrackingError
 
-__all__ = ["OpenRun", "open_run"]
+__all__ = ["OpenRun", "account", "open_run"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class OpenRun:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     last_steps: Mapping[str, int] = field(default_factory=dict)
+
+
+def account() -> str:
+    """Who MLflow says has made a run: the login for the server, else that of the machine."""
+    try:
+        return str(DefaultRunContext().tags()["mlflow.user"])
+    except (KeyError, OSError):  # an account without a name, as in a container
+        return "unknown"
 
 
 def open_run(

@@ -10,12 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from pyraseg.pipeline.tracking.refusal import store_errors
-from pyraseg.pipeline.tracking.sqlite import ARTIFACTS, SQLITE, database_file, prepare_database
+from pyraseg.pipeline.tracking.sqlite import (
+    ARTIFACTS,
+    SQLITE,
+    database_file,
+    one_at_a_time,
+    prepare_database,
+)
 from pyraseg.transforms.errors import TrackingError
 
 __all__ = [
@@ -23,10 +30,14 @@ __all__ = [
     "bounded_requests",
     "default_experiment",
     "default_tracking_uri",
+    "read_store",
     "require_reachable",
     "the_experiment",
 ]
 
+READABLE = "a MLflow store that can be read"
+READABLE_REMEDY = "Check --tracking_uri, whether the server runs, and whether it still has the runs' files"
+BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 EXPERIMENT_VARIABLES = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 PROBE_SECONDS = 10
@@ -52,6 +63,41 @@ def require_reachable(tracking_uri: str) -> None:
         _ask_server(tracking_uri)
     elif (file := database_file(tracking_uri)) is not None:
         prepare_database(file)
+
+
+@contextmanager
+def read_store(tracking_uri: str) -> Iterator[Any]:
+    """MLflow's client of a store that is there; nothing is created.
+
+    Raises:
+        TrackingError: none is there, or it does not answer.
+    """
+    file = database_file(tracking_uri)
+    if file is not None and not file.is_file():
+        raise TrackingError(
+            "the sqlite file of a MLflow store",
+            found="nothing of this name",
+            remedy="Name it with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
+            path=file,
+        )
+    require_reachable(tracking_uri)
+    with bounded_requests(), _no_bars():
+        with one_at_a_time(tracking_uri), store_errors(READABLE, remedy=READABLE_REMEDY):
+            client = MlflowClient(tracking_uri=tracking_uri)
+            client.search_experiments(max_results=1)
+        yield client
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Hide MLflow's progress bar for each file; only the environment can set this."""
+    ours = BARS not in os.environ
+    os.environ.setdefault(BARS, "false")
+    try:
+        yield
+    finally:
+        if ours:
+            os.environ.pop(BARS, None)
 
 
 def default_experiment(name: str) -> str | None:

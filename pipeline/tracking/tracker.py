@@ -13,10 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pyraseg.pipeline.tracking.environment import account, describe_environment
 from pyraseg.pipeline.tracking.failure import describe_error, error_name, final_status
 from pyraseg.pipeline.tracking.log import RunLog, now
-from pyraseg.pipeline.tracking.opening import OpenRun, open_run
+from pyraseg.pipeline.tracking.opening import OpenRun, account, open_run
 from pyraseg.pipeline.tracking.outbox import Entry, Outbox
 from pyraseg.pipeline.tracking.refusal import without_login
 from pyraseg.pipeline.tracking.sender import BackgroundSender, Sender
@@ -24,6 +23,7 @@ from pyraseg.pipeline.tracking.store import bounded_requests, require_reachable
 from pyraseg.pipeline.tracking.system import PREFIX as SYSTEM
 from pyraseg.pipeline.tracking.system import SystemSampler
 from pyraseg.pipeline.utils.distributed import is_main
+from pyraseg.pipeline.utils.environment import describe_environment
 from pyraseg.pipeline.utils.signals import signals_unwind, signals_wait
 from pyraseg.pipeline.utils.without_paths import PARAMETER_LENGTH, safe_config, safe_parameters
 from pyraseg.transforms.errors import OutputError

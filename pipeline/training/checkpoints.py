@@ -18,6 +18,7 @@ from pyraseg.pipeline.networks import load_checkpoint, read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, LAST, facts_of, with_facts
 from pyraseg.pipeline.training.sampling import GroupSampler
 from pyraseg.pipeline.utils import distributed
+from pyraseg.pipeline.utils.environment import package_versions
 from pyraseg.pipeline.utils.files import atomic_write, hold_file
 from pyraseg.transforms.errors import CheckpointError, OutputError, RunError
 from pyraseg.transforms.io.limits import are_finite
@@ -275,7 +276,12 @@ class Checkpoints:
 
     def _save_best(self, engine: Engine) -> None:
         if engine.state.best_metric_epoch == engine.state.epoch:
-            best = {"epoch": engine.state.epoch, "best_metric": float(engine.state.best_metric)}
+            best = {
+                "epoch": engine.state.epoch,
+                "best_metric": float(engine.state.best_metric),
+                "run_id": getattr(self.tracker, "run_id", None),
+                "versions": package_versions(),
+            }
             self._save(BEST, with_facts(self.network.state_dict(), {**self.facts, **best}))
 
     def _save(self, name: str, content: Mapping[str, Any]) -> None:

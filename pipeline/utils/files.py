@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ from typing import IO, Any, Literal, overload
 from pyraseg.transforms.errors import OutputError
 
 __all__ = [
+    "atomic_folder",
     "atomic_path",
     "atomic_write",
     "hold_file",
@@ -24,6 +26,7 @@ __all__ = [
     "private_folder",
     "sha256_of",
     "sync_path",
+    "user_cache",
 ]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -56,6 +59,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
         if error.filename is None or named in (draft, path, *path.parents):
+            raise output_error(error, path) from error
+        raise
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a new folder beside ``path`` to fill, and rename it at the end of the block.
+
+    If the block fails or is interrupted, nothing is left.
+
+    Raises:
+        OutputError: ``path`` is there, unless as an empty folder; it cannot be written; or the disk is full.
+    """
+    path = Path(path).absolute()
+    in_use = OutputError(
+        "a new folder", found="one that is there", remedy="Name another, or remove it.", path=path
+    )
+    draft = path.with_name(f".{secrets.token_hex(6)}-{path.name[-40:]}")
+    try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise in_use
+        draft.mkdir(mode=0o700, parents=True)
+        try:
+            yield draft
+            os.replace(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise in_use from error
+        if named is None or named.is_relative_to(draft) or named in (path, *path.parents):
             raise output_error(error, path) from error
         raise
 
@@ -139,6 +174,15 @@ def hold_file(path: Path) -> IO[bytes] | None:
         except OSError:  # a network file system without locks
             return file
     return file
+
+
+def user_cache() -> Path:
+    """This user's cache: ``$XDG_CACHE_HOME/pyraseg``, ``~/.cache/pyraseg`` without the variable.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyraseg"
 
 
 def sync_path(path: str | Path) -> None:

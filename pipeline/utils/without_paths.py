@@ -16,7 +16,7 @@ from typing import Any
 from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.transforms.privacy import case_name
 
-__all__ = ["PARAMETER_LENGTH", "safe_config", "safe_parameters"]
+__all__ = ["PARAMETER_LENGTH", "is_model_reference", "safe_config", "safe_parameters"]
 
 PARAMETER_LENGTH = 500  # the limit of MLflow servers of any version
 PATH_NAMES = (
@@ -33,6 +33,7 @@ PATH_NAMES = (
     "uri",
 )
 OTHER_NAMES = ("name", "names", "unit")  # "g/ml" and "kidney/left" are no paths
+REFERENCE = re.compile(r"(?:models|runs):/[^/]")  # a model in MLflow, which is no path
 LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")  # in an expression, where no path stands outside of quotes
 
 
@@ -64,6 +65,15 @@ def safe_config(config: Any, *, key: str = "") -> Any:
     return config if config is None or isinstance(config, bool | int | float) else str(config)
 
 
+def is_model_reference(text: str | Path) -> bool:
+    """Whether it names a model in MLflow and no file.
+
+    >>> is_model_reference("models:/kidney@champion"), is_model_reference("models/model.pt")
+    (True, False)
+    """
+    return REFERENCE.match(str(text)) is not None
+
+
 def _safe_text(text: str, key: str) -> str:
     if text.startswith("$"):
         return LITERAL.sub(lambda found: repr(_safe_text(found[0][1:-1], key)), text)
@@ -73,6 +83,8 @@ def _safe_text(text: str, key: str) -> str:
 
 def _is_path(text: str, key: str) -> bool:
     """By the key's name, since ``DOE_JANE`` alone looks like no path, or by a separator."""
+    if is_model_reference(text):
+        return False
     kind = key.replace("::", ".").split(".")[-1].split("_")[-1].lower()
     if kind in OTHER_NAMES:
         return text.startswith(("/", "\\", "~"))

@@ -29,6 +29,7 @@ class Algorithm:
         weights: SHA-256 of the checkpoint, hexadecimal; of all of them together for an ensemble.
         bundle: the name of the bundle's folder, such as "us_hydronephrosis".
         operating_point: how probabilities became labels, in words; see `Decision`.
+        model: name and version in a model registry, "kidney version 3"; empty for weights from a file.
 
     >>> Algorithm("Kidney segmentation", version="2.0").weights
     'unknown'
@@ -39,12 +40,14 @@ class Algorithm:
     weights: str = "unknown"
     bundle: str = "pyraseg"
     operating_point: str = "argmax"
+    model: str = ""
 
     @property
     def parameters(self) -> list[str]:
         """What the result depends on beside name and version, in phrases."""
+        model = [f"model {self.model}"] if self.model else []
         weights = f"weights SHA-256 {self.weights}"
-        return [f"bundle {self.bundle}", weights, f"operating point {self.operating_point}"]
+        return [f"bundle {self.bundle}", *model, weights, f"operating point {self.operating_point}"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
 from pyraseg.pipeline.tracking.logged_model import EVALUATED, TRAINED
 from pyraseg.transforms.errors import InputError, TrackingError, UsageError
 
-__all__ = ["KIND", "find_runs", "read_confidences", "read_runs"]
+__all__ = ["KIND", "choose_runs", "find_runs", "measured_checkpoint", "read_confidences", "read_runs"]
 
 TABLE, QUANTITIES, CONFIDENCE, MASKS = "cases.csv", "quantities.csv", "confidence.csv", "predictions.npz"
 VALIDATION = "validation"  # the folder of a training's tables
@@ -52,7 +52,14 @@ def read_runs(
 
 
 def find_runs(
-    store: Store, experiment: str, *, folder: Path, names: Sequence[str] = (), split: str = "test"
+    store: Store,
+    experiment: str,
+    *,
+    folder: Path,
+    names: Sequence[str] = (),
+    split: str = "test",
+    checkpoints: Container[str] | None = None,
+    least: int = 2,
 ) -> tuple[list[Run], list[LeftOut]]:
     """Read the tables of an experiment's runs: the runs, oldest first, and the runs left out.
 
@@ -64,14 +71,20 @@ def find_runs(
         folder: for the files, as long as the comparison lasts.
         names: names or IDs of evaluations, or of the trainings whose checkpoints they measured; all runs of
             that name are taken. Without names, all finished runs.
+        checkpoints: the SHA-256 of those to read the measurements of; None: all.
+        least: how many runs there must be.
 
     Raises:
         UsageError: no such experiment, or no run of that name.
-        TrackingError: a named run is unfinished or has no table of the split, or fewer than two runs have.
+        TrackingError: a named run is unfinished or has no table of the split, or fewer than ``least`` have.
     """
     stored = [run for run in store.runs(store.experiment_id(experiment)) if KIND not in run.tags]
     trainings = {run.tags[TRAINED]: run for run in stored if TRAINED in run.tags}
-    chosen = _chosen(stored, names, trainings)
+    chosen = [
+        run
+        for run in choose_runs(stored, names, trainings)
+        if checkpoints is None or measured_checkpoint(run) in checkpoints
+    ]
     tables = {run.run_id: _table_folder(store, run, split) for run in chosen}
     measured: list[Run] = []
     left_out: list[LeftOut] = []
@@ -90,19 +103,32 @@ def find_runs(
                 left_out.append((run.name, f"wanted {error.wanted}, found {error.found}"))
     kept, repeats = _latest(measured)
     _require_named(names, stored, kept, left_out)
-    if len(kept) < 2:
+    if len(kept) < least:
         found = f"{len(kept)} of {len(stored)} runs"
         if left_out:
             found += f" ({'; '.join(f'{name}: {reason}' for name, reason in left_out[:5])})"
         remedy = "Evaluate the checkpoints with `run evaluating`, or choose another --split."
-        raise TrackingError(f"two finished runs with a table of {split} cases", found=found, remedy=remedy)
+        wanted = "two finished runs" if least > 1 else "a finished run"
+        raise TrackingError(f"{wanted} with a table of {split} cases", found=found, remedy=remedy)
     return _with_curves(store, kept, trainings), left_out + repeats
 
 
-def _chosen(
+def measured_checkpoint(run: StoredRun) -> str:
+    """The SHA-256 of the checkpoint whose measurement the run is: an evaluation's, or a training's own."""
+    return run.tags.get(EVALUATED, run.tags.get(TRAINED, ""))
+
+
+def choose_runs(
     stored: Sequence[StoredRun], names: Sequence[str], trainings: Mapping[str, StoredRun]
 ) -> list[StoredRun]:
-    """The runs of these names or IDs, or the evaluations of a training with that name or ID."""
+    """The runs of these names or IDs, or the evaluations of a training with that name or ID.
+
+    Args:
+        trainings: by the SHA-256 of their checkpoints.
+
+    Raises:
+        UsageError: there is no run of that name.
+    """
     if not names:
         return list(stored)
     known = list(dict.fromkeys(run.name for run in stored))
@@ -144,7 +170,7 @@ def _read(
     store: Store, run: StoredRun, table_folder: str, trainings: Mapping[str, StoredRun], folder: Path
 ) -> Run:
     files = {Path(path).name: size for path, size in store.files(run.run_id, table_folder).items()}
-    checkpoint = run.tags.get(EVALUATED, run.tags.get(TRAINED, ""))
+    checkpoint = measured_checkpoint(run)
     training = trainings.get(checkpoint)
     source = training or run
     config = _document(store, run, "config.yaml", folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.tracking.refusal import store_errors
-from pyraseg.pipeline.tracking.sqlite import database_file, one_at_a_time
-from pyraseg.pipeline.tracking.store import all_pages, bounded_requests, require_reachable
+from pyraseg.pipeline.tracking.store import READABLE, READABLE_REMEDY, all_pages, read_store
 from pyraseg.pipeline.writers.tables.text import clean
-from pyraseg.transforms.errors import TrackingError, UsageError
+from pyraseg.transforms.errors import UsageError
 
 __all__ = ["Logged", "Store", "StoredRun", "open_store"]
-
-READABLE = "a MLflow store that can be read"
-REMEDY = "Check --tracking_uri, whether the server runs, and whether it still has the runs' files"
-BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Store:
         Raises:
             UsageError: there is none.
         """
-        with store_errors(READABLE, remedy=REMEDY):
+        with store_errors(READABLE, remedy=READABLE_REMEDY):
             experiments = all_pages(self.client.search_experiments)
         for experiment in experiments:
             if experiment.name == name:
@@ -75,7 +69,7 @@ class Store:
 
     def runs(self, experiment_id: str) -> list[StoredRun]:
         """All runs that are not deleted, oldest first."""
-        with store_errors(READABLE, remedy=REMEDY):
+        with store_errors(READABLE, remedy=READABLE_REMEDY):
             entries = all_pages(self.client.search_runs, [experiment_id])
         runs = (
             StoredRun(
@@ -92,13 +86,13 @@ class Store:
 
     def history(self, run_id: str, metric: str) -> list[Logged]:
         """Every value of a run's metric; empty where it was not logged."""
-        with store_errors(READABLE, remedy=REMEDY):
+        with store_errors(READABLE, remedy=READABLE_REMEDY):
             entries = self.client.get_metric_history(run_id, metric)
         return [Logged(int(entry.step), float(entry.value), int(entry.timestamp)) for entry in entries]
 
     def files(self, run_id: str, folder: str = "") -> dict[str, int | None]:
         """The paths of a run's artifacts in one folder, with their bytes where the store knows them."""
-        with store_errors(READABLE, remedy=REMEDY):
+        with store_errors(READABLE, remedy=READABLE_REMEDY):
             entries = self.client.list_artifacts(run_id, folder or None)
         return {entry.path: entry.file_size for entry in entries}
 
@@ -106,7 +100,7 @@ class Store:
         """Copy an artifact below ``folder`` and return the path of the copy."""
         target = folder / run_id
         target.mkdir(parents=True, exist_ok=True)
-        with store_errors(READABLE, remedy=REMEDY):
+        with store_errors(READABLE, remedy=READABLE_REMEDY):
             return Path(self.client.download_artifacts(run_id, path, str(target)))
 
 
@@ -117,31 +111,5 @@ def open_store(tracking_uri: str) -> Iterator[Store]:
     Raises:
         TrackingError: none is there, or it does not answer.
     """
-    import mlflow
-
-    file = database_file(tracking_uri)
-    if file is not None and not file.is_file():
-        raise TrackingError(
-            "the sqlite file of a MLflow store",
-            found="nothing of this name",
-            remedy="Name it with --tracking_uri sqlite:///FOLDER/mlruns.db, or the bundle with --bundle.",
-            path=file,
-        )
-    require_reachable(tracking_uri)
-    with bounded_requests(), _no_bars():
-        with one_at_a_time(tracking_uri), store_errors(READABLE, remedy=REMEDY):
-            store = Store(mlflow.MlflowClient(tracking_uri=tracking_uri))
-            store.client.search_experiments(max_results=1)
-        yield store
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Hide MLflow's progress bar for each file; only the environment can set this."""
-    ours = BARS not in os.environ
-    os.environ.setdefault(BARS, "false")
-    try:
-        yield
-    finally:
-        if ours:
-            os.environ.pop(BARS, None)
+    with read_store(tracking_uri) as client:
+        yield Store(client)

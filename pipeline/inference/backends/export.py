@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +16,18 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
 from pyraseg.pipeline.inference.features import FeatureTap, encoder_of
-from pyraseg.pipeline.utils.files import atomic_path, atomic_write, private_folder, sha256_of
+from pyraseg.pipeline.utils.files import (
+    atomic_path,
+    atomic_write,
+    private_folder,
+    sha256_of,
+    user_cache,
+)
 from pyraseg.transforms.errors import ConfigError, OutputError
 from pyraseg.transforms.privacy import keyed_digest
 
@@ -43,12 +49,12 @@ def cache_path(facts: Mapping[str, Any], *parts: str) -> Path | None:
         OutputError: a folder is another user's.
     """
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = user_cache()
     except RuntimeError:
         return None
     text = json.dumps(facts, sort_keys=True, default=str)
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    for part in ("pyraseg", "backends", *parts):
+    for part in ("", "backends", *parts):
         root = root / part
         if not _own(root):
             return None
@@ -144,21 +150,23 @@ def onnx_file(network: nn.Module, *, shape: Sequence[int], folder: Path | None) 
         yield path
 
 
-def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> None:
+def export_network(network: nn.Module, path: Path, *, shape: Sequence[int], features: bool = True) -> None:
     """Write a network in evaluation mode, in float32, to an ONNX file; the network does not change.
 
-    Its outputs are the scores and, of a network that names its ``encoder_end``, the pooled features.
+    Its input is "image". Its outputs are the scores, "pred", and, of a network that names its
+    ``encoder_end``, the pooled features. The file names no place of this machine.
 
     Args:
         shape: of one image, (C, H, W[, D]); the batch is free.
+        features: False leaves them out.
 
     Raises:
         ConfigError: PyTorch's exporter does not know an operation of the network.
         OutputError: the file cannot be written.
     """
     evaluated = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    outputs = ["scores"]
-    if encoder_of(evaluated) is not None:
+    outputs = ["pred"]
+    if features and encoder_of(evaluated) is not None:
         evaluated, outputs = _WithFeatures(evaluated), [*outputs, "features"]
     example = torch.zeros(2, *shape)  # two images: an axis of one would count as fixed
     try:
@@ -177,6 +185,7 @@ def export_network(network: nn.Module, path: Path, *, shape: Sequence[int]) -> N
         raise ConfigError(
             "a network that torch exports to ONNX", found=found, remedy="Use --backend torch."
         ) from error
+    ClearMetadataAndDocStringPass()(program.model)  # each operation has a traceback with paths
     with atomic_path(path) as draft, _quiet():
         program.save(draft)
 

@@ -13,7 +13,7 @@ import numpy as np
 from pyraseg.pipeline.inference.backends.base import Run, Runtime, Setting
 from pyraseg.transforms.errors import ConfigError
 
-__all__ = ["ONNXRUNTIME", "OPENVINO"]
+__all__ = ["ONNXRUNTIME", "OPENVINO", "import_openvino"]
 
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 
@@ -28,7 +28,7 @@ def _load_openvino(path: Path, setting: Setting) -> Run:
     Raises:
         ConfigError: OpenVINO does not take the file.
     """
-    openvino = _import_openvino()
+    openvino = import_openvino()
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": str(setting.network_threads),
@@ -52,7 +52,7 @@ def _load_openvino(path: Path, setting: Setting) -> Run:
     return run
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without its telemetry, which reports each import and writes an ID into the home folder.
 
     Its Python code falls back on a stub if the package ``openvino_telemetry`` cannot be imported.

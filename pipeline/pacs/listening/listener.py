@@ -113,6 +113,8 @@ def listen(options: Listening) -> Iterator[str]:
                 engines[name] = engine = held.enter_context(open_engine(job))
             algorithm = engine.bundle.algorithm
             yield f"bundle {name}, version {algorithm.version}, weights sha256 {algorithm.weights}"
+            if algorithm.model:
+                yield f"model: {algorithm.model}"
         listener = _Listener(options, engines, arrivals, reception, outbox, figures)
         figures.watch("waiting_series", "Series that have come and are not done.", lambda: len(arrivals))
         figures.watch("outbox_files", "Result files that wait.", lambda: outbox.counts().waiting)

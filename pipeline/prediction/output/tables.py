@@ -107,6 +107,7 @@ def write_tables(
                 "version": bundle.algorithm.version,
                 "digest": bundle.digest,
             },
+            "model": bundle.algorithm.model or None,
             "weights_sha256": bundle.algorithm.weights,
             "operating_point": bundle.algorithm.operating_point,
             "trained_on": rules.trained_on or None,

@@ -3,6 +3,7 @@ masks."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,11 @@ def split_record(
     }
 
 
+def digest_of(training: str) -> str:
+    """The SHA-256 of a training's checkpoint, whose content is the training's name."""
+    return hashlib.sha256(training.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class StoreOfRuns:
     """A store in a folder, and the means to put runs into it."""
@@ -150,7 +156,7 @@ class StoreOfRuns:
             name,
             files={"config.yaml": settings, "split.json": record},
             params=params,
-            tags={"checkpoint.sha256": f"sha of {name}"},
+            tags={"checkpoint.sha256": digest_of(name)},
         )
 
     def evaluation(
@@ -169,7 +175,7 @@ class StoreOfRuns:
             files={"config.yaml": {"split": split, "run_name": name, **config}, "split.json": split_record()},
             folder=folder,
             params={"split": split, "label_names": str(NAMES)},
-            tags={} if of is None else {"evaluated.sha256": f"sha of {of}"},
+            tags={} if of is None else {"evaluated.sha256": digest_of(of)},
             status=status,
         )
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import psutil
 import torch
-from mlflow.tracking.context.default_context import DefaultRunContext
 
-__all__ = ["account", "code_state", "describe_environment", "hardware", "package_versions"]
+__all__ = ["code_state", "describe_environment", "hardware", "package_versions"]
 
 PACKAGES = ("torch", "monai", "mlflow", "numpy", "pydicom", "pytorch-ignite", "pyraseg")
 HERE = Path(__file__).resolve()
@@ -27,14 +26,6 @@ def describe_environment() -> dict[str, Any]:
         "version": {"python": platform.python_version(), **package_versions()},
         "hardware": hardware(),
     }
-
-
-def account() -> str:
-    """Who MLflow says has made a run: the login for the server, else that of the machine."""
-    try:
-        return str(DefaultRunContext().tags()["mlflow.user"])
-    except (KeyError, OSError):  # an account without a name, as in a container
-        return "unknown"
 
 
 def code_state() -> dict[str, Any]:

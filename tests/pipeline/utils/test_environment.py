@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import torch
 
-from pyraseg.pipeline.tracking import environment
-from pyraseg.pipeline.tracking.environment import code_state, describe_environment
+from pyraseg.pipeline.utils import environment
+from pyraseg.pipeline.utils.environment import code_state, describe_environment
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.utils.environment import package_versions
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_folder, sha256_of
-from pyraseg.transforms.errors import ConfigError, UsageError
+from pyraseg.transforms.errors import ConfigError, PyrasegError, UsageError
 
 __all__ = ["FORMATS", "export_checkpoint"]
 
@@ -135,7 +136,7 @@ def _prepared(bundle: str | Path, inputs: Any, path: Path, shape: tuple[int, ...
 def _write(chosen: Format, network: nn.Module, image: Tensor, path: Path, name: str) -> tuple[int, ...]:
     try:
         return chosen.write(network, image, path)
-    except (ConfigError, OSError):
+    except (PyrasegError, OSError):
         raise
     except Exception as error:  # exporters raise what they like, of no common base class
         raise ConfigError(
@@ -168,7 +169,9 @@ def _shape(shape: tuple[int, ...], free: tuple[int, ...]) -> list[int]:
 
 def _write_pt2(network: nn.Module, image: Tensor, path: Path) -> tuple[int, ...]:
     program, _ = export_program(network, image)
-    torch.export.save(program, path)
+    buffer = io.BytesIO()  # on a full disk torch's own writing ends the process
+    torch.export.save(program, buffer)
+    path.write_bytes(buffer.getvalue())
     return free_dimensions(program)
 
 
@@ -180,7 +183,9 @@ def _write_onnx(network: nn.Module, image: Tensor, path: Path) -> tuple[int, ...
 
 def _write_torchscript(network: nn.Module, image: Tensor, path: Path) -> tuple[int, ...]:
     """With MONAI's way of adding a name, for its ``load_net_with_metadata``."""
-    save_net_with_metadata(torch.jit.script(network), path, append_timestamp=False)
+    buffer = io.BytesIO()  # as above
+    save_net_with_metadata(torch.jit.script(network), buffer)
+    path.write_bytes(buffer.getvalue())
     return (0, *range(2, image.dim()))
 
 

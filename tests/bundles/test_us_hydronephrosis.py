@@ -15,6 +15,7 @@ from monai.bundle import ConfigWorkflow, run
 
 from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.utils.errors import own_error
+from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
 from pyraseg.transforms.io.frames import LoadFrame
 
@@ -41,6 +42,8 @@ def test_training_leaves_a_checkpoint_that_says_what_it_is(trained):
     assert content["label_names"] == NAMES
     assert content["input_size"] == [64, 64]
     assert content["network"]["depth"] == 18
+    assert content["data"]["training_groups"] > 0
+    assert content["run_id"]
     assert (trained.parent / "last.pt").is_file()
 
 
@@ -107,6 +110,9 @@ def test_evaluation_scores_every_test_case_on_its_source_grid(ultrasound, traine
     assert int(first["reference_pixels"]) == int((label == 1).sum())
     assert (folder / "overlays.png").is_file()
     (tracked,) = runs_named(ultrasound.store, "evaluated")
+    about = json.loads((folder / "summary.json").read_text())["evaluated"]
+    assert (about["split"], about["weights_sha256"]) == ("test", [sha256_of(trained)])
+    assert about["run_id"] == tracked.info.run_id
     assert "test_mean_dice" in tracked.data.metrics
 
 

@@ -17,7 +17,8 @@ class Info(Verb):
     ends_at_once = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        path = "a checkpoint's file or any of those folders (default: the installed package)"
+        path = "a checkpoint's file, its name in MLflow (models:/NAME@ALIAS), or any of those folders"
+        path += " (default: the installed package)"
         parser.add_argument("path", nargs="?", metavar="PATH", help=path)
         parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
 

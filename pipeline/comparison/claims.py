@@ -156,7 +156,8 @@ def _register(client: Any, promotion: Promotion) -> str:
             client.set_model_version_tag(name, left[0].version, key, value)
         return str(left[0].version)
     tags = {**promotion.tags, TRAINED: sha256, STATE: PENDING, ALIAS: alias}
-    made = client.create_model_version(name, promotion.source, promotion.run_id, tags=tags)
+    source, run_id = promotion.source, promotion.run_id
+    made = client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0)
     return str(made.version)
 
 

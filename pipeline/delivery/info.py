@@ -22,6 +22,7 @@ from pyraseg.pipeline.utils.documents import DocumentError, parse_json, read_tex
 from pyraseg.pipeline.utils.environment import code_state, hardware, package_versions
 from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.pipeline.utils.version import package_version
+from pyraseg.pipeline.utils.without_paths import is_model_reference
 from pyraseg.transforms.errors import CheckpointError, InputError
 
 __all__ = ["EXPORT", "SUMMARY", "checkpoint_info", "describe", "one_checkpoint", "read_record", "stated_info"]
@@ -32,8 +33,8 @@ STATED = ("label_names", "input_size", "network", "preprocessing")
 TRAINING = ("data", "dataset_digest", "epoch", "best_metric", "run_id", "versions")
 OF_BUNDLE = ("name", "version", "task", "description", "intended_use", "data_source")
 OF_RESULTS = (
-    *("bundle", "weights_sha256", "operating_point", "trained_on", "counts", "options", "backend", "device"),
-    *("versions", "started", "ended", "stopped"),
+    *("bundle", "model", "weights_sha256", "operating_point", "trained_on", "counts", "options", "backend"),
+    *("device", "versions", "started", "ended", "stopped"),
 )
 OF_EVALUATION = (
     *("evaluated", "cases", "groups", "mean_dice", "interval", "classes", "calibration", "operating_point"),
@@ -62,7 +63,7 @@ def describe(path: str | Path | None = None) -> dict[str, Any]:
     """
     if path is None:
         return _plain(_installation())
-    path = Path(path)
+    path = one_checkpoint(path) if is_model_reference(path) else Path(path)
     if path.is_file():
         return checkpoint_info(path)
     kinds: dict[str, Callable[[Path], dict[str, Any]]] = {

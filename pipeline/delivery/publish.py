@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jinja2 import Environment, StrictUndefined
 
@@ -56,9 +57,10 @@ def publish(
         url: where the folder's files will be had, for the zoo's ``large_files.yml``; None: no such file.
 
     Raises:
-        CheckpointError: no checkpoint, several, or one of other classes. InputError: an evaluation of other
-            weights or of another split, or no text on the data. ConfigError: no bundle, one without a
-            LICENSE, or a library that is missing. OutputError: the folder is in use or cannot be written.
+        CheckpointError: no checkpoint, several, one of other classes, or a ``last.pt``.
+        InputError: an evaluation of other weights or of another split, or no text on the data.
+        ConfigError: no bundle, one without a LICENSE, or a library that is missing.
+        OutputError: the folder is in use or cannot be written.
     """
     if importlib.util.find_spec("safetensors") is None:
         remedy = f'Install it: pip install "{REQUIREMENT}".'
@@ -153,6 +155,13 @@ def _write_weights(path: Path, draft: Path, *, sha256: str) -> None:
             "a checkpoint at rest", found="one that is being written", remedy="Try again.", path=path
         )
     content = read_checkpoint(original)
+    if not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise CheckpointError(
+            "weights alone, as other tools load them",
+            found="other things beside them, such as the state of a training",
+            remedy="Publish a training's model.pt, and evaluate that.",
+            path=path,
+        )
     state = {name: value.contiguous() for name, value in find_state(content, path=path).items()}
     said = {name: facts_of(content).get(name) for name in ("label_names", "input_size", "network")}
     tensors.write_bytes(save(state, metadata={"format": "pt", "pyraseg": json.dumps(said)}))

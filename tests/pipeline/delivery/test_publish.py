@@ -16,13 +16,20 @@ from pyraseg.pipeline.delivery.info import describe
 from pyraseg.pipeline.evaluation.result_files import write_results
 from pyraseg.pipeline.evaluation.scores import CaseScore
 from pyraseg.pipeline.evaluation.summary import Results
-from pyraseg.pipeline.networks.checkpoint import find_state, read_checkpoint
+from pyraseg.pipeline.networks.checkpoint import facts_of, find_state, read_checkpoint, with_facts
 from pyraseg.pipeline.utils.files import sha256_of
 from tests.pipeline.prediction.runs import BUNDLE, LABELS, SIZE, write_checkpoint
 
 pytest.importorskip("safetensors", reason="an optional library")
 
 LICENCE = "Frames of our own hospital. CC BY-NC 4.0: not for commercial use."
+
+
+def weights_alone(path: Path) -> Path:
+    """A checkpoint as a training writes its ``model.pt``."""
+    content = read_checkpoint(write_checkpoint(path))
+    torch.save(with_facts(content["model"], facts_of(content)), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def handed(tmp_path_factory) -> dict[str, str]:
     shutil.copytree(BUNDLE, bundle)
     (bundle / "data").mkdir()
     (bundle / "data" / "Doe^Jane.dcm").write_bytes(b"private")
-    checkpoint = write_checkpoint(folder / "model.pt")
+    checkpoint = weights_alone(folder / "model.pt")
     scores = [CaseScore(f"c{n}", f"g{n}", name, 10, 10, 5 + n) for n in range(4) for name in LABELS[1:]]
     about = {"split": "test", "weights_sha256": [sha256_of(checkpoint)], "run_id": "e" * 32}
     write_results(folder / "eval", Results(tuple(scores), resamples=50), about=about)
@@ -129,10 +136,20 @@ def test_what_is_missing_or_belongs_elsewhere_is_refused(option, content, said, 
     assert [path for path in tmp_path.iterdir() if path != there] == []
 
 
-def test_weights_of_other_classes_and_a_folder_in_use_are_refused(handed, tmp_path, capsys):
+def test_weights_of_other_classes_or_with_a_training_s_state_and_a_folder_in_use_are_refused(
+    handed, tmp_path, capsys
+):
     two = write_checkpoint(tmp_path / "two.pt", labels=("background", "hydronephrosis"))
     assert publish(handed | {"--checkpoint": str(two)}, tmp_path / "out") == 1
     assert "found background, hydronephrosis" in capsys.readouterr().err
     assert publish(handed, tmp_path) == 1
     assert "wanted a new folder" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["two.pt"]
+    last = write_checkpoint(tmp_path / "last.pt")
+    summary = json.loads((Path(handed["--evaluation"]) / "summary.json").read_text())
+    summary["evaluated"]["weights_sha256"] = [sha256_of(last)]
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    own = {"--checkpoint": str(last), "--evaluation": str(tmp_path / "eval")}
+    assert publish(handed | own, tmp_path / "out") == 1
+    assert "wanted weights alone" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"two.pt", "last.pt", "eval"}

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.tracking.registry import fetch_checkpoint
 from tests.pipeline.comparison.runs import StoreOfRuns, evaluate
 from tests.pipeline.tracking.conftest import artifact, runs
 
@@ -76,3 +77,21 @@ def test_an_experiment_that_a_server_has_not_is_said(server, tmp_path, capsys):
     assert main(["compare", *options]) == 2
     assert "an experiment of this store" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_takes_a_promotion_and_gives_its_checkpoint_back(server, tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = StoreOfRuns(server.uri, tmp_path, "promotions")
+    where = ["--tracking_uri", server.uri, "--experiment", place.experiment, "--model", "Niere ü"]
+    for name in ("none", "cbam"):
+        run_id = place.training(name, kind=name)
+        (tmp_path / "model.pt").write_text(name)
+        place.client.log_artifact(run_id, str(tmp_path / "model.pt"), "checkpoints")
+        place.evaluation(f"test of {name}", tables[name], of=name)
+        assert main(["promote", *where, "--because", "of 6 patients"]) == 0
+    path, stored = fetch_checkpoint("models:/Niere ü@champion", tracking_uri=server.uri)
+    assert (path.read_text(), stored.model, stored.run_id) == ("cbam", "Niere ü version 2", run_id)
+    version = place.client.get_model_version("Niere ü", "2")
+    page = version.tags["pyraseg.comparison"].removeprefix(f"runs:/{run_id}/")
+    assert "<html" in artifact(server.uri, run_id, page, tmp_path)

@@ -139,10 +139,7 @@ def test_an_archive_counts_what_has_come_and_takes_results_by_either_way(
             series = orthanc.ask(f"/studies/{there[0]['ParentStudy']}/series")
             return [each["ID"] for each in series if each["MainDicomTags"]["Modality"] == "SEG"]
 
-        try:
-            until(lambda: len(results()) == 2)
-        finally:
-            print("LINES", node.lines, node.error, results())
+        until(lambda: len(results()) == 2)
     assert not node.told("refused")
 
 

@@ -19,7 +19,7 @@ def initialise(network: nn.Module) -> None:
       CBAM's reference code). He's rule, made for ReLU, would saturate the sigmoid.
     * The classifiers keep PyTorch's uniform distribution, with bias 0. Started near 0 (a standard deviation
       of 0.01) their weights all took the sign of the background, the most frequent class, in the first steps;
-      behind a ReLU no feature could then speak for another class, and trainings ended where none of it ever won.
+      behind a ReLU no feature could then speak for another class, and some trainings never let it win.
     """
     for module in network.modules():
         if isinstance(module, _ConvNd):

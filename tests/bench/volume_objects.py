@@ -1,4 +1,4 @@
-"""Seconds to write what is delivered of a CT: SEG by kind, SR and NIfTI of 300 slices with two segments."""
+"""Seconds to write what is delivered of a CT: SEG by kind, SR, RTSTRUCT and NIfTI of 300 slices with two segments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyraseg.pipeline.writers.dicom.rtstruct import write_rtstruct
 from pyraseg.pipeline.writers.dicom.seg import write_seg
 from pyraseg.pipeline.writers.dicom.sr import write_sr
 from pyraseg.pipeline.writers.nifti import write_labels
@@ -37,11 +38,15 @@ def table(*, shape: tuple[int, int, int] = SHAPE, rounds: int = ROUNDS) -> str:
         ways: dict[str, Callable[[], object]] = {
             "SEG, binary": lambda: write_seg(folder / "seg.dcm", prediction),
             "SEG, labelmap": lambda: write_seg(folder / "map.dcm", prediction, kind="labelmap"),
+            "RTSTRUCT": lambda: write_rtstruct(
+                folder / "rtstruct.dcm", prediction.labels.T, series, segments=prediction.segments,
+                algorithm=prediction.algorithm,
+            ),
             "SR": lambda: write_sr(folder / "sr.dcm", prediction, seg=seg),
             "NIfTI": lambda: write_labels(
                 folder / "labels.nii.gz", prediction.labels, affine=series.grid.affine
             ),
-        }
+        }  # fmt: skip
         frames = sum(map(len, seg.frame_numbers.values()))
         lines = [
             f"{shape[0]} slices of {shape[1]} x {shape[2]}, {frames} frames of two segments, median of {rounds}."

@@ -137,7 +137,8 @@ def test_an_archive_counts_what_has_come_and_takes_results_by_either_way(
 
         def results() -> list[str]:
             series = orthanc.ask(f"/studies/{there[0]['ParentStudy']}/series")
-            return [each["ID"] for each in series if each["MainDicomTags"]["Modality"] == "SEG"]
+            found = [each["Instances"] for each in series if each["MainDicomTags"]["Modality"] == "SEG"]
+            return [one for instances in found for one in instances]
 
         until(lambda: len(results()) == 2)
     assert not node.told("refused")

@@ -247,6 +247,22 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(scp, studies, tmp_path
         assert states(send(studies["frame"], parse_peer(address, tls_ca=str(certificate)))) == ["stored"]
 
 
+@pytest.mark.parametrize("way", ["DIMSE", "DICOMweb"])
+def test_a_peer_that_asks_for_our_certificate_gets_it(scp, studies, tmp_path, way):
+    certificate, key = self_signed(tmp_path)
+    ours, our_key = self_signed(tmp_path / "ours")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(ours)
+    context.verify_mode = ssl.CERT_REQUIRED
+    options = {"tls_ca": str(certificate), "tls_cert": str(ours), "tls_key": str(our_key)}
+    with answering(lambda *_: (200, {}, b""), context) as url:
+        address = scp(0, ssl_context=context) if way == "DIMSE" else url
+        with pytest.raises(PeerError):
+            send(studies["frame"], parse_peer(address, tls_ca=str(certificate)))
+        assert states(send(studies["frame"], parse_peer(address, **options))) == ["stored"]
+
+
 def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 and its key."""
     import datetime

@@ -6,6 +6,8 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 nothing to do among the inputs, 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -36,6 +38,7 @@ from pyraseg.transforms.errors import NothingFoundError, PyrasegError, UsageErro
 __all__ = ["VERBS", "main"]
 
 INTERRUPTED = 130
+RARELY = (100_000, 50, 100)  # thresholds of the garbage collector
 STATUS = {UsageError: 2, NothingFoundError: 3}
 VERBS: tuple[Verb, ...] = (
     Phantom(),
@@ -59,6 +62,9 @@ VERBS: tuple[Verb, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     _open_streams()
+    # what libraries make while they are imported stays to the end: looking for garbage in it takes seconds
+    gc.set_threshold(*RARELY)
+    atexit.register(gc.freeze)
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
         with private_files(), _ending_at_once(arguments.verb):

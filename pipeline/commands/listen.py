@@ -73,8 +73,10 @@ class Listen(Verb):
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
         from pyraseg.pipeline.pacs.delivery import require_extra
+        from pyraseg.pipeline.prediction.processes.template import start_template
 
         require_extra()
+        start_template()
         from pyraseg.pipeline.pacs.listening.listener import listen
         from pyraseg.pipeline.pacs.listening.options import parse_listening
 

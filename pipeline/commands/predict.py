@@ -84,6 +84,10 @@ class Predict(Verb):
         again.add_argument("--overwrite", action="store_true", help=overwrite)
 
     def run(self, arguments: argparse.Namespace) -> Iterator[str]:
+        from pyraseg.pipeline.prediction.processes.template import start_template
+
+        if arguments.engine == "local":
+            start_template()
         from pyraseg.pipeline.prediction.job import parse_job
         from pyraseg.pipeline.prediction.run import predict
 

@@ -25,22 +25,16 @@ from pyraseg.pipeline.prediction.output.tables import Totals, write_tables
 from pyraseg.pipeline.prediction.plan import CHUNK, batch_size, make_backend, network_threads
 from pyraseg.pipeline.prediction.processes.network_client import SLOTS, Shapes
 from pyraseg.pipeline.prediction.processes.network_server import ForwardServer
-from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers, start_ahead
+from pyraseg.pipeline.prediction.processes.template import start_template
+from pyraseg.pipeline.prediction.processes.workers import Outcome, Workers
 from pyraseg.pipeline.utils.files import private_files
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.errors import OutputError, RunError
 
-__all__ = ["PRELOAD", "Engine", "Settled", "hold_folder", "open_engine"]
+__all__ = ["Engine", "Settled", "hold_folder", "open_engine"]
 
 LEAST_MEMORY = 2**31  # bytes for a worker's item, however many workers there are
 MANY = 100_000  # frames that a process without an end of its work expects
-PRELOAD = (
-    "pyraseg.pipeline.prediction.items.frame_task",
-    "pyraseg.pipeline.prediction.items.volume_task",
-    "highdicom.sr",
-    "PIL.WebPImagePlugin",
-    "skimage.measure",
-)
 
 
 @dataclass(frozen=True)
@@ -246,7 +240,7 @@ def open_engine(job: Job, *, frames: int = MANY) -> Iterator[Engine]:
     Raises:
         PyrasegError: bundle, weights or output folder cannot be used; as `predict`.
     """
-    start_ahead(PRELOAD)
+    start_template()
     config, rules, job = read_job(job)
     bundle = load_job(job, config)
     lock = lock_of(job, fingerprint(job, bundle))

@@ -14,12 +14,11 @@ from pyraseg.pipeline.prediction.batch import Batch
 from pyraseg.pipeline.prediction.cluster.ray_engine import RayEngine, connect
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered, find_items, in_processes
-from pyraseg.pipeline.prediction.engine import PRELOAD, Engine, hold_folder
+from pyraseg.pipeline.prediction.engine import Engine, hold_folder
 from pyraseg.pipeline.prediction.job import Job, absolute, fingerprint, load_job, lock_of, read_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import check_earlier
 from pyraseg.pipeline.prediction.plan import Plan, check_found, describe, make_backend, make_plan, outline
-from pyraseg.pipeline.prediction.processes.workers import start_ahead
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
@@ -36,8 +35,6 @@ def predict(job: Job) -> Iterator[str]:
         RunError: at the end, some items have failed.
         KeyboardInterrupt: it was told to stop; finished items are in the tables.
     """
-    if job.engine == "local":
-        start_ahead(PRELOAD)
     started = datetime.now(UTC)
     with before_work():
         config, rules, job = read_job(absolute(job) if job.engine == "ray" else job)

@@ -1,8 +1,8 @@
 """``python -m tests.bench.planning COUNT [STAGE ...]``: the memory and time of a batch of COUNT items, beside its
 network: the search for files, headers (simulated), the plan, tables and report (of simulated records).
 
-Files are empty, 1,000 a folder, and cost the disk names alone. The largest sum of the memory (RSS) of all
-processes is sampled ten times a second; pages that processes share count in each. Prints Markdown.
+Files are empty, 1,000 a folder, and cost the disk names alone. The largest sum of the memory of all processes is
+sampled twice a second, pages that several share counted once (PSS; Linux alone has it). Prints Markdown.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def measured(name: str) -> Iterator[None]:
     top, peak, ended = psutil.Process(), [0], threading.Event()
 
     def sample() -> None:
-        while not ended.wait(0.1):
+        while not ended.wait(0.5):
             sizes = []
             for each in (top, *top.children(recursive=True)):
                 try:
-                    sizes.append(each.memory_info().rss)
+                    sizes.append(each.memory_full_info().pss)
                 except psutil.NoSuchProcess:
                     continue
             peak[0] = max(peak[0], sum(sizes))

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -119,6 +120,8 @@ class _Scene:
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.port = int(self.listener.stdout.readline().rpartition(":")[2])
+        # a full pipe would hold the listener at its next line
+        threading.Thread(target=self.listener.stdout.read, daemon=True).start()
 
     def kill(self, what: str) -> None:
         if what == "listener":

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 
 from pyraseg.pipeline.prediction.cluster.node import Common, check_node
-from pyraseg.pipeline.prediction.engine import PRELOAD, Engine
+from pyraseg.pipeline.prediction.engine import Engine
 from pyraseg.pipeline.prediction.items.task import Done
 from pyraseg.pipeline.prediction.job import Job, fingerprint, load_job, read_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.plan import make_backend
-from pyraseg.pipeline.prediction.processes.workers import start_ahead
+from pyraseg.pipeline.prediction.processes.template import start_template
 from pyraseg.pipeline.utils.files import private_files
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.errors import ConfigError, OutputError, PyrasegError
@@ -115,7 +115,7 @@ class NodeEngine:
     def _open(self) -> Opened:
         order = self._order
         torch.set_num_threads(order.cores)
-        start_ahead(PRELOAD)
+        start_template()
         config, rules, job = read_job(order.job)
         bundle = load_job(job, config)
         if fingerprint(job, bundle) != order.mark:

@@ -17,25 +17,10 @@ from pyraseg.pipeline.prediction.processes.network_client import Request, Shapes
 from pyraseg.pipeline.prediction.processes.worker import work
 from pyraseg.transforms.errors import PyrasegError, RunError
 
-__all__ = ["Outcome", "Workers", "start_ahead"]
+__all__ = ["Outcome", "Workers"]
 
 LOOK = 0.5  # seconds between checks of silent workers
 REMEDY = "Look at this file by itself; the others went on."
-
-
-def start_ahead(modules: Iterable[str]) -> None:
-    """Let the process that workers are forked from import ``modules`` in the background."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        from multiprocessing import forkserver, resource_tracker
-
-        multiprocessing.set_forkserver_preload([*modules])
-        resource_tracker.ensure_running()  # it would be started below, and unblock the signal
-        # Ctrl-C reaches all processes of the terminal; this one decides, and the others import on
-        former = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 @dataclass(frozen=True)
@@ -157,7 +142,10 @@ class _Worker:
         self.process = pool._context.Process(
             target=work, args=(theirs, pool.task, memory, pool.shapes, pool.memory), daemon=True
         )
-        self.process.start()
+        try:
+            self.process.start()
+        except (EOFError, OSError):  # the template was killed in between; the next start makes another
+            self.process.start()
         theirs.close()
 
     def start(self, item: Any) -> None:

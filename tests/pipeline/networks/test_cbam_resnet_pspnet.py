@@ -192,3 +192,13 @@ def test_a_wrong_value_is_refused_with_the_nearest_right_one(option, value, reme
     assert option in caught.value.wanted
     assert repr(value) in caught.value.found
     assert remedy in caught.value.remedy
+
+
+def test_in_a_new_network_features_speak_for_every_class_by_more_than_the_first_steps_undo():
+    network = CBAMResNetPSPNet(depth=18, aux=True)
+    first_steps = 100 * 0.0005  # Adam moves a weight by about the learning rate a step
+    for head in (network.head, network.auxiliary):
+        weights = head.get_parameter("4.weight").flatten(1)
+        against, for_it = (weights[1:] - weights[0]).quantile(torch.tensor([0.15, 0.85]), dim=1)
+        assert (against < -first_steps).all()
+        assert (for_it > first_steps).all()

@@ -117,6 +117,32 @@ def test_a_cine_that_orthanc_sends_has_its_segmentation_in_orthanc_bit_for_bit(o
     assert data_set(orthanc.file(uid)) == data_set(own)
 
 
+@pytest.mark.parametrize("way", ["DIMSE", "DICOMweb"])
+def test_an_archive_counts_what_has_come_and_takes_results_by_either_way(
+    orthanc, move_port, us_bundle, new_image, tmp_path, way
+):
+    peer = {"DIMSE": orthanc.address, "DICOMweb": orthanc.url}[way]
+    committed = ["--commit", str(move_port)] if way == "DIMSE" else []
+    options = (*QUIET, "--formats", "seg", "--archive", peer, "--return-to", peer, *committed)
+    first, second = new_image(), new_image()
+    late = dcmread(second)
+    for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"):
+        late[name] = dcmread(first)[name]
+    late.save_as(second)
+    there = [orthanc.ask("/instances", "POST", path.read_bytes()) for path in (first, second)]
+    with listening(tmp_path / "out", [us_bundle], *options) as node:
+        sent(node.port, first)
+        node.wait_for("waits, 1 images here, the archive has 2")
+        sent(node.port, second)
+
+        def results() -> list[str]:
+            series = orthanc.ask(f"/studies/{there[0]['ParentStudy']}/series")
+            return [each["ID"] for each in series if each["MainDicomTags"]["Modality"] == "SEG"]
+
+        until(lambda: len(results()) == 2)
+    assert not node.told("refused")
+
+
 def test_each_bundle_takes_its_own_and_the_rest_is_kept(node, tmp_path):
     files = series(tmp_path / "mr", 73, modality="MR")
     sent(node.port, *files)

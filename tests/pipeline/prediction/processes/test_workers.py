@@ -185,3 +185,21 @@ def test_no_process_outlives_a_run_that_is_killed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def test_a_template_that_is_killed_while_a_worker_starts_is_made_anew():
+    code = f"""
+import os, signal, threading
+from multiprocessing import forkserver
+from pyraseg.pipeline.prediction.processes.workers import Workers
+from tests.pipeline.prediction.tasks import act
+
+forkserver.ensure_running()
+template = forkserver._forkserver._forkserver_pid
+os.kill(template, signal.SIGSTOP)
+threading.Timer(0.5, os.kill, (template, signal.SIGKILL)).start()
+with Workers(act, number=1, preload={PRELOAD}) as pool:
+    print([outcome.result for outcome in pool.run([21])])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "[42]\n", ran.stderr

@@ -1,10 +1,10 @@
 """Move the alias of a registered model, one process at a time, where MLflow has no compare-and-swap.
 
 A promotion first registers its candidate as a new version, tagged ``pending``: that is its claim. A store
-gives out version numbers one after another, so of several claims on an alias the lowest is everywhere the
-first. Only the first may move the alias, and only while the alias points to the version that its candidate
-was compared with. Each process looks at the claims before it looks at the alias, and a claim ends after its
-alias has moved: so whoever sees no earlier claim sees what that claim has done.
+gives out version numbers one after another, and none twice, so of several claims on an alias the lowest is
+everywhere the first. Only the first may move the alias, and only while the alias points to the version that
+its candidate was compared with. Each process looks at the claims before it looks at the alias, and a claim
+ends after its alias has moved: so whoever sees no earlier claim sees what that claim has done.
 
 Of any number of promotions that compared with the same champion, at most one moves the alias. Deleting a
 version takes its claim away, from a process that is still running, too: an alias cannot point to what is not
@@ -73,11 +73,12 @@ class Claim:
         """
         name, alias, own = self.promotion.name, self.promotion.alias, int(self.version)
         with store_errors(WANTED):
-            first = min((int(v.version) for v in _pending(self.client, name, alias)), default=0)
+            waiting = [int(version.version) for version in _pending(self.client, name, alias)]
             now = _aliased(self.client, name, alias)
-        if not first:
+        if own not in waiting:
             remedy = "Promote the candidate again."
             raise PromotionError("the candidate's version", found="a deleted one", remedy=remedy)
+        first = waiting[0]
         if first < own:
             remedy = (
                 "Try again when it has ended. If its process is gone, promote its candidate again, which "

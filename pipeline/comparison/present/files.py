@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.comparison.present.sections import HEADINGS, Table, sections
-from pyraseg.pipeline.comparison.present.wording import lead, remarks, verdicts
+from pyraseg.pipeline.comparison.present.wording import in_short, lead, remarks, verdicts
 from pyraseg.pipeline.comparison.statistics.efficiency import ArmEfficiency, Learned, Steps
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.utils.files import atomic_write
@@ -26,6 +26,7 @@ STEPS = "steps_to_90_percent"
 ORDER = (
     "differences",
     "arms",
+    "points",
     "efficiency",
     "configs",
     "metrics",
@@ -190,6 +191,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     runs = sum(len(arm.runs) for arm in comparison.arms)
     measured = f"{comparison.cases} {_escaped(comparison.split)} cases of {comparison.groups} groups"
     yield f"{measured}, {len(comparison.arms)} arms, {runs} runs. Research use only."
+    for sentence in in_short(comparison):
+        yield from ("", _escaped(sentence))
     yield ""
     yield from (f"* {_escaped(sentence)}" for _, sentence in verdicts(comparison))
     if comparison.notes:

@@ -17,7 +17,7 @@ from pyraseg.pipeline.comparison.present.plots import (
 )
 from pyraseg.pipeline.comparison.present.sections import HEADINGS, sections
 from pyraseg.pipeline.comparison.present.svg import legend_line
-from pyraseg.pipeline.comparison.present.wording import lead, remarks, verdicts
+from pyraseg.pipeline.comparison.present.wording import in_short, lead, remarks, verdicts
 from pyraseg.pipeline.comparison.statistics.results import Comparison
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.pages import page_template, policy_hash, read_part
@@ -53,6 +53,7 @@ def write_page(
         comparison=comparison,
         style=style,
         style_hash=policy_hash(style),
+        in_short=list(in_short(comparison)),
         verdicts=list(verdicts(comparison)),
         tables=sections(comparison),
         headings=HEADINGS,

@@ -34,6 +34,7 @@ HEADINGS = {
     "configs": "Configs",
     "differences": "Differences",
     "arms": "Arms",
+    "points": "Operating points",
     "efficiency": "Training efficiency",
     "metrics": "Other metrics",
     "subgroups": "Subgroups",
@@ -67,6 +68,7 @@ def sections(comparison: Comparison) -> dict[str, list[Table]]:
         "configs": list(_configs(comparison)),
         "differences": [_differences(comparison)],
         "arms": [_arms(comparison, tested, "Tested metrics")],
+        "points": [_points(comparison)],
         "efficiency": efficiency_tables(comparison.efficiency),
         "metrics": [_arms(comparison, others, "")],
         "subgroups": [_subgroups(comparison)],
@@ -159,6 +161,28 @@ def _arm_cells(score: ArmScore) -> tuple[str, ...]:
 
 def _estimate(value: float, interval: Interval, digits: int, *, sign: bool = False) -> tuple[str, str]:
     return number(value, digits, sign=sign), pair(interval, digits)
+
+
+def _points(comparison: Comparison) -> Table:
+    columns = ("class", "arm", "run", "taken to be there", "missed ↓", INTERVAL, "false alarms ↓", INTERVAL)
+    rows = tuple(
+        (
+            *(spaced(point.label), arm.name, run.label, point.point),
+            *(cell for rate in (point.missed, point.false_alarms)
+              for cell in _estimate(rate.mean, (rate.low, rate.high), 3)),
+        )
+        for label in comparison.labels
+        for arm in comparison.arms
+        for run in arm.runs
+        for point in run.points
+        if point.label == label
+    )  # fmt: skip
+    note = (
+        "Shares of the cases that show the structure, and of those that do not, at the operating point that "
+        "the run was measured with. Two arms at different points are different trades: neither share alone "
+        "says which is better. Not tested."
+    )
+    return Table("", columns, rows, texts=4, note=note)
 
 
 def _subgroups(comparison: Comparison) -> Table:

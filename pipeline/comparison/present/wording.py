@@ -16,6 +16,7 @@ __all__ = [
     "MINUS",
     "NONE",
     "directed",
+    "in_short",
     "interval_text",
     "lead",
     "number",
@@ -33,6 +34,37 @@ ALPHA = 0.05
 NONE = "–"
 MINUS = "−"
 LEVEL = f"{SHARE:.0%}".replace("%", " %")
+
+
+def in_short(comparison: Comparison) -> Iterator[str]:
+    """For each class a sentence that needs no statistics: what is missed, what is falsely found, the overlap.
+
+    Example:
+        >>> next(in_short(comparison))  # doctest: +ELLIPSIS
+        'kidney: missed in 0 % of the cases that show it; the overlap with the reference (Dice, 0 to 1) ...'
+    """
+    for label in comparison.labels:
+        shown = {
+            "missed": "missed in {} of the cases that show it",
+            "false_positive": "marked in {} of those that do not",
+            "dice": "the overlap with the reference (Dice, 0 to 1) is {}",
+        }
+        parts = [
+            text.format(span) for metric, text in shown.items() if (span := _span(comparison, label, metric))
+        ]
+        if parts:
+            yield f"{spaced(label)}: {'; '.join(parts)}."
+
+
+def _span(comparison: Comparison, label: str, metric: str) -> str:
+    """The least and the largest mean over groups, with their arms: ``12 % (“a”) to 15 % (“b”)``."""
+    of_metric = (s for s in comparison.scores if (s.label, s.metric) == (label, metric))
+    scores = [s for s in of_metric if math.isfinite(s.mean)]
+    texts = [number(s.mean, 2) if metric == "dice" else f"{s.mean:.0%}".replace("%", " %") for s in scores]
+    named = sorted(zip((s.mean for s in scores), texts, (s.arm for s in scores), strict=True))
+    if len(set(texts)) < 2:
+        return texts[0] if texts else ""
+    return " to ".join(f"{text} (“{arm}”)" for _, text, arm in (named[0], named[-1]))
 
 
 def verdicts(comparison: Comparison) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,16 +21,18 @@ from pyraseg.pipeline.comparison.read.artifacts import (
 )
 from pyraseg.pipeline.comparison.read.checks import require_table
 from pyraseg.pipeline.comparison.read.curves import read_curve
-from pyraseg.pipeline.comparison.read.runs import LeftOut, Row, Run, TrainingData
+from pyraseg.pipeline.comparison.read.runs import LeftOut, Rate, Row, Run, TrainingData, UsedPoint
 from pyraseg.pipeline.comparison.read.settings import run_settings, surroundings
 from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
+from pyraseg.pipeline.inference.decision import point_in_words
 from pyraseg.pipeline.tracking.logged_model import EVALUATED, TRAINED
 from pyraseg.transforms.errors import InputError, TrackingError, UsageError
 
 __all__ = ["KIND", "choose_runs", "find_runs", "measured_checkpoint", "read_confidences", "read_runs"]
 
 TABLE, QUANTITIES, CONFIDENCE, MASKS = "cases.csv", "quantities.csv", "confidence.csv", "predictions.npz"
+SUMMARY = "summary.json"
 VALIDATION = "validation"  # the folder of a training's tables
 KIND = "pyraseg.kind"  # marks the run of a comparison
 
@@ -182,14 +184,17 @@ def _read(
         else:
             settings = run_settings(_document(store, training, "config.yaml", folder), config)
 
-    def table(name: str) -> list[dict[str, str]]:
+    def fetched(name: str) -> Path | None:
         if name not in files:
-            return []
+            return None
         require_size(name, files[name], run=run.name)
-        path = store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder)
-        return read_rows(path, run=run.name)
+        return store.fetch(run.run_id, f"{table_folder}/{name}".lstrip("/"), folder)
 
-    scores, quantities, confidences = map(table, (TABLE, QUANTITIES, CONFIDENCE))
+    tables = map(fetched, (TABLE, QUANTITIES, CONFIDENCE))
+    scores, quantities, confidences = (read_rows(path, run=run.name) if path else [] for path in tables)
+    summary = fetched(SUMMARY)
+    with damage_of(SUMMARY, run.name):
+        points = tuple(read_points(read_document(summary, run=run.name))) if summary else ()
     with damage_of(QUANTITIES, run.name):  # its numbers are read later
         for row in (row for row in quantities if row["error"]):
             _ = finite(row["predicted"]), finite(row["reference"]), row["quantity"], row["unit"], row["group"]
@@ -212,6 +217,7 @@ def _read(
         quantities=quantities,
         confidences=counts,
         label_names=_label_names(run.params.get("label_names", "")),
+        points=points,
         folder=table_folder,
         masks=MASKS in files,
     )
@@ -251,6 +257,22 @@ def read_confidences(rows: Sequence[Row]) -> list[CaseConfidence]:
         values = [finite(row[name]) for name in ("pixels", "confidence_sum", "correct")]
         stack[:, curves.index(row["curve"]), int(row["bin"])] = values
     return [CaseConfidence(case, group, curves, *stack) for (case, group), stack in counts.items()]
+
+
+def read_points(summary: Mapping[str, Any]) -> Iterator[UsedPoint]:
+    """The operating points in ``summary.json``; one with several classes has one of each."""
+    for label, found in (summary.get("operating_point") or {}).items():
+        if "rates" in found:  # a training's own validation has none
+            point = point_in_words(
+                finite(found["threshold"]), finite(found["smallest"]), unit=str(found["unit"])
+            )
+            yield UsedPoint(
+                str(label), point, *(_rate(found["rates"][name]) for name in ("missed", "false_alarms"))
+            )
+
+
+def _rate(found: Mapping[str, Any]) -> Rate:
+    return Rate(*(float("nan" if found[name] is None else found[name]) for name in ("mean", "low", "high")))
 
 
 def _label_names(text: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pyraseg.pipeline.comparison.read.curves import NO_TRAINING, Curve
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence
 
-__all__ = ["Arm", "LeftOut", "Row", "Run", "TrainingData"]
+__all__ = ["Arm", "LeftOut", "Rate", "Row", "Run", "TrainingData", "UsedPoint"]
 
 Row = Mapping[str, str]
 LeftOut = tuple[str, str]  # the name of a run, and why it is left out
@@ -32,6 +32,25 @@ class TrainingData:
     training_groups: str = ""
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A share of cases with its 95 % interval over groups; NaN where no case defines it."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class UsedPoint:
+    """The operating point of a class that a run was measured at, in words, and what it gives there."""
+
+    label: str
+    point: str
+    missed: Rate
+    false_alarms: Rate
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One measured network.
@@ -48,6 +67,7 @@ class Run:
         data: what it was trained on.
         confidences: counts for calibration.
         label_names: the classes, background first.
+        points: the operating points; none in evaluations without them.
         folder: of the tables among the run's artifacts.
         masks: whether predicted label maps are there.
         curve: of its training's validations; None for the reason ``no_curve``.
@@ -71,6 +91,7 @@ class Run:
     quantities: Sequence[Row] = ()
     confidences: Sequence[CaseConfidence] = ()
     label_names: Sequence[str] = ()
+    points: Sequence[UsedPoint] = ()
     folder: str = ""
     masks: bool = False
     curve: Curve | None = None

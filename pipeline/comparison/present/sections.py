@@ -46,6 +46,7 @@ INTERVAL = "95 % interval"
 DICE = decimals("dice")
 NEVER = "never"
 LONGEST = 120  # letters of a setting
+WIDE = 6  # of more arms each is a row of settings instead of a column
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ def _settings(
         (key, *(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…" for value in values))
         for key, values in settings.items()
     )
+    if len(comparison.arms) > WIDE and rows:
+        columns, *turned = zip(("arm", *columns[1:]), *rows, strict=True)
+        rows = tuple(turned)
     return Table(name, columns, rows, texts=len(columns), note=note)
 
 
@@ -164,12 +168,12 @@ def _estimate(value: float, interval: Interval, digits: int, *, sign: bool = Fal
 
 
 def _points(comparison: Comparison) -> Table:
-    columns = ("class", "arm", "run", "taken to be there", "missed ↓", INTERVAL, "false alarms ↓", INTERVAL)
+    columns = ("class", "arm", "run", "taken to be there", f"missed ↓ ({INTERVAL})", "false alarms ↓")
     rows = tuple(
         (
             *(spaced(point.label), arm.name, run.label, point.point),
-            *(cell for rate in (point.missed, point.false_alarms)
-              for cell in _estimate(rate.mean, (rate.low, rate.high), 3)),
+            *(f"{mean} ({interval})" for rate in (point.missed, point.false_alarms)
+              for mean, interval in [_estimate(rate.mean, (rate.low, rate.high), 3)]),
         )
         for label in comparison.labels
         for arm in comparison.arms

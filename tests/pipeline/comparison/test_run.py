@@ -301,7 +301,7 @@ def test_operating_points_stand_side_by_side(fresh, tables, tmp_path):
     assert compare(fresh, tmp_path / "out") == 0
     text = (tmp_path / "out" / "comparison.md").read_text()
     for arm, point in (("good\\_0", "peak above 0.8"), ("poor\\_0", "above 0.5")):
-        row = f"| {arm} | {arm} | {point}, from 0.002 (frame) | 0.125 | 0.100 to 0.200 | – | – |"
+        row = f"| {arm} | {arm} | {point}, from 0.002 (frame) | 0.125 (0.100 to 0.200) | – (–) |"
         assert f"| kidney {row}" in text
     assert (
         "kidney: missed in 0 % of the cases that show it; the overlap with the reference (Dice, 0 to 1)"

@@ -89,7 +89,7 @@ def _classes(label_map: Mapping[Any, int] | None, num_classes: int) -> dict[str,
 
 def _parser(bundle: str, file: str, values: Mapping[str, Any]) -> ConfigParser:
     parser = ConfigParser(copy.deepcopy(_config(bundle, file)))
-    parser.update({"imports": None, **values})
+    parser.update({"imports": None, "weights": "absent.pt", **values})
     return parser
 
 

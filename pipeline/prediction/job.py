@@ -39,7 +39,6 @@ class Job:
     bundle: Path
     output: Path | None
     checkpoints: tuple[str | Path, ...] = ()
-    tracking_uri: str | None = None
     formats: tuple[str, ...] = DEFAULT_FORMATS
     seg_type: str = "binary"
     probabilities: bool = False
@@ -62,6 +61,7 @@ class Job:
     engine: str = "local"
     ray_address: str | None = None
     ray_cores: int | None = None
+    tracking_uri: str | None = None
 
 
 def parse_job(arguments: argparse.Namespace) -> Job:

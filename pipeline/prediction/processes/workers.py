@@ -142,11 +142,16 @@ class _Worker:
         self.process = pool._context.Process(
             target=work, args=(theirs, pool.task, memory, pool.shapes, pool.memory), daemon=True
         )
-        try:
-            self.process.start()
-        except (EOFError, OSError):  # the template was killed in between; the next start makes another
-            self.process.start()
+        self._start_process()
         theirs.close()
+
+    def _start_process(self) -> None:
+        for pause in (0.1, 1.0):
+            try:
+                return self.process.start()
+            except (EOFError, OSError):  # the template was killed: once that is seen, a start makes another
+                time.sleep(pause)
+        return self.process.start()
 
     def start(self, item: Any) -> None:
         with self._lock:

@@ -29,7 +29,7 @@ NETWORK = {
     "spatial_dims": 3,
 }
 WINDOW = [32, 32, 32]
-BEGINS = 0.8  # the quantile of a window's scores at which the tumour begins to win
+BEGINS = 0.4  # the quantile of a window's scores at which the tumour begins to win
 
 
 def write_volume_checkpoint(path: Path, *, labels: Sequence[str] = LABELS, seed: int = 1) -> Path:

@@ -19,6 +19,7 @@ from pyraseg.pipeline.prediction.job import Job, absolute, fingerprint, load_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import check_earlier
 from pyraseg.pipeline.prediction.plan import Plan, check_found, describe, make_backend, make_plan, outline
+from pyraseg.pipeline.prediction.processes.template import start_template
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
 __all__ = ["predict"]
@@ -35,6 +36,8 @@ def predict(job: Job) -> Iterator[str]:
         RunError: at the end, some items have failed.
         KeyboardInterrupt: it was told to stop; finished items are in the tables.
     """
+    if job.engine == "local":
+        start_template()  # the command has started it before its imports; a caller in Python has not
     started = datetime.now(UTC)
     with before_work():
         config, rules, job = read_job(absolute(job) if job.engine == "ray" else job)

@@ -59,6 +59,11 @@ class CaseLesions:
         return tuple(lesion for lesion in self.predicted if not lesion.common)
 
     @property
+    def sensitivity(self) -> float:
+        """The detected share; NaN without any lesion."""
+        return float(np.mean(self.detected)) if self.reference else float("nan")
+
+    @property
     def false_positive_ml(self) -> float:
         """Their volume; NaN without calibration."""
         voxels = sum(lesion.voxels for lesion in self.false_positives)

@@ -45,6 +45,7 @@ CASES = (
     *("reference_size", "predicted_size", "size_error", "size_unit", "missed", "false_positive"),
     *("predicted_pixels_low", "predicted_pixels_high", "predicted_size_low", "predicted_size_high"),
     *("expected_dice", "unlike", "warnings"),
+    *("lesion_sensitivity", "false_positive_lesions"),
 )
 QUANTITIES = (
     *("case", "group", "quantity", "unit", "predicted", "reference", "error", "reason"),
@@ -199,7 +200,11 @@ def write_results(
     """
     folder = Path(folder)
     judged = {row.case: row for row in results.judged}
-    scores = (_score_row(score, judged.get(score.case)) for score in results.scores)
+    lesions = {(row.case, row.label): row for row in results.lesions}
+    scores = (
+        _score_row(score, judged.get(score.case), lesions.get((score.case, score.label)))
+        for score in results.scores
+    )
     paths = [
         _write_table(folder / "cases.csv", CASES, scores),
         folder / "summary.json",
@@ -211,8 +216,8 @@ def write_results(
         rows = (_quantity_row(row, judged.get(row.case)) for row in results.quantities)
         paths.append(_write_table(folder / "quantities.csv", QUANTITIES, rows))
     if results.lesions:
-        lesions = (row for record in results.lesions for row in _lesion_rows(record))
-        paths.append(_write_table(folder / "lesions.csv", LESIONS, lesions))
+        rows = (row for record in results.lesions for row in _lesion_rows(record))
+        paths.append(_write_table(folder / "lesions.csv", LESIONS, rows))
     if results.confidences:
         bins = (row for record in results.confidences for row in _confidence_rows(record))
         paths.append(_write_table(folder / "confidence.csv", CONFIDENCE, bins))
@@ -234,7 +239,7 @@ def _cell(value: Any) -> Any:
     return "" if value is None else int(value) if isinstance(value, bool) else value
 
 
-def _score_row(score: CaseScore, judged: CaseJudgement | None) -> list[Any]:
+def _score_row(score: CaseScore, judged: CaseJudgement | None, lesions: CaseLesions | None) -> list[Any]:
     s = score.surfaces
     sizes = [score.size(n) for n in (score.reference_pixels, score.predicted_pixels)]
     return [
@@ -243,6 +248,7 @@ def _score_row(score: CaseScore, judged: CaseJudgement | None) -> list[Any]:
         *(score.reference_pixels, score.predicted_pixels, score.predicted_pixels - score.reference_pixels),
         *(*sizes, sizes[1] - sizes[0], score.size_unit, score.missed, score.false_positive),
         *_judged_cells(score, judged),
+        *((lesions.sensitivity, len(lesions.false_positives)) if lesions else (None, None)),
     ]
 
 

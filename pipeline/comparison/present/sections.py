@@ -168,11 +168,12 @@ def _estimate(value: float, interval: Interval, digits: int, *, sign: bool = Fal
 
 
 def _points(comparison: Comparison) -> Table:
-    columns = ("class", "arm", "run", "taken to be there", f"missed ↓ ({INTERVAL})", "false alarms ↓")
+    rates = {"missed ↓": "missed", "false alarms ↓": "false_alarms", "false lesions ↓": "false_lesions"}
+    columns = ("class", "arm", "run", "taken to be there", *(f"{name} ({INTERVAL})" for name in rates))
     rows = tuple(
         (
             *(spaced(point.label), arm.name, run.label, point.point),
-            *(f"{mean} ({interval})" for rate in (point.missed, point.false_alarms)
+            *(f"{mean} ({interval})" for rate in (getattr(point, name) for name in rates.values())
               for mean, interval in [_estimate(rate.mean, (rate.low, rate.high), 3)]),
         )
         for label in comparison.labels
@@ -182,8 +183,8 @@ def _points(comparison: Comparison) -> Table:
         if point.label == label
     )  # fmt: skip
     note = (
-        "Shares of the cases that show the structure, and of those that do not, at the operating point that "
-        "the run was measured with. Two arms at different points are different trades: neither share alone "
+        "Shares of the cases that show the structure (in volumes: of its lesions) and of those that do not, "
+        "and the number of false lesions in a volume, at the operating point that the run was measured with. Two arms at different points are different trades: neither share alone "
         "says which is better. Not tested."
     )
     return Table("", columns, rows, texts=4, note=note)

@@ -266,13 +266,14 @@ def read_points(summary: Mapping[str, Any]) -> Iterator[UsedPoint]:
             point = point_in_words(
                 finite(found["threshold"]), finite(found["smallest"]), unit=str(found["unit"])
             )
-            yield UsedPoint(
-                str(label), point, *(_rate(found["rates"][name]) for name in ("missed", "false_alarms"))
-            )
+            rates = (found["rates"].get(name, {}) for name in ("missed", "false_alarms", "false_lesions"))
+            yield UsedPoint(str(label), point, *map(_rate, rates))
 
 
 def _rate(found: Mapping[str, Any]) -> Rate:
-    return Rate(*(float("nan" if found[name] is None else found[name]) for name in ("mean", "low", "high")))
+    """NaN where no case tells the rate: then an evaluation leaves it out."""
+    values = map(found.get, ("mean", "low", "high"))
+    return Rate(*(float("nan" if value is None else value) for value in values))
 
 
 def _label_names(text: str) -> tuple[str, ...]:

@@ -43,12 +43,19 @@ class Rate:
 
 @dataclass(frozen=True)
 class UsedPoint:
-    """The operating point of a class that a run was measured at, in words, and what it gives there."""
+    """The operating point of a class that a run was measured at, in words, and what it gives there.
+
+    Attributes:
+        missed: of the cases that show the class; in volumes of their lesions.
+        false_alarms: of the cases that do not show it.
+        false_lesions: their number in a volume; of frames NaN.
+    """
 
     label: str
     point: str
     missed: Rate
     false_alarms: Rate
+    false_lesions: Rate
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ __all__ = ["choose", "decimals", "higher_is_better", "is_share", "row_values", "
 
 OVERLAPS = ("dice", "iou", "sensitivity", "precision")
 DISTANCES = ("hd95", "assd", "surface_dice")
-HIGHER = (*OVERLAPS, "surface_dice")
+LESIONS = ("lesion_sensitivity", "false_positive_lesions")
+HIGHER = (*OVERLAPS, "surface_dice", "lesion_sensitivity")
 TITLES = {
     "dice": "Dice",
     "iou": "IoU",
@@ -28,15 +29,16 @@ def row_values(row: Mapping[str, str]) -> dict[str, float]:
     """The scores in a row of ``cases.csv`` by name; the name includes the unit, if any.
 
     Errors of size count by magnitude. ``missed`` (cases with the structure) and ``false_positive`` (cases
-    without) are 0 or 1; their means are the rates.
+    without) are 0 or 1; their means are the rates. Lesions are those of volumes.
 
     Raises:
         KeyError, ValueError: the table is not from an evaluation.
     """
+    scores = {name: finite(row[name]) for name in LESIONS if row.get(name)}
     if int(row["reference_pixels"]) == 0:
-        return {"false_positive": finite(row["false_positive"])}
+        return {"false_positive": finite(row["false_positive"]), **scores}
     named = {name: name for name in OVERLAPS} | {f"{name}_{row['distance_unit']}": name for name in DISTANCES}
-    scores = {name: finite(row[column]) for name, column in named.items() if row.get(column)}
+    scores |= {name: finite(row[column]) for name, column in named.items() if row.get(column)}
     scores |= {"missed": finite(row["missed"]), "area_error_pixels": abs(finite(row["area_error_pixels"]))}
     if row.get("size_error"):
         scores[f"size_error_{row['size_unit']}"] = abs(finite(row["size_error"]))

@@ -293,15 +293,14 @@ def test_operating_points_stand_side_by_side(fresh, tables, tmp_path):
         folder = tmp_path / arm
         shutil.copytree(tables[arm], folder)
         summary = json.loads((folder / "summary.json").read_text())
-        rates = {"missed": {"mean": 0.125, "low": 0.1, "high": 0.2}}
-        rates["false_alarms"] = dict.fromkeys(("mean", "low", "high"))  # no case is without
+        rates = {"missed": {"mean": 0.125, "low": 0.1, "high": 0.2}}  # no case is without: no false alarms
         point = {"unit": "frame", "threshold": threshold, "smallest": 0.002, "rates": rates}
         (folder / "summary.json").write_text(json.dumps(summary | {"operating_point": {"kidney": point}}))
         fresh.evaluation(arm, folder, of=None)
     assert compare(fresh, tmp_path / "out") == 0
     text = (tmp_path / "out" / "comparison.md").read_text()
     for arm, point in (("good\\_0", "peak above 0.8"), ("poor\\_0", "above 0.5")):
-        row = f"| {arm} | {arm} | {point}, from 0.002 (frame) | 0.125 (0.100 to 0.200) | – (–) |"
+        row = f"| {arm} | {arm} | {point}, from 0.002 (frame) | 0.125 (0.100 to 0.200) | – (–) | – (–) |"
         assert f"| kidney {row}" in text
     assert (
         "kidney: missed in 0 % of the cases that show it; the overlap with the reference (Dice, 0 to 1)"

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from pyraseg.pipeline.comparison.statistics.metrics import row_values
 from pyraseg.pipeline.evaluation import CaseResults, SegmentationScores
 from pyraseg.pipeline.evaluation.quantities import image_units, source_values
 from pyraseg.pipeline.evaluation.result_files import report
@@ -76,6 +77,13 @@ def test_lesions_have_their_own_table_and_summary(folder):
     lesions = json.loads((folder / "summary.json").read_text())["lesions"]["classes"]["tumour"]
     assert (lesions["lesions"], lesions["detected"], lesions["sensitivity"]["group_mean"]) == (2, 2, 1.0)
     assert lesions["false_positives"]["group_mean"] == 0
+
+
+def test_the_table_of_cases_has_their_lesions_so_that_arms_can_be_compared_by_them(folder):
+    for row in read(folder / "cases.csv"):
+        assert (row["lesion_sensitivity"], row["false_positive_lesions"]) == ("1.000000", "0")
+        scores = row_values(row)
+        assert (scores["lesion_sensitivity"], scores["false_positive_lesions"]) == (1.0, 0.0)
 
 
 def test_the_tracker_and_the_report_have_the_lesions_too(evaluated):

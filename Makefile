@@ -4,7 +4,7 @@ BIN := .venv/bin
 BUNDLE := bundles/us_hydronephrosis
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo ablation test lint bench torture fuzz clients mlflow lock sbom clean
+.PHONY: demo ablation test lint bench peers torture fuzz clients mlflow lock sbom clean
 
 .venv/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ lint: .venv/.installed
 
 bench: .venv/.installed  ## tables of speed, measured side by side on this machine
 	$(BIN)/python -m tests.bench
+
+peers: .venv/.installed  ## beside nnU-Net, MONAI, highdicom and others, in environments of their own in peers/: 15 minutes
+	$(BIN)/python -m tests.bench.peers
 
 fuzz: .venv/.installed  ## coverage-guided fuzzing of every reader, with the corpus in fuzz/; again: goes on
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
@@ -71,4 +74,4 @@ mlflow: .venv/.installed  ## the tracking page of the demo's runs, on http://127
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///demo/mlruns.db
 
 clean:
-	rm -rf .venv demo clients tools sbom.json
+	rm -rf .venv demo clients tools peers sbom.json

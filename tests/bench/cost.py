@@ -20,7 +20,7 @@ from pydicom import uid
 
 from pyraseg.pipeline.networks import build_network
 from pyraseg.pipeline.training.checkpoints import save_checkpoint
-from tests.bench.series import _write_series
+from tests.bench.series import write_series
 from tests.pipeline.prediction import batch
 from tests.pipeline.prediction.runs import write_checkpoint
 
@@ -65,7 +65,7 @@ def main(folder: Path, stage: str, count: int) -> None:
     images, bundle, number = folder / "in", "us_hydronephrosis", count
     weights, runs = folder / "model.pt", {stage: []}
     if stage == "ct":
-        _write_series(images, uid.ExplicitVRLittleEndian, SLICES)
+        write_series(images, uid.ExplicitVRLittleEndian, SLICES)
         bundle, number = "ct_sarcoma", 1
         network(weights, volumes=True)
     elif stage == "engines":

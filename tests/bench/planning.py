@@ -31,6 +31,7 @@ from pyraseg.pipeline.writers.tables.csv_tables import write_frames, write_resul
 from pyraseg.pipeline.writers.tables.item_records import FrameRecord, ItemRecord
 from pyraseg.transforms.dicom.files.objects import ObjectHeader, UltrasoundRegion
 from pyraseg.transforms.records import SourceRef
+from tests.bench.processes import pss
 
 BUNDLE = Path("bundles/us_hydronephrosis")
 A_FOLDER = 1000
@@ -73,13 +74,7 @@ def measured(name: str) -> Iterator[None]:
 
     def sample() -> None:
         while not ended.wait(0.5):
-            sizes = []
-            for each in (top, *top.children(recursive=True)):
-                try:
-                    sizes.append(each.memory_full_info().pss)
-                except psutil.NoSuchProcess:
-                    continue
-            peak[0] = max(peak[0], sum(sizes))
+            peak[0] = max(peak[0], pss(top))
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

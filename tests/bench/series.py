@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 from pyraseg.transforms.dicom.series.find import find_series, the_series
 from pyraseg.transforms.dicom.series.volume import read_series
 
-__all__ = ["table"]
+__all__ = ["SYNTAXES", "WAYS", "rates", "table", "write_series"]
 
 SLICES, ROWS, COLUMNS = 120, 512, 512
 ROUNDS = 3
@@ -48,8 +48,8 @@ def table(*, slices: int = SLICES, rounds: int = ROUNDS) -> str:
     try:
         with tempfile.TemporaryDirectory() as folder:
             for name, syntax in SYNTAXES.items():
-                rates = _rates(_write_series(Path(folder) / name, syntax, slices), slices, rounds)
-                ours, *others = (rates[way] for way in WAYS)
+                found = rates(write_series(Path(folder) / name, syntax, slices), slices, rounds)
+                ours, *others = (found[way] for way in WAYS)
                 cells = [f"{rate:.0f}" for rate in (ours, *others)] + [
                     f"{ours / other:.2f}" for other in others
                 ]
@@ -77,7 +77,7 @@ def _simpleitk(folder: Path) -> np.ndarray:
 WAYS: dict[str, Callable[[Path], np.ndarray]] = {"ours": _ours, "monai": _monai, "simpleitk": _simpleitk}
 
 
-def _rates(folder: Path, slices: int, rounds: int) -> dict[str, float]:
+def rates(folder: Path, slices: int, rounds: int) -> dict[str, float]:
     """Slices per second of each way; they take turns, so that a busy machine slows all of them."""
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with warnings.catch_warnings():
@@ -90,7 +90,7 @@ def _rates(folder: Path, slices: int, rounds: int) -> dict[str, float]:
     return {way: statistics.median(values) for way, values in rates.items()}
 
 
-def _write_series(folder: Path, syntax: uid.UID, slices: int) -> Path:
+def write_series(folder: Path, syntax: uid.UID, slices: int) -> Path:
     """Slices whose headers have as many attributes as those of scanners."""
     folder.mkdir()
     volume = _tissue()

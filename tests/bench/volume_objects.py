@@ -20,7 +20,7 @@ from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from tests.pipeline.writers.volume_cases import predict_volume, read
 from tests.transforms.dicom.series_cases import write_series
 
-__all__ = ["table"]
+__all__ = ["cylinders", "table"]
 
 SHAPE = (300, 512, 512)
 ROUNDS = 3
@@ -57,17 +57,22 @@ def table(*, shape: tuple[int, int, int] = SHAPE, rounds: int = ROUNDS) -> str:
 
 
 def _prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction:
-    """Two cylinders, one in the other, through all slices of a series of which one slice is there, for its
-    header."""
+    """`cylinders` through all slices of a series of which one slice is there, for its header."""
     volume = read(write_series(folder / "series"))
     slices, rows, columns = shape
     first = replace(volume.source.slices[0], rows=rows, columns=columns)
     refs = tuple(replace(first, sop_instance_uid=f"1.2.4.{index + 1}") for index in range(slices))
     series = SourceSeries(replace(volume.grid, shape=shape[::-1]), volume.source.frame_of_reference_uid, refs)
+    return predict_volume(volume, labels=cylinders(shape), series=series)
+
+
+def cylinders(shape: tuple[int, int, int]) -> np.ndarray:
+    """Two segments, one in the other, through all slices: (slices, rows, columns)."""
+    slices, rows, columns = shape
     y, x = np.ogrid[:rows, :columns]
     distance = np.hypot(y - rows / 2, x - columns / 2) / rows
     plane = np.where(distance < 0.12, 1, np.where(distance < 0.24, 2, 0)).astype(np.uint8)
-    return predict_volume(volume, labels=np.repeat(plane[None], slices, axis=0), series=series)
+    return np.repeat(plane[None], slices, axis=0)
 
 
 def _median(way: Callable[[], object], rounds: int) -> float:

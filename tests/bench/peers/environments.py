@@ -64,5 +64,6 @@ def _quietly(*words: str) -> None:
 
 
 def _last(text: str) -> str:
-    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].replace("|", "/")[:200] if lines else "without a word"
+    """pip says first what is wrong, a traceback last."""
+    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()] or ["without a word"]
+    return next((line for line in lines if line.startswith("ERROR:")), lines[-1]).replace("|", "/")[:200]

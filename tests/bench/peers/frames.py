@@ -29,7 +29,7 @@ __all__ = ["measure"]
 
 BUNDLE = "bundles/us_hydronephrosis"
 LABELS = {"background": 0, "kidney": 1, "hydronephrosis": 2}
-FURTHER, CASES, SIZE, ROUNDS = 20, 34, 224, 3
+FURTHER, CASES, SIZE, ROUNDS = 20, 34, 224, 2
 RUNS = ("one", "all")
 
 
@@ -45,12 +45,20 @@ def measure() -> tuple[list[Row], str]:
             {f"{who} {which}": _way(folder, who, which, peaks) for which in RUNS for who in WAYS}, ROUNDS
         )
         backend = json.loads((folder / "ours-all/manifest.json").read_text())["backend"]
-    return _rows(seconds, peaks, f"nnU-Net {facts['version']}"), _note(facts, backend)
+    ours = _size()
+    return _rows(seconds, peaks, facts, ours["gigaflop"]), _note(facts, ours, backend)
 
 
-def _rows(seconds: dict[str, float], peaks: dict[str, float], peer: str) -> list[Row]:
+def _rows(
+    seconds: dict[str, float], peaks: dict[str, float], facts: dict[str, Any], gigaflop: float
+) -> list[Row]:
+    peer = f"nnU-Net {facts['version']}"
     cold = {who: seconds[f"{who} one"] for who in WAYS}
     further = {who: 1000 * (seconds[f"{who} all"] - cold[who]) / FURTHER for who in WAYS}
+    each = {
+        "ours": further["ours"] / gigaflop,
+        "theirs": further["theirs"] / facts["gigaflop"] / facts["windows"],
+    }
     all_results = "ours with SEG, SR, NIfTI and overlay"
     return [
         Row(peer, "one frame to its label map, from the command to its end", cold["ours"], cold["theirs"]),
@@ -59,20 +67,28 @@ def _rows(seconds: dict[str, float], peaks: dict[str, float], peer: str) -> list
             peer, f"each of {FURTHER} further frames to label maps", further["ours"], further["theirs"], "ms"
         ),
         Row(peer, f"the same, {all_results}", further["whole"], further["theirs"], "ms"),
+        Row(peer, "a further frame's time for each GFLOP of its network", **each, unit="ms"),
         Row(peer, "peak memory of all processes, label maps", peaks["ours all"], peaks["theirs all"], "MiB"),
     ]
 
 
-def _note(facts: dict[str, Any], backend: str) -> str:
+def _size() -> dict[str, float]:
     built = build_network(out_channels=len(LABELS), in_channels=3, **NETWORK).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         built(torch.zeros(1, 3, SIZE, SIZE))
-    parameters, flop = sum(p.numel() for p in built.parameters()), counter.get_total_flops()
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    return {"parameters": parameters, "gigaflop": counter.get_total_flops() / 1e9}
+
+
+def _note(facts: dict[str, Any], ours: dict[str, float], backend: str) -> str:
+    sizes = [
+        f"{found['parameters'] / 1e6:.1f} million parameters, {found['gigaflop']:.1f} GFLOP"
+        for found in (ours, facts)
+    ]
     return (
-        f"ours is the default ResNet-18 at {SIZE} x {SIZE}, {parameters / 1e6:.1f} million parameters, "
-        f"{flop / 1e9:.1f} GFLOP a frame, {backend}; nnU-Net's own plan is {facts['patch']}, "
-        f"{facts['parameters'] / 1e6:.1f} million parameters, {facts['gigaflop']:.1f} GFLOP a window, "
-        f"{facts['windows']:.1f} windows a frame, float32. Frames of about {facts['shape']}, ours DICOM, its PNG."
+        f"ours is the default ResNet-18 at {SIZE} x {SIZE}, {sizes[0]} a frame, {backend}; nnU-Net's own plan is "
+        f"{facts['patch']}, {sizes[1]} a window, {facts['windows']:.2f} windows a frame, float32. Frames of about "
+        f"{facts['shape']}, ours DICOM, its PNG."
     )
 
 
@@ -109,7 +125,7 @@ def _write_frames(folder: Path) -> None:
 
 def _ours(folder: Path, which: str, *options: str) -> Spent:
     words = ["predict", f"{folder}/in/ours-{which}", "--bundle", BUNDLE, "--checkpoint", f"{folder}/model.pt"]
-    output = ["--overwrite", "--output", f"{folder}/ours-{which}"]
+    output = ["--device", "cpu", "--overwrite", "--output", f"{folder}/ours-{which}"]
     return run([sys.executable, "-m", "pyraseg.pipeline", *words, *output, *options])
 
 

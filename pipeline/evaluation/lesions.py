@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from pyraseg.pipeline.evaluation.bootstrap import Estimate, estimate
 from pyraseg.pipeline.evaluation.scores import as_labels
+from pyraseg.transforms.geometry.components import foreground_box
 
 __all__ = ["OVERLAP", "CaseLesions", "Lesion", "LesionSummary", "compare_lesions", "summarise_lesions"]
 
@@ -95,9 +96,9 @@ def compare_lesions(
     cases = []
     for value, name in enumerate(label_names[1:], start=1):
         predicted, true = (labels == value for labels in maps)
-        box = ndimage.find_objects((predicted | true).view(np.uint8))
-        if box:
-            predicted, true = predicted[box[0]], true[box[0]]
+        box = foreground_box(predicted | true)
+        if box is not None:
+            predicted, true = predicted[box], true[box]
         lesions = _components(true, predicted), _components(predicted, true)
         cases.append(CaseLesions(case, group, name, *lesions, voxel_ml=voxel_ml))
     return cases

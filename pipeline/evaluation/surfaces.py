@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from monai.metrics.utils import get_surface_distance
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from pyraseg.transforms.errors import ConfigError, GeometryError
+from pyraseg.transforms.geometry.components import foreground_box
 
 __all__ = ["TOLERANCE", "SurfaceScores", "surface_scores"]
 
@@ -99,7 +99,7 @@ def _distances(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> tuple
     The bounding box of both masks holds all surfaces. In 3D a false positive far from its tumour makes it as
     large as the body, so there the surfaces' points are searched, without memory for the space between.
     """
-    box = ndimage.find_objects((one | other).view(np.uint8))[0]
+    box = foreground_box(one | other) or ()
     edges = [_edge(mask[box]) for mask in (one, other)]
     if one.ndim == 3:
         points = [np.argwhere(edge) * spacing for edge in edges]

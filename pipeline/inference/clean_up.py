@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from pyraseg.pipeline.inference.decision import WEAK, Decision
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
-from pyraseg.transforms.geometry.components import label_regions
+from pyraseg.transforms.geometry.components import foreground_box, label_regions
 
 __all__ = ["CleanUpLabels", "CleanUpLabelsd", "keep_strong"]
 
@@ -126,7 +126,8 @@ class CleanUpLabels(Transform):
         if any(self.smallest):
             one = 1 / (whole or labels.size) if labels.ndim == 2 else _voxel_ml(labels, img, spacing_mm)
             limits["smallest"] = np.array(self.smallest) / one
-        for box in ndimage.find_objects((labels > 0).view(np.uint8)):
+        box = foreground_box(labels)
+        if box is not None:
             # one more pixel, which joins the background around the foreground
             around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
             for name, step in self._steps.items():

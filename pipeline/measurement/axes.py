@@ -12,6 +12,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import find_contours
 
+from pyraseg.transforms.geometry.components import foreground_box
+
 __all__ = ["in_plane_axes"]
 
 TIE = 1e-9  # relative difference below which lengths are equal
@@ -38,15 +40,18 @@ def in_plane_axes(mask: np.ndarray, steps_mm: np.ndarray) -> tuple[float, float]
     # from indices to mm in the plane
     plane: Points = np.asarray(np.linalg.qr(steps_mm[:, :2], mode="r"))
     best, longest = 0.0, dict[tuple[bytes, tuple[int, ...]], _Diameters]()
-    for bound, component in _components(mask, plane):
+    for bound, cut in _slices(mask, plane):
         if bound < best * (1 - TIE):
-            break
-        diameters = _diameters(component, plane)
-        if diameters.length > best * (1 + TIE):
-            longest = {}
-        if diameters.length >= best * (1 - TIE):
-            longest[component.tobytes(), component.shape] = diameters  # equal slices are measured once
-        best = max(best, diameters.length)
+            break  # most slices are not even divided into components
+        for component in _components(cut):
+            if _diagonal(component.shape, plane) < best * (1 - TIE):
+                continue
+            diameters = _diameters(component, plane)
+            if diameters.length > best * (1 + TIE):
+                longest = {}
+            if diameters.length >= best * (1 - TIE):
+                longest[component.tobytes(), component.shape] = diameters  # equal ones are measured once
+            best = max(best, diameters.length)
     return best, max(width for each in longest.values() for width in each.widths(plane))
 
 
@@ -65,17 +70,23 @@ class _Diameters:
             yield _width(outlines, direction)
 
 
-def _components(mask: np.ndarray, plane: Points) -> Iterator[tuple[float, np.ndarray]]:
-    """The components (h, w) of all slices with an upper bound of their diameter in mm, falling."""
-    structure = np.zeros((3, 3, 3), int)
-    structure[:, :, 1] = 1
-    labels, _ = ndimage.label(mask, structure)
-    boxes = ndimage.find_objects(labels)
-    sides = np.array([[box[0].stop - box[0].start, box[1].stop - box[1].start] for box in boxes], np.float64)
-    diagonals = [np.linalg.norm((sides * sign) @ plane.T, axis=1) for sign in ((1, 1), (1, -1))]
-    bounds = np.maximum(*diagonals)
-    for index in np.argsort(-bounds, kind="stable"):
-        yield float(bounds[index]), (labels[boxes[index]] == index + 1)[:, :, 0]
+def _slices(mask: np.ndarray, plane: Points) -> list[tuple[float, np.ndarray]]:
+    """The filled slices, cut to their box, each with an upper bound in mm of the lengths in it, falling."""
+    cuts = [each[box] for each in np.moveaxis(mask, 2, 0) if (box := foreground_box(each)) is not None]
+    bounds = [_diagonal(cut.shape, plane) for cut in cuts]
+    return sorted(zip(bounds, cuts, strict=True), key=lambda each: -each[0])
+
+
+def _components(cut: np.ndarray) -> Iterator[np.ndarray]:
+    """Of a slice; diagonal neighbours belong together."""
+    labels, _ = ndimage.label(cut, np.ones((3, 3)))
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        yield labels[box] == number
+
+
+def _diagonal(sides: tuple[int, ...], plane: Points) -> float:
+    """The longer one in mm of a box of pixels."""
+    return max(float(np.linalg.norm(plane @ (np.array(sides) * sign))) for sign in ((1, 1), (1, -1)))
 
 
 def _diameters(component: np.ndarray, plane: Points) -> _Diameters:

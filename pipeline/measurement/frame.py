@@ -18,6 +18,7 @@ from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
 from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
 from pyraseg.pipeline.measurement.lengths import feret_ends, inscribed_diameter, wall_thickness
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.geometry.components import foreground_box
 from pyraseg.transforms.io.limits import spacing_fault
 from pyraseg.transforms.records import Quantity
 
@@ -77,9 +78,8 @@ def measure_frame(
     if labels.ndim != 2:
         remedy = "Measure frames one by one."
         raise GeometryError("a label map (H, W) or (1, H, W)", found=f"{labels.shape}", remedy=remedy)
-    # the box of the foreground; all of the frame without any
-    boxes = ndimage.find_objects((labels > 0).view(np.uint8), max_label=1)
-    cropped = labels if boxes[0] is None else labels[boxes[0]]
+    box = foreground_box(labels)
+    cropped = labels if box is None else labels[box]
     spacing = (1.0, 1.0) if spacing_mm is None else tuple(spacing_mm)
     fault = spacing_fault(spacing, labels.shape)
 
@@ -93,9 +93,9 @@ def measure_frame(
         if how.calibrated and fault:
             return f"no image has pixels of {fault}"
         result = how.function(structures(*segments))
-        if not isinstance(result, tuple) or boxes[0] is None:
+        if not isinstance(result, tuple) or box is None:
             return result
-        down, right = (side.start for side in boxes[0])
+        down, right = (side.start for side in box)
         return result[0], tuple((row + down, column + right) for row, column in result[1])
 
     return measure_declared(declared, FRAME_MEASURES, label_names=label_names, take=take)

@@ -10,6 +10,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist
 
+from pyraseg.transforms.geometry.components import foreground_box
+
 __all__ = ["feret_diameter", "feret_ends", "inscribed_diameter", "wall_thickness"]
 
 COARSE = 16  # half pixels, a power of two: first cells of the search for the largest circle's centre
@@ -49,7 +51,7 @@ def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     >>> inscribed_diameter(np.ones((20, 6), bool), (0.5, 0.5))
     3.0
     """
-    return 2 * _Interior(mask[ndimage.find_objects(mask.view(np.uint8), max_label=1)[0]], spacing_mm).depth()
+    return 2 * _Interior(mask[foreground_box(mask) or ()], spacing_mm).depth()
 
 
 def wall_thickness(wall: np.ndarray, cavity: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pyraseg.pipeline.bundle.metadata import DeclaredQuantity
 from pyraseg.pipeline.measurement.axes import in_plane_axes
 from pyraseg.pipeline.measurement.declared import Measure, Measured, measure_declared
 from pyraseg.pipeline.measurement.suv_peak import sphere_peak
 from pyraseg.transforms.errors import GeometryError
+from pyraseg.transforms.geometry.components import foreground_box
 from pyraseg.transforms.io.limits import spacing_fault
 from pyraseg.transforms.records import Code, Quantity
 
 __all__ = ["HU", "SUVBW", "VOLUME_MEASURES", "as_ucum", "measure_volume"]
 
 HU, SUVBW = "[hnsf'U]", "g/ml{SUVbw}"  # UCUM
+NOWHERE = (slice(0, 0),) * 3
 UNITS = {HU: "Hounsfield units", SUVBW: "SUVbw"}
 
 
@@ -101,14 +102,12 @@ def measure_volume(
         wanted, remedy = "an affine (4, 4) from index to mm", "Read the volume with its geometry."
         raise GeometryError(wanted, found=f"one with voxels of {fault}", remedy=remedy)
     integers = labels if labels.dtype.kind in "iu" else labels.astype(np.uint16)
-    boxes = ndimage.find_objects(integers, max_label=len(label_names) - 1)
 
     @cache
     def lesion(segment: str) -> Lesion:
-        index = label_names.index(segment)
-        box = boxes[index - 1] if index else (slice(None),) * 3
-        box = (slice(0, 0),) * 3 if box is None else box
-        return Lesion(integers[box] == index, box, values, steps_mm)
+        mask = integers == label_names.index(segment)
+        box = foreground_box(mask) or NOWHERE
+        return Lesion(mask[box].copy(), box, values, steps_mm)  # a view would keep the whole mask
 
     def take(how: Measure, segments: tuple[str, ...]) -> Measured:
         (segment,) = segments

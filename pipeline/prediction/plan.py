@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ __all__ = [
 
 CHUNK = 4  # frames that a worker sends to the network at once
 GPU_BATCH, GPU_WINDOWS = 32, 4
+CPU_VOXELS = 2**19  # of the windows in one pass: four of 48 voxels a side, one of 96
 LISTED = 20  # items and failures that a description lists
 EXAMPLES = 3  # files that it lists for each reason
 
@@ -104,7 +106,9 @@ def network_threads(bundle: LoadedBundle) -> int:
 
 def batch_size(job: Job, bundle: LoadedBundle) -> int:
     """The most frames, or windows of volumes, in one pass."""
-    on_cpu, on_gpu = (1, GPU_WINDOWS) if bundle.volumes else (CHUNK, GPU_BATCH)
+    on_cpu, on_gpu = CHUNK, GPU_BATCH
+    if bundle.volumes:
+        on_cpu, on_gpu = min(CHUNK, max(1, CPU_VOXELS // math.prod(bundle.input_shape[1:]))), GPU_WINDOWS
     return job.batch_size or (on_cpu if bundle.device.type == "cpu" else on_gpu)
 
 

@@ -17,6 +17,7 @@ from pyraseg.pipeline.evaluation.scores import as_labels
 from pyraseg.pipeline.inference.clean_up import ROUNDING, CleanUpLabels
 from pyraseg.pipeline.inference.decision import Decision, OperatingPoint
 from pyraseg.pipeline.inference.source_grid import decided, labels_of
+from pyraseg.transforms.geometry.components import foreground_box
 
 __all__ = ["RATES", "SIZES", "THRESHOLDS", "CaseTrace", "Curve", "trace_case", "trace_used"]
 
@@ -156,8 +157,7 @@ class _Truth:
 
 def _box(soft: torch.Tensor, weights: torch.Tensor | None) -> tuple[slice, ...]:
     """The box of all that is foreground at the lowest threshold of a class, at which it is largest."""
-    found = ndimage.find_objects((decided(soft, weights).numpy() > 0).view(np.uint8))
-    box = found[0] if found else (slice(1, 1),) * (soft.ndim - 1)
+    box = foreground_box(decided(soft, weights).numpy()) or (slice(1, 1),) * (soft.ndim - 1)
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)  # as the clean-up sees it
 
 

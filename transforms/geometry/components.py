@@ -1,4 +1,4 @@
-"""Connected components of label maps, searched in parts so that whole-body volumes need little memory."""
+"""Connected components of label maps, and their box: whole-body volumes need little time and memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["LabelRegion", "label_regions"]
+__all__ = ["LabelRegion", "foreground_box", "label_regions"]
 
 BLOCK = 16  # voxels a side
+
+
+def foreground_box(labels: np.ndarray) -> tuple[slice, ...] | None:
+    """The smallest box of all that is not 0, of any number of axes; None where everything is.
+
+    Axes that lie farthest apart in memory are cut first; `scipy.ndimage.find_objects` takes seconds for a CT.
+
+    >>> foreground_box(np.eye(5)[1:])
+    (slice(0, 4, None), slice(1, 5, None))
+    """
+    box = [slice(None)] * labels.ndim
+    for axis in np.argsort(labels.strides)[::-1]:
+        others = tuple(other for other in range(labels.ndim) if other != axis)
+        lines = np.flatnonzero(labels[tuple(box)].any(axis=others))
+        if not len(lines):
+            return None
+        box[axis] = slice(int(lines[0]), int(lines[-1]) + 1)
+    return tuple(box)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from pyraseg.transforms.augmentation.base import content_box, plain
 from pyraseg.transforms.errors import ConfigError, GeometryError, InputError
+from pyraseg.transforms.geometry.components import foreground_box
 
 __all__ = ["Superpixels", "relative_spacing", "superpixels", "valid_region"]
 
@@ -66,7 +66,7 @@ def superpixels(
     """
     pixels = np.asarray(image, dtype=np.float32)
     known = _known(pixels, valid)
-    box = next(iter(ndimage.find_objects(known.astype(np.uint8))))
+    box = foreground_box(known) or ()
     if not np.isfinite(pixels[box]).all():
         remedy = "Check the image."
         raise InputError("an image of finite numbers", found="NaN or infinite ones", remedy=remedy)

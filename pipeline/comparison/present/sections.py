@@ -184,8 +184,8 @@ def _points(comparison: Comparison) -> Table:
     )  # fmt: skip
     note = (
         "Shares of the cases that show the structure (in volumes: of its lesions) and of those that do not, "
-        "and the number of false lesions in a volume, at the operating point that the run was measured with. Two arms at different points are different trades: neither share alone "
-        "says which is better. Not tested."
+        "and the number of false lesions in a volume, at the operating point that the run was measured with. "
+        "Two arms at different points are different trades: neither share alone says which is better."
     )
     return Table("", columns, rows, texts=4, note=note)
 

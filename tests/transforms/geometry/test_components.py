@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pyraseg.transforms.geometry.components import label_regions
+from pyraseg.transforms.geometry.components import foreground_box, label_regions
 
 SHAPES = [(40, 33), (1, 50, 120), (90, 33, 130), (16, 32, 112), (150, 5, 17)]
 
@@ -20,6 +20,17 @@ def sparse_map(shape, seed):
         box = tuple(slice(c, c + generator.integers(1, 9)) for c in corner)
         labels[box] = np.where(generator.random(labels[box].shape) > 0.3, generator.integers(1, 3), 0)
     return labels
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_box_of_the_foreground_is_that_of_scipy_in_any_order_of_memory(shape):
+    for seed in range(5):
+        labels = sparse_map(shape, seed)
+        (box,) = ndimage.find_objects((labels > 0).astype(np.uint8))
+        assert foreground_box(labels) == box
+        assert foreground_box(labels.T) == box[::-1]
+        assert foreground_box(np.asfortranarray(labels) > 0) == box
+    assert foreground_box(np.zeros(shape)) is None
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -204,8 +204,8 @@ def _axial(
     at = _apart(turned)
     image, reference, *turned = (each[:, :, at : at + 1] for each in (image, reference, *turned))
     x, y, z = display_spacing(affine)
-    options = {"affine": np.diag([-x, -y, z, 1]), "reference": reference}  # LPS, as it has been turned
-    return [draw_volume(image, mask, segments, **options) for mask in turned]
+    lps = np.diag([-x, -y, z, 1])
+    return [draw_volume(image, mask, segments, affine=lps, reference=reference) for mask in turned]
 
 
 def _apart(masks: Sequence[np.ndarray]) -> int:

@@ -17,12 +17,13 @@ from pyraseg.pipeline.comparison.read.artifacts import damage_of, require_size
 from pyraseg.pipeline.comparison.read.runs import Arm, Run
 from pyraseg.pipeline.comparison.read.store import Store
 from pyraseg.pipeline.comparison.statistics.results import Comparison
+from pyraseg.pipeline.writers.pictures.montage import display_spacing, draw_volume, to_display
 from pyraseg.pipeline.writers.pictures.overlay import draw_overlay
 from pyraseg.transforms.errors import ConfigError
 from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.records import Segment
 
-__all__ = ["Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
+__all__ = ["Frame", "Frames", "SideBySide", "read_frames", "shown_segments", "side_by_side"]
 
 SIDE = 420  # pixels, the longer side of a picture
 GREY = 0.12  # behind masks without a frame
@@ -47,16 +48,26 @@ class SideBySide:
     over_frame: bool = False
 
 
-@dataclass(frozen=True)
-class Frames:
-    """The images and references of the cases, shown by their tissue region alone.
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An image (C, H, W), shown by its tissue region alone, or (1, X, Y, Z), with its reference.
 
     Attributes:
-        load: the image (C, H, W) and reference (H, W) of a case; None for an unknown case.
+        reference: class values, (H, W) or (X, Y, Z).
+        affine: of a volume, (4, 4), from index to RAS+ mm.
     """
 
+    image: np.ndarray
+    reference: np.ndarray
+    affine: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The classes of a bundle, and its images by case; ``load`` returns None for an unknown case."""
+
     segments: Sequence[Segment]
-    load: Callable[[str], tuple[np.ndarray, np.ndarray] | None]
+    load: Callable[[str], Frame | None]
 
 
 def read_frames(
@@ -95,12 +106,12 @@ def read_frames(
     items = {item["case"]: item for item in parser.get_parsed_content("data").items(split)}
     view = source_view(preprocessing)
 
-    def load(case: str) -> tuple[np.ndarray, np.ndarray] | None:
+    def load(case: str) -> Frame | None:
         if case not in items:
             return None
-        prepared = preprocessing(dict(items[case]))
-        shown = view({"image": items[case]["image"], "case": case})
-        return np.asarray(shown["image"]), np.asarray(prepared["label"])[0]
+        reference = np.asarray(preprocessing(dict(items[case]))["label"])[0]
+        image = view({"image": items[case]["image"], "case": case})["image"]
+        return Frame(np.asarray(image), reference, np.asarray(image.affine) if reference.ndim == 3 else None)
 
     return Frames(resolve_segments(names, parser["_meta_::segments"]), load)
 
@@ -144,13 +155,15 @@ def _case(
         with damage_of(ARCHIVE, run.name):
             masks.append(_mask(archive, case, like=masks))
     framed = frames.load(case) if frames else None
-    if framed is not None and framed[1].shape != masks[0].shape:
+    if framed is not None and framed.reference.shape != masks[0].shape:
         framed = None  # a different image with this name
     if framed is None:
         pictures = _alone(masks, segments)
+    elif framed.affine is not None:
+        pictures = _axial(framed, masks, segments, framed.affine)
     else:
-        image, reference, *planes = _plane(masks, [*framed, *masks])
-        pictures = [draw_overlay(image, plane, segments, reference=reference) for plane in planes]
+        image, reference = framed.image, framed.reference
+        pictures = [draw_overlay(image, mask, segments, reference=reference) for mask in masks]
     tiles = []
     for (arm, run, _), picture in zip(archives, pictures, strict=True):
         rows = [row for row in run.scores if row["case"] == case and row["dice"]]
@@ -170,8 +183,8 @@ def _mask(archive: Any, case: str, *, like: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
-    """On plain grey, cropped to the box that holds the masks of all arms."""
-    plane = _plane(masks, masks)
+    """On plain grey, cropped to the box that holds the masks of all arms; volumes as they are stored."""
+    plane = [mask[..., _apart(masks)].T for mask in masks] if masks[0].ndim == 3 else masks
     shown = np.any([mask > 0 for mask in plane], axis=0)
     rows, columns = (np.flatnonzero(shown.any(axis=1 - axis)) for axis in (0, 1))
     box = slice(None), slice(None)
@@ -181,12 +194,23 @@ def _alone(masks: Sequence[np.ndarray], segments: Sequence[Segment]) -> list[np.
     return [draw_overlay(grey, mask[box], segments, alpha=0.8) for mask in plane]
 
 
-def _plane(masks: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Frames as they are; of volumes (..., H, W, D) the slice in which the masks differ most."""
-    if masks[0].ndim == 2:
-        return list(arrays)
-    apart = np.sum([mask != masks[0] for mask in masks], axis=(0, 1, 2))
-    return [array[..., int(np.argmax(apart))] for array in arrays]
+def _axial(
+    framed: Frame, masks: Sequence[np.ndarray], segments: Sequence[Segment], affine: np.ndarray
+) -> list[np.ndarray]:
+    """The slice in which the masks differ most, as radiologists see it, with square pixels."""
+    image, reference, *turned = (
+        to_display(each, affine) for each in (framed.image[0], framed.reference, *masks)
+    )
+    at = _apart(turned)
+    image, reference, *turned = (each[:, :, at : at + 1] for each in (image, reference, *turned))
+    x, y, z = display_spacing(affine)
+    lps = np.diag([-x, -y, z, 1])
+    return [draw_volume(image, mask, segments, affine=lps, reference=reference) for mask in turned]
+
+
+def _apart(masks: Sequence[np.ndarray]) -> int:
+    """The slice (X, Y, here) in which volumes differ most."""
+    return int(np.argmax(np.sum([mask != masks[0] for mask in masks], axis=(0, 1, 2))))
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -169,7 +169,10 @@ def prepared(compose: dict[str, Any]) -> list[Any]:
     for step in compose["transforms"]:
         keys = step["keys"] if isinstance(step["keys"], list) else [step["keys"]]
         if "image" in keys and not step["_target_"].endswith("CheckSameGridd"):
-            first = {k: v[0] if k in ("mode", "fill") and isinstance(v, list) else v for k, v in step.items()}
+            first = {
+                k: v[0] if k in ("mode", "fill", "dtype") and isinstance(v, list) else v
+                for k, v in step.items()
+            }
             of_labels = ("keys", "label_map", "num_classes", "reading")
             image = {k: v for k, v in first.items() if k not in of_labels}
             steps.append(image | {"size": "SIZE"} if "size" in image else image)

@@ -18,15 +18,15 @@ class Export(Verb):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add(
-            "--checkpoint",
-            required=True,
-            metavar="FILE",
-            help="what a training wrote, such as models/model.pt",
+        checkpoint = (
+            "what a training wrote, such as models/model.pt, or its name in MLflow (models:/NAME@ALIAS)"
         )
+        add("--checkpoint", required=True, metavar="FILE", help=checkpoint)
+        store = "the MLflow store of such names (default: mlruns.db here)"
+        add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         formats = ("pt2", "onnx", "torchscript", "openvino")
         add("--format", choices=formats, required=True, help="pt2: torch.export, which loads without pickle")
-        add("--output", metavar="DIR", help="a new folder (default: model_FORMAT beside the checkpoint)")
+        add("--output", metavar="DIR", help="a new folder (default: model_FORMAT beside the file)")
         inputs = "images to compare on, as the bundle takes them (default: generated ones)"
         add("--inputs", metavar="PATH", help=inputs)
         add("--bundle", metavar="DIR", help="the bundle that prepares --inputs; its configs are code")
@@ -40,6 +40,7 @@ class Export(Verb):
             output=arguments.output,
             bundle=arguments.bundle,
             inputs=arguments.inputs,
+            tracking_uri=arguments.tracking_uri,
         )
         least, images = record["agreement"]["least"], record["agreement"]["images"]
         kind = "generated images" if record["agreement"]["generated"] else "of your images"

@@ -20,12 +20,14 @@ class Info(Verb):
         path = "a checkpoint's file, its name in MLflow (models:/NAME@ALIAS), or any of those folders"
         path += " (default: the installed package)"
         parser.add_argument("path", nargs="?", metavar="PATH", help=path)
+        store = "the MLflow store of such names (default: mlruns.db here)"
+        parser.add_argument("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
 
     def run(self, arguments: argparse.Namespace) -> list[str]:
         from pyraseg.pipeline.delivery.info import describe
 
-        found = describe(arguments.path)
+        found = describe(arguments.path, tracking_uri=arguments.tracking_uri)
         if arguments.json:
             import json
 

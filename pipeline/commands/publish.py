@@ -19,7 +19,9 @@ class Publish(Verb):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
         add("bundle", metavar="BUNDLE", help="the bundle's folder; its configs are code")
-        add("--checkpoint", required=True, metavar="FILE", help="one, with the bundle's classes")
+        add("--checkpoint", required=True, metavar="FILE", help="a file, or models:/NAME@ALIAS in MLflow")
+        store = "the MLflow store of such names (default: that of the bundle's runs)"
+        add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         evaluation = "the folder of its evaluation on the test split"
         add("--evaluation", required=True, metavar="DIR", help=evaluation)
         licence = "a text: whose data it was trained on, under which licence, and what that allows"
@@ -38,6 +40,7 @@ class Publish(Verb):
             data_license=arguments.data_license,
             output=arguments.output,
             url=arguments.url,
+            tracking_uri=arguments.tracking_uri,
         )
         yield f"written to {folder}; read README.md before you hand it on"
         if arguments.url is None:

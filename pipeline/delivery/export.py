@@ -27,6 +27,7 @@ from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.utils.environment import package_versions
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import atomic_folder, sha256_of
+from pyraseg.pipeline.utils.without_paths import is_model_reference
 from pyraseg.transforms.errors import ConfigError, PyrasegError, UsageError
 
 __all__ = ["FORMATS", "export_checkpoint"]
@@ -62,15 +63,17 @@ def export_checkpoint(
     output: str | Path | None = None,
     bundle: str | Path | None = None,
     inputs: str | Path | None = None,
+    tracking_uri: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write one network into a new folder, with what it takes as ``model.json``; all of it or nothing.
 
     Args:
         checkpoint: of a training of this project; it says itself what its network is.
         format: of `FORMATS`.
-        output: the folder; None for one beside the checkpoint, such as ``model_onnx``.
+        output: the folder; None for one beside the checkpoint's file, such as ``model_onnx``.
         bundle, inputs: images of the user's to compare on (as `find_images`), and the bundle that prepares
             them, whose config is code; without them, generated images.
+        tracking_uri: the MLflow store of a checkpoint's name there.
 
     Returns:
         The folder, and what ``model.json`` says.
@@ -83,7 +86,10 @@ def export_checkpoint(
     if (bundle is None) != (inputs is None):
         remedy = "Give both, or neither to compare on generated images."
         raise UsageError("--bundle and --inputs together", found="one of them", remedy=remedy)
-    path, chosen = one_checkpoint(checkpoint), FORMATS[format]
+    if output is None and is_model_reference(checkpoint):
+        remedy = "Name one with --output."
+        raise UsageError("a folder for a checkpoint from MLflow", found="none", remedy=remedy)
+    path, chosen = one_checkpoint(checkpoint, tracking_uri=tracking_uri), FORMATS[format]
     if chosen.runtime is not None and not chosen.runtime.installed:
         remedy = f'Install it: pip install "{chosen.runtime.requirement}".'
         wanted = f"the library {chosen.runtime.name}, in which the export is tried"

@@ -41,8 +41,11 @@ OF_EVALUATION = (
 )
 
 
-def describe(path: str | Path | None = None) -> dict[str, Any]:
+def describe(path: str | Path | None = None, *, tracking_uri: str | None = None) -> dict[str, Any]:
     """What lies at ``path``, as plain values; None: the installed package.
+
+    Args:
+        tracking_uri: the MLflow store of a checkpoint's name there; None: ``mlruns.db`` here.
 
     Returns:
         ``kind``, one of "installation", "bundle", "checkpoint", "ensemble", "export", "results" (of
@@ -63,7 +66,7 @@ def describe(path: str | Path | None = None) -> dict[str, Any]:
     """
     if path is None:
         return _plain(_installation())
-    path = one_checkpoint(path) if is_model_reference(path) else Path(path)
+    path = one_checkpoint(path, tracking_uri=tracking_uri) if is_model_reference(path) else Path(path)
     if path.is_file():
         return checkpoint_info(path)
     kinds: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -132,13 +135,16 @@ def stated_info(path: Path) -> dict[str, Any]:
     return facts
 
 
-def one_checkpoint(checkpoint: str | Path) -> Path:
-    """The file of a single network, by its name or by that of its training's folder.
+def one_checkpoint(checkpoint: str | Path, **store: Any) -> Path:
+    """The file of a single network, by its name, by that of its training's folder, or by that in MLflow.
+
+    Args:
+        store: where such names are, as `checkpoint_paths` has it.
 
     Raises:
         CheckpointError: there is none, or several.
     """
-    paths = checkpoint_paths(checkpoint)
+    paths = checkpoint_paths(checkpoint, **store)
     if len(paths) > 1:
         remedy = "Hand each on by itself; the mean of their probabilities is for whoever runs them."
         raise CheckpointError("one checkpoint", found=f"{len(paths)}", remedy=remedy, path=checkpoint)

@@ -43,6 +43,7 @@ def publish(
     data_license: str | Path,
     output: str | Path,
     url: str | None = None,
+    tracking_uri: str | None = None,
 ) -> Path:
     """Write the bundle's configs, the weights, a card with the test's figures and the data's licence.
 
@@ -55,6 +56,7 @@ def publish(
         data_license: a text on what it was trained on, and what that allows.
         output: the new folder.
         url: where the folder's files will be had, for the zoo's ``large_files.yml``; None: no such file.
+        tracking_uri: the MLflow store of a checkpoint's name there; None: that of the bundle's runs.
 
     Raises:
         CheckpointError: no checkpoint, several, one of other classes, or a ``last.pt``.
@@ -65,7 +67,8 @@ def publish(
     if importlib.util.find_spec("safetensors") is None:
         remedy = f'Install it: pip install "{REQUIREMENT}".'
         raise ConfigError("the library safetensors", found="it is not installed", remedy=remedy)
-    path, config = one_checkpoint(checkpoint), read_bundle(bundle)
+    config = read_bundle(bundle)
+    path = one_checkpoint(checkpoint, tracking_uri=tracking_uri, bundle_root=bundle)
     facts = stated_info(path)
     _require_same_classes(config, facts, path)
     licence, summary = _text_on_data(data_license), _test_of(evaluation, facts["sha256"])

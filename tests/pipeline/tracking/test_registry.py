@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from mlflow import MlflowClient
 
+from pyraseg.pipeline.delivery.export import export_checkpoint
+from pyraseg.pipeline.delivery.info import describe
 from pyraseg.pipeline.tracking.registry import fetch_checkpoint, pinned
 from pyraseg.pipeline.tracking.store import the_experiment
-from pyraseg.transforms.errors import CheckpointError, TrackingError
+from pyraseg.transforms.errors import CheckpointError, TrackingError, UsageError
+from tests.pipeline.prediction.runs import write_checkpoint
 
 NAMES = count()
 
@@ -29,11 +32,11 @@ def client(store):
     return MlflowClient(store)
 
 
-def training(client, folder, content="weights", **tags):
+def training(client, folder, content=b"weights", **tags):
     """The ID of a run with this checkpoint."""
     folder.mkdir(exist_ok=True)
     path = folder / "model.pt"
-    path.write_text(content)
+    path.write_bytes(content)
     tags = {"checkpoint.sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | tags
     run = client.create_run(the_experiment(client, "registry").experiment_id, tags=tags)
     client.log_artifact(run.info.run_id, str(path), "checkpoints")
@@ -67,6 +70,14 @@ def test_an_alias_a_version_and_a_run_lead_to_one_file_by_its_hash(client, model
     assert pinned(f"models:/{model}@champion", tracking_uri=store) == f"models:/{model}/1"
 
 
+def test_a_checkpoint_is_described_by_its_name_and_exported_to_a_named_folder(client, store, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "trained" / "model.pt")
+    run_id = training(client, tmp_path / "run", checkpoint.read_bytes())
+    assert describe(f"runs:/{run_id}", tracking_uri=store) == describe(checkpoint)
+    with pytest.raises(UsageError, match="Name one with --output"):
+        export_checkpoint(f"runs:/{run_id}", format="pt2", tracking_uri=store)
+
+
 def test_a_file_is_fetched_once_and_again_where_the_copy_was_damaged(client, model, store):
     reference = f"models:/{model}@champion"
     path, _ = fetch_checkpoint(reference, tracking_uri=store)
@@ -93,7 +104,7 @@ def test_a_file_that_was_changed_or_is_gone_is_refused_and_leaves_nothing(client
 
 def test_a_version_keeps_its_own_hash_where_its_run_has_trained_on(client, tmp_path, store):
     """A finished training may be resumed, which replaces the checkpoint of its run."""
-    name, run_id = f"resumed {next(NAMES)}", training(client, tmp_path / "run", "later weights")
+    name, run_id = f"resumed {next(NAMES)}", training(client, tmp_path / "run", b"later weights")
     client.create_registered_model(name)
     tags = {"checkpoint.sha256": hashlib.sha256(b"weights").hexdigest()}
     client.create_model_version(name, f"runs:/{run_id}/model", run_id, tags=tags)

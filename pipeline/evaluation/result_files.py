@@ -36,7 +36,7 @@ from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 from pyraseg.pipeline.writers.pictures.shares import draw_shares
 
-__all__ = ["CaseResults", "evaluate", "pack", "report", "unpack", "write_masks", "write_results"]
+__all__ = ["CASES", "CaseResults", "evaluate", "pack", "report", "unpack", "write_masks", "write_results"]
 
 CASES = (
     *("case", "group", "class", "dice", "iou", "sensitivity", "precision"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyraseg.pipeline.comparison.read.runs import Arm
 from pyraseg.pipeline.comparison.statistics.metrics import row_values
+from pyraseg.pipeline.evaluation.result_files import CASES
 from pyraseg.transforms.errors import InputError
 
 __all__ = ["FEW_LEVELS", "Key", "ScoreTable"]
@@ -16,11 +17,6 @@ __all__ = ["FEW_LEVELS", "Key", "ScoreTable"]
 FEW_LEVELS = 12
 NAN = float("nan")
 Key = tuple[str, str]  # class and metric
-STANDARD = {
-    *("case", "group", "class", "dice", "iou", "sensitivity", "precision", "hd95", "assd", "surface_dice"),
-    *("distance_unit", "reference_pixels", "predicted_pixels", "area_error_pixels", "reference_size"),
-    *("predicted_size", "size_error", "size_unit", "missed", "false_positive"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +129,7 @@ def _given(
 def _columns(rows: Sequence[Mapping[str, str]], order: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Columns with a few levels that evaluations do not write, such as a fold or a scanner."""
     columns: dict[str, np.ndarray] = {}
-    for name in (name for name in rows[0] if name not in STANDARD):
+    for name in (name for name in rows[0] if name not in CASES):
         column = np.full(len(order), "", dtype=object)
         for row in rows:
             column[order[row["case"]]] = row.get(name) or ""

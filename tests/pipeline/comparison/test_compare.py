@@ -204,6 +204,7 @@ def test_sizes_are_in_thirds_over_groups_and_other_columns_divide_too():
     def sized(name: str, shift: float) -> Run:
         rows = tuple(
             row(f"c{i}", f"p{i}", 0.8 - shift * i, reference=100 * (i + 1), scanner="A" if i < 2 else "B")
+            | {"unlike": "0.5" if i < 2 else "1.5"}  # an evaluation's own
             for i in range(6)
         )
         return Run(name, name, 0, scores=rows, trained_by=name, settings={"arm": name})
@@ -215,6 +216,7 @@ def test_sizes_are_in_thirds_over_groups_and_other_columns_divide_too():
     by_scanner = {s.level: s.difference for s in found.subgroups if s.factor == "scanner"}
     assert by_scanner == pytest.approx({"A": -0.05, "B": -0.35})
     assert {s.level: s.cases for s in found.subgroups if s.factor == "site"} == {"north": 1, "south": 1}
+    assert {s.factor for s in found.subgroups} == {"size", "scanner", "site"}
 
 
 def test_a_group_with_many_cases_does_not_set_the_thirds_alone():

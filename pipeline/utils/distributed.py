@@ -18,6 +18,7 @@ from pyraseg.transforms.errors import ConfigError
 __all__ = [
     "BroadcastBuffers",
     "any_rank",
+    "end",
     "gather",
     "is_main",
     "parallel",
@@ -52,6 +53,12 @@ def start(device: torch.device | str) -> None:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def end() -> None:
+    """Leave the process group: its threads may abort a process that ends with them, all work done."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def refuse_several() -> None:

@@ -33,7 +33,7 @@ lint: .venv/.installed
 bench: .venv/.installed  ## tables of speed, measured side by side on this machine
 	$(BIN)/python -m tests.bench
 
-peers: .venv/.installed  ## beside nnU-Net, MONAI, highdicom and others, in environments of their own in peers/: 15 minutes
+peers: .venv/.installed  ## beside nnU-Net, MONAI, highdicom and others, in environments of their own in peers/
 	$(BIN)/python -m tests.bench.peers
 
 fuzz: .venv/.installed  ## coverage-guided fuzzing of every reader, with the corpus in fuzz/; again: goes on

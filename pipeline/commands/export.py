@@ -22,7 +22,7 @@ class Export(Verb):
             "what a training wrote, such as models/model.pt, or its name in MLflow (models:/NAME@ALIAS)"
         )
         add("--checkpoint", required=True, metavar="FILE", help=checkpoint)
-        store = "the MLflow store of such names (default: mlruns.db here)"
+        store = "the store of such names (default: MLFLOW_TRACKING_URI, else mlruns.db here)"
         add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         formats = ("pt2", "onnx", "torchscript", "openvino")
         add("--format", choices=formats, required=True, help="pt2: torch.export, which loads without pickle")

@@ -20,7 +20,7 @@ class Info(Verb):
         path = "a checkpoint's file, its name in MLflow (models:/NAME@ALIAS), or any of those folders"
         path += " (default: the installed package)"
         parser.add_argument("path", nargs="?", metavar="PATH", help=path)
-        store = "the MLflow store of such names (default: mlruns.db here)"
+        store = "the store of such names (default: MLFLOW_TRACKING_URI, else mlruns.db here)"
         parser.add_argument("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
 

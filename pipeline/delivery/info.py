@@ -45,7 +45,7 @@ def describe(path: str | Path | None = None, *, tracking_uri: str | None = None)
     """What lies at ``path``, as plain values; None: the installed package.
 
     Args:
-        tracking_uri: the MLflow store of a checkpoint's name there; None: ``mlruns.db`` here.
+        tracking_uri: the MLflow store of a checkpoint's name there; None: the default one.
 
     Returns:
         ``kind``, one of "installation", "bundle", "checkpoint", "ensemble", "export", "results" (of

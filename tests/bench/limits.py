@@ -65,7 +65,7 @@ def _forward(options: dict[str, int], shape: tuple[int, ...], dtype: torch.dtype
 
 
 def _reading() -> Iterator[tuple[str, float]]:
-    """Bytes a second: of the files' bytes alone, of the files opened anew, and of the volume."""
+    """Bytes a second: of the files alone, and of the volume that is made of them."""
     with tempfile.TemporaryDirectory() as name:
         folder = write_series(Path(name) / "series", uid.ExplicitVRLittleEndian, SLICES)
         files = sorted(folder.iterdir())

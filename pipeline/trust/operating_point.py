@@ -123,7 +123,8 @@ def false_rate(unit: str) -> str:
 
 def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
     """The indices of the threshold and of the smallest size that meet a rule; None where none does, and where
-    fewer than `LEAST_GROUPS` groups can break it.
+    fewer than `LEAST_GROUPS` groups can break it. A point that finds nothing has no false alarms;
+    it meets none.
 
     Among those that meet it the one with the best other rate over the cases; those within `EQUAL` of it are
     as good, and of these the one with the best mean Dice over groups is taken, then the one nearest to the
@@ -133,7 +134,7 @@ def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
         return None
     other = np.nan_to_num(curve.over_cases(false_rate(curve.unit) if rule.kind == "missed" else "missed"))
     dice = np.nan_to_num(curve.over_groups("dice"))
-    meeting = curve.over_cases(rule.kind) <= rule.limit + 1e-9
+    meeting = (curve.over_cases(rule.kind) <= rule.limit + 1e-9) & ((other < 1) | (rule.kind == "missed"))
     best = meeting & (other <= np.min(other, where=meeting, initial=np.inf) + EQUAL)
 
     def order(at: tuple[int, int]) -> tuple[float, ...]:
@@ -255,7 +256,8 @@ class OperatingPoints:
             else:
                 wanted = f"{rule.kind.replace('_', ' ')} of {rule.limit:g} at most"
                 logger.warning(
-                    "no point of %s has %s: it keeps the argmax; %s", name, wanted, in_words(rates)
+                    "no point of %s that finds any has %s: it keeps the argmax; %s",
+                    *(name, wanted, in_words(rates)),
                 )
         return found
 

@@ -135,6 +135,14 @@ class TestTheChoice:
         assert (found["met"], "threshold" in found) == (False, False)
         assert found["argmax"]["missed"]["mean"] == 1.0
 
+    def test_that_finds_nothing_meets_no_rule(self):
+        surer_of_what_is_false = [
+            case(name, shown=name < "c", peak=0.6 if name < "c" else 0.985) for name in "abcd"
+        ]
+        curve = Curve.of(traces(surer_of_what_is_false))
+        assert (curve.over_cases("false_alarms") == 0).any()
+        assert choose(curve, Rule("false_alarms", 0.1)) is None
+
     def test_is_told_with_its_interval_and_a_picture(self):
         found = describe_point(self.curve, Rule("false_alarms", 0.1), resamples=50)
         assert found["met"]

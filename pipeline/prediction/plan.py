@@ -83,17 +83,19 @@ def make_backend(job: Job, bundle: LoadedBundle, frames: int, *, former: str | N
     Raises:
         ConfigError: it is not installed, or its classes differ from torch's.
     """
+    sliding = bundle.inferer.mode == "sliding" and not bundle.volumes  # the workers cut volumes into windows
     return build_backend(
         former if former and job.backend == "auto" else job.backend,
         network=bundle.network,
         device=bundle.device,
         amp=bundle.inferer.amp,
-        input_size=bundle.input_shape[1:],
+        input_size=bundle.inferer.roi_size if sliding else bundle.input_shape[1:],
         in_channels=bundle.input_shape[0],
         weights_hash=bundle.algorithm.weights,
         network_threads=network_threads(bundle),
         batch_size=batch_size(job, bundle),
-        mode="whole" if bundle.volumes else bundle.inferer.mode,  # the workers cut volumes into windows
+        mode="sliding" if sliding else "whole",
+        overlap=bundle.inferer.overlap,
         tta_flips=bundle.inferer.tta_flips,
         images=frames,
     )

@@ -6,8 +6,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pyraseg.pipeline.prediction import plan
+from pyraseg.pipeline.prediction.bundle import load_bundle, read_bundle
 from pyraseg.pipeline.prediction.discovery.find_items import Discovered
 from pyraseg.pipeline.prediction.job import Job
 from pyraseg.pipeline.prediction.output.folder_lock import Shard
@@ -15,6 +17,7 @@ from pyraseg.pipeline.prediction.plan import check_found, make_plan
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item
 from pyraseg.transforms.errors import NothingFoundError
 from pyraseg.transforms.records import SourceRef
+from tests.pipeline.prediction.runs import BUNDLE
 
 SOURCE = SourceRef("a.dcm", "1.2", "1.2", "2", "US", "1.2.840.10008.1.2.1", 3, rows=4, columns=4)
 ITEMS = [Item(f"c{n}", replace(SOURCE, sop_instance_uid=f"1.2.{n}"), f"{n}.dcm", 10, 20) for n in range(20)]
@@ -62,10 +65,20 @@ def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, ask
     monkeypatch.setattr(plan, "build_backend", lambda name, **options: name)
     bundle = SimpleNamespace(
         network=None, device=SimpleNamespace(type="cpu"),
-        inferer=SimpleNamespace(amp="auto", mode="whole", tta_flips=()),
+        inferer=SimpleNamespace(amp="auto", mode="whole", overlap=0.5, tta_flips=()),
         input_shape=(3, 8, 8), volumes=False, algorithm=SimpleNamespace(weights="f"),
     )  # fmt: skip
     assert plan.make_backend(replace(JOB, backend=asked), bundle, 5, former=former) == taken
+
+
+def test_frames_are_scored_by_the_windows_and_the_overlap_of_the_bundle_s_own_inference(checkpoint):
+    overrides = {"inference_mode": "sliding", "inference_size": "[96, 112]", "overlap": "0.75", "amp": "false"}
+    bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], device="cpu", overrides=overrides)
+    frames = torch.rand(2, *bundle.input_shape, generator=torch.Generator().manual_seed(0))
+    backend = plan.make_backend(replace(JOB, backend="torch"), bundle, 2, former=None)
+    with torch.inference_mode():
+        expected = bundle.inferer(frames, bundle.network)
+    assert torch.allclose(backend(frames), expected, atol=1e-5)
 
 
 def test_inputs_without_a_file_hold_nothing_to_predict_and_failures_are_something():

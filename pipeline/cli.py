@@ -11,9 +11,8 @@ import gc
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from pyraseg.pipeline.commands.ablation import Ablation
 from pyraseg.pipeline.commands.bundle import Bundle
@@ -33,6 +32,7 @@ from pyraseg.pipeline.commands.sync import Sync
 from pyraseg.pipeline.commands.verb import Verb
 from pyraseg.pipeline.utils.errors import printable, report_error
 from pyraseg.pipeline.utils.files import private_files
+from pyraseg.pipeline.utils.signals import handling
 from pyraseg.transforms.errors import NothingFoundError, PyrasegError, UsageError
 
 __all__ = ["VERBS", "main"]
@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
-        with private_files(), _ending_at_once(arguments.verb):
+        # an import may swallow a KeyboardInterrupt; a verb that has something to lose handles it by itself
+        with private_files(), handling(_end, [signal.SIGINT] if arguments.verb.ends_at_once else []):
             for line in arguments.verb.run(arguments):
                 _say(printable(line))
     except PyrasegError as error:
@@ -101,22 +102,6 @@ def _say(line: str) -> None:
         print(line.encode("ascii", "backslashreplace").decode(), flush=True)
     except OSError:  # the reader, such as head, has gone, or the disk of a log is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _ending_at_once(verb: Verb) -> Iterator[None]:
-    """Let Ctrl-C end the process where a verb holds nothing yet: an import may swallow a KeyboardInterrupt.
-
-    The verb handles it by itself while it has something to lose.
-    """
-    if not verb.ends_at_once or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = signal.signal(signal.SIGINT, _end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def _end(number: int, frame: object) -> None:

@@ -263,14 +263,12 @@ def require_stated(parser: ConfigParser, changes: Mapping[str, Any]) -> None:
 def _require_whole(config: Mapping[str, Any]) -> None:
     """Refuse values with ``#``, which MONAI has made ``::`` by now: paths to other places, other names."""
     for key, value in leaves(config):
-        words = [word for word in (value if isinstance(value, list | tuple) else [value]) if _is_word(word)]
-        if any("::" in IPV6.sub("", word) for word in words):
+        words = [
+            word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)
+        ]
+        if any("::" in IPV6.sub("", word) for word in words if not word.startswith(("$", "@", "%"))):
             remedy = f"Give --{key} without it; a folder by a link whose path has none."
             raise ConfigError("values without #, which MONAI takes apart", found=f"--{key}", remedy=remedy)
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and not value.startswith(("$", "@", "%"))
 
 
 def _require_ranges(config: Mapping[str, Any]) -> None:

@@ -24,7 +24,6 @@ from pyraseg.transforms.errors import (
     InputError,
     NothingFoundError,
     PeerAwayError,
-    PyrasegError,
     RunError,
     UsageError,
 )
@@ -122,7 +121,7 @@ def _follow(outbox: Outbox, due: int, sending: Sending) -> Iterator[str]:
             moved, last = now, waiting
         failure = outbox.failure(sending.peer)
         if failure is not None and (not isinstance(failure, PeerAwayError) or now - moved > sending.patience):
-            raise _stopped(failure, due - waiting, due)
+            raise failure.restated(found=f"{failure.found}, after {due - waiting} of {due} files")
         if now - told > EVERY:
             told = now
             yield f"{due - waiting} of {due}" + (f"; waiting: {failure.found}" if failure else "")
@@ -135,10 +134,6 @@ def _follow(outbox: Outbox, due: int, sending: Sending) -> Iterator[str]:
         remedy = "Mend what the reasons name, then run it again: it sends what is missing."
         found = f"{len(refused)} that it refuses for good"
         raise RunError("a peer that takes every file", found=found, remedy=remedy, path=refused[0].name)
-
-
-def _stopped(failure: PyrasegError, sent: int, due: int) -> PyrasegError:
-    return failure.restated(found=f"{failure.found}, after {sent} of {due} files")
 
 
 def _commitments(sending: Sending) -> Any:

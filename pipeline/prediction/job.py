@@ -84,6 +84,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
     if arguments.engine != "ray" and (arguments.ray_address or arguments.ray_cores):
         remedy = "Add --engine ray, or leave the options of Ray out."
         raise UsageError("options of this engine", found="options of another", remedy=remedy)
+    point = {"operating_point": arguments.operating_point} if arguments.operating_point is not None else {}
     return Job(
         **{
             **values,
@@ -94,7 +95,7 @@ def parse_job(arguments: argparse.Namespace) -> Job:
             "checkpoints": tuple(t if is_model_reference(t) else Path(t) for t in arguments.checkpoint),
             "formats": tuple(name for name in FORMATS if name in formats),
             "shard": parse_shard(arguments.shard),
-            "overrides": _overrides(arguments.overrides) | _operating_point(arguments.operating_point),
+            "overrides": _overrides(arguments.overrides) | point,
             "roi": None if arguments.roi is None else parse_search_box(arguments.roi),
             "reading": reading_options(arguments),
         }
@@ -208,10 +209,6 @@ def _overrides(words: list[str]) -> dict[str, str]:
         remedy = "Use the option of its own, before the --, or leave it out."
         raise UsageError("overrides of what has no option of its own", found=f"--{name}", remedy=remedy)
     return pairs
-
-
-def _operating_point(text: str | None) -> dict[str, str]:
-    return {} if text is None else {"operating_point": text}
 
 
 def fingerprint(job: Job, bundle: LoadedBundle) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ from pyraseg.pipeline.prediction.engine import Engine, hold_folder
 from pyraseg.pipeline.prediction.job import Job, absolute, fingerprint, load_job, lock_of, read_job
 from pyraseg.pipeline.prediction.output.folder import OutputFolder
 from pyraseg.pipeline.prediction.output.folder_lock import check_earlier
-from pyraseg.pipeline.prediction.plan import Plan, check_found, describe, make_backend, make_plan, outline
+from pyraseg.pipeline.prediction.plan import check_found, describe, make_backend, make_plan, outline
 from pyraseg.pipeline.prediction.processes.template import start_template
 from pyraseg.transforms.errors import PyrasegError, UsageError
 
@@ -80,7 +80,9 @@ def predict(job: Job) -> Iterator[str]:
         with before_work():
             held.enter_context(hold_folder(lock, folder))
             if plan.due and job.engine == "ray":
-                engine = held.enter_context(_connect(job, mark, folder=folder, plan=plan, rules=rules))
+                items, frames = len(plan.due), plan.frames
+                ray = connect(job, mark, folder=folder, items=items, frames=frames, volumes=rules.volumes)
+                engine = held.enter_context(ray)
                 bundle = replace(bundle, device=torch.device(engine.device))
             if engine is not None:
                 folder.save_backend(engine.name.split()[0])
@@ -105,9 +107,3 @@ def _discover(job: Job, rules: AcceptanceRules) -> Discovered:
     if not discovered.left_out:
         check_found(discovered)  # nothing at all: no results folder either
     return discovered
-
-
-def _connect(
-    job: Job, mark: str, *, folder: OutputFolder, plan: Plan, rules: AcceptanceRules
-) -> AbstractContextManager[RayEngine]:
-    return connect(job, mark, folder=folder, items=len(plan.due), frames=plan.frames, volumes=rules.volumes)

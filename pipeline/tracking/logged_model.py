@@ -48,7 +48,8 @@ def finish_model(client: Any, run_id: str, sha256: str, *, epoch: int) -> None:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=epoch)])
     _log_metrics(client, run, [model], split=VALIDATION, prefix=VALIDATED, step=epoch)
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    for evaluation in _evaluations(client, sha256):  # sent before the training, from another outbox
+    wanted = f"tags.`{EVALUATED}` = '{sha256}'"  # sent before the training, from another outbox
+    for evaluation in all_pages(client.search_runs, _experiments(client), filter_string=wanted):
         _link(client, evaluation, [model])
 
 
@@ -113,11 +114,6 @@ def _facts(params: Any) -> dict[str, str]:
 def _models(client: Any, experiments: Sequence[str], sha256: str) -> list[Any]:
     wanted = f"tags.`{TRAINED}` = '{sha256}'"
     return all_pages(client.search_logged_models, list(experiments), filter_string=wanted)
-
-
-def _evaluations(client: Any, sha256: str) -> list[Any]:
-    wanted = f"tags.`{EVALUATED}` = '{sha256}'"
-    return all_pages(client.search_runs, _experiments(client), filter_string=wanted)
 
 
 def _experiments(client: Any) -> list[str]:

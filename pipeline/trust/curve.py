@@ -184,7 +184,12 @@ class Curve:
         for trace in traces:
             by_group[trace.group].append(trace)
         first = next(iter(by_group.values()))[0]
-        totals = {r: np.stack([_sum(r, cases) for cases in by_group.values()]) for r in RATES}
+        totals = {
+            rate: np.stack(
+                [np.nansum([c.values[rate] for c in cases], axis=0) for cases in by_group.values()]
+            )
+            for rate in RATES
+        }
         counts = {r: np.array([_count(r, cases) for cases in by_group.values()]) for r in RATES}
         return cls(first.label, first.unit, tuple(by_group), totals, counts)
 
@@ -231,10 +236,6 @@ class Curve:
 
 def _rounded(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
-
-
-def _sum(rate: str, cases: Sequence[CaseTrace]) -> np.ndarray:
-    return np.asarray(np.nansum([case.values[rate] for case in cases], axis=0))
 
 
 def _count(rate: str, cases: Sequence[CaseTrace]) -> int:

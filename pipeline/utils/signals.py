@@ -21,7 +21,9 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR
 
 
 @contextmanager
-def handling(handler: Callable[[int, Any], None], numbers: Iterable[int] = STOPPING) -> Iterator[None]:
+def handling(
+    handler: Callable[[int, Any], Any] | int | None, numbers: Iterable[int] = STOPPING
+) -> Iterator[None]:
     """Handle the signals ``numbers`` inside the block; the former handlers come back."""
     if threading.current_thread() is not threading.main_thread():
         yield

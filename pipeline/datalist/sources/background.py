@@ -55,7 +55,10 @@ class BackgroundSource:
         kind = "volume" if first.is_dir() or read_grid(first).volume else "frame"
         found = find_images(self.folder, kind=kind, reading=reading)
         named = (split_frame_path(item["image"]) for item in found.items)
-        entries = tuple(Entry(_named(path, root), "", frame=frame) for path, frame in named)
+        entries = tuple(
+            Entry((path.relative_to(root) if path.is_relative_to(root) else path).as_posix(), "", frame=frame)
+            for path, frame in named
+        )
         grouped = self.grouping.apply(Collection(root, entries, found.left_out))
         known = {(entry.image, frame) for entry in labelled for frame in (entry.frame, None)}
         reasons = {
@@ -78,7 +81,3 @@ class BackgroundSource:
             what = f"{len(left_out)} left out, first: {left_out[0][1]}" if left_out else "none"
             raise DatalistError(wanted, found=what, remedy=remedy, path=self.folder)
         return Collection(root, kept, left_out, grouped.alike)
-
-
-def _named(path: Path, root: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

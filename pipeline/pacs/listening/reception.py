@@ -52,11 +52,6 @@ class Reception:
         self._process.kill()
         self._process.join()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.is_alive()
-
     def drain(self) -> None:
         """No new associations; those that are open go on to their end, which `ended` tells."""
         if not self._draining:
@@ -96,7 +91,7 @@ class Reception:
         self._process = context.Process(
             target=receive, args=(self.address, self._folder, theirs), daemon=True
         )
-        with handling(signal.SIG_IGN, (signal.SIGINT, signal.SIGTERM)):  # type: ignore[arg-type]  # inherited
+        with handling(signal.SIG_IGN, (signal.SIGINT, signal.SIGTERM)):
             self._process.start()
         theirs.close()
         first: tuple[Any, ...] = ("failed", "it did not start")

@@ -8,13 +8,13 @@ import secrets
 import shutil
 import signal
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from packaging.version import Version
 
+from pyraseg.pipeline.utils.signals import handling
 from pyraseg.transforms.errors import UsageError
 
 __all__ = ["OLDEST", "ray_session"]
@@ -37,8 +37,9 @@ def ray_session(address: str | None) -> Iterator[Any]:
     """
     with _environment({"RAY_USAGE_STATS_ENABLED": "0", **({} if address else _alone())}):
         ray = _import_ray()
-        with _own_handlers():
-            folder = None if address else tempfile.mkdtemp(prefix="ray-", dir=_short_folder())
+        with handling(signal.getsignal(signal.SIGTERM), [signal.SIGTERM]):  # Ray puts one of its own there
+            short = "/tmp" if len(tempfile.gettempdir()) > SHORT else None
+            folder = None if address else tempfile.mkdtemp(prefix="ray-", dir=short)
             try:
                 _connect(ray, address, folder)
                 yield ray
@@ -90,10 +91,6 @@ def _connect(ray: Any, address: str | None, folder: str | None) -> None:
         raise UsageError(wanted, found=found, remedy=remedy) from error
 
 
-def _short_folder() -> str | None:
-    return "/tmp" if len(tempfile.gettempdir()) > SHORT else None
-
-
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     former = {name: os.environ.get(name) for name in values}
@@ -106,16 +103,3 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Ray puts a handler of its own in place of SIGTERM's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

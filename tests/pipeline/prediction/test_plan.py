@@ -72,7 +72,12 @@ def test_auto_keeps_to_the_backend_of_the_folders_other_results(monkeypatch, ask
 
 
 def test_frames_are_scored_by_the_windows_and_the_overlap_of_the_bundle_s_own_inference(checkpoint):
-    overrides = {"inference_mode": "sliding", "inference_size": "[96, 112]", "overlap": "0.75", "amp": "false"}
+    overrides = {
+        "inference_mode": "sliding",
+        "inference_size": "[96, 112]",
+        "overlap": "0.75",
+        "amp": "false",
+    }
     bundle = load_bundle(read_bundle(BUNDLE), checkpoints=[checkpoint], device="cpu", overrides=overrides)
     frames = torch.rand(2, *bundle.input_shape, generator=torch.Generator().manual_seed(0))
     backend = plan.make_backend(replace(JOB, backend="torch"), bundle, 2, former=None)

@@ -18,7 +18,6 @@ from pyraseg.transforms.records import SourceRef
 
 __all__ = [
     "DICOM_SUFFIXES",
-    "dicom_files",
     "discover",
     "files_and_passed",
     "normalise_character_set",
@@ -76,16 +75,9 @@ def _double(found: str, remedy: str, path: Path) -> InputError:
     return InputError("one file per SOP Instance UID", found=found, remedy=remedy, path=path)
 
 
-def dicom_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The DICOM files of folders, at any depth, by content or name, and given files; each once.
-
-    A file that has lost its content is still DICOM by its suffix.
-    """
-    return files_and_passed(source)[0]
-
-
 def files_and_passed(source: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Passed]]:
-    """As `dicom_files`, and what the search of folders skipped."""
+    """The DICOM files of folders, at any depth, by content or name, and given files, each once; and what the
+    search of folders skipped. A file that has lost its content is still DICOM by its suffix."""
     return _files(source, DICOM_SUFFIXES - {""})
 
 

@@ -23,7 +23,7 @@ from pyraseg.pipeline.comparison.present.wording import ALPHA, interval_text, p_
 from pyraseg.pipeline.comparison.read.candidate import Candidate, find_candidate
 from pyraseg.pipeline.comparison.read.runs import Run
 from pyraseg.pipeline.comparison.read.store import open_store
-from pyraseg.pipeline.comparison.run import PAGE, lines, write_comparison
+from pyraseg.pipeline.comparison.run import PAGE, lines, require_free, write_comparison
 from pyraseg.pipeline.comparison.statistics.metrics import higher_is_better, title
 from pyraseg.pipeline.comparison.statistics.results import Comparison, Difference
 from pyraseg.pipeline.comparison.statistics.tests import LEAST_GROUPS
@@ -36,7 +36,7 @@ from pyraseg.pipeline.tracking.registry import (
     registered_model,
 )
 from pyraseg.pipeline.tracking.store import READABLE, READABLE_REMEDY
-from pyraseg.transforms.errors import OutputError, PromotionError, UsageError
+from pyraseg.transforms.errors import PromotionError, UsageError
 
 __all__ = ["Job", "promote"]
 
@@ -129,10 +129,8 @@ def _check(job: Job) -> None:
     if job.margin and job.not_worse_by is not None:
         remedy = "Ask for one: better by more than the margin, or not worse by the limit."
         raise UsageError("--margin or --not-worse-by", found="both", remedy=remedy)
-    if job.output is not None and (job.output / PAGE).exists() and not job.overwrite:
-        remedy = "Name another folder with --output, or replace it with --overwrite."
-        found = "a comparison in it"
-        raise OutputError("a folder without a comparison", found=found, remedy=remedy, path=job.output)
+    if job.output is not None:
+        require_free(job.output, overwrite=job.overwrite)
 
 
 def _champion(client: Any, job: Job) -> StoredCheckpoint | None:

@@ -57,6 +57,20 @@ class Job:
     log: bool = False
 
 
+def require_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds a comparison, unless it may be replaced.
+
+    Raises:
+        OutputError: it holds one.
+    """
+    if (folder / PAGE).exists() and not overwrite:
+        remedy, found = (
+            "Name another folder with --output, or replace it with --overwrite.",
+            "a comparison in it",
+        )
+        raise OutputError("a folder without a comparison", found=found, remedy=remedy, path=folder)
+
+
 def run_comparison(job: Job) -> Iterator[str]:
     """Read, compare, write ``comparison.csv``, ``.md`` and ``.html``, log them if asked; yields lines.
 
@@ -66,10 +80,7 @@ def run_comparison(job: Job) -> Iterator[str]:
         DatalistError: the runs were measured on different cases.
         InputError, OutputError: a table cannot be read, a file cannot be written.
     """
-    if (job.output / PAGE).exists() and not job.overwrite:
-        remedy = "Name another folder with --output, or replace it with --overwrite."
-        found = "a comparison in it"
-        raise OutputError("a folder without a comparison", found=found, remedy=remedy, path=job.output)
+    require_free(job.output, overwrite=job.overwrite)
     if job.resamples < 1:
         remedy = "Correct --resamples."
         raise UsageError("at least one draw of the bootstrap", found=str(job.resamples), remedy=remedy)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEVEL", "Estimate", "estimate", "plain", "rate_in_words"]
+__all__ = ["LEVEL", "Estimate", "estimate", "percentiles", "plain", "rate_in_words"]
 
 LEVEL = 0.95
 NAN = float("nan")
@@ -79,8 +79,8 @@ def estimate(
     if resamples > 0 and number > 1:
         # how often each group is drawn in each resample: (resamples, groups)
         drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
-        group_interval = _percentiles(drawn @ means / number)
-        frame_interval = _percentiles((drawn @ sums) / (drawn @ counts))
+        group_interval = percentiles(drawn @ means / number)
+        frame_interval = percentiles((drawn @ sums) / (drawn @ counts))
     return Estimate(
         float(means.mean()),
         *group_interval,
@@ -102,6 +102,9 @@ def rate_in_words(rate: Mapping[str, Any]) -> str:
     return f"{rate['mean']:.3f}{interval}, over groups {rate['over_groups']:.3f}"
 
 
-def _percentiles(means: np.ndarray) -> tuple[float, float]:
+def percentiles(means: np.ndarray) -> tuple[float, float]:
+    """The ends of the interval of resampled means; NaN without any."""
+    if len(means) < 1:
+        return NAN, NAN
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

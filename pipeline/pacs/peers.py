@@ -207,13 +207,14 @@ def _web_address(text: str, insecure_http: bool) -> str:
         raise UsageError("an address without a login", found="one with a user or password", remedy=remedy)
     if parts.query or parts.fragment:
         raise UsageError(FORMS, found="a ? or # in it", remedy="Write the address of the DICOMweb alone.")
-    if parts.scheme.lower() == "http" and not insecure_http and not _is_loopback(host):
+    if parts.scheme.lower() == "http" and not insecure_http and not is_loopback(host):
         remedy = "Write https://, or allow it with --insecure-http: images and logins can be read on the way."
         raise UsageError("https://, or a server on this machine", found="http:// to another", remedy=remedy)
     return parts.geturl().rstrip("/").removesuffix("/studies")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as ``localhost``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

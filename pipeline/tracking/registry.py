@@ -6,10 +6,8 @@ SHA-256; never to a pickle.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +19,7 @@ from pyraseg.pipeline.networks.checkpoint import BEST
 from pyraseg.pipeline.tracking.logged_model import EVALUATED, SHA256, TRAINED
 from pyraseg.pipeline.tracking.refusal import store_errors
 from pyraseg.pipeline.tracking.store import READABLE, READABLE_REMEDY, all_pages, read_store
+from pyraseg.pipeline.utils.errors import did_you_mean
 from pyraseg.pipeline.utils.files import private_folder, sha256_of, user_cache
 from pyraseg.transforms.errors import CheckpointError
 
@@ -131,14 +130,14 @@ def _version(client: Any, name: str, alias: str | None, number: str | None) -> A
     model = registered_model(client, name)
     if model is None:
         known = [each.name for each in all_pages(client.search_registered_models)]
-        remedy = _did_you_mean(name, known) or "Register one with pyraseg promote, or correct --tracking_uri."
+        remedy = did_you_mean(name, known) or "Register one with pyraseg promote, or correct --tracking_uri."
         raise CheckpointError("a registered model of this store", found=repr(name), remedy=remedy)
     if alias is not None:
         aliases = dict(model.aliases)
         number = aliases.get(alias)
         if number is None:
             remedy = (
-                _did_you_mean(alias, aliases) or f"Set it: pyraseg promote --model {name} --alias {alias}."
+                did_you_mean(alias, aliases) or f"Set it: pyraseg promote --model {name} --alias {alias}."
             )
             raise CheckpointError(f"an alias of the model {name!r}", found=repr(alias), remedy=remedy)
     try:
@@ -175,11 +174,6 @@ def _checked(sha256: str) -> str:
         remedy = "Restore the tag as the training wrote it, or name another model."
         raise CheckpointError(f"a SHA-256 in the tag {TRAINED}", found="another text", remedy=remedy)
     return sha256
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known := list(known), n=3, cutoff=0.3) or known[:5]
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def _download(client: Any, stored: StoredCheckpoint, file: Path) -> None:

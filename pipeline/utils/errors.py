@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from pyraseg.transforms.errors import TRACEBACK_VARIABLE, PyrasegError
 __all__ = [
     "PATHS_VARIABLE",
     "TRACEBACK_VARIABLE",
+    "did_you_mean",
     "install_error_report",
     "own_error",
     "printable",
@@ -105,6 +107,16 @@ def report_error(error: PyrasegError, *, show_path: bool = False) -> bool:
     with suppress(OSError):  # nobody reads any more; the exit status still tells
         sys.stderr.write("\n".join(lines) + "\n")
     return True
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy with the names nearest to a misspelt one, or the first five; empty where none is known.
+
+    >>> did_you_mean("kidny", ["kidney", "liver"])
+    "Did you mean 'kidney'?"
+    """
+    near = difflib.get_close_matches(name, known := list(known), n=3, cutoff=0.3) or known[:5]
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def printable(text: str) -> str:

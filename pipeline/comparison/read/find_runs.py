@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from pyraseg.pipeline.comparison.read.store import Store, StoredRun, open_store
 from pyraseg.pipeline.evaluation.calibration import BINS, CaseConfidence
 from pyraseg.pipeline.inference.decision import point_in_words
 from pyraseg.pipeline.tracking.logged_model import EVALUATED, TRAINED
+from pyraseg.pipeline.utils.errors import did_you_mean
 from pyraseg.transforms.errors import InputError, TrackingError, UsageError
 
 __all__ = ["KIND", "choose_runs", "find_runs", "measured_checkpoint", "read_confidences", "read_runs"]
@@ -136,10 +136,7 @@ def choose_runs(
     known = list(dict.fromkeys(run.name for run in stored))
     for name in names:
         if not any(name in (run.name, run.run_id) for run in stored):
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
-            remedy = (
-                f"Did you mean {' or '.join(map(repr, near))}?" if near else "The experiment has no runs."
-            )
+            remedy = did_you_mean(name, known) or "The experiment has no runs."
             raise UsageError("a run of this experiment", found=repr(name), remedy=remedy)
     wanted, chosen = set(names), []
     for run in stored:

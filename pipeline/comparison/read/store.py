@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from pyraseg.pipeline.tracking.refusal import store_errors
 from pyraseg.pipeline.tracking.store import READABLE, READABLE_REMEDY, all_pages, read_store
+from pyraseg.pipeline.utils.errors import did_you_mean
 from pyraseg.pipeline.writers.tables.text import clean
 from pyraseg.transforms.errors import UsageError
 
@@ -61,10 +61,7 @@ class Store:
             if experiment.name == name:
                 return experiment.experiment_id
         known = [experiment.name for experiment in experiments]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
-        remedy = "Correct --experiment or --tracking_uri."
-        if near:
-            remedy = f"Did you mean {' or '.join(map(repr, near))}?"
+        remedy = did_you_mean(name, known) or "Correct --experiment or --tracking_uri."
         raise UsageError("an experiment of this store", found=repr(name), remedy=clean(remedy))
 
     def runs(self, experiment_id: str) -> list[StoredRun]:

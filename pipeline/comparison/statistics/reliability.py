@@ -8,8 +8,8 @@ import numpy as np
 
 from pyraseg.pipeline.comparison.read.runs import Arm
 from pyraseg.pipeline.comparison.statistics.results import ArmAgreement, ArmCalibration
-from pyraseg.pipeline.comparison.statistics.tests import Interval, limits_of_agreement
-from pyraseg.pipeline.evaluation.bootstrap import LEVEL
+from pyraseg.pipeline.comparison.statistics.tests import limits_of_agreement
+from pyraseg.pipeline.evaluation.bootstrap import percentiles
 from pyraseg.pipeline.evaluation.calibration import CaseConfidence, pool
 
 __all__ = ["agreements", "calibrations"]
@@ -63,10 +63,10 @@ def calibrations(arms: Sequence[Arm], *, resamples: int, seed: int) -> Iterator[
                 arm.name,
                 curve,
                 error=float(mean[0, index]),
-                interval=_percentiles(mean[1:, index]),
+                interval=percentiles(mean[1:, index]),
                 seeds=tuple(float(each[0, index]) for each in errors[arm.name]),
                 difference=NAN if arm is arms[0] else float(mean[0, index] - first[0, index]),
-                difference_interval=(NAN, NAN) if arm is arms[0] else _percentiles((mean - first)[1:, index]),
+                difference_interval=(NAN, NAN) if arm is arms[0] else percentiles((mean - first)[1:, index]),
             )
 
 
@@ -87,10 +87,3 @@ def _errors(weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """(resamples, curves): |accuracy - confidence| of each bin, weighted by its share."""
     summed = (weights @ shares.reshape(len(shares), -1)).reshape(len(weights), *shares.shape[1:])
     return np.abs(summed[:, 2] - summed[:, 1]).sum(axis=-1) / summed[:, 0].sum(axis=-1)
-
-
-def _percentiles(values: np.ndarray) -> Interval:
-    if len(values) < 1:
-        return NAN, NAN
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyraseg.pipeline.pacs.peers import Tls, ae_title
+from pyraseg.pipeline.pacs.peers import Tls, ae_title, is_loopback
 from pyraseg.transforms.errors import UsageError
 
 __all__ = ["Address", "server_context"]
@@ -45,7 +44,7 @@ named. Name the AE title of each with --allow.
         if not 0 <= self.port < 65536:
             found, remedy = str(self.port), "Name another with --port."
             raise UsageError("a port from 0 to 65535", found=found, remedy=remedy)
-        if not self.allowed and not _is_loopback(self.host):
+        if not self.allowed and not is_loopback(self.host):
             wanted, remedy = (
                 "senders that may reach this machine from others",
                 "Name the AE title of each with --allow.",
@@ -74,10 +73,3 @@ def server_context(tls: Tls) -> ssl.SSLContext:
         found = f"one that cannot be read ({getattr(error, 'reason', None) or type(error).__name__})"
         raise UsageError(wanted, found=found, remedy=remedy, path=Path(path or "")) from error
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
 from pyraseg.transforms.errors import GeometryError, LabelError
+from pyraseg.transforms.geometry.components import foreground_box
 from pyraseg.transforms.records import Segment
 
 __all__ = [
@@ -71,12 +72,6 @@ def to_picture(image: np.ndarray) -> np.ndarray:
     return picture
 
 
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """The rows and columns of nonzero values in (H, W); None where all are 0."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
-
-
 def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
     """The box, with a margin, of what is not black or in a mask; it shows false positives on black."""
     lit = image[0] > 0
@@ -87,11 +82,11 @@ def tissue_box(image: np.ndarray, labels: Sequence[np.ndarray]) -> Box:
 
 def box_with_margin(lit: np.ndarray) -> Box:
     """The box of nonzero values in (H, W) with a small margin; the whole where all are 0."""
-    box = bounding_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
+    box = foreground_box(lit) or (slice(0, lit.shape[0]), slice(0, lit.shape[1]))
     return _widened(box, round(MARGIN * max(side.stop - side.start for side in box)), lit.shape)
 
 
-def _widened(box: Box, margin: int, shape: Sequence[int]) -> Box:
+def _widened(box: Sequence[slice], margin: int, shape: Sequence[int]) -> Box:
     """The box with a margin, within the frame."""
     rows, columns = (
         slice(max(0, side.start - margin), min(size, side.stop + margin))
@@ -105,7 +100,7 @@ def paint(picture: np.ndarray, labels: np.ndarray, segments: Iterable[Segment], 
     width = max(2, round(max(labels.shape) / CONTOUR))
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     for segment in segments:
-        box = bounding_box(labels == segment.value) if segment.value else None
+        box = foreground_box(labels == segment.value) if segment.value else None
         if box is None:
             continue
         box = _widened(box, 1, labels.shape)

@@ -34,7 +34,7 @@ class Predict(Verb):
         store = "the MLflow store of such models (default: that of the bundle's runs)"
         add("--tracking_uri", "--tracking-uri", metavar="URI", help=store)
         point = "argmax, or {'CLASS':{'threshold':0.6,'smallest':0.002}} (default: what the weights say)"
-        add("--operating-point", default=None, metavar="POINT", help=point)
+        add("--operating-point", "--operating_point", default=None, metavar="POINT", help=point)
 
         add = parser.add_argument_group("results").add_argument
         formats = f"of {FORMATS},rtstruct (default: {FORMATS})"

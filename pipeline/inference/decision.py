@@ -157,34 +157,46 @@ def decide(chosen: str | Mapping[str, Any] | None, trained: Mapping[str, Any]) -
     if chosen in (None, ARGMAX):
         return Decision(names, {}, axes)
     if isinstance(chosen, Mapping):
-        return Decision(names, {name: _given(name, each, names) for name, each in chosen.items()}, axes)
+        points = {name: _given(name, each, label_names=names, axes=axes) for name, each in chosen.items()}
+        return Decision(names, points, axes)
     if chosen != TRAINED:
         remedy = "Write for example \"{'hydronephrosis':{'threshold':0.6}}\"."
         wanted = f"--operating_point {TRAINED}, {ARGMAX} or a mapping of classes"
         raise ConfigError(wanted, found=repr(chosen), remedy=remedy)
     members = [_stored(each, names) for each in trained.get("calibrations", ())] or [{}]
-    if any(member != members[0] for member in members):
-        found = " and ".join(dict.fromkeys(str(Decision(names, each, axes)) for each in members))
+    if any(_met(member) != _met(members[0]) for member in members):
+        found = " and ".join(dict.fromkeys(str(Decision(names, _met(each), axes)) for each in members))
         remedy = (
-            "Name the folder of the cross-validation, which has a common one, or give --operating_point: "
-            "argmax, or a mapping."
+            "Name the folder of the cross-validation, which has a common one once all folds are done, or "
+            "give --operating_point: argmax, or a mapping."
         )
         raise CheckpointError("members of one operating point", found=found, remedy=remedy)
-    decision = Decision(names, members[0], axes)
-    if members[0]:
+    for name in (name for name, point in members[0].items() if point is None):
+        logger.warning("no point was found for the rule of %s: it follows the argmax", name)
+    decision = Decision(names, _met(members[0]), axes)
+    if decision.points:
         logger.info("operating point: %s", decision)
     return decision
 
 
-def _given(name: str, content: Any, label_names: Sequence[str]) -> OperatingPoint:
+def _met(points: Mapping[str, OperatingPoint | None]) -> dict[str, OperatingPoint]:
+    return {name: point for name, point in points.items() if point is not None}
+
+
+def _given(name: str, content: Any, *, label_names: Sequence[str], axes: int) -> OperatingPoint:
     if name not in label_names[1:]:
         wanted, remedy = f"classes among {', '.join(label_names[1:])}", "Correct --operating_point."
         raise ConfigError(wanted, found=f'"{name}"', remedy=remedy)
     keys = set(OperatingPoint.__dataclass_fields__)
     if not isinstance(content, Mapping) or not set(content) <= keys:
-        wanted, remedy = f"an operating point of {' and '.join(sorted(keys))}", "Correct --operating_point."
-        raise ConfigError(f"{wanted} for {name}", found=repr(content), remedy=remedy)
-    return OperatingPoint(**content)
+        wanted = f"an operating point of {' and '.join(sorted(keys))} for {name}"
+        remedy = "Give for example {'threshold':0.6,'smallest':0.002}, or argmax; rules are for a training."
+        raise ConfigError(wanted, found=repr(content), remedy=remedy)
+    point = OperatingPoint(**content)
+    if axes == 2 and point.smallest > 1:
+        wanted, remedy = "a smallest size from 0 to 1, a fraction of the frame", "Correct --operating_point."
+        raise ConfigError(wanted, found=f"{point.smallest:g}", remedy=remedy)
+    return point
 
 
 class _Found(BaseModel):
@@ -196,16 +208,16 @@ class _Found(BaseModel):
     rule: dict[str, float] = {}
 
 
-def _stored(calibration: Mapping[str, Any], label_names: Sequence[str]) -> dict[str, OperatingPoint]:
-    """The operating points that a checkpoint has found."""
-    points = {}
+def _stored(calibration: Mapping[str, Any], label_names: Sequence[str]) -> dict[str, OperatingPoint | None]:
+    """The operating points that a checkpoint has found; None for a rule that none meets."""
+    points: dict[str, OperatingPoint | None] = {}
     try:
         for name, content in dict(calibration.get("operating_point", {})).items():
             found = _Found.model_validate(content)
             if found.met and name in label_names[1:]:
                 points[name] = OperatingPoint(found.threshold, found.smallest)
             elif found.rule:
-                logger.warning("validation did not meet the rule of %s: it follows the argmax", name)
+                points[name] = None
     except (ValidationError, ConfigError, ValueError, TypeError) as error:
         remedy = "Choose another checkpoint: this one was changed since its training; or use the argmax."
         wanted = "a checkpoint's operating_point"

@@ -157,7 +157,8 @@ class SourceGridLabelsd(MapTransform):
         }
         slabs = source_labels(values, affine, **grid, decision=self.decision)
         labels = np.concatenate([part for _, part in slabs], axis=-1)
-        keep_strong(labels)
+        if self.decision.seeds is not None:
+            keep_strong(labels)
         kept = {key: meta[key] for key in VOLUME_META if key in meta} | {"affine": meta["original_affine"]}
         traced = MetaTensor(torch.from_numpy(labels)[None], meta=kept)
         if not self.probabilities:

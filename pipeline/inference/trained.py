@@ -308,7 +308,8 @@ def _require_own_calibration(facts: Mapping[str, Any], *, path: Path) -> None:
         raise CheckpointError(
             f"a calibration of the checkpoint's own, {sentence(unequal, 0)}",
             found=f"one with {sentence(unequal, 1)}",
-            remedy="Choose the checkpoint as its training wrote it; the training makes both together.",
+            remedy="Choose the checkpoint as its training wrote it, or calibrate it anew by the training's "
+            "command with --resume true.",
             path=path,
         )
 

@@ -17,6 +17,7 @@ from pyraseg.pipeline.training.stopping import Interruption
 from pyraseg.pipeline.utils import distributed
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
 from pyraseg.pipeline.utils.files import private_files
+from pyraseg.pipeline.utils.signals import signals_unwind
 
 __all__ = ["train"]
 
@@ -65,9 +66,10 @@ def train(
                 checkpoints.close_epoch(trainer)
                 if not checkpoints.finished(trainer):
                     trainer.run()
-            if not distributed.any_rank(_is_calibrated(calibration, checkpoints)):
-                calibration.make()
-            _store(tracker, checkpoints, example=example)  # all is saved: Ctrl-C ends this at once
+            with signals_unwind():  # all is saved: a signal ends this at once
+                if not distributed.any_rank(_is_calibrated(calibration, checkpoints)):
+                    calibration.make()
+                _store(tracker, checkpoints, example=example)
 
 
 def _is_calibrated(calibration: Any, checkpoints: Checkpoints) -> bool:

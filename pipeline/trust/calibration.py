@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,8 +40,12 @@ class Calibrator(Protocol):
     settings: Mapping[str, Any]
     records: list[Any]
 
-    def check(self, items: Any) -> None:
-        """Say, before a training, what the validation split, a data set, cannot give."""
+    def check(self, items: Any) -> Iterator[str]:
+        """Say, before a training, what the validation split cannot give.
+
+        Args:
+            items: this process's part of it, a data set; every process asks.
+        """
 
     def add(self, item: Mapping[str, Any]) -> None:
         """See a case: ``pred`` and ``label`` (1, H, W[, D]), ``probabilities`` (K, H, W[, D]), its ``image``
@@ -102,8 +106,10 @@ class Calibration:
 
     def check(self) -> None:
         """Let each calibrator say, before hours of training, what the validation split cannot give it."""
-        for calibrator in self.calibrators if is_main() else ():
-            calibrator.check(self.validator.data_loader.dataset)
+        for calibrator in self.calibrators:
+            for lacking in calibrator.check(self.validator.data_loader.dataset):
+                if is_main():
+                    logger.warning("%s", lacking)
 
     def is_made(self, path: str | Path) -> bool:
         """Whether a checkpoint has this calibration, made with these settings."""

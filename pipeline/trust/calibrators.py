@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pyraseg.pipeline.trust.evidence import EVIDENCE
 from pyraseg.pipeline.trust.intervals import Spread, fewest_groups, relative_size
 from pyraseg.pipeline.trust.quality import Expected, agreement, share_over_groups
 from pyraseg.pipeline.trust.unlike import LEAST, Unlike
+from pyraseg.pipeline.utils.distributed import gather
 
 __all__ = ["ExpectedDice", "Intervals", "TrainingFeatures"]
 
@@ -35,8 +36,9 @@ class _Learner:
         self.settings: Mapping[str, Any] = {}
         self.records: list[Any] = []
 
-    def check(self, items: Any) -> None:
+    def check(self, items: Any) -> Iterator[str]:
         """Nothing can be missing."""
+        return iter(())
 
     def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
         """Nothing: it is for the checkpoint alone."""
@@ -44,7 +46,8 @@ class _Learner:
 
 
 def _groups(items: Any) -> int:
-    return len({str(item["group"]) for item in items.data})
+    """Of all processes' parts of a split."""
+    return len(set().union(*gather({str(item["group"]) for item in items.data})))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +64,12 @@ class TrainingFeatures(_Learner):
 
     name = "unlike"
 
-    def check(self, items: Any) -> None:
+    def check(self, items: Any) -> Iterator[str]:
         """Say how coarse the threshold will be with few groups."""
-        number = _groups(items)
-        if number < fewest_groups():
-            logger.warning(
-                "validation has %d groups: an image is flagged as unlike the training data where it is "
-                "beyond all of them; from %d groups on 5 %% of them are",
-                *(number, fewest_groups()),
+        if (number := _groups(items)) < fewest_groups():
+            yield (
+                f"validation has {number} groups: an image is flagged as unlike the training data where it "
+                f"is beyond all of them; with {fewest_groups()} groups or more, beyond 95 % of them"
             )
 
     def learn(self, item: Mapping[str, Any]) -> None:
@@ -169,11 +170,10 @@ class Intervals(_Learner):
         super().__init__()
         self.scores = scores
 
-    def check(self, items: Any) -> None:
+    def check(self, items: Any) -> Iterator[str]:
         """Say where there will be no interval."""
-        number, needed = _groups(items), fewest_groups()
-        if number < needed:
-            logger.warning("no intervals: validation has %d groups, and they need %d", number, needed)
+        if (number := _groups(items)) < fewest_groups():
+            yield f"no intervals: validation has {number} groups, and they need {fewest_groups()}"
 
     def add(self, item: Mapping[str, Any]) -> None:
         """Measure a case and its reference."""
@@ -201,10 +201,16 @@ class Intervals(_Learner):
                 [
                     (*(relative_size(r, n) for n in (r.predicted_pixels, r.reference_pixels)), r.group)
                     for r in rows
-                ]
+                ],
+                most=math.inf if rows[0].size_unit == "ml" else 1.0,
             )
             for name, rows in _by((row.label, row) for row in sized).items()
         }
+        for name in (name for name, spread in quantities.items() if spread is None):
+            logger.warning(
+                "no interval of %s: fewer than %d groups have it in prediction and reference",
+                *(name, fewest_groups()),
+            )
         return {
             kind: {name: spread.facts() for name, spread in found.items() if spread is not None}
             for kind, found in (("quantities", quantities), ("sizes", sizes))

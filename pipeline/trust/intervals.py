@@ -74,7 +74,7 @@ class Spread:
 
     Attributes:
         low, high: the limits of (reference - predicted) / (|predicted| + margin), each missed in 5 %.
-        margin: the median size of the predicted values, in the quantity's unit.
+        margin: the median size of the values that are not 0, predicted and true, in the quantity's unit.
         unit: UCUM.
         groups: the number of them that it comes from.
         most: the largest value that the quantity can have.
@@ -97,7 +97,7 @@ class Spread:
         unit: str = "",
         most: float = math.inf,
     ) -> Spread | None:
-        """From pairs of values; None where there are too few groups.
+        """From pairs of values; None where there are too few groups, or all values are 0.
 
         >>> values = [10.0 + n for n in range(40)]
         >>> groups = [str(value) for value in values]
@@ -107,10 +107,11 @@ class Spread:
         True
         """
         number = len(set(groups))
-        if number < fewest_groups():
-            return None
         before, after = np.asarray(predicted, float), np.asarray(reference, float)
-        margin = max(float(np.median(np.abs(before))), 1e-12)
+        sizes = np.abs(np.concatenate([before, after]))
+        if number < fewest_groups() or not sizes.any():
+            return None
+        margin = float(np.median(sizes[sizes > 0]))
         errors = (after - before) / (np.abs(before) + margin)
         share = (1 + LEVEL) / 2
         low, high = -quantile_over_groups(-errors, groups, share), quantile_over_groups(errors, groups, share)

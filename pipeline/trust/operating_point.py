@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pyraseg.pipeline.inference.clean_up import CleanUpLabels
 from pyraseg.pipeline.inference.decision import PLAIN, point_in_words
 from pyraseg.pipeline.trust.curve import SIZES, THRESHOLDS, CaseTrace, Curve, trace_case
 from pyraseg.pipeline.trust.curve_table import TABLE, write_table
+from pyraseg.pipeline.utils.distributed import gather
 from pyraseg.pipeline.utils.files import atomic_write
 from pyraseg.pipeline.writers.pictures.operating_curve import draw_operating_curves
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
@@ -40,7 +41,7 @@ RESAMPLES = 2000
 EQUAL = 0.005  # rates that differ less are as good as each other
 LEAST_GROUPS = 2  # patients that can break a rule: one says nothing of others
 KINDS = ("missed", "false_alarms", "false_lesions")
-HINT = 'Write for example {"hydronephrosis": {"false_alarms": 0.10}}; {} for the plain argmax.'
+HINT = 'Write for example {"%s": {"false_alarms": 0.10}}; {} for the plain argmax.'
 ARGMAX = THRESHOLDS.index(PLAIN), 0
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,11 @@ class Rule:
         """As in a bundle's metadata."""
         return {self.kind: self.limit}
 
-    def concerns(self, present: bool) -> bool:
-        """Whether a case with, or without, the structure can break it."""
-        return self.kind == "false_lesions" or present == (self.kind == "missed")
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """Whether it needs cases with the structure, True, or without it: one kind to break it, one to know
+        what it costs."""
+        return (True, False) if self.kind == "false_alarms" else (True,)
 
 
 def read_rules(
@@ -89,7 +92,8 @@ def read_rules(
     {'fluid': Rule(kind='missed', limit=0.05)}
     """
     if not isinstance(declared or {}, Mapping):
-        raise ConfigError("operating_point as a mapping of classes", found=repr(declared), remedy=HINT)
+        remedy = HINT % label_names[-1]
+        raise ConfigError("operating_point as a mapping of classes", found=repr(declared), remedy=remedy)
     rules = {}
     for name, content in (declared or {}).items():
         if name in label_names[1:]:
@@ -98,7 +102,7 @@ def read_rules(
             logger.info("this label set has no %s: its operating point is left out", name)
         else:
             wanted = f"operating_point of classes among {', '.join(label_names[1:])}"
-            raise ConfigError(wanted, found=f'"{name}"', remedy=HINT)
+            raise ConfigError(wanted, found=f'"{name}"', remedy=HINT % label_names[-1])
     return rules
 
 
@@ -106,14 +110,19 @@ def _rule(name: str, content: Any) -> Rule:
     if not isinstance(content, Mapping) or len(content) != 1 or not set(content) <= set(KINDS):
         found = ", ".join(map(str, content)) if isinstance(content, Mapping) else repr(content)
         wanted = f"operating_point of {name} with one of {', '.join(KINDS)}"
-        raise ConfigError(wanted, found=found or "nothing", remedy=HINT)
+        raise ConfigError(wanted, found=found or "nothing", remedy=HINT % name)
     ((kind, limit),) = content.items()
     highest = math.inf if kind == "false_lesions" else 1
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if not number or not 0 <= limit <= highest or math.isinf(limit):
         wanted = f"{kind} of {name} of 0 or more" if highest > 1 else f"{kind} of {name} from 0 to 1"
-        raise ConfigError(wanted, found=str(limit), remedy=HINT)
+        raise ConfigError(wanted, found=str(limit), remedy=HINT % name)
     return Rule(kind, float(limit))
+
+
+def _rate(present: bool) -> str:
+    """The rate that cases with the structure tell, or those without."""
+    return "missed" if present else "false_alarms"
 
 
 def false_rate(unit: str) -> str:
@@ -123,14 +132,14 @@ def false_rate(unit: str) -> str:
 
 def choose(curve: Curve, rule: Rule) -> tuple[int, int] | None:
     """The indices of the threshold and of the smallest size that meet a rule; None where none does, and where
-    fewer than `LEAST_GROUPS` groups can break it. A point that finds nothing has no false alarms;
-    it meets none.
+    fewer than `LEAST_GROUPS` groups can break it or say what it costs. A point that finds nothing has no
+    false alarms; it meets none.
 
     Among those that meet it the one with the best other rate over the cases; those within `EQUAL` of it are
     as good, and of these the one with the best mean Dice over groups is taken, then the one nearest to the
     argmax, so that a rule which the argmax meets as well as any other point changes nothing.
     """
-    if np.count_nonzero(curve.counts[rule.kind]) < LEAST_GROUPS:
+    if any(np.count_nonzero(curve.counts[_rate(present)]) < LEAST_GROUPS for present in rule.needs):
         return None
     other = np.nan_to_num(curve.over_cases(false_rate(curve.unit) if rule.kind == "missed" else "missed"))
     dice = np.nan_to_num(curve.over_groups("dice"))
@@ -166,18 +175,20 @@ def describe_point(
     return found
 
 
-def front(curve: Curve) -> list[dict[str, float]]:
+def front(curve: Curve) -> list[dict[str, float | None]]:
     """The points that none beats in both rates over the cases, by rising share of missed; of equals the one
-    with the best ``dice`` over groups."""
+    with the best ``dice`` over groups. A rate that no case can tell is None."""
     false = false_rate(curve.unit)
     rates = {name: curve.over_cases(name) for name in ("missed", false)} | {"dice": curve.over_groups("dice")}
     rates = {name: np.round(np.nan_to_num(rate), 6) for name, rate in rates.items()}
     order = [rates["missed"], rates[false], -rates["dice"]]
     points = sorted(np.ndindex(rates["missed"].shape), key=lambda at: [float(rate[at]) for rate in order])
-    kept: list[dict[str, float]] = []
+    kept: list[dict[str, float | None]] = []
+    least = math.inf
     for i, j in points:
-        values = {name: float(rate[i, j]) for name, rate in rates.items()}
-        if not kept or values[false] < kept[-1][false]:
+        if rates[false][i, j] < least:
+            least = float(rates[false][i, j])
+            values = {n: float(rate[i, j]) if curve.counts[n].any() else None for n, rate in rates.items()}
             kept.append({"threshold": THRESHOLDS[i], "smallest": SIZES[curve.unit][j], **values})
     return kept
 
@@ -215,25 +226,37 @@ class OperatingPoints:
         self.clean_up = None if cleanup is None else CleanUpLabels(self.label_names, **cleanup)
         self.records: list[CaseTrace] = []
 
-    def check(self, items: Any) -> None:
-        """Say which rules the validation split cannot meet: they need two groups that can break them.
+    def check(self, items: Any) -> Iterator[str]:
+        """Say which rules the validation split cannot meet: they need two groups of each kind of case.
 
         Args:
             items: the split as a data set; it is looked through, at places spread over it, until enough is
                 seen.
+
+        Raises:
+            ConfigError: a rule of lesions, and images are frames.
         """
-        lacking = {name: set[str]() for name in self.rules}
-        for index in np.random.default_rng(0).permutation(len(items)) if self.rules else ():
-            if all(len(groups) >= LEAST_GROUPS for groups in lacking.values()):
-                return
+        seen = {(name, present): set[str]() for name, rule in self.rules.items() for present in rule.needs}
+        for index in np.random.default_rng(0).permutation(len(items)) if seen else ():
+            if all(len(groups) >= LEAST_GROUPS for groups in seen.values()):
+                break
             item = items[int(index)]
-            shown = set(np.unique(as_labels(item["label"])))
-            for name, groups in lacking.items():
-                if self.rules[name].concerns(self.label_names.index(name) in shown):
+            labels = as_labels(item["label"])
+            self._refuse_lesions(labels.ndim)
+            shown = set(np.unique(labels))
+            for (name, present), groups in seen.items():
+                if (self.label_names.index(name) in shown) is present:
                     groups.add(str(item["group"]))
-        for name, groups in lacking.items():
-            if len(groups) < LEAST_GROUPS:
-                logger.warning("%s", self._cannot(name, len(groups)))
+        for (name, present), groups in seen.items():
+            number = len(set().union(*gather(groups)))
+            if number < LEAST_GROUPS:
+                yield self._cannot(name, present, number)
+
+    def _refuse_lesions(self, axes: int) -> None:
+        for name, rule in self.rules.items():
+            if rule.kind == "false_lesions" and axes == 2:
+                wanted, remedy = f"missed or false_alarms of {name}, as images are frames", HINT % name
+                raise ConfigError(wanted, found=rule.kind, remedy=remedy)
 
     def add(self, item: Mapping[str, Any]) -> None:
         """Trace each class of a case."""
@@ -248,16 +271,18 @@ class OperatingPoints:
         for name, rule in self.rules.items():
             point = found[name]
             rates = point["rates" if point["met"] else "argmax"]
+            groups = {present: rates.get(_rate(present), {}).get("groups", 0) for present in rule.needs}
+            lacking = [present for present, number in groups.items() if number < LEAST_GROUPS]
             if point["met"]:
                 text = point_in_words(point["threshold"], point["smallest"], unit=point["unit"])
                 logger.info("operating point of %s: %s; %s", name, text, in_words(rates))
-            elif rates.get(rule.kind, {}).get("groups", 0) < LEAST_GROUPS:
-                logger.warning("%s", self._cannot(name, rates.get(rule.kind, {}).get("groups", 0)))
+            elif lacking:
+                logger.warning("%s", self._cannot(name, lacking[0], groups[lacking[0]]))
             else:
-                wanted = f"{rule.kind.replace('_', ' ')} of {rule.limit:g} at most"
                 logger.warning(
-                    "no point of %s that finds any has %s: it keeps the argmax; %s",
-                    *(name, wanted, in_words(rates)),
+                    "the rule of %s is not met: no point with %s of at most %g finds any of it. It keeps the "
+                    "argmax (%s); give a higher limit with --resume true --operating_point, or train longer",
+                    *(name, rule.kind.replace("_", " "), rule.limit, in_words(rates)),
                 )
         return found
 
@@ -265,12 +290,12 @@ class OperatingPoints:
         """The curve of each class."""
         return curves_of(self.records)
 
-    def _cannot(self, name: str, groups: int) -> str:
-        kind = self.rules[name].kind
-        shown = "without it" if kind == "false_alarms" else "with it" if kind == "missed" else "at all"
+    def _cannot(self, name: str, present: bool, groups: int) -> str:
+        shown = "with it" if present else "without it"
         return (
-            f"the rule of {name} ({kind}) needs validation cases {shown} of {LEAST_GROUPS} groups (patients) "
-            f"or more, and there are {groups}: {name} will keep the argmax"
+            f"the rule of {name} ({self.rules[name].kind}) needs validation cases {shown} of {LEAST_GROUPS} "
+            f"groups (patients) or more, and there are {groups}: {name} will keep the argmax. "
+            "Give validation more patients with pyraseg datalist --fractions"
         )
 
     def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:

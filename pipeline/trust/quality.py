@@ -80,7 +80,7 @@ def agreement(predicted: int, reference: int, common: int) -> float:
 
 
 def share_over_groups(values: Sequence[float], groups: Sequence[str], share: float) -> float:
-    """The largest value that no more than a share of the items does not exceed, all groups weighing the same.
+    """The value up to which a share of the items lies, all groups weighing the same; more of equal ones.
 
     >>> share_over_groups([0.1, 0.2, 0.3, 0.4], ["a", "b", "c", "d"], 0.5)
     0.2
@@ -130,14 +130,14 @@ class Expected:
 
 
 def _monotone(x: Array, y: Array, weights: Array) -> list[list[float]]:
-    """The curve's points, from (0, 0) to (1, 1)."""
-    points = [[0.0, 0.0], [1.0, 1.0]]
-    if len(x):
-        order = np.argsort(x, kind="stable")
-        x, y, weights = x[order], y[order], weights[order]
-        fitted = isotonic_regression(y, weights=weights)
-        for begin, end in zip(fitted.blocks, fitted.blocks[1:], strict=False):
-            centre = float(np.average(x[begin:end], weights=weights[begin:end]))
-            points.append([round(centre, 6), round(float(fitted.x[begin]), 6)])
-    points.sort()
-    return points
+    """The curve's points, from (0, 0); beyond the surest items it stays level, as nobody knows better."""
+    if not len(x):
+        return [[0.0, 0.0], [1.0, 1.0]]
+    x, at = np.unique(x, return_inverse=True)  # of equals none comes first
+    total = np.bincount(at, weights)
+    fitted = isotonic_regression(np.bincount(at, weights * y) / total, weights=total)
+    points = [[0.0, 0.0]]
+    for begin, end in zip(fitted.blocks, fitted.blocks[1:], strict=False):
+        centre = float(np.average(x[begin:end], weights=total[begin:end]))
+        points.append([round(centre, 6), round(float(fitted.x[begin]), 6)])
+    return [*points, [1.0, points[-1][1]]]

@@ -49,7 +49,8 @@ class VolumeScores:
         for slices, labels in source_labels(self.values, self.affine, **options):
             out[:, :, slices] = labels
             yield slices
-        keep_strong(out)
+        if decision.seeds is not None:
+            keep_strong(out)
 
     def probabilities(self, affine: np.ndarray, out: np.ndarray) -> Iterator[slice]:
         """Fill probabilities (K, X, Y, Z) on the source grid in the same manner."""

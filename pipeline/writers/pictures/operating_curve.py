@@ -59,6 +59,11 @@ def draw_operating_curves(found: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
 def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
     false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
     panel.set_axis_on()
+    panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)
+    for rate, shown in (("missed", "with"), (false, "without")):
+        if rate not in found["argmax"]:
+            panel.text(0.5, 0.5, f"no cases {shown} it", ha="center", transform=panel.transAxes)
+            return
     points = found["curve"]
     panel.step(
         [point[false] for point in points][::-1],
@@ -74,7 +79,6 @@ def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
         marks.append(("rates", f"used: {point}", "s", USED))
     for key, label, marker, hue in marks:
         _mark(panel, found[key], false, label=label, marker=marker, hue=hue)
-    panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)
     panel.set(xlabel=FALSE[false], ylabel=MISSED[false], ylim=(-0.03, 1.03))
     panel.set_xlim(-0.03, max(1.03, panel.get_xlim()[1]) if false == "false_lesions" else 1.03)
     panel.grid(alpha=0.3)
@@ -84,7 +88,7 @@ def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
 def _mark(
     panel: Axes, rates: Mapping[str, Any], false: str, *, label: str, marker: str, hue: tuple[int, int, int]
 ) -> None:
-    x, y = (rates.get(name, {"mean": 0.0, "low": None}) for name in (false, "missed"))
+    x, y = (rates[name] for name in (false, "missed"))
     bars = [
         None if rate["low"] is None else [[rate["mean"] - rate["low"]], [rate["high"] - rate["mean"]]]
         for rate in (x, y)

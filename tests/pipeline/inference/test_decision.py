@@ -182,7 +182,7 @@ class TestDecide:
 
     def test_leaves_the_argmax_to_a_class_whose_rule_was_not_met_and_says_so(self, caplog):
         assert decide("trained", facts({"fluid": {"met": False, "rule": {"missed": 0.1}}})).points == {}
-        assert "did not meet the rule of fluid" in caplog.text
+        assert "no point was found for the rule of fluid" in caplog.text
 
     @pytest.mark.parametrize("chosen", ["argmax", None])
     def test_takes_the_plain_argmax_on_request(self, chosen):

@@ -44,6 +44,17 @@ def test_larger_values_have_wider_intervals_and_zero_has_one():
     assert large.high - large.low > small.high - small.low
 
 
+def test_mostly_empty_predictions_leave_intervals_of_the_size_of_the_errors():
+    """Most cases rightly have nothing, some were missed: the rest still tells how far values are off."""
+    rng = np.random.default_rng(0)
+    truth = np.concatenate([np.zeros(33), rng.uniform(300, 900, 27)])
+    predicted = np.where(np.arange(60) < 39, 0, truth * rng.normal(1, 0.1, 60))
+    spread = Spread.fit(predicted, truth, groups=[str(n) for n in range(60)], unit="mm2")
+    assert 600 < spread.around(600.0).high < 3000
+    assert 0 == spread.around(0.0).low < spread.around(0.0).high
+    assert Spread.fit(np.zeros(60), np.zeros(60), groups=[str(n) for n in range(60)]) is None
+
+
 @pytest.mark.parametrize(
     ("unit", "value", "least", "most"), [("%", 99.0, 0, 100), ("[hnsf'U]", -40.0, -np.inf, 100)]
 )

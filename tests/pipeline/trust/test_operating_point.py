@@ -135,6 +135,13 @@ class TestTheChoice:
         assert (found["met"], "threshold" in found) == (False, False)
         assert found["argmax"]["missed"]["mean"] == 1.0
 
+    def test_is_none_where_no_case_tells_what_it_costs(self):
+        empty = [case(name, shown=False, peak=0.985) for name in "abcd"]
+        found = describe_point(Curve.of(traces(empty)), Rule("false_alarms", 0.1), resamples=10)
+        assert not found["met"]
+        assert {point["missed"] for point in found["curve"]} == {None}
+        assert draw_operating_curves({"fluid": found}).shape[2] == 3
+
     def test_that_finds_nothing_meets_no_rule(self):
         surer_of_what_is_false = [
             case(name, shown=name < "c", peak=0.6 if name < "c" else 0.985) for name in "abcd"
@@ -181,16 +188,23 @@ class TestRules:
         with pytest.raises(ConfigError, match=sentence):
             self.read(declared)
 
-    def test_that_the_validation_split_cannot_meet_are_named_before_the_training(self, caplog):
-        rules = {"fluid": {"false_alarms": 0.1}}
+    def check(self, cases, rule: str) -> list[str]:
+        rules = {"fluid": {rule: 0.1}}
         points = OperatingPoints(rules, label_names=NAMES, segments=[], cleanup=None)
-        points.check([case("a", shown=True, peak=0.5), case("b", shown=False, peak=0.5)])
-        assert (
-            "needs validation cases without it of 2 groups (patients) or more, and there are 1" in caplog.text
-        )
-        caplog.clear()
-        points.check([case(name, shown=False, peak=0.5) for name in "ab"])
-        assert caplog.text == ""
+        return list(points.check(cases))
+
+    def test_that_the_validation_split_cannot_meet_are_named_before_the_training(self):
+        cases = [case(name, shown=name < "c", peak=0.5) for name in "abcd"]
+        assert self.check(cases, "false_alarms") == []
+        (lacking,) = self.check(cases[:3], "false_alarms")
+        assert "needs validation cases without it of 2 groups (patients) or more, and there are 1" in lacking
+        (lacking,) = self.check(cases[1:], "false_alarms")
+        assert "needs validation cases with it of 2 groups (patients) or more, and there are 1" in lacking
+        assert self.check(cases[:2], "missed") == []
+
+    def test_of_lesions_are_refused_for_frames_before_the_training(self):
+        with pytest.raises(ConfigError, match="as images are frames, found false_lesions"):
+            self.check(frames(), "false_lesions")
 
 
 class TestManyNetworks:

@@ -46,6 +46,13 @@ def test_the_curve_rises_and_corrects_a_network_that_is_too_sure():
     assert curve.quality(0.8, 1.0, True) == pytest.approx(0.5, abs=0.06)
 
 
+def test_what_is_surer_than_any_validation_image_is_not_taken_for_better():
+    table = np.column_stack([np.full(20, 0.9), np.ones(20), np.ones(20)])
+    for observed in (np.full(20, 0.5), np.tile([0.0, 1.0], 10), np.tile([1.0, 0.0], 10)):
+        curve = Expected.fit(table, observed, np.ones(20))
+        assert curve.quality(0.99, 1.0, True) == pytest.approx(0.5)
+
+
 def test_without_a_case_to_learn_from_the_probabilities_are_believed():
     curve = Expected.fit(np.zeros((0, 3)), [], [])
     assert curve.quality(0.7, 0.9, True) == pytest.approx(0.7)

@@ -57,7 +57,7 @@ def write(path, labels, series, **changes):
 
 
 def read_back(path, series):
-    labels, notes = roi_label_map(read_rtstruct(path), series, {"kidney": 1, "fluid": 2})
+    labels, notes = roi_label_map(read_rtstruct(path), series, {1: 1, 2: 2})
     assert notes == ()
     return labels
 
@@ -109,10 +109,11 @@ def test_a_contour_of_more_than_64_kib_comes_back(tmp_path):
     labels[::2], labels[:, 50] = 1, 1
     labels[1:-1:2, 1:-1:4] = 1
     written = write(tmp_path / "rs.dcm", labels, series)
-    data = read_rtstruct(written.path).rois[0].contours
-    assert len(data) == 1
-    assert data[0].points.size * 9 > 2**16
-    np.testing.assert_array_equal(roi_mask(read_rtstruct(written.path), series, roi=1).mask, labels > 0)
+    structures = read_rtstruct(written.path)
+    kidney = structures.rois[0]
+    assert len(kidney.contours) == 1
+    assert kidney.contours[0].points.size * 9 > 2**16
+    np.testing.assert_array_equal(roi_mask(structures, series, kidney).mask, labels > 0)
 
 
 def test_names_colours_and_codes_are_the_bundles(tmp_path, series, labels):
@@ -189,9 +190,9 @@ def test_a_class_that_is_nowhere_is_a_region_without_contours(tmp_path, series):
     labels[3:5, 3:5, 2] = 1
     structures = read_rtstruct(write(tmp_path / "rs.dcm", labels, series).path)
     assert [(roi.number, len(roi.contours)) for roi in structures.rois] == [(1, 1), (2, 0)]
-    assert roi_mask(structures, series).mask.sum() == 4
+    assert roi_mask(structures, series, structures.rois[0]).mask.sum() == 4
     with pytest.raises(InputError, match="no contours at all"):
-        roi_mask(structures, series, roi="fluid")
+        roi_mask(structures, series, structures.rois[1])
 
 
 def test_a_series_without_a_frame_of_reference_gets_one_and_a_note(tmp_path, series, labels):
@@ -240,7 +241,7 @@ def test_a_real_series_gives_a_valid_set_that_reads_back(shared_data, tmp_path, 
     place = shared_data / "sarcoma/dicom/STS_002" / folder
     structures = read_rtstruct(place / "mask/RS.dcm")
     series = real_series(place / "image", structures.rois[0].frame_of_reference_uid)
-    labels = roi_mask(structures, series).mask.astype(np.uint8)
+    labels = roi_mask(structures, series, structures.rois[0]).mask.astype(np.uint8)
     labels[2:9, 2:9, 3], labels[4:6, 4:7, 3] = 2, 0
     written = write(tmp_path / "rs.dcm", labels, series)
     assert errors(written.path) == []

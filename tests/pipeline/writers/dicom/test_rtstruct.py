@@ -3,7 +3,6 @@ drawn on."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from pyraseg.transforms.dicom.files.discover import source_ref
 from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
 from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map, roi_mask
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
-from pyraseg.transforms.errors import GeometryError, InputError, LabelError, OutputError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 from tests.pipeline.writers.dicom_cases import ALGORITHM, HEADER, SEGMENTS, write_source
 from tests.pipeline.writers.dicom_checkers import accepts, errors, needs
 from tests.transforms.dicom.label_cases import oblique_grid
@@ -257,17 +256,3 @@ def test_labels_off_the_sources_grid_are_refused(tmp_path, series, shape):
 def test_a_label_without_a_segment_is_refused(tmp_path, series, labels):
     with pytest.raises(LabelError, match="found 2"):
         write(tmp_path / "rs.dcm", labels, series, segments=SEGMENTS[:2])
-
-
-def test_a_failed_writing_leaves_what_was_there(tmp_path, series, labels, monkeypatch):
-    (tmp_path / "out").mkdir()
-    (target := tmp_path / "out/rs.dcm").write_bytes(b"old")
-
-    def no_room(_):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(OutputError, match="no room"):
-        write(target, labels, series)
-    assert target.read_bytes() == b"old"
-    assert list(target.parent.iterdir()) == [target]

@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import find_contours
 
+from pyraseg.pipeline.measurement.lengths import outermost_points
 from pyraseg.transforms.geometry.components import foreground_box
 
 __all__ = ["in_plane_axes"]
@@ -90,24 +91,13 @@ def _diagonal(sides: tuple[int, ...], plane: Points) -> float:
 
 
 def _diameters(component: np.ndarray, plane: Points) -> _Diameters:
-    points = _outermost(component) @ plane.T
+    points = outermost_points(component) @ plane.T
     corners = points[ConvexHull(points).vertices]
     distances = pdist(corners)
     one, other = np.triu_indices(len(corners), 1)  # the order of pdist
     length = float(distances.max())
     ties = distances >= length * (1 - TIE)
     return _Diameters(component, length, (corners[other[ties]] - corners[one[ties]]) / length)
-
-
-def _outermost(component: np.ndarray) -> Points:
-    """The middles of the outer faces of each line's first and last pixel: they span the outline's hull."""
-    lines = np.flatnonzero(component.any(axis=1))
-    first = component[lines].argmax(axis=1)
-    last = component.shape[1] - 1 - component[lines, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.column_stack([lines, first]), np.column_stack([lines, last])])
-    faces = np.concatenate([0.5 * np.eye(2), -0.5 * np.eye(2)])
-    points: Points = (ends[:, None] + faces).reshape(-1, 2)
-    return points
 
 
 def _width(outlines: list[Points], direction: Points) -> float:

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 
 from pyraseg.transforms.geometry.components import foreground_box
 
-__all__ = ["feret_diameter", "feret_ends", "inscribed_diameter", "wall_thickness"]
+__all__ = ["feret_diameter", "feret_ends", "inscribed_diameter", "outermost_points", "wall_thickness"]
 
 COARSE = 16  # half pixels, a power of two: first cells of the search for the largest circle's centre
 
@@ -30,17 +30,27 @@ def feret_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 def feret_ends(mask: np.ndarray, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """The two points of `feret_diameter`, (2, dimensions) in pixels, whose centres are whole numbers."""
-    lines = np.argwhere(mask.any(axis=-1))  # the first and last pixel of each line span the hull
-    inside = mask[tuple(lines.T)]
-    ends = inside.argmax(axis=1), mask.shape[-1] - 1 - inside[:, ::-1].argmax(axis=1)
-    rim = np.concatenate([np.column_stack([lines, end]) for end in ends])
-    faces = np.concatenate([0.5 * np.eye(mask.ndim), -0.5 * np.eye(mask.ndim)])
-    points = (rim[:, None] + faces).reshape(-1, mask.ndim)
+    points = outermost_points(mask)
     corners = points[ConvexHull(points * np.asarray(spacing_mm)).vertices]
     farthest = pdist(corners * np.asarray(spacing_mm)).argmax()
     pair = [index[farthest] for index in np.triu_indices(len(corners), 1)]  # the order of pdist
     result: NDArray[np.float64] = corners[pair]
     return result
+
+
+def outermost_points(mask: np.ndarray) -> NDArray[np.float64]:
+    """The middles of the outer faces of each line's first and last pixel: they span the outline's hull.
+
+    Returns:
+        (N, dimensions), in pixels.
+    """
+    lines = np.argwhere(mask.any(axis=-1))
+    inside = mask[tuple(lines.T)]
+    ends = inside.argmax(axis=1), mask.shape[-1] - 1 - inside[:, ::-1].argmax(axis=1)
+    rim = np.concatenate([np.column_stack([lines, end]) for end in ends])
+    faces = np.concatenate([0.5 * np.eye(mask.ndim), -0.5 * np.eye(mask.ndim)])
+    points: NDArray[np.float64] = (rim[:, None] + faces).reshape(-1, mask.ndim)
+    return points
 
 
 def inscribed_diameter(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:

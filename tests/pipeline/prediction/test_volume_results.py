@@ -101,7 +101,7 @@ def test_seg_rtstruct_and_nifti_hold_the_same_labels_on_the_source_grid(inputs, 
     np.testing.assert_allclose(nib.load(place / "labels.nii.gz").affine, volume.grid.affine, atol=1e-4)
     seg, _ = segmentation_labels(read_segmentation(place / "seg.dcm"), volume.source)
     np.testing.assert_array_equal(seg, labels)
-    structures, _ = roi_label_map(read_rtstruct(place / "rtstruct.dcm"), volume.source, {"tumour": 1})
+    structures, _ = roi_label_map(read_rtstruct(place / "rtstruct.dcm"), volume.source, {1: 1})
     np.testing.assert_array_equal(structures, labels)
 
 

@@ -41,7 +41,7 @@ class DrawnLabels:
     images: frozenset[str]
     frames_of_reference: frozenset[str]
 
-    def classes(self, label_map: Mapping[int | str, int] | None) -> dict[int | str, int]:
+    def classes(self, label_map: Mapping[int | str, int] | None) -> dict[int, int]:
         """The class of each part in the label map, by the part's number, in the order of the classes.
 
         A key that is a whole number is a Segment Number or ROI Number. Any other is a Segment Label or ROI
@@ -54,7 +54,7 @@ class DrawnLabels:
         if label_map is None:
             return {number: number for number in self.parts}
         counts = Counter(name.casefold() for name in self.parts.values())
-        classes: dict[int | str, int] = {}
+        classes: dict[int, int] = {}
         for key, value in label_map.items():
             name = key.strip().casefold() if isinstance(key, str) else None
             if name is not None and counts[name] > 1:
@@ -92,12 +92,10 @@ class DrawnLabels:
         """
         classes = self.classes(label_map)
         if isinstance(self.content, Segmentation):
-            return segmentation_labels(self.content, series, classes, overlap="last", crop=crop)
-        drawn: set[int | str] = {roi.number for roi in self.content.rois if roi.contours}
+            return segmentation_labels(self.content, series, classes, crop=crop)
+        drawn = {roi.number for roi in self.content.rois if roi.contours}
         present = {number: value for number, value in classes.items() if number in drawn} or classes
-        labels, notes = roi_label_map(
-            self.content, series, present, overlap="last", nearest=nearest, crop=crop
-        )
+        labels, notes = roi_label_map(self.content, series, present, nearest=nearest, crop=crop)
         missing = (f"region {number}: not drawn" for number in classes if number not in present)
         return labels, (*notes, *missing)
 

@@ -14,9 +14,9 @@ from pyraseg.transforms.dicom.labels.nesting import draw_contours
 from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overlap_notes, put
 from pyraseg.transforms.dicom.labels.rtstruct import Contour, Roi, StructureSet
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import GeometryError, InputError, LabelError, Option
+from pyraseg.transforms.errors import GeometryError, InputError, Option
 
-__all__ = ["RoiMask", "choose_roi", "roi_label_map", "roi_mask"]
+__all__ = ["RoiMask", "roi_label_map", "roi_mask"]
 
 XOR, INTERPOLATED = "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR"  # the latter is OsiriX', between drawn ones
 FILLED = {"CLOSED_PLANAR", XOR, INTERPOLATED}
@@ -30,46 +30,19 @@ class RoiMask:
     """A region of interest on a grid.
 
     Attributes:
-        roi: the region as drawn.
         mask: (columns, rows, slices) bool.
         notes: what was left out or moved; they identify nobody.
     """
 
-    roi: Roi
     mask: np.ndarray = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
-
-
-def choose_roi(structures: StructureSet, roi: str | int | None = None) -> Roi:
-    """The region with that number (ROI Number) or name; without either, the only one with contours.
-
-    Names are compared without regard to case and surrounding space. Errors list candidates by number, because
-    names may be a person's.
-
-    Raises:
-        LabelError: none has that number or name, or several have.
-    """
-    drawn = [each for each in structures.rois if each.contours]
-    if roi is None:
-        wanted, rois = "one region of interest", drawn
-    elif isinstance(roi, int):
-        wanted, rois = f"region of interest {roi}", [each for each in structures.rois if each.number == roi]
-    else:
-        wanted = "one region of interest of the given name"
-        rois = [each for each in structures.rois if each.name.casefold() == roi.strip().casefold()]
-    if len(rois) != 1:
-        numbers, choices = (", ".join(str(each.number) for each in listed) for listed in (rois, drawn))
-        found = f"{len(rois)} such" + (f" (numbers {numbers})" if rois else "")
-        remedy = f"Choose one by its ROI Number; with contours there are: {choices or 'none'}."
-        raise LabelError(wanted, found=found, remedy=remedy, path=structures.path)
-    return rois[0]
 
 
 def roi_mask(
     structures: StructureSet,
     series: SourceSeries,
+    roi: Roi,
     *,
-    roi: str | int | None = None,
     nearest: bool = False,
     crop: bool = False,
 ) -> RoiMask:
@@ -81,61 +54,58 @@ def roi_mask(
     ones that are more than half a voxel beyond the volume.
 
     Args:
-        roi: number or name, as `choose_roi`.
+        roi: one of the structure set's.
         nearest: draw contours that lie between slices on the nearest one.
         crop: a region that lies wholly beyond the slices is empty, not refused.
 
     Raises:
-        LabelError: as `choose_roi`.
         InputError: the region has no closed contours.
         GeometryError: it was drawn on another series, in another frame of reference, on planes that are not
             parallel to the slices, between slices, or wholly beyond them.
     """
-    chosen = choose_roi(structures, roi)
     check_belongs(
         series,
         wanted="a structure set of this series",
-        frame_of_reference_uid=chosen.frame_of_reference_uid,
+        frame_of_reference_uid=roi.frame_of_reference_uid,
         listed=structures.series,
-        images={uid for contour in chosen.contours for uid, _ in contour.images if uid},
+        images={uid for contour in roi.contours for uid, _ in contour.images if uid},
         path=structures.path,
     )
-    closed, notes = _closed(chosen, structures.path)
+    closed, notes = _closed(roi, structures.path)
     planes, moved = _by_plane(closed, series, structures.path, nearest=nearest, crop=crop)
     mask = series.grid_array(bool)
     xor = any(contour.kind == XOR for contour in closed)  # then all of the region are
-    return RoiMask(chosen, mask, (*notes, *moved, *_draw(mask, planes, xor=xor)))
+    return RoiMask(mask, (*notes, *moved, *_draw(mask, planes, xor=xor)))
 
 
 def roi_label_map(
     structures: StructureSet,
     series: SourceSeries,
-    rois: Mapping[str | int, int],
+    classes: Mapping[int, int],
     *,
-    overlap: str = "refuse",
     nearest: bool = False,
     crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A label map (columns, rows, slices) uint8 of several regions, and the notes on them.
 
     Args:
-        rois: from a region's number or name to its class.
-        overlap: "refuse" regions that overlap, or let the "last" one in the order of ``rois`` count.
+        classes: from a region's number to its class; where regions overlap the last one counts.
         nearest, crop: as `roi_mask`.
 
     Raises:
-        ConfigError: another ``overlap``.
-        LabelError: a class beyond 1 to 255, regions of different classes that overlap, or as `choose_roi`.
+        LabelError: a class beyond 1 to 255.
+        KeyError: a number that no region has.
         InputError, GeometryError: as `roi_mask`.
     """
-    check_classes(rois, overlap)
+    check_classes(classes)
+    regions = {roi.number: roi for roi in structures.rois}
     labels, notes = series.grid_array(np.uint8), []
     shared = 0
-    for key, value in rois.items():
-        one = roi_mask(structures, series, roi=key, nearest=nearest, crop=crop)
+    for number, value in classes.items():
+        one = roi_mask(structures, series, regions[number], nearest=nearest, crop=crop)
         shared += put(labels, one.mask, value)
-        notes += [f"region {one.roi.number}: {note}" for note in one.notes]
-    return labels, (*notes, *overlap_notes(shared, overlap, path=structures.path))
+        notes += [f"region {number}: {note}" for note in one.notes]
+    return labels, (*notes, *overlap_notes(shared))
 
 
 def _closed(roi: Roi, path: str) -> tuple[list[Contour], list[str]]:

@@ -100,7 +100,7 @@ def read_segmentation(path: str | Path) -> Segmentation:
     By pydicom: highdicom checks the whole object first, which takes five times as long for 300 slices.
 
     Raises:
-        InputError: not DICOM, another kind of object, or cut off.
+        InputError: not DICOM, another kind of object, cut off, or two segments of one number.
     """
     wanted = "a DICOM segmentation"
     parsed = parse_object(path, {SegmentationStorage, LABEL_MAP_STORAGE}, wanted=wanted, modality="SEG")
@@ -115,6 +115,14 @@ def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
     counted = len(frames) == whole(dataset, "NumberOfFrames", required=True)
     if kind not in KINDS or not counted or "SegmentSequence" not in dataset or parsed.pixels is None:
         raise BrokenFile("no frames of segments")
+    segments = tuple(
+        SegmentInfo(number, text(item, "SegmentLabel"))
+        for item in items(dataset, "SegmentSequence")
+        if (number := whole(item, "SegmentNumber", required=True))
+    )
+    if len({segment.number for segment in segments}) < len(segments):
+        remedy = "Number the segments anew in the program that drew them."
+        raise BrokenFile("a Segment Number (0062,0004) that two of them have", remedy=remedy)
     syntax = parsed.transfer_syntax
     allocated = whole(dataset, "BitsAllocated", required=True)
     with foreign():  # a UID that is no transfer syntax
@@ -128,11 +136,7 @@ def _segmentation(dataset: Dataset, parsed: ParsedFile) -> Segmentation:
         padding=whole(dataset, "PixelPaddingValue"),
         rows=whole(dataset, "Rows", required=True),
         columns=whole(dataset, "Columns", required=True),
-        segments=tuple(
-            SegmentInfo(number, text(item, "SegmentLabel"))
-            for item in items(dataset, "SegmentSequence")
-            if (number := whole(item, "SegmentNumber", required=True))
-        ),
+        segments=segments,
         frames=tuple(_frame(item, shared, kind, placed=bool(reference)) for item in frames),
         frame_of_reference_uid=reference,
         series=instances_by_series(items(dataset, "ReferencedSeriesSequence"), "ReferencedInstanceSequence"),

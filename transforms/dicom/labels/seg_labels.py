@@ -11,7 +11,7 @@ from pyraseg.transforms.dicom.labels.overlaps import CROP, check_classes, overla
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentFrame
 from pyraseg.transforms.dicom.pixels.decode import FrameDecoder
 from pyraseg.transforms.dicom.series.source_series import ON_SLICE, SourceSeries, check_belongs
-from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, Option
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError, Option
 from pyraseg.transforms.geometry.grid import Turn, VolumeGrid, find_turns, turned
 
 __all__ = ["segmentation_labels"]
@@ -26,10 +26,8 @@ Corner = tuple[int, int, int]  # column and row of a frame's first pixel, and th
 def segmentation_labels(
     segmentation: Segmentation,
     series: SourceSeries,
-    classes: Mapping[str | int, int] | None = None,
+    classes: Mapping[int, int] | None = None,
     *,
-    threshold: float = 0.5,
-    overlap: str = "refuse",
     crop: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The label map of a segmentation on the grid of its series, and notes that identify nobody.
@@ -37,30 +35,24 @@ def segmentation_labels(
     A frame belongs to the slice whose SOP Instance UID (and frame) it names as its only source, else to the
     slice at its position; if it has both, they must agree. Frames may be turned, such as coronal ones of an
     axial series, and cover a part of the series, on the same voxels: nothing is resampled. What has no frame
-    is background. Frames are read one by one.
+    is background. A fractional value counts from one half on. Frames are read one by one.
 
     Args:
-        classes: from a segment's number or label to its class; other segments are left out. None takes all
-            segments, with their numbers as classes.
-        threshold: a fractional value, of 1, from which a pixel belongs to the segment.
-        overlap: "refuse" segments that overlap, or let the "last" one in the order of ``classes`` count.
+        classes: from a segment's number to its class; other segments are left out, and where segments
+            overlap the last one counts. None takes all segments, with their numbers as classes.
         crop: leave out what lies beyond the series.
 
     Returns:
         (columns, rows, slices) uint8.
 
     Raises:
-        ConfigError: a threshold outside (0, 1], or another ``overlap``.
-        LabelError: a segment is missing or shares its label, segments overlap, a class is outside 1 to 255,
-            or a value has no segment.
+        LabelError: a class is outside 1 to 255, or a value has no segment.
         GeometryError: it was drawn on another series, or its frames are not on the pixels of this one.
         InputError: the pixels are cut off or cannot be decoded.
     """
-    if not 0 < threshold <= 1:
-        remedy = "Choose another one, such as 0.5."
-        raise ConfigError("a threshold above 0, up to 1", found=f"{threshold:g}", remedy=remedy)
-    numbers = _numbers(segmentation, classes)
-    check_classes(numbers, overlap)
+    if classes is None:
+        classes = {segment.number: segment.number for segment in segmentation.segments}
+    check_classes(classes)
     check_belongs(
         series,
         wanted="a segmentation of this series",
@@ -73,32 +65,10 @@ def segmentation_labels(
     corners, notes = _corners(segmentation, series, turns, crop=crop)
     labels = series.grid_array(np.uint8)
     if segmentation.kind == "LABELMAP":
-        _put_label_maps(turned(labels, turns), segmentation, corners, numbers)
+        _put_label_maps(turned(labels, turns), segmentation, corners, classes)
         return labels, notes
-    shared = _put_segments(turned(labels, turns), segmentation, corners, numbers, threshold=threshold)
-    return labels, (*notes, *overlap_notes(shared, overlap, path=segmentation.path))
-
-
-def _numbers(segmentation: Segmentation, classes: Mapping[str | int, int] | None) -> dict[int, int]:
-    """Classes by Segment Number, in the order in which they are applied."""
-    known = [segment.number for segment in segmentation.segments]
-    if classes is None:
-        return {number: number for number in known}
-    chosen: dict[int, int] = {}
-    for key, value in classes.items():
-        name = key.strip().casefold() if isinstance(key, str) else None
-        named = [
-            segment.number
-            for segment in segmentation.segments
-            if key == segment.number or name == segment.label.casefold()
-        ]
-        if len(named) != 1:
-            found = f"{len(named)}" + (f" (numbers {', '.join(map(str, named))})" if named else "")
-            remedy = f"Choose by Segment Number; there are: {', '.join(map(str, known)) or 'none'}."
-            wanted = "one segment of each given number or label"
-            raise LabelError(wanted, found=found, remedy=remedy, path=segmentation.path)
-        chosen[named[0]] = value
-    return chosen
+    shared = _put_segments(turned(labels, turns), segmentation, corners, classes)
+    return labels, (*notes, *overlap_notes(shared))
 
 
 def _turns(segmentation: Segmentation, grid: VolumeGrid) -> list[Turn]:
@@ -211,15 +181,13 @@ def _put_segments(
     segmentation: Segmentation,
     corners: Mapping[int, Corner],
     classes: Mapping[int, int],
-    *,
-    threshold: float,
 ) -> int:
     """Apply the segments class by class; returns how many voxels were set twice."""
     order = list(classes)
     numbers = [frame.segment for frame in segmentation.frames]
     chosen = [index for index in corners if numbers[index] in classes]
     chosen.sort(key=lambda index: order.index(numbers[index]))
-    least = max(threshold * segmentation.maximum, 1) if segmentation.kind == "FRACTIONAL" else 1
+    least = max(segmentation.maximum / 2, 1) if segmentation.kind == "FRACTIONAL" else 1
     shared = 0
     for index, pixels in zip(chosen, _pixels(segmentation, chosen), strict=True):
         window, part = _window(labels, segmentation, corners[index])

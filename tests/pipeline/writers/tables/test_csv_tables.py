@@ -210,19 +210,6 @@ def test_records_are_read_one_at_a_time(tmp_path):
         assert len(read(write(tmp_path / "t.csv", records(), units=UNITS))) == 50
 
 
-def test_a_table_that_breaks_off_leaves_the_old_one(tmp_path):
-    def records() -> Iterator[ItemRecord]:
-        yield item()
-        raise KeyError("an item.json that is another's")
-
-    path = write_results(tmp_path / "results.csv", [item()], units=UNITS)
-    before = path.read_bytes()
-    with pytest.raises(KeyError):
-        write_results(path, records(), units=UNITS)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_the_manifest_is_the_same_json_whatever_the_order_of_its_keys(tmp_path):
     content = {"b": {"y": 1, "x": "größe \udcff"}, "a": [1.5, None, True]}
     first = write_manifest(tmp_path / "1.json", content).read_bytes()

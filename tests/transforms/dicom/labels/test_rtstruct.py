@@ -10,10 +10,11 @@ import SimpleITK
 
 from pyraseg.transforms.dicom.files.discover import source_ref
 from pyraseg.transforms.dicom.labels.contours import fill_contours
+from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.labels.rtstruct import read_rtstruct
-from pyraseg.transforms.dicom.labels.rtstruct_mask import choose_roi, roi_label_map, roi_mask
+from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map, roi_mask
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
-from pyraseg.transforms.errors import ConfigError, GeometryError, InputError, LabelError, PyrasegError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError, PyrasegError
 from pyraseg.transforms.geometry.grid import VolumeGrid
 from tests.transforms.dicom.label_cases import (
     SERIES,
@@ -39,13 +40,19 @@ def read(tmp_path):
     return write_and_read
 
 
+def mask_of(structures, series, **options):
+    """The mask of the one region."""
+    (roi,) = structures.rois
+    return roi_mask(structures, series, roi, **options)
+
+
 def test_contours_fill_their_slices_of_an_oblique_grid(read, series, grid):
     drawn = [contour(grid, SQUARE, at=0), contour(grid, HOLE, at=0), contour(grid, HOLE, at=5)]
     expected = np.zeros(SHAPE, bool)
     expected[:, :, 0] = fill_contours([np.array(SQUARE), np.array(HOLE)], SHAPE[:2])
     expected[:, :, 5] = fill_contours([np.array(HOLE)], SHAPE[:2])
     assert expected[:, :, 0].sum() == 8 * 7 - 3 * 2
-    result = roi_mask(read(drawn), series)
+    result = mask_of(read(drawn), series)
     np.testing.assert_array_equal(result.mask, expected)
     assert result.notes == ()
 
@@ -54,11 +61,11 @@ def test_contours_that_overlap_in_part_are_united_and_by_their_own_type_exclude_
     read, series, grid
 ):
     across = [[7, 5], [12, 5], [12, 9], [7, 9]]
-    united = roi_mask(read([contour(grid, shape, at=2) for shape in (SQUARE, HOLE, across)]), series)
+    united = mask_of(read([contour(grid, shape, at=2) for shape in (SQUARE, HOLE, across)]), series)
     assert united.mask.sum() == 8 * 7 - 3 * 2 + 6 * 5 - 3 * 3
     assert united.notes == ("slices where contours overlap in part, which are united: 1",)
     both = [contour(grid, shape, at=2, kind="CLOSEDPLANAR_XOR") for shape in (SQUARE, HOLE, across)]
-    excluded = roi_mask(read(both), series)
+    excluded = mask_of(read(both), series)
     expected = fill_contours([np.array(shape) for shape in (SQUARE, HOLE, across)], SHAPE[:2])
     np.testing.assert_array_equal(excluded.mask[:, :, 2], expected)
     assert excluded.mask.sum() == united.mask.sum() - 1  # what is shared, but for paths
@@ -70,8 +77,8 @@ def test_a_contour_that_stands_twice_counts_once_and_is_noted(read, series, grid
     drawn = [
         contour(grid, points, at=1) for points in (SQUARE, SQUARE, turned, SQUARE[::-1], [*SQUARE, SQUARE[0]])
     ]
-    result = roi_mask(read(drawn), series)
-    np.testing.assert_array_equal(result.mask, roi_mask(read(drawn[:1]), series).mask)
+    result = mask_of(read(drawn), series)
+    np.testing.assert_array_equal(result.mask, mask_of(read(drawn[:1]), series).mask)
     assert "more than once, counted once: 4" in result.notes[0]
 
 
@@ -81,7 +88,7 @@ def test_points_and_contours_without_an_area_are_left_out_and_noted(read, series
         contour(grid, SQUARE[:2], at=1),
         contour(grid, [], at=1),
     ]
-    result = roi_mask(read([contour(grid, SQUARE, at=1), *spare]), series)
+    result = mask_of(read([contour(grid, SQUARE, at=1), *spare]), series)
     assert result.mask.sum() == 56
     assert result.notes == ("left out: 1 points", "left out: 2 closed contours of less than three points")
 
@@ -89,16 +96,16 @@ def test_points_and_contours_without_an_area_are_left_out_and_noted(read, series
 @pytest.mark.parametrize("kind", ["OPEN_PLANAR", "OPEN_NONPLANAR", SURNAME.upper()])
 def test_an_open_or_unknown_contour_is_left_out_and_noted_unless_it_is_all(read, series, grid, kind):
     stray = contour(grid, SQUARE, at=2, kind=kind)
-    result = roi_mask(read([contour(grid, SQUARE, at=1), stray]), series)
+    result = mask_of(read([contour(grid, SQUARE, at=1), stray]), series)
     assert (result.mask.sum(), len(result.notes)) == (56, 1)
     assert result.notes[0].startswith("left out: 1 ")
     with pytest.raises(InputError, match="closed planar contours in region of interest 1") as caught:
-        roi_mask(read([stray]), series)
+        mask_of(read([stray]), series)
     assert SURNAME.upper() not in f"{result.notes} {caught.value}"
 
 
 def test_what_osirix_interpolated_counts_as_closed_and_is_noted(read, series, grid):
-    result = roi_mask(read([contour(grid, SQUARE, at=1, kind="INTERPOLATED_PLANAR")]), series)
+    result = mask_of(read([contour(grid, SQUARE, at=1, kind="INTERPOLATED_PLANAR")]), series)
     assert (result.mask.sum(), len(result.notes)) == (56, 1)
 
 
@@ -107,75 +114,75 @@ def test_a_region_without_closed_contours_is_refused(read, series, grid, contour
     made = {"empty": contour(grid, [], at=1), "point": contour(grid, [3, 3], at=1, kind="POINT")}
     structures = read({3: ("tumour", contours and [made[each] for each in contours])})
     with pytest.raises(InputError, match=r"closed planar contours.*Draw the region"):
-        roi_mask(structures, series, roi=3)
+        mask_of(structures, series)
 
 
 def test_contours_that_hold_no_voxel_are_noted(read, series, grid):
     beside = np.array(SQUARE) + 100
-    result = roi_mask(read([contour(grid, beside, at=1)]), series)
+    result = mask_of(read([contour(grid, beside, at=1)]), series)
     assert result.mask.sum() == 0
     assert result.notes[-1] == "the contours hold no voxel of the series"
 
 
 def test_a_position_that_was_rounded_is_on_its_slice(read, series, grid):
-    assert roi_mask(read([contour(grid, SQUARE, at=2.05)]), series).mask[:, :, 2].sum() == 56
+    assert mask_of(read([contour(grid, SQUARE, at=2.05)]), series).mask[:, :, 2].sum() == 56
 
 
 def test_contours_between_slices_are_refused_or_on_request_drawn_on_the_nearest(read, series, grid):
     structures = read([contour(grid, SQUARE, at=2), contour(grid, SQUARE, at=3.4)])
     with pytest.raises(GeometryError, match=r"1 between slices, up to 1\.16 mm off.*nearest=True"):
-        roi_mask(structures, series)
-    result = roi_mask(structures, series, nearest=True)
+        mask_of(structures, series)
+    result = mask_of(structures, series, nearest=True)
     assert result.mask.sum(axis=(0, 1)).tolist() == [0, 0, 56, 56, 0, 0]
     assert result.notes == ("drawn on the nearest slice: 1 contours, up to 1.16 mm off",)
 
 
 def test_contours_of_two_planes_that_go_to_one_slice_are_no_holes_in_each_other(read, series, grid):
     drawn = [contour(grid, SQUARE, at=2.3), contour(grid, HOLE, at=2.3), contour(grid, HOLE, at=1.75)]
-    assert roi_mask(read(drawn[:2]), series, nearest=True).mask.sum() == 56 - 6
-    assert roi_mask(read(drawn), series, nearest=True).mask.sum() == 56
+    assert mask_of(read(drawn[:2]), series, nearest=True).mask.sum() == 56 - 6
+    assert mask_of(read(drawn), series, nearest=True).mask.sum() == 56
 
 
 def test_contours_midway_between_slices_all_go_the_same_way(read, series, grid):
     structures = read([contour(grid, SQUARE, at=at) for at in (0.5, 1.5, 2.5)])
-    planes = roi_mask(structures, series, nearest=True).mask.any(axis=(0, 1))
+    planes = mask_of(structures, series, nearest=True).mask.any(axis=(0, 1))
     assert planes.tolist() == [False, True, True, True, False, False]
 
 
 @pytest.mark.parametrize("at", [-1, -0.6, 5.6, 6, 60])
 def test_contours_beyond_the_slices_are_left_out_and_refused_only_where_they_are_all(read, series, grid, at):
-    result = roi_mask(read([contour(grid, SQUARE, at=0), contour(grid, SQUARE, at=at)]), series)
+    result = mask_of(read([contour(grid, SQUARE, at=0), contour(grid, SQUARE, at=at)]), series)
     assert (result.mask.sum(), result.notes) == (56, ("left out: 1 contours beyond the volume",))
     alone = read([contour(grid, SQUARE, at=at)])
     with pytest.raises(GeometryError, match=r"1 contours, all beyond the first or last slice.*crop=True"):
-        roi_mask(alone, series)
-    assert roi_mask(alone, series, crop=True).mask.sum() == 0
+        mask_of(alone, series)
+    assert mask_of(alone, series, crop=True).mask.sum() == 0
 
 
 def test_contours_that_are_not_parallel_to_the_slices_are_refused(read, series, grid):
     item = contour(grid, SQUARE, at=1)
     item.ContourData = [*item.ContourData[:3], *contour(grid, SQUARE, at=2).ContourData[3:]]
     with pytest.raises(GeometryError, match="parallel to the slices"):
-        roi_mask(read([item]), series)
+        mask_of(read([item]), series)
 
 
 def test_contours_with_an_offset_are_refused(read, series, grid):
     item = contour(grid, SQUARE, at=1)
     item.ContourOffsetVector = [0, 0, 1.5]
     with pytest.raises(GeometryError, match="offset"):
-        roi_mask(read([item]), series)
+        mask_of(read([item]), series)
 
 
 def test_a_structure_set_of_another_frame_of_reference_is_refused(read, series, grid):
     with pytest.raises(GeometryError, match="in another frame of reference"):
-        roi_mask(read([contour(grid, SQUARE, at=1)], frame_of_reference=ELSEWHERE), series)
+        mask_of(read([contour(grid, SQUARE, at=1)], frame_of_reference=ELSEWHERE), series)
 
 
 def test_one_of_another_series_in_the_same_frame_of_reference_is_refused(read, series, grid):
     with pytest.raises(GeometryError, match="another series"):
-        roi_mask(read([contour(grid, SQUARE, at=1)], series=ELSEWHERE), series)
+        mask_of(read([contour(grid, SQUARE, at=1)], series=ELSEWHERE), series)
     with pytest.raises(GeometryError, match="another series"):
-        roi_mask(read([contour(grid, SQUARE, at=1, image=f"{ELSEWHERE}.1")], series=None), series)
+        mask_of(read([contour(grid, SQUARE, at=1, image=f"{ELSEWHERE}.1")], series=None), series)
 
 
 def test_a_reference_to_the_series_or_to_one_of_its_files_is_enough(read, series, grid):
@@ -186,13 +193,13 @@ def test_a_reference_to_the_series_or_to_one_of_its_files_is_enough(read, series
         read([contour(grid, SQUARE, at=1, image=f"{SERIES}.2")], series=None),
         read(plain, series=None),  # no reference but the frame of reference
     ):
-        assert roi_mask(structures, series).mask.sum() == 56
+        assert mask_of(structures, series).mask.sum() == 56
 
 
 def test_without_any_reference_it_is_refused(read, series, grid):
     structures = read([contour(grid, SQUARE, at=1)], series=None)
     with pytest.raises(GeometryError, match="refers to no series"):
-        roi_mask(structures, replace(series, frame_of_reference_uid=""))
+        mask_of(structures, replace(series, frame_of_reference_uid=""))
 
 
 def test_of_a_file_that_lists_two_series_a_region_belongs_to_the_one_its_contours_name(read, series, grid):
@@ -201,45 +208,32 @@ def test_of_a_file_that_lists_two_series_a_region_belongs_to_the_one_its_contour
     )
     both = replace(other, series={**other.series, SERIES: frozenset({f"{SERIES}.1"})})
     with pytest.raises(GeometryError, match="another series"):
-        roi_mask(both, series)
+        mask_of(both, series)
 
 
 def test_a_contour_on_another_slice_than_it_names_is_refused(read, series, grid):
     with pytest.raises(GeometryError, match="lies on slice 1 and names slice 4"):
-        roi_mask(read([contour(grid, SQUARE, at=1, image=f"{SERIES}.5")]), series)
+        mask_of(read([contour(grid, SQUARE, at=1, image=f"{SERIES}.5")]), series)
 
 
-def test_a_region_is_chosen_by_number_or_name(read, grid):
-    drawn = [contour(grid, SQUARE, at=1)]
-    structures = read({4: ("Tumour ", drawn), 5: ("edema", drawn), 6: ("empty", [])})
-    for key in (4, "tumour", " Tumour"):
-        assert choose_roi(structures, key).number == 4
-    assert choose_roi(read({4: ("a", drawn), 6: ("empty", None)})).number == 4
-
-
-@pytest.mark.parametrize("roi", [None, "unknown", 7, f"{SURNAME} gtv"])
-def test_an_ambiguous_or_unknown_region_lists_the_candidates_by_number_alone(read, grid, roi):
-    drawn = [contour(grid, SQUARE, at=1)]
-    structures = read({4: (f"{SURNAME} GTV", drawn), 5: (f"{SURNAME} gtv", drawn), 6: ("empty", None)})
-    with pytest.raises(LabelError, match=r"with contours there are: 4, 5\.") as caught:
-        choose_roi(structures, roi)
-    assert SURNAME not in str(caught.value) + repr(structures)
-
-
-def test_regions_that_overlap_are_refused_unless_the_last_one_is_declared_to_count(read, series, grid):
+def test_where_regions_overlap_the_last_class_counts(read, series, grid):
     structures = read({1: ("a", [contour(grid, SQUARE, at=1)]), 2: ("b", [contour(grid, HOLE, at=1)])})
-    first, notes = roi_label_map(structures, series, {"a": 1, 2: 2}, overlap="last")
-    last, _ = roi_label_map(structures, series, {2: 2, "a": 1}, overlap="last")
+    first, notes = roi_label_map(structures, series, {1: 1, 2: 2})
+    last, _ = roi_label_map(structures, series, {2: 2, 1: 1})
     assert np.bincount(first.reshape(-1))[1:].tolist() == [50, 6]
     assert np.bincount(last.reshape(-1))[1:].tolist() == [56]
     assert notes == ("voxels of two classes, the last one counts: 6",)
-    with pytest.raises(LabelError, match="6 voxels of two"):
-        roi_label_map(structures, series, {1: 1, 2: 2})
-    assert roi_label_map(structures, series, {1: 3, 2: 3})[0].sum() == 3 * 56
+    one, none = roi_label_map(structures, series, {1: 3, 2: 3})
+    assert (one.sum(), none) == (3 * 56, ())
+
+
+def test_classes_that_are_no_bytes_above_0_are_refused(read, series, grid):
     with pytest.raises(LabelError, match="1 to 255"):
-        roi_label_map(structures, series, {1: 0})
-    with pytest.raises(ConfigError, match="refuse, last"):
-        roi_label_map(structures, series, {1: 1}, overlap="first")
+        roi_label_map(read([contour(grid, SQUARE, at=1)]), series, {1: 0})
+
+
+def test_no_name_is_shown(read, grid):
+    assert SURNAME not in repr(read({4: (f"{SURNAME} GTV", [contour(grid, SQUARE, at=1)])}))
 
 
 def test_other_objects_and_broken_contours_are_refused(tmp_path, grid):
@@ -264,7 +258,7 @@ def test_wherever_a_file_is_cut_off_no_contour_is_lost_in_silence(tmp_path, seri
     for length in range(len(content) - 1, 0, -7):
         path.write_bytes(content[:length])
         with pytest.raises(PyrasegError):
-            roi_mask(read_rtstruct(path), series)
+            read_drawn_labels(path).label_map(series, None)
 
 
 def test_whatever_the_bytes_are_the_answer_is_a_mask_or_a_reason(tmp_path, series, grid):
@@ -277,7 +271,7 @@ def test_whatever_the_bytes_are_the_answer_is_a_mask_or_a_reason(tmp_path, serie
         mutated[generator.integers(132, len(content), 3)] = generator.integers(0, 256, 3)
         path.write_bytes(mutated.tobytes())
         try:
-            outcomes.add(roi_mask(read_rtstruct(path), series).mask.shape)
+            outcomes.add(read_drawn_labels(path).label_map(series, None)[0].shape)
         except PyrasegError:
             outcomes.add("refused")
     assert outcomes == {SHAPE, "refused"}
@@ -304,7 +298,7 @@ def test_real_structure_sets_give_the_masks_that_others_made_of_them(shared_data
         ).T
         > 0
     )
-    result = roi_mask(structures, series)
+    result = mask_of(structures, series)
     assert given.sum() > 500
     np.testing.assert_array_equal(result.mask, given)
     assert result.notes == ()

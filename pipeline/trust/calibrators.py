@@ -206,10 +206,11 @@ class Intervals(_Learner):
             )
             for name, rows in _by((row.label, row) for row in sized).items()
         }
-        for name in (name for name, spread in quantities.items() if spread is None):
+        lacking = ", ".join(name for name, spread in quantities.items() if spread is None)
+        if lacking and len({row.group for row in sized}) >= fewest_groups():  # with fewer it was said before
             logger.warning(
                 "no interval of %s: fewer than %d groups have it in prediction and reference",
-                *(name, fewest_groups()),
+                *(lacking, fewest_groups()),
             )
         return {
             kind: {name: spread.facts() for name, spread in found.items() if spread is not None}

@@ -110,7 +110,3 @@ def _item(path: str, size: tuple[int, int]) -> tuple[Compose, dict[str, Any]]:
     item = preprocessing({"image": path})
     item["pred"] = torch.from_numpy(6 * np.stack([ndimage.gaussian_filter(share, 2) for share in shares]))
     return preprocessing, item
-
-
-if __name__ == "__main__":
-    print(table())

@@ -79,7 +79,3 @@ def _medians(ways: Mapping[str, Callable[[Item], Any]], item: Item) -> dict[str,
             way(item)
             seconds[name].append(time.perf_counter() - start)
     return {name: (1e3 * statistics.median(values), 1e3 * min(values)) for name, values in seconds.items()}
-
-
-if __name__ == "__main__":
-    print(table())

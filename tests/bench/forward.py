@@ -92,7 +92,3 @@ def _machine(device: torch.device) -> str:
     native = ", ".join(name for name, present in units.items() if present) or "none, bf16 is emulated"
     name, threads = torch.cpu.get_capabilities()["cpu_name"], torch.get_num_threads()
     return f"CPU: {name}, {threads} threads, torch {torch.__version__}; native bf16 units: {native}."
-
-
-if __name__ == "__main__":
-    print(table())

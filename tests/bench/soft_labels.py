@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -202,8 +201,3 @@ def _best(way: Callable[[], object]) -> float:
         way()
         seconds.append(time.process_time() - start)
     return min(seconds)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    print(table())

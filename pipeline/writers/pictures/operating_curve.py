@@ -58,12 +58,12 @@ def draw_operating_curves(found: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
 
 def _draw(panel: Axes, name: str, found: Mapping[str, Any]) -> None:
     false = "false_lesions" if found["unit"] == "ml" else "false_alarms"
-    panel.set_axis_on()
     panel.set_title(fill(f"{name.replace('_', ' ')}, {found['groups']} groups", LETTERS), parse_math=False)
     for rate, shown in (("missed", "with"), (false, "without")):
         if rate not in found["argmax"]:
             panel.text(0.5, 0.5, f"no cases {shown} it", ha="center", transform=panel.transAxes)
             return
+    panel.set_axis_on()
     points = found["curve"]
     panel.step(
         [point[false] for point in points][::-1],

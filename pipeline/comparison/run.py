@@ -64,11 +64,9 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
         OutputError: it holds one.
     """
     if (folder / PAGE).exists() and not overwrite:
-        remedy, found = (
-            "Name another folder with --output, or replace it with --overwrite.",
-            "a comparison in it",
-        )
-        raise OutputError("a folder without a comparison", found=found, remedy=remedy, path=folder)
+        wanted, found = "a folder without a comparison", "a comparison in it"
+        remedy = "Name another folder with --output, or replace it with --overwrite."
+        raise OutputError(wanted, found=found, remedy=remedy, path=folder)
 
 
 def run_comparison(job: Job) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from monai.engines import SupervisedTrainer
 from monai.handlers import ValidationHandler
@@ -57,7 +59,18 @@ def failing(error: Exception) -> SupervisedTrainer:
     return trainer
 
 
-def run(trainer: SupervisedTrainer, tracker: Recorder, folder) -> None:
+class Stopped:
+    """A calibration during which the system asks the process to end."""
+
+    def is_made(self, path):
+        return False
+
+    def make(self):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it went on")
+
+
+def run(trainer: SupervisedTrainer, tracker: Recorder, folder, *, calibration=None) -> None:
     """Train with what a bundle's config puts around a trainer."""
     checkpoints = Checkpoints(folder, network=trainer.network, state={}, facts={})
     interruption = Interruption(checkpoints)
@@ -65,7 +78,8 @@ def run(trainer: SupervisedTrainer, tracker: Recorder, folder) -> None:
     ValidationHandler(1, evaluator, epoch_level=True).attach(trainer)
     for handler in (checkpoints, interruption):
         handler.attach(trainer)
-    train(trainer, tracker, checkpoints=checkpoints, interruption=interruption)
+    options = {"interruption": interruption, "calibration": calibration}
+    train(trainer, tracker, checkpoints=checkpoints, **options)
 
 
 class TestTrain:
@@ -75,6 +89,12 @@ class TestTrain:
         assert trainer.state.epoch == 2
         assert tracker.stored == tmp_path / BEST
         assert tracker.ended is None
+
+    def test_sigterm_while_it_calibrates_ends_its_run_as_ctrl_c_does(self, tmp_path):
+        tracker = Recorder()
+        with pytest.raises(KeyboardInterrupt):
+            run(constant(1.0), tracker, tmp_path, calibration=Stopped())
+        assert isinstance(tracker.ended, KeyboardInterrupt)
 
     def test_our_error_behind_a_wrapping_comes_out_as_itself_after_the_tracker_saw_it(self, tmp_path):
         ours = InputError("a frame", found="none", remedy="Check.")

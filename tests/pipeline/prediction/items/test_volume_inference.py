@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pyraseg.pipeline.inference import Decision, OperatingPoint
-from pyraseg.pipeline.prediction.items.volume_inference import infer
+from pyraseg.pipeline.prediction.items.volume_inference import VolumeScores, infer
 from pyraseg.pipeline.prediction.processes.network_client import Shapes
+from pyraseg.pipeline.trust.quality import MapSums
 from tests.chains import volume_preprocessing
 from tests.pipeline.writers.volume_cases import read
 from tests.transforms.dicom.series_cases import oblique, write_enhanced, write_series
@@ -92,6 +94,15 @@ def test_a_lesion_that_does_not_reach_its_threshold_is_not_delivered(tmp_path, t
     list(score(volume, tmp_path, Thresholds()).labels(volume.grid.affine, labels, decision=decision))
     truth[12, 9, 18] = kept
     np.testing.assert_array_equal(labels.T, truth)
+
+
+def test_classes_beyond_128_come_back_as_they_are(tmp_path):
+    probabilities = np.zeros((140, 4, 4, 4), np.float32)
+    probabilities[131, 1:3], probabilities[0, 0], probabilities[0, 3] = 1, 1, 1
+    scored = VolumeScores(probabilities, np.eye(4), None, MapSums.of(torch.ones(2, 1, 1)), np.zeros(0))
+    labels = np.zeros((4, 4, 4), np.uint8)
+    list(scored.labels(np.eye(4), labels))
+    np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
 
 
 def test_windows_go_out_to_every_slot(tmp_path, truth):

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pyraseg.pipeline import cli
+from pyraseg.pipeline.utils.signals import handling
 from tests.pipeline.prediction.batch import Batch, ended, published, result_of, wait_for, write_image
 
 ITEMS = 30
@@ -33,8 +34,8 @@ def batch(tmp_path_factory, checkpoint) -> Batch:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes: a head that computes nothing, and two of one core."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Three nodes: a head that computes nothing, and two of one core. Ray puts its own handler on SIGTERM."""
+    with pytest.MonkeyPatch.context() as patch, handling(signal.getsignal(signal.SIGTERM), [signal.SIGTERM]):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback
         patch.setenv("RAY_worker_niceness", "0")  # 15 would starve beside other tests

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import logging
 import zipfile
 import zlib
@@ -31,7 +29,7 @@ from pyraseg.pipeline.tracking.logged_model import EVALUATED
 from pyraseg.pipeline.trust import quality
 from pyraseg.pipeline.utils.distributed import gather, is_main
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import atomic_write, private_files, sha256_of
+from pyraseg.pipeline.utils.files import atomic_write, private_files, sha256_of, write_json, write_rows
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.pipeline.writers.pictures.reliability import draw_reliability
 from pyraseg.pipeline.writers.pictures.shares import draw_shares
@@ -205,13 +203,11 @@ def write_results(
         _score_row(score, judged.get(score.case), lesions.get((score.case, score.label)))
         for score in results.scores
     )
+    document = ({"evaluated": dict(about)} if about else {}) | results.document()
     paths = [
         _write_table(folder / "cases.csv", CASES, scores),
-        folder / "summary.json",
+        write_json(folder / "summary.json", document),
     ]
-    with atomic_write(paths[1], "w") as file:
-        document = ({"evaluated": dict(about)} if about else {}) | results.document()
-        file.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
     if results.quantities:
         rows = (_quantity_row(row, judged.get(row.case)) for row in results.quantities)
         paths.append(_write_table(folder / "quantities.csv", QUANTITIES, rows))
@@ -225,11 +221,7 @@ def write_results(
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    with atomic_write(path, "w") as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        table.writerows([_cell(value) for value in row] for row in rows)
-    return path
+    return write_rows(path, header, (map(_cell, row) for row in rows))
 
 
 def _cell(value: Any) -> Any:

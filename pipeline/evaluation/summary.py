@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from pyraseg.pipeline.evaluation.quantities import QuantityError, QuantitySummar
 from pyraseg.pipeline.evaluation.scores import CaseScore
 from pyraseg.pipeline.utils.groups import note_on_groups
 
-__all__ = ["ClassSummary", "Results", "flatten", "mean_dice", "plain", "summarise_classes"]
+__all__ = ["ClassSummary", "Counted", "Results", "flatten", "mean_dice", "plain", "summarise_classes"]
 
 
 @dataclass(frozen=True)
@@ -61,34 +61,44 @@ class ClassSummary:
         }
 
 
+class Counted(NamedTuple):
+    """One class in one case: whether reference and prediction show it, and its scores by name with unit."""
+
+    label: str
+    group: str
+    present: bool
+    found: bool
+    values: Mapping[str, float]
+
+
 def summarise_classes(
-    scores: Iterable[CaseScore], *, resamples: int = 0, seed: int = 0
+    counted: Iterable[Counted], *, resamples: int = 0, seed: int = 0
 ) -> dict[str, ClassSummary]:
     """Summarise class by class; the arguments are those of `estimate`."""
-    by_class: dict[str, list[CaseScore]] = defaultdict(list)
-    for score in scores:
-        by_class[score.label].append(score)
+    by_class: dict[str, list[Counted]] = defaultdict(list)
+    for one in counted:
+        by_class[one.label].append(one)
     return {
         name: _summarise_class(name, rows, resamples=resamples, seed=seed) for name, rows in by_class.items()
     }
 
 
-def _summarise_class(name: str, rows: Sequence[CaseScore], *, resamples: int, seed: int) -> ClassSummary:
+def _summarise_class(name: str, rows: Sequence[Counted], *, resamples: int, seed: int) -> ClassSummary:
     columns: dict[str, list[tuple[float, str]]] = {"dice": []}
     for row in rows:
-        for metric, value in row.values().items():
+        for metric, value in row.values.items():
             columns.setdefault(metric, []).append((value, row.group))
     metrics = {
         metric: estimate([v for v, _ in column], [g for _, g in column], resamples=resamples, seed=seed)
         for metric, column in columns.items()
     }
-    present = sum(row.reference_pixels > 0 for row in rows)
+    present = sum(row.present for row in rows)
     return ClassSummary(
         name,
         present=present,
         absent=len(rows) - present,
-        missed=sum(row.missed for row in rows),
-        false_positives=sum(row.false_positive for row in rows),
+        missed=sum(row.present and not row.found for row in rows),
+        false_positives=sum(row.found and not row.present for row in rows),
         metrics=metrics,
     )
 
@@ -155,7 +165,11 @@ class Results:
     @cached_property
     def classes(self) -> dict[str, ClassSummary]:
         """The summary class by class."""
-        return summarise_classes(self.scores, resamples=self.resamples, seed=self.seed)
+        counted = (
+            Counted(s.label, s.group, s.reference_pixels > 0, s.predicted_pixels > 0, s.values())
+            for s in self.scores
+        )
+        return summarise_classes(counted, resamples=self.resamples, seed=self.seed)
 
     @cached_property
     def groups(self) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shlex
@@ -18,7 +17,7 @@ from pyraseg.pipeline.experiments.experiment import Experiment, Trial, digests
 from pyraseg.pipeline.experiments.grid import RESERVED_BY_ARMS, Arm, read_grid
 from pyraseg.pipeline.tracking import RunTracker
 from pyraseg.pipeline.tracking.refusal import without_login
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_rows
 from pyraseg.pipeline.utils.without_paths import safe_parameters
 from pyraseg.transforms.errors import ConfigError, DatalistError, UsageError
 
@@ -136,11 +135,8 @@ class Ablation(Experiment):
         for arm, seed in self.runs:
             summary = (self.trial(arm, seed).evaluation / "summary.json").read_text(encoding="utf-8")
             scores[arm.name, seed] = json.loads(summary)["mean_dice"]
-        with atomic_write(self.output / TABLE, "w") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["arm", "seed", "mean_dice"])
-            writer.writerows([*run, score] for run, score in scores.items())
-        tracker.log_file(self.output / TABLE)
+        rows = ([*run, score] for run, score in scores.items())
+        tracker.log_file(write_rows(self.output / TABLE, ["arm", "seed", "mean_dice"], rows))
         seeds = ", ".join(map(str, self.seeds))
         yield f"mean Dice on the test split, mean over seeds {seeds}; a row for each run in {TABLE}"
         width = max(len(arm.name) for arm in self.arms) + 2

@@ -12,7 +12,8 @@ from pyraseg.pipeline.networks import read_checkpoint
 from pyraseg.pipeline.networks.checkpoint import BEST, facts_of
 from pyraseg.pipeline.trust.curve import Curve
 from pyraseg.pipeline.trust.curve_table import TABLE, read_table
-from pyraseg.pipeline.trust.operating_point import Rule, describe_point, write_points
+from pyraseg.pipeline.trust.operating_point import Rule, describe_point
+from pyraseg.pipeline.utils.files import write_json
 
 __all__ = ["pool_operating_points"]
 
@@ -44,4 +45,4 @@ def pool_operating_points(folders: Sequence[Path], output: Path) -> Path | None:
     for name in rules.keys() & found.keys():
         if not found[name]["met"]:
             logger.warning("the folds together do not meet the rule of %s: it keeps the argmax", name)
-    return write_points(output / COMMON_POINTS, found)
+    return write_json(output / COMMON_POINTS, found)

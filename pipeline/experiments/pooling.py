@@ -10,9 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.evaluation.bootstrap import estimate
-from pyraseg.pipeline.evaluation.summary import ClassSummary, flatten, mean_dice, plain
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.evaluation.summary import (
+    ClassSummary,
+    Counted,
+    flatten,
+    mean_dice,
+    plain,
+    summarise_classes,
+)
+from pyraseg.pipeline.utils.files import write_json, write_rows
 from pyraseg.pipeline.utils.groups import note_on_groups
 from pyraseg.transforms.errors import DatalistError
 
@@ -22,6 +28,8 @@ TEST = "test"  # the split, and the folder of the ensemble's evaluation on it
 RESAMPLES = 2000
 OVERLAPS = ("dice", "iou", "sensitivity", "precision")
 DISTANCES = ("hd95", "assd", "surface_dice")
+LESIONS = ("lesion_sensitivity", "false_positive_lesions")
+ERRORS = {"mm2": "area_error_mm2", "ml": "volume_error_ml"}
 
 Row = dict[str, str]
 
@@ -65,9 +73,9 @@ def pool(rows: Sequence[Row]) -> dict[str, Any]:
     by_fold: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_fold[row["fold"]].append(row)
-    numbers = [plain(flatten(_summarise_classes(part))) for part in by_fold.values()]
+    numbers = [plain(flatten(_summarise(part))) for part in by_fold.values()]
     names = dict.fromkeys(name for each in numbers for name in each)
-    classes = _summarise_classes(rows, resamples=RESAMPLES)
+    classes = _summarise(rows, resamples=RESAMPLES)
     note = note_on_groups({row["group"] for row in rows})
     return {
         "notes": [note] if note else [],
@@ -88,32 +96,28 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     return {"mean": mean, "sd": statistics.stdev(known) if len(known) > 1 else None, "values": values}
 
 
-def _summarise_classes(rows: Sequence[Row], *, resamples: int = 0) -> dict[str, ClassSummary]:
-    by_class: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_class[row["class"]].append(row)
-    summaries = {}
-    for name, part in by_class.items():
-        # Scores under the names of an evaluation's summary: distances with their unit
-        scores: dict[str, list[tuple[float, str]]] = {"dice": []}
-        for row in part:
-            columns = {**{c: c for c in OVERLAPS}, **{c: f"{c}_{row['distance_unit']}" for c in DISTANCES}}
-            for column, score in columns.items():
-                if row[column]:
-                    scores.setdefault(score, []).append((float(row[column]), row["group"]))
-        present = sum(int(row["reference_pixels"]) > 0 for row in part)
-        summaries[name] = ClassSummary(
-            name,
-            present=present,
-            absent=len(part) - present,
-            missed=sum(int(row["missed"]) for row in part),
-            false_positives=sum(int(row["false_positive"]) for row in part),
-            metrics={
-                score: estimate([v for v, _ in values], [g for _, g in values], resamples=resamples, seed=0)
-                for score, values in scores.items()
-            },
+def _summarise(rows: Sequence[Row], *, resamples: int = 0) -> dict[str, ClassSummary]:
+    counted = (
+        Counted(
+            row["class"],
+            row["group"],
+            int(row["reference_pixels"]) > 0,
+            int(row["predicted_pixels"]) > 0,
+            _scores(row),
         )
-    return summaries
+        for row in rows
+    )
+    return summarise_classes(counted, resamples=resamples, seed=0)
+
+
+def _scores(row: Row) -> dict[str, float]:
+    """The scores of a row under the names of an evaluation's summary, and those of lesions."""
+    names = {name: name for name in LESIONS}
+    if int(row["reference_pixels"]):
+        names |= {name: name for name in (*OVERLAPS, "area_error_pixels")}
+        names |= {name: f"{name}_{row['distance_unit']}" for name in DISTANCES}
+        names |= {"size_error": ERRORS.get(row.get("size_unit", ""), "")}
+    return {score: float(row[column]) for column, score in names.items() if row.get(column)}
 
 
 def write_pooled(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[Path, Path]:
@@ -122,13 +126,7 @@ def write_pooled(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) 
     Raises:
         OutputError: ``folder`` cannot be written.
     """
-    table, document = folder / "cases.csv", folder / "summary.json"
-    with atomic_write(table, "w") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    table = write_rows(folder / "cases.csv", rows[0], ([row[name] for name in rows[0]] for row in rows))
     test = folder / TEST / "summary.json"
     content = {**summary, "test": json.loads(test.read_text(encoding="utf-8")) if test.is_file() else None}
-    with atomic_write(document, "w") as file:
-        file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return table, document
+    return table, write_json(folder / "summary.json", content)

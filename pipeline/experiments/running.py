@@ -8,8 +8,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -17,7 +16,7 @@ from monai.bundle import ConfigParser
 from pyraseg.pipeline.bundle.overrides import FLAGS
 from pyraseg.pipeline.experiments.experiment import DONE, Experiment, Step, is_done
 from pyraseg.pipeline.tracking import RunTracker
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_json
 from pyraseg.pipeline.utils.signals import signals_unwind
 from pyraseg.transforms.errors import ConfigError, OutputError, RunError
 
@@ -85,7 +84,7 @@ def run_experiment(
     try:
         with signals_unwind(), _tracker(experiment, run_id=state["run_id"]) as tracker:
             state["run_id"] = tracker.run_id or state["run_id"]
-            _write_json(experiment.output / experiment.state_name, state)
+            write_json(experiment.output / experiment.state_name, state)
             for step in experiment.steps():
                 if not is_done(step.folder):
                     yield step.title
@@ -114,7 +113,7 @@ def _run_step(step: Step, *, parent: str | None, start: Start) -> None:
         found = f"{step.title}: exit status {status}"
         remedy = "Correct what its own message says, then go on with the same command and --resume."
         raise RunError("every training and evaluation to end well", found=found, remedy=remedy)
-    _write_json(step.folder / DONE, {})
+    write_json(step.folder / DONE, {})
 
 
 def _tracker(experiment: Experiment, *, run_id: str | None) -> RunTracker:
@@ -157,8 +156,3 @@ def _read_state(experiment: Experiment, *, resume: bool) -> dict[str, Any]:
         wanted = f"the settings of the {experiment.kind}"
         raise ConfigError(wanted, found=f"others: {', '.join(changed)}", remedy=remedy)
     return {"run_id": old["run_id"], "settings": fixed, "growing": {**added, **extensible}}
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with atomic_write(path, "w") as file:
-        file.write(json.dumps(content, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from monai.transforms import Compose
 
 from pyraseg.pipeline.inference.trained import load_checkpoints
 from pyraseg.pipeline.utils.errors import unwrap_monai_errors
-from pyraseg.pipeline.utils.files import atomic_write, private_files
+from pyraseg.pipeline.utils.files import private_files, write_rows
 from pyraseg.pipeline.writers.nifti import write_label, write_labels
 from pyraseg.pipeline.writers.pictures.montage import draw_volume
 from pyraseg.pipeline.writers.pictures.overlay import write_overlay
@@ -58,10 +57,7 @@ def infer(
 
 
 def _write_left_out(folder: Path, left_out: Sequence[tuple[str, str]]) -> None:
-    with atomic_write(folder / LEFT_OUT, "w") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "reason"])
-        table.writerows((_utf8(name), reason) for name, reason in left_out)
+    write_rows(folder / LEFT_OUT, ["file", "reason"], ((_utf8(name), reason) for name, reason in left_out))
     logger.warning("%d files are left out; %s says which and why", len(left_out), LEFT_OUT)
 
 
@@ -152,11 +148,9 @@ class SavePredictions:
     def _finish(self, engine: Any) -> None:
         units = ("voxels", "ml") if self._volumes else ("pixels", "mm2")
         sizes = [f"{segment.name}_{unit}" for unit in units for segment in self.segments[1:]]
-        with atomic_write(self.folder / "cases.csv", "w") as file:
-            table = csv.writer(file)
-            told = ["unlike", "expected_dice", "warnings"] if self._judged else []
-            table.writerow(["case", "image", "spacing_source", *sizes, *told])
-            table.writerows(self._rows)
+        told = ["unlike", "expected_dice", "warnings"] if self._judged else []
+        header = ["case", "image", "spacing_source", *sizes, *told]
+        write_rows(self.folder / "cases.csv", header, self._rows)
         message = "%d images predicted: label maps, overlays and cases.csv are in the output folder"
         logger.info(message, len(self._rows))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +14,7 @@ from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.peers import Peer
 from pyraseg.pipeline.pacs.query import Query, SeriesAt
 from pyraseg.pipeline.pacs.received import SeriesFolder
-from pyraseg.pipeline.utils.files import atomic_write, output_error, private_folder, sync_path
+from pyraseg.pipeline.utils.files import output_error, private_folder, sync_path, write_json, write_rows
 from pyraseg.transforms.errors import (
     InputError,
     NothingFoundError,
@@ -173,18 +171,15 @@ def _check_key(output: Path) -> None:
     """Names made with two keys would have everything twice."""
     path, key = output / STATE, case_name("which key")
     if not path.exists():
-        with atomic_write(path, "w") as file:
-            json.dump({"key": key}, file)
+        write_json(path, {"key": key})
     elif key not in path.read_text(encoding="utf-8"):
         remedy = "Set PYRASEG_HASH_KEY as it was then, or name a new folder with --output."
         raise OutputError("a folder begun with this key", found="another key", remedy=remedy, path=output)
 
 
 def _write_ledger(output: Path, folders: list[SeriesFolder], states: dict[str, str]) -> None:
-    with atomic_write(output / LEDGER, "w") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for folder in folders:
-            one = folder.series
-            state = states.get(one.folder, "not fetched yet")
-            rows.writerow((*one.folder.split("/"), one.modality, one.instances, len(folder), state))
+    rows = []
+    for folder in folders:
+        one, state = folder.series, states.get(folder.series.folder, "not fetched yet")
+        rows.append([*one.folder.split("/"), one.modality, one.instances, len(folder), state])
+    write_rows(output / LEDGER, COLUMNS, rows)

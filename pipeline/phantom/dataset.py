@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from pyraseg.pipeline.phantom.records import P, PhantomReport, Phantoms, Written
 from pyraseg.pipeline.phantom.ultrasound.cases import UltrasoundPhantoms
 from pyraseg.pipeline.phantom.volumes.cases import MODALITIES as VOLUMES
 from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_rows
 from pyraseg.transforms.errors import ConfigError, OutputError
 
 __all__ = ["generate", "split_cases"]
@@ -144,10 +143,7 @@ def _write_truth(path: Path, written: Sequence[Written]) -> None:
     """Write one row per lesion; no file if the modality has no such table."""
     rows = [row for case in written for row in case.truth]
     if rows:
-        with atomic_write(path, "w") as file:
-            table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
+        write_rows(path, rows[0], (row.values() for row in rows))
 
 
 def split_cases(plans: list[P], seed: int) -> dict[str, list[P]]:

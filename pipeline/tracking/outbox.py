@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pyraseg.pipeline.utils.files import atomic_write, hold_file
+from pyraseg.pipeline.utils.files import hold_file, write_json
 from pyraseg.transforms.errors import OutputError, TrackingError
 
 __all__ = ["FACTS", "Entry", "Outbox"]
@@ -45,8 +45,7 @@ class Outbox:
             (self.folder / "files").mkdir(parents=True, exist_ok=True)
             self._holder = _hold(self.folder / ".lock")
             if facts is not None:
-                with atomic_write(self.folder / FACTS, "w") as file:
-                    json.dump(dict(facts), file)
+                write_json(self.folder / FACTS, dict(facts))
             self._journal = _open_journal(self.folder / "journal.jsonl")
         self._sent = self._read_sent()
         self._files = max((int(path.name) for path in (self.folder / "files").iterdir()), default=0)

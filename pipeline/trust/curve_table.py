@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pyraseg.pipeline.trust.curve import RATES, SIZES, THRESHOLDS, Curve
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_rows
 
 __all__ = ["TABLE", "read_table", "write_table"]
 
@@ -25,17 +26,15 @@ def write_table(path: Path, curves: Iterable[Curve]) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    with atomic_write(path, "w") as file:
-        table = csv.writer(file)
-        table.writerow(HEADER)
-        for curve in curves:
-            sizes = SIZES[curve.unit]
-            for n, i, j in np.ndindex(len(curve.groups), len(THRESHOLDS), len(sizes)):
-                sums = [f"{curve.totals[rate][n, i, j]:.6g}" for rate in RATES]
-                counts = [int(curve.counts[rate][n]) for rate in RATES]
-                at = curve.groups[n], THRESHOLDS[i], sizes[j]
-                table.writerow([curve.label, curve.unit, *at, *sums, *counts])
-    return path
+    return write_rows(path, HEADER, (row for curve in curves for row in _rows(curve)))
+
+
+def _rows(curve: Curve) -> Iterator[list[Any]]:
+    sizes = SIZES[curve.unit]
+    for n, i, j in np.ndindex(len(curve.groups), len(THRESHOLDS), len(sizes)):
+        sums = [f"{curve.totals[rate][n, i, j]:.6g}" for rate in RATES]
+        counts = [int(curve.counts[rate][n]) for rate in RATES]
+        yield [curve.label, curve.unit, curve.groups[n], THRESHOLDS[i], sizes[j], *sums, *counts]
 
 
 def read_table(path: Path) -> list[Curve]:

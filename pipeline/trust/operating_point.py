@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections import defaultdict
@@ -20,7 +19,7 @@ from pyraseg.pipeline.inference.decision import PLAIN, point_in_words
 from pyraseg.pipeline.trust.curve import SIZES, THRESHOLDS, CaseTrace, Curve, trace_case
 from pyraseg.pipeline.trust.curve_table import TABLE, write_table
 from pyraseg.pipeline.utils.distributed import gather
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_json
 from pyraseg.pipeline.writers.pictures.operating_curve import draw_operating_curves
 from pyraseg.pipeline.writers.pictures.picture_files import write_png
 from pyraseg.transforms.errors import ConfigError
@@ -34,7 +33,6 @@ __all__ = [
     "false_rate",
     "in_words",
     "read_rules",
-    "write_points",
 ]
 
 RESAMPLES = 2000
@@ -301,7 +299,7 @@ class OperatingPoints:
     def write(self, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
         """``operating_point.json`` with the facts, the picture of them, and a table by group."""
         return [
-            write_points(folder / "operating_point.json", facts),
+            write_json(folder / "operating_point.json", facts),
             write_png(folder / "operating_curve.png", draw_operating_curves(facts)),
             write_table(folder / TABLE, self.curves()),
         ]
@@ -322,14 +320,3 @@ def in_words(rates: Mapping[str, Mapping[str, Any]]) -> str:
     'missed 0.100 (0.020 to 0.200), over groups 0.400'
     """
     return "; ".join(f"{name.replace('_', ' ')} {rate_in_words(rate)}" for name, rate in rates.items())
-
-
-def write_points(path: Path, facts: Mapping[str, Any]) -> Path:
-    """Write what was found by class as JSON.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    with atomic_write(path, "w") as file:
-        file.write(json.dumps(facts, indent=1, allow_nan=False) + "\n")
-    return path

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, overload
@@ -27,6 +29,8 @@ __all__ = [
     "sha256_of",
     "sync_path",
     "user_cache",
+    "write_json",
+    "write_rows",
 ]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -111,6 +115,31 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with atomic_path(path) as draft, open(draft, mode, **text) as file:
         yield file
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write a JSON document whole or not at all, and return its path.
+
+    Raises:
+        OutputError: as ``atomic_path``.
+        ValueError: a number is not finite.
+    """
+    with atomic_write(path, "w") as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return Path(path)
+
+
+def write_rows(path: str | Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Path:
+    """Write a CSV table with a header whole or not at all, and return its path.
+
+    Raises:
+        OutputError: as ``atomic_path``.
+    """
+    with atomic_write(path, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(rows)
+    return Path(path)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pyraseg.pipeline.comparison.present.sections import HEADINGS, Table, sectio
 from pyraseg.pipeline.comparison.present.wording import in_short, lead, remarks, verdicts
 from pyraseg.pipeline.comparison.statistics.efficiency import ArmEfficiency, Learned, Steps
 from pyraseg.pipeline.comparison.statistics.results import Comparison
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, write_rows
 from pyraseg.pipeline.writers.tables.text import clean, neutralise
 
 __all__ = ["write_csv", "write_markdown"]
@@ -52,12 +51,9 @@ def write_csv(path: str | Path, comparison: Comparison) -> Path:
         >>> write_csv(f"{folder}/comparison.csv", comparison).name
         'comparison.csv'
     """
-    with atomic_write(path, "w") as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for part in (_arms, _differences, _subgroups, _efficiency, _calibrations, _agreements):
-            table.writerows([_cell(row.get(name)) for name in COLUMNS] for row in part(comparison))
-    return Path(path)
+    parts = (_arms, _differences, _subgroups, _efficiency, _calibrations, _agreements)
+    rows = (row for part in parts for row in part(comparison))
+    return write_rows(path, COLUMNS, ([_cell(row.get(name)) for name in COLUMNS] for row in rows))
 
 
 def _arms(comparison: Comparison) -> Iterator[Row]:

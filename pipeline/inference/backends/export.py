@@ -21,13 +21,7 @@ from torch import nn
 
 from pyraseg.pipeline.inference.backends.base import Setting
 from pyraseg.pipeline.inference.features import FeatureTap, encoder_of
-from pyraseg.pipeline.utils.files import (
-    atomic_path,
-    atomic_write,
-    private_folder,
-    sha256_of,
-    user_cache,
-)
+from pyraseg.pipeline.utils.files import atomic_path, private_folder, sha256_of, user_cache, write_json
 from pyraseg.transforms.errors import ConfigError, OutputError
 from pyraseg.transforms.privacy import keyed_digest
 
@@ -102,8 +96,7 @@ def write_facts(path: Path | None, facts: Mapping[str, Any]) -> None:
         return
     try:
         seal = _seal(path, facts)
-        with atomic_write(path, "w") as file:
-            json.dump({"facts": facts, "seal": seal}, file, indent=1)
+        write_json(path, {"facts": facts, "seal": seal})
     except OutputError as error:
         logger.debug("what was measured of a backend is not kept: %s", error)
 

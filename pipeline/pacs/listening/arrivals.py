@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyraseg.pipeline.pacs.listening.objects import SUFFIX
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_json
 from pyraseg.transforms.errors import PeerError
 
 __all__ = ["Arrivals", "Expected", "Outcome", "images_of"]
@@ -180,8 +180,7 @@ class Arrivals:
         Raises:
             OutputError: it cannot be written.
         """
-        with atomic_write(self._records / f"{series}.json", "w") as file:
-            json.dump(asdict(outcome), file)
+        write_json(self._records / f"{series}.json", asdict(outcome))
 
     def forget(self, series: str, images: list[Path]) -> None:
         """Drop the images of a series that no bundle takes, but none that has come since."""

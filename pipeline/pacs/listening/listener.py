@@ -31,7 +31,7 @@ from pyraseg.pipeline.prediction.output.tables import Totals
 from pyraseg.pipeline.prediction.plan import count
 from pyraseg.pipeline.prediction.run import before_work
 from pyraseg.pipeline.prediction.stopping import Stopping
-from pyraseg.pipeline.utils.files import atomic_write, private_files, private_folder
+from pyraseg.pipeline.utils.files import private_files, private_folder, write_json
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, LeftOut
 from pyraseg.transforms.dicom.files.header import parse_file
 from pyraseg.transforms.errors import UsageError
@@ -326,8 +326,7 @@ def _hold(folder: Path) -> Iterator[None]:
         with lock:
             key = case_name("which key")
             if not mark.exists():
-                with atomic_write(mark, "w") as file:
-                    json.dump({"key": key}, file)
+                write_json(mark, {"key": key})
             if json.loads(mark.read_bytes()).get("key") != key:
                 remedy = "Set PYRASEG_HASH_KEY to the key of the first run, or name a new one with --output."
                 found = "one whose names were made with another key"

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pyraseg.pipeline.prediction.output.folder_lock import STATE, TABLES, Shard
-from pyraseg.pipeline.utils.files import atomic_write, sync_path
+from pyraseg.pipeline.utils.files import atomic_write, sync_path, write_json
 from pyraseg.pipeline.writers.tables.item_records import Failure, Item, ItemRecord
 from pyraseg.transforms.errors import OutputError
 
@@ -111,8 +111,7 @@ class OutputFolder:
 
     def save_backend(self, name: str) -> None:
         """Record the backend, which all runs and shards of the job must use."""
-        with atomic_write(self.path / STATE / BACKEND, "w") as file:
-            json.dump({"fingerprint": self.fingerprint, "backend": name}, file)
+        write_json(self.path / STATE / BACKEND, {"fingerprint": self.fingerprint, "backend": name})
 
     def read(self, case: str) -> ItemRecord | None:
         """The record of a finished item; None if there is none that can be read."""

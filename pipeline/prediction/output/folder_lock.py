@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import write_json
 from pyraseg.transforms.errors import OutputError, UsageError
 from pyraseg.transforms.privacy import case_name
 
@@ -118,8 +118,7 @@ class FolderLock:
                 _clear(self.folder, results=self.overwrite)
             lock = FileLock(state / f"run-{self.shard.label}.lock", timeout=0)
             lock.acquire()
-            with atomic_write(state / JOB, "w") as file:
-                json.dump({**self.job, "begun": sorted({*begun, self.shard.label})}, file)
+            write_json(state / JOB, {**self.job, "begun": sorted({*begun, self.shard.label})})
         return lock
 
     def _check(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyraseg.pipeline.utils.files import atomic_write
+from pyraseg.pipeline.utils.files import atomic_write, write_rows
 from pyraseg.pipeline.writers.tables.item_records import Failure, FrameRecord, ItemRecord, LeftOut
 from pyraseg.pipeline.writers.tables.text import neutralise
 
@@ -153,11 +152,7 @@ def searched_box(bounds: Sequence[float]) -> str:
 
 
 def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    with atomic_write(path, "w") as file:
-        table = csv.writer(file)
-        table.writerow(map(_cell, header))
-        table.writerows(map(_cell, row) for row in rows)
-    return Path(path)
+    return write_rows(path, map(_cell, header), (map(_cell, row) for row in rows))
 
 
 def _cell(value: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from pyraseg.pipeline.evaluation import CaseScore, Results
 from pyraseg.pipeline.evaluation.result_files import report
-from pyraseg.pipeline.evaluation.summary import flatten, summarise_classes
+from pyraseg.pipeline.evaluation.summary import flatten
 from pyraseg.pipeline.evaluation.surfaces import SurfaceScores
 from pyraseg.transforms.privacy import image_group
 
@@ -22,7 +22,7 @@ FALSE_POSITIVE = {"reference": 0, "predicted": 4, "common": 0}
 
 
 def summarise(scores) -> dict[str, float]:
-    return flatten(summarise_classes(scores))
+    return flatten(Results(tuple(scores)).classes)
 
 
 def test_a_group_weighs_the_same_however_many_frames_it_has():
@@ -37,7 +37,7 @@ def test_rates_count_over_the_cases_they_speak_of():
     summary = summarise(scores)
     assert summary["missed_rate_kidney"] == 0.25
     assert summary["false_positive_rate_kidney"] == 0.5
-    cases = summarise_classes(scores)["kidney"].document()["cases"]
+    cases = Results(tuple(scores)).classes["kidney"].document()["cases"]
     assert cases == {"present": 4, "absent": 2, "missed": 1, "false_positive": 1, "true_negative": 1}
 
 
@@ -66,7 +66,7 @@ def test_millimetres_and_pixels_never_meet_in_one_mean():
 
 def test_intervals_join_the_flat_metrics_where_there_are_some():
     scores = [row(group=name, common=common) for name, common in (("a", 10), ("b", 5), ("c", 8))]
-    flat = flatten(summarise_classes(scores, resamples=200))
+    flat = flatten(Results(tuple(scores), resamples=200).classes)
     assert flat["dice_low_kidney"] < flat["dice_kidney"] < flat["dice_high_kidney"]
     assert "dice_low_kidney" not in summarise(scores)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 
 import pytest
+import torch
 
+from pyraseg.pipeline.evaluation import Results, compare_lesions, score_case, write_results
 from pyraseg.pipeline.experiments.pooling import pool, read_rows
 from pyraseg.transforms.errors import DatalistError
 from pyraseg.transforms.privacy import image_group
@@ -14,6 +16,44 @@ from tests.pipeline.experiments.cross_validation.pretender import FOLDS, row, wr
 
 def folded(fold: int, *rows: dict[str, str]) -> list[dict[str, str]]:
     return [{"fold": str(fold), **each} for each in rows]
+
+
+SCORES = (
+    "dice",
+    "iou",
+    "precision",
+    "sensitivity",
+    "hd95",
+    "assd",
+    "surface_dice",
+    "area_error",
+    "volume_error",
+)
+
+
+CASES = [
+    ("a1", "a", (0.5, 0.5), 4, 3),
+    ("a2", "a", None, 4, 6),
+    ("b1", "b", (2.0, 2.0, 2.0), 5, 4),
+    ("c1", "c", (2.0, 2.0, 2.0), 5, 0),
+    ("d1", "d", (2.0, 2.0, 2.0), 0, 2),
+]
+
+
+def evaluated(folder) -> Results:
+    """An evaluation of five cases of four groups, written to ``folder``."""
+    scores, lesions = [], []
+    for case, group, spacing, reference, found in CASES:
+        labels = [torch.zeros(1, *((8,) * len(spacing or (1, 1))), dtype=torch.uint8) for _ in range(2)]
+        for label, depth in zip(labels, (reference, found), strict=True):
+            label[:, :depth, 2:6] = 1
+        names = {"label_names": ["background", "tumour"], "case": case, "group": group}
+        scores += score_case(*labels[::-1], spacing_mm=spacing, surfaces=True, **names)
+        if len(labels[0].shape) == 4:
+            lesions += compare_lesions(*labels[::-1], spacing_mm=spacing, **names)
+    results = Results(tuple(scores), lesions=tuple(lesions))
+    write_results(folder, results)
+    return results
 
 
 class TestPool:
@@ -64,6 +104,20 @@ class TestPool:
         classes = pool(rows)["pooled"]["classes"]["kidney"]
         assert classes["hd95_mm"]["group_mean"] == 2.0
         assert classes["hd95_px"]["group_mean"] == 30.0
+
+    def test_the_pool_of_one_fold_says_what_its_evaluation_said(self, tmp_path):
+        """Frames with and without calibration, volumes with lesions, a miss and a false alarm."""
+        results = evaluated(tmp_path)
+        pooled = pool(read_rows({0: tmp_path}, {0: [score.case for score in results.scores]}))["pooled"]
+        for name, said in results.document()["classes"].items():
+            again = pooled["classes"][name]
+            assert again["cases"] == said["cases"]
+            means = {
+                metric: value["group_mean"] for metric, value in said.items() if metric.startswith(SCORES)
+            }
+            assert {metric: again[metric]["group_mean"] for metric in means} == pytest.approx(means, abs=1e-5)
+        sensitivity = results.detection["tumour"].sensitivity.group_mean
+        assert pooled["classes"]["tumour"]["lesion_sensitivity"]["group_mean"] == pytest.approx(sensitivity)
 
 
 class TestReadRows:

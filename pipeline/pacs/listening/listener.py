@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from pyraseg.pipeline.pacs.archive import instance_count
 from pyraseg.pipeline.pacs.delivery import deliver
+from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.listening.arrivals import Arrivals, Outcome, images_of
 from pyraseg.pipeline.pacs.listening.figures import Figures
 from pyraseg.pipeline.pacs.listening.reception import Reception
@@ -321,17 +320,12 @@ def _hold(folder: Path) -> Iterator[None]:
         remedy = "Name a new one with --output."
         raise UsageError(wanted, found="one that holds other files", remedy=remedy, path=folder)
     mark.parent.mkdir(exist_ok=True)
-    lock = FileLock(mark.with_name("listen.lock"), timeout=0)
-    try:
-        with lock:
-            key = case_name("which key")
-            if not mark.exists():
-                write_json(mark, {"key": key})
-            if json.loads(mark.read_bytes()).get("key") != key:
-                remedy = "Set PYRASEG_HASH_KEY to the key of the first run, or name a new one with --output."
-                found = "one whose names were made with another key"
-                raise UsageError(wanted, found=found, remedy=remedy, path=folder)
-            yield
-    except Timeout as error:
-        remedy = "Wait until it has ended, or name another with --output."
-        raise UsageError(wanted, found="one that another listener has", remedy=remedy, path=folder) from error
+    with holding(mark.with_name("listen.lock"), "this output folder"):
+        key = case_name("which key")
+        if not mark.exists():
+            write_json(mark, {"key": key})
+        if json.loads(mark.read_bytes()).get("key") != key:
+            remedy = "Set PYRASEG_HASH_KEY to the key of the first run, or name a new one with --output."
+            found = "one whose names were made with another key"
+            raise UsageError(wanted, found=found, remedy=remedy, path=folder)
+        yield

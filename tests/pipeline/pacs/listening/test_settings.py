@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.pacs.holding import holding
 from pyraseg.pipeline.pacs.listening.figures import Figures
 from pyraseg.pipeline.pacs.listening.reception import Reception
 from pyraseg.pipeline.pacs.listening.settings import Address
@@ -66,7 +67,9 @@ def test_two_bundles_of_one_name_are_refused(tmp_path, capsys):
     assert "another name" in capsys.readouterr().err
 
 
-def test_a_folder_with_other_files_and_one_of_another_key_are_refused(tmp_path, capsys, monkeypatch):
+def test_a_folder_with_other_files_of_another_key_or_of_a_running_listener_is_refused(
+    tmp_path, capsys, monkeypatch
+):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "notes.txt").touch()
@@ -78,3 +81,6 @@ def test_a_folder_with_other_files_and_one_of_another_key_are_refused(tmp_path, 
     (folder / ".pyraseg" / "listen.json").write_text('{"key": "c0"}')
     assert main(command) == 2
     assert "another key" in capsys.readouterr().err
+    with holding(folder / ".pyraseg" / "listen.lock", "this output folder"):
+        assert main(command) == 2
+    assert "found one that holds this output folder. Wait until it has ended" in capsys.readouterr().err

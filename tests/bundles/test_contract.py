@@ -29,6 +29,12 @@ def bundle(request) -> Path:
     return request.param
 
 
+def network_of(bundle: Path) -> str:
+    """Its network and the size of its input, in letters."""
+    trained = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))["trained"]
+    return json.dumps([trained["network"], trained["input_size"]])
+
+
 def metadata(bundle: Path) -> dict:
     return json.loads((bundle / "configs" / "metadata.json").read_text())
 
@@ -80,7 +86,14 @@ def test_segments_inputs_and_outputs_agree(bundle):
     assert all(segment.type for segment in resolve_segments(names, meta["segments"])[1:])
 
 
-def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
+@pytest.fixture(params={network_of(path): path for path in BUNDLES}.values(), ids=lambda path: path.name)
+def with_own_network(request) -> Path:
+    """A bundle of each network."""
+    return request.param
+
+
+def test_the_network_takes_and_gives_what_the_metadata_says(with_own_network):
+    bundle = with_own_network
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),
@@ -90,7 +103,11 @@ def test_the_network_takes_and_gives_what_the_metadata_says(bundle):
     )
 
 
-def test_a_checkpoint_of_other_classes_exports_to_torchscript_with_its_own_and_agrees(bundle, tmp_path):
+def test_a_checkpoint_of_other_classes_exports_to_torchscript_with_its_own_and_agrees(
+    with_own_network, tmp_path
+):
+    """And with the whole config, as the Deploy App SDK reads it."""
+    bundle = with_own_network
     config = str(bundle / "configs" / "inference.yaml")
     workflow = ConfigWorkflow(config_file=config, logging_file=False, bundle_root=str(bundle))
     network = workflow.parser.get_parsed_content("network_def").eval()
@@ -106,8 +123,9 @@ def test_a_checkpoint_of_other_classes_exports_to_torchscript_with_its_own_and_a
         bundle_root=str(bundle),
     )
     with zipfile.ZipFile(tmp_path / "model.ts") as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith("metadata.json")]
-        told = json.loads(archive.read(name))
+        texts = {Path(name).name: name for name in archive.namelist() if name.endswith(".json")}
+        told, again = (json.loads(archive.read(texts[f"{name}.json"])) for name in ("metadata", "inference"))
+    assert again == ConfigParser.load_config_file(config)
     assert told["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "edema"}
     assert [(segment["value"], segment["name"]) for segment in told["segments"]] == [
         (0, "background"),
@@ -130,8 +148,10 @@ logging.getLogger("pyraseg.pipeline").info("a line of ours")
 """
 
 
-def test_no_value_of_a_header_reaches_the_log(bundle):
-    command = [sys.executable, "-c", READS_A_BROKEN_VALUE, str(bundle / "configs" / "logging.conf")]
+def test_no_value_of_a_header_reaches_the_log():
+    files = [bundle / "configs" / "logging.conf" for bundle in BUNDLES]
+    assert len({path.read_text() for path in files}) == 1
+    command = [sys.executable, "-c", READS_A_BROKEN_VALUE, str(files[0])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "a line of ours" in done.stdout
     assert "SENTINEL" not in done.stdout + done.stderr

@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ from monai.bundle import (
     ConfigItem,
     ConfigParser,
     ConfigWorkflow,
-    ckpt_export,
-    create_workflow,
     load,
     onnx_export,
 )
@@ -86,31 +83,6 @@ class TestABareConfigParser:
 
 
 class TestExport:
-    def test_a_torchscript_carries_the_whole_config_as_the_deploy_sdk_reads_it(self, delivered, tmp_path):
-        exported = tmp_path / "model.ts"
-        ckpt_export(
-            net_id="network_def",
-            filepath=str(exported),
-            ckpt_file=str(delivered / "models" / "model.pt"),
-            config_file=str(delivered / "configs" / "inference.yaml"),
-            meta_file=str(delivered / "configs" / "metadata.json"),
-            bundle_root=str(delivered),
-        )
-        with zipfile.ZipFile(exported) as archive:
-            texts = {Path(name).name: name for name in archive.namelist() if name.endswith(".json")}
-            metadata, config = (
-                json.loads(archive.read(texts[f"{name}.json"])) for name in ("metadata", "inference")
-            )
-        assert config == ConfigParser.load_config_file(str(delivered / "configs" / "inference.yaml"))
-        parser = ConfigParser()
-        parser.read_meta(f=metadata)
-        parser.read_config(config)
-        parser.parse()
-        assert isinstance(parser.get_parsed_content("device"), torch.device)
-        assert callable(parser.get_parsed_content("inferer"))
-        for name in ("preprocessing", "postprocessing"):
-            assert isinstance(parser.get_parsed_content(name), Compose)
-
     def test_onnx(self, delivered, tmp_path):
         onnx_export(
             net_id="network_def",
@@ -173,23 +145,6 @@ def test_one_round_of_a_federated_client(ultrasound):
     algorithm.finalize()
 
 
-def test_a_workflow_made_in_python_runs(ultrasound, trained):
-    flow = create_workflow(
-        config_file=ultrasound.config("evaluate"),
-        logging_file=False,
-        **ultrasound.common,
-        checkpoint=str(trained),
-        output_dir=str(ultrasound.output / "from_python"),
-        cache_dir=str(ultrasound.output / "cache"),
-        track=False,
-        surfaces=False,
-        resamples=0,
-        quantities=[],
-    )
-    flow.run()
-    assert (ultrasound.output / "from_python" / "cases.csv").is_file()
-
-
 def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultrasound, tmp_path):
     """A ``transforms.py`` or a ``pipeline`` of the user's, which MONAI puts on the path, break nothing."""
     folder = tmp_path / "bundle"
@@ -207,7 +162,3 @@ def test_the_zoo_s_form_without_a_run_id_trains_beside_a_user_s_own_folders(ultr
     assert (folder / "models" / "model.pt").is_file()
     warnings = [line for line in done.stderr.splitlines() if "Warning:" in line]
     assert [line for line in warnings if "/monai/" not in line] == []
-    typo = [*command, "--validate#dataloadr", "1"]
-    done = subprocess.run(typo, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "Did you mean --validate::dataloader?" in done.stderr

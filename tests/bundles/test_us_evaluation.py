@@ -8,10 +8,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
 from monai.bundle import ConfigWorkflow, run
 
 from pyraseg.pipeline.cli import main
+from pyraseg.pipeline.comparison.read.curves import read_curve
+from pyraseg.pipeline.comparison.read.store import open_store
 from pyraseg.pipeline.phantom import generate
 from pyraseg.transforms.io.frames import LoadFrame
 from tests.pipeline.evaluation.engines import read
@@ -66,6 +69,8 @@ def test_the_test_split_s_masks_tables_and_run_agree(ultrasound, trained, capsys
     assert found.data.metrics["test_mean_dice"] == pytest.approx(summary["mean_dice"])
     assert {artifact.path for artifact in client.list_artifacts(found.info.run_id)} >= FILES
     digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    about = {name: summary["evaluated"][name] for name in ("split", "weights_sha256", "run_id")}
+    assert about == {"split": "test", "weights_sha256": [digest], "run_id": found.info.run_id}
     assert found.data.tags["evaluated.sha256"] == digest
     runs = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
     trainings = {run.info.run_name for run in runs if run.data.tags.get("checkpoint.sha256") == digest}
@@ -83,7 +88,9 @@ def test_another_split_is_evaluated_alike_and_what_is_switched_off_is_absent(ult
     assert not (folder / "quantities.csv").exists()
 
 
-def test_a_list_that_is_a_test_set_and_nothing_else_is_measured_and_compared(ultrasound, trained, tmp_path):
+def test_a_list_that_is_a_test_set_and_nothing_else_is_measured_compared_and_shown_over_its_frames(
+    ultrasound, trained, tmp_path, capsys
+):
     """Data of another hospital: no patient of it, and no split beside it, was ever trained on."""
     generate(tmp_path / "ext", modality="us", cases=6, seed=9)
     (tmp_path / "ext/datalist.json").unlink()
@@ -92,13 +99,38 @@ def test_a_list_that_is_a_test_set_and_nothing_else_is_measured_and_compared(ult
     labels = ["--group-from", "patient_id", "--label-map", "1=kidney,2=hydronephrosis"]
     output = str(tmp_path / "ext/datalist.json")
     assert main(["datalist", *folders, *labels, "--fractions", "0", "0", "1", "--output", output]) == 0
-    options = {"tracking_uri": ultrasound.store, "experiment_name": "ext", "surfaces": False, "resamples": 0}
+    options = {
+        "tracking_uri": ultrasound.store,
+        "experiment_name": "tests",
+        "surfaces": False,
+        "resamples": 0,
+    }
     for name, flips in (("plain", None), ("flipped", ["w"])):
         places = {"dataset_dir": str(tmp_path / "ext"), "output_dir": str(tmp_path / name)}
         evaluate(ultrasound, trained, "test", **places, **options, run_name=name, tta_flips=flips)
-    arms = ["--arms", "plain=plain", "flipped=flipped", "--output", str(tmp_path / "page")]
-    assert main(["compare", "--experiment", "ext", "--tracking_uri", ultrasound.store, *arms]) == 0
-    assert "6 groups" in (tmp_path / "page/comparison.md").read_text()
+    where = ["--tracking_uri", ultrasound.store, "--experiment", "tests", "--output", str(tmp_path / "page")]
+    frames = ["--bundle", str(ultrasound.bundle), "--dataset_dir", str(tmp_path / "ext")]
+    arms = ["--arms", "plain=plain", "flipped=flipped", "--resamples", "50"]
+    assert main(["compare", *where, *frames, *arms]) == 0
+    assert "flipped: 1 run" in capsys.readouterr().out
+    text = (tmp_path / "page/comparison.md").read_text()
+    assert "6 groups" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| evaluation: tta")]
+    assert row == '| evaluation: tta\\_flips | null | \\["w"\\] |'
+    page = (tmp_path / "page/comparison.html").read_text()
+    assert "Filled: prediction, dashed: reference." in page
+    assert page.count("data:image/jpeg") >= 2
+    assert str(tmp_path) not in page
+
+
+def test_the_curve_of_a_real_training_ends_at_the_last_step_of_its_optimizer(ultrasound, trained):
+    with open_store(ultrasound.store) as store:
+        (training,) = [run for run in store.runs(store.experiment_id("tests")) if run.name == "trained"]
+        curve, why = read_curve(store, training)
+    assert curve is not None, why
+    state = torch.load(trained.parent / "last.pt", weights_only=True)["state"]["optimizer"]["state"]
+    assert curve.length == max(int(each["step"]) for each in state.values())
+    assert len(curve.dice) == 2
 
 
 def test_training_keeps_what_the_best_validation_gave(ultrasound, trained):

@@ -15,7 +15,6 @@ from monai.bundle import ConfigWorkflow, run
 
 from pyraseg.pipeline.networks.checkpoint import facts_of
 from pyraseg.pipeline.utils.errors import own_error
-from pyraseg.pipeline.utils.files import sha256_of
 from pyraseg.transforms.errors import CheckpointError, ConfigError, DatalistError, LabelError, OutputError
 from pyraseg.transforms.io.frames import LoadFrame
 
@@ -86,34 +85,6 @@ def test_the_images_of_training_evaluation_and_inference_are_the_same(ultrasound
         images = [transform(dict(item))["image"] for transform in (deterministic, source, inference)]
         assert torch.equal(images[0], images[1])
         assert torch.equal(images[0], images[2])
-
-
-def test_evaluation_scores_every_test_case_on_its_source_grid(ultrasound, trained):
-    folder = ultrasound.output / "evaluation"
-    overrides = {"checkpoint": str(trained), "output_dir": str(folder), "tracking_uri": ultrasound.store}
-    run(
-        "evaluating",
-        config_file=[ultrasound.config("train"), ultrasound.config("evaluate")],
-        **ultrasound.common,
-        **overrides,
-        cache_dir=str(ultrasound.output / "cache"),
-        experiment_name="tests",
-        run_name="evaluated",
-    )
-    test = json.loads((ultrasound.data / "datalist.json").read_text())["test"]
-    with open(folder / "cases.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["case"] for row in rows} == {item["case"] for item in test}
-    first = next(row for row in rows if row["class"] == "kidney")
-    item = next(item for item in test if item["case"] == first["case"])
-    label = LoadFrame(as_labels=True)(str(ultrasound.data / item["label"]))
-    assert int(first["reference_pixels"]) == int((label == 1).sum())
-    assert (folder / "overlays.png").is_file()
-    (tracked,) = runs_named(ultrasound.store, "evaluated")
-    about = json.loads((folder / "summary.json").read_text())["evaluated"]
-    assert (about["split"], about["weights_sha256"]) == ("test", [sha256_of(trained)])
-    assert about["run_id"] == tracked.info.run_id
-    assert "test_mean_dice" in tracked.data.metrics
 
 
 def test_inference_writes_a_label_map_on_the_source_grid_for_every_frame(ultrasound, trained):

@@ -36,13 +36,6 @@ IMAGES = ("train::deterministic_transforms", "validate::preprocessing")
 COARSE = {"spacing_mm": [16.0, 16.0, 16.0]}  # few windows a body
 
 
-@pytest.fixture(scope="module", params=["ct", "mr", "pet"])
-def volumes(request, tmp_path_factory) -> Workspace:
-    folder = tmp_path_factory.mktemp("volumes") / request.param
-    generate(folder, modality=request.param, cases=3, seed=1)
-    return Workspace(ROOT / "bundles" / f"{request.param}_sarcoma", folder, folder.parent / "runs")
-
-
 @pytest.fixture(scope="module")
 def pet(tmp_path_factory) -> Workspace:
     folder = tmp_path_factory.mktemp("volumes") / "pet"
@@ -65,16 +58,16 @@ def parsed(files: list[str], *ids: str, **overrides) -> list:
     return [flow.parser.get_parsed_content(name) for name in ids]
 
 
-def test_the_images_of_training_evaluation_and_inference_are_the_same(volumes):
-    small = {**volumes.common, "input_size": [16, 16, 16]}
+def test_the_images_of_training_evaluation_and_inference_are_the_same(pet):
+    small = {**pet.common, "input_size": [16, 16, 16]}
     made = parsed(
-        [volumes.config("train")],
+        [pet.config("train")],
         "train::deterministic_transforms",
         "validate::preprocessing",
         "data",
         **small,
     )
-    (inference,) = parsed([volumes.config("inference")], "preprocessing", **small)
+    (inference,) = parsed([pet.config("inference")], "preprocessing", **small)
     item = made[2].items("training")[0]
     images = [transform(dict(item))["image"] for transform in (*made[:2], inference)]
     assert torch.equal(images[0], images[1])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyraseg.pipeline.datalist import write_datalist
-from pyraseg.pipeline.phantom.records import P, PhantomReport, Phantoms, Written
+from pyraseg.pipeline.phantom.records import PhantomReport, Written
 from pyraseg.pipeline.phantom.ultrasound.cases import UltrasoundPhantoms
 from pyraseg.pipeline.phantom.volumes.cases import MODALITIES as VOLUMES
 from pyraseg.pipeline.phantom.volumes.cases import VolumePhantoms
@@ -56,8 +56,7 @@ def generate(
     if modality == "us" and faults:
         remedy = "Give another modality, or no fault."
         raise ConfigError("faults of a series", found='modality "us"', remedy=remedy)
-    volumes = modality != "us"
-    phantoms: Phantoms[Any] = VolumePhantoms(modality, tuple(faults)) if volumes else UltrasoundPhantoms()
+    phantoms = VolumePhantoms(modality, tuple(faults)) if modality != "us" else UltrasoundPhantoms()
     _check(phantoms.minimum, cases, seed, patient_name)
     return _generate(phantoms, Path(output), phantoms.plan(cases, seed=seed, patient_name=patient_name), seed)
 
@@ -75,7 +74,9 @@ def _check(minimum: int, cases: int, seed: int, patient_name: str | None) -> Non
         raise ConfigError(wanted, found=found, remedy=remedy)
 
 
-def _generate(phantoms: Phantoms[P], folder: Path, plans: list[P], seed: int) -> PhantomReport:
+def _generate(
+    phantoms: UltrasoundPhantoms | VolumePhantoms, folder: Path, plans: list[Any], seed: int
+) -> PhantomReport:
     with _draft_folder(folder, phantoms.folders) as draft:
         written = {plan.name: phantoms.write(plan, draft) for plan in plans}
         splits = {
@@ -146,10 +147,10 @@ def _write_truth(path: Path, written: Sequence[Written]) -> None:
         write_rows(path, rows[0], (row.values() for row in rows))
 
 
-def split_cases(plans: list[P], seed: int) -> dict[str, list[P]]:
+def split_cases(plans: list[Any], seed: int) -> dict[str, list[Any]]:
     """Split about 60/20/20 by patient, stratum by stratum, so that each split has both if possible."""
     rng = np.random.default_rng([seed, 60, 20, 20])
-    split: dict[str, list[P]] = {"training": [], "validation": [], "test": []}
+    split: dict[str, list[Any]] = {"training": [], "validation": [], "test": []}
     for stratum in (True, False):
         group = [plan for plan in plans if plan.stratum == stratum]
         group = [group[position] for position in rng.permutation(len(group))]

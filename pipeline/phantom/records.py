@@ -1,33 +1,12 @@
-"""The interface of a phantom modality, and the report on a data set."""
+"""What a case of a phantom leaves behind, and the report on a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
-__all__ = ["P", "PhantomReport", "Phantoms", "Written"]
-
-
-class Plan(Protocol):
-    """One case before it is rendered.
-
-    Attributes:
-        name: "case_0001" onwards; the patient in the datalist.
-        encoding_name: how the case stores its pixels, in words.
-        stratum: each split gets the same share of either value.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def encoding_name(self) -> str: ...
-    @property
-    def stratum(self) -> bool: ...
-
-
-P = TypeVar("P", bound=Plan)
+__all__ = ["PhantomReport", "Written"]
 
 
 @dataclass(frozen=True)
@@ -36,31 +15,6 @@ class Written:
 
     items: tuple[Mapping[str, str], ...]
     truth: tuple[Mapping[str, object], ...] = ()
-
-
-class Phantoms(Protocol[P]):
-    """The phantoms of one modality.
-
-    Attributes:
-        modality: its name on the command line.
-        label_names: the classes by value.
-        folders: those that ``write`` fills.
-        minimum: number of cases; fewer cannot be split.
-    """
-
-    modality: str
-    label_names: tuple[str, ...]
-    folders: tuple[str, ...]
-    minimum: int
-
-    def plan(self, cases: int, *, seed: int, patient_name: str | None) -> list[P]:
-        """Plan the cases; each plan is independent of their number."""
-
-    def write(self, plan: P, folder: Path) -> Written:
-        """Render a case and write it below the folder."""
-
-    def facts(self, plans: Sequence[P], written: Sequence[Written]) -> tuple[str, ...]:
-        """Lines of the report."""
 
 
 @dataclass(frozen=True)

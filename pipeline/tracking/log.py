@@ -19,26 +19,29 @@ from pyraseg.pipeline.tracking.logged_model import TRAINED
 from pyraseg.pipeline.tracking.outbox import Outbox
 from pyraseg.pipeline.utils.files import sha256_of
 
-__all__ = ["EngineLog", "RunLog", "now"]
+__all__ = ["RunLog", "now"]
 
 logger = logging.getLogger(__name__)
 
 NOT_A_KEY = re.compile(r"[^\w./: -]")  # what MLflow does not take in a metric's name
 
 
-class EngineLog:
-    """Ignite handler: loss and learning rate of a trainer per iteration; per epoch its mean loss as
-    ``train_loss`` and an evaluator's metrics.
+class RunLog:
+    """The log methods of a tracker. They do nothing without an outbox (tracking off, run closed).
 
-    The trainer and the evaluator share it, so that validation metrics stand at the trainer's epoch.
+    As an Ignite handler: loss and learning rate of a trainer per iteration; per epoch its mean loss as
+    ``train_loss`` and an evaluator's metrics. The trainer and the evaluator share it, so that validation
+    metrics stand at the trainer's epoch.
+
+    Raises:
+        OutputError: from any method: a file cannot be read, or the disk is full.
     """
 
-    _trainer: Any = None
-    _losses: tuple[float, int] = (0.0, 0)  # of the present epoch: their sum and number
-
-    def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
-        """Log the scalars of ``metrics``."""
-        raise NotImplementedError
+    def __init__(self) -> None:
+        self._outbox: Outbox | None = None
+        self._last_steps: dict[str, int] = {}  # of a resumed run, by metric
+        self._trainer: Any = None
+        self._losses = 0.0, 0  # of the present epoch: their sum and number
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer (loss, learning rate) or an evaluator (its metrics, at the trainer's epoch)."""
@@ -62,18 +65,6 @@ class EngineLog:
             if number == engine.state.epoch_length:  # else the epoch was resumed in its middle
                 self.log_metrics({"train_loss": total / number}, step=step)
             self._losses = (0.0, 0)
-
-
-class RunLog(EngineLog):
-    """The log methods of a tracker. They do nothing without an outbox (tracking off, run closed).
-
-    Raises:
-        OutputError: from any method: a file cannot be read, or the disk is full.
-    """
-
-    def __init__(self) -> None:
-        self._outbox: Outbox | None = None
-        self._last_steps: dict[str, int] = {}  # of a resumed run, by metric
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int) -> None:
         """Log every scalar but NaN (a class without a case) and steps that a resumed run has."""

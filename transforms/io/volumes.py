@@ -30,7 +30,7 @@ from pyraseg.transforms.labels.label_values import RemapLabels, background_label
 from pyraseg.transforms.privacy import case_name
 from pyraseg.transforms.records import BACKGROUND
 
-__all__ = ["LoadVolume", "LoadVolumed", "put_on_grid", "read_volume"]
+__all__ = ["LoadVolume", "LoadVolumed", "Loaded", "put_on_grid", "read_volume"]
 
 SAME_POSITION = 1e-3  # mm, at the corners of the grid
 OF_IMAGE = ("affine", "original_affine", "spatial_shape", "space", "spacing_mm", "spacing_source", "case")

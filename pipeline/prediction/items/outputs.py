@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,6 @@ __all__ = [
     "DICOM_FORMATS",
     "FORMATS",
     "THUMBNAIL",
-    "Drawing",
     "Pictures",
     "VolumePictures",
     "Written",
@@ -61,17 +60,6 @@ def scratch_array(path: Path, shape: Sequence[int], dtype: Any) -> np.ndarray:
             return np.memmap(file, dtype, "r+", shape=tuple(shape))
     except OSError as error:
         raise output_error(error, path) from error
-
-
-class Drawing(Protocol):
-    """The data for an item's pictures."""
-
-    @property
-    def blank(self) -> bool:
-        """Whether nothing may be shown."""
-
-    def write(self, folder: Path, prediction: Prediction, *, overlay: bool) -> Iterator[str]:
-        """Write the thumbnail and, with ``overlay``, the other pictures; yields their names."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +147,7 @@ def write_outputs(
     folder: Path,
     prediction: Prediction,
     *,
-    pictures: Drawing,
+    pictures: Pictures | VolumePictures,
     formats: tuple[str, ...],
     seg_type: str,
     probabilities: bool,

@@ -20,7 +20,7 @@ from monai.transforms import Compose
 
 from pyraseg.pipeline.prediction.discovery.acceptance_rules import AcceptanceRules
 from pyraseg.pipeline.prediction.items.header import ItemHeader
-from pyraseg.pipeline.prediction.items.outputs import DICOM_FORMATS, Drawing, write_outputs
+from pyraseg.pipeline.prediction.items.outputs import DICOM_FORMATS, Pictures, VolumePictures, write_outputs
 from pyraseg.pipeline.prediction.items.quality import item_flags
 from pyraseg.pipeline.prediction.output.folder import RECORD
 from pyraseg.pipeline.prediction.processes.network_client import NetworkClient
@@ -62,7 +62,7 @@ class ItemResults:
 
     prediction: Prediction
     header: ItemHeader
-    pictures: Drawing
+    pictures: Pictures | VolumePictures
     rows: tuple[FrameRecord, ...]
     spacing_source: str
     affine: np.ndarray | None = None

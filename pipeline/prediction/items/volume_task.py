@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data.utils import affine_to_spacing
 
 from pyraseg.pipeline.inference import CleanUpLabelsd, Decision, SourceGridLabelsd
 from pyraseg.pipeline.inference.decision import PLAINLY
@@ -29,42 +30,16 @@ from pyraseg.transforms.dicom.series.volume import Volume
 from pyraseg.transforms.errors import InputError, PyrasegError
 from pyraseg.transforms.frame.source_view import source_view
 from pyraseg.transforms.io.display_range import CONTRAST
-from pyraseg.transforms.io.nifti_volumes import NiftiVolume
 from pyraseg.transforms.io.reading_options import ReadingOptions
-from pyraseg.transforms.io.volumes import read_volume
+from pyraseg.transforms.io.volumes import Loaded, read_volume
 from pyraseg.transforms.records import Quantity
 
-__all__ = ["ItemVolume", "VolumeTask", "read_item_volume"]
+__all__ = ["VolumeTask", "read_item_volume"]
 
 DEFAULT = ReadingOptions()
 
 
-@dataclass(frozen=True, eq=False)
-class ItemVolume:
-    """The volume that results are measured on and written for.
-
-    Attributes:
-        image: input of the bundle's preprocessing.
-        array: (X, Y, Z) in ``unit``, on the source grid.
-        affine: (4, 4), from index to RAS+ mm.
-        unit: UCUM; empty for NIfTI, and for MR without a real-world value mapping.
-        series: None for NIfTI.
-    """
-
-    image: Volume | NiftiVolume
-    array: np.ndarray
-    affine: np.ndarray
-    unit: str
-    series: Volume | None
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Spacing along x, y and z."""
-        x, y, z = map(float, np.linalg.norm(self.affine[:3, :3], axis=0))
-        return x, y, z
-
-
-def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolume:
+def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> Loaded:
     """Read an item's files, once. An item is a series, so none is chosen.
 
     Raises:
@@ -75,11 +50,10 @@ def read_item_volume(item: Item, reading: ReadingOptions = DEFAULT) -> ItemVolum
         volume = read_volume(source, **reading.of_images | {"series": None}, workers=1)
     except PyrasegError as error:
         raise error.restated(spell=as_typed(OF_SERIES)) from None
-    series = volume if isinstance(volume, Volume) else None
-    for ref in series.source.slices if series else ():
+    for ref in volume.source.slices if isinstance(volume, Volume) else ():
         if ref.stamp not in item.stamps:
             raise replaced(ref.path)
-    return ItemVolume(volume, volume.array, volume.affine, as_ucum(volume.unit), series)
+    return volume
 
 
 @dataclass(frozen=True)
@@ -110,13 +84,13 @@ class VolumeTask(ItemTask):
                 label_names=self.names,
                 declared=self.quantities,
                 affine=volume.affine,
-                image_unit=volume.unit,
+                image_unit=as_ucum(volume.unit),
             )
             quantities = self.judge.with_intervals(quantities)
             sizes = [np.bincount(plane.ravel(), minlength=len(self.segments)) for plane in labels]
             row = self._row(volume, scores, quantities, np.sum(sizes, axis=0), contrast)
-        series = None if volume.series is None else volume.series.source
-        x, y, z = volume.spacing_mm
+        series = volume.source if isinstance(volume, Volume) else None
+        x, y, z = map(float, affine_to_spacing(volume.affine))
         prediction = self.predicted(
             item,
             item.source if series is None else series.slices[0],
@@ -140,26 +114,26 @@ class VolumeTask(ItemTask):
             notes=tuple(self._notes(item, labels)),
         )
 
-    def _header(self, volume: ItemVolume) -> ItemHeader:
+    def _header(self, volume: Loaded) -> ItemHeader:
         """The header of the first slice, which written objects copy; refused where they cannot be filed.
 
         All slices have been read by now, but without the patient's attributes. Which slice is first is
         known only after sorting, so its file is read again.
         """
-        if volume.series is None:
+        if not isinstance(volume, Volume):
             return ItemHeader()
-        slices = volume.series.source.slices
+        slices = volume.source.slices
         _, header = read_item_header(slices[0], dicom=self.writes_dicom, identify=self.identify)
         if self.writes_dicom:
             check_images(slices)
         return header
 
     def _scored(
-        self, item: Item, volume: ItemVolume, network: NetworkClient, folder: Path, stages: Stages
+        self, item: Item, volume: Loaded, network: NetworkClient, folder: Path, stages: Stages
     ) -> tuple[str, VolumeScores]:
         """What is wrong with the greys; the probabilities of the whole volume, or of the box and around."""
         with stages("preprocessing"):
-            data: Any = {"image": volume.image, "case": item.case}
+            data: Any = {"image": volume, "case": item.case}
             image = self.preprocessing(data)["image"]
             contrast = str(image.meta.get(CONTRAST, ""))
             plain, affine = image.as_tensor(), np.asarray(image.affine, np.float64)
@@ -177,32 +151,33 @@ class VolumeTask(ItemTask):
         return next((step.decision for step in steps if isinstance(step, SourceGridLabelsd)), PLAINLY)
 
     def _searched(
-        self, volume: ItemVolume, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
+        self, volume: Loaded, image: torch.Tensor, affine: np.ndarray, window: tuple[int, ...]
     ) -> tuple[torch.Tensor, np.ndarray]:
-        if self.box is None or volume.series is None:
+        if self.box is None or not isinstance(volume, Volume):
             remedy = "Give the DICOM series, or leave --roi out."
             raise InputError("a DICOM series, in whose coordinates a region is", found="NIfTI", remedy=remedy)
-        grid = volume.series.grid
+        grid = volume.grid
         self.box.check_meets(grid)
         part = self.box.window(grid, affine, image.shape[1:], window)
         moved = affine.copy()
         moved[:3, 3] += affine[:3, :3] @ [span.start for span in part]
         return image[(slice(None), *part)], moved
 
-    def _labels(self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages) -> np.ndarray:
+    def _labels(self, volume: Loaded, scores: VolumeScores, folder: Path, stages: Stages) -> np.ndarray:
         """(slices, rows, columns) on the source grid, after postprocessing."""
         labels = scratch_array(folder / ".labels", volume.array.shape[::-1], np.uint8)
+        spacing_mm = tuple(map(float, affine_to_spacing(volume.affine)))
         with stages("label maps"):
             for slices in scores.labels(volume.affine, labels.T, decision=self._decision):
                 self._blank(volume, labels.T, slices)
                 stages.beat()
             for step in self.postprocessing.transforms:
                 if isinstance(step, CleanUpLabelsd) and step.clean_up is not None:
-                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=volume.spacing_mm[::-1]))[0]
+                    labels = np.asarray(step.clean_up(labels[None], spacing_mm=spacing_mm[::-1]))[0]
         return labels
 
     def _probabilities(
-        self, volume: ItemVolume, scores: VolumeScores, folder: Path, stages: Stages
+        self, volume: Loaded, scores: VolumeScores, folder: Path, stages: Stages
     ) -> np.ndarray | None:
         """(slices, K, rows, columns) on the source grid, where asked for."""
         if not self.needs_probabilities:
@@ -217,14 +192,14 @@ class VolumeTask(ItemTask):
                 stages.beat()
         return values
 
-    def _blank(self, volume: ItemVolume, values: np.ndarray, slices: slice) -> None:
+    def _blank(self, volume: Loaded, values: np.ndarray, slices: slice) -> None:
         """Clear everything outside the box, (..., X, Y, Z)."""
-        if self.box is not None and volume.series is not None:
-            values[..., slices] *= self.box.inside(volume.series.grid, slices)
+        if self.box is not None and isinstance(volume, Volume):
+            values[..., slices] *= self.box.inside(volume.grid, slices)
 
     def _row(
         self,
-        volume: ItemVolume,
+        volume: Loaded,
         scores: VolumeScores,
         quantities: tuple[Quantity, ...],
         sizes: np.ndarray,
@@ -244,8 +219,8 @@ class VolumeTask(ItemTask):
         known: dict[str, Any] = {"confidence": scores.confidence, "flags": flags, "judgement": judgement}
         return frame_record(quantities, frame=0, **known)
 
-    def _view(self, item: Item, volume: ItemVolume) -> np.ndarray:
-        data: Any = {"image": volume.image, "case": item.case}
+    def _view(self, item: Item, volume: Loaded) -> np.ndarray:
+        data: Any = {"image": volume, "case": item.case}
         view = source_view(self.preprocessing)(data)["image"].as_tensor()[0]
         return np.asarray(view.mul(255).round_().to(torch.uint8).numpy())
 

@@ -24,11 +24,9 @@ from pyraseg.transforms.errors import InputError
 from pyraseg.transforms.records import Code, SourceRef
 
 __all__ = [
-    "LONG_STRING",
     "MANUFACTURER",
     "NO_FRAME",
     "SHORT_STRING",
-    "Identity",
     "WrittenObject",
     "code_item",
     "cut",
@@ -36,7 +34,6 @@ __all__ = [
     "image_items",
     "make_item",
     "new_object",
-    "object_identity",
     "replaced_objects",
     "save",
     "uid_item",
@@ -77,55 +74,6 @@ class WrittenObject:
     frame_numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The UIDs and numbers of an object to write; the same for equal source, weights and salt.
-
-    Attributes:
-        replaced: the earlier object of other UIDs, if any.
-    """
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    series_number: int
-    instance_number: int
-    description: str
-    replaced: Replaced | None = None
-
-
-def object_identity(
-    header: SourceHeader,
-    algorithm: Algorithm,
-    *,
-    kind: str,
-    sop_class_uid: str,
-    salt: str,
-    replaced: Mapping[str, Replaced],
-) -> Identity:
-    """Objects of one kind from one source series form one series, and copy the source's Instance Number.
-
-    Viewers list series by number and description: both tell the kind, the description the model, too.
-    """
-    result, earlier = (algorithm.weights, salt, kind), replaced.get(sop_class_uid)
-    instance = derive_uid(header.identity.SOPInstanceUID, *result, "instance")
-    series = derive_uid(header.identity.SeriesInstanceUID, *result, "series")
-    if earlier and earlier.keep_uids:
-        instance, series = UID(earlier.sop_instance_uid), UID(earlier.series_instance_uid)
-    model, what = f"{algorithm.bundle} {algorithm.version}", f" {kind}, not for diagnosis"
-    if algorithm.weights != "unknown":
-        model += f" {algorithm.weights[:WEIGHTS]}"
-    return Identity(
-        sop_class_uid=sop_class_uid,
-        sop_instance_uid=instance,
-        series_instance_uid=series,
-        series_number=FIRST_SERIES_NUMBERS[kind] + header.series_number,
-        instance_number=header.instance_number,
-        description=cut(model)[: LONG_STRING - len(what)] + what,
-        replaced=earlier if earlier and earlier.sop_instance_uid != instance else None,
-    )
-
-
 def replaced_objects(folder: Path, *, keep_uids: bool) -> dict[str, Replaced]:
     """The earlier objects in an item's folder by SOP Class UID; a broken file counts for none."""
     found = {}
@@ -137,21 +85,38 @@ def replaced_objects(folder: Path, *, keep_uids: bool) -> dict[str, Replaced]:
     return found
 
 
-def new_object(header: SourceHeader, identity: Identity, algorithm: Algorithm) -> Dataset:
-    """A data set with the modules that all objects share, and the time of writing.
+def new_object(
+    header: SourceHeader,
+    algorithm: Algorithm,
+    *,
+    kind: str,
+    sop_class_uid: str,
+    salt: str,
+    replaced: Mapping[str, Replaced],
+) -> tuple[Dataset, Replaced | None]:
+    """A data set with the modules that all objects share and the time of writing, and the earlier object.
 
     Patient, General Study, General Series, Enhanced General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1,
-    C.7.3.1, C.7.5.2, C.12.1).
+    C.7.3.1, C.7.5.2, C.12.1). UIDs are the same for equal source, weights and salt. Objects of one kind from
+    one source series form one series, and copy the source's Instance Number. Viewers list series by number
+    and description: both tell the kind, the description the model, too.
     """
+    result, earlier = (algorithm.weights, salt, kind), replaced.get(sop_class_uid)
+    instance = derive_uid(header.identity.SOPInstanceUID, *result, "instance")
+    series = derive_uid(header.identity.SeriesInstanceUID, *result, "series")
+    if earlier and earlier.keep_uids:
+        instance, series = UID(earlier.sop_instance_uid), UID(earlier.series_instance_uid)
+    if earlier and earlier.sop_instance_uid == instance:
+        earlier = None
     now = datetime.datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
     dataset = make_item(
-        SOPClassUID=identity.sop_class_uid,
-        SOPInstanceUID=identity.sop_instance_uid,
-        SeriesInstanceUID=identity.series_instance_uid,
-        SeriesNumber=identity.series_number,
-        SeriesDescription=identity.description,
-        InstanceNumber=identity.instance_number,
+        SOPClassUID=sop_class_uid,
+        SOPInstanceUID=instance,
+        SeriesInstanceUID=series,
+        SeriesNumber=FIRST_SERIES_NUMBERS[kind] + header.series_number,
+        SeriesDescription=_description(algorithm, kind),
+        InstanceNumber=header.instance_number,
         Manufacturer=MANUFACTURER,
         ManufacturerModelName=cut(algorithm.name),
         DeviceSerialNumber=cut(algorithm.weights),
@@ -164,11 +129,18 @@ def new_object(header: SourceHeader, identity: Identity, algorithm: Algorithm) -
     for element in header.identity:  # a changed copy would change the header, whose elements it shares
         if element.keyword not in NOT_OF_SOURCE:
             dataset.add(element)
-    if earlier := identity.replaced:
+    if earlier:
         related = make_item(SeriesInstanceUID=earlier.series_instance_uid, PurposeOfReferenceCodeSequence=[])
         add_uid(related, "StudyInstanceUID", header.identity.StudyInstanceUID)
         dataset.RelatedSeriesSequence = [related]
-    return dataset
+    return dataset, earlier
+
+
+def _description(algorithm: Algorithm, kind: str) -> str:
+    model, what = f"{algorithm.bundle} {algorithm.version}", f" {kind}, not for diagnosis"
+    if algorithm.weights != "unknown":
+        model += f" {algorithm.weights[:WEIGHTS]}"
+    return cut(model)[: LONG_STRING - len(what)] + what
 
 
 def make_item(**values: object) -> Dataset:

@@ -23,7 +23,6 @@ from pyraseg.pipeline.writers.dicom.object import (
     image_items,
     make_item,
     new_object,
-    object_identity,
     save,
     uid_item,
 )
@@ -100,7 +99,7 @@ def write_rtstruct(
     """
     _check(labels, series, segments)
     header = header or read_source(series.slices[0])
-    identity = object_identity(
+    dataset, earlier = new_object(
         header,
         algorithm,
         kind="RTSTRUCT",
@@ -108,9 +107,8 @@ def write_rtstruct(
         salt=salt,
         replaced=replaced or {},
     )
-    dataset = new_object(header, identity, algorithm)
     _add_structure_set(dataset, header, algorithm)
-    if earlier := identity.replaced:
+    if earlier:
         dataset.PredecessorStructureSetSequence = [
             make_item(
                 ReferencedSOPClassUID=earlier.sop_class_uid, ReferencedSOPInstanceUID=earlier.sop_instance_uid

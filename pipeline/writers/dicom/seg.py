@@ -18,7 +18,6 @@ from pyraseg.pipeline.writers.dicom.object import (
     image_items,
     make_item,
     new_object,
-    object_identity,
     save,
     uid_item,
 )
@@ -103,7 +102,7 @@ def write_seg(
     if length > LONGEST:
         found, remedy = f"{length / 2**30:.1f} GiB", 'Choose "binary", or cut the cine into parts.'
         raise OutputError("pixel data of less than 4 GiB, DICOM's limit", found=found, remedy=remedy)
-    identity = object_identity(
+    dataset, _ = new_object(
         header,
         prediction.algorithm,
         kind=f"SEG {kind}",
@@ -111,7 +110,6 @@ def write_seg(
         salt=prediction.salt,
         replaced=prediction.replaced,
     )
-    dataset = new_object(header, identity, prediction.algorithm)
     _add_segmentation(dataset, header, prediction, kind, planes)
     placed = prediction.series is None or prediction.series.frame_of_reference_uid
     return save(

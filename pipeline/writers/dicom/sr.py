@@ -39,7 +39,6 @@ from pyraseg.pipeline.writers.dicom.object import (
     image_items,
     make_item,
     new_object,
-    object_identity,
     save,
     uid_item,
 )
@@ -127,7 +126,7 @@ def write_sr(
         raise GeometryError(f"a key frame from 0 to {len(prediction.labels) - 1}", found=found, remedy=remedy)
     header = header or read_source(prediction.source)
     check_images(prediction.images)
-    identity = object_identity(
+    dataset, earlier = new_object(
         header,
         prediction.algorithm,
         kind="SR",
@@ -135,9 +134,8 @@ def write_sr(
         salt=prediction.salt,
         replaced=prediction.replaced,
     )
-    dataset = new_object(header, identity, prediction.algorithm)
     _add_document(dataset, header, prediction, seg)
-    if earlier := identity.replaced:
+    if earlier:
         dataset.PredecessorDocumentsSequence = [_evidence(header, [_series_item(earlier)])]
     with unquoted(prediction.source.sop_instance_uid):
         dataset.update(_content(header, prediction, seg))

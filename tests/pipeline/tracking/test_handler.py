@@ -4,11 +4,12 @@ import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
-from pyraseg.pipeline.tracking.log import EngineLog
+from pyraseg.pipeline.tracking.log import RunLog
 
 
-class Log(EngineLog):
+class Log(RunLog):
     def __init__(self):
+        super().__init__()
         self.logged = []
 
     def log_metrics(self, metrics, *, step):

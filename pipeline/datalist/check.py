@@ -24,7 +24,7 @@ from pyraseg.transforms.dicom.files.search import search
 from pyraseg.transforms.dicom.labels.drawn_labels import read_drawn_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
 from pyraseg.transforms.dicom.series.volume import source_series_of
-from pyraseg.transforms.errors import DatalistError, GeometryError, LabelError, PyrasegError, item_error
+from pyraseg.transforms.errors import DatalistError, LabelError, PyrasegError, item_error
 from pyraseg.transforms.io.dicom_reader import FrameHandle
 from pyraseg.transforms.io.display_range import contrast_fault
 from pyraseg.transforms.io.frames import FrameReader
@@ -174,12 +174,7 @@ def _volume_values(
         labels, affine = read_nifti_labels(path)
         placed = put_on_grid(labels, affine, shape=image.shape, grid_affine=image.affine, crop=reading.crop)
         return frozenset(int(value) for value in np.unique(placed)), ()
-    if image.series is None:
-        wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"
-        remedy = "Name the folder of the series as the image, or give the label as NIfTI."
-        raise GeometryError(wanted, found=found, remedy=remedy)
-    drawn, options = read_drawn_labels(path), reading.of_labels
-    labels, notes = drawn.label_map(image.series, declared, **options)
+    labels, notes = read_drawn_labels(path).label_map(image.series, declared, **reading.of_labels)
     present = set(np.unique(labels).tolist())
     keys = declared if declared is not None else {value: value for value in present}
     return frozenset(key for key, value in keys.items() if value in present), notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyraseg.transforms.errors import PyrasegError
+from tests.conftest import ROOT
 from tests.fuzz.targets import TARGETS, write_seeds
 from tests.mutations import survey
 
@@ -22,8 +23,11 @@ def test_every_seed_is_read(name, tmp_path):
 
 
 def test_broken_copies_give_a_result_or_one_of_our_errors(tmp_path):
+    """Also of real frames, where they are."""
     files = [path for name in TARGETS for path in write_seeds(name, tmp_path / name)[:COPIES]]
-    verdict = survey(files, COPIES * len(TARGETS))
+    real = sorted((ROOT.parent / "shared" / "data" / "dicom" / "us").glob("*.dcm"))
+    number = COPIES * (len(TARGETS) + bool(real))
+    verdict = survey([*files, *real], number)
     assert verdict.defects == []
-    assert sum(verdict.outcomes.values()) == COPIES * len(TARGETS)
-    assert 0 < verdict.outcomes["a result"] < COPIES * len(TARGETS)
+    assert sum(verdict.outcomes.values()) == number
+    assert 0 < verdict.outcomes["a result"] < number

@@ -166,12 +166,8 @@ class LoadVolumed(MapTransform):
         try:
             if is_nifti(path):
                 return self._values(path, image, meta)
-            if series is None:
-                wanted = "a DICOM label with the series that it was drawn on"
-                remedy = "Name the folder of the series as the image, or give the label as NIfTI."
-                raise GeometryError(wanted, found="a NIfTI image", remedy=remedy)
-            drawn, options = read_drawn_labels(path), self.load.reading.of_labels
-            labels, notes = drawn.label_map(series, self.label_map, **options)
+            options = self.load.reading.of_labels
+            labels, notes = read_drawn_labels(path).label_map(series, self.label_map, **options)
             for note in notes:
                 warnings.warn(f"{note}, in case {case}", stacklevel=2)
             return MetaTensor(torch.from_numpy(np.ascontiguousarray(labels))[None], meta=meta)

@@ -229,10 +229,9 @@ def own_orthanc(tmp_path) -> Iterator[Orthanc]:
     server.stop(kill=True)
 
 
-@pytest.mark.parametrize("way", ["address", "url"])
-def test_an_archive_that_stops_and_starts_again_gets_everything_once(own_orthanc, studies, tmp_path, way):
+def test_an_archive_that_stops_and_starts_again_gets_everything_once(own_orthanc, studies, tmp_path):
     files = [path for paths in studies.values() for path in paths]
-    peer = parse_peer(getattr(own_orthanc, way), timeout=5)
+    peer = parse_peer(own_orthanc.address, timeout=5)
     own_orthanc.stop()
     with Outbox(tmp_path / "box") as box:
         box.start()

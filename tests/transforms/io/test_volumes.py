@@ -67,14 +67,6 @@ def test_a_value_that_nobody_declared_is_refused(files, tmp_path):
     assert np.array_equal(loaded["label"][0], files[1])
 
 
-def test_a_drawn_label_needs_the_series_that_it_was_drawn_on(files, tmp_path):
-    (tmp_path / "structures.dcm").write_bytes(b"not read")
-    with pytest.raises(GeometryError, match="a NIfTI image"):
-        LoadVolumed(["image", "label"], num_classes=2)(
-            {**files[0], "label": str(tmp_path / "structures.dcm")}
-        )
-
-
 def test_labels_need_the_number_of_classes(files):
     with pytest.raises(ConfigError):
         LoadVolumed(["image", "label"])(files[0])

@@ -16,7 +16,7 @@ from pyraseg.transforms.dicom.labels.rtstruct_mask import roi_label_map
 from pyraseg.transforms.dicom.labels.seg import LABEL_MAP_STORAGE, Segmentation, read_segmentation
 from pyraseg.transforms.dicom.labels.seg_labels import segmentation_labels
 from pyraseg.transforms.dicom.series.source_series import SourceSeries
-from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 
 __all__ = ["LABEL_CLASSES", "DrawnLabels", "read_drawn_labels"]
 
@@ -70,7 +70,7 @@ class DrawnLabels:
 
     def label_map(
         self,
-        series: SourceSeries,
+        series: SourceSeries | None,
         label_map: Mapping[int | str, int] | None,
         *,
         nearest: bool = False,
@@ -82,6 +82,7 @@ class DrawnLabels:
         priority. A listed region that is not drawn counts as absent if another is drawn.
 
         Args:
+            series: None, where the image is of NIfTI, is refused.
             label_map: as `classes`.
             nearest: draw contours that lie between slices on the nearest one.
             crop: leave out what lies beyond the series, even where nothing else is drawn.
@@ -89,7 +90,12 @@ class DrawnLabels:
         Raises:
             LabelError: as `classes`.
             GeometryError, InputError: as `roi_label_map` and `segmentation_labels`; no named region is drawn.
+            GeometryError: no series.
         """
+        if series is None:
+            wanted, found = "a DICOM label with the series that it was drawn on", "a NIfTI image"
+            remedy = "Name the folder of the series as the image, or give the label as NIfTI."
+            raise GeometryError(wanted, found=found, remedy=remedy)
         classes = self.classes(label_map)
         if isinstance(self.content, Segmentation):
             return segmentation_labels(self.content, series, classes, crop=crop)

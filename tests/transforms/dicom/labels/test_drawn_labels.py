@@ -7,7 +7,7 @@ import pytest
 
 from pyraseg.transforms.dicom.labels.drawn_labels import DrawnLabels, read_drawn_labels
 from pyraseg.transforms.dicom.labels.seg import Segmentation, SegmentInfo
-from pyraseg.transforms.errors import InputError, LabelError
+from pyraseg.transforms.errors import GeometryError, InputError, LabelError
 from tests.transforms.dicom.label_cases import SERIES, contour, write_structures
 
 SQUARE = [(2, 2), (2, 6), (6, 6), (6, 2)]
@@ -31,6 +31,11 @@ def segments(*names: str) -> DrawnLabels:
     infos = tuple(SegmentInfo(number, name) for number, name in enumerate(names, 1))
     content = Segmentation("seg.dcm", "BINARY", 1, 0, 4, 4, infos, (), "1.2", {})
     return DrawnLabels(content, {info.number: info.label for info in infos}, {}, frozenset(), frozenset())
+
+
+def test_a_drawn_label_needs_the_series_that_it_was_drawn_on(structures):
+    with pytest.raises(GeometryError, match="a NIfTI image"):
+        read_drawn_labels(structures).label_map(None, None)
 
 
 @pytest.mark.parametrize("key", [4, "GTV_Mass", " gtv_mass"])

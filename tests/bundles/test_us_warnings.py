@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from tests.pipeline.evaluation.engines import read
 
 
 @pytest.fixture(scope="module")
-def flagged(ultrasound, trained, shared_data, tmp_path_factory) -> dict[str, bool]:
-    """Whether each image, by its file name, was flagged as unlike the training data."""
+def told(ultrasound, trained, shared_data, tmp_path_factory) -> list[dict[str, str]]:
+    """What inference says of each image."""
     folder = tmp_path_factory.mktemp("others")
     for path in (shared_data / "dicom" / "us").glob("*.dcm"):
         shutil.copy(path, folder)
@@ -30,17 +31,26 @@ def flagged(ultrasound, trained, shared_data, tmp_path_factory) -> dict[str, boo
     overrides = {**ultrasound.common, "dataset_dir": str(folder), "checkpoint": str(trained)}
     output = ultrasound.output / "warnings"
     run("inference", config_file=ultrasound.config("inference"), output_dir=str(output), **overrides)
-    rows = read(output / "cases.csv")
-    return {row["image"]: FLAG in row["warnings"] for row in rows}
+    return read(output / "cases.csv")
 
 
-def test_hearts_vessels_and_blank_frames_are_flagged(flagged):
-    others = [flag for image, flag in flagged.items() if not image.startswith("own/")]
-    assert len(others) >= 25
-    assert np.mean(others) >= 0.95
+def test_hearts_vessels_and_blank_frames_are_farther_than_new_patients(told):
+    """After two epochs, and however those end: nine times of ten for one of either, whatever the threshold,
+    which is that of two patients of validation here."""
+    own: dict[str, float] = defaultdict(float)
+    for row in told:
+        if row["image"].startswith("own/"):
+            name = row["image"].split("#")[0]
+            own[name] = max(own[name], float(row["unlike"]))
+    others = [float(row["unlike"]) for row in told if not row["image"].startswith("own/")]
+    assert (len(own), len(others) >= 25) == (16, True)
+    assert np.mean([other > mine for other in others for mine in own.values()]) >= 0.9
 
 
-def test_new_images_of_the_training_s_kind_are_not(flagged):
-    own = {image.split("#")[0]: flag for image, flag in flagged.items() if image.startswith("own/")}
-    assert len(own) == 16
+def test_beyond_the_threshold_an_image_is_flagged_and_few_of_the_training_s_kind_are(told):
+    clear = [row for row in told if abs(float(row["unlike"]) - 1) > 0.001]
+    assert all((FLAG in row["warnings"]) == (float(row["unlike"]) > 1) for row in clear)
+    own = {row["image"].split("#")[0]: FLAG in row["warnings"] for row in told if row["image"][:4] == "own/"}
     assert np.mean([*own.values()]) <= 0.25
+    blank = [row for row in told if row["image"] in ("black.png", "grey.png", "noise.png")]
+    assert [FLAG in row["warnings"] for row in blank] == [True] * 3

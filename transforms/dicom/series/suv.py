@@ -253,7 +253,7 @@ def warn_of_mean(values: np.ndarray) -> None:
     It is about 1 in a scan of the whole body, and up to some 10 where the field of view is an organ.
 
     >>> import warnings
-    >>> with warnings.catch_warnings(record=True) as caught:
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
     ...     warn_of_mean(np.array([0, 0, 900.0]))
     >>> str(caught[0].message)
     "a body's mean SUV of 900 can hardly be: check the PET's dose, weight and units"

@@ -154,7 +154,7 @@ def _export(folder: str, number: int) -> None:
 
 
 def test_two_processes_at_once_share_one_whole_export(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may crash
     processes = [context.Process(target=_export, args=(str(tmp_path), number)) for number in (1, 2)]
     for process in processes:
         process.start()

@@ -24,7 +24,7 @@ ablation: .venv/.installed  ## the shipped grid, small, on the demo's phantom: s
 	    --batch_size 4 --max_epochs 6 --val_interval 3 --learning_rate 0.001 --batch_dice true --num_workers 1
 
 test: lint  ## ruff, mypy, pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --durations 40
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --durations 40
 
 lint: .venv/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -17,8 +17,10 @@ import torch
 
 from pyraseg.pipeline.evaluation.surfaces import SurfaceScores, surface_scores
 
-__all__ = ["CaseScore", "as_labels", "score_case", "source_spacing"]
+__all__ = ["DISTANCES", "OVERLAPS", "CaseScore", "as_labels", "score_case", "source_spacing"]
 
+OVERLAPS = ("dice", "iou", "sensitivity", "precision")
+DISTANCES = ("hd95", "assd", "surface_dice")
 NAN = float("nan")
 PIECE = 1 << 22  # pixels that are counted at once
 
@@ -106,10 +108,10 @@ class CaseScore:
             return self._sized("false_positive_area", self.predicted_pixels)
         if not self.reference_pixels:
             return {}
-        scores = {name: getattr(self, name) for name in ("dice", "iou", "sensitivity", "precision")}
+        scores = {name: getattr(self, name) for name in OVERLAPS}
         scores |= self._sized("area_error", self.predicted_pixels - self.reference_pixels)
         if self.surfaces:
-            for name in ("hd95", "assd", "surface_dice"):
+            for name in DISTANCES:
                 scores[f"{name}_{self.surfaces.unit}"] = getattr(self.surfaces, name)
         return scores
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyraseg.pipeline.evaluation.scores import DISTANCES, OVERLAPS
 from pyraseg.pipeline.evaluation.summary import (
     ClassSummary,
     Counted,
@@ -26,8 +27,6 @@ __all__ = ["TEST", "pool", "read_rows", "write_pooled"]
 
 TEST = "test"  # the split, and the folder of the ensemble's evaluation on it
 RESAMPLES = 2000
-OVERLAPS = ("dice", "iou", "sensitivity", "precision")
-DISTANCES = ("hd95", "assd", "surface_dice")
 LESIONS = ("lesion_sensitivity", "false_positive_lesions")
 ERRORS = {"mm2": "area_error_mm2", "ml": "volume_error_ml"}
 

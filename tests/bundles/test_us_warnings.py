@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -12,12 +11,23 @@ from PIL import Image
 
 from pyraseg.pipeline.phantom import generate
 from pyraseg.pipeline.trust.unlike import FLAG
+from tests.bundles.conftest import ROOT, Workspace
 from tests.pipeline.evaluation.engines import read
 
 
 @pytest.fixture(scope="module")
-def told(ultrasound, trained, shared_data, tmp_path_factory) -> list[dict[str, str]]:
-    """What inference says of each image."""
+def kidneys(tmp_path_factory) -> Workspace:
+    """24 patients of the phantom: with two epochs on ten it depended on the processor's arithmetic."""
+    folder = tmp_path_factory.mktemp("kidneys")
+    generate(folder / "data", modality="us", cases=24, seed=3)
+    return Workspace(ROOT / "bundles" / "us_hydronephrosis", folder / "data", folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def flagged(kidneys, shared_data, tmp_path_factory) -> dict[str, bool]:
+    """Whether each image, by its file name, was flagged as unlike the training data."""
+    once = {"max_epochs": 8, "val_interval": 8, "track": False}
+    run("training", config_file=kidneys.config("train"), **kidneys.training(), **once)
     folder = tmp_path_factory.mktemp("others")
     for path in (shared_data / "dicom" / "us").glob("*.dcm"):
         shutil.copy(path, folder)
@@ -28,29 +38,20 @@ def told(ultrasound, trained, shared_data, tmp_path_factory) -> list[dict[str, s
         Image.fromarray(frame.astype(np.uint8)).save(folder / f"{name}.png")
     generate(folder / "own", modality="us", cases=16, seed=11)
     shutil.rmtree(folder / "own" / "labels")
-    overrides = {**ultrasound.common, "dataset_dir": str(folder), "checkpoint": str(trained)}
-    output = ultrasound.output / "warnings"
-    run("inference", config_file=ultrasound.config("inference"), output_dir=str(output), **overrides)
-    return read(output / "cases.csv")
+    checkpoint, output = kidneys.output / "models" / "model.pt", kidneys.output / "warnings"
+    overrides = {**kidneys.common, "dataset_dir": str(folder), "checkpoint": str(checkpoint)}
+    run("inference", config_file=kidneys.config("inference"), output_dir=str(output), **overrides)
+    rows = read(output / "cases.csv")
+    return {row["image"]: FLAG in row["warnings"] for row in rows}
 
 
-def test_hearts_vessels_and_blank_frames_are_farther_than_new_patients(told):
-    """After two epochs, and however those end: nine times of ten for one of either, whatever the threshold,
-    which is that of two patients of validation here."""
-    own: dict[str, float] = defaultdict(float)
-    for row in told:
-        if row["image"].startswith("own/"):
-            name = row["image"].split("#")[0]
-            own[name] = max(own[name], float(row["unlike"]))
-    others = [float(row["unlike"]) for row in told if not row["image"].startswith("own/")]
-    assert (len(own), len(others) >= 25) == (16, True)
-    assert np.mean([other > mine for other in others for mine in own.values()]) >= 0.9
+def test_hearts_vessels_and_blank_frames_are_flagged(flagged):
+    others = [flag for image, flag in flagged.items() if not image.startswith("own/")]
+    assert len(others) >= 25
+    assert np.mean(others) >= 0.95
 
 
-def test_beyond_the_threshold_an_image_is_flagged_and_few_of_the_training_s_kind_are(told):
-    clear = [row for row in told if abs(float(row["unlike"]) - 1) > 0.001]
-    assert all((FLAG in row["warnings"]) == (float(row["unlike"]) > 1) for row in clear)
-    own = {row["image"].split("#")[0]: FLAG in row["warnings"] for row in told if row["image"][:4] == "own/"}
+def test_new_images_of_the_training_s_kind_are_not(flagged):
+    own = {image.split("#")[0]: flag for image, flag in flagged.items() if image.startswith("own/")}
+    assert len(own) == 16
     assert np.mean([*own.values()]) <= 0.25
-    blank = [row for row in told if row["image"] in ("black.png", "grey.png", "noise.png")]
-    assert [FLAG in row["warnings"] for row in blank] == [True] * 3

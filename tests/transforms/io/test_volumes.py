@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from pyraseg.transforms.errors import ConfigError, GeometryError, LabelError
+from pyraseg.transforms.geometry.grid import VolumeGrid
 from pyraseg.transforms.io.volumes import LoadVolume, LoadVolumed, put_on_grid
+from tests.transforms.dicom.label_cases import contour, write_structures
 from tests.transforms.volumes import OBLIQUE, write_nifti
 
 SHAPE = (6, 5, 4)
@@ -65,6 +67,14 @@ def test_a_value_that_nobody_declared_is_refused(files, tmp_path):
         {**files[0], "label": str(other)}
     )
     assert np.array_equal(loaded["label"][0], files[1])
+
+
+def test_a_drawn_label_needs_the_series_that_it_was_drawn_on(files, tmp_path):
+    grid = VolumeGrid((8, 6, 5), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), spacing=(1, 1, 1))
+    square = contour(grid, [(1, 1), (5, 1), (5, 4), (1, 4)], at=2)
+    path = write_structures(tmp_path / "structures.dcm", {1: ("tumour", [square])})
+    with pytest.raises(GeometryError, match=r"found a NIfTI image, in case .* Name the folder of the series"):
+        LoadVolumed(["image", "label"], num_classes=2)({**files[0], "label": str(path)})
 
 
 def test_labels_need_the_number_of_classes(files):
